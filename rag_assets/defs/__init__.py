@@ -1,0 +1,1 @@
+"""Dagster: what exists, and when."""

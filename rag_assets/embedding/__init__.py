@@ -1,0 +1,1 @@
+"""Texts to vectors: the llama-server process and its client."""

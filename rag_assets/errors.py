@@ -1,0 +1,85 @@
+"""Everything that can go wrong, as a tree.
+
+RagAssetsError
+├── DocumentError(kind)          about one document: recorded for it, the batch goes on
+└── ServiceError                 about the ground we stand on: raised, costs no document an attempt
+    ├── SettingsError            a setting is wrong; the message names its key and the allowed range
+    ├── DatabaseUnavailable      PostgreSQL does not answer
+    ├── NotEnoughMemory          llama-server is not started: it would not fit
+    ├── ServerFailedToStart      llama-server died, or never became ready; quotes its log
+    └── EmbeddingError           llama-server answers, but not with usable vectors
+"""
+
+from typing import Literal, get_args
+
+ErrorKind = Literal[
+    "not_found",
+    "outside_root",
+    "empty",
+    "no_text",
+    "encrypted",
+    "corrupt",
+    "unsupported",
+    "too_large",
+    "timed_out",
+    "crashed",
+]
+ERROR_KINDS: tuple[ErrorKind, ...] = get_args(ErrorKind)
+
+# Trying the same bytes again can help only where the cause was not in the bytes.
+RETRYABLE_KINDS: frozenset[ErrorKind] = frozenset({"not_found", "timed_out", "crashed"})
+
+
+class RagAssetsError(Exception):
+    """Base of every error this project raises on purpose."""
+
+
+class DocumentError(RagAssetsError):
+    """One document cannot be ingested; `kind` is one of ERROR_KINDS, `message` names file, number and limit."""
+
+    def __init__(self, kind: ErrorKind, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+
+    @property
+    def retryable(self) -> bool:
+        return self.kind in RETRYABLE_KINDS
+
+
+class ServiceError(RagAssetsError):
+    """Something that every document needs is missing; nothing is lost and no attempt is counted."""
+
+
+class SettingsError(ServiceError):
+    """A setting is missing or out of range."""
+
+
+class DatabaseUnavailable(ServiceError):
+    """PostgreSQL does not answer at the configured URL (shown without its password)."""
+
+
+class NotEnoughMemory(ServiceError):
+    """Starting llama-server would exceed the memory at hand."""
+
+    def __init__(self, *, available_bytes: int, needed_bytes: int) -> None:
+        self.available_bytes = available_bytes
+        self.needed_bytes = needed_bytes
+        super().__init__(
+            "Not enough memory to start embedding server: "
+            f"{available_bytes / 1e9:.1f} GB available, {needed_bytes / 1e9:.1f} GB needed. "
+            "Stop other programs or lower llama_server.required_memory_gb; the documents stay pending."
+        )
+
+
+class ServerFailedToStart(ServiceError):
+    """llama-server died or was late; `log_tail` holds its last lines."""
+
+    def __init__(self, reason: str, *, log_tail: str = "") -> None:
+        self.log_tail = log_tail
+        quoted = f"\nIts last log lines:\n{log_tail}" if log_tail else ""
+        super().__init__(f"Llama-server failed to start: {reason}{quoted}")
+
+
+class EmbeddingError(ServiceError):
+    """llama-server answered, but not with one valid vector per text."""

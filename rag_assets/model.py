@@ -1,0 +1,166 @@
+"""The nouns: what travels between the rooms, as frozen, keyword-only dataclasses."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from rag_assets.errors import ErrorKind
+
+Structure = Literal["markdown", "plain", "code"]
+ChunkKind = Literal["prose", "code", "table"]
+Operation = Literal["insert", "update", "delete"]
+Status = Literal["processing", "completed", "failed", "skipped", "deleted"]
+Stage = Literal["claim", "read", "chunk", "embed", "write"]
+
+Vector = Sequence[float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Document:
+    """A row of the application's table."""
+
+    id: str
+    path: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """The right to work on one document: its pending outbox row, fenced by `generation`.
+
+    `path` is None when the document's row is gone (its chunks are to be removed).
+    """
+
+    document_id: str
+    generation: int
+    operation: Operation
+    attempts: int
+    path: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileFacts:
+    """What identifies the bytes that were read."""
+
+    sha256: str
+    size: int  # bytes
+    mtime_ns: int  # nanoseconds since the epoch
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ParsedText:
+    """What a format module makes of one file's bytes.
+
+    `structure` says how `text` is to be cut: "markdown" has `#` headings, fences and pipe tables,
+    "code" is source in `language`, "plain" is neither. `page_offsets[n]` is the offset in `text` at
+    which page (slide, sheet) n+1 starts; empty when the format has no pages.
+    """
+
+    text: str
+    media_type: str
+    parser: str
+    structure: Structure = "markdown"
+    language: str | None = None
+    page_offsets: tuple[int, ...] = ()
+    title: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)  # front matter, author, counts ...; JSON values
+    warnings: tuple[str, ...] = ()  # parts that yielded no text, repairs made
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chunk:
+    """A piece of a document: `text[char_start:char_end]` is its body.
+
+    `content` is the body, with a table's header row put before it where the cut separated them.
+    `embedded_text` is what goes to the model (the content, or heading path and content).
+    `token_count` counts `embedded_text` without the model's special tokens.
+    """
+
+    index: int
+    content: str
+    content_sha256: str  # of embedded_text: the key under which a vector can be reused
+    embedded_text: str
+    token_count: int
+    char_start: int
+    char_end: int
+    page: int | None
+    heading_path: tuple[str, ...]
+    kind: ChunkKind
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadDocument:
+    """One document read and cut: what the text worker returns. `fingerprint` covers parser and cut settings."""
+
+    facts: FileFacts
+    fingerprint: str
+    parsed: ParsedText
+    chunks: tuple[Chunk, ...]
+    seconds_parse: float
+    seconds_chunk: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredText:
+    """What rag_document_text knows of a document: the key for "already done?"."""
+
+    document_id: str
+    facts: FileFacts
+    fingerprint: str
+    embedding_model: str
+    path: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """How one attempt at one document ended; Dagster's metadata and the ingestion log both come from it."""
+
+    document_id: str
+    path: str | None
+    status: Status
+    stage: Stage
+    error_kind: ErrorKind | None = None
+    error_message: str | None = None
+    retry: bool = False  # whether another attempt is planned
+    content_sha256: str | None = None  # of the file's bytes
+    media_type: str | None = None
+    parser: str | None = None
+    pages: int | None = None
+    characters: int = 0
+    chunks: int = 0
+    chunks_embedded: int = 0
+    chunks_reused: int = 0
+    chunks_deleted: int = 0
+    tokens: int = 0
+    embedding_model: str | None = None
+    server_build: str | None = None
+    seconds: dict[str, float] = field(default_factory=dict)  # per stage
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hit:
+    """One search result; `similarity` is the cosine similarity of query and chunk, -1 to 1."""
+
+    document_id: str
+    path: str | None
+    chunk_index: int
+    content: str
+    similarity: float
+    page: int | None
+    heading_path: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IndexStatus:
+    """The index at a glance; the same numbers as the view rag_status."""
+
+    documents: int
+    up_to_date: int
+    pending: int
+    oldest_pending_at: datetime | None
+    running: int
+    failed: dict[str, int]  # error kind -> documents waiting for another attempt
+    dead: dict[str, int]  # error kind -> documents that wait for `retry` or a new change
+    chunks: int
+    chunks_with_vector: int

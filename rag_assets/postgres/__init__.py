@@ -1,0 +1,1 @@
+"""Rows: everything that is read from or written to PostgreSQL."""

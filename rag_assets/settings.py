@@ -1,0 +1,193 @@
+"""One typed Settings: from the environment, `.env` and `settings.toml`, in that order of precedence."""
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from rag_assets.errors import SettingsError
+
+MODEL_POSITIONS = 512  # of all-MiniLM-L6-v2, with [CLS] and [SEP]
+SPECIAL_TOKENS = 2
+
+Positive = Annotated[int, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class Database(Section):
+    pool_max_size: Annotated[int, Field(ge=1, le=100)] = 10
+    listen_channel: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")] = "document_changes"
+    connect_timeout_seconds: Positive = 10
+
+
+class Source(Section):
+    """The application's table."""
+
+    table: str = "TblDocumentFiles"  # may be schema-qualified: app.documents
+    id_column: str = "id"
+    path_column: str = "file_path"
+    allowed_roots: tuple[Path, ...] = ()  # besides DOCUMENT_ROOT_PATH
+    path_map: dict[str, Path] = {}  # prefix in the table -> local folder: {"D:\\Docs": "/srv/docs"}
+
+
+class Parsing(Section):
+    """Limits of one document; each is checked against what is really there, not only what is declared."""
+
+    max_bytes: Positive = 64 * 2**20
+    max_pages: Positive = 5_000
+    max_characters: Positive = 10_000_000
+    max_seconds: Seconds = 60
+    max_memory_mb: Annotated[int, Field(ge=256)] = 1_024
+    max_zip_entries: Positive = 10_000
+    max_zip_bytes: Positive = 512 * 2**20  # unpacked, all entries together
+    max_zip_ratio: Positive = 200  # unpacked / packed, for entries over 1 MiB
+    unchanged: Literal["stat", "sha256"] = "sha256"  # what is enough to call a file unchanged
+    documents_per_worker: Positive = 1_000  # then the child process is replaced
+
+
+class Chunking(Section):
+    size: Annotated[int, Field(ge=16)] = 512  # tokens of the embedding model, special tokens included
+    overlap: Annotated[int, Field(ge=0)] = 50  # tokens
+    strategy: Literal["semantic", "fixed", "recursive"] = "recursive"
+    heading_context: bool = False  # embed the heading path before the chunk's own words
+
+    @model_validator(mode="after")
+    def _overlap_is_below_size(self) -> "Chunking":
+        if self.overlap * 2 > self.size:
+            raise ValueError(f"overlap is {self.overlap}; allowed is 0 to half of size ({self.size // 2})")
+        return self
+
+
+class Embedding(Section):
+    model: str = "all-MiniLM-L6-v2"  # the name stored with each vector
+    dimension: Annotated[int, Field(ge=1, le=16_000)] = 384
+    batch_size: Annotated[int, Field(ge=1, le=2_048)] = 32  # texts per request
+    quantization: Literal["f32", "f16", "q8_0"] = "q8_0"  # of the embedded model
+
+
+class Worker(Section):
+    bulk_batch_size: Annotated[int, Field(ge=1, le=1_000)] = 10  # documents read ahead and committed together
+    processing_timeout_seconds: Seconds = 300  # one document, all stages
+    documents_per_run: Annotated[int, Field(ge=1, le=100_000)] = 500
+    max_attempts: Annotated[int, Field(ge=1)] = 5
+    retry_base_seconds: Seconds = 30
+    retry_max_seconds: Seconds = 3_600
+    claim_seconds: Seconds = 900
+    poll_seconds: Annotated[float, Field(gt=0, le=20)] = 15  # how long a look at the outbox waits for a notice
+
+
+class LlamaServer(Section):
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 0  # 0: any free port
+    url: str | None = None  # set: use this running server, start none
+    api_key: SecretStr | None = None  # for url
+    startup_timeout_seconds: Seconds = 60
+    request_timeout_seconds: Seconds = 120
+    embedding_only: bool = True
+    ctx_size: Annotated[int, Field(ge=64)] = 2_048  # tokens, over all slots
+    threads: Annotated[int, Field(ge=0)] = 0  # 0: physical cores
+    required_memory_gb: Annotated[float, Field(ge=0)] = 2
+
+
+class Settings(BaseSettings):
+    """Everything that can be configured.
+
+    Environment names: those of the original system where it had one (DATABASE_URL, DOCUMENT_ROOT_PATH,
+    LLAMA_SERVER_BINARY, LLAMA_SERVER_MODEL, LOG_FORMAT), else RAG_ASSETS_<SECTION>__<KEY>, as in
+    RAG_ASSETS_CHUNKING__SIZE=256.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="RAG_ASSETS_",
+        env_nested_delimiter="__",
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+    )
+
+    home: Path = Field(default_factory=lambda: _default_home())  # all state; RAG_ASSETS_HOME
+    database_url: SecretStr | None = Field(None, validation_alias=AliasChoices("DATABASE_URL", "database_url"))
+    dagster_database_url: SecretStr | None = Field(
+        None, validation_alias=AliasChoices("DAGSTER_DATABASE_URL", "dagster_database_url")
+    )
+    document_root_path: Path | None = Field(
+        None, validation_alias=AliasChoices("DOCUMENT_ROOT_PATH", "document_root_path")
+    )
+    llama_server_binary: Path | None = Field(
+        None, validation_alias=AliasChoices("LLAMA_SERVER_BINARY", "llama_server_binary")
+    )
+    llama_server_model: Path | None = Field(
+        None, validation_alias=AliasChoices("LLAMA_SERVER_MODEL", "llama_server_model")
+    )
+    log_format: Literal["pretty", "json"] = Field(
+        "pretty", validation_alias=AliasChoices("LOG_FORMAT", "log_format")
+    )
+    database: Database = Database()
+    source: Source = Source()
+    parsing: Parsing = Parsing()
+    chunking: Chunking = Chunking()
+    embedding: Embedding = Embedding()
+    worker: Worker = Worker()
+    llama_server: LlamaServer = LlamaServer()
+
+    @model_validator(mode="after")
+    def _chunks_fit_the_model(self) -> "Settings":
+        largest = MODEL_POSITIONS if self.llama_server_model is None and self.llama_server.url is None else 8_192
+        if self.chunking.size > largest:
+            raise ValueError(f"chunking.size is {self.chunking.size}; allowed is 16 to {largest}, the model's limit")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        toml = TomlConfigSettingsSource(settings_cls, os.environ.get("RAG_ASSETS_SETTINGS", "settings.toml"))
+        return init_settings, env_settings, dotenv_settings, toml
+
+
+def load(**overrides: Any) -> Settings:
+    """Read the settings; every wrong value is named with its key and what is allowed."""
+    try:
+        settings = Settings(**overrides)
+    except ValidationError as exc:
+        raise SettingsError("\n".join(_describe(error) for error in exc.errors())) from exc
+    return settings.model_copy(update={"home": settings.home.expanduser().resolve()})
+
+
+@cache
+def project_root() -> Path:
+    """The folder of sql/, workspace.yaml and dagster.yaml: the clone, or the copy a wheel carries."""
+    package = Path(__file__).parent
+    clone = package.parent
+    return clone if (clone / "workspace.yaml").is_file() else package / "project"
+
+
+def _default_home() -> Path:
+    root = project_root()
+    return (root if root != Path(__file__).parent / "project" else Path.cwd()) / ".rag_assets"
+
+
+def _describe(error: Any) -> str:
+    key = ".".join(str(part) for part in error["loc"])
+    value = error.get("input")
+    shown = "" if isinstance(value, dict | Settings | Section) else f" (is {value!r})"
+    return f"Setting {key or 'values'}{shown}: {error['msg']}"

@@ -1,0 +1,1 @@
+"""One module per document format; the registry is in rag_assets.text.parsing."""
