@@ -8,8 +8,14 @@ RagAssetsError
     ├── NotEnoughMemory          llama-server is not started: it would not fit
     ├── ServerFailedToStart      llama-server died, or never became ready; quotes its log
     └── EmbeddingError           llama-server answers, but not with usable vectors
+
+Between our own rooms only, never shown to a user:
+├── UnembeddableText(index)      one text of a call cannot be embedded; its document fails, the others go on
+├── MissingVectors(hashes)       a vector that was to be reused is gone: embed it, write again
+└── LostClaim                    another run took the document over: write nothing
 """
 
+from collections.abc import Collection
 from typing import Literal, get_args
 
 ErrorKind = Literal[
@@ -83,3 +89,29 @@ class ServerFailedToStart(ServiceError):
 
 class EmbeddingError(ServiceError):
     """llama-server answered, but not with one valid vector per text."""
+
+
+class UnembeddableText(RagAssetsError):
+    """llama-server refuses, or dies of, the text at `index` of the call, again and again and by itself."""
+
+    def __init__(self, index: int, *, kind: ErrorKind, message: str) -> None:
+        super().__init__(message)
+        self.index = index
+        self.kind = kind  # too_large: over the model's limit; crashed: the server died of it twice
+        self.message = message
+
+
+class MissingVectors(RagAssetsError):
+    """Vectors of these content hashes are neither given nor stored any more."""
+
+    def __init__(self, hashes: Collection[str]) -> None:
+        super().__init__(f"{len(hashes)} vectors are neither given nor stored")
+        self.hashes = frozenset(hashes)
+
+
+class LostClaim(RagAssetsError):
+    """The claim on this document ran out and somebody else holds it, or settled it."""
+
+    def __init__(self, document_id: str) -> None:
+        super().__init__(f"The claim on document {document_id} was lost")
+        self.document_id = document_id
