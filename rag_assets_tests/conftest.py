@@ -1,0 +1,96 @@
+"""What tests need: a real PostgreSQL for the session, a database of its own for each test, no process left over."""
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psutil
+import psycopg2
+import pytest
+from psycopg2 import sql
+
+from rag_assets.embedded import postgres
+
+DIMENSION = 384
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_process_left() -> Iterator[None]:
+    """Whatever a test starts, it stops."""
+    before = set(psutil.Process().children(recursive=True))
+    yield
+    left = [child for child in psutil.Process().children(recursive=True) if child not in before]
+    assert not left, f"left running: {[(child.pid, child.cmdline()) for child in left]}"
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """One server for the session, in a home that is gone afterwards; no test writes to its `rag_assets` database."""
+    home = Path(tempfile.mkdtemp(prefix="rag-assets-tests-")).resolve()
+    home.chmod(0o711)  # where root runs the tests, the account that runs the server passes through
+    try:
+        url = postgres.start(home)
+        _execute(url, "alter system set fsync = off")  # a crash of the machine costs tests nothing
+        _execute(url, "select pg_reload_conf()")
+        yield url
+    finally:
+        postgres.remove(home)
+        shutil.rmtree(home)
+
+
+@pytest.fixture
+def empty_database_url(postgres_url: str) -> Iterator[str]:
+    """A database with nothing in it."""
+    yield from _database(postgres_url, template="template0")
+
+
+@pytest.fixture(scope="session")
+def _template(postgres_url: str) -> Iterator[str]:
+    """The name of a database with every migration applied: cloning it is faster than migrating."""
+    from rag_assets.postgres.database import Database
+
+    from rag_assets.settings import Database as DatabaseSettings
+    from rag_assets.settings import Source
+
+    for url in _database(postgres_url, template="template0"):
+        with closing(Database(url, settings=DatabaseSettings())) as database:
+            database.migrate(Source(), dimension=DIMENSION)
+        yield urlsplit(url).path.strip("/")
+
+
+@pytest.fixture
+def database_url(postgres_url: str, _template: str) -> Iterator[str]:
+    """A migrated database without documents."""
+    yield from _database(postgres_url, template=_template)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A RAG_ASSETS_HOME of the test's own; a PostgreSQL started in it is stopped."""
+    path = tmp_path / "home"
+    path.mkdir(mode=0o700)
+    monkeypatch.setenv("RAG_ASSETS_HOME", str(path))
+    yield path
+    postgres.remove(path)
+
+
+def _database(server_url: str, *, template: str) -> Iterator[str]:
+    name = f"test_{os.getpid()}_{secrets.token_hex(4)}"
+    database = sql.Identifier(name)
+    _execute(server_url, sql.SQL("create database {} template {}").format(database, sql.Identifier(template)))
+    try:
+        yield urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
+    finally:
+        _execute(server_url, sql.SQL("drop database {} with (force)").format(database))
+
+
+def _execute(url: str, statement: str | sql.Composed) -> None:
+    with closing(psycopg2.connect(url)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
