@@ -1,0 +1,336 @@
+"""Text in the embedding model's own tokens: a GGUF file or a server's tokenizer comes in, counts and spans go out."""
+
+import hashlib
+import re
+import struct
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from rag_assets.errors import SettingsError
+
+Span = tuple[int, int]  # character offsets in the text that was given, end exclusive
+
+SPECIAL_TOKENS = 2  # [CLS] and [SEP]
+CACHED_WORDS = 500_000  # about 60 MB; then the cache starts afresh
+WORD_START = "\u2581"  # how a GGUF file marks a piece that begins a word
+MATCHED_AS_WRITTEN = frozenset({2, 3, 4})  # GGUF token types unknown, control, user defined
+
+
+class Tokenizer(Protocol):
+    """Counts as the embedding model does. `name` identifies vocabulary and options; it goes into fingerprints."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens of one input that are free for text: the model's positions less the special tokens."""
+        ...
+
+    def spans(self, text: str) -> Sequence[Span]: ...
+
+    def count(self, text: str) -> int: ...
+
+
+class WordPiece:
+    """BERT's WordPiece as llama.cpp cuts it (llm_tokenizer_wpm), which differs from other libraries in corners:
+
+    a decomposed character is only its first code point, a word has no maximal length, and special tokens
+    written out in the text count as one.
+    """
+
+    def __init__(
+        self,
+        pieces: Iterable[str],
+        specials: Iterable[str] = (),
+        *,
+        max_tokens: int = 510,
+        lowercase: bool = True,
+        strip_accents: bool = True,
+    ) -> None:
+        self.max_tokens = max_tokens
+        self._pieces = frozenset(pieces)
+        self._specials = tuple(sorted(specials, key=len, reverse=True))
+        self._lowercase = lowercase
+        self._strip_accents = strip_accents
+        self._longest = _longest_by_start(self._pieces)
+        self._words = _words(strip_accents)
+        self._special = re.compile("|".join(map(re.escape, self._specials)) or r"(?!)")
+        self._counts = _Cache(lambda word: len(self._ends(word)))
+        self._cuts = _Cache(self._ends)
+
+    @classmethod
+    def from_gguf(cls, path: Path) -> "WordPiece":
+        """Read vocabulary and options; SettingsError if the file is no GGUF or its tokenizer is no WordPiece."""
+        facts = read_gguf(path)
+        kind = facts.get("tokenizer.ggml.model")
+        if kind != "bert":
+            raise SettingsError(
+                f"{path}: its tokenizer is {kind!r}, and only 'bert' (WordPiece) is read from the file. "
+                "Use the server's tokenizer for this model."
+            )
+        tokens = facts["tokenizer.ggml.tokens"]
+        types = facts.get("tokenizer.ggml.token_type") or [1] * len(tokens)
+        positions = facts.get(f"{facts.get('general.architecture')}.context_length", 512)
+        return cls(
+            tokens,
+            [
+                token
+                for token, kind in zip(tokens, types, strict=True)
+                if kind in MATCHED_AS_WRITTEN and token
+            ],
+            max_tokens=positions - SPECIAL_TOKENS,
+            lowercase=facts.get("tokenizer.ggml.normalizer.lowercase", True),
+            strip_accents=facts.get("tokenizer.ggml.normalizer.strip_accents", True),
+        )
+
+    @property
+    def name(self) -> str:
+        if "_name" not in self.__dict__:
+            facts = (
+                sorted(self._pieces),
+                self._specials,
+                self._lowercase,
+                self._strip_accents,
+                self.max_tokens,
+            )
+            self._name = f"wordpiece-{hashlib.sha256(repr(facts).encode()).hexdigest()[:16]}"
+        return self._name
+
+    def count(self, text: str) -> int:
+        """Number of tokens, without the model's special ones."""
+        counts = self._counts
+        counts.trim()
+        if not any(special in text for special in self._specials):
+            return sum(map(counts.__getitem__, self._words.findall(text)))
+        return sum(
+            1 if special else sum(map(counts.__getitem__, self._words.findall(text, start, end)))
+            for start, end, special in self._fragments(text)
+        )
+
+    def spans(self, text: str) -> list[Span]:
+        """Where each token stands; an unknown word is one token."""
+        self._cuts.trim()
+        spans: list[Span] = []
+        for start, end, special in self._fragments(text):
+            if special:
+                spans.append((start, end))
+            else:
+                spans.extend(self._word_spans(text, start, end=end))
+        return spans
+
+    def _word_spans(self, text: str, start: int, *, end: int) -> Iterator[Span]:
+        for match in self._words.finditer(text, start, end):
+            begin = match.start()
+            previous = 0
+            for cut in self._cuts[match.group()]:
+                yield begin + previous, begin + cut
+                previous = cut
+
+    def _fragments(self, text: str) -> Iterator[tuple[int, int, bool]]:
+        position = 0
+        for match in self._special.finditer(text):
+            yield position, match.start(), False
+            yield match.start(), match.end(), True
+            position = match.end()
+        yield position, len(text), False
+
+    def _ends(self, word: str) -> tuple[int, ...]:
+        """Ends of the word's pieces, in characters of the word as written; greedy, the longest piece first."""
+        kept = [(index, _plain(char, self._strip_accents)) for index, char in enumerate(word)]
+        kept = [(index, char) for index, char in kept if not _is_dropped(char)]
+        if not kept:
+            return ()
+        normal = "".join(_lower(char) if self._lowercase else char for _, char in kept)
+        lengths = self._greedy(WORD_START + normal)
+        ends = [kept[at - 1][0] + 1 if at < len(kept) else len(word) for at in lengths]
+        return tuple(ends) or (len(word),)
+
+    def _greedy(self, word: str) -> list[int]:
+        """Ends of the pieces, less the start mark; empty if some place has no piece: the word is unknown."""
+        ends: list[int] = []
+        at, size = 0, len(word)
+        while at < size:
+            longest = min(size, at + self._longest.get(word[at : at + 2], 1))
+            end = next((end for end in range(longest, at, -1) if word[at:end] in self._pieces), 0)
+            if not end:
+                return []
+            ends.append(max(end - 1, 0))
+            at = end
+        return ends
+
+
+class RemoteTokenizer:
+    """Any other model's tokenizer, through `tokenize`: text -> the text of each token, as /tokenize gives it.
+
+    Spans are found by laying the pieces along the text. A piece that cannot be found (byte pieces, normalised
+    characters) shares the place of the next one that can.
+    """
+
+    def __init__(self, name: str, tokenize: Callable[[str], Sequence[str]], *, max_tokens: int) -> None:
+        self.name = name
+        self.max_tokens = max_tokens
+        self._tokenize = tokenize
+
+    def count(self, text: str) -> int:
+        return len(self._tokenize(text)) if text else 0
+
+    def spans(self, text: str) -> list[Span]:
+        pieces = self._tokenize(text) if text else []
+        ends: list[int] = []
+        position = 0
+        for piece in pieces:
+            position = _end_of(piece, text, position=position)
+            ends.append(position)
+        if ends:
+            ends[-1] = len(text)
+        return list(zip([0, *ends], ends, strict=False))
+
+
+def read_gguf(path: Path) -> dict[str, Any]:
+    """The metadata of a GGUF file (versions 2 and 3): key -> value, without the tensors."""
+    try:
+        with path.open("rb") as file:
+            return _read_metadata(file)
+    except (OSError, struct.error, UnicodeDecodeError, KeyError, ValueError) as exc:
+        raise SettingsError(f"{path} cannot be read as a GGUF model: {exc}") from exc
+
+
+_SCALARS = {
+    0: "<B",
+    1: "<b",
+    2: "<H",
+    3: "<h",
+    4: "<I",
+    5: "<i",
+    6: "<f",
+    7: "<?",
+    10: "<Q",
+    11: "<q",
+    12: "<d",
+}
+_STRING, _ARRAY = 8, 9
+_LARGEST_STRING = 2**24  # bytes; chat templates are the longest real ones
+
+
+def _read_metadata(file: BinaryIO) -> dict[str, Any]:
+    magic, version, _, entries = struct.unpack("<4sIQQ", file.read(24))
+    if magic != b"GGUF" or version not in (2, 3):
+        raise ValueError(f"it starts with {magic!r}, version {version}; GGUF versions 2 and 3 are known")
+    return {_read_string(file): _read_value(file, _read_scalar(file, "<I")) for _ in range(entries)}
+
+
+def _read_value(file: BinaryIO, kind: int) -> Any:
+    if kind == _STRING:
+        return _read_string(file)
+    if kind != _ARRAY:
+        return _read_scalar(file, _SCALARS[kind])
+    kind, length = struct.unpack("<IQ", file.read(12))
+    if kind in (_STRING, _ARRAY):
+        return [_read_value(file, kind) for _ in range(length)]
+    code = _SCALARS[kind][1]
+    return list(struct.unpack(f"<{length}{code}", file.read(length * struct.calcsize(f"<{code}"))))
+
+
+def _read_string(file: BinaryIO) -> str:
+    length = _read_scalar(file, "<Q")
+    if length > _LARGEST_STRING:
+        raise ValueError(f"a string of {length} bytes")
+    return file.read(length).decode("utf-8")
+
+
+def _read_scalar(file: BinaryIO, code: str) -> Any:
+    return struct.unpack(code, file.read(struct.calcsize(code)))[0]
+
+
+class _Cache(dict[str, Any]):
+    """Words seen before; natural text repeats itself, so nearly every look-up hits."""
+
+    def __init__(self, compute: Callable[[str], Any]) -> None:
+        super().__init__()
+        self._compute = compute
+
+    def __missing__(self, word: str) -> Any:
+        value = self[word] = self._compute(word)
+        return value
+
+    def trim(self) -> None:
+        if len(self) > CACHED_WORDS:
+            self.clear()
+
+
+def _longest_by_start(pieces: Iterable[str]) -> dict[str, int]:
+    """First two characters -> length of the longest piece that begins so; saves most look-ups in long words."""
+    longest: dict[str, int] = {}
+    for piece in pieces:
+        start = piece[:2]
+        if len(piece) > longest.get(start, 0):
+            longest[start] = len(piece)
+    return longest
+
+
+# What llama.cpp's tables call whitespace, and its ranges of Chinese characters (a gap at U+2B820 included).
+_WHITESPACE = "\t\n\v\f\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_CHINESE = (
+    (0x4E00, 0x9FFF),
+    (0x3400, 0x4DBF),
+    (0xF900, 0xFAFF),
+    (0x20000, 0x2A6DF),
+    (0x2A700, 0x2B73F),
+    (0x2B740, 0x2B81F),
+    (0x2B920, 0x2CEAF),
+    (0x2F800, 0x2FA1F),
+)
+_LAST_PUNCTUATION = 0x1FFFF  # no plane above has any
+
+
+@cache
+def _words(strip_accents: bool) -> re.Pattern[str]:
+    """Matches a character that is a word by itself, or a run of others.
+
+    The planes above the first have their own alternative: inside one class, `re` would try every one of their
+    ranges on every letter.
+    """
+    alone = [chr(code) for code in range(0x21, _LAST_PUNCTUATION) if _stands_alone(chr(code), strip_accents)]
+    low = _class(char for char in alone if char <= "\uffff") + _ranges(_CHINESE[:3])
+    high = _class(char for char in alone if char > "\uffff") + _ranges(_CHINESE[3:])
+    above = "\U00010000-\U0010ffff"
+    return re.compile(f"[{low}]|(?:[^{low}{_WHITESPACE}{above}]+|(?![{high}])[{above}])+|[{high}]")
+
+
+def _class(chars: Iterable[str]) -> str:
+    return "".join(map(re.escape, chars))
+
+
+def _ranges(ranges: Iterable[tuple[int, int]]) -> str:
+    return "".join(f"{chr(first)}-{chr(last)}" for first, last in ranges)
+
+
+def _stands_alone(char: str, strip_accents: bool) -> bool:
+    plain = _plain(char, strip_accents)
+    category = unicodedata.category(plain)
+    return category[0] == "P" or (category[0] == "S" and plain < "\x7f")
+
+
+def _plain(char: str, strip_accents: bool) -> str:
+    return unicodedata.normalize("NFD", char)[0] if strip_accents and char > "\x7f" else char
+
+
+def _lower(char: str) -> str:
+    return char.lower()[0]
+
+
+def _is_dropped(char: str) -> bool:
+    return char == "\ufffd" or unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co")
+
+
+def _end_of(piece: str, text: str, *, position: int) -> int:
+    """Where `piece` ends when searched from `position` on, not much further than whitespace away."""
+    word = piece.replace(WORD_START, " ").strip()
+    if not word:
+        return position
+    found = text.find(word, position, position + len(word) + 64)
+    return position if found < 0 else found + len(word)
