@@ -1,0 +1,112 @@
+"""Places to cut inside a block: a stretch of text comes in, the starts of its parts with their strengths go out."""
+
+import re
+from collections.abc import Iterator, Sequence
+from zlib import crc32
+
+from rag_assets.text.structure import DEFINITION, ITEM, LINE, SENTENCE, lines
+from rag_assets.text.tokens import Span
+
+LONGEST_TOKEN = 64  # characters
+
+Cut = tuple[int, int]  # where a part starts, and the strength of the cut before it
+
+_ITEM = re.compile(r"[ \t>]*(?:[-*+•–]|\d{1,9}[.)]|[a-z][.)])[ \t]")
+_BREAK = re.compile(
+    r"""(?<!\bDr)(?<!\bMr)(?<!\bMs)(?<!\bMrs)(?<!\bSt)(?<!\bvs)(?<!\bNo)(?<!\bcf)(?<!\bFig)(?<!\bal)
+    (?<![\s.][A-Za-z])[.!?…؟۔।]["'”’»)\]*_]*\s+(?=[^a-z\s])   # a sentence ends
+    |[。！？．]["'”’»」』）)\]]*\s*                               # and where no space follows it
+    |\n""",
+    re.VERBOSE,
+)
+_DEFINITION = re.compile(
+    r"\s*(?:@\w|#\[|(?:(?:export|default|public|private|protected|internal|static|final|abstract|async|pub(?:\([^)]*\))?"
+    r"|inline|virtual|override|unsafe|extern|const|sealed|partial|open|data)\s+)*"
+    r"(?:def|class|function|func|fn|fun|interface|struct|enum|trait|impl|type|namespace|module|mod|object|record"
+    r"|sub|procedure|macro_rules!|create|CREATE|resource|describe|it|test)\b)"
+)
+_REMARK = re.compile(r"\s*(?:#|//|/\*|\*|--|;|@\w|\"\"\"|'''|<!--)")
+
+
+def prose(text: str, start: int, *, end: int) -> Iterator[Cut]:
+    """Sentences, list items and lines."""
+    for match in _BREAK.finditer(text, start, end):
+        at = match.end()
+        if at >= end:
+            return
+        if match[0].endswith("\n") and _ITEM.match(text, at, end):
+            yield at, ITEM
+        else:
+            yield at, LINE if match[0] == "\n" else SENTENCE
+
+
+def rows(text: str, start: int, *, end: int) -> Iterator[Cut]:
+    """The lines of a table."""
+    return ((first, ITEM) for first, _ in lines(text, start, end=end)[1:])
+
+
+def code(text: str, start: int, *, end: int) -> Iterator[Cut]:
+    """Definitions, together with the remarks above them; then blank lines; then any line."""
+    spans = lines(text, start, end=end)
+    strengths = [_code_strength(text, spans, at=at) for at in range(len(spans))]
+    for at in range(len(spans) - 1, 0, -1):
+        if strengths[at] > LINE and _REMARK.match(text, *spans[at - 1]):
+            strengths[at - 1], strengths[at] = max(strengths[at - 1], strengths[at]), LINE
+    return ((spans[at][0], strengths[at]) for at in range(1, len(spans)) if strengths[at])
+
+
+def _code_strength(text: str, spans: Sequence[Span], *, at: int) -> int:
+    first, last = spans[at]
+    if text[first:last].isspace():
+        return 0
+    flush = text[first] not in " \t"
+    after_blank = at > 0 and text[slice(*spans[at - 1])].isspace()
+    if _DEFINITION.match(text, first, last):
+        return DEFINITION if flush else ITEM
+    if after_blank:
+        return ITEM if flush and text[first] not in ")]}" else SENTENCE
+    return LINE
+
+
+def windows(text: str, spans: Sequence[Span], *, size: int) -> list[int]:
+    """Cut a run of tokens into windows of at most `size`: the index of each window's first token.
+
+    Each cut is the place of lowest hash among the last quarter of its window, so that two texts that differ at the
+    start soon cut at the same places again.
+    """
+    starts = [0]
+    while len(spans) - starts[-1] > size:
+        low, high = starts[-1] + max(1, size - size // 4), starts[-1] + size
+        starts.append(min(range(low, high + 1), key=lambda at: _cut_price(text, spans, at=at)))
+    return starts
+
+
+def short_spans(spans: Sequence[Span]) -> list[Span]:
+    """The same run, where tokens of many characters (unknown words) can be cut too, and empty ones are gone."""
+    short: list[Span] = []
+    for start, end in spans:
+        if end - start <= LONGEST_TOKEN:
+            short.extend([(start, end)] if end > start else [])
+        else:
+            short.extend((at, min(at + LONGEST_TOKEN, end)) for at in range(start, end, LONGEST_TOKEN))
+    return short
+
+
+def word_start(text: str, spans: Sequence[Span], *, at: int) -> int:
+    """Where the first word begins that starts at token `at` or after it, within a few tokens."""
+    for later in range(max(at, 1), min(at + 16, len(spans))):
+        if at == 0 or not _is_inside_word(text, spans, at=later):
+            return spans[later][0] if at else 0
+    return spans[at][0]
+
+
+def _cut_price(text: str, spans: Sequence[Span], *, at: int) -> tuple[bool, int]:
+    after = spans[at]
+    return _is_inside_word(text, spans, at=at), crc32(
+        text[after[0] : after[0] + 24].encode("utf-8", "replace")
+    )
+
+
+def _is_inside_word(text: str, spans: Sequence[Span], *, at: int) -> bool:
+    before, after = spans[at - 1], spans[at]
+    return before[1] == after[0] and text[before[1] - 1].isalnum() and text[after[0]].isalnum()

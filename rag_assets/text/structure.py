@@ -1,0 +1,150 @@
+"""The shape of a text: a parsed document comes in, its blocks with kind, heading path and table header go out."""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from rag_assets.model import ChunkKind, ParsedText, Structure
+from rag_assets.text.tokens import Span
+
+# How good a place before something is to cut: higher is better.
+AFTER_HEADING, WORD, LINE, SENTENCE, ITEM, BLOCK, DEFINITION, SECTION = range(8)
+STRONGEST = SECTION + 6  # before a first-level heading
+
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
+_HEADING = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*\n?$")
+_UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*\n?$")
+_FENCE = re.compile(r"[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?(?:(`{3,})[^`\n]*|(~{3,}).*)\n?$")
+_DELIMITER = re.compile(r"[ \t>]*\|?(?:[ \t]*:?-+:?[ \t]*\|)+(?:[ \t]*:?-+:?)?[ \t]*\n?$")
+_ROW = re.compile(r"[ \t>]*\|")
+
+
+class Block(NamedTuple):
+    """A stretch that belongs together; `header` is where a table's header row stands."""
+
+    start: int
+    end: int
+    kind: ChunkKind
+    strength: int  # of the cut before it
+    path: tuple[str, ...]
+    header: Span | None = None
+
+
+def blocks(parsed: ParsedText) -> list[Block]:
+    """The document's blocks in order; between them is only white space."""
+    readers = {"markdown": _markdown, "plain": _plain, "code": _code}
+    structure: Structure = parsed.structure
+    return list(readers[structure](parsed.text))
+
+
+def lines(text: str, start: int, *, end: int) -> list[Span]:
+    """The lines of a stretch, line ends included."""
+    return [match.span() for match in _LINE.finditer(text, start, end)]
+
+
+def _plain(text: str) -> Iterator[Block]:
+    start: int | None = None
+    for first, last in lines(text, 0, end=len(text)):
+        blank = text[first:last].isspace()
+        if blank and start is not None:
+            yield Block(start, first, "prose", BLOCK, ())
+            start = None
+        elif not blank and start is None:
+            start = first
+    if start is not None:
+        yield Block(start, len(text), "prose", BLOCK, ())
+
+
+def _code(text: str) -> Iterator[Block]:
+    if text and not text.isspace():
+        yield Block(0, len(text), "code", BLOCK, ())
+
+
+def _markdown(text: str) -> Iterator[Block]:
+    return _Markdown(text).blocks()
+
+
+class _Markdown:
+    """One pass over the lines; only what decides where to cut is told apart."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.lines = lines(text, 0, end=len(text))
+        self.path: list[tuple[int, str]] = []  # level and title of the headings above
+        self.after_heading = False
+
+    def blocks(self) -> Iterator[Block]:
+        at = 0
+        while at < len(self.lines):
+            if self._line(at).isspace():
+                at += 1
+                continue
+            end, block = self._block(at)
+            self.after_heading = block.strength >= SECTION
+            yield block
+            at = end
+
+    def _block(self, at: int) -> tuple[int, Block]:
+        line = self._line(at)
+        if heading := _HEADING.match(line):
+            return self._heading(at, end=at + 1, level=len(heading[1]), title=heading[2] or "")
+        if fence := _FENCE.match(line):
+            return self._fence(at, mark=fence[1] or fence[2])
+        if self._is_table(at):
+            return self._table(at)
+        if self._is_underlined(at):
+            level = 1 if "=" in self._line(at + 1) else 2
+            return self._heading(at, end=at + 2, level=level, title=line)
+        return self._paragraph(at)
+
+    def _heading(self, at: int, *, end: int, level: int, title: str) -> tuple[int, Block]:
+        self.path = [(above, name) for above, name in self.path if above < level]
+        if title.strip():
+            self.path.append((level, " ".join(title.split())))
+        strength = AFTER_HEADING if self.after_heading else STRONGEST - level + 1
+        return end, self._made(at, end=end, kind="prose")._replace(strength=max(strength, SECTION))
+
+    def _fence(self, at: int, *, mark: str) -> tuple[int, Block]:
+        closing = re.compile(rf"[ \t>]*{re.escape(mark[0])}{{{len(mark)},}}[ \t]*\n?$")
+        end = at + 1
+        while end < len(self.lines) and not closing.match(self._line(end)):
+            end += 1
+        end = min(end + 1, len(self.lines))
+        return end, self._made(at, end=end, kind="code")
+
+    def _is_table(self, at: int) -> bool:
+        line = self._line(at)
+        if _ROW.match(line):
+            return True
+        return "|" in line and at + 1 < len(self.lines) and bool(_DELIMITER.match(self._line(at + 1)))
+
+    def _table(self, at: int) -> tuple[int, Block]:
+        end = at + 1
+        while end < len(self.lines) and "|" in self._line(end):
+            end += 1
+        block = self._made(at, end=end, kind="table")
+        if end > at + 2 and _DELIMITER.match(self._line(at + 1)):
+            return end, block._replace(header=(self.lines[at][0], self.lines[at + 1][1]))
+        return end, block
+
+    def _is_underlined(self, at: int) -> bool:
+        return at + 1 < len(self.lines) and bool(_UNDERLINE.match(self._line(at + 1)))
+
+    def _paragraph(self, at: int) -> tuple[int, Block]:
+        end = at + 1
+        while end < len(self.lines) and not self._interrupts(end):
+            end += 1
+        return end, self._made(at, end=end, kind="prose")
+
+    def _interrupts(self, at: int) -> bool:
+        line = self._line(at)
+        return line.isspace() or bool(_HEADING.match(line) or _FENCE.match(line)) or self._is_table(at)
+
+    def _made(self, at: int, *, end: int, kind: ChunkKind) -> Block:
+        path = tuple(name for _, name in self.path)
+        strength = AFTER_HEADING if self.after_heading else BLOCK
+        return Block(self.lines[at][0], self.lines[end - 1][1], kind, strength, path)
+
+    def _line(self, at: int) -> str:
+        start, end = self.lines[at]
+        return self.text[start:end]
