@@ -1,4 +1,4 @@
-"""What tests need: a real PostgreSQL for the session, a database of its own for each test, no process left over."""
+"""What tests need: a real PostgreSQL for the session, a database for each test, no process left over."""
 
 import os
 import secrets
@@ -17,20 +17,29 @@ from psycopg2 import sql
 from rag_assets.embedded import postgres
 
 DIMENSION = 384
+SESSION = "RAG_ASSETS_TEST_SESSION"
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_process_left() -> Iterator[None]:
-    """Whatever a test starts, it stops."""
-    before = set(psutil.Process().children(recursive=True))
+    """Whatever a test starts, it stops; a mark in the environment finds what has detached itself."""
+    os.environ[SESSION] = mark = secrets.token_hex(8)
     yield
-    left = [child for child in psutil.Process().children(recursive=True) if child not in before]
-    assert not left, f"left running: {[(child.pid, child.cmdline()) for child in left]}"
+    detached = {process for process in psutil.process_iter() if _environment(process).get(SESSION) == mark}
+    left = detached | set(psutil.Process().children(recursive=True))
+    assert not left, f"left running: {left}"
+
+
+def _environment(process: psutil.Process) -> dict[str, str]:
+    try:
+        return process.environ()
+    except psutil.Error:
+        return {}  # gone, or somebody else's
 
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """One server for the session, in a home that is gone afterwards; no test writes to its `rag_assets` database."""
+    """One server for the session, in a home that is gone afterwards; tests have databases of their own."""
     home = Path(tempfile.mkdtemp(prefix="rag-assets-tests-")).resolve()
     home.chmod(0o711)  # where root runs the tests, the account that runs the server passes through
     try:

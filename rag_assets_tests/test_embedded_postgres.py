@@ -1,22 +1,458 @@
 """embedded.postgres: the server of a home runs while it has a user, wherever the home lies, whoever dies."""
 
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
 
+import psutil
 import psycopg2
+import pytest
 
+from rag_assets.embedded import keeper, placement, postgres
+from rag_assets.errors import DatabaseUnavailable, SettingsError
+
+posix = pytest.mark.skipif(os.name == "nt", reason="signals, sockets and accounts of POSIX")
+as_root = pytest.mark.skipif(
+    os.name == "nt" or os.geteuid() != 0, reason="placement is a question for root only"
+)
+PATIENCE = 20.0  # seconds until a test gives up on something that should take less than two
+
+# starts the server of argv[1], says its URL, and lives until its input ends
+USER = """
+import sys
+from pathlib import Path
 from rag_assets.embedded import postgres
+print(postgres.start(Path(sys.argv[1])), flush=True)
+sys.stdin.read()
+"""
+
+RESTLESS_USER = """
+import sys
+from pathlib import Path
+from rag_assets.embedded import postgres
+for _ in range(4):
+    postgres.start(Path(sys.argv[1]))
+    postgres.release(Path(sys.argv[1]))
+"""
 
 
-def test_url_when_started(postgres_url):
-    """The URL answers."""
-    with closing(psycopg2.connect(postgres_url)) as connection, connection.cursor() as cursor:
-        cursor.execute("select current_database()")
-        assert cursor.fetchone() == ("rag_assets",)
+@pytest.fixture
+def open_home() -> Iterator[Path]:
+    """A home that every account may pass through, unlike pytest's folders."""
+    path = Path(tempfile.mkdtemp(prefix="rag-assets-home-")).resolve()
+    path.chmod(0o755)
+    yield path
+    postgres.remove(path)
+    shutil.rmtree(path)
 
 
-def test_empty(empty_database_url, home):
-    with closing(psycopg2.connect(empty_database_url)) as connection, connection.cursor() as cursor:
-        cursor.execute("create extension vector")
-    u = postgres.start(home)
+@pytest.fixture
+def user() -> Iterator[Callable[[Path], "subprocess.Popen[str]"]]:
+    """Start other processes that use a home."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(home: Path) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-c", USER, str(home)]
+        started.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def ask(url: str, statement: str) -> object:
+    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(statement)
+        return cursor.fetchone()[0] if cursor.description else None
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
+
+
+def server_of(home: Path) -> int:
+    pid = keeper.running_server((home / "postgres" / "data").resolve())
+    assert pid is not None
+    return pid
+
+
+def keeper_of(home: Path) -> int:
+    (pid,) = (
+        process.pid
+        for process in psutil.process_iter(["cmdline"])
+        if keeper.__file__ in (process.info["cmdline"] or []) and f'"{home}"' in process.info["cmdline"][-1]
+    )
+    return pid
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: keeper.identify(pid) is None)
+
+
+# ---- a life
+
+
+def test_data_when_stopped_and_started(home: Path) -> None:
+    """What was written is there after a restart; a process is one user, however often it starts."""
+    assert postgres.start(home) == postgres.start(home)
+    ask(postgres.start(home), "create table t as select 7 as n")
     postgres.release(home)
     assert not postgres.is_running(home)
+    assert ask(postgres.start(home), "select n from t") == 7
+
+
+def test_release_when_never_started(home: Path) -> None:
+    """Nothing to stop is no error, and nothing is made."""
+    postgres.release(home)
+    assert list(home.iterdir()) == []
+
+
+def test_database_when_new(home: Path) -> None:
+    """UTF-8 with an order that no operating system changes, durable, pgvector at hand."""
+    url = postgres.start(home)
+    assert ask(url, "select current_database()") == "rag_assets"
+    facts = "select encoding, datlocprovider, datlocale from pg_database where datname = current_database()"
+    assert ask(url, f"select row(x)::text from ({facts}) x") == '("(6,b,C.UTF-8)")'
+    assert [ask(url, f"show {name}") for name in ("fsync", "synchronous_commit", "jit")] == [
+        "on",
+        "on",
+        "off",
+    ]
+    ask(url, "create extension vector")
+
+
+def test_url_when_used_by_sqlalchemy(home: Path) -> None:
+    """Dagster's storage takes it with a driver in front and options behind; it has no percent sign."""
+    sqlalchemy = pytest.importorskip("sqlalchemy")
+    url = postgres.start(home)
+    assert "%" not in url
+    url = url.replace("postgresql://", "postgresql+psycopg2://") + "&options=-csearch_path%3Ddagster"
+    engine = sqlalchemy.create_engine(url)
+    with engine.connect() as connection:
+        assert connection.execute(sqlalchemy.text("show search_path")).scalar() == "dagster"
+    engine.dispose()
+
+
+# ---- users
+
+
+def test_server_when_another_user_leaves(home: Path, user: Callable[[Path], "subprocess.Popen[str]"]) -> None:
+    """Two users share one server; it stays for the second."""
+    other = user(home)
+    assert other.stdout is not None
+    url = other.stdout.readline().strip()
+    assert postgres.start(home) == url
+    kill(other.pid)
+    time.sleep(3 * keeper.WATCH_SECONDS)
+    assert ask(url, "select 1") == 1
+
+
+def test_server_when_its_last_user_is_killed(
+    home: Path, user: Callable[[Path], "subprocess.Popen[str]"]
+) -> None:
+    """A user that could not say goodbye keeps nothing running."""
+    other = user(home)
+    assert other.stdout is not None
+    other.stdout.readline()
+    pid = server_of(home)
+    kill(other.pid)
+    wait_until(
+        lambda: keeper.identify(pid) is None and not keeper.is_locked(home / "postgres" / "keeper.lock")
+    )
+
+
+def test_start_when_four_start_at_once(home: Path, user: Callable[[Path], "subprocess.Popen[str]"]) -> None:
+    """One cluster, one server, one URL."""
+    urls = {process.stdout.readline().strip() for process in [user(home) for _ in range(4)] if process.stdout}
+    assert len(urls) == 1
+    assert ask(urls.pop(), "select count(*) from pg_database where datname = 'rag_assets'") == 1
+
+
+def test_start_when_another_process_stops(home: Path) -> None:
+    """A server that is going away is waited for, again and again."""
+    other = subprocess.Popen([sys.executable, "-c", RESTLESS_USER, str(home)])
+    while other.poll() is None:
+        assert ask(postgres.start(home), "select 1") == 1
+        postgres.release(home)
+    assert other.wait() == 0
+
+
+def test_lease_when_its_process_id_is_used_again(home: Path) -> None:
+    """A lease is of one process, not of whoever has its number later."""
+    (home / "postgres" / "users").mkdir(parents=True)
+    (home / "postgres" / "users" / f"{os.getpid()}.1.00000000").touch()
+    assert keeper.users(home) == []
+
+
+# ---- faults
+
+
+@posix
+def test_start_when_the_keeper_was_killed(home: Path) -> None:
+    """The server goes on; the next start gives it a new keeper, and it ends as ever."""
+    postgres.start(home)
+    server, old = server_of(home), keeper_of(home)
+    kill(old)
+    postgres.start(home)
+    assert server_of(home) == server
+    assert keeper_of(home) != old
+    postgres.release(home)
+    assert not postgres.is_running(home)
+
+
+@posix
+def test_release_when_the_keeper_was_killed(home: Path) -> None:
+    """The last user stops the server even so."""
+    postgres.start(home)
+    kill(keeper_of(home))
+    postgres.release(home)
+    assert not postgres.is_running(home)
+
+
+@posix
+def test_server_when_killed(home: Path) -> None:
+    """It comes back by itself, at the same URL, with all that was committed."""
+    url = postgres.start(home)
+    ask(url, "create table t as select 7 as n")
+    kill(server_of(home))
+    assert postgres.start(home) == url
+    assert ask(url, "select n from t") == 7
+
+
+@posix
+def test_start_when_server_and_keeper_were_killed(home: Path) -> None:
+    """As after a power cut: a recorded process id means nothing, even where it is another program's now."""
+    ask(postgres.start(home), "create table t as select 7 as n")
+    server, watcher = server_of(home), keeper_of(home)
+    kill(watcher)
+    kill(server)
+    pid_file = (home / "postgres" / "data").resolve() / "postmaster.pid"
+    pid_file.write_text(pid_file.read_text().replace(str(server), str(os.getpid()), 1))
+    assert ask(postgres.start(home), "select n from t") == 7
+
+
+@posix
+def test_server_when_its_home_is_deleted(open_home: Path) -> None:
+    """It ends; there is nothing to keep."""
+    postgres.start(open_home)
+    server = server_of(open_home)
+    shutil.rmtree(open_home / "postgres")
+    wait_until(lambda: keeper.identify(server) is None)
+
+
+@posix
+def test_log_when_long(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log keeps its newest part and never grows without end."""
+    (home / "logs").mkdir()
+    log = home / "logs" / "postgres.log"
+    log.write_bytes(b"x" * 2_000)
+    monkeypatch.setattr(keeper, "LOG_BYTES", 1_000)
+    keeper._bound_log(home)
+    assert (log.stat().st_size, (home / "logs" / "postgres.log.1").stat().st_size) == (0, 2_000)
+
+
+# ---- homes
+
+
+@posix
+@pytest.mark.parametrize("name", ["d" * 200, "with space, 'quotes' & 100 % größer 文書"])
+def test_start_when_the_home_has_a_difficult_path(open_home: Path, name: str) -> None:
+    """Sockets' paths are limited and URLs have a syntax; homes are free."""
+    deep = open_home / name / "home"
+    deep.mkdir(parents=True)
+    url = postgres.start(deep)
+    assert ask(url, "select 1") == 1
+    assert not set(url) & set("%' ")
+    postgres.remove(deep)
+
+
+@posix
+def test_folders_when_started(open_home: Path) -> None:
+    """Data and socket are for the server's account alone; nobody listens on the network."""
+    url = postgres.start(open_home)
+    socket_folder = Path((open_home / "postgres" / "socket").read_text())
+    for folder in (socket_folder, open_home / "postgres" / "data"):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert ask(url, "show listen_addresses") == ""
+    assert (
+        psutil.Process(server_of(open_home)).uids().real == (open_home / "postgres/data").stat().st_uid != 0
+    )
+
+
+@as_root
+def test_connection_when_another_account_asks(open_home: Path) -> None:
+    """The system tells the server who asks: even with the folder open, a stranger is refused."""
+    url = postgres.start(open_home)
+    Path((open_home / "postgres" / "socket").read_text()).chmod(0o755)
+    (Path((open_home / "postgres" / "socket").read_text()) / ".s.PGSQL.5432").chmod(0o777)
+    asked = subprocess.run(
+        [str(placement._installation() / "bin" / "psql"), url, "-c", "select 1"],
+        user=65_534, group=65_534, extra_groups=[], cwd="/", capture_output=True, text=True,
+    )  # fmt: skip
+    assert asked.returncode != 0
+    if "Permission denied" not in asked.stderr:
+        assert "Peer authentication failed" in asked.stderr
+
+
+# ---- placement for root
+
+
+@as_root
+def test_placement_when_the_home_cannot_be_reached(home: Path) -> None:
+    """The cluster lies elsewhere, found through a link; no permission on the way was changed."""
+    modes = [path.stat().st_mode for path in (home, *home.parents)]
+    ask(postgres.start(home), "create table t as select 7 as n")
+    data = home / "postgres" / "data"
+    assert data.is_symlink()
+    assert not data.resolve().is_relative_to(home)
+    assert [path.stat().st_mode for path in (home, *home.parents)] == modes
+
+
+@as_root
+def test_placement_when_the_binaries_cannot_be_reached(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are copied once to where the account gets at them, and run from there."""
+    original = placement._installation()
+    hidden = tmp_path / "site-packages"
+    for folder in (original.parent / original.name, original.parents[1] / f"{placement.PACKAGE}.libs"):
+        shutil.copytree(folder, hidden / folder.relative_to(original.parents[1]))
+    monkeypatch.setattr(placement, "_installation", lambda: hidden / placement.PACKAGE / original.name)
+    assert ask(postgres.start(home), "select 1") == 1
+    binary = Path(psutil.Process(server_of(home)).cmdline()[0])
+    postgres.release(home)
+    assert not binary.is_relative_to(tmp_path)
+    shutil.rmtree(next(path for path in binary.parents if path.name.startswith("postgresql-")))
+
+
+@as_root
+def test_cluster_when_its_home_was_deleted_while_running(tmp_path: Path) -> None:
+    """A cluster outside of its home goes with it."""
+    path = tmp_path / "doomed"
+    postgres.start(path)
+    cluster = (path / "postgres" / "data").resolve().parent
+    shutil.rmtree(path)
+    wait_until(lambda: not cluster.exists())
+
+
+@as_root
+def test_cluster_when_its_home_was_deleted_while_stopped(tmp_path: Path, home: Path) -> None:
+    """The next start of any home removes it."""
+    path = tmp_path / "doomed"
+    postgres.start(path)
+    postgres.release(path)
+    cluster = (path / "postgres" / "data").resolve().parent
+    shutil.rmtree(path)
+    postgres.start(home)
+    assert not cluster.exists()
+
+
+@as_root
+def test_cluster_when_its_home_is_absent_for_a_while(tmp_path: Path) -> None:
+    """A home on a disk that is not mounted today keeps its data."""
+    record = tmp_path / "cluster" / "home"
+    record.parent.mkdir()
+    record.write_text("/mnt/not-mounted-today/home")
+    assert not placement._is_orphan(record)
+    os.utime(record, (0, 0))
+    assert placement._is_orphan(record)
+
+
+@as_root
+def test_cluster_when_its_home_was_moved(tmp_path: Path) -> None:
+    """The data moves along."""
+    before, after = tmp_path / "before", tmp_path / "after"
+    ask(postgres.start(before), "create table t as select 7 as n")
+    postgres.release(before)
+    before.rename(after)
+    assert ask(postgres.start(after), "select n from t") == 7
+    postgres.remove(after)
+
+
+@as_root
+def test_start_when_the_home_is_a_copy(tmp_path: Path, home: Path) -> None:
+    """Two homes never share a cluster by accident."""
+    postgres.start(home)
+    postgres.release(home)
+    copy = shutil.copytree(home, tmp_path / "copy", symlinks=True)
+    with pytest.raises(DatabaseUnavailable, match="is a copy of"):
+        postgres.start(copy)
+
+
+@as_root
+def test_start_when_the_data_is_gone(home: Path) -> None:
+    """A link to nothing is said, not silently replaced by an empty database."""
+    (home / "postgres").mkdir()
+    (home / "postgres" / "data").symlink_to("/var/lib/rag_assets/gone/data")
+    with pytest.raises(DatabaseUnavailable, match="which does not exist"):
+        postgres.start(home)
+
+
+# ---- errors
+
+
+def test_start_when_no_postgres_is_installed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message says both ways out."""
+    monkeypatch.setattr(placement, "PACKAGE", "no_such_package")
+    with pytest.raises(SettingsError, match=r'pip install "rag_assets\[embedded\]".*set DATABASE_URL'):
+        postgres.start(home)
+
+
+def test_start_when_made_by_another_version(home: Path) -> None:
+    """The message names both versions; the data is left alone."""
+    postgres.start(home)
+    postgres.release(home)
+    (home / "postgres" / "data" / "PG_VERSION").write_text("15\n")
+    with pytest.raises(DatabaseUnavailable, match="was made by PostgreSQL 15, installed is 18"):
+        postgres.start(home)
+
+
+def test_start_when_the_configuration_is_broken(home: Path) -> None:
+    """PostgreSQL's own words are in the message, and the failed start holds no lease."""
+    postgres.start(home)
+    postgres.release(home)
+    with open(home / "postgres" / "data" / "postgresql.conf", "a") as file:
+        file.write("no_such_setting = on\n")
+    with pytest.raises(DatabaseUnavailable, match="unrecognized configuration parameter"):
+        postgres.start(home)
+    assert keeper.users(home) == []
+
+
+@as_root
+def test_start_when_the_disk_is_full(open_home: Path) -> None:
+    """The message says how much space there is, in PostgreSQL's words too."""
+    disk = open_home / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("cannot mount")
+    try:
+        with pytest.raises(DatabaseUnavailable, match=r"\d MB free[\s\S]*No space left on device"):
+            postgres.start(disk / "home")
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+@posix
+def test_start_when_the_home_cannot_be_written(home: Path) -> None:
+    """The message names the path."""
+    (home / "postgres").write_text("a file")
+    with pytest.raises(DatabaseUnavailable, match="postgres"):
+        postgres.start(home)
+    (home / "postgres").unlink()

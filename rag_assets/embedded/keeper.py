@@ -1,4 +1,4 @@
-"""Keeps one PostgreSQL alive while a process uses it: a Spec comes in, a server runs until its last user is gone.
+"""Keeps one PostgreSQL alive while it has users: a Spec comes in, a server runs until the last one is gone.
 
 `python -I -S keeper.py SPEC` detaches itself, starts the server (or takes over a running one), prints "ready"
 or what went wrong, and then watches. Standard library only: it is a process of its own for a long time.
@@ -6,7 +6,6 @@ or what went wrong, and then watches. Standard library only: it is a process of 
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,10 +13,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 READY = "ready"
 WATCH_SECONDS = 0.3
+LOCK_SECONDS = 120.0  # longer than the start that somebody else may be at
 START_SECONDS = 60.0  # crash recovery included
 SHARED_MEMORY_SECONDS = 10.0  # how long the children of a killed server may take to notice
 STOP_SECONDS = 60.0  # a shutdown writes what is dirty
@@ -47,11 +47,14 @@ class StartFailed(Exception):
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`; waits for whoever holds it. The system releases it when a process dies."""
+def locked(path: Path, *, patience: float = LOCK_SECONDS) -> Iterator[None]:
+    """Hold the lock file `path`, waiting `patience` seconds; the system frees it when its holder dies."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        while not _try_lock(handle):
+        deadline = time.monotonic() + patience
+        while not _lock_exclusively(handle):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{path} is still locked by another process after {patience:.0f} s")
             time.sleep(0.02)
         yield
     finally:
@@ -65,24 +68,37 @@ def is_locked(path: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        return not _try_lock(handle)
+        return not _lock_shared(handle)
     finally:
         os.close(handle)
 
 
-def _try_lock(handle: int) -> bool:
-    try:
-        if sys.platform == "win32":
-            import msvcrt
+if sys.platform == "win32":
+    import msvcrt
 
+    def _lock_exclusively(handle: int) -> bool:
+        try:
             msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
+        except OSError:
+            return False
+        return True
 
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+    _lock_shared = _lock_exclusively  # Windows has no other kind here; two who ask at once see each other
+else:
+    import fcntl
+
+    def _lock_exclusively(handle: int) -> bool:
+        return _flock(handle, fcntl.LOCK_EX)
+
+    def _lock_shared(handle: int) -> bool:
+        return _flock(handle, fcntl.LOCK_SH)
+
+    def _flock(handle: int, kind: int) -> bool:
+        try:
+            fcntl.flock(handle, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
 
 def folder(home: Path) -> Path:
@@ -182,7 +198,7 @@ def _start_server(spec: Spec) -> int:
     """Start the server and wait until it takes connections; returns its process id."""
     deadline = time.monotonic() + SHARED_MEMORY_SECONDS
     while True:
-        _remove_stale_pid_file(Path(spec.data))
+        _remove_stale_records(spec)
         log = _log_file(Path(spec.home))
         offset = log.stat().st_size if log.exists() else 0
         try:
@@ -194,11 +210,18 @@ def _start_server(spec: Spec) -> int:
             time.sleep(0.2)
 
 
-def _remove_stale_pid_file(data: Path) -> None:
-    """After a machine crash the recorded process id may belong to any program, and PostgreSQL would not start."""
+def _remove_stale_records(spec: Spec) -> None:
+    """PostgreSQL does not start while the process id in its lock files exists, though it were a zombie's.
+
+    After a crash of the machine, or in a container where nobody reaps zombies, that would be for ever.
+    Two servers on one data folder are still impossible: its shared memory tells.
+    """
+    data = Path(spec.data)
     pid = _recorded_pid(data)
-    if pid is not None and _command_line(pid) and not _is_server(pid, data):
+    if pid is not None and not _is_server(pid, data) and (identify(pid) is None or _command_line(pid)):
         (data / "postmaster.pid").unlink(missing_ok=True)
+    for left in Path(spec.socket).glob(".s.PGSQL.*") if spec.socket else ():
+        left.unlink(missing_ok=True)
 
 
 def _launch(spec: Spec, log: Path) -> int:
@@ -268,9 +291,9 @@ def server_environment() -> dict[str, str]:
     return {name: os.environ[name] for name in kept if name in os.environ} | {"LC_ALL": "C"}
 
 
-def account_arguments(uid: int | None, gid: int | None) -> dict[str, "int | list[int]"]:
+def account_arguments(uid: int | None, gid: int | None) -> dict[str, Any]:
     """Popen's arguments to run as another account, without the groups of ours."""
-    umask: dict[str, int | list[int]] = {} if WINDOWS else {"umask": 0o077}
+    umask = {} if WINDOWS else {"umask": 0o077}
     return umask if uid is None or gid is None else umask | {"user": uid, "group": gid, "extra_groups": []}
 
 
@@ -312,20 +335,14 @@ class Watch:
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
         self.home = Path(spec.home)
-        self.terminated = False
         self._home_handle = None if WINDOWS else os.open(self.home, os.O_RDONLY)
         self.server = running_server(Path(spec.data)) or _start_server(spec)
 
     def run(self) -> None:
-        while not self.terminated and not self._ended_with_last_user():
+        while not self._ended_with_last_user():
             self._restart_if_gone()
             _bound_log(self.home)
             time.sleep(WATCH_SECONDS)
-        if self.terminated:
-            self._stop()
-
-    def terminate(self, *_: object) -> None:
-        self.terminated = True
 
     def _ended_with_last_user(self) -> bool:
         if users(self.home):
@@ -335,20 +352,24 @@ class Watch:
             self._remove_if_home_deleted()
             return True
         # a start in another process holds this lock while it adds itself: no server stops under it
-        with locked(folder(self.home) / "lock"):
-            if users(self.home):
-                return False
-            self._stop()
-        return True
+        with suppress(TimeoutError), locked(folder(self.home) / "lock", patience=WATCH_SECONDS):
+            if not users(self.home):
+                self._stop()
+                return True
+        return False
 
     def _stop(self) -> None:
         _stop_server(self.spec, self.server)
         if self.spec.socket:
+            import shutil
+
             shutil.rmtree(self.spec.socket, ignore_errors=True)
 
     def _remove_if_home_deleted(self) -> None:
         # a home that was only moved, or whose disk is not mounted, keeps its data
         if self._home_handle is not None and os.fstat(self._home_handle).st_nlink == 0 and self.spec.cluster:
+            import shutil
+
             shutil.rmtree(self.spec.cluster, ignore_errors=True)
 
     def _restart_if_gone(self) -> None:
@@ -357,7 +378,7 @@ class Watch:
         try:
             self.server = running_server(Path(self.spec.data)) or _start_server(self.spec)
         except (StartFailed, OSError) as exc:
-            print(f"keeper: {exc}; trying again", file=sys.stderr, flush=True)
+            _say(f"keeper: {exc}; trying again")
             time.sleep(RESTART_SECONDS)
 
 
@@ -366,10 +387,12 @@ def _log_file(home: Path) -> Path:
 
 
 def _bound_log(home: Path) -> None:
-    """Keep the newest part: the server appends through its own handle, so the file is emptied, not replaced."""
+    """Keep the newest part; the server appends through its own handle, so the file is emptied in place."""
     log = _log_file(home)
     with suppress(OSError):
         if log.stat().st_size > LOG_BYTES:
+            import shutil
+
             shutil.copyfile(log, log.with_suffix(".log.1"))
             os.truncate(log, 0)
 
@@ -381,10 +404,11 @@ def main() -> None:
         try:
             watch = Watch(spec)
         except (StartFailed, OSError) as exc:
-            print(exc, flush=True)
+            _say(str(exc))
             return
-        signal.signal(signal.SIGTERM, watch.terminate)
-        print(READY, flush=True)
+        # when a service manager ends everything at once, the users go first
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        _say(READY)
         _redirect_output(Path(spec.home))
         watch.run()
 
@@ -401,6 +425,11 @@ def _detach() -> None:
         command = [sys.executable, *sys.orig_argv[1:], "detached"]
         subprocess.Popen(command, creationflags=flags, stdout=sys.stdout, stderr=sys.stderr)
         os._exit(0)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def _redirect_output(home: Path) -> None:

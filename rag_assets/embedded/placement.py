@@ -63,12 +63,16 @@ def place(home: Path) -> Cluster:
             account=None,
             outside=False,
         )
-    _sweep()
     account = _account(keeper.folder(home) / "data")
     folder = _folder(home, account)
-    binaries = _reachable_installation(installation, account) / "bin"
-    outside = folder != keeper.folder(home)
-    return Cluster(folder=folder, data=folder / "data", binaries=binaries, account=account, outside=outside)
+    _sweep()
+    return Cluster(
+        folder=folder,
+        data=(folder / "data").resolve(),
+        binaries=_reachable_installation(installation, account) / "bin",
+        account=account,
+        outside=folder != keeper.folder(home),
+    )
 
 
 def _installation() -> Path:
@@ -125,27 +129,32 @@ def _allows(path: Path, account: Account, wanted: int) -> bool:
 def _folder(home: Path, account: Account) -> Path:
     inside = keeper.folder(home)
     link = inside / "data"
-    if link.is_symlink():
-        return _linked_folder(home, link)
+    if link.is_symlink() and not link.exists():
+        raise DatabaseUnavailable(
+            f"The database of {home} is gone: {link} points to {link.readlink()}, which does not exist. "
+            f"Restore it, or remove {link} to begin with an empty database."
+        )
+    if (link.resolve().parent / "home").exists():
+        return _adopt(home, link.resolve())
     if link.exists() or _can_enter(home, account):
-        inside.chmod(0o711)  # ours; its files stay private
+        _open_for_passage(inside)
         return inside
     return _new_folder(home, link)
 
 
-def _linked_folder(home: Path, link: Path) -> Path:
-    data = link.resolve()
-    if not data.is_dir():
-        raise DatabaseUnavailable(
-            f"The database of {home} is gone: {link} points to {data}, which does not exist. Restore it, "
-            f"or remove {link} to begin with an empty database."
-        )
+def _open_for_passage(folder: Path) -> None:
+    if folder.stat().st_uid == os.geteuid():  # made by us; the files in it stay private
+        folder.chmod(0o711)
+
+
+def _adopt(home: Path, data: Path) -> Path:
+    """The folder outside that this home uses; the home may have been moved since."""
     record = data.parent / "home"
     recorded = Path(record.read_text())
     if recorded != home and _owns(recorded, data):
         raise DatabaseUnavailable(
-            f"{home} is a copy of {recorded}, and both point to the database in {data}. "
-            f"Remove {link} to begin with an empty database, or copy that folder while it is stopped."
+            f"{home} is a copy of {recorded}, and both point to the database in {data}. Remove "
+            f"{keeper.folder(home) / 'data'} to begin with an empty database."
         )
     record.write_text(str(home))  # also marks the use: see _is_orphan
     return data.parent
@@ -167,13 +176,14 @@ def _new_folder(home: Path, link: Path) -> Path:
 def _outside() -> Path:
     for base in OUTSIDE:
         with suppress(OSError):
-            base.mkdir(mode=0o755, exist_ok=True)
+            base.mkdir(exist_ok=True)
             if _is_ours(base):
+                base.chmod(0o755)  # whatever the umask is
                 return base
     raise DatabaseUnavailable(
-        f"Neither {OUTSIDE[0]} nor {OUTSIDE[1]} can be written, and the account that runs PostgreSQL for root "
-        "cannot enter the home. Set RAG_ASSETS_HOME to a folder that other accounts may pass through, "
-        "or set DATABASE_URL."
+        f"Neither {OUTSIDE[0]} nor {OUTSIDE[1]} can be written, and the account that runs PostgreSQL "
+        "for root cannot enter the home. Set RAG_ASSETS_HOME to a folder that other accounts may pass "
+        "through, or set DATABASE_URL."
     )
 
 

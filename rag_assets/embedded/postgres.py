@@ -1,4 +1,4 @@
-"""A PostgreSQL of our own for a home: start() gives its URL; it runs until the last process using it is gone."""
+"""A PostgreSQL of our own: a home comes in, a URL goes out, served until its last user is gone."""
 
 import json
 import os
@@ -13,7 +13,6 @@ import tempfile
 import time
 from contextlib import closing
 from pathlib import Path
-from urllib.parse import quote
 
 import psycopg2
 from psycopg2 import sql
@@ -23,11 +22,11 @@ from rag_assets.errors import DatabaseUnavailable
 
 ROLE = "rag_assets"
 DATABASE = "rag_assets"
-JOIN_SECONDS = 30.0
+JOIN_SECONDS = 60.0
 LOG_LINES = 15
 SOCKET_PATH_BYTES = 90  # the system allows 107, with PostgreSQL's file name
 
-# Written once, at initdb, so that ALTER SYSTEM can change them: small, for a machine that embeds at the same time.
+# Written once, at initdb, so that ALTER SYSTEM can change them. Small: the machine embeds at the same time.
 TUNING = {
     "shared_buffers": "96MB",
     "maintenance_work_mem": "64MB",
@@ -47,7 +46,7 @@ TUNING = {
 
 
 def start(home: Path, *, user_pid: int | None = None) -> str:
-    """Start or join the server of this home and return its URL; it stays until the last user's process is gone.
+    """Start or join the server of this home, for as long as this process (or `user_pid`) lives: its URL.
 
     A process is one user, however often it starts. Raises SettingsError where no PostgreSQL is installed,
     DatabaseUnavailable (with the log's last lines) where it does not start.
@@ -85,7 +84,7 @@ def remove(home: Path) -> None:
         )
     data = keeper.folder(home) / "data"
     if data.is_symlink():
-        shutil.rmtree(data.resolve().parent)
+        shutil.rmtree(data.resolve().parent, ignore_errors=True)
     shutil.rmtree(keeper.folder(home), ignore_errors=True)
 
 
@@ -143,7 +142,7 @@ def _url(home: Path, database: str) -> str:
         folder = keeper.folder(home)
         password, port = (folder / "password").read_text(), (folder / "port").read_text()
         return f"postgresql://{ROLE}:{password}@127.0.0.1:{port}/{database}"
-    return f"postgresql://{ROLE}@/{database}?host={quote(_socket_record(home).read_text())}&port=5432"
+    return f"postgresql://{ROLE}@/{database}?host={_socket_record(home).read_text()}&port=5432"
 
 
 # ---- the keeper and what it is told
@@ -163,9 +162,8 @@ def _start_keeper(home: Path) -> None:
 
 
 def _run_keeper(spec: keeper.Spec) -> str:
-    isolated = (
-        ["-I"] if keeper.WINDOWS else ["-I", "-S"]
-    )  # -S: half the start-up; psutil needs site elsewhere
+    # psutil, which other systems than Linux need there, needs site
+    isolated = ["-I", "-S"] if sys.platform == "linux" else ["-I"]
     command = [sys.executable, *isolated, keeper.__file__, json.dumps(spec._asdict())]
     done = subprocess.run(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
@@ -175,7 +173,7 @@ def _run_keeper(spec: keeper.Spec) -> str:
 
 def _spec(home: Path, cluster: placement.Cluster) -> keeper.Spec:
     account = cluster.account
-    place = None if keeper.WINDOWS else _socket_folder(home, account)
+    place = None if keeper.WINDOWS else _socket_folder(home, cluster)
     return keeper.Spec(
         home=str(home),
         data=str(cluster.data),
@@ -222,7 +220,7 @@ def _write_access_rules(cluster: placement.Cluster) -> None:
 def _trusted_users(cluster: placement.Cluster) -> list[str]:
     import pwd
 
-    return sorted({pwd.getpwuid(uid).pw_name for uid in {0, os.geteuid(), cluster.data.stat().st_uid}})
+    return sorted({pwd.getpwuid(uid).pw_name for uid in (0, os.geteuid(), cluster.data.stat().st_uid)})
 
 
 # ---- socket, port
@@ -232,17 +230,21 @@ def _socket_record(home: Path) -> Path:
     return keeper.folder(home) / "socket"
 
 
-def _socket_folder(home: Path, account: placement.Account | None) -> str:
-    """A short private folder: the paths of sockets are limited, homes are not. Kept while users know its name."""
+def _socket_folder(home: Path, cluster: placement.Cluster) -> str:
+    """A private folder, the one of last time where its users may still know it.
+
+    It lies beside the data where that path is short and plain enough (paths of sockets are limited to 107
+    bytes, homes are not), else in the folder for temporary files.
+    """
     record = _socket_record(home)
+    account = cluster.account
     owner = account.uid if account else os.geteuid()
-    if record.exists() and _is_private(Path(record.read_text()), owner):
-        return record.read_text()
-    place = tempfile.mkdtemp(prefix="rag-pg-", dir=_plain_temporary_folder())
-    if account:
-        os.chown(place, account.uid, account.gid)
-    record.write_text(place)
-    return place
+    if not (record.exists() and _is_private(Path(record.read_text()), owner)):
+        place = _new_socket_folder(cluster.folder / "socket.d")
+        if account:
+            os.chown(place, account.uid, account.gid)
+        record.write_text(str(place))
+    return record.read_text()
 
 
 def _is_private(place: Path, owner: int) -> bool:
@@ -253,10 +255,34 @@ def _is_private(place: Path, owner: int) -> bool:
     return stat.S_ISDIR(facts.st_mode) and facts.st_uid == owner and not facts.st_mode & 0o077
 
 
-def _plain_temporary_folder() -> str:
-    configured = tempfile.gettempdir()
-    plain = re.fullmatch(r"[\w/.+-]+", configured, re.ASCII)
-    return configured if plain and len(configured) < SOCKET_PATH_BYTES - 20 else "/tmp"  # noqa: S108
+def _new_socket_folder(beside: Path) -> Path:
+    shutil.rmtree(beside, ignore_errors=True)
+    if _is_plain(beside):
+        beside.mkdir(mode=0o700)
+        if _takes_sockets(beside):
+            return beside
+        beside.rmdir()
+    configured = Path(tempfile.gettempdir())
+    base = configured if _is_plain(configured / "rag-pg-12345678") else Path("/tmp")  # noqa: S108
+    return Path(tempfile.mkdtemp(prefix="rag-pg-", dir=base))
+
+
+def _is_plain(path: Path) -> bool:
+    """Whether the path is short, and needs no quoting in a URL nor in PostgreSQL's list of folders."""
+    return len(str(path)) <= SOCKET_PATH_BYTES and bool(re.fullmatch(r"[\w/.+-]+", str(path), re.ASCII))
+
+
+def _takes_sockets(folder: Path) -> bool:
+    """Folders shared with another system often take files only."""
+    probe = folder / "probe"
+    try:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(probe))
+    except OSError:
+        return False
+    finally:
+        probe.unlink(missing_ok=True)
+    return True
 
 
 def _free_port(home: Path) -> str:
@@ -329,9 +355,9 @@ def _check_version(cluster: placement.Cluster) -> None:
     found = (cluster.data / "PG_VERSION").read_text().strip()
     if found != str(placement.MAJOR_VERSION):
         raise DatabaseUnavailable(
-            f"{cluster.data} was made by PostgreSQL {found}, installed is {placement.MAJOR_VERSION}. Install the "
-            "release of rag_assets that made it and take a pg_dump, or move the folder away: the index is "
-            "built anew from the documents."
+            f"{cluster.data} was made by PostgreSQL {found}, installed is {placement.MAJOR_VERSION}. Install "
+            "the release of rag_assets that made it and take a pg_dump, or move the folder away: the index "
+            "is built anew from the documents."
         )
 
 
@@ -344,9 +370,9 @@ def _unavailable(
     lines = (_log(home, log_from) if log is None else log).strip().splitlines()[-LOG_LINES:]
     quoted = "\nIts last log lines:\n" + "\n".join(lines) if lines else ""
     return DatabaseUnavailable(
-        f"The PostgreSQL of {home} does not start: {reason}. Check that its disk has space ({_free_space(home)}), "
-        f"that {keeper.folder(home)} can be written, and {home / 'logs' / 'postgres.log'}; or set DATABASE_URL to "
-        f"another server.{quoted}"
+        f"The PostgreSQL of {home} does not start: {reason}. Check that its disk has space "
+        f"({_free_space(home)}), that {keeper.folder(home)} can be written, and "
+        f"{home / 'logs' / 'postgres.log'}; or set DATABASE_URL to another server.{quoted}"
     )
 
 
