@@ -1,4 +1,4 @@
-"""Text in the embedding model's own tokens: a GGUF file or a server's tokenizer comes in, counts and spans go out."""
+"""Text in the embedding model's own tokens: a GGUF file or a server comes in, counts and spans go out."""
 
 import hashlib
 import re
@@ -7,20 +7,22 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, TypeVar
 
 from rag_assets.errors import SettingsError
 
 Span = tuple[int, int]  # character offsets in the text that was given, end exclusive
 
 SPECIAL_TOKENS = 2  # [CLS] and [SEP]
-CACHED_WORDS = 500_000  # about 60 MB; then the cache starts afresh
+CACHED_WORDS = 300_000  # about 30 MB; then the cache starts afresh
+CACHED_CHARACTERS = 64  # longer words hardly ever come again
+SKIPPED_CHARACTERS = 64  # between two tokens of a remote tokenizer
 WORD_START = "\u2581"  # how a GGUF file marks a piece that begins a word
 MATCHED_AS_WRITTEN = frozenset({2, 3, 4})  # GGUF token types unknown, control, user defined
 
 
 class Tokenizer(Protocol):
-    """Counts as the embedding model does. `name` identifies vocabulary and options; it goes into fingerprints."""
+    """Counts as the embedding model does; `name` identifies vocabulary and options, for fingerprints."""
 
     @property
     def name(self) -> str: ...
@@ -36,10 +38,10 @@ class Tokenizer(Protocol):
 
 
 class WordPiece:
-    """BERT's WordPiece as llama.cpp cuts it (llm_tokenizer_wpm), which differs from other libraries in corners:
+    """BERT's WordPiece as llama.cpp cuts it (llm_tokenizer_wpm).
 
-    a decomposed character is only its first code point, a word has no maximal length, and special tokens
-    written out in the text count as one.
+    It differs from other libraries in corners: of a decomposed character only the first code point counts,
+    a word has no maximal length, and special tokens written out in the text count as one.
     """
 
     def __init__(
@@ -53,18 +55,21 @@ class WordPiece:
     ) -> None:
         self.max_tokens = max_tokens
         self._pieces = frozenset(pieces)
-        self._specials = tuple(sorted(specials, key=len, reverse=True))
+        self._specials = tuple(sorted(specials, key=lambda special: (-len(special), special)))
         self._lowercase = lowercase
         self._strip_accents = strip_accents
         self._longest = _longest_by_start(self._pieces)
         self._words = _words(strip_accents)
         self._special = re.compile("|".join(map(re.escape, self._specials)) or r"(?!)")
-        self._counts = _Cache(lambda word: len(self._ends(word)))
-        self._cuts = _Cache(self._ends)
+        self._cuts: _Cache[str, tuple[int, ...]] = _Cache(self._ends)
+        self._counts: _Cache[str, int] = _Cache(lambda word: len(self._ends(word)))
+        self._run_counts: _Cache[str, int] = _Cache(self._count_run)
+        self._ascii_counts: _Cache[bytes, int] = _Cache(lambda word: len(self._ends(word.decode())))
+        self._has_punctuation = all(WORD_START + chr(code) in self._pieces for code in _PUNCTUATION)
 
     @classmethod
     def from_gguf(cls, path: Path) -> "WordPiece":
-        """Read vocabulary and options; SettingsError if the file is no GGUF or its tokenizer is no WordPiece."""
+        """Read vocabulary and options; SettingsError if the file is no GGUF or has another tokenizer."""
         facts = read_gguf(path)
         kind = facts.get("tokenizer.ggml.model")
         if kind != "bert":
@@ -102,18 +107,27 @@ class WordPiece:
 
     def count(self, text: str) -> int:
         """Number of tokens, without the model's special ones."""
-        counts = self._counts
-        counts.trim()
-        if not any(special in text for special in self._specials):
-            return sum(map(counts.__getitem__, self._words.findall(text)))
-        return sum(
-            1 if special else sum(map(counts.__getitem__, self._words.findall(text, start, end)))
-            for start, end, special in self._fragments(text)
-        )
+        if any(special in text for special in self._specials):
+            fragments = self._fragments(text)
+            return sum(1 if special else self._count(text[start:end]) for start, end, special in fragments)
+        return self._count(text)
+
+    def _count(self, text: str) -> int:
+        if self._has_punctuation and text.isascii():
+            data = text.encode()
+            alone = len(data) - len(data.translate(None, _PUNCTUATION))
+            return alone + sum(
+                map(self._ascii_counts.__getitem__, data.translate(_SPACED, _CONTROLS).split())
+            )
+        if _NOT_SPACE.search(text):
+            return self._count_run(text)
+        return sum(map(self._run_counts.__getitem__, text.split()))
+
+    def _count_run(self, run: str) -> int:
+        return sum(map(self._counts.__getitem__, self._words.findall(run)))
 
     def spans(self, text: str) -> list[Span]:
         """Where each token stands; an unknown word is one token."""
-        self._cuts.trim()
         spans: list[Span] = []
         for start, end, special in self._fragments(text):
             if special:
@@ -139,7 +153,7 @@ class WordPiece:
         yield position, len(text), False
 
     def _ends(self, word: str) -> tuple[int, ...]:
-        """Ends of the word's pieces, in characters of the word as written; greedy, the longest piece first."""
+        """Ends of the word's pieces, in characters of the word as written."""
         kept = [(index, _plain(char, self._strip_accents)) for index, char in enumerate(word)]
         kept = [(index, char) for index, char in kept if not _is_dropped(char)]
         if not kept:
@@ -150,7 +164,7 @@ class WordPiece:
         return tuple(ends) or (len(word),)
 
     def _greedy(self, word: str) -> list[int]:
-        """Ends of the pieces, less the start mark; empty if some place has no piece: the word is unknown."""
+        """The longest piece first: where pieces end, less the start mark; empty if the word is unknown."""
         ends: list[int] = []
         at, size = 0, len(word)
         while at < size:
@@ -164,9 +178,9 @@ class WordPiece:
 
 
 class RemoteTokenizer:
-    """Any other model's tokenizer, through `tokenize`: text -> the text of each token, as /tokenize gives it.
+    """Any other model's tokenizer, through `tokenize`: a text -> the text of each token, as /tokenize has it.
 
-    Spans are found by laying the pieces along the text. A piece that cannot be found (byte pieces, normalised
+    Spans are found by laying the pieces along the text; a piece that cannot be found there (bytes, normalised
     characters) shares the place of the next one that can.
     """
 
@@ -179,11 +193,12 @@ class RemoteTokenizer:
         return len(self._tokenize(text)) if text else 0
 
     def spans(self, text: str) -> list[Span]:
-        pieces = self._tokenize(text) if text else []
+        lowered = text.lower()
+        searched = lowered if len(lowered) == len(text) else text
         ends: list[int] = []
         position = 0
-        for piece in pieces:
-            position = _end_of(piece, text, position=position)
+        for piece in self._tokenize(text) if text else []:
+            position = _end_of(piece, searched, position=position)
             ends.append(position)
         if ends:
             ends[-1] = len(text)
@@ -246,24 +261,28 @@ def _read_scalar(file: BinaryIO, code: str) -> Any:
     return struct.unpack(code, file.read(struct.calcsize(code)))[0]
 
 
-class _Cache(dict[str, Any]):
+_Word = TypeVar("_Word", str, bytes)
+_Value = TypeVar("_Value")
+
+
+class _Cache(dict[_Word, _Value]):
     """Words seen before; natural text repeats itself, so nearly every look-up hits."""
 
-    def __init__(self, compute: Callable[[str], Any]) -> None:
+    def __init__(self, compute: Callable[[_Word], _Value]) -> None:
         super().__init__()
-        self._compute = compute
+        self._compute: Callable[[_Word], _Value] = compute
 
-    def __missing__(self, word: str) -> Any:
-        value = self[word] = self._compute(word)
+    def __missing__(self, word: _Word) -> _Value:
+        value = self._compute(word)
+        if len(word) <= CACHED_CHARACTERS:
+            if len(self) >= CACHED_WORDS:
+                self.clear()
+            self[word] = value
         return value
-
-    def trim(self) -> None:
-        if len(self) > CACHED_WORDS:
-            self.clear()
 
 
 def _longest_by_start(pieces: Iterable[str]) -> dict[str, int]:
-    """First two characters -> length of the longest piece that begins so; saves most look-ups in long words."""
+    """First two characters -> length of the longest piece that begins so; saves most look-ups."""
     longest: dict[str, int] = {}
     for piece in pieces:
         start = piece[:2]
@@ -271,6 +290,13 @@ def _longest_by_start(pieces: Iterable[str]) -> dict[str, int]:
             longest[start] = len(piece)
     return longest
 
+
+# ASCII alone, where no table of Unicode is needed: punctuation and symbols are words by themselves.
+_PUNCTUATION = bytes(code for code in range(0x21, 0x7F) if not chr(code).isalnum())
+_CONTROLS = bytes([*range(0x09), *range(0x0E, 0x20), 0x7F])
+_SPACED = bytes.maketrans(_PUNCTUATION, b" " * len(_PUNCTUATION))
+
+_NOT_SPACE = re.compile(r"[\x1c-\x1f]")  # str.split() takes these for white space, llama.cpp does not
 
 # What llama.cpp's tables call whitespace, and its ranges of Chinese characters (a gap at U+2B820 included).
 _WHITESPACE = "\t\n\v\f\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
@@ -328,9 +354,12 @@ def _is_dropped(char: str) -> bool:
 
 
 def _end_of(piece: str, text: str, *, position: int) -> int:
-    """Where `piece` ends when searched from `position` on, not much further than whitespace away."""
+    """Where `piece` ends when it is looked for from `position` on, white space and little else skipped."""
     word = piece.replace(WORD_START, " ").strip()
     if not word:
         return position
-    found = text.find(word, position, position + len(word) + 64)
-    return position if found < 0 else found + len(word)
+    for form in (word, word.lower()):
+        found = text.find(form, position, position + len(form) + SKIPPED_CHARACTERS)
+        if found >= 0:
+            return found + len(form)
+    return position
