@@ -85,6 +85,7 @@ class Worker(Section):
     retry_base_seconds: Seconds = 30
     retry_max_seconds: Seconds = 3_600
     claim_seconds: Seconds = 900
+    linger_seconds: Annotated[float, Field(ge=0)] = 15  # a run of the sensor stays so long for further changes
     poll_seconds: Annotated[float, Field(gt=0, le=20)] = 15  # how long a look at the outbox waits for a notice
 
 
@@ -133,9 +134,7 @@ class Settings(BaseSettings):
     llama_server_model: Path | None = Field(
         None, validation_alias=AliasChoices("LLAMA_SERVER_MODEL", "llama_server_model")
     )
-    log_format: Literal["pretty", "json"] = Field(
-        "pretty", validation_alias=AliasChoices("LOG_FORMAT", "log_format")
-    )
+    log_format: Literal["pretty", "json"] = Field("pretty", validation_alias=AliasChoices("LOG_FORMAT", "log_format"))
     database: Database = Database()
     source: Source = Source()
     parsing: Parsing = Parsing()

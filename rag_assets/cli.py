@@ -1,0 +1,280 @@
+"""The command line: one function per command, what it shows is in rag_assets.console."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rag_assets import console, footprint, logs, runtime, settings, supervisor
+from rag_assets.embedded import postgres as embedded_postgres
+from rag_assets.errors import ERROR_KINDS, DocumentError, RagAssetsError, SettingsError
+from rag_assets.settings import Settings
+from rag_assets.text import paths
+from rag_assets.text.worker import TextWorker
+
+JSON = click.option("--json", "as_json", is_flag=True, help="JSON, one object per line, for programs.")
+SAMPLES = Path(__file__).parent / "samples"
+SAMPLE_QUESTIONS = ("How long do I have to return an item?", "What should I do when the pump shows error E4?")
+
+
+class Commands(click.Group):
+    """Shows our own errors as one readable message and exit code 1, without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except RagAssetsError as exc:
+            raise click.ClickException(str(exc)) from exc
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="rag-assets")
+def main() -> None:
+    """Keep a pgvector index in step with the documents of a PostgreSQL table.
+
+    \b
+    First steps:
+      rag-assets demo                 see it work on a few documents, then stop everything
+      rag-assets register ~/docs      no application table yet? files become rows
+      rag-assets ingest               read, cut, embed and store what is pending
+      rag-assets search "a question"  find the nearest passages
+      rag-assets up                   Dagster's UI, and an index that follows the table
+
+    Nothing needs to be configured. DATABASE_URL, DOCUMENT_ROOT_PATH, LLAMA_SERVER_BINARY and
+    LLAMA_SERVER_MODEL (or settings.toml) point it at your own parts.
+    """
+    logs.configure(os.environ.get("LOG_FORMAT", "pretty"))
+
+
+@main.command()
+@click.option(
+    "--documents",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A folder of your own documents instead of those shipped with the package.",
+)
+@click.option("--query", "-q", "queries", multiple=True, help="A question to ask; may be repeated.")
+@JSON
+def demo(documents: Path | None, queries: tuple[str, ...], as_json: bool) -> None:
+    """Ingest a handful of documents, ask two questions, show the answers, stop everything."""
+    started = time.perf_counter()
+    home = settings.load().home
+    with footprint.Watch(home) as watch, _parts() as parts:
+        if parts.settings.database_url and not documents:
+            raise SettingsError(
+                "DATABASE_URL is set, and the demo will not add its sample documents to your table. "
+                "Name a folder of yours with --documents, or unset DATABASE_URL."
+            )
+        _migrate(parts)
+        parts.register(paths.files_below([documents or SAMPLES]))
+        report = _ingest(parts)
+        answers = {query: parts.search(query, k=2) for query in queries or SAMPLE_QUESTIONS}
+    facts = {
+        "seconds": round(time.perf_counter() - started, 1),
+        "peak_memory_mb": watch.peak_bytes // 2**20,
+    }
+    if as_json:
+        found = {query: [asdict(hit) for hit in hits] for query, hits in answers.items()}
+        console.print_json({**report, **facts, "answers": found})
+    else:
+        console.show_report(report)
+        console.show_answers(answers)
+        console.show_demo_end(facts)
+    sys.exit(1 if report["failed"] else 0)
+
+
+@main.command()
+@click.option("--pid", type=int, help="The process for which the embedded database stays up. [default: your shell]")
+@click.option("--shell", type=click.Choice(["sh", "powershell"]), default="powershell" if os.name == "nt" else "sh")
+@JSON
+def env(pid: int | None, shell: str, as_json: bool) -> None:
+    """Print what plain Dagster commands need: eval "$(rag-assets env)".
+
+    Starts the embedded database, if that is the one in use, for as long as your shell lives.
+    """
+    with _parts() as parts:
+        if parts.settings.database_url is None:
+            embedded_postgres.start(parts.settings.home, user_pid=pid or os.getppid())
+        _migrate(parts)
+        variables = supervisor.environment(parts.settings, database_url=parts.database_url)
+    if as_json:
+        console.print_json(variables)
+        return
+    for name, value in variables.items():
+        click.echo(console.export_line(name, value, shell=shell))
+
+
+@main.command()
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=3000,
+    show_default=True,
+    help="Of Dagster's UI; another free one is taken when it is in use.",
+)
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Where the UI listens. It has no login: think before you change this.",
+)
+def up(port: int, host: str) -> None:
+    """Run everything until Ctrl-C: database, code server, Dagster's UI and daemon."""
+    with _parts() as parts:
+        _migrate(parts)
+        _ = parts.model_path  # made now, where its progress is seen, and not by the first run
+        supervisor.run(parts.settings, database_url=parts.database_url, host=host, port=port, say=console.say)
+
+
+@main.command()
+@JSON
+def init(as_json: bool) -> None:
+    """Create or update tables, functions and triggers; rows that are there become pending. Safe to repeat."""
+    with _parts() as parts:
+        applied = _migrate(parts)
+        status = parts.status()
+    if as_json:
+        console.print_json({"applied": applied, "documents": status.documents, "pending": status.pending})
+    else:
+        click.echo(f"Applied: {', '.join(applied) or 'nothing, all was there'}.")
+        click.echo(f"{status.documents} documents, {status.pending} pending. Next: rag-assets ingest")
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, metavar="PATH...", type=click.Path(exists=True, path_type=Path))
+@JSON
+def register(files: tuple[Path, ...], as_json: bool) -> None:
+    """Add files, and all files below folders, as rows of the documents table.
+
+    For people without an application that fills the table. Hidden files and folders are left out.
+    """
+    with _parts() as parts:
+        _migrate(parts)
+        rows, new = parts.register(paths.files_below(files))
+    if as_json:
+        console.print_json({"registered": rows, "new": new})
+    else:
+        click.echo(f"{rows} files, {new} of them new. Next: rag-assets ingest")
+
+
+@main.command()
+@click.argument("ids", nargs=-1)
+@JSON
+def ingest(ids: tuple[str, ...], as_json: bool) -> None:
+    """Ingest what is pending, now, as a Dagster run in this process; with IDS, these documents."""
+    with _parts() as parts:
+        _migrate(parts)
+        report = _ingest(parts, ids=ids)
+    console.print_json(report) if as_json else console.show_report(report)
+    sys.exit(1 if report["failed"] else 0)
+
+
+@main.command()
+@click.argument("query")
+@click.option("-k", type=click.IntRange(1, 1_000), default=5, show_default=True, help="How many passages.")
+@JSON
+def search(query: str, k: int, as_json: bool) -> None:
+    """Show the passages nearest in meaning to QUERY."""
+    with _parts() as parts:
+        hits = parts.search(query, k=k)
+    for hit in hits:
+        console.print_json(asdict(hit)) if as_json else console.show_hit(hit)
+    if not hits and not as_json:
+        click.echo("Nothing found: the index is empty. See `rag-assets status`.")
+
+
+@main.command()
+@JSON
+def status(as_json: bool) -> None:
+    """Documents, up to date, pending, running, failed by kind, dead, coverage of vectors."""
+    with _parts() as parts:
+        now = parts.status()
+    console.print_json(asdict(now)) if as_json else console.show_status(now)
+
+
+@main.command()
+@click.argument("ids", nargs=-1)
+@click.option("--kind", type=click.Choice(ERROR_KINDS), help="Only documents that failed with this kind of error.")
+@JSON
+def retry(ids: tuple[str, ...], kind: str | None, as_json: bool) -> None:
+    """Make failed and dead documents pending again: all, those of one kind, or IDS."""
+    with _parts() as parts:
+        count = parts.retry(ids=ids, kind=kind)
+    console.print_json({"retried": count}) if as_json else click.echo(f"{count} documents are pending again.")
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, metavar="PATH...")
+@JSON
+def parse(files: tuple[str, ...], as_json: bool) -> None:
+    """Show what would be read from files, without a database."""
+    failed = False
+    config = settings.load()
+    with TextWorker(parsing=config.parsing, chunking=config.chunking, model=None) as reader:
+        for name in files:
+            started = time.perf_counter()
+            try:
+                console.show_parsed(name, reader.parse(_resolve(name, config), name=name), as_json=as_json)
+            except DocumentError as exc:
+                failed = True
+                console.show_error(name, exc, seconds=time.perf_counter() - started, as_json=as_json)
+    sys.exit(1 if failed else 0)
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, metavar="PATH...")
+@click.option("--strategy", type=click.Choice(["semantic", "fixed", "recursive"]), help="How to cut.")
+@click.option("--size", type=int, help="Largest chunk, in tokens of the embedding model.")
+@click.option("--overlap", type=int, help="Tokens that neighbours may share.")
+@JSON
+def chunk(files: tuple[str, ...], strategy: str | None, size: int | None, overlap: int | None, as_json: bool) -> None:
+    """Show how files would be cut, without a database."""
+    given = {"strategy": strategy, "size": size, "overlap": overlap}
+    failed = False
+    with _parts(chunking={key: value for key, value in given.items() if value is not None}) as parts:
+        for name in files:
+            started = time.perf_counter()
+            try:
+                for piece in parts.reader.read(_resolve(name, parts.settings), name=name).chunks:
+                    console.show_chunk(piece, as_json=as_json)
+            except DocumentError as exc:
+                failed = True
+                console.show_error(name, exc, seconds=time.perf_counter() - started, as_json=as_json)
+    sys.exit(1 if failed else 0)
+
+
+@contextmanager
+def _parts(**overrides: Any) -> Iterator[runtime.Parts]:
+    with runtime.Parts(settings.load(**overrides), say=console.say) as parts:
+        yield parts
+
+
+def _migrate(parts: runtime.Parts) -> list[str]:
+    if parts.settings.database_url is None:
+        console.say("Starting the embedded PostgreSQL")
+    return parts.migrate()
+
+
+def _ingest(parts: runtime.Parts, *, ids: tuple[str, ...] = ()) -> dict[str, Any]:
+    console.say("Starting Dagster")
+    os.environ.update(supervisor.environment(parts.settings, database_url=parts.database_url))
+    from rag_assets.defs import foreground  # imports dagster, which takes a second, only here
+
+    _ = parts.model_path
+    with console.Progress(total=len(ids) or parts.status().pending) as progress:
+        return foreground.ingest(parts.settings, document_ids=ids, on_outcomes=progress.advance)
+
+
+def _resolve(name: str, config: Settings) -> Path:
+    """The same rules as for a path in the table, but relative to where the user is when there is no root."""
+    return paths.resolve(
+        name,
+        root=config.document_root_path,
+        allowed_roots=config.source.allowed_roots,
+        path_map=config.source.path_map,
+    )

@@ -1,0 +1,155 @@
+"""What the command line shows: results to standard output, progress to standard error."""
+
+import json
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from rag_assets.errors import DocumentError
+from rag_assets.model import Chunk, Hit, IndexStatus, Outcome, ReadDocument
+
+PREVIEW_CHARACTERS = 320
+
+
+def say(message: str) -> None:
+    """One line of progress."""
+    click.echo(message, err=True)
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """One object on one line; times as ISO 8601."""
+    click.echo(json.dumps(value, ensure_ascii=False, default=_plain))
+
+
+def export_line(name: str, value: str, *, shell: str) -> str:
+    """The line that sets an environment variable in this kind of shell."""
+    if shell == "powershell":
+        quoted = value.replace("'", "''")
+        return f"$env:{name} = '{quoted}'"
+    return f"export {name}={shlex.quote(value)}"
+
+
+class Progress:
+    """A bar that counts documents."""
+
+    def __init__(self, *, total: int) -> None:
+        self._bar = tqdm(total=total, unit="doc", file=sys.stderr, disable=total == 0, desc="Ingesting")
+        self._counts: Counter[str] = Counter()
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._bar.close()
+
+    def advance(self, outcomes: Sequence[Outcome]) -> None:
+        self._counts.update(outcome.status for outcome in outcomes)
+        self._bar.set_postfix(dict(self._counts), refresh=False)
+        self._bar.update(len(outcomes))
+
+
+def show_report(report: Mapping[str, Any]) -> None:
+    """What a run did, and each document that failed with its reason."""
+    click.echo(
+        f"{report['completed']} completed, {report['skipped']} unchanged, {report['deleted']} deleted, "
+        f"{report['failed']} failed; {report['chunks_embedded']} chunks embedded, "
+        f"{report['chunks_reused']} reused, in {report['seconds']:.1f} s (Dagster run {report['run_id']})"
+    )
+    for failure in report["failures"]:
+        click.echo(f"  failed  {failure['document_id']}  {failure['kind']}: {failure['message']}")
+
+
+def show_answers(answers: Mapping[str, Sequence[Hit]]) -> None:
+    for query, hits in answers.items():
+        click.echo(f"\n> {query}\n")
+        for hit in hits:
+            show_hit(hit)
+
+
+def show_hit(hit: Hit) -> None:
+    """One passage with where it comes from."""
+    place = [Path(hit.path or hit.document_id).name, *hit.heading_path]
+    page = f" (page {hit.page})" if hit.page else ""
+    click.echo(f"{hit.similarity:.3f}  {' > '.join(place)}{page}")
+    click.echo(f"       {shorten(hit.content)}")
+
+
+def show_demo_end(facts: Mapping[str, Any]) -> None:
+    click.echo(
+        f"\nDone in {facts['seconds']} s; peak memory of all processes together {facts['peak_memory_mb']} MB. "
+        "Everything is stopped.\n\nNext:\n"
+        '  rag-assets search "..."        ask something else\n'
+        "  rag-assets register ~/docs     add files of your own, then: rag-assets ingest\n"
+        "  rag-assets up                  Dagster's UI, and an index that follows the table by itself"
+    )
+
+
+def show_status(status: IndexStatus) -> None:
+    for key, value in asdict(status).items():
+        click.echo(f"{key.replace('_', ' '):>20}  {_readable(value)}")
+
+
+def show_parsed(name: str, read: ReadDocument, *, as_json: bool) -> None:
+    """The text that would be indexed, and what read it."""
+    if as_json:
+        print_json(
+            {
+                "path": name,
+                "text": read.parsed.text,
+                "media_type": read.parsed.media_type,
+                "parser": read.parsed.parser,
+                "pages": len(read.parsed.page_offsets) or None,
+                "seconds": round(read.seconds_parse, 4),
+                "title": read.parsed.title,
+                "warnings": read.parsed.warnings,
+            }
+        )
+        return
+    say(f"--- {name}: {read.parsed.media_type} by {read.parsed.parser}, {read.seconds_parse:.3f} s")
+    click.echo(read.parsed.text)
+
+
+def show_error(name: str, error: DocumentError, *, seconds: float, as_json: bool) -> None:
+    if as_json:
+        facts = {"path": name, "error": error.kind, "message": error.message}
+        print_json(facts | {"media_type": None, "parser": None, "pages": None, "seconds": round(seconds, 4)})
+    else:
+        say(f"--- {name}: {error.kind}: {error.message}")
+
+
+def show_chunk(chunk: Chunk, *, as_json: bool) -> None:
+    """One cut; offsets are in characters of the text that `rag-assets parse` shows."""
+    if as_json:
+        fields = ("index", "content", "char_start", "char_end", "token_count", "page", "heading_path", "kind")
+        print_json({field: getattr(chunk, field) for field in fields})
+        return
+    heading = " > ".join(chunk.heading_path)
+    say(f"--- {chunk.index}: {chunk.kind}, {chunk.token_count} tokens, {chunk.char_start}-{chunk.char_end} {heading}")
+    click.echo(chunk.content)
+
+
+def shorten(text: str, *, length: int = PREVIEW_CHARACTERS) -> str:
+    """The beginning of a text on one line."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= length else flat[: length - 1] + "…"
+
+
+def _readable(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{count} {kind}" for kind, count in value.items()) or "none"
+    if isinstance(value, datetime):
+        seconds = (datetime.now(tz=value.tzinfo) - value).total_seconds()
+        return f"{value:%Y-%m-%d %H:%M:%S} ({seconds:.0f} s ago)"
+    return "none" if value is None else str(value)
+
+
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -1,0 +1,15 @@
+"""What Dagster loads: the assets, the sensor, the job, the check and the resource, wired together."""
+
+import dagster as dg
+
+from rag_assets.defs import assets, checks, jobs, resources, sensors
+
+rag = resources.Rag()
+
+defs = dg.Definitions(
+    assets=[assets.source_table, assets.ingest],
+    asset_checks=[checks.index_in_step],
+    jobs=[jobs.ingest_job],
+    sensors=[sensors.document_changes],
+    resources={"rag": rag},
+)

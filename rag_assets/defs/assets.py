@@ -1,0 +1,123 @@
+"""The partitions and the three assets: each document of the application's table is read, cut and embedded."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import dagster as dg
+from dagster import DagsterRunStatus
+from pydantic import Field
+
+from rag_assets import settings
+from rag_assets.defs import events
+from rag_assets.defs.resources import Rag
+from rag_assets.model import Outcome
+
+DOCUMENTS = "documents"
+SHOWN_FAILURES = 20
+WAITING = dg.RunsFilter(statuses=[DagsterRunStatus.QUEUED])
+
+documents = dg.DynamicPartitionsDefinition(name=DOCUMENTS)
+source_table = dg.AssetSpec(
+    "TblDocumentFiles",
+    description="The application's table of documents; owned by the application.",
+    kinds={"postgres"},
+    group_name="source",
+)
+
+
+class IngestConfig(dg.Config):
+    """What a run that was not given partitions works on; with neither of both, everything that is pending."""
+
+    document_ids: list[str] = Field(default=[], description="Documents to ingest, whether they changed or not.")
+    batch_id: str | None = Field(default=None, description="The batch that the sensor claimed for this run.")
+    linger: bool = Field(default=False, description="Whether to stay for further changes when done.")
+
+
+@dg.multi_asset(
+    name="ingest",
+    specs=[
+        dg.AssetSpec(
+            events.RAW_TEXT,
+            deps=[source_table],
+            skippable=True,
+            group_name="rag",
+            kinds={"python", "postgres"},
+            description="What was read from the document's file: rag_document_text.",
+        ),
+        dg.AssetSpec(
+            events.CHUNKS,
+            deps=[events.RAW_TEXT],
+            skippable=True,
+            group_name="rag",
+            kinds={"python", "postgres"},
+            description="How the text was cut, in tokens of the embedding model: rag_document_chunks.",
+        ),
+        dg.AssetSpec(
+            events.EMBEDDINGS,
+            deps=[events.CHUNKS],
+            skippable=True,
+            group_name="rag",
+            kinds={"pgvector"},
+            description="The vector of each chunk, from llama-server: rag_document_chunks.embedding.",
+        ),
+    ],
+    partitions_def=documents,
+    can_subset=True,
+    backfill_policy=dg.BackfillPolicy.multi_run(settings.load().worker.documents_per_run),
+    pool="llama_server",
+)
+def ingest(context: dg.AssetExecutionContext, config: IngestConfig, rag: dg.ResourceParam[Rag]) -> Iterator[None]:
+    """Bring the index in step with the files of many documents; each succeeds or fails alone.
+
+    Documents stream through reading, cutting, embedding and storing, a few at a time. When some failed, the
+    run fails at its end, after the others were stored and reported.
+    """
+    failed: dict[str, Outcome] = {}
+    with rag.run(**_request(context, config, rag)) as run:
+        for outcomes in run.outcomes:
+            done = [outcome for outcome in outcomes if outcome.status != "failed"]
+            failed |= {outcome.document_id: outcome for outcome in outcomes if outcome.status == "failed"}
+            for outcome in done:
+                failed.pop(outcome.document_id, None)  # a later attempt of the same run went well
+            _add_partitions(context, outcomes)
+            events.log_materializations(context, done)
+        busy = run.intake.busy
+    if failed or busy:
+        events.mark_failed(context, [*failed, *busy])
+        raise _failure(list(failed.values()), busy=busy)
+    return
+    yield  # a generator without outputs: each document was reported by its own event
+
+
+def _request(context: dg.AssetExecutionContext, config: IngestConfig, rag: Rag) -> dict[str, Any]:
+    """What this run is to work on: its partitions if it has any, else what its config says."""
+    has_partitions = context.has_partition_key or context.has_partition_key_range
+    return {
+        "run_id": context.run_id,
+        "document_ids": list(context.partition_keys) if has_partitions else config.document_ids,
+        "batch_id": config.batch_id,
+        "linger": rag.settings.worker.linger_seconds if config.linger else 0.0,
+        "gives_way": lambda: context.instance.get_runs_count(WAITING) > 0,
+    }
+
+
+def _add_partitions(context: dg.AssetExecutionContext, outcomes: Sequence[Outcome]) -> None:
+    """Documents that this run found by itself may have no partition yet; deleted ones lose theirs."""
+    store = context.instance
+    store.add_dynamic_partitions(DOCUMENTS, [o.document_id for o in outcomes if o.status != "deleted"])
+    for outcome in outcomes:
+        if outcome.status == "deleted" and not context.has_partition_key_range:
+            store.delete_dynamic_partition(DOCUMENTS, outcome.document_id)
+
+
+def _failure(failed: Sequence[Outcome], *, busy: Sequence[str]) -> dg.Failure:
+    shown = [f"{o.document_id}  {o.error_kind}: {o.error_message}" for o in failed[:SHOWN_FAILURES]]
+    kept = [f"{document_id}  another run is working on it" for document_id in busy[:SHOWN_FAILURES]]
+    more = len(failed) + len(busy) - len(shown) - len(kept)
+    lines = shown + kept + ([f"... and {more} more: rag_ingestion_log has them all"] if more else [])
+    return dg.Failure(
+        f"{len(failed) + len(busy)} documents were not ingested; all others of this run are stored.\n"
+        + "\n".join(lines),
+        metadata={"failed": [o.document_id for o in failed], "busy": list(busy)},
+        allow_retries=False,  # each document has its own attempts
+    )

@@ -1,0 +1,68 @@
+"""One Dagster run in this process, for the command line: the same job, its events in the same instance."""
+
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import dagster as dg
+
+from rag_assets.defs import assets, jobs
+from rag_assets.defs.resources import Rag
+from rag_assets.model import Outcome
+from rag_assets.settings import Settings
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+def ingest(
+    settings: Settings, *, document_ids: Sequence[str] = (), on_outcomes: Callable[[list[Outcome]], None]
+) -> dict[str, Any]:
+    """Ingest these documents, or all that is pending; the counts, and each failure with its reason.
+
+    Documents that fail are in the report. Raises ServiceError when the run itself could not do its work.
+    """
+    started = time.perf_counter()
+    latest: dict[str, Outcome] = {}
+    totals: Counter[str] = Counter()
+
+    def collect(outcomes: list[Outcome]) -> None:
+        latest.update((outcome.document_id, outcome) for outcome in outcomes)
+        for outcome in outcomes:
+            totals.update(chunks_embedded=outcome.chunks_embedded, chunks_reused=outcome.chunks_reused)
+        on_outcomes(outcomes)
+
+    definitions = dg.Definitions(
+        assets=[assets.source_table, assets.ingest],
+        jobs=[jobs.ingest_job],
+        resources={"rag": Rag(settings, on_outcomes=collect)},
+    )
+    run_id = str(uuid.uuid4())
+    with (
+        dg.DagsterInstance.get() as instance,
+        suppress(dg.Failure),
+    ):  # documents that failed are in the report
+        definitions.resolve_job_def(jobs.ingest_job.name).execute_in_process(
+            instance=instance,
+            run_id=run_id,
+            run_config=jobs.run_config(document_ids=list(document_ids)) | QUIET,
+        )
+    return _report(latest.values(), totals, run_id=run_id, seconds=time.perf_counter() - started)
+
+
+def _report(outcomes: Iterable[Outcome], totals: Counter[str], *, run_id: str, seconds: float) -> dict[str, Any]:
+    statuses = Counter(outcome.status for outcome in outcomes)
+    failures = [
+        {"document_id": o.document_id, "path": o.path, "kind": o.error_kind, "message": o.error_message}
+        for o in outcomes
+        if o.status == "failed"
+    ]
+    return {
+        **{status: statuses[status] for status in ("completed", "skipped", "deleted", "failed")},
+        **{count: totals[count] for count in ("chunks_embedded", "chunks_reused")},
+        "seconds": round(seconds, 2),
+        "run_id": run_id,
+        "failures": failures,
+    }

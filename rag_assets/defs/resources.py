@@ -1,0 +1,79 @@
+"""The parts of rag_assets as a Dagster resource: ten lines around rag_assets.runtime."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+
+from rag_assets import runtime, settings
+from rag_assets.intake import Intake
+from rag_assets.model import Outcome
+from rag_assets.settings import Settings
+
+GivesWay = Callable[[], bool]
+OnOutcomes = Callable[[list[Outcome]], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestRun:
+    """A run at work: what it has done so far, and what it could not get hold of."""
+
+    outcomes: Iterator[list[Outcome]]
+    intake: Intake
+
+
+class Rag:
+    """Opens the parts when a step or a sensor needs them; settings come from the environment unless given."""
+
+    def __init__(self, given: Settings | None = None, *, on_outcomes: OnOutcomes = lambda _outcomes: None) -> None:
+        self._given = given
+        self._on_outcomes = on_outcomes
+        self._warm: runtime.Parts | None = None
+
+    @property
+    def settings(self) -> Settings:
+        return self._given or settings.load()
+
+    def parts(self, *, say: runtime.Say = runtime.silent) -> runtime.Parts:
+        return runtime.Parts(self.settings, say=say)
+
+    @cached_property
+    def standing(self) -> runtime.Parts:
+        """Parts that stay open as long as this process: for sensors and checks, which come again and again."""
+        return self.parts()
+
+    @contextmanager
+    def warmed(self) -> Iterator[None]:
+        """While open, runs of this process find a database connection and a started text worker."""
+        with self.parts() as parts:
+            parts.warm()
+            self._warm = parts
+            try:
+                yield
+            finally:
+                self._warm = None
+
+    @contextmanager
+    def run(
+        self,
+        *,
+        run_id: str,
+        document_ids: Sequence[str],
+        batch_id: str | None,
+        linger: float,
+        gives_way: GivesWay,
+    ) -> Iterator["IngestRun"]:
+        """One run's stream of outcomes, a group of documents at a time."""
+        with self._parts_of_a_run() as parts, parts.intake(run_id=run_id) as intake:
+            asked = intake.batch(batch_id) if batch_id else intake.documents(document_ids)
+            batches = chain(asked, intake.pending(), intake.linger(linger, gives_way=gives_way))
+            yield IngestRun(outcomes=self._watched(parts.pipeline(run_id=run_id).ingest(batches)), intake=intake)
+
+    def _parts_of_a_run(self) -> AbstractContextManager[runtime.Parts]:
+        return nullcontext(self._warm) if self._warm else self.parts()
+
+    def _watched(self, groups: Iterator[list[Outcome]]) -> Iterator[list[Outcome]]:
+        for outcomes in groups:
+            self._on_outcomes(outcomes)
+            yield outcomes

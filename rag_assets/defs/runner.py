@@ -1,0 +1,37 @@
+"""A process that has imported everything, waits for one run's id on its stdin, executes that run and ends."""
+
+import os
+import signal
+import sys
+import threading
+from typing import BinaryIO
+
+
+def main() -> int:
+    """Execute one run; 0 also when the run failed: that is in its events."""
+    from dagster import DagsterInstance
+    from dagster._cli.api import _execute_run_command_body
+    from dagster._core.errors import DagsterExecutionInterruptedError  # noqa: F401 - part of the warm-up
+    from dagster._utils.interrupts import capture_interrupts
+
+    from rag_assets.definitions import rag
+
+    with DagsterInstance.get() as instance, rag.warmed():
+        instance.get_runs_count()  # opens what the storage opens at its first query
+        run_id = sys.stdin.buffer.readline().decode().strip()
+        if not run_id:
+            return 0
+        threading.Thread(target=_end_with_parent, args=(sys.stdin.buffer,), daemon=True).start()
+        with capture_interrupts():
+            _execute_run_command_body(run_id, instance, lambda _event: None, set_exit_code_on_failure=False)
+    return 0
+
+
+def _end_with_parent(stdin: BinaryIO) -> None:
+    """Interrupt the run when whoever launched it is gone: it then releases its documents."""
+    stdin.read()
+    signal.raise_signal(signal.SIGTERM) if os.name == "nt" else os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,100 @@
+"""The sensor that turns changes of the application's table into runs."""
+
+import time
+import uuid
+from collections.abc import Iterator
+
+import dagster as dg
+from dagster import DagsterRunStatus
+
+from rag_assets.defs.assets import DOCUMENTS
+from rag_assets.defs.jobs import BATCH_TAG, ingest_job, run_config
+from rag_assets.defs.resources import Rag
+from rag_assets.model import Claim
+from rag_assets.postgres import outbox
+from rag_assets.postgres.listener import Listener
+from rag_assets.runtime import Parts
+
+PRIORITY = "10"  # a change goes ahead of the runs of a backfill, which have 0
+ENDED = {DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED}
+UNSTARTED = [DagsterRunStatus.QUEUED, DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING]
+
+
+@dg.sensor(job=ingest_job, minimum_interval_seconds=1, default_status=dg.DefaultSensorStatus.RUNNING)
+def document_changes(
+    context: dg.SensorEvaluationContext, rag: dg.ResourceParam[Rag]
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """Claim the documents that changed and request one run for them; wait a while when there are none.
+
+    While a run takes changes itself, or one is waiting to start, changes are left in the outbox: they are
+    taken by that run, and what comes later coalesces instead of queueing up.
+    """
+    parts = rag.standing
+    free_abandoned_claims(context.instance, parts)
+    claims, batch_id = _wait_for_changes(context.instance, parts)
+    if not claims:
+        yield dg.SkipReason("No changes.")
+        return
+    keys = [claim.document_id for claim in claims if claim.path is not None]
+    context.instance.add_dynamic_partitions(DOCUMENTS, keys)
+    yield dg.RunRequest(
+        run_key=batch_id,
+        run_config=run_config(batch_id=batch_id, linger=True),
+        tags={BATCH_TAG: batch_id, "dagster/priority": PRIORITY, "rag_assets/documents": str(len(claims))},
+    )
+
+
+def free_abandoned_claims(instance: dg.DagsterInstance, parts: Parts) -> None:
+    """Release what runs that have ended left unfinished, and keep what queued runs are about to take."""
+    with parts.database.transaction() as cursor:
+        for owner in outbox.owners(cursor):
+            status = _status(instance, owner)
+            if status in ENDED:
+                outbox.release(cursor, owner)
+            elif status is not None:
+                outbox.extend_claims(cursor, owner, seconds=parts.settings.worker.claim_seconds)
+
+
+def _status(instance: dg.DagsterInstance, owner: str) -> DagsterRunStatus | None:
+    kind, _, name = owner.partition(":")
+    filters = dg.RunsFilter(run_ids=[name]) if kind == "run" else dg.RunsFilter(tags={BATCH_TAG: name})
+    runs = instance.get_runs(filters, limit=1)
+    return runs[0].status if runs else None
+
+
+def _wait_for_changes(instance: dg.DagsterInstance, parts: Parts) -> tuple[list[Claim], str]:
+    seconds = parts.settings.worker.poll_seconds
+    deadline = time.monotonic() + seconds
+    batch_id = uuid.uuid4().hex
+    with Listener(parts.database_url, channel=parts.settings.database.listen_channel) as listener:
+        while True:
+            claims = [] if _is_taken(instance, parts) else _claim(parts, batch_id)
+            if claims or time.monotonic() >= deadline:
+                return claims, batch_id
+            listener.wait(_until(deadline, parts))
+
+
+def _is_taken(instance: dg.DagsterInstance, parts: Parts) -> bool:
+    """Whether a run takes changes as they come, or one that will is about to start."""
+    with parts.database.transaction() as cursor:
+        if outbox.is_taken(cursor):
+            return True
+    waiting = dg.RunsFilter(job_name=ingest_job.name, statuses=UNSTARTED, tags={"dagster/priority": PRIORITY})
+    return instance.get_runs_count(waiting) > 0
+
+
+def _claim(parts: Parts, batch_id: str) -> list[Claim]:
+    worker = parts.settings.worker
+    with parts.database.transaction() as cursor:
+        return outbox.claim_due(
+            cursor,
+            parts.settings.source,
+            limit=worker.documents_per_run,
+            claimed_by=f"batch:{batch_id}",
+            seconds=worker.claim_seconds,
+        )
+
+
+def _until(deadline: float, parts: Parts) -> float:
+    """Seconds until the next look: a retry may fall due, and a run that took changes may have ended."""
+    return max(0.05, min(1.0, deadline - time.monotonic()))

@@ -1,0 +1,101 @@
+"""Which documents a run works on: those it was asked for, then what changes while it is there."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+
+from rag_assets.model import Claim
+from rag_assets.postgres import outbox
+from rag_assets.postgres.database import Database
+from rag_assets.postgres.listener import Listener
+from rag_assets.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+SLICE = 100  # claims handed over at a time; changes are looked for in between
+BUSY_PATIENCE_SECONDS = 600.0  # how long a run waits for documents that another run is working on
+LOOK_SECONDS = 1.0  # between looks at whether another run waits, while lingering
+
+
+class Intake:
+    """Claims documents for one run, a batch at a time; what changed meanwhile goes ahead of what was asked for.
+
+    While it exists, it holds the lock that tells the sensor that changes are being taken (see `outbox.is_taken`).
+    """
+
+    def __init__(self, database: Database, settings: Settings, *, run_id: str, listener: Listener) -> None:
+        self._database = database
+        self._settings = settings
+        self._owner = f"run:{run_id}"
+        self._run_id = run_id
+        self._listener = listener
+        self._taken: set[str] = set()  # changed meanwhile, so ahead of their turn
+        self.busy: list[str] = []  # asked for, but another run kept them all the time
+
+    def pending(self) -> Iterator[list[Claim]]:
+        """Everything that is due now."""
+        while claims := self._due():
+            self._taken |= {claim.document_id for claim in claims}
+            yield claims
+
+    def batch(self, batch_id: str) -> Iterator[list[Claim]]:
+        """What the sensor claimed under this batch."""
+        with self._database.transaction() as cursor:
+            claims = outbox.claim_batch(
+                cursor,
+                self._settings.source,
+                batch_id=batch_id,
+                run_id=self._run_id,
+                seconds=self._settings.worker.claim_seconds,
+            )
+        for start in range(0, len(claims), SLICE):
+            yield claims[start : start + SLICE]
+            yield from self.pending()
+
+    def documents(self, ids: Sequence[str]) -> Iterator[list[Claim]]:
+        """These documents, whether they changed or not; those that another run works on come last."""
+        deadline = time.monotonic() + BUSY_PATIENCE_SECONDS
+        waiting = list(ids)
+        while waiting:
+            self.busy = []
+            rest = iter(waiting)
+            while part := list(islice(rest, SLICE)):
+                yield from self.pending()
+                yield self._claim([document_id for document_id in part if document_id not in self._taken])
+            if self.busy and time.monotonic() > deadline:
+                return
+            if waiting := self.busy:
+                self._listener.wait(LOOK_SECONDS)
+
+    def linger(self, seconds: float, *, gives_way: Callable[[], bool]) -> Iterator[list[Claim]]:
+        """Changes as they are notified, until none came for `seconds` or another run waits for this one's place."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and not gives_way():
+            if claims := self._due():
+                yield claims
+                deadline = time.monotonic() + seconds
+            else:
+                self._listener.wait(min(LOOK_SECONDS, max(0.0, deadline - time.monotonic())))
+
+    def _due(self) -> list[Claim]:
+        with self._database.transaction() as cursor:
+            return outbox.claim_due(
+                cursor,
+                self._settings.source,
+                limit=SLICE,
+                claimed_by=self._owner,
+                seconds=self._settings.worker.claim_seconds,
+            )
+
+    def _claim(self, ids: Sequence[str]) -> list[Claim]:
+        with self._database.transaction() as cursor:
+            claims, busy = outbox.claim_documents(
+                cursor,
+                self._settings.source,
+                ids,
+                run_id=self._run_id,
+                seconds=self._settings.worker.claim_seconds,
+            )
+        self.busy += busy
+        return claims

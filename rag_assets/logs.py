@@ -1,0 +1,32 @@
+"""How log lines look: for a person, or one JSON object per line (LOG_FORMAT=json)."""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+
+PRETTY = "%(asctime)s %(levelname)-7s %(name)s %(message)s"
+
+
+class JsonFormatter(logging.Formatter):
+    """One line, one object: time (UTC, ISO 8601), level, logger, message, and the traceback if there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry = {
+            "time": datetime.fromtimestamp(record.created, tz=UTC).isoformat(),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            entry["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(entry, ensure_ascii=False)
+
+
+def configure(log_format: str, *, level: int = logging.WARNING) -> None:
+    """Send this project's log lines to standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if log_format == "json" else logging.Formatter(PRETTY))
+    logger = logging.getLogger("rag_assets")
+    logger.handlers = [handler]
+    logger.setLevel(level)

@@ -1,0 +1,390 @@
+"""A stream of claimed documents goes through read, cut, embed and store; one outcome per document comes out."""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from rag_assets.errors import (
+    DatabaseUnavailable,
+    DocumentError,
+    LostClaim,
+    MissingVectors,
+    UnembeddableText,
+)
+from rag_assets.model import Claim, Outcome, ReadDocument, Stage, StoredText
+from rag_assets.postgres import chunks, ingestion_log, outbox, texts
+from rag_assets.postgres.database import Database
+from rag_assets.settings import Settings
+from rag_assets.text import paths
+
+if TYPE_CHECKING:
+    from numpy import float32
+    from numpy.typing import NDArray
+    from psycopg2.extensions import cursor as Cursor
+
+logger = logging.getLogger(__name__)
+
+GROUPS_IN_FLIGHT = 2  # while one group's last requests finish, the next one's already keep the server busy
+GROUP_TOKENS = 16_384  # a group is sent to be embedded when it holds so many tokens, or a window of documents
+LARGEST_GROUP = 500  # documents
+DATABASE_PATIENCE_SECONDS = 60.0  # how long a finished document waits for a database that restarts
+END = None
+
+
+class Reader(Protocol):
+    """What the pipeline needs of the text worker."""
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def read(self, path: Path, *, name: str) -> ReadDocument: ...
+
+
+class Embeds(Protocol):
+    """What the pipeline needs of the embedder; `embed` gives float32 of shape (texts, dimension)."""
+
+    @property
+    def build(self) -> str | None: ...
+
+    def embed(self, texts: Sequence[str], *, token_counts: Sequence[int]) -> "NDArray[float32]": ...
+
+
+@dataclass(kw_only=True)
+class _Work:
+    """One document on its way; exactly one of `read` and `outcome` is known once it left the reader."""
+
+    claim: Claim
+    read: ReadDocument | None = None
+    outcome: Outcome | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(kw_only=True)
+class _Group:
+    """Documents that are embedded together and committed together."""
+
+    works: list[_Work]
+    texts: dict[str, tuple[str, int]] = field(default_factory=dict)  # content hash -> text, tokens
+    vectors: "dict[str, NDArray[float32]]" = field(default_factory=dict)
+    seconds_embed: float = 0.0
+
+
+class Pipeline:
+    """Ingests documents for one run; every claim that is handed in is settled, failed or released.
+
+    DocumentErrors become failed outcomes. ServiceErrors are raised after the claims of all unfinished
+    documents were released, so that nothing is lost and no attempt is counted.
+    """
+
+    def __init__(
+        self, database: Database, settings: Settings, *, reader: Reader, embedder: Embeds, run_id: str
+    ) -> None:
+        self._database = database
+        self._settings = settings
+        self._reader = reader
+        self._embedder = embedder
+        self._run_id = run_id
+        self._owner = f"run:{run_id}"
+        self._in_flight: set[str] = set()  # content hashes that an earlier group is about to store
+        self._stop = threading.Event()
+
+    def ingest(self, batches: Iterable[Sequence[Claim]]) -> Iterator[list[Outcome]]:
+        """Yield the outcomes of each group of documents once they are committed, in the order of the claims.
+
+        A batch ends a group: its documents do not wait for those of the next batch.
+        """
+        groups: queue.Queue[Future[_Group] | BaseException | None] = queue.Queue(maxsize=GROUPS_IN_FLIGHT)
+        with ThreadPoolExecutor(GROUPS_IN_FLIGHT, thread_name_prefix="embed") as executor:
+            feeder = threading.Thread(target=self._feed, args=(batches, groups, executor), name="read")
+            feeder.start()
+            heart = threading.Thread(target=self._keep_claims, name="keep-claims")
+            heart.start()
+            try:
+                while (group := groups.get()) is not END:
+                    if isinstance(group, BaseException):
+                        raise group
+                    yield self._store(group.result())
+            finally:
+                self._stop.set()
+                _drain(groups, until=feeder)
+                heart.join()
+                with suppress(DatabaseUnavailable):  # then the claims run out, or the sensor frees them
+                    self._release()
+
+    # ---- read: thread "read" ----
+
+    def _feed(
+        self,
+        batches: Iterable[Sequence[Claim]],
+        groups: "queue.Queue[Future[_Group] | BaseException | None]",
+        executor: ThreadPoolExecutor,
+    ) -> None:
+        try:
+            for batch in batches:
+                for group in self._read_groups(batch):
+                    if self._stop.is_set():
+                        return
+                    groups.put(executor.submit(self._embed, group))
+            groups.put(END)
+        except BaseException as exc:  # noqa: BLE001 - handed to the consumer's thread, which raises it
+            groups.put(exc)
+
+    def _read_groups(self, batch: Sequence[Claim]) -> Iterator[_Group]:
+        window = self._settings.worker.bulk_batch_size
+        stored = self._stored(batch)
+        works: list[_Work] = []
+        for claim in batch:
+            if self._stop.is_set():
+                return
+            works.append(self._read(claim, stored.get(claim.document_id)))
+            if _is_full(works, window=window):
+                yield self._group(works)
+                works = []
+        if works:
+            yield self._group(works)
+
+    def _stored(self, batch: Sequence[Claim]) -> dict[str, StoredText]:
+        with self._database.transaction() as cursor:
+            return texts.get_stored(cursor, [claim.document_id for claim in batch])
+
+    def _read(self, claim: Claim, stored: StoredText | None) -> _Work:
+        started = time.perf_counter()
+        work = _Work(claim=claim)
+        try:
+            if claim.path is None:
+                work.outcome = Outcome(document_id=claim.document_id, path=None, status="deleted", stage="write")
+            elif (unchanged := self._unchanged(claim.path, stored)) is not None:
+                work.outcome = unchanged
+            else:
+                work.read = self._reader.read(self._resolve(claim.path), name=claim.path)
+        except DocumentError as exc:
+            work.outcome = _failed(claim, exc, stage="read")
+        work.seconds["read"] = time.perf_counter() - started
+        return work
+
+    def _resolve(self, path: str) -> Path:
+        source = self._settings.source
+        return paths.resolve(
+            path,
+            root=self._settings.document_root_path,
+            allowed_roots=source.allowed_roots,
+            path_map=source.path_map,
+        )
+
+    def _unchanged(self, path: str, stored: StoredText | None) -> Outcome | None:
+        """The outcome of a document whose file, settings and model are those of its stored chunks."""
+        if stored is None or (stored.fingerprint, stored.embedding_model) != self._identity():
+            return None
+        resolved = self._resolve(path)
+        size, mtime_ns = paths.facts(resolved)
+        if size != stored.facts.size:
+            return None
+        sure = self._settings.parsing.unchanged == "stat" and mtime_ns == stored.facts.mtime_ns
+        limit = self._settings.parsing.max_bytes
+        if not sure and paths.sha256(resolved, limit=limit) != stored.facts.sha256:
+            return None
+        return Outcome(
+            document_id=stored.document_id,
+            path=path,
+            status="skipped",
+            stage="read",
+            content_sha256=stored.facts.sha256,
+            embedding_model=stored.embedding_model,
+        )
+
+    def _identity(self) -> tuple[str, str]:
+        return self._reader.fingerprint, self._settings.embedding.model
+
+    def _group(self, works: list[_Work]) -> _Group:
+        """Choose the texts that truly need embedding: not stored, and in no group before this one."""
+        group = _Group(works=works)
+        wanted = {
+            chunk.content_sha256: (chunk.embedded_text, chunk.token_count)
+            for work in works
+            if work.read
+            for chunk in work.read.chunks
+        }
+        fresh = wanted.keys() - self._in_flight
+        if fresh:
+            with self._database.transaction() as cursor:
+                missing = chunks.missing_vectors(cursor, fresh, model=self._settings.embedding.model)
+            group.texts = {sha: wanted[sha] for sha in wanted if sha in missing}
+            self._in_flight |= group.texts.keys()
+        return group
+
+    # ---- embed: threads "embed" ----
+
+    def _embed(self, group: _Group) -> _Group:
+        started = time.perf_counter()
+        while group.texts and not self._stop.is_set():
+            hashes = list(group.texts)
+            try:
+                group.vectors |= self._vectors(group.texts)
+                break
+            except UnembeddableText as exc:
+                _fail_documents_with(hashes[exc.index], group=group, error=exc)
+        group.seconds_embed = time.perf_counter() - started
+        return group
+
+    def _vectors(self, wanted: dict[str, tuple[str, int]]) -> "dict[str, NDArray[float32]]":
+        vectors = self._embedder.embed(
+            [text for text, _ in wanted.values()], token_counts=[tokens for _, tokens in wanted.values()]
+        )
+        return dict(zip(wanted, vectors, strict=True))
+
+    # ---- store: the consumer's thread ----
+
+    def _store(self, group: _Group) -> list[Outcome]:
+        """Commit a group, waiting for a database that restarts."""
+        deadline = time.monotonic() + DATABASE_PATIENCE_SECONDS
+        retrying = False
+        while True:
+            try:
+                outcomes = self._commit(group, after_lost_connection=retrying)
+                self._in_flight -= group.texts.keys()
+                return outcomes
+            except MissingVectors as exc:
+                group.vectors |= self._vectors(_texts_of(group, exc.hashes))
+            except DatabaseUnavailable as exc:
+                if time.monotonic() > deadline or self._stop.is_set():
+                    raise
+                retrying = True
+                logger.warning("Database away while storing %d documents: %s", len(group.works), exc)
+                time.sleep(1)
+
+    def _commit(self, group: _Group, *, after_lost_connection: bool) -> list[Outcome]:
+        share = group.seconds_embed / max(1, len(group.texts))
+        with self._database.transaction() as cursor:
+            outcomes: list[Outcome] = []
+            skipped = [(w.claim, w.outcome) for w in group.works if w.outcome and w.outcome.status == "skipped"]
+            outbox.settle_many(cursor, skipped, run_id=self._run_id)
+            for work in group.works:
+                try:
+                    outcomes.append(self._write(cursor, work, group=group, share=share))
+                except LostClaim:
+                    outcomes += self._already_settled(cursor, work.claim) if after_lost_connection else []
+        return outcomes
+
+    def _write(self, cursor: "Cursor", work: _Work, *, group: _Group, share: float) -> Outcome:
+        started = time.perf_counter()
+        if work.outcome is not None:
+            outcome = replace(work.outcome, seconds=work.seconds)
+            if outcome.status == "failed":
+                retried = outbox.fail(cursor, work.claim, outcome, run_id=self._run_id, worker=self._settings.worker)
+                return replace(outcome, retry=retried)
+            if outcome.status == "deleted":
+                gone = chunks.delete_document(cursor, work.claim.document_id)
+                outcome = replace(outcome, chunks_deleted=gone)
+                outbox.settle(cursor, work.claim, outcome, run_id=self._run_id)
+            return outcome
+        assert work.read is not None  # noqa: S101 - one of the two is known, see _Work
+        counts = chunks.write_document(
+            cursor, work.claim, work.read, vectors=group.vectors, model=self._settings.embedding.model
+        )
+        seconds = work.seconds | {
+            "read": work.read.seconds_parse,
+            "chunk": work.read.seconds_chunk,
+            "embed": share * counts.embedded,
+            "write": time.perf_counter() - started,
+        }
+        outcome = self._completed(work.claim, work.read, counts=counts, seconds=seconds)
+        outbox.settle(cursor, work.claim, outcome, run_id=self._run_id)
+        return outcome
+
+    def _completed(
+        self, claim: Claim, read: ReadDocument, *, counts: chunks.WriteCounts, seconds: dict[str, float]
+    ) -> Outcome:
+        return Outcome(
+            document_id=claim.document_id,
+            path=claim.path,
+            status="completed",
+            stage="write",
+            content_sha256=read.facts.sha256,
+            media_type=read.parsed.media_type,
+            parser=read.parsed.parser,
+            pages=len(read.parsed.page_offsets) or None,
+            characters=len(read.parsed.text),
+            chunks=len(read.chunks),
+            chunks_embedded=counts.embedded,
+            chunks_reused=counts.kept + counts.reused,
+            chunks_deleted=counts.deleted,
+            tokens=sum(chunk.token_count for chunk in read.chunks),
+            embedding_model=self._settings.embedding.model,
+            server_build=self._embedder.build,
+            seconds=seconds,
+            warnings=read.parsed.warnings,
+        )
+
+    def _already_settled(self, cursor: "Cursor", claim: Claim) -> list[Outcome]:
+        """A commit whose answer was lost with the connection did happen when the log has this run's row."""
+        logged = ingestion_log.of_run(cursor, claim.document_id, run_id=self._run_id)
+        return [logged] if logged else []
+
+    def _release(self) -> None:
+        with self._database.transaction() as cursor:
+            released = outbox.release(cursor, self._owner)
+        if released:
+            logger.info("Released %d unfinished documents", released)
+
+    def _keep_claims(self) -> None:
+        seconds = self._settings.worker.claim_seconds
+        while not self._stop.wait(seconds / 3):
+            with suppress(DatabaseUnavailable), self._database.transaction() as cursor:
+                outbox.extend_claims(cursor, self._owner, seconds=seconds)
+
+
+def _drain(groups: "queue.Queue[Future[_Group] | BaseException | None]", *, until: threading.Thread) -> None:
+    """Unblock a feeder that waits for room in the queue, until it has ended."""
+    while until.is_alive():
+        with suppress(queue.Empty):
+            groups.get_nowait()
+        until.join(timeout=0.05)
+
+
+def _tokens(work: _Work) -> int:
+    return sum(chunk.token_count for chunk in work.read.chunks) if work.read else 0
+
+
+def _is_full(works: Sequence[_Work], *, window: int) -> bool:
+    """Documents with nothing to embed are cheap to hold, and cheaper to commit in large numbers."""
+    if len(works) >= LARGEST_GROUP:
+        return True
+    read = [work for work in works if work.read]
+    return len(read) >= window or sum(map(_tokens, read)) >= GROUP_TOKENS
+
+
+def _texts_of(group: _Group, hashes: Collection[str]) -> dict[str, tuple[str, int]]:
+    return {
+        chunk.content_sha256: (chunk.embedded_text, chunk.token_count)
+        for work in group.works
+        if work.read
+        for chunk in work.read.chunks
+        if chunk.content_sha256 in hashes
+    }
+
+
+def _fail_documents_with(content_sha256: str, *, group: _Group, error: UnembeddableText) -> None:
+    """Take the documents that hold this text out of the group, and what only they wanted embedded."""
+    for work in group.works:
+        if work.read and any(chunk.content_sha256 == content_sha256 for chunk in work.read.chunks):
+            work.outcome = _failed(work.claim, DocumentError(error.kind, error.message), stage="embed")
+            work.read = None
+    group.texts = _texts_of(group, group.texts.keys())
+
+
+def _failed(claim: Claim, error: DocumentError, *, stage: Stage) -> Outcome:
+    return Outcome(
+        document_id=claim.document_id,
+        path=claim.path,
+        status="failed",
+        stage=stage,
+        error_kind=error.kind,
+        error_message=error.message,
+    )

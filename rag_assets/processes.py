@@ -1,0 +1,68 @@
+"""Child processes that cannot outlive this one."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+# Runs between fork and exec of the real program, in a fresh interpreter without imports of its own (15 ms), because
+# code of ours between fork and exec of a threaded process could deadlock. The kernel keeps the signal over exec.
+_DIE_WITH_PARENT = """
+import ctypes, os, signal, sys
+parent, command = int(sys.argv[1]), sys.argv[2:]
+ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
+if os.getppid() != parent:
+    sys.exit("the parent ended before its child could start")
+os.execvpe(command[0], command, os.environ)
+"""
+
+
+def spawn(command: Sequence[str], *, environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """Start a program with its output appended to `log`; it is killed when the calling thread's process dies.
+
+    On Linux the kernel sends the signal when the calling *thread* ends: call this from a thread that lives as
+    long as the child. On Windows a kill-on-close job does the same (see `_in_job`).
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            _guarded(command),
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=os.name != "nt",  # Ctrl-C in the terminal is for the owner, who then stops us
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+        )
+    return process
+
+
+def stop_tree(pid: int, *, seconds: float) -> None:
+    """Ask a process to end, wait, then kill it and every descendant that is left."""
+    with suppress(psutil.NoSuchProcess):
+        root = psutil.Process(pid)
+        family = [root, *root.children(recursive=True)]
+        _ask(root)
+        _, alive = psutil.wait_procs(family, timeout=seconds)
+        for process in alive:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(alive, timeout=seconds)
+
+
+def _ask(process: psutil.Process) -> None:
+    if os.name == "nt":
+        process.send_signal(signal.CTRL_BREAK_EVENT)  # type: ignore[attr-defined, unused-ignore]
+    else:
+        process.terminate()
+
+
+def _guarded(command: Sequence[str]) -> list[str]:
+    if sys.platform != "linux":
+        return list(command)
+    return [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), *command]

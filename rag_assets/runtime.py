@@ -1,0 +1,158 @@
+"""From settings to working parts: which database, which llama-server, which model; opened here, closed here."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from pathlib import Path
+
+from rag_assets.embedded import llama_server as embedded_llama_server
+from rag_assets.embedded import model as embedded_model
+from rag_assets.embedded import postgres as embedded_postgres
+from rag_assets.embedding.embedder import Embedder
+from rag_assets.intake import Intake
+from rag_assets.model import Hit, IndexStatus
+from rag_assets.pipeline import Pipeline
+from rag_assets.postgres import documents, outbox
+from rag_assets.postgres import search as vector_search
+from rag_assets.postgres.database import Database
+from rag_assets.postgres.listener import Listener
+from rag_assets.settings import Settings
+from rag_assets.text.worker import TextWorker
+
+LLAMA_SERVER = "llama-server"
+Say = Callable[[str], None]
+
+
+def silent(_message: str) -> None:
+    """Progress nobody asked for."""
+
+
+def database_url(settings: Settings) -> str:
+    """The configured database, or the embedded one, started for as long as this process lives."""
+    if settings.database_url is not None:
+        return settings.database_url.get_secret_value()
+    return embedded_postgres.start(settings.home)
+
+
+def llama_command(settings: Settings) -> list[str]:
+    """The configured llama-server, one found on PATH (native builds are faster), or the embedded one."""
+    if settings.llama_server_binary is not None:
+        return [str(settings.llama_server_binary)]
+    found = shutil.which(LLAMA_SERVER)
+    return [found] if found else embedded_llama_server.command()
+
+
+def model_path(settings: Settings, *, say: Say = silent) -> Path | None:
+    """The GGUF file: the configured one, or the embedded one, made now if need be; None: only the server knows."""
+    if settings.llama_server_model is not None:
+        return settings.llama_server_model
+    if settings.llama_server.url is not None:
+        return None
+    return embedded_model.ensure(settings.home, quantization=settings.embedding.quantization, progress=say)
+
+
+class Parts:
+    """What one process works with; each part is opened when it is first needed and closed with `close`."""
+
+    def __init__(self, settings: Settings, *, say: Say = silent) -> None:
+        self.settings = settings
+        self._say = say
+        self._open = ExitStack()
+
+    def __enter__(self) -> "Parts":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._open.close()
+
+    @cached_property
+    def database_url(self) -> str:
+        url = database_url(self.settings)
+        if self.settings.database_url is None:
+            self._open.callback(embedded_postgres.release, self.settings.home)
+        return url
+
+    @cached_property
+    def database(self) -> Database:
+        database = Database(self.database_url, settings=self.settings.database)
+        self._open.callback(database.close)
+        return database
+
+    @cached_property
+    def model_path(self) -> Path | None:
+        return model_path(self.settings, say=self._say)
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        if self.settings.llama_server.url is not None:
+            embedder = Embedder.remote(self.settings)
+        else:
+            assert self.model_path is not None  # noqa: S101 - None only in remote mode
+            embedder = Embedder.local(self.settings, command=llama_command(self.settings), model=self.model_path)
+        self._open.callback(embedder.close)
+        return embedder
+
+    @cached_property
+    def reader(self) -> TextWorker:
+        reader = TextWorker(
+            parsing=self.settings.parsing,
+            chunking=self.settings.chunking,
+            model=self.model_path,
+            tokenize=lambda text: self.embedder.tokenize(text),
+            embed=lambda texts: self.embedder.embed(texts, token_counts=[len(text) for text in texts]),
+        )
+        self._open.callback(reader.close)
+        return reader
+
+    def warm(self) -> None:
+        """Open what the first document would wait for: a connection and the text worker, but no llama-server."""
+        with self.database.transaction():
+            self.reader.start()
+
+    def migrate(self) -> list[str]:
+        """Create or update tables, functions and triggers; the names of what was applied."""
+        return self.database.migrate(self.settings.source, dimension=self.settings.embedding.dimension)
+
+    def register(self, files: Iterable[Path]) -> tuple[int, int]:
+        """Make files rows of the documents table; how many there are, and how many of them are new."""
+        names = [self._name(path) for path in files]
+        with self.database.transaction() as cursor:
+            before = documents.count(cursor, self.settings.source)
+            rows = documents.register(cursor, self.settings.source, names)
+            return len(rows), documents.count(cursor, self.settings.source) - before
+
+    def search(self, query: str, *, k: int) -> list[Hit]:
+        """The k nearest passages, best first."""
+        vector = self.embedder.embed([query], token_counts=[len(query)])[0]
+        with self.database.transaction() as cursor:
+            return vector_search.search(cursor, vector, k=k, model=self.settings.embedding.model)
+
+    def status(self) -> IndexStatus:
+        with self.database.transaction() as cursor:
+            return outbox.status(cursor, self.settings.source)
+
+    def retry(self, *, ids: Sequence[str], kind: str | None) -> int:
+        """Make failed and dead documents pending again; how many."""
+        with self.database.transaction() as cursor:
+            return outbox.retry_dead(cursor, ids=ids, kind=kind)
+
+    def pipeline(self, *, run_id: str) -> Pipeline:
+        return Pipeline(self.database, self.settings, reader=self.reader, embedder=self.embedder, run_id=run_id)
+
+    @contextmanager
+    def intake(self, *, run_id: str) -> Iterator[Intake]:
+        with Listener(self.database_url, channel=self.settings.database.listen_channel) as listener:
+            yield Intake(self.database, self.settings, run_id=run_id, listener=listener)
+
+    def _name(self, path: Path) -> str:
+        """How a file is written in the table: below the root relative to it, so that the root can move."""
+        absolute = Path(os.path.abspath(path))
+        root = self.settings.document_root_path
+        if root is not None and absolute.is_relative_to(root.resolve()):
+            return absolute.relative_to(root.resolve()).as_posix()
+        return str(absolute)
