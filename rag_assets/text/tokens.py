@@ -82,11 +82,7 @@ class WordPiece:
         positions = facts.get(f"{facts.get('general.architecture')}.context_length", 512)
         return cls(
             tokens,
-            [
-                token
-                for token, kind in zip(tokens, types, strict=True)
-                if kind in MATCHED_AS_WRITTEN and token
-            ],
+            [token for token, kind in zip(tokens, types, strict=True) if kind in MATCHED_AS_WRITTEN and token],
             max_tokens=positions - SPECIAL_TOKENS,
             lowercase=facts.get("tokenizer.ggml.normalizer.lowercase", True),
             strip_accents=facts.get("tokenizer.ggml.normalizer.strip_accents", True),
@@ -116,9 +112,7 @@ class WordPiece:
         if self._has_punctuation and text.isascii():
             data = text.encode()
             alone = len(data) - len(data.translate(None, _PUNCTUATION))
-            return alone + sum(
-                map(self._ascii_counts.__getitem__, data.translate(_SPACED, _CONTROLS).split())
-            )
+            return alone + sum(map(self._ascii_counts.__getitem__, data.translate(_SPACED, _CONTROLS).split()))
         if _NOT_SPACE.search(text):
             return self._count_run(text)
         return sum(map(self._run_counts.__getitem__, text.split()))
@@ -155,7 +149,7 @@ class WordPiece:
     def _ends(self, word: str) -> tuple[int, ...]:
         """Ends of the word's pieces, in characters of the word as written."""
         kept = [(index, _plain(char, self._strip_accents)) for index, char in enumerate(word)]
-        kept = [(index, char) for index, char in kept if not _is_dropped(char)]
+        kept = [(index, char) for index, char in kept if not _is_dropped(char, self._strip_accents)]
         if not kept:
             return ()
         normal = "".join(_lower(char) if self._lowercase else char for _, char in kept)
@@ -312,6 +306,17 @@ _CHINESE = (
 )
 _LAST_PUNCTUATION = 0x1FFFF  # no plane above has any
 
+# llama.cpp's tables are of Unicode 15.0; Python 3.11 knows 14.0. What the later one added:
+_NEW_PUNCTUATION = frozenset(map(chr, [*range(0x11B00, 0x11B0A), *range(0x11F43, 0x11F50)]))
+_NEW_MARKS = frozenset(
+    map(
+        chr,
+        [0xCF3, 0xECE, 0x10EFD, 0x10EFE, 0x10EFF, 0x11241, 0x11F00, 0x11F01, 0x11F03, 0x1E08F]
+        + [*range(0x11F34, 0x11F3B), *range(0x11F3E, 0x11F43), *range(0x13439, 0x13441)]
+        + [*range(0x13447, 0x13456), *range(0x1E4EC, 0x1E4F0)],
+    )
+)
+
 
 @cache
 def _words(strip_accents: bool) -> re.Pattern[str]:
@@ -338,7 +343,7 @@ def _ranges(ranges: Iterable[tuple[int, int]]) -> str:
 def _stands_alone(char: str, strip_accents: bool) -> bool:
     plain = _plain(char, strip_accents)
     category = unicodedata.category(plain)
-    return category[0] == "P" or (category[0] == "S" and plain < "\x7f")
+    return plain in _NEW_PUNCTUATION or category[0] == "P" or (category[0] == "S" and plain < "\x7f")
 
 
 def _plain(char: str, strip_accents: bool) -> str:
@@ -349,8 +354,11 @@ def _lower(char: str) -> str:
     return char.lower()[0]
 
 
-def _is_dropped(char: str) -> bool:
-    return char == "\ufffd" or unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co")
+def _is_dropped(char: str, strip_accents: bool) -> bool:
+    category = unicodedata.category(char)
+    if category[0] == "M" or char in _NEW_MARKS:
+        return strip_accents
+    return char == "\ufffd" or category in ("Cc", "Cf", "Cs", "Co")
 
 
 def _end_of(piece: str, text: str, *, position: int) -> int:
