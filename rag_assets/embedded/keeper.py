@@ -177,9 +177,7 @@ def _pid_file_lines(data: Path) -> list[str]:
 def _is_server(pid: int, data: Path) -> bool:
     if identify(pid) is None:
         return False
-    if (
-        sys.platform == "linux"
-    ):  # only the command line can be read of another account's process in a container
+    if sys.platform == "linux":  # only the command line can be read of another account's process in a container
         return f"\0-D\0{data}\0" in _command_line(pid)
     import psutil
 
@@ -229,7 +227,7 @@ def _launch(spec: Spec, log: Path) -> int:
         return _launch_on_windows(spec, log)
     with open(log, "ab") as output:
         server = subprocess.Popen(
-            [f"{spec.binaries}/postgres", "-D", spec.data, *_flags(spec)],
+            [program(spec.binaries, "postgres"), "-D", spec.data, *_flags(spec)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -273,16 +271,18 @@ def _launch_on_windows(spec: Spec, log: Path) -> int:
 
 
 def _pg_ctl(spec: Spec, *arguments: str) -> None:
-    command = [f"{spec.binaries}/pg_ctl", "-D", spec.data, *arguments]
-    done = subprocess.run(
-        command, env=server_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    )
+    command = [program(spec.binaries, "pg_ctl"), "-D", spec.data, *arguments]
+    done = subprocess.run(command, env=server_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     if done.returncode:
         raise StartFailed(f"pg_ctl {arguments[0]} ended with status {done.returncode}")
 
 
 def _flags(spec: Spec) -> list[str]:
     return [part for option in spec.options for part in ("-c", option)]
+
+
+def program(binaries: str, name: str) -> str:
+    return f"{binaries}/{name}.exe" if WINDOWS else f"{binaries}/{name}"
 
 
 def server_environment() -> dict[str, str]:
@@ -364,6 +364,8 @@ class Watch:
             import shutil
 
             shutil.rmtree(self.spec.socket, ignore_errors=True)
+        if self.spec.cluster:
+            os.utime(f"{self.spec.cluster}/home")  # it was used until now: see placement
 
     def _remove_if_home_deleted(self) -> None:
         # a home that was only moved, or whose disk is not mounted, keeps its data
@@ -421,7 +423,7 @@ def _detach() -> None:
         os.setsid()
         os.chdir("/")
     elif sys.argv[-1] != "detached":
-        flags = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
+        flags = subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP
         command = [sys.executable, *sys.orig_argv[1:], "detached"]
         subprocess.Popen(command, creationflags=flags, stdout=sys.stdout, stderr=sys.stderr)
         os._exit(0)

