@@ -193,7 +193,9 @@ def test_server_when_its_last_user_is_killed(used_home: Path, user: Callable[[Pa
     other.stdout.readline()
     pid = server_of(used_home)
     kill(other.pid)
-    wait_until(lambda: keeper.identify(pid) is None and not keeper.is_locked(used_home / "postgres" / "keeper.lock"))
+    wait_until(
+        lambda: keeper.identify(pid) is None and not keeper.is_locked(used_home / "postgres" / keeper.KEEPER_LOCK)
+    )
 
 
 def test_start_when_four_start_at_once(home: Path, user: Callable[[Path], "subprocess.Popen[str]"]) -> None:
@@ -268,11 +270,13 @@ def test_start_when_server_and_keeper_were_killed(used_home: Path) -> None:
 
 @posix
 def test_server_when_its_home_is_deleted(open_home: Path) -> None:
-    """It ends; there is nothing to keep."""
-    postgres.start(open_home)
-    server = server_of(open_home)
-    shutil.rmtree(open_home / "postgres", ignore_errors=True)  # the server may be ending in the middle of it
+    """It ends though its data is gone, and nothing comes back into the folder."""
+    home = open_home / "home"
+    postgres.start(home)
+    server = server_of(home)
+    subprocess.run(["rm", "-rf", str(home)], check=True)
     wait_until(lambda: keeper.identify(server) is None)
+    assert not home.exists()
 
 
 @posix
@@ -334,7 +338,7 @@ def test_connection_when_another_account_asks(open_home: Path) -> None:
 def test_placement_when_the_home_cannot_be_reached(home: Path) -> None:
     """The cluster lies elsewhere, found through a link; no permission on the way was changed."""
     modes = [path.stat().st_mode for path in (home, *home.parents)]
-    number = note(postgres.start(home))
+    postgres.start(home)
     data = home / "postgres" / "data"
     assert data.is_symlink()
     assert not data.resolve().is_relative_to(home)

@@ -22,6 +22,9 @@ START_SECONDS = 60.0  # crash recovery included
 SHARED_MEMORY_SECONDS = 10.0  # how long the children of a killed server may take to notice
 STOP_SECONDS = 60.0  # a shutdown writes what is dirty
 RESTART_SECONDS = 3.0
+DELETE_SECONDS = 5.0  # how long deleting a home may take, until we take it for moved
+LOCK = "lock"  # held while users come and go
+KEEPER_LOCK = "keeper.lock"  # held by the keeper as long as it lives
 LOG_BYTES = 8 * 2**20  # of the log file and of its predecessor, each
 WINDOWS = os.name == "nt"
 
@@ -49,7 +52,7 @@ class StartFailed(Exception):
 @contextmanager
 def locked(path: Path, *, patience: float = LOCK_SECONDS) -> Iterator[None]:
     """Hold the lock file `path`, waiting `patience` seconds; the system frees it when its holder dies."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    handle = os.open(path, os.O_RDWR)
     try:
         deadline = time.monotonic() + patience
         while not _lock_exclusively(handle):
@@ -306,17 +309,17 @@ def _stop_server(spec: Spec, pid: int) -> None:
     for sign in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
         with suppress(ProcessLookupError):
             os.kill(pid, sign)
-        if _ends(pid):
+        if _ends(pid, Path(spec.data)):
             return
 
 
-def _ends(pid: int) -> bool:
+def _ends(pid: int, data: Path) -> bool:
     deadline = time.monotonic() + STOP_SECONDS
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and (data / "PG_VERSION").exists():  # deleted data cannot be saved
         if not _lives(pid):
             return True
         time.sleep(0.02)
-    return False
+    return not _lives(pid)
 
 
 def _lives(pid: int) -> bool:
@@ -343,16 +346,17 @@ class Watch:
             self._restart_if_gone()
             _bound_log(self.home)
             time.sleep(WATCH_SECONDS)
+        self._remove_if_home_deleted()
 
     def _ended_with_last_user(self) -> bool:
         if users(self.home):
             return False
-        if not folder(self.home).is_dir():
+        lock = folder(self.home) / LOCK
+        if not lock.exists():
             self._stop()
-            self._remove_if_home_deleted()
             return True
         # a start in another process holds this lock while it adds itself: no server stops under it
-        with suppress(TimeoutError), locked(folder(self.home) / "lock", patience=WATCH_SECONDS):
+        with suppress(TimeoutError, FileNotFoundError), locked(lock, patience=WATCH_SECONDS):
             if not users(self.home):
                 self._stop()
                 return True
@@ -365,14 +369,19 @@ class Watch:
 
             shutil.rmtree(self.spec.socket, ignore_errors=True)
         if self.spec.cluster:
-            os.utime(f"{self.spec.cluster}/home")  # it was used until now: see placement
+            with suppress(FileNotFoundError):
+                os.utime(f"{self.spec.cluster}/home")  # it was used until now: see placement
 
     def _remove_if_home_deleted(self) -> None:
-        # a home that was only moved, or whose disk is not mounted, keeps its data
-        if self._home_handle is not None and os.fstat(self._home_handle).st_nlink == 0 and self.spec.cluster:
-            import shutil
+        """A home that was only moved, or whose disk is not mounted any more, keeps its data."""
+        deadline = time.monotonic() + DELETE_SECONDS
+        while self.spec.cluster and not (folder(self.home) / LOCK).exists() and time.monotonic() < deadline:
+            if self._home_handle is not None and os.fstat(self._home_handle).st_nlink == 0:
+                import shutil
 
-            shutil.rmtree(self.spec.cluster, ignore_errors=True)
+                shutil.rmtree(self.spec.cluster, ignore_errors=True)
+                return
+            time.sleep(0.1)
 
     def _restart_if_gone(self) -> None:
         if _lives(self.server):
@@ -402,7 +411,7 @@ def _bound_log(home: Path) -> None:
 def main() -> None:
     spec = Spec(**json.loads(sys.argv[1]))
     _detach()
-    with locked(folder(Path(spec.home)) / "keeper.lock"):
+    with locked(folder(Path(spec.home)) / KEEPER_LOCK):
         try:
             watch = Watch(spec)
         except (StartFailed, OSError) as exc:

@@ -59,16 +59,16 @@ def start(home: Path, *, user_pid: int | None = None) -> str:
     pid = user_pid or os.getpid()
     with _translated(home):
         _prepare(home)
-        with keeper.locked(keeper.folder(home) / "lock"):
+        with keeper.locked(keeper.folder(home) / keeper.LOCK):
             return _join(home, pid)
 
 
 def release(home: Path, *, user_pid: int | None = None) -> None:
     """This process needs the server no longer. The last one waits until it has stopped."""
     home = home.expanduser().resolve()
-    if not keeper.folder(home).is_dir():
+    if not (keeper.folder(home) / keeper.LOCK).exists():
         return
-    with _translated(home), keeper.locked(keeper.folder(home) / "lock"):
+    with _translated(home), keeper.locked(keeper.folder(home) / keeper.LOCK):
         keeper.remove_user(home, user_pid or os.getpid())
         if not keeper.users(home) and is_running(home) and not _has_keeper(home):
             _start_keeper(home)  # its keeper was killed; a new one sees that nobody is left
@@ -94,10 +94,12 @@ def _prepare(home: Path) -> None:
     home.mkdir(parents=True, exist_ok=True)
     for folder in (keeper.folder(home), keeper.folder(home) / "users", home / "logs"):
         folder.mkdir(mode=0o700, exist_ok=True)
+    for lock in (keeper.LOCK, keeper.KEEPER_LOCK):
+        (keeper.folder(home) / lock).touch(mode=0o600)
 
 
 def _has_keeper(home: Path) -> bool:
-    return keeper.is_locked(keeper.folder(home) / "keeper.lock")
+    return keeper.is_locked(keeper.folder(home) / keeper.KEEPER_LOCK)
 
 
 def _join(home: Path, pid: int) -> str:
