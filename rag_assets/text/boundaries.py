@@ -81,32 +81,29 @@ def windows(text: str, spans: Sequence[Span], *, size: int) -> list[int]:
     return starts
 
 
-def short_spans(spans: Sequence[Span]) -> list[Span]:
-    """The same run, where tokens of many characters (unknown words) can be cut too, and empty ones are gone."""
-    short: list[Span] = []
-    for start, end in spans:
-        if end - start <= LONGEST_TOKEN:
-            short.extend([(start, end)] if end > start else [])
-        else:
-            short.extend((at, min(at + LONGEST_TOKEN, end)) for at in range(start, end, LONGEST_TOKEN))
-    return short
+def short_spans(spans: Sequence[Span], *, offset: int) -> list[Span]:
+    """The same tokens, moved by `offset`, with the long ones (unknown words) in parts and without empty ones."""
+    if all(0 < end - start <= LONGEST_TOKEN for start, end in spans):
+        return [(start + offset, end + offset) for start, end in spans]
+    return [
+        (offset + at, offset + min(at + LONGEST_TOKEN, end))
+        for start, end in spans
+        for at in range(start, end, LONGEST_TOKEN)
+    ]
 
 
-def word_start(text: str, spans: Sequence[Span], *, at: int) -> int:
-    """Where the first word begins that starts at token `at` or after it, within a few tokens."""
-    for later in range(max(at, 1), min(at + 16, len(spans))):
-        if at == 0 or not _is_inside_word(text, spans, at=later):
-            return spans[later][0] if at else 0
-    return spans[at][0]
+def word_start(text: str, spans: Sequence[Span], *, at: int, last: int) -> int:
+    """Index of the first token from `at` on that begins a word; `last` if there is none before."""
+    return next((later for later in range(at, last) if not _is_inside_word(text, spans, at=later)), last)
 
 
 def _cut_price(text: str, spans: Sequence[Span], *, at: int) -> tuple[bool, int]:
     after = spans[at]
-    return _is_inside_word(text, spans, at=at), crc32(
-        text[after[0] : after[0] + 24].encode("utf-8", "replace")
-    )
+    return _is_inside_word(text, spans, at=at), crc32(text[after[0] : after[0] + 24].encode("utf-8", "surrogatepass"))
 
 
 def _is_inside_word(text: str, spans: Sequence[Span], *, at: int) -> bool:
+    if at == 0:
+        return False
     before, after = spans[at - 1], spans[at]
     return before[1] == after[0] and text[before[1] - 1].isalnum() and text[after[0]].isalnum()

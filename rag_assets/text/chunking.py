@@ -1,183 +1,117 @@
-"""Parsed text into chunks: structure decides where to cut, the embedding model's own tokens decide how much fits."""
+"""Parsed text into chunks: structure decides where to cut, the model's own tokens decide how much fits."""
 
 import hashlib
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from rag_assets import settings
+from rag_assets.errors import SettingsError
 from rag_assets.model import Chunk, ChunkKind, ParsedText
-from rag_assets.text import boundaries, packing, structure
-from rag_assets.text.packing import Piece
+from rag_assets.text import boundaries, packing, semantic, structure
+from rag_assets.text.packing import Group
+from rag_assets.text.pieces import Cutter, Measured, Piece, Sizes, pieces
+from rag_assets.text.semantic import Embed
 from rag_assets.text.structure import BLOCK, SENTENCE, WORD, Block
 from rag_assets.text.tokens import SPECIAL_TOKENS, Span, Tokenizer
 
-CHARACTERS_PER_TOKEN = 16  # more means text the model has no words for; such chunks end early
-HEADING_CHARACTERS = 400  # of a chunk's start, where its own headings stand
-CONTEXT_SHARE = 4  # at most 1/4 of a chunk's tokens is left free for the headings above it
-
-Embed = Callable[[Sequence[str]], Sequence[Sequence[float]]]
+CONTEXT_SHARE = 4  # with heading_context, up to 1/4 of a chunk is left free for the headings above it
+PIECE_SHARE = 4  # paragraphs up to 1/4 of a chunk are not looked into
+SEMANTIC_FULLNESS = 0.5  # semantic chunks may be smaller where the topic changes
+SEPARATOR = " > "  # between headings
+OVERLAPPED_PIECES = 8  # looked at for overlap, at most
 
 
 def chunk(
-    parsed: ParsedText,
-    *,
-    tokenizer: Tokenizer,
-    settings: settings.Chunking,
-    embed: Embed | None = None,
+    parsed: ParsedText, *, tokenizer: Tokenizer, settings: settings.Chunking, embed: Embed | None = None
 ) -> tuple[Chunk, ...]:
-    """Cut a document; deterministic, nothing is lost, no chunk is empty or over the limit."""
-    cutter = _Cutter(parsed, tokenizer, settings=settings)
-    if not cutter.blocks:
+    """Cut a document. Nothing is lost, no chunk is empty or over the limit, the same input gives the same chunks.
+
+    `embed` is needed by the semantic strategy only: texts -> one vector each. Raises SettingsError without it.
+    """
+    cutting = _Cutting(parsed, tokenizer, settings)
+    if not cutting.blocks:
         return ()
-    bodies = cutter.fixed() if settings.strategy == "fixed" else cutter.recursive()
-    fitting = (part for body in bodies for part in cutter.fitted(body))
-    return tuple(cutter.chunk(index, body) for index, body in enumerate(fitting))
+    bodies = _bodies(cutting, settings, embed=embed)
+    fitting = [part for body in bodies for part in cutting.fitted(body)]
+    return tuple(cutting.chunk(index, body) for index, body in enumerate(fitting))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
 class _Body:
-    """A chunk in the making."""
+    """A chunk in the making; `outer` are the headings above that its own text does not show."""
 
-    __slots__ = ("end", "header", "kind", "path", "start")
+    start: int
+    end: int
+    kind: ChunkKind
+    path: tuple[str, ...]
+    outer: tuple[str, ...]
+    header: Span | None = None
 
-    def __init__(
-        self, start: int, end: int, *, kind: ChunkKind, path: tuple[str, ...], header: Span | None
-    ) -> None:
-        self.start, self.end, self.kind, self.path, self.header = start, end, kind, path, header
+
+def _bodies(cutting: "_Cutting", settings: settings.Chunking, *, embed: Embed | None) -> Iterator[_Body]:
+    if settings.strategy == "fixed":
+        return cutting.fixed()
+    if settings.strategy == "recursive":
+        return cutting.recursive()
+    if embed is None:
+        raise SettingsError("chunking.strategy is 'semantic', which needs the embedder, and none was given")
+    return cutting.semantic(embed)
 
 
-class _Cutter:
-    def __init__(self, parsed: ParsedText, tokenizer: Tokenizer, *, settings: settings.Chunking) -> None:
+class _Cutting:
+    """One document, its measures, and what becomes of it under the settings."""
+
+    def __init__(self, parsed: ParsedText, tokenizer: Tokenizer, settings: settings.Chunking) -> None:
         self.parsed = parsed
         self.text = parsed.text
         self.tokenizer = tokenizer
-        self.settings = settings
+        self.overlap = settings.overlap
+        self.heading_context = settings.heading_context
         self.limit = min(settings.size - SPECIAL_TOKENS, tokenizer.max_tokens)
-        self.target = max(1, self.limit - settings.overlap)  # what packing fills; the rest is for overlap
+        self.target = max(1, self.limit - settings.overlap)
         self.blocks = structure.blocks(parsed)
-
-    # ---- recursive: by structure
+        self.measured = Measured(parsed.text, tokenizer)
 
     def recursive(self) -> Iterator[_Body]:
-        pieces = [piece for block in self.blocks for piece in self._pieces(block)]
-        for first, last in packing.pack(self.text, pieces, size=self.target):
-            yield self._body(pieces, first=first, last=last)
+        parts = pieces(self.blocks, self._cutter(self.target // PIECE_SHARE))
+        return self._packed(parts, packing.pack(parts, size=self.target))
 
-    def _pieces(self, block: Block) -> Iterator[Piece]:
-        tokens = self.tokenizer.count(self.text[block.start : block.end])
-        if tokens <= self._whole(block):
-            yield self._piece(block, block.start, end=block.end, strength=block.strength, tokens=tokens)
-            return
-        cuts = {"prose": boundaries.prose, "table": boundaries.rows, "code": boundaries.code}[block.kind]
-        starts = [(block.start, block.strength), *cuts(self.text, block.start, end=block.end)]
-        ends = [start for start, _ in starts[1:]] + [block.end]
-        for (start, strength), end in zip(starts, ends, strict=True):
-            yield from self._small(block, start, end=end, strength=strength)
-
-    def _whole(self, block: Block) -> int:
-        """Up to how many tokens the block is not looked into."""
-        return (
-            self.limit if block.kind == "code" and self.parsed.structure == "markdown" else self.target // 4
-        )
-
-    def _small(self, block: Block, start: int, *, end: int, strength: int) -> Iterator[Piece]:
-        tokens = self.tokenizer.count(self.text[start:end])
-        if end - start == 1 or (tokens <= self.target and end - start <= self.target * CHARACTERS_PER_TOKEN):
-            yield self._piece(block, start, end=end, strength=strength, tokens=tokens)
-            return
-        for at, stop in self._windows(start, end=end, size=max(1, self.target // 4)):
-            yield from self._small(block, at, end=stop, strength=strength if at == start else WORD)
-
-    def _piece(self, block: Block, start: int, *, end: int, strength: int, tokens: int) -> Piece:
-        header = block.header if block.header and start >= block.header[1] else None
-        room = self.tokenizer.count(self.text[slice(*header)]) if header else 0
-        if room > self.target // 2:
-            header, room = None, 0
-        if self.settings.heading_context:
-            room += min(self.tokenizer.count(" > ".join(block.path)), self.target // CONTEXT_SHARE)
-        return Piece(start, end, tokens, strength, block.kind, block.path, header, room)
-
-    def _windows(self, start: int, *, end: int, size: int) -> list[Span]:
-        part = self.text[start:end]
-        spans = boundaries.short_spans(self.tokenizer.spans(part))
-        starts = [0, *(spans[at][0] for at in boundaries.windows(part, spans, size=size)[1:])]
-        return [(start + a, start + b) for a, b in zip(starts, [*starts[1:], end - start], strict=True)]
-
-    def _body(self, pieces: Sequence[Piece], *, first: int, last: int) -> _Body:
-        group = pieces[first:last]
-        start = self._with_overlap(pieces, first=first, tokens=sum(piece.tokens for piece in group))
-        kinds: Counter[ChunkKind] = Counter()
-        for piece in group:
-            kinds[piece.kind] += piece.tokens
-        head = group[0]
-        return _Body(
-            start, group[-1].end, kind=kinds.most_common(1)[0][0], path=head.path, header=head.header
-        )
-
-    def _with_overlap(self, pieces: Sequence[Piece], *, first: int, tokens: int) -> int:
-        """Start of the chunk when whole sentences of the text before it are repeated."""
-        here = pieces[first]
-        free = min(self.settings.overlap, self.limit - tokens - here.room)
-        before = pieces[first - 1] if first else None
-        if before is None or free <= 0 or here.strength > BLOCK or {here.kind, before.kind} != {"prose"}:
-            return here.start
-        cuts = boundaries.prose(self.text, before.start, end=before.end)
-        starts = [before.start, *(at for at, strength in cuts if strength >= SENTENCE)]
-        for start in starts:
-            if self.tokenizer.count(self.text[start : here.start]) <= free:
-                return start
-        return here.start
-
-    # ---- fixed: windows of nearly the same size
+    def semantic(self, embed: Embed) -> Iterator[_Body]:
+        parts = semantic.priced(self.text, pieces(self.blocks, self._cutter(0)), embed=embed)
+        return self._packed(parts, packing.pack(parts, size=self.target, fullness=SEMANTIC_FULLNESS))
 
     def fixed(self) -> Iterator[_Body]:
+        """Windows of nearly the target's size, wherever that cuts, with exactly the overlap before them."""
         starts = [block.start for block in self.blocks]
-        spans = boundaries.short_spans(self.tokenizer.spans(self.text))
+        spans = self.measured.spans(0, len(self.text))
         cuts = boundaries.windows(self.text, spans, size=self.target)
         for cut, following in zip(cuts, [*cuts[1:], len(spans)], strict=True):
-            start = (
-                boundaries.word_start(self.text, spans, at=max(0, cut - self.settings.overlap)) if cut else 0
-            )
+            first = boundaries.word_start(self.text, spans, at=max(0, cut - self.overlap), last=cut)
+            start = spans[first][0] if first else 0
             end = spans[following][0] if following < len(spans) else len(self.text)
-            at = spans[cut][0] if cut else 0
-            block = self.blocks[max(0, bisect_right(starts, at) - 1)]
-            yield _Body(start, end, kind=block.kind, path=block.path, header=None)
-
-    # ---- both
+            block = self.blocks[max(0, bisect_right(starts, start) - 1)]
+            yield _Body(start=start, end=end, kind=block.kind, path=block.path, outer=block.path)
 
     def fitted(self, body: _Body) -> Iterator[_Body]:
-        """The body without white space around it; in parts where it is over the limit after all.
+        """The body without white space around it; in parts if it is over the limit after all.
 
-        Counts of parts do not always add up: where a cut went through a word, and with other tokenizers.
+        Counts of parts do not always add up: where a word was cut, and with other models' tokenizers.
         """
-        body.start, body.end = _trimmed(self.text, body.start, end=body.end)
-        if body.end - body.start <= 1 or self.tokenizer.count(self._content(body)) <= self.limit:
-            yield from [body] if body.start < body.end else []
+        start, end = _trimmed(self.text, body.start, end=body.end)
+        if start == end:
             return
-        size = self.limit
-        while len(parts := self._windows(body.start, end=body.end, size=size)) == 1:
-            size = size // 2
-        for start, end in parts:
-            yield from self.fitted(_Body(start, end, kind=body.kind, path=body.path, header=None))
-
-    def _content(self, body: _Body) -> str:
-        header = self.text[slice(*body.header)] if body.header else ""
-        return header + self.text[body.start : body.end]
-
-    def _prefix(self, body: _Body, content: str) -> str:
-        """The headings above that are not in the chunk itself; the outermost go first where they do not fit."""
-        if not self.settings.heading_context:
-            return ""
-        path = [title for title in body.path if title not in content[:HEADING_CHARACTERS]]
-        for first in range(len(path)):
-            prefix = " > ".join(path[first:]) + "\n\n"
-            if self.tokenizer.count(prefix + content) <= self.limit:
-                return prefix
-        return ""
+        body = replace(body, start=start, end=end)
+        if end - start == 1 or self.tokenizer.count(self._content(body)) <= self.limit:
+            yield body
+            return
+        for first, last in self.measured.windows(start, end, size=self.limit):
+            yield from self.fitted(replace(body, start=first, end=last, header=None))
 
     def chunk(self, index: int, body: _Body) -> Chunk:
         content = self._content(body)
-        embedded = self._prefix(body, content) + content
+        embedded = self._context(body.outer, content) + content
         return Chunk(
             index=index,
             content=content,
@@ -191,15 +125,94 @@ class _Cutter:
             kind=body.kind,
         )
 
+    def _cutter(self, whole: int) -> Cutter:
+        context = self.target // CONTEXT_SHARE if self.heading_context else 0
+        sizes = Sizes(limit=self.limit, target=self.target, whole=whole, context=context)
+        return Cutter(self.measured, sizes, fences_whole=self.parsed.structure == "markdown")
+
+    def _packed(self, parts: Sequence[Piece], groups: Sequence[Group]) -> Iterator[_Body]:
+        for first, last in groups:
+            head = parts[first]
+            block = _named_by(parts[first:last])
+            outer = head.block.path[:-1] if head.block.is_heading else head.block.path
+            yield _Body(
+                start=self._with_overlap(parts, first, last=last),
+                end=parts[last - 1].end,
+                kind=_kind(parts[first:last]),
+                path=block.path,
+                outer=outer,
+                header=head.header,
+            )
+
+    def _with_overlap(self, parts: Sequence[Piece], first: int, *, last: int) -> int:
+        """Where the chunk starts when whole sentences before its own text are repeated, within one section."""
+        start, free = parts[first].start, self._free_for_overlap(parts[first:last])
+        for at in range(first, max(0, first - OVERLAPPED_PIECES), -1):
+            before = parts[at - 1]
+            if not _runs_on(before, parts[at]) or free <= 0:
+                return start
+            if before.tokens > free:
+                return self._last_sentences(before, start, free=free, words=parts[at].strength == WORD)
+            start, free = before.start, free - before.tokens
+        return start
+
+    def _free_for_overlap(self, group: Sequence[Piece]) -> int:
+        used = sum(piece.tokens for piece in group) + group[0].room
+        return min(self.overlap, self.limit - used)
+
+    def _last_sentences(self, piece: Piece, end: int, *, free: int, words: bool) -> int:
+        if words:
+            spans = self.measured.spans(piece.start, end)
+            at = boundaries.word_start(self.text, spans, at=max(0, len(spans) - free), last=len(spans))
+            return spans[at][0] if at < len(spans) else end
+        cuts = boundaries.prose(self.text, piece.start, end=end)
+        starts = [at for at, strength in cuts if strength >= SENTENCE]
+        return next((at for at in starts if self.measured.tokens(at, end) <= free), end)
+
+    def _content(self, body: _Body) -> str:
+        header = self.text[slice(*body.header)] if body.header else ""
+        return header + self.text[body.start : body.end]
+
+    def _context(self, outer: tuple[str, ...], content: str) -> str:
+        """The headings above, before the content; the outermost are left out where they do not fit."""
+        for first in range(len(outer) if self.heading_context else 0):
+            context = SEPARATOR.join(outer[first:]) + "\n\n"
+            if self.tokenizer.count(context + content) <= self.limit:
+                return context
+        return ""
+
     def _page(self, at: int) -> int | None:
         offsets = self.parsed.page_offsets
         return max(1, bisect_right(offsets, at)) if offsets else None
 
 
+def _named_by(group: Sequence[Piece]) -> Block:
+    """The block whose headings name the group: the last of the headings it starts with, or its first text."""
+    block = group[0].block
+    for piece in group:
+        if not block.is_heading or piece.block.path[: len(block.path)] != block.path:
+            break
+        block = piece.block
+    return block
+
+
+def _kind(group: Sequence[Piece]) -> ChunkKind:
+    kinds: Counter[ChunkKind] = Counter()
+    for piece in group:
+        kinds[piece.block.kind] += piece.tokens
+    return kinds.most_common(1)[0][0]
+
+
+def _runs_on(before: Piece, after: Piece) -> bool:
+    return after.strength <= BLOCK and before.block.kind == after.block.kind == "prose"
+
+
 def _trimmed(text: str, start: int, *, end: int) -> Span:
     """Without white space around it, but with the indentation of its first line."""
     body = text[start:end]
-    stop = start + len(body.rstrip())
-    skipped = len(body) - len(body.lstrip())
+    stripped = body.lstrip()
+    if not stripped:
+        return start, start
+    skipped = len(body) - len(stripped)
     line = body.rfind("\n", 0, skipped) + 1
-    return start + line if line else start, max(stop, start)
+    return start + line, start + len(body.rstrip())

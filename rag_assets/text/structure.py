@@ -28,6 +28,7 @@ class Block(NamedTuple):
     strength: int  # of the cut before it
     path: tuple[str, ...]
     header: Span | None = None
+    is_heading: bool = False
 
 
 def blocks(parsed: ParsedText) -> list[Block]:
@@ -71,7 +72,7 @@ class _Markdown:
         self.text = text
         self.lines = lines(text, 0, end=len(text))
         self.path: list[tuple[int, str]] = []  # level and title of the headings above
-        self.after_heading = False
+        self.glue = BLOCK  # strength of the cut before an ordinary block that comes next
 
     def blocks(self) -> Iterator[Block]:
         at = 0
@@ -80,9 +81,16 @@ class _Markdown:
                 at += 1
                 continue
             end, block = self._block(at)
-            self.after_heading = block.strength >= SECTION
+            self.glue = self._glue(block)
             yield block
             at = end
+
+    def _glue(self, block: Block) -> int:
+        """A heading goes with what follows it, and so does a line that announces something."""
+        if block.is_heading:
+            return AFTER_HEADING
+        announces = block.kind == "prose" and self.text[block.start : block.end].rstrip().endswith((":", "："))
+        return LINE if announces else BLOCK
 
     def _block(self, at: int) -> tuple[int, Block]:
         line = self._line(at)
@@ -101,8 +109,8 @@ class _Markdown:
         self.path = [(above, name) for above, name in self.path if above < level]
         if title.strip():
             self.path.append((level, " ".join(title.split())))
-        strength = AFTER_HEADING if self.after_heading else STRONGEST - level + 1
-        return end, self._made(at, end=end, kind="prose")._replace(strength=max(strength, SECTION))
+        strength = AFTER_HEADING if self.glue == AFTER_HEADING else STRONGEST - level + 1
+        return end, self._made(at, end=end, kind="prose")._replace(strength=strength, is_heading=True)
 
     def _fence(self, at: int, *, mark: str) -> tuple[int, Block]:
         closing = re.compile(rf"[ \t>]*{re.escape(mark[0])}{{{len(mark)},}}[ \t]*\n?$")
@@ -142,8 +150,7 @@ class _Markdown:
 
     def _made(self, at: int, *, end: int, kind: ChunkKind) -> Block:
         path = tuple(name for _, name in self.path)
-        strength = AFTER_HEADING if self.after_heading else BLOCK
-        return Block(self.lines[at][0], self.lines[end - 1][1], kind, strength, path)
+        return Block(self.lines[at][0], self.lines[end - 1][1], kind, self.glue, path)
 
     def _line(self, at: int) -> str:
         start, end = self.lines[at]

@@ -103,7 +103,7 @@ class WordPiece:
 
     def count(self, text: str) -> int:
         """Number of tokens, without the model's special ones."""
-        if any(special in text for special in self._specials):
+        if self._special.search(text):
             fragments = self._fragments(text)
             return sum(1 if special else self._count(text[start:end]) for start, end, special in fragments)
         return self._count(text)
@@ -131,12 +131,12 @@ class WordPiece:
         return spans
 
     def _word_spans(self, text: str, start: int, *, end: int) -> Iterator[Span]:
+        cuts = self._cuts
         for match in self._words.finditer(text, start, end):
-            begin = match.start()
-            previous = 0
-            for cut in self._cuts[match.group()]:
-                yield begin + previous, begin + cut
-                previous = cut
+            begin = last = match.start()
+            for cut in cuts[match.group()]:
+                yield last, begin + cut
+                last = begin + cut
 
     def _fragments(self, text: str) -> Iterator[tuple[int, int, bool]]:
         position = 0
@@ -148,6 +148,8 @@ class WordPiece:
 
     def _ends(self, word: str) -> tuple[int, ...]:
         """Ends of the word's pieces, in characters of the word as written."""
+        if word.isascii() and word.isprintable():
+            return tuple(self._greedy(WORD_START + (word.lower() if self._lowercase else word))) or (len(word),)
         kept = [(index, _plain(char, self._strip_accents)) for index, char in enumerate(word)]
         kept = [(index, char) for index, char in kept if not _is_dropped(char, self._strip_accents)]
         if not kept:
@@ -159,12 +161,14 @@ class WordPiece:
 
     def _greedy(self, word: str) -> list[int]:
         """The longest piece first: where pieces end, less the start mark; empty if the word is unknown."""
+        pieces, longest = self._pieces, self._longest
         ends: list[int] = []
         at, size = 0, len(word)
         while at < size:
-            longest = min(size, at + self._longest.get(word[at : at + 2], 1))
-            end = next((end for end in range(longest, at, -1) if word[at:end] in self._pieces), 0)
-            if not end:
+            end = min(size, at + longest.get(word[at : at + 2], 1))
+            while end > at and word[at:end] not in pieces:
+                end -= 1
+            if end == at:
                 return []
             ends.append(max(end - 1, 0))
             at = end
@@ -307,15 +311,23 @@ _CHINESE = (
 _LAST_PUNCTUATION = 0x1FFFF  # no plane above has any
 
 # llama.cpp's tables are of Unicode 15.0; Python 3.11 knows 14.0. What the later one added:
-_NEW_PUNCTUATION = frozenset(map(chr, [*range(0x11B00, 0x11B0A), *range(0x11F43, 0x11F50)]))
-_NEW_MARKS = frozenset(
-    map(
-        chr,
-        [0xCF3, 0xECE, 0x10EFD, 0x10EFE, 0x10EFF, 0x11241, 0x11F00, 0x11F01, 0x11F03, 0x1E08F]
-        + [*range(0x11F34, 0x11F3B), *range(0x11F3E, 0x11F43), *range(0x13439, 0x13441)]
-        + [*range(0x13447, 0x13456), *range(0x1E4EC, 0x1E4F0)],
-    )
+_NEW_PUNCTUATION = ((0x11B00, 0x11B09), (0x11F43, 0x11F4F))
+_NEW_MARKS = (
+    (0xCF3, 0xCF3),
+    (0xECE, 0xECE),
+    (0x10EFD, 0x10EFF),
+    (0x11241, 0x11241),
+    (0x11F00, 0x11F01),
+    (0x11F03, 0x11F03),
+    (0x11F34, 0x11F3A),
+    (0x11F3E, 0x11F42),
+    (0x13439, 0x13440),
+    (0x13447, 0x13455),
+    (0x1E08F, 0x1E08F),
+    (0x1E4EC, 0x1E4EF),
 )
+_IS_NEW_PUNCTUATION = frozenset(chr(code) for first, last in _NEW_PUNCTUATION for code in range(first, last + 1))
+_IS_NEW_MARK = frozenset(chr(code) for first, last in _NEW_MARKS for code in range(first, last + 1))
 
 
 @cache
@@ -343,7 +355,7 @@ def _ranges(ranges: Iterable[tuple[int, int]]) -> str:
 def _stands_alone(char: str, strip_accents: bool) -> bool:
     plain = _plain(char, strip_accents)
     category = unicodedata.category(plain)
-    return plain in _NEW_PUNCTUATION or category[0] == "P" or (category[0] == "S" and plain < "\x7f")
+    return plain in _IS_NEW_PUNCTUATION or category[0] == "P" or (category[0] == "S" and plain < "\x7f")
 
 
 def _plain(char: str, strip_accents: bool) -> str:
@@ -356,7 +368,7 @@ def _lower(char: str) -> str:
 
 def _is_dropped(char: str, strip_accents: bool) -> bool:
     category = unicodedata.category(char)
-    if category[0] == "M" or char in _NEW_MARKS:
+    if category[0] == "M" or char in _IS_NEW_MARK:
         return strip_accents
     return char == "\ufffd" or category in ("Cc", "Cf", "Cs", "Co")
 

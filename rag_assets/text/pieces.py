@@ -1,0 +1,141 @@
+"""The smallest parts of a text: blocks come in, pieces with their tokens go out, for packing to put together."""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+from zlib import crc32
+
+from rag_assets.text import boundaries
+from rag_assets.text.boundaries import Cut
+from rag_assets.text.structure import AFTER_HEADING, BLOCK, DEFINITION, ITEM, LINE, SENTENCE, WORD, Block
+from rag_assets.text.tokens import RemoteTokenizer, Span, Tokenizer
+
+CHARACTERS_PER_TOKEN = 16  # more is text the model has no words for; its pieces end by length
+CLOSE_CUTS = 8  # cuts closer than target / 8 characters are thinned out
+HASHED_CHARACTERS = 64
+PRICE = {AFTER_HEADING: 2.0, WORD: 1.5, LINE: 0.8, SENTENCE: 0.5, ITEM: 0.35, BLOCK: 0.1, DEFINITION: 0.05}
+_CUTS = {"prose": boundaries.prose, "table": boundaries.rows, "code": boundaries.code}
+
+
+class Piece(NamedTuple):
+    """Text that packing does not cut."""
+
+    start: int
+    end: int
+    tokens: int
+    strength: int  # of the cut before it
+    price: float  # of a cut before it; 1 is as bad as an empty chunk
+    hash: int  # of its first words: decides among cuts of equal strength
+    block: Block
+    header: Span | None  # the table header that is repeated where a chunk starts here
+    room: int  # tokens to leave free in a chunk that starts here
+
+
+class Sizes(NamedTuple):
+    """In tokens. A chunk never exceeds `limit`; pieces are packed up to `target`, the rest is for overlap."""
+
+    limit: int
+    target: int
+    whole: int  # a block up to here is one piece
+    context: int  # the most that is left free for headings before a chunk
+
+
+class Measured:
+    """One text and its lengths in tokens."""
+
+    def __init__(self, text: str, tokenizer: Tokenizer) -> None:
+        self.text = text
+        self._tokenizer = tokenizer
+        # Asking a server for every sentence would take longer than embedding them.
+        is_remote = isinstance(tokenizer, RemoteTokenizer)
+        self._ends = [end for _, end in tokenizer.spans(text)] if is_remote else None
+
+    def tokens(self, start: int, end: int) -> int:
+        if self._ends is None:
+            return self._tokenizer.count(self.text[start:end])
+        return bisect_right(self._ends, end) - bisect_right(self._ends, start)
+
+    def spans(self, start: int, end: int) -> list[Span]:
+        """The tokens, none of them empty or longer than a long word."""
+        return boundaries.short_spans(self._tokenizer.spans(self.text[start:end]), offset=start)
+
+    def windows(self, start: int, end: int, *, size: int) -> list[Span]:
+        """At least two stretches, of at most `size` tokens each as tokens are counted in the whole."""
+        spans = self.spans(start, end)
+        size = max(1, min(size, (len(spans) + 1) // 2))
+        starts = [start, *(spans[at][0] for at in boundaries.windows(self.text, spans, size=size)[1:])]
+        if len(starts) == 1:
+            starts.append((start + end) // 2)
+        return list(zip(starts, [*starts[1:], end], strict=True))
+
+
+class Cutter:
+    """Cuts the blocks of one text as far down as their size asks for."""
+
+    def __init__(self, measured: Measured, sizes: Sizes, *, fences_whole: bool) -> None:
+        self._measured = measured
+        self._text = measured.text
+        self._sizes = sizes
+        self._fences_whole = fences_whole
+
+    def pieces(self, block: Block) -> Iterator[Piece]:
+        if self._is_whole(block):
+            yield from self._fitting(block, block.start, end=block.end, strength=block.strength)
+            return
+        starts = [(block.start, block.strength), *self._thinned(block)]
+        ends = [*(start for start, _ in starts[1:]), block.end]
+        for (start, strength), end in zip(starts, ends, strict=True):
+            yield from self._fitting(block, start, end=end, strength=strength)
+
+    def _is_whole(self, block: Block) -> bool:
+        is_fence = block.kind == "code" and self._fences_whole
+        most = self._sizes.limit if is_fence else self._sizes.whole
+        if block.end - block.start > most * CHARACTERS_PER_TOKEN:
+            return False
+        return self._measured.tokens(block.start, block.end) <= most
+
+    def _thinned(self, block: Block) -> Iterator[Cut]:
+        """Of cuts that are very close, as in tables of numbers, only some: those that a hash chooses."""
+        closest = self._sizes.target // CLOSE_CUTS
+        last = block.header[1] if block.header else block.start
+        for at, strength in _CUTS[block.kind](self._text, block.start, end=block.end):
+            if at >= last + closest or (at > last and self._hash(at) % 4 == 0):
+                last = at
+                yield at, strength
+
+    def _fitting(self, block: Block, start: int, *, end: int, strength: int) -> Iterator[Piece]:
+        """One piece, or several where a sentence, a line or an unknown word is over the target."""
+        most = self._sizes.limit if self._fences_whole and block.kind == "code" else self._sizes.target
+        if end - start <= most * CHARACTERS_PER_TOKEN:
+            tokens = self._measured.tokens(start, end)
+            if tokens <= most or end - start == 1:
+                yield self._piece(block, start, end=end, tokens=tokens, strength=strength)
+                return
+        for at, stop in self._measured.windows(start, end, size=self._sizes.target // 4):
+            yield from self._fitting(block, at, end=stop, strength=strength if at == start else WORD)
+
+    def _piece(self, block: Block, start: int, *, end: int, tokens: int, strength: int) -> Piece:
+        header, room = self._header(block, start)
+        room += self._context(block)
+        price = PRICE.get(strength, 0.0)
+        return Piece(start, end, tokens, strength, price, self._hash(start), block, header, room)
+
+    def _header(self, block: Block, start: int) -> tuple[Span | None, int]:
+        if not block.header or start < block.header[1]:
+            return None, 0
+        tokens = self._measured.tokens(*block.header)
+        return (block.header, tokens) if tokens <= self._sizes.target * 3 // 4 else (None, 0)
+
+    def _context(self, block: Block) -> int:
+        if not self._sizes.context or not block.path:
+            return 0
+        letters = sum(map(len, block.path))
+        return min(self._sizes.context, letters // 2 + len(block.path))
+
+    def _hash(self, at: int) -> int:
+        return crc32(self._text[at : at + HASHED_CHARACTERS].encode("utf-8", "surrogatepass"))
+
+
+def pieces(blocks: Sequence[Block], cutter: Cutter) -> list[Piece]:
+    """The pieces of all blocks, in order."""
+    return [piece for block in blocks for piece in cutter.pieces(block)]
