@@ -1,0 +1,212 @@
+"""A child process that is asked questions, and killed with all its own when an answer takes too long or too much."""
+
+import contextlib
+import math
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, cast
+
+import psutil
+
+from rag_assets.errors import DocumentError, ErrorKind
+from rag_assets.text import confinement, frames
+
+POLL_SECONDS = 0.02  # between two looks at the clock and the child's memory
+CLOSE_SECONDS = 2.0  # for the child to end by itself
+QUOTED_CHARACTERS = 400  # of the log, in an error
+NEAR_THE_LIMIT = 0.7  # of its memory: a crash up there is one for want of memory
+
+# All that a child is told of its surroundings: no database, no credentials, no proxies.
+ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "LD_LIBRARY_PATH")
+
+
+class Guarded:
+    """One child process; `peak_memory` is the most that was seen of it, in bytes."""
+
+    def __init__(self, command: Sequence[str], *, memory: int, frame_limit: int) -> None:
+        self.peak_memory = 0
+        self._memory = memory
+        self._frame_limit = frame_limit
+        self._folder = Path(tempfile.mkdtemp(prefix="rag-assets-text-"))
+        self._log = self._folder / "log"
+        self._lock = threading.Lock()  # over _deadline and _verdict: nobody is killed for an answer just given
+        self._deadline: float | None = None  # None: idle; infinite: waits for us
+        self._verdict: DocumentError | None = None
+        self._doing = ""
+        self._busy = threading.Event()
+        self._closed = threading.Event()
+        self._process = self._spawn(command)
+        self._job = confinement.job_of(self._process, memory=memory)
+        self._watcher = threading.Thread(target=self._watch, name="watch-text-worker", daemon=True)
+        self._watcher.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    @contextlib.contextmanager
+    def limited(self, seconds: float, *, doing: str) -> Iterator[None]:
+        """A stretch of at most `seconds`; DocumentError timed_out, too_large or crashed when it ends badly."""
+        self._doing = doing
+        self._log_start = self._log.stat().st_size
+        self._seconds = seconds
+        self._deadline = time.monotonic() + seconds
+        self._busy.set()
+        try:
+            yield
+        except (OSError, frames.BrokenFrame) as exc:
+            raise self._failure(exc) from exc
+        finally:
+            with self._lock:
+                self._deadline = None
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """A stretch in which the child waits for us: it costs it no time."""
+        with self._lock:
+            left = (self._deadline or 0) - time.monotonic()
+            self._deadline = math.inf
+        yield
+        with self._lock:
+            self._deadline = time.monotonic() + left
+
+    def send(self, message: dict[str, Any], body: bytes = b"") -> None:
+        frames.write(cast(IO[bytes], self._process.stdin), message, body)
+
+    def receive(self) -> frames.Frame:
+        frame = frames.read(cast(IO[bytes], self._process.stdout), limit=self._frame_limit)
+        if frame is None:
+            raise frames.BrokenFrame("the process ended")
+        return frame
+
+    def quote(self) -> str:
+        """What the child wrote since the current request: the head of a crash report, else the last words."""
+        with contextlib.suppress(OSError), self._log.open("rb") as log:
+            log.seek(max(self._log_start, self._log.stat().st_size - 64 * 2**10))
+            said = " ".join(log.read().decode("utf-8", "replace").split())
+            crash = said.rfind("Fatal Python error")
+            return said[crash:][:QUOTED_CHARACTERS] if crash >= 0 else said[-QUOTED_CHARACTERS:]
+        return ""
+
+    def close(self) -> None:
+        """End the child: ask, wait, kill."""
+        self._closed.set()
+        self._busy.set()
+        with contextlib.suppress(OSError):
+            cast(IO[bytes], self._process.stdin).close()
+        try:
+            self._process.wait(CLOSE_SECONDS if self._verdict is None else None)
+        except subprocess.TimeoutExpired:
+            self._kill()
+            self._process.wait()
+        cast(IO[bytes], self._process.stdout).close()
+        self._watcher.join()
+        confinement.close_job(self._job)
+        shutil.rmtree(self._folder, ignore_errors=True)  # Windows: a scanner may hold a file a moment longer
+
+    _log_start = 0
+    _seconds = 0.0
+
+    def _spawn(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
+        workplace = self._folder / "work"
+        workplace.mkdir()
+        with self._log.open("wb") as log:
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd=workplace,
+                env=_environment(os.environ, workplace),
+                start_new_session=os.name != "nt",
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+            )
+
+    def _watch(self) -> None:
+        while self._busy.wait() and not self._closed.is_set():
+            with self._lock:
+                if self._deadline is None:
+                    self._busy.clear()
+                else:
+                    self._judge(self._deadline)
+            self._closed.wait(POLL_SECONDS)
+
+    def _judge(self, deadline: float) -> None:
+        memory = _memory(self.pid)
+        self.peak_memory = max(self.peak_memory, memory)
+        if memory > self._memory:
+            self._verdict = self._too_large(f"took {memory / 2**20:,.0f} MiB of memory")
+        elif time.monotonic() > deadline:
+            self._verdict = self._error("timed_out", f"took longer than {self._seconds:g} s (parsing.max_seconds)")
+        if self._verdict is not None:
+            self._kill()
+
+    def _kill(self) -> None:
+        family = []
+        with contextlib.suppress(psutil.Error):
+            family = psutil.Process(self.pid).children(recursive=True)
+        if os.name != "nt":
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+        for process in family:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        self._process.kill()
+
+    def _failure(self, cause: Exception) -> DocumentError:
+        """What to say of a child that does not answer any more, or answers nonsense."""
+        with self._lock:
+            self._deadline = None
+        try:
+            code = self._process.wait(CLOSE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._kill()
+            self._process.wait()
+            return self._verdict or self._error("crashed", f"gave an answer that cannot be used: {cause}")
+        if self._verdict is not None:
+            return self._verdict
+        if code == confinement.EXIT_OUT_OF_MEMORY or (code < 0 and self.peak_memory > self._memory * NEAR_THE_LIMIT):
+            return self._too_large("ran out of memory")
+        quoted = f"; it wrote: {said}" if (said := self.quote()) else ""
+        return self._error("crashed", f"ended with {_name_of(code)}{quoted}")
+
+    def _too_large(self, what: str) -> DocumentError:
+        limit = self._memory // 2**20
+        return self._error("too_large", f"{what}; the limit (parsing.max_memory_mb) is {limit:,} MiB")
+
+    def _error(self, kind: ErrorKind, what: str) -> DocumentError:
+        return DocumentError(kind, f"The process that was {self._doing} {what}")
+
+
+def _environment(given: Mapping[str, str], workplace: Path) -> dict[str, str]:
+    kept = {name: value for name, value in given.items() if name.upper() in ENVIRONMENT}
+    return kept | dict.fromkeys(("HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP"), str(workplace))
+
+
+def _memory(pid: int) -> int:
+    """Resident bytes of a process and its descendants; 0 when it is gone."""
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+        family = [process, *process.children()] if os.name == "nt" else [process]
+        return sum(member.memory_info().rss for member in family)
+    return 0
+
+
+def _name_of(code: int) -> str:
+    if code >= 0:
+        return f"exit status {code}"
+    try:
+        return f"signal {signal.Signals(-code).name}"
+    except ValueError:
+        return f"signal {-code}"
