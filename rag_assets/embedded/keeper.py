@@ -205,6 +205,8 @@ def _start_server(spec: Spec) -> int:
         try:
             return _launch(spec, log)
         except StartFailed:
+            if pid := running_server(Path(spec.data)):  # one that a keeper had just started when it was killed
+                return pid
             # children of a killed server end a moment after it, and hold its shared memory until then
             if time.monotonic() > deadline or b"still in use" not in log.read_bytes()[offset:]:
                 raise
@@ -364,10 +366,7 @@ class Watch:
 
     def _stop(self) -> None:
         _stop_server(self.spec, self.server)
-        if self.spec.socket:
-            import shutil
-
-            shutil.rmtree(self.spec.socket, ignore_errors=True)
+        _remove_socket_folder(self.spec)
         if self.spec.cluster:
             with suppress(FileNotFoundError):
                 os.utime(f"{self.spec.cluster}/home")  # it was used until now: see placement
@@ -393,6 +392,13 @@ class Watch:
             time.sleep(RESTART_SECONDS)
 
 
+def _remove_socket_folder(spec: Spec) -> None:
+    import shutil
+
+    if spec.socket:
+        shutil.rmtree(spec.socket, ignore_errors=True)
+
+
 def _log_file(home: Path) -> Path:
     return home / "logs" / "postgres.log"
 
@@ -415,6 +421,7 @@ def main() -> None:
         try:
             watch = Watch(spec)
         except (StartFailed, OSError) as exc:
+            _remove_socket_folder(spec)
             _say(str(exc))
             return
         # when a service manager ends everything at once, the users go first
