@@ -2,11 +2,10 @@
 
 import ctypes
 import os
-import subprocess
 import sys
 from typing import Any
 
-SHARED_BYTES = 96 * 2**20  # code of libraries: in the resident size, but not in what RLIMIT_DATA counts
+SHARED_BYTES = 64 * 2**20  # code of libraries: in the resident size, but not in what RLIMIT_DATA counts
 ADDRESS_SPACE = 2**31  # beyond the memory limit, for what is mapped and never touched
 OPEN_FILES = 64
 FILE_BYTES = 16 * 2**20  # the largest file that can be written, the log included
@@ -41,15 +40,6 @@ def memory() -> dict[str, int]:
         return {"memory": _kibibytes(facts["VmRSS"]), "peak": _kibibytes(facts["VmHWM"])}
     except (OSError, KeyError, ValueError):
         return {"memory": 0, "peak": 0}
-
-
-def job_of(process: "subprocess.Popen[bytes]", *, memory: int) -> Any:
-    """On Windows: a job that ends with this process, and the child with it."""
-    return None
-
-
-def close_job(job: Any) -> None:
-    """Let go of a job; what is still in it ends."""
 
 
 def _kibibytes(line: str) -> int:

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -16,15 +17,20 @@ from typing import IO, Any, cast
 import psutil
 
 from rag_assets.errors import DocumentError, ErrorKind
-from rag_assets.text import confinement, frames
+from rag_assets.text import confinement, frames, job
 
 POLL_SECONDS = 0.02  # between two looks at the clock and the child's memory
 CLOSE_SECONDS = 2.0  # for the child to end by itself
 QUOTED_CHARACTERS = 400  # of the log, in an error
 NEAR_THE_LIMIT = 0.7  # of its memory: a crash up there is one for want of memory
 
+# Windows: no console, and nothing runs before the job is around it.
+FLAGS = job.CREATE_SUSPENDED | getattr(subprocess, "CREATE_NO_WINDOW", 0) if os.name == "nt" else 0
+
 # All that a child is told of its surroundings: no database, no credentials, no proxies.
 ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "LD_LIBRARY_PATH")
+
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # a thread costs memory, and the embedder a core
 
 
 class Guarded:
@@ -43,7 +49,7 @@ class Guarded:
         self._busy = threading.Event()
         self._closed = threading.Event()
         self._process = self._spawn(command)
-        self._job = confinement.job_of(self._process, memory=memory)
+        self._job = job.enclose(self._process, memory=memory)
         self._watcher = threading.Thread(target=self._watch, name="watch-text-worker", daemon=True)
         self._watcher.start()
 
@@ -67,6 +73,9 @@ class Guarded:
             yield
         except (OSError, frames.BrokenFrame) as exc:
             raise self._failure(exc) from exc
+        except BaseException:
+            self._kill()  # in the middle of a conversation: of no more use
+            raise
         finally:
             with self._lock:
                 self._deadline = None
@@ -112,7 +121,7 @@ class Guarded:
             self._process.wait()
         cast(IO[bytes], self._process.stdout).close()
         self._watcher.join()
-        confinement.close_job(self._job)
+        job.close(self._job)
         shutil.rmtree(self._folder, ignore_errors=True)  # Windows: a scanner may hold a file a moment longer
 
     _log_start = 0
@@ -130,7 +139,7 @@ class Guarded:
                 cwd=workplace,
                 env=_environment(os.environ, workplace),
                 start_new_session=os.name != "nt",
-                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+                creationflags=FLAGS,
             )
 
     def _watch(self) -> None:
@@ -156,7 +165,7 @@ class Guarded:
         family = []
         with contextlib.suppress(psutil.Error):
             family = psutil.Process(self.pid).children(recursive=True)
-        if os.name != "nt":
+        if sys.platform != "win32":
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
         for process in family:
@@ -191,7 +200,7 @@ class Guarded:
 
 def _environment(given: Mapping[str, str], workplace: Path) -> dict[str, str]:
     kept = {name: value for name, value in given.items() if name.upper() in ENVIRONMENT}
-    return kept | dict.fromkeys(("HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP"), str(workplace))
+    return kept | ONE_THREAD | dict.fromkeys(("HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP"), str(workplace))
 
 
 def _memory(pid: int) -> int:

@@ -121,7 +121,7 @@ class TextWorker:
             self._next = self._start()  # warm by the time the next document comes
             raise
         except BaseException:
-            self._discard()  # in the middle of a conversation: of no more use
+            self._discard()
             raise
         if "setting" in answer.message:
             raise SettingsError(str(answer.message["setting"]))
