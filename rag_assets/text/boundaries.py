@@ -8,6 +8,8 @@ from rag_assets.text.structure import DEFINITION, ITEM, LINE, SENTENCE, lines
 from rag_assets.text.tokens import Span
 
 LONGEST_TOKEN = 64  # characters
+HASHED_CHARACTERS = 24
+RARITY = 4  # windows, on average, between two places that are always a cut
 
 Cut = tuple[int, int]  # where a part starts, and the strength of the cut before it
 
@@ -71,13 +73,15 @@ def _code_strength(text: str, spans: Sequence[Span], *, at: int) -> int:
 def windows(text: str, spans: Sequence[Span], *, size: int) -> list[int]:
     """Cut a run of tokens into windows of at most `size`: the index of each window's first token.
 
-    Each cut is the place of lowest hash among the last quarter of its window, so that two texts that differ at the
-    start soon cut at the same places again.
+    A window ends in its last quarter, at the place of lowest hash; or earlier, but not before its second quarter, at
+    one of the rare places whose hash makes them a cut for every window that reaches them. So two texts that differ
+    at the start soon cut at the same places again.
     """
     starts = [0]
     while len(spans) - starts[-1] > size:
-        low, high = starts[-1] + max(1, size - size // 4), starts[-1] + size
-        starts.append(min(range(low, high + 1), key=lambda at: _cut_price(text, spans, at=at)))
+        early, late, end = (starts[-1] + max(1, size * share // 4) for share in (1, 3, 4))
+        ranks = (_rank(text, spans, at=at, late=late, rarity=RARITY * size) for at in range(early, end + 1))
+        starts.append(min(ranks)[-1])
     return starts
 
 
@@ -97,9 +101,10 @@ def word_start(text: str, spans: Sequence[Span], *, at: int, last: int) -> int:
     return next((later for later in range(at, last) if not _is_inside_word(text, spans, at=later)), last)
 
 
-def _cut_price(text: str, spans: Sequence[Span], *, at: int) -> tuple[bool, int]:
-    after = spans[at]
-    return _is_inside_word(text, spans, at=at), crc32(text[after[0] : after[0] + 24].encode("utf-8", "surrogatepass"))
+def _rank(text: str, spans: Sequence[Span], *, at: int, late: int, rarity: int) -> tuple[bool, bool, int, int]:
+    start = spans[at][0]
+    place = crc32(text[start : start + HASHED_CHARACTERS].encode("utf-8", "surrogatepass")) % rarity
+    return _is_inside_word(text, spans, at=at), at < late and place > 0, place, at
 
 
 def _is_inside_word(text: str, spans: Sequence[Span], *, at: int) -> bool:

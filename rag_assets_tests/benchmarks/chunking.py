@@ -1,0 +1,374 @@
+"""Speed, stability and retrieval of every way to cut, beside llama-index and semantic-text-splitter.
+
+`python -m rag_assets_tests.benchmarks.chunking --model MODEL.gguf [--documents DIR] [--server URL] [--json]`
+prints one line per figure. Strategy `semantic` and the retrieval figures need a running llama-server with that
+model: `--server`.
+"""
+
+import argparse
+import json
+import random
+import re
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from rag_assets import settings
+from rag_assets.model import ParsedText
+from rag_assets.text import chunking, tokens
+
+SCALE = Path(__file__).parents[3] / "shared" / "scale"
+SENTENCE = "Here stands a sentence that was not in this document before today. "
+INSERTED_AT = {"start": 0.0, "middle": 0.5, "end": 0.95}
+BATCH = 64  # texts per embedding request
+READ_TOKENS = 2_048  # what a reader of search results is given, whatever the size of chunks
+QUESTIONS_PER_DOCUMENT = 12
+
+Range = tuple[int, int]  # characters
+Cut = Callable[[str], list[Range]]
+Embed = Callable[[Sequence[str]], list[list[float]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """One way to cut. `cut` gives ranges; `texts` is what would be embedded for each."""
+
+    name: str
+    cut: Cut
+    texts: Callable[[str], list[str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """A sentence taken out of a document, and where the rest of its paragraph stands."""
+
+    text: str
+    document: int
+    paragraph: Range
+
+
+def main() -> None:
+    options = _options()
+    tokenizer = tokens.WordPiece.from_gguf(options.model)
+    documents = _documents(options.documents)
+    embed = partial(_embed, options.server) if options.server else None
+    for figure in _figures(documents, tokenizer, model=options.model, embed=embed, only=options.only):
+        print(json.dumps(figure) if options.json else "  ".join(f"{key}={value}" for key, value in figure.items()))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m rag_assets_tests.benchmarks.chunking")
+    parser.add_argument("--model", type=Path, required=True, help="the GGUF file whose tokens count")
+    parser.add_argument("--documents", type=Path, default=SCALE, help="folder of Markdown files")
+    parser.add_argument("--server", help="URL of a llama-server with that model")
+    parser.add_argument("--only", choices=["speed", "stability", "retrieval"])
+    parser.add_argument("--json", action="store_true")
+    return parser.parse_args()
+
+
+def _documents(folder: Path) -> list[str]:
+    return [path.read_text("utf-8", "replace") for path in sorted(folder.rglob("*.md"))]
+
+
+def _figures(
+    documents: list[str], tokenizer: tokens.WordPiece, *, model: Path, embed: Embed | None, only: str | None
+) -> Iterator[dict[str, Any]]:
+    ways = [*_ours(tokenizer, 512, overlap=50, embed=embed), *_peers(tokenizer, 512, overlap=50, model=model)]
+    if only in (None, "speed"):
+        yield from _speed(documents, ways)
+    if only in (None, "stability"):
+        yield from _stability(sorted(documents, key=len)[-60:-10], ways)
+    if embed and only in (None, "retrieval"):
+        yield from _retrieval(documents, tokenizer, model=model, embed=embed)
+
+
+# ---- the ways
+
+
+def _ours(tokenizer: tokens.WordPiece, size: int, *, overlap: int, embed: Embed | None) -> list[Way]:
+    names = ["recursive", "fixed", *(["semantic"] if embed else [])]
+    return [_our(name, tokenizer, size=size, overlap=overlap, embed=embed) for name in names]
+
+
+def _our(
+    strategy: Any,
+    tokenizer: tokens.WordPiece,
+    *,
+    size: int,
+    overlap: int,
+    embed: Embed | None,
+    headings: bool = False,
+) -> Way:
+    chosen = settings.Chunking(size=size, overlap=overlap, strategy=strategy, heading_context=headings)
+
+    def chunks(text: str) -> Any:
+        parsed = ParsedText(text=text, media_type="text/markdown", parser="benchmark")
+        return chunking.chunk(parsed, tokenizer=tokenizer, settings=chosen, embed=embed)
+
+    return Way(
+        name=f"{strategy} {size}/{overlap}{' with headings' if headings else ''}",
+        cut=lambda text: [(chunk.char_start, chunk.char_end) for chunk in chunks(text)],
+        texts=lambda text: [chunk.embedded_text for chunk in chunks(text)],
+    )
+
+
+def _peers(tokenizer: tokens.WordPiece, size: int, *, overlap: int, model: Path) -> list[Way]:
+    cuts = {
+        f"llama-index SentenceSplitter {size}/{overlap}": _sentence_splitter(tokenizer, size - 2, overlap=overlap),
+        f"semantic-text-splitter {size}/{overlap}": _text_splitter(model, size - 2, overlap=overlap),
+    }
+    return [Way(name=name, cut=cut, texts=partial(_texts, cut)) for name, cut in cuts.items()]
+
+
+def _texts(cut: Cut, text: str) -> list[str]:
+    return [text[start:end] for start, end in cut(text)]
+
+
+def _sentence_splitter(tokenizer: tokens.WordPiece, size: int, *, overlap: int) -> Cut:
+    from llama_index.core import Document
+    from llama_index.core.node_parser import SentenceSplitter
+
+    splitter = SentenceSplitter(
+        chunk_size=size,
+        chunk_overlap=overlap,
+        include_metadata=False,
+        tokenizer=lambda text: range(tokenizer.count(text)),
+    )
+
+    def cut(text: str) -> list[Range]:
+        nodes = splitter.get_nodes_from_documents([Document(text=text)])
+        return [(node.start_char_idx or 0, node.end_char_idx or 0) for node in nodes]
+
+    return cut
+
+
+def _text_splitter(model: Path, size: int, *, overlap: int) -> Cut:
+    from semantic_text_splitter import MarkdownSplitter
+
+    splitter = MarkdownSplitter.from_huggingface_tokenizer(_hf_tokenizer(model), size, overlap=overlap)
+    return lambda text: [(start, start + len(part)) for start, part in splitter.chunk_indices(text)]
+
+
+@cache
+def _hf_tokenizer(model: Path) -> Any:
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordPiece
+    from tokenizers.normalizers import BertNormalizer
+    from tokenizers.pre_tokenizers import BertPreTokenizer
+
+    pieces = tokens.read_gguf(model)["tokenizer.ggml.tokens"]
+    vocabulary = {_hf_piece(piece): index for index, piece in enumerate(pieces)}
+    tokenizer = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=1_000_000))
+    tokenizer.normalizer = BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = BertPreTokenizer()
+    return tokenizer
+
+
+def _hf_piece(piece: str) -> str:
+    if piece.startswith(tokens.WORD_START):
+        return piece[1:]
+    return piece if re.fullmatch(r"\[[A-Z]+\]", piece) else f"##{piece}"
+
+
+def _embed(server: str, texts: Sequence[str]) -> list[list[float]]:
+    import requests
+
+    vectors: list[list[float]] = []
+    for first in range(0, len(texts), BATCH):
+        answer = requests.post(
+            f"{server}/v1/embeddings",
+            json={"input": [text or " " for text in texts[first : first + BATCH]]},
+            timeout=600,
+        )
+        answer.raise_for_status()
+        vectors.extend(entry["embedding"] for entry in answer.json()["data"])
+    return vectors
+
+
+# ---- speed
+
+
+def _speed(documents: list[str], ways: Sequence[Way]) -> Iterator[dict[str, Any]]:
+    """MB/s of three interleaved rounds, the median; the semantic strategy waits for the embedder and is left out."""
+    sample = random.Random(4).sample(documents, min(len(documents), 400))
+    size = sum(len(text.encode()) for text in sample) / 1e6
+    timed = [way for way in ways if not way.name.startswith("semantic ")]
+    seconds: dict[str, list[float]] = {way.name: [] for way in timed}
+    for _ in range(3):
+        for way in timed:
+            started = time.perf_counter()
+            for text in sample:
+                way.cut(text)
+            seconds[way.name].append(time.perf_counter() - started)
+    for name, taken in seconds.items():
+        yield {
+            "figure": "speed",
+            "way": name,
+            "megabytes": round(size, 1),
+            "mb_per_s": round(size / statistics.median(taken), 2),
+        }
+
+
+# ---- stability
+
+
+def _stability(documents: list[str], ways: Sequence[Way]) -> Iterator[dict[str, Any]]:
+    """Share of the chunks that are found again, text for text, after one sentence was inserted."""
+    for way in ways:
+        chosen = documents[::10] if way.name.startswith("semantic ") else documents
+        before = [set(way.texts(text)) for text in chosen]
+        for place, share in INSERTED_AT.items():
+            changes = [
+                (len([1 for text in after if text not in known]), len(after))
+                for known, text in zip(before, chosen, strict=True)
+                if (after := way.texts(_inserted(text, share)))
+            ]
+            yield {
+                "figure": "stability",
+                "way": way.name,
+                "inserted": place,
+                "documents": len(chosen),
+                "chunks": sum(total for _, total in changes),
+                "unchanged": round(statistics.mean(1 - new / total for new, total in changes), 4),
+                "changed_mean": round(statistics.mean(new for new, _ in changes), 2),
+                "changed_most": max(new for new, _ in changes),
+            }
+
+
+def _inserted(text: str, share: float) -> str:
+    at = text.find("\n\n", int(len(text) * share))
+    at = len(text) if at < 0 else at + 2
+    return text[:at] + SENTENCE + text[at:]
+
+
+# ---- retrieval
+
+
+def _retrieval(
+    documents: list[str], tokenizer: tokens.WordPiece, *, model: Path, embed: Embed
+) -> Iterator[dict[str, Any]]:
+    """Sentences are taken out of long documents; each must find the paragraph it came from, among all chunks.
+
+    The answer is the rest of the paragraph: what only repeats the question's words elsewhere does not count. Large
+    chunks cover more at the same rank, so the hit rate is also given for a fixed amount of text read.
+    """
+    texts, questions = _questions(documents)
+    vectors = embed([question.text for question in questions])
+    for way in _candidates(tokenizer, model=model, embed=embed):
+        started = time.perf_counter()
+        yield _hit_rate(way, texts, questions, vectors=vectors, tokenizer=tokenizer, embed=embed) | {
+            "seconds": round(time.perf_counter() - started, 1)
+        }
+
+
+def _candidates(tokenizer: tokens.WordPiece, *, model: Path, embed: Embed) -> Iterator[Way]:
+    for size, overlap in ((512, 50), (384, 40), (256, 25), (256, 0), (128, 16)):
+        yield _our("recursive", tokenizer, size=size, overlap=overlap, embed=None)
+    yield _our("recursive", tokenizer, size=256, overlap=25, embed=None, headings=True)
+    for size, overlap in ((512, 50), (256, 25)):
+        yield _our("fixed", tokenizer, size=size, overlap=overlap, embed=None)
+        yield _our("semantic", tokenizer, size=size, overlap=overlap, embed=embed)
+        yield from _peers(tokenizer, size, overlap=overlap, model=model)
+
+
+def _questions(documents: list[str]) -> tuple[list[str], list[Question]]:
+    """Documents without the sentences that became questions; 200 questions or fewer."""
+    chooser = random.Random(2026)
+    long = sorted((text for text in documents if 20_000 < len(text) < 60_000 and _is_english(text)), key=len)
+    texts: list[str] = []
+    questions: list[Question] = []
+    for text in chooser.sample(long, min(17, len(long))):
+        cloze, found = _without_sentences(text, len(texts), chooser=chooser)
+        texts.append(cloze)
+        questions.extend(found)
+    return texts, questions[:200]
+
+
+def _is_english(text: str) -> bool:
+    return len(re.findall(r"\b(?:the|of|and|to)\b", text)) > len(text) / 200
+
+
+def _without_sentences(text: str, document: int, *, chooser: random.Random) -> tuple[str, list[Question]]:
+    paragraphs = [
+        match.span() for match in re.finditer(r"(?:^|(?<=\n\n))[A-Z][^\n#|`<>]{250,1500}(?=\n\n)", text) if match
+    ]
+    chosen = sorted(chooser.sample(paragraphs, min(QUESTIONS_PER_DOCUMENT, len(paragraphs))))
+    kept: list[str] = []
+    found: list[Question] = []
+    position = 0
+    for start, end in chosen:
+        sentences = re.split(r"(?<=[.!?])\s+(?=[A-Z])", text[start:end])
+        good = [sentence for sentence in sentences if 8 <= len(sentence.split()) <= 40]
+        if len(sentences) < 3 or not good:
+            continue
+        question = chooser.choice(good)
+        rest = text[start:end].replace(question, "", 1)
+        kept += [text[position:start], rest]
+        at = sum(map(len, kept)) - len(rest)
+        found.append(Question(text=question, document=document, paragraph=(at, at + len(rest))))
+        position = end
+    return "".join([*kept, text[position:]]), found
+
+
+def _hit_rate(
+    way: Way,
+    texts: list[str],
+    questions: list[Question],
+    *,
+    vectors: list[list[float]],
+    tokenizer: tokens.WordPiece,
+    embed: Embed,
+) -> dict[str, Any]:
+    import numpy
+
+    ranges = [(document, span) for document, text in enumerate(texts) for span in way.cut(text)]
+    chunks = [chunk for text in texts for chunk in way.texts(text)]
+    sizes = [tokenizer.count(chunk) for chunk in chunks]
+    matrix = numpy.asarray(embed(chunks))
+    orders = numpy.argsort(-(numpy.asarray(vectors) @ matrix.T), axis=1)
+    ranks = [
+        [at for at in order[:60].tolist() if _answers(ranges[at], question)]
+        for question, order in zip(questions, orders, strict=True)
+    ]
+    reach = [_reach(order.tolist(), sizes) for order in orders]
+    places = [{order: place for place, order in enumerate(row[:60].tolist())} for row in orders]
+    first = [min((place[at] for at in hits), default=60) for hits, place in zip(ranks, places, strict=True)]
+    return {
+        "figure": "retrieval",
+        "way": way.name,
+        "questions": len(questions),
+        "chunks": len(chunks),
+        "mean_tokens": round(statistics.mean(sizes)),
+        "tokens_embedded": sum(sizes),
+        "hit_at_1": round(statistics.mean(place < 1 for place in first), 3),
+        "hit_at_5": round(statistics.mean(place < 5 for place in first), 3),
+        f"hit_in_{READ_TOKENS}_tokens": round(
+            statistics.mean(place < limit for place, limit in zip(first, reach, strict=True)), 3
+        ),
+        "mrr": round(statistics.mean(1 / (place + 1) if place < 60 else 0 for place in first), 3),
+    }
+
+
+def _answers(found: tuple[int, Range], question: Question) -> bool:
+    """Whether the chunk holds at least half of what is left of the question's paragraph."""
+    document, (start, end) = found
+    first, last = question.paragraph
+    return document == question.document and min(end, last) - max(start, first) >= (last - first) / 2
+
+
+def _reach(order: Sequence[int], sizes: Sequence[int]) -> int:
+    """How many results a reader sees who reads READ_TOKENS tokens."""
+    read = 0
+    for place, at in enumerate(order):
+        read += sizes[at]
+        if read > READ_TOKENS:
+            return place
+    return len(order)
+
+
+if __name__ == "__main__":
+    main()
