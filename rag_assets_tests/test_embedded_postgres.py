@@ -306,6 +306,22 @@ def test_start_when_the_home_has_a_difficult_path(open_home: Path, name: str) ->
 
 
 @posix
+def test_start_when_the_original_of_a_copied_home_runs(open_home: Path) -> None:
+    """A copy has a server of its own and leaves the original's alone."""
+    original, copy = open_home / "original", open_home / "copy"
+    postgres.start(original)
+    postgres.release(original)
+    subprocess.run(["cp", "-a", str(original), str(copy)], check=True)
+    first, second = postgres.start(original), postgres.start(copy)
+    assert first != second
+    number = note(first)
+    note(second)
+    assert not is_noted(second, number)
+    postgres.remove(original)
+    postgres.remove(copy)
+
+
+@posix
 def test_folders_when_started(open_home: Path) -> None:
     """Data and socket are for the server's account alone; nobody listens on the network."""
     url = postgres.start(open_home)
@@ -484,11 +500,11 @@ def test_remove_when_the_data_was_put_on_another_disk(open_home: Path, tmp_path:
     """A link of the user's own is followed, and removing takes the cluster but nothing beside it."""
     disk = open_home / "disk"
     (disk / "cluster").mkdir(parents=True)
-    (disk / "precious").touch()
+    (disk / "home").touch()
     home = open_home / "home"
     (home / "postgres").mkdir(parents=True)
     (home / "postgres" / "data").symlink_to(disk / "cluster")
     assert ask(postgres.start(home), "select 1") == 1
     assert (disk / "cluster" / "PG_VERSION").exists()
     postgres.remove(home)
-    assert [path.name for path in disk.iterdir()] == ["precious"]
+    assert [path.name for path in disk.iterdir()] == ["home"]

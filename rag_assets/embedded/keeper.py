@@ -25,6 +25,7 @@ RESTART_SECONDS = 3.0
 DELETE_SECONDS = 5.0  # how long deleting a home may take, until we take it for moved
 LOCK = "lock"  # held while users come and go
 KEEPER_LOCK = "keeper.lock"  # held by the keeper as long as it lives
+RECORD = "home"  # whose a cluster outside of its home is
 LOG_BYTES = 8 * 2**20  # of the log file and of its predecessor, each
 WINDOWS = os.name == "nt"
 
@@ -125,11 +126,16 @@ def users(home: Path) -> list[str]:
     """The living users of a home; leases of the dead are removed."""
     leases = folder(home) / "users"
     with suppress(FileNotFoundError):
-        for name in os.listdir(leases):
+        for name in _lease_names(leases):
             if identify(int(name.partition(".")[0])) != name:
                 (leases / name).unlink(missing_ok=True)
-        return os.listdir(leases)
+        return _lease_names(leases)
     return []
+
+
+def _lease_names(leases: Path) -> list[str]:
+    # a network file system puts files of its own beside ours
+    return [name for name in os.listdir(leases) if name.partition(".")[0].isdecimal()]
 
 
 def identify(pid: int) -> str | None:
@@ -369,7 +375,7 @@ class Watch:
         _remove_socket_folder(self.spec)
         if self.spec.cluster:
             with suppress(FileNotFoundError):
-                os.utime(f"{self.spec.cluster}/home")  # it was used until now: see placement
+                os.utime(f"{self.spec.cluster}/{RECORD}")  # it was used until now: see placement
 
     def _remove_if_home_deleted(self) -> None:
         """A home that was only moved, or whose disk is not mounted any more, keeps its data."""

@@ -79,13 +79,12 @@ def place(home: Path) -> Cluster:
 def discard(home: Path) -> None:
     """Delete the cluster of this home, wherever it lies; it must not run."""
     data = (keeper.folder(home) / "data").resolve()
-    outside = (data.parent / "home").exists()
-    shutil.rmtree(data.parent if outside else data, ignore_errors=True)
+    shutil.rmtree(data.parent if _is_outside(data) else data, ignore_errors=True)
     shutil.rmtree(keeper.folder(home), ignore_errors=True)
 
 
 def _installation() -> Path:
-    # found, not imported: the package takes locks and makes folders when imported
+    # found, not imported: we want its files, not its idea of accounts, folders and permissions
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise SettingsError(
@@ -156,7 +155,7 @@ def _folder(home: Path, account: Account) -> Path:
             f"The database of {home} is gone: {link} points to {link.readlink()}, which does not exist. "
             f"Restore it, or remove {link} to begin with an empty database."
         )
-    if (link.resolve().parent / "home").exists():
+    if _is_outside(link.resolve()):
         return _adopt(home, link.resolve())
     if link.exists() or _can_enter(home, account):
         _open_for_passage(inside)
@@ -169,9 +168,14 @@ def _open_for_passage(folder: Path) -> None:
         folder.chmod(0o711)
 
 
+def _is_outside(data: Path) -> bool:
+    """Whether we made the folder around `data`; a link of the user's own leads elsewhere."""
+    return data.parent.parent in [base.resolve() for base in OUTSIDE] and (data.parent / keeper.RECORD).is_file()
+
+
 def _adopt(home: Path, data: Path) -> Path:
     """The folder outside that this home uses; the home may have been moved since."""
-    record = data.parent / "home"
+    record = data.parent / keeper.RECORD
     recorded = Path(record.read_text())
     if recorded != home and _uses(recorded, data):
         raise DatabaseUnavailable(
@@ -184,7 +188,7 @@ def _adopt(home: Path, data: Path) -> Path:
 
 def _record(home: Path, record: Path) -> None:
     """Whose cluster it is, and when it was used last; never half written, or a sweep would see an orphan."""
-    written = record.with_name("home.new")
+    written = record.with_name(f"{keeper.RECORD}.new")
     written.write_text(str(home))
     written.replace(record)
 
@@ -198,7 +202,7 @@ def _new_folder(home: Path, link: Path) -> Path:
     folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=_outside()))
     folder.chmod(0o711)
     link.symlink_to(folder / "data")
-    _record(home, folder / "home")
+    _record(home, folder / keeper.RECORD)
     return folder
 
 
@@ -224,10 +228,14 @@ def _is_ours(base: Path) -> bool:
 def _sweep() -> None:
     """Remove clusters whose home was deleted while they were stopped."""
     for base in OUTSIDE:
-        for record in base.glob("*/home"):
+        for record in base.glob(f"*/{keeper.RECORD}"):
             with suppress(OSError):
                 if _is_orphan(record):
                     shutil.rmtree(record.parent, ignore_errors=True)
+        for copy in base.glob("unfinished-*"):
+            with suppress(OSError):
+                if _is_older(copy, days=1):
+                    shutil.rmtree(copy, ignore_errors=True)
 
 
 def _is_orphan(record: Path) -> bool:
@@ -235,8 +243,12 @@ def _is_orphan(record: Path) -> bool:
     home, data = Path(record.read_text()), (record.parent / "data").resolve()
     if keeper.running_server(data) is not None or _uses(home, data):
         return False
-    temporary = home.is_relative_to(tempfile.gettempdir())
-    return temporary or time.time() - record.stat().st_mtime > FORGET_DAYS * 86_400
+    temporary = home.is_relative_to(Path(tempfile.gettempdir()).resolve())
+    return temporary or _is_older(record, days=FORGET_DAYS)
+
+
+def _is_older(path: Path, *, days: float) -> bool:
+    return time.time() - path.stat().st_mtime > days * 86_400
 
 
 # ---- root: which binaries
@@ -284,7 +296,14 @@ def _copy_installation(installation: Path, base: Path, copy: Path) -> None:
             target.chmod(0o755 if part.parent.name == "bin" else 0o644)
         for folder in (unfinished, *(path for path in unfinished.rglob("*") if path.is_dir())):
             folder.chmod(0o755)
-        with suppress(FileExistsError, OSError):
-            unfinished.rename(copy)  # fails where another start was faster
+        _rename_unless_there(unfinished, copy)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _rename_unless_there(unfinished: Path, copy: Path) -> None:
+    try:
+        unfinished.rename(copy)
+    except OSError:
+        if not copy.is_dir():  # else another start was faster
+            raise

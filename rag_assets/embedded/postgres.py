@@ -234,20 +234,23 @@ def _socket_folder(home: Path, cluster: placement.Cluster) -> str:
     record = _socket_record(home)
     account = cluster.account
     owner = account.uid if account else os.geteuid()
-    if not (record.exists() and _is_private(Path(record.read_text()), owner)):
+    if not (record.exists() and _belongs_to(Path(record.read_text()), home, owner)):
         place = _new_socket_folder(cluster.folder / "socket.d")
         if account:
             os.chown(place, account.uid, account.gid)
+        (place / "home").write_text(str(home))
         record.write_text(str(place))
     return record.read_text()
 
 
-def _is_private(place: Path, owner: int) -> bool:
+def _belongs_to(place: Path, home: Path, owner: int) -> bool:
+    """Private, and of this home: the record of a copied home names its original's folder."""
     try:
         facts = place.lstat()
+        private = stat.S_ISDIR(facts.st_mode) and facts.st_uid == owner and not facts.st_mode & 0o077
+        return private and (place / "home").read_text() == str(home)
     except OSError:
         return False
-    return stat.S_ISDIR(facts.st_mode) and facts.st_uid == owner and not facts.st_mode & 0o077
 
 
 def _new_socket_folder(beside: Path) -> Path:
@@ -283,6 +286,8 @@ def _takes_sockets(folder: Path) -> bool:
 def _free_port(home: Path) -> str:
     """The port of last time where it is still free, else any."""
     record = keeper.folder(home) / "port"
+    if is_running(home):  # its keeper was killed; it listens where it did
+        return record.read_text()
     for port in (int(record.read_text()) if record.exists() else 0, 0):
         with socket.socket() as probe:
             try:
