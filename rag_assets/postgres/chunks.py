@@ -1,0 +1,172 @@
+"""rag_document_chunks: a document's chunks and their vectors, written by difference."""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a type
+from psycopg2.extras import execute_values
+
+from rag_assets.errors import EmbeddingError, MissingVectors
+from rag_assets.model import Chunk, Claim, ReadDocument
+from rag_assets.postgres import outbox, texts
+from rag_assets.postgres.statements import statement
+
+if TYPE_CHECKING:
+    from numpy import float32
+    from numpy.typing import NDArray
+
+PAGE_ROWS = 200  # per INSERT; a vector is 4 kB of text
+
+
+@dataclass(frozen=True, kw_only=True)
+class WriteCounts:
+    """What became of a document's chunks; `reused` had their vector from another row."""
+
+    kept: int
+    reused: int
+    embedded: int
+    deleted: int
+
+
+def missing_vectors(cursor: Cursor, hashes: Collection[str], *, model: str) -> set[str]:
+    """Those of the content hashes for which no vector of this model is stored."""
+    cursor.execute(statement("chunks", "list_stored_hashes"), {"hashes": list(hashes), "model": model})
+    return set(hashes) - {row[0] for row in cursor.fetchall()}
+
+
+def write_document(
+    cursor: Cursor,
+    claim: Claim,
+    read: ReadDocument,
+    *,
+    owner: str,
+    vectors: "Mapping[str, NDArray[float32]]",
+    model: str,
+    dimension: int,
+) -> WriteCounts:
+    """Make a document's stored text and chunks those that were read.
+
+    Chunks whose content hash and model are stored keep their row and vector, wherever they moved. `vectors`
+    maps content hashes to float32 of shape (dimension,); what is not in it is copied from other rows.
+    Raises LostClaim before anything is written, MissingVectors when a vector is neither given nor stored any
+    more, EmbeddingError when what is stored in the end is not one valid vector for each chunk.
+    """
+    outbox.lock(cursor, claim, owner=owner)
+    stored = _stored(cursor, claim.document_id)
+    kept, added = _match(read.chunks, stored, model=model)
+    known = _reusable(cursor, [c for c in added if c.content_sha256 not in vectors], model=model)
+    gone = [row.id for rows in stored.values() for row in rows]  # _match took out what is kept
+    if gone:
+        cursor.execute(statement("chunks", "delete_chunks"), {"ids": gone})
+    _move(cursor, [(row, chunk) for row, chunk in kept if row.place != _place(chunk)])
+    given = known | {c.content_sha256: _text(vectors[c.content_sha256]) for c in added if c.content_sha256 in vectors}
+    _insert(cursor, claim.document_id, added, vectors=given, model=model)
+    texts.write_text(cursor, claim.document_id, path=claim.path or "", read=read, model=model)
+    _check(cursor, claim.document_id, expected=len(read.chunks), dimension=dimension)
+    embedded = sum(chunk.content_sha256 in vectors for chunk in added)
+    return WriteCounts(kept=len(kept), reused=len(added) - embedded, embedded=embedded, deleted=len(gone))
+
+
+def delete_document(cursor: Cursor, claim: Claim, *, owner: str) -> int:
+    """Remove a document's text and chunks; how many chunks. Raises LostClaim before anything is written."""
+    outbox.lock(cursor, claim, owner=owner)
+    texts.delete(cursor, claim.document_id)
+    cursor.execute(statement("chunks", "delete_document"), {"document_id": claim.document_id})
+    return int(cursor.rowcount)
+
+
+_Place = tuple[int, int, int, int | None, list[str], str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    id: int
+    place: _Place
+
+
+def _place(chunk: Chunk) -> _Place:
+    return (chunk.index, chunk.char_start, chunk.char_end, chunk.page, list(chunk.heading_path), chunk.kind)
+
+
+def _stored(cursor: Cursor, document_id: str) -> dict[tuple[str, str], list[_Row]]:
+    """The document's rows by content hash and model; the same words may stand in it several times."""
+    cursor.execute(statement("chunks", "get_chunks"), {"document_id": document_id})
+    rows: dict[tuple[str, str], list[_Row]] = defaultdict(list)
+    for row_id, content_sha256, model, *place in cursor.fetchall():
+        rows[content_sha256, model].append(_Row(id=row_id, place=tuple(place)))
+    return rows
+
+
+def _match(
+    chunks: Sequence[Chunk], stored: dict[tuple[str, str], list[_Row]], *, model: str
+) -> tuple[list[tuple[_Row, Chunk]], list[Chunk]]:
+    """Chunks with the row they keep, and those that have none; kept rows are taken out of `stored`."""
+    kept, added = [], []
+    for chunk in chunks:
+        rows = stored.get((chunk.content_sha256, model))
+        if not rows:
+            added.append(chunk)
+            continue
+        same_place = next((row for row in rows if row.place == _place(chunk)), rows[0])
+        rows.remove(same_place)
+        kept.append((same_place, chunk))
+    return kept, added
+
+
+def _reusable(cursor: Cursor, chunks: Sequence[Chunk], *, model: str) -> dict[str, str]:
+    needed = {chunk.content_sha256 for chunk in chunks}
+    if not needed:
+        return {}
+    cursor.execute(statement("chunks", "get_vectors"), {"hashes": list(needed), "model": model})
+    found = dict(cursor.fetchall())
+    if missing := needed - found.keys():
+        raise MissingVectors(missing)
+    return found
+
+
+def _move(cursor: Cursor, moved: Sequence[tuple[_Row, Chunk]]) -> None:
+    if moved:
+        rows = [(row.id, *_place(chunk)) for row, chunk in moved]
+        template = "(%s::bigint, %s::integer, %s::integer, %s::integer, %s::integer, %s::text[], %s::text)"
+        execute_values(cursor, statement("chunks", "move_chunks"), rows, template=template, page_size=PAGE_ROWS)
+
+
+def _insert(
+    cursor: Cursor, document_id: str, chunks: Sequence[Chunk], *, vectors: Mapping[str, str], model: str
+) -> None:
+    rows = [
+        (
+            document_id,
+            chunk.index,
+            chunk.content,
+            chunk.content_sha256,
+            chunk.token_count,
+            chunk.char_start,
+            chunk.char_end,
+            chunk.page,
+            list(chunk.heading_path),
+            chunk.kind,
+            vectors[chunk.content_sha256],
+            model,
+        )
+        for chunk in chunks
+    ]
+    if rows:
+        execute_values(cursor, statement("chunks", "insert_chunks"), rows, page_size=PAGE_ROWS)
+
+
+def _check(cursor: Cursor, document_id: str, *, expected: int, dimension: int) -> None:
+    cursor.execute(statement("chunks", "count_valid"), {"document_id": document_id, "dimension": dimension})
+    stored, valid = cursor.fetchone()
+    if not stored == valid == expected:
+        raise EmbeddingError(
+            f"Document {document_id}: {expected} chunks were cut, {stored} are stored, {valid} of them with a valid "
+            f"vector of {dimension} dimensions. Nothing of it was kept; see llama-server's log."
+        )
+
+
+def _text(vector: "NDArray[float32]") -> str:
+    """pgvector's text form; nine digits give back the same float32."""
+    return "[" + ",".join([f"{value:.9g}" for value in vector.tolist()]) + "]"

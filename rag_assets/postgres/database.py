@@ -1,0 +1,178 @@
+"""Connections, short transactions and migrations of one PostgreSQL database."""
+
+import hashlib
+import queue
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg2
+from psycopg2 import errors as pg_errors
+from psycopg2 import sql
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE, connection
+from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a type
+
+from rag_assets.errors import DatabaseUnavailable, SettingsError
+from rag_assets.postgres import documents
+from rag_assets.postgres.statements import composed, folder, statement
+from rag_assets.settings import Database as DatabaseSettings
+from rag_assets.settings import Source
+
+APPLICATION_NAME = "rag_assets"
+KEEPALIVES = {"keepalives": 1, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+
+
+class Database:
+    """A pool of at most `pool_max_size` connections; thread-safe. Raises DatabaseUnavailable, with what to check."""
+
+    def __init__(self, url: str, *, settings: DatabaseSettings | None = None) -> None:
+        self.url = url
+        self._settings = settings or DatabaseSettings()
+        self._slots = threading.BoundedSemaphore(self._settings.pool_max_size)
+        self._idle: queue.LifoQueue[connection] = queue.LifoQueue()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Cursor]:
+        """A cursor in a transaction: committed at the end of the block, rolled back when it raises."""
+        with self._slots:
+            taken = self._take()
+            try:
+                with taken.cursor() as cursor:
+                    yield cursor
+                taken.commit()
+            except (psycopg2.OperationalError, psycopg2.InterfaceError) as exc:
+                raise unavailable(self.url, exc) from exc
+            finally:
+                self._give_back(taken)
+
+    def close(self) -> None:
+        """Close the idle connections; those in use are closed when they come back."""
+        with suppress(queue.Empty):
+            while True:
+                self._idle.get_nowait().close()
+
+    def migrate(self, source: Source, *, dimension: int) -> list[str]:
+        """Bring tables, functions and triggers to today's state, and enqueue rows of which nothing is known.
+
+        Returns the names of the migrations that were applied; a second call applies none. Safe to call from
+        several processes at once. Raises SettingsError when the source table lacks the configured columns, when
+        an applied migration was edited, or when stored vectors have another dimension.
+        """
+        with self.transaction() as cursor:
+            try:
+                return _migrate(cursor, source, dimension=dimension, channel=self._settings.listen_channel)
+            except (pg_errors.UndefinedFile, pg_errors.FeatureNotSupported, pg_errors.InsufficientPrivilege) as exc:
+                raise SettingsError(
+                    f"{hide_password(self.url)}: {str(exc).strip()}. The database needs the extension vector "
+                    "(pgvector), and a role that may create tables, and triggers on the documents table."
+                ) from exc
+
+    def create_schema(self, name: str) -> None:
+        """A schema of this name, if there is none."""
+        with self.transaction() as cursor:
+            cursor.execute(composed("migrations", "create_schema", schema=sql.Identifier(name)))
+
+    def _take(self) -> connection:
+        with suppress(queue.Empty):
+            while True:
+                idle = self._idle.get_nowait()
+                if _answers(idle):
+                    return idle
+                idle.close()
+        return connect(self.url, seconds=self._settings.connect_timeout_seconds)
+
+    def _give_back(self, used: connection) -> None:
+        with suppress(psycopg2.Error):
+            if not used.closed and used.info.transaction_status != TRANSACTION_STATUS_IDLE:
+                used.rollback()
+        if not used.closed:
+            self._idle.put(used)
+
+
+def connect(url: str, *, seconds: int) -> connection:
+    """A new connection; DatabaseUnavailable when there is none within `seconds`."""
+    try:
+        return psycopg2.connect(url, connect_timeout=seconds, application_name=APPLICATION_NAME, **KEEPALIVES)
+    except psycopg2.OperationalError as exc:
+        raise unavailable(url, exc) from exc
+
+
+def unavailable(url: str, cause: Exception) -> DatabaseUnavailable:
+    """What failed, where (without the password), and what to check."""
+    return DatabaseUnavailable(
+        f"Database {hide_password(url)}: {str(cause).strip() or type(cause).__name__}. "
+        "Check that PostgreSQL runs there, that DATABASE_URL is right, and that its disk is not full; "
+        "nothing is lost, pending documents stay pending."
+    )
+
+
+def hide_password(url: str) -> str:
+    """The URL as it may be shown and logged."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    user, _, _ = parts.netloc.partition("@")[0].partition(":")
+    return urlunsplit(parts._replace(netloc=f"{user}:***@{parts.netloc.rpartition('@')[2]}"))
+
+
+def _answers(idle: connection) -> bool:
+    """Whether the server is still behind it: a restart leaves dead connections in the pool."""
+    try:
+        with idle.cursor() as cursor:
+            cursor.execute("select 1")
+    except psycopg2.Error:
+        return False
+    return True
+
+
+def _migrate(cursor: Cursor, source: Source, *, dimension: int, channel: str) -> list[str]:
+    cursor.execute(statement("migrations", "lock_migrations"))
+    documents.ensure_table(cursor, source)
+    applied = _apply_migrations(cursor)
+    _set_dimension(cursor, dimension)
+    _apply_functions(cursor, source, channel=channel)
+    cursor.execute(composed("outbox", "enqueue_unknown", **documents.identifiers(cursor, source)))
+    return applied
+
+
+def _apply_migrations(cursor: Cursor) -> list[str]:
+    cursor.execute(statement("migrations", "create_migrations"))
+    cursor.execute(statement("migrations", "list_migrations"))
+    known = dict(cursor.fetchall())
+    applied: list[str] = []
+    for file in folder("migrations"):
+        text = file.read_text(encoding="utf-8")
+        sha256 = hashlib.sha256(text.encode()).hexdigest()
+        if known.get(file.name, sha256) != sha256:
+            raise SettingsError(
+                f"Migration {file.name} is not the one that was applied to this database. "
+                "Migrations are never edited: restore the file, and put the change into a new one."
+            )
+        if file.name not in known:
+            cursor.execute(text)
+            cursor.execute(statement("migrations", "insert_migration"), {"name": file.name, "sha256": sha256})
+            applied.append(file.name)
+    return applied
+
+
+def _apply_functions(cursor: Cursor, source: Source, *, channel: str) -> None:
+    cursor.execute(statement("migrations", "get_schema"))
+    schema = sql.Identifier(cursor.fetchone()[0])
+    names = documents.identifiers(cursor, source) | {"schema": schema, "channel": sql.Identifier(channel)}
+    for file in folder("functions"):
+        cursor.execute(sql.SQL(file.read_text(encoding="utf-8")).format(**names))
+
+
+def _set_dimension(cursor: Cursor, dimension: int) -> None:
+    cursor.execute(statement("chunks", "get_dimension"))
+    current, has_chunks = cursor.fetchone()
+    if current == dimension:
+        return
+    if has_chunks:
+        raise SettingsError(
+            f"Setting embedding.dimension is {dimension}, but the stored vectors have {current}. Vectors of two "
+            "models cannot be searched together: set it back, or delete all rows of rag_document_chunks and "
+            "rag_document_text to embed everything again."
+        )
+    cursor.execute(composed("chunks", "alter_dimension", dimension=sql.Literal(dimension)))

@@ -1,0 +1,75 @@
+"""rag_ingestion_log: one row per document and attempt."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a type
+from psycopg2.extras import Json, execute_values
+
+from rag_assets.model import Outcome
+from rag_assets.postgres.statements import statement
+
+PAGE_ROWS = 500
+
+
+def write_log(cursor: Cursor, outcomes: Sequence[Outcome], *, run_id: str) -> None:
+    """Record how these attempts ended."""
+    execute_values(
+        cursor,
+        statement("ingestion_log", "insert_log"),
+        [_row(outcome, run_id=run_id) for outcome in outcomes],
+        page_size=PAGE_ROWS,
+    )
+
+
+def of_run(cursor: Cursor, document_id: str, *, run_id: str) -> Outcome | None:
+    """How this run's last attempt at the document ended."""
+    cursor.execute(statement("ingestion_log", "get_of_run"), {"document_id": document_id, "run_id": run_id})
+    row = cursor.fetchone()
+    return _outcome(cursor, row) if row else None
+
+
+def latest(cursor: Cursor, ids: Sequence[str]) -> dict[str, Outcome]:
+    """How the last attempt at each of these documents ended."""
+    cursor.execute(statement("ingestion_log", "get_latest"), {"ids": list(ids)})
+    return {row[0]: _outcome(cursor, row) for row in cursor.fetchall()}
+
+
+def purge(cursor: Cursor, *, days: int) -> int:
+    """Forget attempts older than so many days that are not their document's last; how many."""
+    cursor.execute(statement("ingestion_log", "purge_log"), {"days": days})
+    return int(cursor.rowcount)
+
+
+def _row(outcome: Outcome, *, run_id: str) -> tuple[Any, ...]:
+    return (
+        outcome.document_id,
+        outcome.path,
+        run_id,
+        outcome.status,
+        outcome.stage,
+        outcome.error_kind,
+        outcome.error_message,
+        outcome.content_sha256,
+        outcome.media_type,
+        outcome.parser,
+        outcome.pages,
+        outcome.characters,
+        outcome.chunks,
+        outcome.chunks_embedded,
+        outcome.chunks_reused,
+        outcome.chunks_deleted,
+        outcome.tokens,
+        outcome.embedding_model,
+        outcome.server_build,
+        Json({stage: round(seconds, 4) for stage, seconds in outcome.seconds.items()}),
+        list(outcome.warnings),
+    )
+
+
+def _outcome(cursor: Cursor, row: tuple[Any, ...]) -> Outcome:
+    names = [column.name for column in cursor.description or ()]
+    values = dict(zip(names, row, strict=True))
+    values["warnings"] = tuple(values["warnings"])
+    return Outcome(**{field.name: values[field.name] for field in fields(Outcome) if field.name in values})

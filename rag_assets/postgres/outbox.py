@@ -1,0 +1,168 @@
+"""rag_outbox: pending work, claimed by one owner at a time and fenced by its generation.
+
+An owner is "batch:<id>" (the sensor, for a run that is still queued) or "run:<run id>" (a run at work).
+"""
+
+import random
+from collections.abc import Sequence
+
+from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a type
+
+from rag_assets.errors import LostClaim
+from rag_assets.model import Claim, IndexStatus, Operation, Outcome
+from rag_assets.postgres import documents, ingestion_log
+from rag_assets.postgres.statements import composed, statement
+from rag_assets.settings import Source, Worker
+
+CHANGES, EVERYTHING = 0, 1  # the largest priority value that is claimed
+JITTER = 0.2  # of a delay, so that documents that failed together do not all come back together
+
+
+def claim_due(
+    cursor: Cursor, source: Source, *, limit: int, claimed_by: str, seconds: float, priority: int = EVERYTHING
+) -> list[Claim]:
+    """Claim documents that are due, for so many seconds: changes before first fills, oldest first."""
+    values = {"limit": limit, "claimed_by": claimed_by, "seconds": seconds, "priority": priority}
+    cursor.execute(statement("outbox", "claim_due"), values)
+    return _claims(cursor, source)
+
+
+def claim_batch(cursor: Cursor, source: Source, *, batch_id: str, run_id: str, seconds: float) -> list[Claim]:
+    """Take over, for a run, what the sensor claimed under a batch."""
+    values = {"batch": f"batch:{batch_id}", "claimed_by": f"run:{run_id}", "seconds": seconds}
+    cursor.execute(statement("outbox", "claim_batch"), values)
+    return _claims(cursor, source)
+
+
+def claim_documents(
+    cursor: Cursor, source: Source, ids: Sequence[str], *, run_id: str, seconds: float
+) -> tuple[list[Claim], list[str]]:
+    """Claim these documents, changed or not; second, the ids of those that a run is working on."""
+    cursor.execute(statement("outbox", "enqueue_missing"), {"ids": sorted(ids)})
+    values = {"ids": list(ids), "claimed_by": f"run:{run_id}", "seconds": seconds}
+    cursor.execute(statement("outbox", "claim_documents"), values)
+    claims = _claims(cursor, source)
+    mine = {claim.document_id for claim in claims}
+    return claims, [document_id for document_id in ids if document_id not in mine]
+
+
+def extend_claims(cursor: Cursor, claimed_by: str, *, seconds: float) -> None:
+    """Keep everything this owner holds for so many seconds from now."""
+    cursor.execute(statement("outbox", "extend_claims"), {"claimed_by": claimed_by, "seconds": seconds})
+
+
+def release(cursor: Cursor, claimed_by: str, *, document_ids: Sequence[str] | None = None) -> int:
+    """Give back what this owner holds (or these of it), without counting an attempt; how many."""
+    ids = None if document_ids is None else list(document_ids)
+    cursor.execute(statement("outbox", "release"), {"claimed_by": claimed_by, "ids": ids})
+    return int(cursor.rowcount)
+
+
+def owners(cursor: Cursor) -> list[str]:
+    """Who holds claims."""
+    cursor.execute(statement("outbox", "list_owners"))
+    return [row[0] for row in cursor.fetchall()]
+
+
+def due_count(cursor: Cursor) -> int:
+    """How many documents could be claimed now."""
+    cursor.execute(statement("outbox", "count_due"))
+    return int(cursor.fetchone()[0])
+
+
+def seconds_to_next(cursor: Cursor) -> float | None:
+    """Seconds until the next pending document may be claimed, negative when one may be now; None: there is none."""
+    cursor.execute(statement("outbox", "get_next_due"))
+    value = cursor.fetchone()[0]
+    return None if value is None else float(value)
+
+
+def enqueue(cursor: Cursor, ids: Sequence[str], *, operation: Operation = "update", priority: int = CHANGES) -> int:
+    """Make these documents pending as if they had changed; how many."""
+    values = {"ids": list(ids), "operation": operation, "priority": priority}
+    cursor.execute(statement("outbox", "enqueue"), values)
+    return int(cursor.fetchone()[0])
+
+
+def retry_dead(cursor: Cursor, *, ids: Sequence[str] = (), kind: str | None = None) -> int:
+    """Make failed and dead documents due now, with all their attempts: all, these ids, one error kind; how many."""
+    cursor.execute(statement("outbox", "retry"), {"ids": list(ids), "kind": kind})
+    return int(cursor.rowcount)
+
+
+def is_taken(cursor: Cursor) -> bool:
+    """Whether a run takes changes as they come; see listener.Listener.hold_intake."""
+    cursor.execute(statement("outbox", "is_taken"))
+    return bool(cursor.fetchone()[0])
+
+
+def lock(cursor: Cursor, claim: Claim, *, owner: str) -> None:
+    """Hold the document's outbox row until the end of the transaction; LostClaim when it is not this owner's."""
+    cursor.execute(statement("outbox", "lock_claim"), {"document_id": claim.document_id, "claimed_by": owner})
+    if cursor.fetchone() is None:
+        raise LostClaim(claim.document_id)
+
+
+def settle(cursor: Cursor, claim: Claim, outcome: Outcome, *, run_id: str) -> None:
+    """Log an outcome and remove the pending work; what changed meanwhile stays pending and is free to claim."""
+    settle_many(cursor, [(claim, outcome)], run_id=run_id)
+
+
+def settle_many(cursor: Cursor, settled: Sequence[tuple[Claim, Outcome]], *, run_id: str) -> list[str]:
+    """The same for many, in a few statements; the ids of those whose claim was lost, which are left alone."""
+    owner, ids = f"run:{run_id}", [claim.document_id for claim, _ in settled]
+    cursor.execute(statement("outbox", "lock_claims"), {"ids": ids, "claimed_by": owner})
+    held = {row[0] for row in cursor.fetchall()}
+    mine = [(claim, outcome) for claim, outcome in settled if claim.document_id in held]
+    if mine:
+        values = {"ids": [c.document_id for c, _ in mine], "generations": [c.generation for c, _ in mine]}
+        ingestion_log.write_log(cursor, [outcome for _, outcome in mine], run_id=run_id)
+        cursor.execute(statement("outbox", "delete_settled"), values)
+        cursor.execute(statement("outbox", "free_changed"), {"ids": values["ids"], "claimed_by": owner})
+    return [document_id for document_id in ids if document_id not in held]
+
+
+def fail(cursor: Cursor, claim: Claim, outcome: Outcome, *, run_id: str, worker: Worker) -> bool:
+    """Log a failure and count the attempt; whether another one is planned, with exponential backoff."""
+    lock(cursor, claim, owner=f"run:{run_id}")
+    attempts = claim.attempts + 1
+    again = outcome.retry and attempts < worker.max_attempts
+    values = {
+        "document_id": claim.document_id,
+        "claimed_by": f"run:{run_id}",
+        "generation": claim.generation,
+        "attempts": attempts,
+        "state": "pending" if again else "dead",
+        "delay": _delay(attempts, worker=worker),
+        "error_kind": outcome.error_kind,
+        "error": outcome.error_message,
+    }
+    ingestion_log.write_log(cursor, [outcome], run_id=run_id)
+    cursor.execute(statement("outbox", "record_failure"), values)
+    return again
+
+
+def status(cursor: Cursor, source: Source) -> IndexStatus:
+    """The index at a glance, from the view rag_status."""
+    documents.ensure_table(cursor, source)
+    cursor.execute(statement("outbox", "get_status"))
+    names = [column.name for column in cursor.description or ()]
+    return IndexStatus(**dict(zip(names, cursor.fetchone(), strict=True)))
+
+
+def _claims(cursor: Cursor, source: Source) -> list[Claim]:
+    """The rows that the last statement claimed, with the paths of their documents."""
+    ids = [row[0] for row in cursor.fetchall()]
+    if not ids:
+        return []
+    cursor.execute(composed("outbox", "get_claims", **documents.identifiers(cursor, source)), {"ids": ids})
+    return [
+        Claim(document_id=row[0], generation=row[1], operation=row[2], attempts=row[3], path=row[4])
+        for row in cursor.fetchall()
+    ]
+
+
+def _delay(attempts: int, *, worker: Worker) -> float:
+    """Seconds: doubled at each attempt up to the limit, and spread."""
+    delay = min(worker.retry_base_seconds * 2 ** (attempts - 1), worker.retry_max_seconds)
+    return delay * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret

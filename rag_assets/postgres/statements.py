@@ -1,0 +1,34 @@
+"""The SQL files of this project: a file and a name come in, a statement comes out."""
+
+import re
+from functools import cache
+from pathlib import Path
+
+from psycopg2 import sql
+
+from rag_assets.settings import project_root
+
+_NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
+
+
+@cache
+def statement(table: str, name: str) -> str:
+    """The statement `name` of sql/queries/<table>.sql."""
+    return _statements(table)[name]
+
+
+def composed(table: str, name: str, **identifiers: sql.Composable) -> sql.Composed:
+    """A statement with its {names} filled in; only identifiers and types of the catalogue go there, never values."""
+    return sql.SQL(statement(table, name)).format(**identifiers)
+
+
+def folder(name: str) -> list[Path]:
+    """The files of sql/<name>, in the order in which they are applied."""
+    return sorted((project_root() / "sql" / name).glob("*.sql"))
+
+
+@cache
+def _statements(table: str) -> dict[str, str]:
+    text = (project_root() / "sql" / "queries" / f"{table}.sql").read_text(encoding="utf-8")
+    _, *parts = _NAME.split(text)
+    return {name: body.strip() for name, body in zip(parts[::2], parts[1::2], strict=True)}

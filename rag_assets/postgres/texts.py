@@ -1,0 +1,59 @@
+"""rag_document_text: what was read of each document, and the facts of its file."""
+
+from collections.abc import Sequence
+
+from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a type
+from psycopg2.extras import Json
+
+from rag_assets.model import FileFacts, ReadDocument, StoredText
+from rag_assets.postgres.statements import statement
+
+
+def get_stored(cursor: Cursor, ids: Sequence[str]) -> dict[str, StoredText]:
+    """What is known of these documents, by id."""
+    cursor.execute(statement("texts", "get_stored"), {"ids": list(ids)})
+    return {row[0]: _stored(row) for row in cursor.fetchall()}
+
+
+def list_facts(cursor: Cursor, *, after: str, limit: int) -> list[StoredText]:
+    """What is known of all documents, a page at a time, in the order of their ids."""
+    cursor.execute(statement("texts", "list_facts"), {"after": after, "limit": limit})
+    return [_stored(row) for row in cursor.fetchall()]
+
+
+def write_text(cursor: Cursor, document_id: str, *, path: str, read: ReadDocument, model: str) -> None:
+    parsed, facts = read.parsed, read.facts
+    values = {
+        "document_id": document_id,
+        "path": path,
+        "sha256": facts.sha256,
+        "size": facts.size,
+        "mtime_ns": facts.mtime_ns,
+        "media_type": parsed.media_type,
+        "parser": parsed.parser,
+        "pages": len(parsed.page_offsets) or None,
+        "title": parsed.title,
+        "metadata": Json(parsed.metadata),
+        "warnings": list(parsed.warnings),
+        "content": parsed.text,
+        "fingerprint": read.fingerprint,
+        "model": model,
+    }
+    cursor.execute(statement("texts", "upsert_text"), values)
+
+
+def move(cursor: Cursor, paths: dict[str, str]) -> None:
+    """Note the paths of documents whose files are unchanged but may lie elsewhere now."""
+    cursor.execute(statement("texts", "move_text"), {"ids": list(paths), "paths": list(paths.values())})
+
+
+def delete(cursor: Cursor, document_id: str) -> None:
+    cursor.execute(statement("texts", "delete_text"), {"document_id": document_id})
+
+
+def _stored(row: tuple[str, str, int, int, str, str, str]) -> StoredText:
+    document_id, sha256, size, mtime_ns, fingerprint, model, path = row
+    facts = FileFacts(sha256=sha256, size=size, mtime_ns=mtime_ns)
+    return StoredText(
+        document_id=document_id, facts=facts, fingerprint=fingerprint, embedding_model=model, path=path
+    )

@@ -1,0 +1,28 @@
+-- name: insert_log
+-- Record how attempts ended.
+insert into rag_ingestion_log (
+    document_id, path, run_id, status, stage, error_kind, error_message, content_sha256, media_type, parser, pages,
+    characters, chunks, chunks_embedded, chunks_reused, chunks_deleted, tokens, embedding_model, server_build,
+    seconds, warnings
+) values %s;
+
+-- name: get_of_run
+-- How a run's last attempt at a document ended.
+select document_id, path, status, stage, error_kind, error_message, content_sha256, media_type, parser, pages,
+    characters, chunks, chunks_embedded, chunks_reused, chunks_deleted, tokens, embedding_model, server_build,
+    seconds, warnings
+from rag_ingestion_log where document_id = %(document_id)s and run_id = %(run_id)s order by id desc limit 1;
+
+-- name: get_latest
+-- How the last attempt at each of these documents ended.
+select distinct on (document_id)
+    document_id, path, status, stage, error_kind, error_message, content_sha256, media_type, parser, pages,
+    characters, chunks, chunks_embedded, chunks_reused, chunks_deleted, tokens, embedding_model, server_build,
+    seconds, warnings
+from rag_ingestion_log where document_id = any(%(ids)s::text[]) order by document_id, id desc;
+
+-- name: purge_log
+-- Forget attempts that are older than this and not the last one of their document.
+delete from rag_ingestion_log as l
+where logged_at < now() - %(days)s * interval '1 day'
+    and exists (select from rag_ingestion_log as n where n.document_id = l.document_id and n.id > l.id);

@@ -1,0 +1,25 @@
+-- name: lock_migrations
+-- One migration at a time.
+select pg_advisory_xact_lock(hashtext('rag_assets.migrate'), 0);
+
+-- name: create_migrations
+-- Which migrations were applied, and the hash of each.
+create table if not exists rag_migrations (
+    name text primary key, sha256 text not null, applied_at timestamptz not null default now()
+);
+
+-- name: list_migrations
+-- What was applied.
+select name, sha256 from rag_migrations;
+
+-- name: insert_migration
+-- Record one.
+insert into rag_migrations (name, sha256) values (%(name)s, %(sha256)s);
+
+-- name: get_schema
+-- Where our tables live.
+select current_schema();
+
+-- name: create_schema
+-- A schema for Dagster's own tables.
+create schema if not exists {schema};

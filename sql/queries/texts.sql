@@ -1,0 +1,33 @@
+-- name: get_stored
+-- What is known of documents: the key for "already done?".
+select document_id, sha256, size_bytes, mtime_ns, fingerprint, embedding_model, path
+from rag_document_text where document_id = any(%(ids)s::text[]);
+
+-- name: upsert_text
+-- Store what was read.
+insert into rag_document_text (
+    document_id, path, sha256, size_bytes, mtime_ns, media_type, parser, pages, title, metadata, warnings, content,
+    fingerprint, embedding_model
+) values (
+    %(document_id)s, %(path)s, %(sha256)s, %(size)s, %(mtime_ns)s, %(media_type)s, %(parser)s, %(pages)s,
+    %(title)s, %(metadata)s, %(warnings)s, %(content)s, %(fingerprint)s, %(model)s
+) on conflict (document_id) do update set
+    path = excluded.path, sha256 = excluded.sha256, size_bytes = excluded.size_bytes, mtime_ns = excluded.mtime_ns,
+    media_type = excluded.media_type, parser = excluded.parser, pages = excluded.pages, title = excluded.title,
+    metadata = excluded.metadata, warnings = excluded.warnings, content = excluded.content,
+    fingerprint = excluded.fingerprint, embedding_model = excluded.embedding_model, updated_at = now();
+
+-- name: move_text
+-- An unchanged file under another path.
+update rag_document_text as t set path = m.path
+from unnest(%(ids)s::text[], %(paths)s::text[]) as m (document_id, path)
+where t.document_id = m.document_id and t.path <> m.path;
+
+-- name: delete_text
+-- Forget a document.
+delete from rag_document_text where document_id = %(document_id)s;
+
+-- name: list_facts
+-- Everything that is known of files, a page at a time, for reconciliation.
+select document_id, sha256, size_bytes, mtime_ns, fingerprint, embedding_model, path
+from rag_document_text where document_id > %(after)s order by document_id limit %(limit)s;
