@@ -5,8 +5,10 @@ import os
 import sys
 from typing import Any
 
+from rag_assets.text import seccomp
+
 SHARED_BYTES = 64 * 2**20  # code of libraries: in the resident size, but not in what RLIMIT_DATA counts
-ADDRESS_SPACE = 2**31  # beyond the memory limit, for what is mapped and never touched
+ADDRESS_SPACE = 2**30  # beyond the memory limit, for what is mapped and never touched
 OPEN_FILES = 64
 FILE_BYTES = 16 * 2**20  # the largest file that can be written, the log included
 
@@ -20,15 +22,18 @@ _REFUSED = ("socket.", "subprocess.", "os.system", "os.exec", "os.fork", "os.pos
 def confine(*, memory: int, parent: int) -> None:
     """Limit the calling process for good; to be called before its first thread, and before any document.
 
-    On Linux the kernel enforces the limits, ends the process with its parent, and takes the network away where
-    it lets us make a network namespace. Everywhere, an audit hook refuses sockets and processes to Python code;
-    that guards against libraries that follow a link in a document, not against machine code in the process.
+    On Linux the kernel enforces the limits, ends the process with its parent, and refuses sockets and new
+    processes (on x86-64 and ARM64); where it lets us make namespaces, the process has no network interface and,
+    unless it is root's, cannot look into its parent. Everywhere, an audit hook refuses sockets and processes to
+    Python code: that guards against libraries that follow a link in a document, not against machine code.
+    Files can be read as the account may; only the environment and the pipes are without secrets.
     """
     if sys.platform == "linux":
         _leave_network()
         _die_with(parent)
     if os.name != "nt":
         _limit(memory)
+    seccomp.install()
     sys.addaudithook(_refuse)
 
 

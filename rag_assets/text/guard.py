@@ -96,7 +96,7 @@ class Guarded:
     def receive(self) -> frames.Frame:
         frame = frames.read(cast(IO[bytes], self._process.stdout), limit=self._frame_limit)
         if frame is None:
-            raise frames.BrokenFrame("the process ended")
+            raise BrokenPipeError("the process ended")
         return frame
 
     def quote(self) -> str:
@@ -178,7 +178,7 @@ class Guarded:
         with self._lock:
             self._deadline = None
         try:
-            code = self._process.wait(CLOSE_SECONDS)
+            code = self._process.wait(CLOSE_SECONDS if isinstance(cause, OSError) else 0)
         except subprocess.TimeoutExpired:
             self._kill()
             self._process.wait()

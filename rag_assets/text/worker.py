@@ -116,6 +116,9 @@ class TextWorker:
                     with child.waiting():
                         reply = self._reply(answer)
                     child.send(*reply)
+        except UnembeddableText as exc:
+            self._discard()
+            raise DocumentError(exc.kind, exc.message) from exc
         except DocumentError:
             self._discard()
             self._next = self._start()  # warm by the time the next document comes
@@ -131,10 +134,7 @@ class TextWorker:
         if question.message["ask"] == "tokenize" and self._tokenize is not None:
             return {"pieces": list(self._tokenize(question.body.decode("utf-8")))}, b""
         if question.message["ask"] == "embed" and self._embed is not None:
-            try:
-                vectors = self._embed([str(text) for text in question.message["texts"]])
-            except UnembeddableText as exc:
-                raise DocumentError(exc.kind, exc.message) from exc
+            vectors = self._embed([str(text) for text in question.message["texts"]])
             values = b"".join(array("f", vector).tobytes() for vector in vectors)
             return {"dimension": len(vectors[0])}, values
         raise frames.BrokenFrame("it asks for what it was not offered")
