@@ -11,7 +11,7 @@ from rag_assets.errors import SettingsError
 from rag_assets.model import Chunk, ChunkKind, ParsedText
 from rag_assets.text import boundaries, packing, semantic, structure
 from rag_assets.text.packing import Group
-from rag_assets.text.pieces import Cutter, Measured, Piece, Sizes, pieces
+from rag_assets.text.pieces import SEPARATOR, Cutter, Measured, Piece, Sizes, pieces
 from rag_assets.text.semantic import Embed
 from rag_assets.text.structure import BLOCK, SENTENCE, WORD, Block
 from rag_assets.text.tokens import SPECIAL_TOKENS, Span, Tokenizer
@@ -19,7 +19,6 @@ from rag_assets.text.tokens import SPECIAL_TOKENS, Span, Tokenizer
 CONTEXT_SHARE = 4  # with heading_context, up to 1/4 of a chunk is left free for the headings above it
 PIECE_SHARE = 4  # paragraphs up to 1/4 of a chunk are not looked into
 SEMANTIC_FULLNESS = 0.5  # semantic chunks may be smaller where the topic changes
-SEPARATOR = " > "  # between headings
 OVERLAPPED_PIECES = 8  # looked at for overlap, at most
 
 
@@ -87,8 +86,9 @@ class _Cutting:
         starts = [block.start for block in self.blocks]
         spans = self.measured.spans(0, len(self.text))
         cuts = boundaries.windows(self.text, spans, size=self.target)
-        for cut, following in zip(cuts, [*cuts[1:], len(spans)], strict=True):
-            first = boundaries.word_start(self.text, spans, at=max(0, cut - self.overlap), last=cut)
+        for before, cut, following in zip([0, *cuts], cuts, [*cuts[1:], len(spans)], strict=False):
+            first = max(cut - self.overlap, min(before + 1, cut))
+            first = boundaries.word_start(self.text, spans, at=first, last=cut)
             start = spans[first][0] if first else 0
             end = spans[following][0] if following < len(spans) else len(self.text)
             block = self.blocks[max(0, bisect_right(starts, start) - 1)]
@@ -131,12 +131,12 @@ class _Cutting:
         return Cutter(self.measured, sizes, fences_whole=self.parsed.structure == "markdown")
 
     def _packed(self, parts: Sequence[Piece], groups: Sequence[Group]) -> Iterator[_Body]:
-        for first, last in groups:
+        for previous, (first, last) in zip([0, *(first for first, _ in groups)], groups, strict=False):
             head = parts[first]
             block = _named_by(parts[first:last])
             outer = head.block.path[:-1] if head.block.is_heading else head.block.path
             yield _Body(
-                start=self._with_overlap(parts, first, last=last),
+                start=self._with_overlap(parts, (first, last), previous=previous),
                 end=parts[last - 1].end,
                 kind=_kind(parts[first:last]),
                 path=block.path,
@@ -144,14 +144,18 @@ class _Cutting:
                 header=head.header,
             )
 
-    def _with_overlap(self, parts: Sequence[Piece], first: int, *, last: int) -> int:
-        """Where the chunk starts when whole sentences before its own text are repeated, within one section."""
+    def _with_overlap(self, parts: Sequence[Piece], group: Group, *, previous: int) -> int:
+        """Where the chunk starts when whole sentences before its own text are repeated, within one section.
+
+        `previous` is the first piece of the chunk before, which is never repeated as a whole.
+        """
+        first, last = group
         start, free = parts[first].start, self._free_for_overlap(parts[first:last])
-        for at in range(first, max(0, first - OVERLAPPED_PIECES), -1):
+        for at in range(first, max(previous, first - OVERLAPPED_PIECES), -1):
             before = parts[at - 1]
             if not _runs_on(before, parts[at]) or free <= 0:
                 return start
-            if before.tokens > free:
+            if before.tokens > free or at - 1 == previous:
                 return self._last_sentences(before, start, free=free, words=parts[at].strength == WORD)
             start, free = before.start, free - before.tokens
         return start
@@ -163,7 +167,7 @@ class _Cutting:
     def _last_sentences(self, piece: Piece, end: int, *, free: int, words: bool) -> int:
         if words:
             spans = self.measured.spans(piece.start, end)
-            at = boundaries.word_start(self.text, spans, at=max(0, len(spans) - free), last=len(spans))
+            at = boundaries.word_start(self.text, spans, at=max(1, len(spans) - free), last=len(spans))
             return spans[at][0] if at < len(spans) else end
         cuts = boundaries.prose(self.text, piece.start, end=end)
         starts = [at for at, strength in cuts if strength >= SENTENCE]

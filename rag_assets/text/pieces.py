@@ -13,6 +13,7 @@ from rag_assets.text.tokens import RemoteTokenizer, Span, Tokenizer
 CHARACTERS_PER_TOKEN = 16  # more is text the model has no words for; its pieces end by length
 CLOSE_CUTS = 8  # cuts closer than target / 8 characters are thinned out
 HASHED_CHARACTERS = 64
+SEPARATOR = " > "  # between the headings above a chunk
 PRICE = {AFTER_HEADING: 2.0, WORD: 1.5, LINE: 0.8, SENTENCE: 0.5, ITEM: 0.35, BLOCK: 0.1, DEFINITION: 0.05}
 _CUTS = {"prose": boundaries.prose, "table": boundaries.rows, "code": boundaries.code}
 
@@ -55,6 +56,10 @@ class Measured:
             return self._tokenizer.count(self.text[start:end])
         return bisect_right(self._ends, end) - bisect_right(self._ends, start)
 
+    def count(self, text: str) -> int:
+        """Tokens of a text that is not part of this one."""
+        return self._tokenizer.count(text)
+
     def spans(self, start: int, end: int) -> list[Span]:
         """The tokens, none of them empty or longer than a long word."""
         return boundaries.short_spans(self._tokenizer.spans(self.text[start:end]), offset=start)
@@ -77,6 +82,7 @@ class Cutter:
         self._text = measured.text
         self._sizes = sizes
         self._fences_whole = fences_whole
+        self._contexts: dict[tuple[str, ...], int] = {}  # heading path -> tokens
 
     def pieces(self, block: Block) -> Iterator[Piece]:
         if self._is_whole(block):
@@ -129,8 +135,9 @@ class Cutter:
     def _context(self, block: Block) -> int:
         if not self._sizes.context or not block.path:
             return 0
-        letters = sum(map(len, block.path))
-        return min(self._sizes.context, letters // 2 + len(block.path))
+        if block.path not in self._contexts:
+            self._contexts[block.path] = self._measured.count(SEPARATOR.join(block.path))
+        return min(self._sizes.context, self._contexts[block.path])
 
     def _hash(self, at: int) -> int:
         return crc32(self._text[at : at + HASHED_CHARACTERS].encode("utf-8", "surrogatepass"))

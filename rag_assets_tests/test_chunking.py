@@ -1,0 +1,307 @@
+"""Chunks: always within the limit, never lossy, cut where a reader would, and the same after an edit elsewhere.
+
+HYPOTHESIS_CASES=5000 runs the long form of the property tests (150 cases each otherwise).
+"""
+
+import hashlib
+import os
+import random
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rag_assets.errors import SettingsError
+from rag_assets.model import Chunk, ParsedText, Structure
+from rag_assets.settings import Chunking
+from rag_assets.text import chunking, tokens
+from rag_assets_tests.test_tokens import small_tokenizer
+
+CASES = int(os.environ.get("HYPOTHESIS_CASES", "150"))
+TOKENIZER = small_tokenizer()
+
+
+class LetterTokenizer:
+    """A tokenizer whose counts do not add up: three characters a token, white space counted too."""
+
+    name = "letters"
+    max_tokens = 8_192
+
+    def spans(self, text: str) -> list[tokens.Span]:
+        return [(at, min(at + 3, len(text))) for at in range(0, len(text), 3)]
+
+    def count(self, text: str) -> int:
+        return -(-len(text) // 3)
+
+
+def embed(texts: Sequence[str]) -> list[list[float]]:
+    """A vector of letter counts: texts of the same words are alike."""
+    return [[1.0, *(float(text.lower().count(letter)) for letter in "aeiounst")] for text in texts]
+
+
+def cut(text: str, *, structure: Structure = "markdown", **options: Any) -> tuple[Chunk, ...]:
+    parsed = ParsedText(text=text, media_type="text/plain", parser="test", structure=structure)
+    return chunking.chunk(parsed, tokenizer=TOKENIZER, settings=Chunking(**options), embed=embed)
+
+
+words = st.sampled_from(
+    ["hello", "world", "the", "naïve", "中文字符", "שלום", "مرحبا", "ไทย", "😀👩‍👩‍👧", "x" * 90, "a.b", "1,2"]
+)
+sentence = st.lists(words, min_size=1, max_size=14).map(lambda found: " ".join(found).capitalize() + ". ")
+paragraph = st.lists(sentence, min_size=1, max_size=6).map("".join)
+heading = st.builds(lambda level, title: "#" * level + " " + title, st.integers(1, 6), words)
+fence = st.lists(words, max_size=12).map(lambda found: "```py\n" + "\n".join(found) + "\n```")
+table = st.lists(st.tuples(words, words), max_size=12).map(
+    lambda rows: "| one | two |\n| --- | --- |\n" + "\n".join(f"| {a} | {b} |" for a, b in rows)
+)
+items = st.lists(sentence, min_size=1, max_size=8).map(lambda found: "\n".join(f"- {item}" for item in found))
+raw = st.text(max_size=60)
+documents = st.lists(st.one_of(paragraph, heading, fence, table, items, raw), max_size=12).map("\n\n".join)
+options = st.builds(
+    lambda size, overlap, strategy, headings: {
+        "size": size,
+        "overlap": size * overlap // 100,
+        "strategy": strategy,
+        "heading_context": headings,
+    },
+    st.sampled_from([16, 24, 48, 200]),
+    st.sampled_from([0, 10, 50]),
+    st.sampled_from(["recursive", "fixed", "semantic"]),
+    st.booleans(),
+)
+structures = st.sampled_from(["markdown", "plain", "code"])
+
+
+@settings(max_examples=CASES * 2, deadline=None)
+@given(documents, structures, options)
+def test_chunks_keep_every_promise_when_text_is_any(text: str, structure: Structure, chosen: dict[str, Any]) -> None:
+    """Within the limit, lossless, exact offsets, overlap within its setting, deterministic, never empty."""
+    chunks = cut(text, structure=structure, **chosen)
+    _check(text, chunks, size=chosen["size"], overlap=chosen["overlap"])
+    assert chunks == cut(text, structure=structure, **chosen)
+
+
+def _check(text: str, chunks: Sequence[Chunk], *, size: int, overlap: int) -> None:
+    _check_each(text, chunks, size=size)
+    assert _uncovered(text, chunks) == ""
+    for before, after in pairwise(chunks):
+        assert before.char_start < after.char_start
+        assert before.char_end < after.char_end
+        assert TOKENIZER.count(text[after.char_start : before.char_end]) <= overlap
+
+
+def _check_each(text: str, chunks: Sequence[Chunk], *, size: int) -> None:
+    for index, chunk in enumerate(chunks):
+        body = text[chunk.char_start : chunk.char_end]
+        assert chunk.index == index
+        assert body.strip()
+        assert chunk.content.endswith(body)
+        assert chunk.embedded_text.endswith(chunk.content)
+        assert chunk.token_count == TOKENIZER.count(chunk.embedded_text) <= size - tokens.SPECIAL_TOKENS
+        assert chunk.content_sha256 == hashlib.sha256(chunk.embedded_text.encode()).hexdigest()
+
+
+def _uncovered(text: str, chunks: Sequence[Chunk]) -> str:
+    """Characters that are in no chunk, without white space."""
+    left, position = "", 0
+    for chunk in chunks:
+        left += text[position : chunk.char_start]
+        position = max(position, chunk.char_end)
+    return (left + text[position:]).strip()
+
+
+@settings(max_examples=CASES, deadline=None)
+@given(documents, st.sampled_from([16, 40, 200]), st.sampled_from(["recursive", "fixed", "semantic"]))
+def test_chunks_fit_when_counts_do_not_add_up(text: str, size: int, strategy: Any) -> None:
+    """With any model's tokenizer the limit holds and nothing is lost."""
+    parsed = ParsedText(text=text, media_type="text/plain", parser="test")
+    chosen = Chunking(size=size, overlap=4, strategy=strategy)
+    remote = tokens.RemoteTokenizer(
+        "remote", lambda part: [part[at : at + 3] for at in range(0, len(part), 3)], max_tokens=512
+    )
+    for tokenizer in (LetterTokenizer(), remote):
+        chunks = chunking.chunk(parsed, tokenizer=tokenizer, settings=chosen, embed=embed)
+        assert _uncovered(text, chunks) == ""
+        assert all(chunk.token_count <= size - tokens.SPECIAL_TOKENS for chunk in chunks)
+
+
+@pytest.mark.parametrize("strategy", ["recursive", "fixed", "semantic"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ab" * 100_000,
+        "hello world " * 180_000,
+        "中文字符" * 50_000,
+        "שלום " * 20_000,
+        "👩‍👩‍👧" * 5_000,
+        "x\n" * 50_000,
+        "\0" * 5_000 + "\u200b",
+        "ჰ" * 99_999,
+    ],
+    ids=[
+        "one long word",
+        "one 2 MB line",
+        "no spaces",
+        "right to left",
+        "emoji",
+        "confetti",
+        "control",
+        "unknown word",
+    ],
+)
+def test_chunks_keep_every_promise_when_text_is_hard(text: str, strategy: str) -> None:
+    """Sizes that a recursion or a square would not survive."""
+    _check(text, cut(text, strategy=strategy), size=512, overlap=50)
+
+
+@pytest.mark.parametrize("text", ["", " \n\t\n", "\u00a0\u3000"])
+def test_nothing_is_cut_when_text_is_blank(text: str) -> None:
+    """No chunk is ever empty."""
+    assert cut(text) == ()
+
+
+def test_semantic_refuses_when_no_embedder_is_given() -> None:
+    """It does not quietly become another strategy."""
+    parsed = ParsedText(text="hello", media_type="text/plain", parser="test")
+    with pytest.raises(SettingsError, match="semantic"):
+        chunking.chunk(parsed, tokenizer=TOKENIZER, settings=Chunking(strategy="semantic"))
+
+
+def prose(count: int, *, seed: int) -> list[str]:
+    """Paragraphs of three to six sentences, all different."""
+    chooser = random.Random(seed)
+    return [" ".join(_sentence(chooser) for _ in range(chooser.randint(3, 6))) for _ in range(count)]
+
+
+def _sentence(chooser: random.Random) -> str:
+    found = ["".join(chooser.choices("abcdefgh", k=chooser.randint(1, 5))) for _ in range(chooser.randint(5, 15))]
+    return " ".join(found).capitalize() + "."
+
+
+@pytest.mark.parametrize(("strategy", "most"), [("recursive", 8), ("semantic", 16), ("fixed", 30)])
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+def test_few_chunks_change_when_one_paragraph_is_edited(strategy: str, most: int, share: float) -> None:
+    """A document of more than 200 chunks keeps nearly all of them: cuts do not count from the top."""
+    paragraphs = prose(600, seed=7)
+    before = {chunk.content_sha256 for chunk in cut("\n\n".join(paragraphs), size=256, overlap=20, strategy=strategy)}
+    edited = int(share * len(paragraphs))
+    paragraphs[edited] = f"Something else was written. {paragraphs[edited]}"
+    after = cut("\n\n".join(paragraphs), size=256, overlap=20, strategy=strategy)
+    assert len(after) > 200
+    assert sum(chunk.content_sha256 not in before for chunk in after) <= most
+
+
+def test_heading_path_names_the_section_when_headings_nest() -> None:
+    """A chunk says under which headings it stands; its own heading is among them."""
+    text = "\n\n".join(["# Top", *prose(8, seed=1), "## Inner #", *prose(8, seed=2), "Other\n=====", *prose(8, seed=3)])
+    chunks = cut(text, size=200, overlap=0)
+    paths = list(dict.fromkeys(chunk.heading_path for chunk in chunks))
+    assert paths == [("Top",), ("Top", "Inner"), ("Other",)]
+    assert [chunk for chunk in chunks if chunk.content.startswith("## Inner")]
+
+
+def test_heading_stays_with_its_text_when_it_comes_near_the_limit() -> None:
+    """No chunk ends in a heading."""
+    text = "\n\n".join(part for body in prose(40, seed=4) for part in ("## the world", body))
+    for chunk in cut(text, size=100, overlap=10):
+        assert not chunk.content.endswith("## the world")
+
+
+def test_heading_context_goes_before_the_text_when_it_is_set() -> None:
+    """What is embedded starts with the headings above; the stored words are the document's own."""
+    text = "\n\n".join(["# Top", "## Inner", *prose(20, seed=5)])
+    chunks = cut(text, size=128, overlap=0, heading_context=True)
+    assert chunks[0].embedded_text == chunks[0].content
+    assert all(chunk.embedded_text == f"Top > Inner\n\n{chunk.content}" for chunk in chunks[1:])
+
+
+def test_headings_are_not_taken_from_code_when_a_fence_holds_them() -> None:
+    """A remark in a shell script is no heading."""
+    text = "# Top\n\n```sh\n# not a heading\nls\n```\n\nhello"
+    assert [chunk.heading_path for chunk in cut(text)] == [("Top",)]
+
+
+@pytest.mark.parametrize("mark", ["```", "~~~~", "  ```"])
+def test_fence_stays_whole_when_it_fits(mark: str) -> None:
+    """Code in Markdown is cut only if it is over the limit by itself."""
+    body = "\n".join(f"the {word} = hello" for word in prose(1, seed=6)[0].split()[:20])
+    code = f"{mark}\n{body}\n\n# remark\n{mark}"
+    assert 60 < TOKENIZER.count(code) <= 198
+    text = "\n\n".join([*prose(3, seed=7), code, *prose(3, seed=8), code, *prose(2, seed=9)])
+    whole = [chunk.content.count(code.strip()) for chunk in cut(text, size=200, overlap=20)]
+    assert sum(whole) == 2
+
+
+def test_fence_is_cut_at_lines_when_it_is_over_the_limit() -> None:
+    """Every part begins and ends with whole lines."""
+    lines = [f"the {word} = hello" for word in " ".join(prose(20, seed=6)).split()]
+    text = "```\n" + "\n".join(lines) + "\n```"
+    for chunk in cut(text, size=100, overlap=10):
+        assert set(chunk.content.splitlines()) <= {*lines, "```"}
+        assert chunk.kind == "code"
+
+
+def test_table_header_goes_with_each_part_when_the_table_is_cut() -> None:
+    """A row without its header has no meaning."""
+    header = "| name | value |\n| --- | --- |\n"
+    rows = "".join(f"| hello {number} | {number * 7} |\n" for number in range(200))
+    chunks = cut(f"# Top\n\n{header}{rows}", size=100, overlap=10)
+    assert len(chunks) > 5
+    assert all(header in chunk.content and chunk.kind == "table" for chunk in chunks)
+    assert all(header not in chunk.content.replace(header, "", 1) for chunk in chunks)
+
+
+PYTHON = '''import os
+
+LIMIT = 5
+
+
+@decorator
+def first(a, b):
+    """Say hello."""
+    for c in a:
+        print(c)
+
+    return b
+
+
+# about the second
+class Second:
+    def one(self):
+        return 1
+
+    def two(self):
+        return 2
+'''
+
+
+def test_code_is_cut_before_definitions_when_it_is_too_long() -> None:
+    """Decorators and remarks stay with what they are about."""
+    chunks = cut(PYTHON, structure="code", size=100, overlap=10)
+    starts = [chunk.content.splitlines()[0] for chunk in chunks]
+    assert set(starts) <= {"import os", "@decorator", "# about the second", "    def two(self):"}
+    assert {chunk.kind for chunk in chunks} == {"code"}
+
+
+def test_page_is_found_when_the_format_has_pages() -> None:
+    """The page on which the chunk starts."""
+    pages = prose(6, seed=10)
+    offsets = tuple(sum(len(page) + 2 for page in pages[:at]) for at in range(6))
+    parsed = ParsedText(text="\n\n".join(pages), media_type="application/pdf", parser="test", page_offsets=offsets)
+    chunks = chunking.chunk(parsed, tokenizer=TOKENIZER, settings=Chunking(size=150, overlap=0))
+    for chunk in chunks:
+        assert chunk.page is not None
+        assert offsets[chunk.page - 1] <= chunk.char_start
+        assert chunk.page == 6 or chunk.char_start < offsets[chunk.page]
+
+
+def test_overlap_repeats_whole_sentences_when_a_section_is_cut() -> None:
+    """The chunk begins with the end of the one before, within its setting, from the start of a sentence."""
+    text = "\n\n".join(prose(30, seed=11))
+    chunks = cut(text, size=300, overlap=100)
+    overlapping = [chunk for before, chunk in pairwise(chunks) if chunk.char_start < before.char_end]
+    assert len(overlapping) > len(chunks) / 2
+    assert all(chunk.content[0].isupper() for chunk in chunks)
