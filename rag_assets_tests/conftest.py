@@ -15,6 +15,7 @@ import pytest
 from psycopg2 import sql
 
 from rag_assets.embedded import postgres
+from rag_assets.errors import SettingsError
 
 DIMENSION = 384
 SESSION = "RAG_ASSETS_TEST_SESSION"
@@ -62,7 +63,6 @@ def empty_database_url(postgres_url: str) -> Iterator[str]:
 def _template(postgres_url: str) -> Iterator[str]:
     """The name of a database with every migration applied: cloning it is faster than migrating."""
     from rag_assets.postgres.database import Database
-
     from rag_assets.settings import Database as DatabaseSettings
     from rag_assets.settings import Source
 
@@ -86,6 +86,20 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("RAG_ASSETS_HOME", str(path))
     yield path
     postgres.remove(path)
+
+
+@pytest.fixture(scope="session")
+def model_path() -> Path:
+    """The embedded model, made by the first session that needs it and kept for the later ones."""
+    from rag_assets.embedded import model
+    from rag_assets.settings import Embedding
+
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rag-assets-tests"
+    cache.mkdir(parents=True, exist_ok=True)
+    try:
+        return model.ensure(cache, quantization=Embedding().quantization)
+    except SettingsError as exc:
+        pytest.skip(f"the model is neither cached in {cache} nor can it be made: {exc}")
 
 
 def _database(server_url: str, *, template: str) -> Iterator[str]:
