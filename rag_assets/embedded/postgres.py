@@ -193,7 +193,8 @@ def _options(home: Path, cluster: placement.Cluster, place: str | None) -> dict[
         "ident_file": str(cluster.folder / "pg_ident.conf"),
     }
     if place is None:
-        return options | {"listen_addresses": "127.0.0.1", "port": _free_port(home)}
+        over_tcp = {"listen_addresses": "127.0.0.1", "port": _free_port(home), "unix_socket_directories": ""}
+        return options | over_tcp
     only_here = {"unix_socket_directories": place, "unix_socket_permissions": "0700"}
     return options | only_here | {"listen_addresses": "", "port": "5432"}
 

@@ -1,0 +1,140 @@
+"""Texts to vectors over HTTP: one request in, a checked array out, foreign errors translated."""
+
+import base64
+import binascii
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rag_assets.errors import EmbeddingError, SettingsError
+
+if TYPE_CHECKING:
+    import requests
+    from numpy import float32
+    from numpy.typing import NDArray
+
+HEALTH_SECONDS = 2.0
+NORM_TOLERANCE = 1e-2
+TOO_LONG = ("too large to process", "exceed_context_size_error", "larger than the max context size")
+
+
+class ServerAway(EmbeddingError):
+    """The server does not answer, or not in time: it may have died, hang, or still be loading."""
+
+
+class InputTooLong(EmbeddingError):
+    """A text of the request is over the server's limit; the server refuses the whole request."""
+
+
+class EmbeddingClient:
+    """Speaks to one llama-server; thread-safe, one connection per thread, kept open."""
+
+    def __init__(self, url: str, *, api_key: str | None, dimension: int, timeout_seconds: float) -> None:
+        self.url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._dimension = dimension
+        self._timeout = timeout_seconds
+        self._local = threading.local()
+        self._sessions: list[requests.Session] = []
+
+    def close(self) -> None:
+        for session in self._sessions:
+            session.close()
+
+    def embed(self, texts: Sequence[str]) -> "NDArray[float32]":
+        """One vector of length 1 per text: float32 of shape (texts, dimension).
+
+        Raises ServerAway, InputTooLong, SettingsError (wrong key), EmbeddingError (anything but valid vectors).
+        """
+        body = self._post("/v1/embeddings", {"input": list(texts), "encoding_format": "base64"})
+        rows = body.get("data")
+        if not isinstance(rows, list) or sorted(row.get("index", -1) for row in rows) != list(range(len(texts))):
+            raise EmbeddingError(f"llama-server gave not exactly one vector for each of {len(texts)} texts")
+        rows.sort(key=lambda row: row["index"])
+        return self._checked([row["embedding"] for row in rows])
+
+    def tokenize(self, text: str) -> list[dict[str, Any]]:
+        """The server's own tokens of a text, each with its id and piece, without special tokens."""
+        body = self._post("/tokenize", {"content": text, "add_special": False, "with_pieces": True})
+        tokens = body.get("tokens")
+        if not isinstance(tokens, list):
+            raise EmbeddingError(f"llama-server at {self.url} does not tokenize: is it llama.cpp's server?")
+        return tokens
+
+    def healthy(self) -> bool:
+        """Whether the server answers and has loaded its model."""
+        import requests
+
+        try:
+            return bool(self._session().get(f"{self.url}/health", timeout=HEALTH_SECONDS).status_code == 200)
+        except requests.RequestException:
+            return False
+
+    def build(self) -> str | None:
+        """What the server says of its build."""
+        import requests
+
+        try:
+            answer = self._session().get(f"{self.url}/props", headers=self._headers, timeout=HEALTH_SECONDS)
+            return str(answer.json().get("build_info") or "") or None
+        except (requests.RequestException, ValueError):
+            return None
+
+    def _checked(self, embeddings: Sequence[str | Sequence[float]]) -> "NDArray[float32]":
+        import numpy as np
+
+        try:
+            rows = [
+                np.frombuffer(base64.b64decode(e, validate=True), dtype="<f4") if isinstance(e, str) else e
+                for e in embeddings
+            ]
+            vectors = np.array(rows, dtype=np.float32)
+        except (ValueError, TypeError, binascii.Error) as exc:
+            raise EmbeddingError(f"llama-server's vectors cannot be read: {exc}") from exc
+        if vectors.shape != (len(embeddings), self._dimension):
+            raise EmbeddingError(
+                f"llama-server's vectors have the shape {vectors.shape}, expected {(len(embeddings), self._dimension)}. "
+                "Set embedding.dimension to the model's dimension, and start the server with --pooling mean."
+            )
+        norms = np.linalg.norm(vectors, axis=1)
+        if not np.isfinite(norms).all() or (abs(norms - 1) > NORM_TOLERANCE).any():
+            raise EmbeddingError(f"llama-server's vectors are not finite and of length 1: lengths {norms[:5]}")
+        return vectors
+
+    def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        import requests
+
+        try:
+            answer = self._session().post(
+                f"{self.url}{path}", json=body, headers=self._headers, timeout=(HEALTH_SECONDS, self._timeout)
+            )
+        except requests.RequestException as exc:
+            raise ServerAway(f"llama-server at {self.url} does not answer: {exc}") from exc
+        if answer.status_code != 200:
+            raise _refusal(answer.status_code, answer.text, url=self.url)
+        try:
+            parsed = answer.json()
+        except ValueError as exc:
+            raise EmbeddingError(f"llama-server at {self.url} gave no JSON: {answer.text[:200]!r}") from exc
+        return parsed if isinstance(parsed, dict) else {}
+
+    def _session(self) -> "requests.Session":
+        import requests
+
+        if not hasattr(self._local, "session"):
+            self._local.session = requests.Session()
+            self._local.session.trust_env = False  # no proxy stands between us and our own process
+            self._sessions.append(self._local.session)
+        session: requests.Session = self._local.session
+        return session
+
+
+def _refusal(status: int, text: str, *, url: str) -> EmbeddingError | SettingsError:
+    shown = " ".join(text.split())[:300]
+    if status in (401, 403):
+        return SettingsError(f"llama-server at {url} refuses the API key: set llama_server.api_key. ({shown})")
+    if status == 503:
+        return ServerAway(f"llama-server at {url} is still loading its model")
+    if any(sign in text for sign in TOO_LONG):
+        return InputTooLong(shown)
+    return EmbeddingError(f"llama-server at {url} answered {status}: {shown}")

@@ -1,0 +1,188 @@
+"""Many texts to vectors: requests packed by length, several in flight, a server that is started at the first text."""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rag_assets.embedding.client import EmbeddingClient, InputTooLong, ServerAway
+from rag_assets.embedding.server import LlamaServer
+from rag_assets.errors import EmbeddingError, ServerFailedToStart, UnembeddableText
+from rag_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from numpy import float32
+    from numpy.typing import NDArray
+
+logger = logging.getLogger(__name__)
+
+IN_FLIGHT = 3  # requests; the server has the next ones at hand while it answers one
+REQUEST_TOKENS = 4_096
+TRIES = 2  # of a request whose server went away
+REMOTE_PATIENCE_SECONDS = 30.0
+
+
+class Embedder:
+    """Thread-safe. Texts of one call are packed into requests; vectors come back in the order of the texts.
+
+    Made by `local` (a llama-server of our own, started at the first text and restarted when it dies) or
+    `remote` (a running one, of which nothing is started or stopped).
+    """
+
+    def __init__(self, settings: Settings, *, server: LlamaServer | None) -> None:
+        self._settings = settings
+        self._server = server
+        self._client: EmbeddingClient | None = None
+        self._lock = threading.Lock()
+        self._executor = ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="embed-request")
+        self.build: str | None = None
+
+    @classmethod
+    def local(cls, settings: Settings, *, command: Sequence[str], model: Path) -> "Embedder":
+        server = LlamaServer(
+            command,
+            model=model,
+            settings=settings.llama_server,
+            home=settings.home,
+            dimension=settings.embedding.dimension,
+            longest=max(settings.chunking.size, 512),
+        )
+        return cls(settings, server=server)
+
+    @classmethod
+    def remote(cls, settings: Settings) -> "Embedder":
+        return cls(settings, server=None)
+
+    @property
+    def started(self) -> bool:
+        """Whether a client is at hand, and so, in local mode, a process."""
+        return self._client is not None
+
+    @property
+    def degraded(self) -> bool:
+        """Whether the server takes one text at a time because its batches came out wrong."""
+        return self._server is not None and self._server.degraded
+
+    def embed(self, texts: Sequence[str], *, token_counts: Sequence[int]) -> "NDArray[float32]":
+        """float32 of shape (texts, dimension), each row of length 1.
+
+        Raises UnembeddableText for the first text that the server refuses, or dies of, by itself; ServiceErrors
+        for everything that is no text's fault.
+        """
+        import numpy as np
+
+        vectors = np.empty((len(texts), self._settings.embedding.dimension), dtype=np.float32)
+        packs = list(_packs(token_counts, most_texts=self._settings.embedding.batch_size))
+
+        def work(pack: list[int]) -> None:
+            vectors[pack] = self._embed_pack(pack, texts)
+
+        # All are waited for, so that no request of a call outlives it; the first error is the one that is told.
+        for done in [self._executor.submit(work, pack) for pack in packs]:
+            done.result()
+        return vectors
+
+    def tokenize(self, text: str) -> list[dict[str, Any]]:
+        """The server's own tokens of a text: id and piece of each, without special tokens."""
+        return self._ready().tokenize(text)
+
+    def warm(self) -> None:
+        """Start the server now; without it, the first text does."""
+        self._ready()
+
+    def stop_server(self) -> None:
+        """Give the memory back; the next text starts the server again."""
+        with self._lock:
+            self._client = None
+            if self._server is not None:
+                self._server.stop()
+
+    def close(self) -> None:
+        self._executor.shutdown(wait=True, cancel_futures=True)
+        self.stop_server()
+
+    def _embed_pack(self, pack: list[int], texts: Sequence[str]) -> "NDArray[float32]":
+        try:
+            return self._request([texts[index] for index in pack])
+        except (InputTooLong, ServerAway) as exc:
+            if len(pack) == 1:
+                raise self._verdict(exc, index=pack[0], text=texts[pack[0]]) from exc
+        return self._halves(pack, texts)
+
+    def _halves(self, pack: list[int], texts: Sequence[str]) -> "NDArray[float32]":
+        import numpy as np
+
+        middle = len(pack) // 2
+        return np.concatenate([self._embed_pack(half, texts) for half in (pack[:middle], pack[middle:])])
+
+    def _request(self, texts: Sequence[str]) -> "NDArray[float32]":
+        for attempt in range(TRIES):
+            client = self._ready()
+            try:
+                return client.embed(texts)
+            except ServerAway as exc:
+                logger.warning("%s (try %d of %d)", exc, attempt + 1, TRIES)
+                self._replace(client)
+                away = exc
+        raise away
+
+    def _verdict(self, cause: EmbeddingError, *, index: int, text: str) -> Exception:
+        """A text alone that a proven server (its canary sang again) refuses or dies of is at fault itself."""
+        if isinstance(cause, InputTooLong):
+            return UnembeddableText(index, kind="too_large", message=f"A chunk is over the model's limit: {cause}")
+        if self._server is None:
+            return cause
+        shown = " ".join(text.split())[:80]
+        return UnembeddableText(
+            index, kind="crashed", message=f"llama-server ended {TRIES} times on the chunk {shown!r}: {cause}"
+        )
+
+    def _ready(self) -> EmbeddingClient:
+        with self._lock:
+            if self._client is None:
+                self._client = self._server.start() if self._server else self._reach()
+                self.build = self._server.build if self._server else self._client.build()
+            return self._client
+
+    def _replace(self, failed: EmbeddingClient) -> None:
+        """Let go of a server that went away, unless another thread already has."""
+        with self._lock:
+            if self._client is failed:
+                self._client = None
+                if self._server is not None:
+                    self._server.stop()
+
+    def _reach(self) -> EmbeddingClient:
+        config = self._settings.llama_server
+        client = EmbeddingClient(
+            config.url or "",
+            api_key=config.api_key.get_secret_value() if config.api_key else None,
+            dimension=self._settings.embedding.dimension,
+            timeout_seconds=config.request_timeout_seconds,
+        )
+        deadline = time.monotonic() + REMOTE_PATIENCE_SECONDS
+        while not client.healthy():
+            if time.monotonic() > deadline:
+                raise ServerFailedToStart(
+                    f"the server at {config.url} (llama_server.url) does not answer /health; start it, or unset the "
+                    "setting to have one started here"
+                )
+            time.sleep(0.5)
+        return client
+
+
+def _packs(token_counts: Sequence[int], *, most_texts: int) -> Iterator[list[int]]:
+    """Indices of texts by request: longest first, so that texts of one request take equally long."""
+    pack: list[int] = []
+    tokens = 0
+    for index in sorted(range(len(token_counts)), key=lambda i: -token_counts[i]):
+        if pack and (len(pack) >= most_texts or tokens + token_counts[index] > REQUEST_TOKENS):
+            yield pack
+            pack, tokens = [], 0
+        pack.append(index)
+        tokens += token_counts[index]
+    if pack:
+        yield pack
