@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from zlib import crc32
 
-from rag_assets.text.structure import DEFINITION, ITEM, LINE, SENTENCE, lines
+from rag_assets.text.structure import DEFINITION, ITEM, LINE, SENTENCE, WORD, lines
 from rag_assets.text.tokens import Span
 
 LONGEST_TOKEN = 64  # characters
@@ -27,6 +27,7 @@ _DEFINITION = re.compile(
     r"(?:def|class|function|func|fn|fun|interface|struct|enum|trait|impl|type|namespace|module|mod|object|record"
     r"|sub|procedure|macro_rules!|create|CREATE|resource|describe|it|test)\b)"
 )
+_CLOSING = re.compile(r"\s*(?:[)\]}]|(?:else|elif|except|finally|catch|end|fi|done|esac)\b)")
 _REMARK = re.compile(r"\s*(?:#|//|/\*|\*|--|;|@\w|\"\"\"|'''|<!--)")
 
 
@@ -58,16 +59,25 @@ def code(text: str, start: int, *, end: int) -> Iterator[Cut]:
 
 
 def _code_strength(text: str, spans: Sequence[Span], *, at: int) -> int:
-    first, last = spans[at]
-    if text[first:last].isspace():
+    line, before = text[slice(*spans[at])], text[slice(*spans[at - 1])]
+    if line.isspace():
         return 0
-    flush = text[first] not in " \t"
-    after_blank = at > 0 and text[slice(*spans[at - 1])].isspace()
-    if _DEFINITION.match(text, first, last):
-        return DEFINITION if flush else ITEM
-    if after_blank:
-        return ITEM if flush and text[first] not in ")]}" else SENTENCE
-    return LINE
+    is_flush = line[0] not in " \t"
+    if _CLOSING.match(line):
+        return WORD
+    if _DEFINITION.match(line):
+        return DEFINITION if is_flush else ITEM
+    if before.isspace():
+        return ITEM if is_flush else SENTENCE
+    deeper = _indentation(line) - _indentation(before)
+    if deeper == 0 and _CLOSING.match(before):
+        return SENTENCE
+    return LINE if deeper <= 0 else WORD
+
+
+def _indentation(line: str) -> int:
+    line = line.expandtabs(4)
+    return len(line) - len(line.lstrip())
 
 
 def windows(text: str, spans: Sequence[Span], *, size: int) -> list[int]:

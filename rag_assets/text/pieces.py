@@ -7,7 +7,7 @@ from zlib import crc32
 
 from rag_assets.text import boundaries
 from rag_assets.text.boundaries import Cut
-from rag_assets.text.structure import AFTER_HEADING, BLOCK, DEFINITION, ITEM, LINE, SENTENCE, WORD, Block
+from rag_assets.text.structure import AFTER_HEADING, BLOCK, DEFINITION, ITEM, LINE, SENTENCE, STRONGEST, WORD, Block
 from rag_assets.text.tokens import RemoteTokenizer, Span, Tokenizer
 
 CHARACTERS_PER_TOKEN = 16  # more is text the model has no words for; its pieces end by length
@@ -101,13 +101,18 @@ class Cutter:
         return self._measured.tokens(block.start, block.end) <= most
 
     def _thinned(self, block: Block) -> Iterator[Cut]:
-        """Of cuts that are very close, as in tables of numbers, only some: those that a hash chooses."""
+        """Of cuts that are very close, as in tables of numbers, the stronger; of equal ones those a hash chooses."""
         closest = self._sizes.target // CLOSE_CUTS
-        last = block.header[1] if block.header else block.start
+        first = block.header[1] if block.header else block.start
+        kept: Cut = (first, STRONGEST)
         for at, strength in _CUTS[block.kind](self._text, block.start, end=block.end):
-            if at >= last + closest or (at > last and self._hash(at) % 4 == 0):
-                last = at
-                yield at, strength
+            is_close = at < kept[0] + closest and self._hash(at) % 4 > 0
+            if at > first and not is_close and kept[0] > first:
+                yield kept
+            if at > first and (not is_close or strength > kept[1]):
+                kept = (at, strength)
+        if kept[0] > first:
+            yield kept
 
     def _fitting(self, block: Block, start: int, *, end: int, strength: int) -> Iterator[Piece]:
         """One piece, or several where a sentence, a line or an unknown word is over the target."""

@@ -14,6 +14,8 @@ STRONGEST = SECTION + 6  # before a first-level heading
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _HEADING = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*\n?$")
 _UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*\n?$")
+_NO_TITLE = re.compile(r"[ \t]*(?:[-*+>|]|\d{1,9}[.)][ \t]|=+[ \t]*\n?$)| {4}|\t")
+_TITLE_MARKUP = re.compile(r"!?\[([^\]]*)\]\([^)]*\)|\{#[^}]*\}|[`*]+|<[^>]+>")
 _FENCE = re.compile(r"[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?(?:(`{3,})[^`\n]*|(~{3,}).*)\n?$")
 _DELIMITER = re.compile(r"[ \t>]*\|?(?:[ \t]*:?-+:?[ \t]*\|)+(?:[ \t]*:?-+:?)?[ \t]*\n?$")
 _ROW = re.compile(r"[ \t>]*\|")
@@ -107,8 +109,8 @@ class _Markdown:
 
     def _heading(self, at: int, *, end: int, level: int, title: str) -> tuple[int, Block]:
         self.path = [(above, name) for above, name in self.path if above < level]
-        if title.strip():
-            self.path.append((level, " ".join(title.split())))
+        if plain := " ".join(_TITLE_MARKUP.sub(r"\1", title).split()):
+            self.path.append((level, plain))
         strength = AFTER_HEADING if self.glue == AFTER_HEADING else STRONGEST - level + 1
         return end, self._made(at, end=end, kind="prose")._replace(strength=strength, is_heading=True)
 
@@ -136,7 +138,9 @@ class _Markdown:
         return end, block
 
     def _is_underlined(self, at: int) -> bool:
-        return at + 1 < len(self.lines) and bool(_UNDERLINE.match(self._line(at + 1)))
+        if at + 1 >= len(self.lines) or _NO_TITLE.match(self._line(at)):
+            return False
+        return bool(_UNDERLINE.match(self._line(at + 1)))
 
     def _paragraph(self, at: int) -> tuple[int, Block]:
         end = at + 1
