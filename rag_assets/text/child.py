@@ -55,7 +55,7 @@ class _Reader:
         self._asks_tokens, self._asks_vectors = facts["tokenize"], facts["embed"]
         self._tokenizer: tokens.Tokenizer | None = None
         sys.setrecursionlimit(RECURSION_LIMIT)
-        confinement.confine(memory=self._parsing.max_memory_mb * 2**20, parent=facts["parent"])
+        confinement.confine(memory=self._parsing.max_memory_mb * 2**20)
         _warm()
 
     def serve(self) -> None:

@@ -48,8 +48,13 @@ class Guarded:
         self._doing = ""
         self._busy = threading.Event()
         self._closed = threading.Event()
-        self._process = self._spawn(command)
-        self._job = job.enclose(self._process, memory=memory)
+        self._family: list[psutil.Process] = []
+        try:
+            self._process = self._spawn(command)
+            self._job = job.enclose(self._process, memory=memory)
+        except BaseException:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
         self._watcher = threading.Thread(target=self._watch, name="watch-text-worker", daemon=True)
         self._watcher.start()
 
@@ -152,7 +157,7 @@ class Guarded:
             self._closed.wait(POLL_SECONDS)
 
     def _judge(self, deadline: float) -> None:
-        memory = _memory(self.pid)
+        memory = self._resident()
         self.peak_memory = max(self.peak_memory, memory)
         if memory > self._memory:
             self._verdict = self._too_large(f"took {memory / 2**20:,.0f} MiB of memory")
@@ -160,6 +165,15 @@ class Guarded:
             self._verdict = self._error("timed_out", f"took longer than {self._seconds:g} s (parsing.max_seconds)")
         if self._verdict is not None:
             self._kill()
+
+    def _resident(self) -> int:
+        """Bytes in memory; 0 when the process is gone. On Windows a launcher may stand before the interpreter."""
+        with contextlib.suppress(psutil.Error):
+            if not self._family:
+                process = psutil.Process(self.pid)
+                self._family = [process, *(process.children() if os.name == "nt" else ())]
+            return sum(process.memory_info().rss for process in self._family)
+        return 0
 
     def _kill(self) -> None:
         family = []
@@ -201,15 +215,6 @@ class Guarded:
 def _environment(given: Mapping[str, str], workplace: Path) -> dict[str, str]:
     kept = {name: value for name, value in given.items() if name.upper() in ENVIRONMENT}
     return kept | ONE_THREAD | dict.fromkeys(("HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP"), str(workplace))
-
-
-def _memory(pid: int) -> int:
-    """Resident bytes of a process and its descendants; 0 when it is gone."""
-    with contextlib.suppress(psutil.Error):
-        process = psutil.Process(pid)
-        family = [process, *process.children()] if os.name == "nt" else [process]
-        return sum(member.memory_info().rss for member in family)
-    return 0
 
 
 def _name_of(code: int) -> str:

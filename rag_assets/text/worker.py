@@ -159,7 +159,10 @@ class TextWorker:
 
     def _started(self) -> Guarded:
         limit = MESSAGE_BYTES + BYTES_PER_CHARACTER * self._parsing.max_characters
-        child = Guarded(command(), memory=self._parsing.max_memory_mb * 2**20, frame_limit=limit)
+        try:
+            child = Guarded(command(), memory=self._parsing.max_memory_mb * 2**20, frame_limit=limit)
+        except OSError as exc:
+            raise ServiceError(f"The text worker cannot be started with {sys.executable}: {exc}") from exc
         try:
             with child.limited(START_SECONDS, doing="starting"):
                 child.send(self._facts())
@@ -171,7 +174,6 @@ class TextWorker:
 
     def _facts(self) -> dict[str, Any]:
         return {
-            "parent": os.getpid(),
             "parsing": self._parsing.model_dump(mode="json"),
             "chunking": self._chunking.model_dump(mode="json"),
             "model": None if self._model is None else os.path.abspath(self._model),
