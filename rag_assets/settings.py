@@ -38,6 +38,7 @@ class Source(Section):
     table: str = "TblDocumentFiles"  # may be schema-qualified: app.documents
     id_column: str = "id"
     path_column: str = "file_path"
+    ignored_columns: tuple[str, ...] = ()  # a change in these alone does not count: counters, access times
     allowed_roots: tuple[Path, ...] = ()  # besides DOCUMENT_ROOT_PATH
     path_map: dict[str, Path] = {}  # prefix in the table -> local folder: {"D:\\Docs": "/srv/docs"}
 
@@ -54,7 +55,7 @@ class Parsing(Section):
     max_zip_bytes: Positive = 512 * 2**20  # unpacked, all entries together
     max_zip_ratio: Positive = 200  # unpacked / packed, for entries over 1 MiB
     unchanged: Literal["stat", "sha256"] = "sha256"  # what is enough to call a file unchanged
-    documents_per_worker: Positive = 1_000  # then the child process is replaced
+    documents_per_worker: Positive = 5_000  # then the child process is replaced
 
 
 class Chunking(Section):

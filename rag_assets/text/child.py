@@ -21,6 +21,7 @@ from rag_assets.text import chunking, confinement, formats, frames, parsing, pat
 
 REQUEST_BYTES = 2**30  # of an answer of ours to the child; vectors of a whole document are the largest
 RECURSION_LIMIT = 1_000  # Python's own: deep enough for every library here, far from the end of the stack
+NOTABLE_SECONDS = 0.005  # a document read faster has not taken memory worth a look
 PROBE = "The naïve fox's 1,234 été—日本語 🎉 über_cafés"  # tells tokenizers apart by what they make of it
 
 # What the format modules import when first needed: now, while nobody waits.
@@ -54,15 +55,20 @@ class _Reader:
         self._model = Path(facts["model"]) if facts["model"] else None
         self._asks_tokens, self._asks_vectors = facts["tokenize"], facts["embed"]
         self._tokenizer: tokens.Tokenizer | None = None
+        self._no_tokenizer = "To cut documents, the text worker needs a model file or a server's tokenizer"
         sys.setrecursionlimit(RECURSION_LIMIT)
         confinement.confine(memory=self._parsing.max_memory_mb * 2**20)
         _warm()
+        self._read_vocabulary()
 
     def serve(self) -> None:
         frames.write(self._answers, {"ready": True})
         while (request := frames.read(self._requests, limit=REQUEST_BYTES)) is not None:
+            started = time.perf_counter()
             message, body = self._answered(request.message)
-            frames.write(self._answers, message | confinement.memory(), body)
+            if time.perf_counter() - started > NOTABLE_SECONDS:
+                message |= confinement.memory()
+            frames.write(self._answers, message, body)
 
     def _answered(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         name = request.get("name")
@@ -120,16 +126,19 @@ class _Reader:
         return self._tokenizer
 
     def _load_tokenizer(self) -> tokens.Tokenizer:
-        if self._model is not None:
-            try:
-                return tokens.WordPiece.from_gguf(self._model)
-            except SettingsError:
-                if not self._asks_tokens:
-                    raise
         if not self._asks_tokens:
-            raise SettingsError("To cut documents, the text worker needs a model file or a server's tokenizer")
+            raise SettingsError(self._no_tokenizer)
         name = _hash("remote", *self._tokenize(PROBE))
         return tokens.RemoteTokenizer(name, self._tokenize, max_tokens=self._chunking.size - tokens.SPECIAL_TOKENS)
+
+    def _read_vocabulary(self) -> None:
+        """While nobody waits; a model that has another tokenizer leaves the question to the first document."""
+        if self._model is not None:
+            try:
+                self._tokenizer = tokens.WordPiece.from_gguf(self._model)
+                self._tokenizer.count(PROBE)
+            except SettingsError as exc:
+                self._no_tokenizer = str(exc)
 
     def _tokenize(self, text: str) -> list[str]:
         pieces = self._ask({"ask": "tokenize"}, text.encode("utf-8", "replace")).message["pieces"]

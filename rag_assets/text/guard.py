@@ -21,6 +21,7 @@ from rag_assets.text import confinement, frames, job
 
 POLL_SECONDS = 0.02  # between two looks at the clock and the child's memory
 CLOSE_SECONDS = 2.0  # for the child to end by itself
+WAITING_SHARE = 0.1  # of the time that our answers take, counted as the document's
 QUOTED_CHARACTERS = 400  # of the log, in an error
 NEAR_THE_LIMIT = 0.7  # of its memory: a crash up there is one for want of memory
 
@@ -87,13 +88,14 @@ class Guarded:
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
-        """A stretch in which the child waits for us: it costs it no time."""
+        """A stretch in which the child waits for us: it costs it a tenth, so that it cannot ask for ever."""
         with self._lock:
-            left = (self._deadline or 0) - time.monotonic()
+            deadline = self._deadline or 0
             self._deadline = math.inf
+        started = time.monotonic()
         yield
         with self._lock:
-            self._deadline = time.monotonic() + left
+            self._deadline = deadline + (time.monotonic() - started) * (1 - WAITING_SHARE)
 
     def send(self, message: dict[str, Any], body: bytes = b"") -> None:
         frames.write(cast(IO[bytes], self._process.stdin), message, body)

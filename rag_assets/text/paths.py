@@ -90,7 +90,10 @@ def read(path: Path, *, limit: int) -> tuple[bytes, FileFacts]:
 
 @contextmanager
 def open_regular(path: Path) -> Iterator[int]:
-    """A descriptor of a regular file; no link, device or pipe is opened in its place, nothing is waited for."""
+    """A descriptor of a regular file; no device or pipe is opened in its place, nothing is waited for.
+
+    Nor is a link that was put there, or on the way there, since `resolve` (Linux; elsewhere only as the file).
+    """
     flags = os.O_RDONLY
     for name in ("O_BINARY", "O_CLOEXEC", "O_NOINHERIT", "O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY"):
         flags |= getattr(os, name, 0)
