@@ -191,8 +191,7 @@ class RemoteTokenizer:
         return len(self._tokenize(text)) if text else 0
 
     def spans(self, text: str) -> list[Span]:
-        lowered = text.lower()
-        searched = lowered if len(lowered) == len(text) else text
+        searched = _folded(text)
         ends: list[int] = []
         position = 0
         for piece in self._tokenize(text) if text else []:
@@ -375,11 +374,11 @@ def _is_dropped(char: str, strip_accents: bool) -> bool:
 
 def _end_of(piece: str, text: str, *, position: int) -> int:
     """Where `piece` ends when it is looked for from `position` on, white space and little else skipped."""
-    word = piece.replace(WORD_START, " ").strip()
-    if not word:
-        return position
-    for form in (word, word.lower()):
-        found = text.find(form, position, position + len(form) + SKIPPED_CHARACTERS)
-        if found >= 0:
-            return found + len(form)
-    return position
+    word = _folded(piece.replace(WORD_START, " ").strip())
+    found = text.find(word, position, position + len(word) + SKIPPED_CHARACTERS)
+    return position if found < 0 else found + len(word)
+
+
+def _folded(text: str) -> str:
+    """As long as the text, without case and accents: tokenizers give back what they made of it."""
+    return "".join(_lower(_plain(char, True)) for char in text)
