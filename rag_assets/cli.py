@@ -71,7 +71,7 @@ def demo(documents: Path | None, queries: tuple[str, ...], as_json: bool) -> Non
                 "Name a folder of yours with --documents, or unset DATABASE_URL."
             )
         _migrate(parts)
-        parts.register(paths.files_below([documents or SAMPLES]))
+        parts.register(runtime.files_below([documents or SAMPLES]))
         report = _ingest(parts)
         answers = {query: parts.search(query, k=2) for query in queries or SAMPLE_QUESTIONS}
     facts = {
@@ -155,7 +155,7 @@ def register(files: tuple[Path, ...], as_json: bool) -> None:
     """
     with _parts() as parts:
         _migrate(parts)
-        rows, new = parts.register(paths.files_below(files))
+        rows, new = parts.register(runtime.files_below(files))
     if as_json:
         console.print_json({"registered": rows, "new": new})
     else:
@@ -250,8 +250,13 @@ def chunk(files: tuple[str, ...], strategy: str | None, size: int | None, overla
 
 @contextmanager
 def _parts(**overrides: Any) -> Iterator[runtime.Parts]:
-    with runtime.Parts(settings.load(**overrides), say=console.say) as parts:
-        yield parts
+    config = settings.load(**overrides)
+    try:
+        with runtime.Parts(config, say=console.say) as parts:
+            yield parts
+    finally:
+        if config.database_url is None:
+            embedded_postgres.release(config.home)
 
 
 def _migrate(parts: runtime.Parts) -> list[str]:
@@ -267,7 +272,7 @@ def _ingest(parts: runtime.Parts, *, ids: tuple[str, ...] = ()) -> dict[str, Any
 
     _ = parts.model_path
     with console.Progress(total=len(ids) or parts.status().pending) as progress:
-        return foreground.ingest(parts.settings, document_ids=ids, on_outcomes=progress.advance)
+        return foreground.ingest(parts, document_ids=ids, on_outcomes=progress.advance)
 
 
 def _resolve(name: str, config: Settings) -> Path:

@@ -30,6 +30,7 @@ class Intake:
         self._owner = f"run:{run_id}"
         self._run_id = run_id
         self._listener = listener
+        listener.hold_intake()
         self._taken: set[str] = set()  # changed meanwhile, so ahead of their turn
         self.busy: list[str] = []  # asked for, but another run kept them all the time
 
@@ -77,6 +78,7 @@ class Intake:
                 deadline = time.monotonic() + seconds
             else:
                 self._listener.wait(min(LOOK_SECONDS, max(0.0, deadline - time.monotonic())))
+        self._listener.leave_intake()
 
     def _due(self) -> list[Claim]:
         with self._database.transaction() as cursor:

@@ -20,7 +20,7 @@ from rag_assets.errors import (
 )
 from rag_assets.model import Claim, Outcome, ReadDocument, Stage, StoredText
 from rag_assets.postgres import chunks, ingestion_log, outbox, texts
-from rag_assets.postgres.database import Database
+from rag_assets.postgres.database import Cursor, Database
 from rag_assets.settings import Settings
 from rag_assets.text import paths
 
@@ -262,17 +262,24 @@ class Pipeline:
     def _commit(self, group: _Group, *, after_lost_connection: bool) -> list[Outcome]:
         share = group.seconds_embed / max(1, len(group.texts))
         with self._database.transaction() as cursor:
-            outcomes: list[Outcome] = []
-            skipped = [(w.claim, w.outcome) for w in group.works if w.outcome and w.outcome.status == "skipped"]
-            outbox.settle_many(cursor, skipped, run_id=self._run_id)
-            for work in group.works:
+            works = self._settle_skipped(cursor, group.works)
+            outcomes = [work.outcome for work in group.works if work.outcome and work.outcome.status == "skipped"]
+            for work in works:
                 try:
                     outcomes.append(self._write(cursor, work, group=group, share=share))
                 except LostClaim:
                     outcomes += self._already_settled(cursor, work.claim) if after_lost_connection else []
         return outcomes
 
-    def _write(self, cursor: "Cursor", work: _Work, *, group: _Group, share: float) -> Outcome:
+    def _settle_skipped(self, cursor: Cursor, works: list[_Work]) -> list[_Work]:
+        """Settle the unchanged documents in a few statements; the others."""
+        skipped = [(work.claim, work.outcome) for work in works if work.outcome and work.outcome.status == "skipped"]
+        if skipped:
+            outbox.settle_many(cursor, skipped, run_id=self._run_id)
+            texts.move(cursor, {claim.document_id: claim.path or "" for claim, _ in skipped})
+        return [work for work in works if not work.outcome or work.outcome.status != "skipped"]
+
+    def _write(self, cursor: Cursor, work: _Work, *, group: _Group, share: float) -> Outcome:
         started = time.perf_counter()
         if work.outcome is not None:
             outcome = replace(work.outcome, seconds=work.seconds)
@@ -280,13 +287,19 @@ class Pipeline:
                 retried = outbox.fail(cursor, work.claim, outcome, run_id=self._run_id, worker=self._settings.worker)
                 return replace(outcome, retry=retried)
             if outcome.status == "deleted":
-                gone = chunks.delete_document(cursor, work.claim.document_id)
+                gone = chunks.delete_document(cursor, work.claim, owner=self._owner)
                 outcome = replace(outcome, chunks_deleted=gone)
                 outbox.settle(cursor, work.claim, outcome, run_id=self._run_id)
             return outcome
         assert work.read is not None  # noqa: S101 - one of the two is known, see _Work
         counts = chunks.write_document(
-            cursor, work.claim, work.read, vectors=group.vectors, model=self._settings.embedding.model
+            cursor,
+            work.claim,
+            work.read,
+            owner=self._owner,
+            vectors=group.vectors,
+            model=self._settings.embedding.model,
+            dimension=self._settings.embedding.dimension,
         )
         seconds = work.seconds | {
             "read": work.read.seconds_parse,
@@ -322,7 +335,7 @@ class Pipeline:
             warnings=read.parsed.warnings,
         )
 
-    def _already_settled(self, cursor: "Cursor", claim: Claim) -> list[Outcome]:
+    def _already_settled(self, cursor: Cursor, claim: Claim) -> list[Outcome]:
         """A commit whose answer was lost with the connection did happen when the log has this run's row."""
         logged = ingestion_log.of_run(cursor, claim.document_id, run_id=self._run_id)
         return [logged] if logged else []
@@ -387,4 +400,5 @@ def _failed(claim: Claim, error: DocumentError, *, stage: Stage) -> Outcome:
         stage=stage,
         error_kind=error.kind,
         error_message=error.message,
+        retry=error.retryable,
     )

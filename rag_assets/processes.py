@@ -30,7 +30,7 @@ def spawn(command: Sequence[str], *, environment: Mapping[str, str], log: Path) 
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             _guarded(command),
             env=dict(environment),
             stdin=subprocess.DEVNULL,
@@ -39,7 +39,6 @@ def spawn(command: Sequence[str], *, environment: Mapping[str, str], log: Path) 
             start_new_session=os.name != "nt",  # Ctrl-C in the terminal is for the owner, who then stops us
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
-    return process
 
 
 def stop_tree(pid: int, *, seconds: float) -> None:

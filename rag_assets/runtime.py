@@ -22,6 +22,7 @@ from rag_assets.settings import Settings
 from rag_assets.text.worker import TextWorker
 
 LLAMA_SERVER = "llama-server"
+DAGSTER_SCHEMA = "dagster"  # in our database, unless DAGSTER_DATABASE_URL is set
 Say = Callable[[str], None]
 
 
@@ -30,7 +31,10 @@ def silent(_message: str) -> None:
 
 
 def database_url(settings: Settings) -> str:
-    """The configured database, or the embedded one, started for as long as this process lives."""
+    """The configured database, or the embedded one, started for as long as this process lives.
+
+    Not released with the Parts: a process is one user of it, however many Parts it opens.
+    """
     if settings.database_url is not None:
         return settings.database_url.get_secret_value()
     return embedded_postgres.start(settings.home)
@@ -53,6 +57,17 @@ def model_path(settings: Settings, *, say: Say = silent) -> Path | None:
     return embedded_model.ensure(settings.home, quantization=settings.embedding.quantization, progress=say)
 
 
+def files_below(places: Iterable[Path]) -> Iterator[Path]:
+    """The files named, and all files below the folders named, in order; hidden ones only when named."""
+    for place in places:
+        if not place.is_dir():
+            yield place
+            continue
+        for folder, folders, files in os.walk(place):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            yield from (Path(folder, name) for name in sorted(files) if not name.startswith("."))
+
+
 class Parts:
     """What one process works with; each part is opened when it is first needed and closed with `close`."""
 
@@ -72,10 +87,7 @@ class Parts:
 
     @cached_property
     def database_url(self) -> str:
-        url = database_url(self.settings)
-        if self.settings.database_url is None:
-            self._open.callback(embedded_postgres.release, self.settings.home)
-        return url
+        return database_url(self.settings)
 
     @cached_property
     def database(self) -> Database:
@@ -116,6 +128,8 @@ class Parts:
 
     def migrate(self) -> list[str]:
         """Create or update tables, functions and triggers; the names of what was applied."""
+        if self.settings.dagster_database_url is None:
+            self.database.create_schema(DAGSTER_SCHEMA)
         return self.database.migrate(self.settings.source, dimension=self.settings.embedding.dimension)
 
     def register(self, files: Iterable[Path]) -> tuple[int, int]:

@@ -14,11 +14,10 @@ from pathlib import Path
 from types import FrameType
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
-from rag_assets import processes
+from rag_assets import processes, runtime
 from rag_assets.errors import ServiceError
 from rag_assets.settings import Settings, project_root
 
-DAGSTER_SCHEMA = "dagster"
 STOP_SECONDS = 15.0  # for a service to end by itself
 READY_SECONDS = 120.0
 RESTARTS = 5  # of one service, within RESTART_WINDOW_SECONDS
@@ -30,7 +29,7 @@ def environment(settings: Settings, *, database_url: str) -> dict[str, str]:
     """The variables with which every Dagster process of this project runs."""
     logs = settings.home / "logs" / "dagster"
     logs.mkdir(parents=True, exist_ok=True)
-    variables = {
+    return {
         "DAGSTER_HOME": str(project_root()),
         "DAGSTER_PG_URL": dagster_url(settings, database_url=database_url),
         "DAGSTER_LOG_DIR": str(logs),
@@ -40,7 +39,6 @@ def environment(settings: Settings, *, database_url: str) -> dict[str, str]:
         "DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS": "true",
         "RAG_ASSETS_HOME": str(settings.home),
     }
-    return variables
 
 
 def dagster_url(settings: Settings, *, database_url: str) -> str:
@@ -49,7 +47,7 @@ def dagster_url(settings: Settings, *, database_url: str) -> str:
         return _with_driver(settings.dagster_database_url.get_secret_value())
     parts = urlsplit(_with_driver(database_url))
     query = dict(parse_qsl(parts.query))
-    query["options"] = f"{query.get('options', '')} -csearch_path={DAGSTER_SCHEMA}".strip()
+    query["options"] = f"{query.get('options', '')} -csearch_path={runtime.DAGSTER_SCHEMA}".strip()
     return urlunsplit(parts._replace(query=urlencode(query, quote_via=quote)))
 
 

@@ -12,13 +12,13 @@ import dagster as dg
 from rag_assets.defs import assets, jobs
 from rag_assets.defs.resources import Rag
 from rag_assets.model import Outcome
-from rag_assets.settings import Settings
+from rag_assets.runtime import Parts
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 def ingest(
-    settings: Settings, *, document_ids: Sequence[str] = (), on_outcomes: Callable[[list[Outcome]], None]
+    parts: Parts, *, document_ids: Sequence[str] = (), on_outcomes: Callable[[list[Outcome]], None]
 ) -> dict[str, Any]:
     """Ingest these documents, or all that is pending; the counts, and each failure with its reason.
 
@@ -37,7 +37,7 @@ def ingest(
     definitions = dg.Definitions(
         assets=[assets.source_table, assets.ingest],
         jobs=[jobs.ingest_job],
-        resources={"rag": Rag(settings, on_outcomes=collect)},
+        resources={"rag": Rag(parts, on_outcomes=collect)},
     )
     run_id = str(uuid.uuid4())
     with (

@@ -24,16 +24,15 @@ class IngestRun:
 
 
 class Rag:
-    """Opens the parts when a step or a sensor needs them; settings come from the environment unless given."""
+    """Opens the parts when a step or a sensor needs them; given ones are used, and left open."""
 
-    def __init__(self, given: Settings | None = None, *, on_outcomes: OnOutcomes = lambda _outcomes: None) -> None:
-        self._given = given
+    def __init__(self, parts: runtime.Parts | None = None, *, on_outcomes: OnOutcomes = lambda _outcomes: None) -> None:
+        self._warm = parts
         self._on_outcomes = on_outcomes
-        self._warm: runtime.Parts | None = None
 
     @property
     def settings(self) -> Settings:
-        return self._given or settings.load()
+        return self._warm.settings if self._warm else settings.load()
 
     def parts(self, *, say: runtime.Say = runtime.silent) -> runtime.Parts:
         return runtime.Parts(self.settings, say=say)
