@@ -5,13 +5,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a type
+from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import execute_values
 
 from rag_assets.errors import EmbeddingError, MissingVectors
 from rag_assets.model import Chunk, Claim, ReadDocument
 from rag_assets.postgres import outbox, texts
-from rag_assets.postgres.statements import statement
+from rag_assets.postgres.statements import single, statement
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -159,7 +159,7 @@ def _insert(
 
 def _check(cursor: Cursor, document_id: str, *, expected: int, dimension: int) -> None:
     cursor.execute(statement("chunks", "count_valid"), {"document_id": document_id, "dimension": dimension})
-    stored, valid = cursor.fetchone()
+    stored, valid = single(cursor)
     if not stored == valid == expected:
         raise EmbeddingError(
             f"Document {document_id}: {expected} chunks were cut, {stored} are stored, {valid} of them with a valid "

@@ -2,25 +2,34 @@
 
 import hashlib
 import queue
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg2
 from psycopg2 import errors as pg_errors
 from psycopg2 import sql
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, connection
-from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a type
+from psycopg2.extensions import cursor as Cursor
 
 from rag_assets.errors import DatabaseUnavailable, SettingsError
 from rag_assets.postgres import documents
-from rag_assets.postgres.statements import composed, folder, statement
+from rag_assets.postgres.statements import composed, folder, single, statement
 from rag_assets.settings import Database as DatabaseSettings
 from rag_assets.settings import Source
 
 APPLICATION_NAME = "rag_assets"
-KEEPALIVES = {"keepalives": 1, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+KEEPALIVES: dict[str, Any] = {  # seconds; tcp_user_timeout in milliseconds: a line that is cut is known within a minute
+    "keepalives": 1,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+_PASSWORD = re.compile(r"(\bpassword=)('(?:[^'\\]|\\.)*'|[^&\s]*)")
 
 
 class Database:
@@ -28,6 +37,7 @@ class Database:
 
     def __init__(self, url: str, *, settings: DatabaseSettings | None = None) -> None:
         self.url = url
+        self._closed = False
         self._settings = settings or DatabaseSettings()
         self._slots = threading.BoundedSemaphore(self._settings.pool_max_size)
         self._idle: queue.LifoQueue[connection] = queue.LifoQueue()
@@ -41,13 +51,16 @@ class Database:
                 with taken.cursor() as cursor:
                     yield cursor
                 taken.commit()
-            except (psycopg2.OperationalError, psycopg2.InterfaceError) as exc:
+            except (psycopg2.OperationalError, psycopg2.InterfaceError, pg_errors.ReadOnlySqlTransaction) as exc:
                 raise unavailable(self.url, exc) from exc
+            except (pg_errors.UndefinedTable, pg_errors.UndefinedFunction, pg_errors.UndefinedColumn) as exc:
+                raise _not_migrated(self.url, exc) from exc
             finally:
                 self._give_back(taken)
 
     def close(self) -> None:
         """Close the idle connections; those in use are closed when they come back."""
+        self._closed = True
         with suppress(queue.Empty):
             while True:
                 self._idle.get_nowait().close()
@@ -62,6 +75,11 @@ class Database:
         with self.transaction() as cursor:
             try:
                 return _migrate(cursor, source, dimension=dimension, channel=self._settings.listen_channel)
+            except pg_errors.LockNotAvailable as exc:
+                raise DatabaseUnavailable(
+                    f"{hide_password(self.url)}: a transaction holds {source.table} or a table of ours for long. "
+                    "Nothing was changed; try again when it has ended (see pg_stat_activity)."
+                ) from exc
             except (pg_errors.UndefinedFile, pg_errors.FeatureNotSupported, pg_errors.InsufficientPrivilege) as exc:
                 raise SettingsError(
                     f"{hide_password(self.url)}: {str(exc).strip()}. The database needs the extension vector "
@@ -83,10 +101,14 @@ class Database:
         return connect(self.url, seconds=self._settings.connect_timeout_seconds)
 
     def _give_back(self, used: connection) -> None:
-        with suppress(psycopg2.Error):
-            if not used.closed and used.info.transaction_status != TRANSACTION_STATUS_IDLE:
+        try:
+            if used.info.transaction_status != TRANSACTION_STATUS_IDLE:
                 used.rollback()
-        if not used.closed:
+        except psycopg2.Error:
+            used.close()
+        if self._closed:
+            used.close()
+        elif not used.closed:
             self._idle.put(used)
 
 
@@ -96,24 +118,31 @@ def connect(url: str, *, seconds: int) -> connection:
         return psycopg2.connect(url, connect_timeout=seconds, application_name=APPLICATION_NAME, **KEEPALIVES)
     except psycopg2.OperationalError as exc:
         raise unavailable(url, exc) from exc
+    except psycopg2.ProgrammingError as exc:  # libpq quotes what it cannot read, so that goes no further
+        raise SettingsError("DATABASE_URL is not a PostgreSQL URL: postgresql://user:password@host:port/name") from exc
 
 
 def unavailable(url: str, cause: Exception) -> DatabaseUnavailable:
     """What failed, where (without the password), and what to check."""
     return DatabaseUnavailable(
-        f"Database {hide_password(url)}: {str(cause).strip() or type(cause).__name__}. "
-        "Check that PostgreSQL runs there, that DATABASE_URL is right, and that its disk is not full; "
+        f"Database {hide_password(url)}: {' '.join(str(cause).split()) or type(cause).__name__} "
+        "- check that PostgreSQL runs there, that DATABASE_URL is right, and that its disk is not full; "
         "nothing is lost, pending documents stay pending."
     )
 
 
 def hide_password(url: str) -> str:
     """The URL as it may be shown and logged."""
-    parts = urlsplit(url)
+    parts = urlsplit(_PASSWORD.sub(r"\1***", url))
     if parts.password is None:
-        return url
-    user, _, _ = parts.netloc.partition("@")[0].partition(":")
+        return _PASSWORD.sub(r"\1***", url)
+    user, _, _ = parts.netloc.rpartition("@")[0].partition(":")
     return urlunsplit(parts._replace(netloc=f"{user}:***@{parts.netloc.rpartition('@')[2]}"))
+
+
+def _not_migrated(url: str, cause: psycopg2.Error) -> SettingsError:
+    message = str(cause).strip().splitlines()[0]
+    return SettingsError(f"Database {hide_password(url)}: {message}. Run `rag-assets init` to bring it up to date.")
 
 
 def _answers(idle: connection) -> bool:
@@ -128,10 +157,12 @@ def _answers(idle: connection) -> bool:
 
 def _migrate(cursor: Cursor, source: Source, *, dimension: int, channel: str) -> list[str]:
     cursor.execute(statement("migrations", "lock_migrations"))
+    cursor.execute(statement("migrations", "limit_waiting"))
     documents.ensure_table(cursor, source)
     applied = _apply_migrations(cursor)
     _set_dimension(cursor, dimension)
     _apply_functions(cursor, source, channel=channel)
+    documents.ensure_triggers(cursor, source)
     cursor.execute(composed("outbox", "enqueue_unknown", **documents.identifiers(cursor, source)))
     return applied
 
@@ -158,15 +189,19 @@ def _apply_migrations(cursor: Cursor) -> list[str]:
 
 def _apply_functions(cursor: Cursor, source: Source, *, channel: str) -> None:
     cursor.execute(statement("migrations", "get_schema"))
-    schema = sql.Identifier(cursor.fetchone()[0])
-    names = documents.identifiers(cursor, source) | {"schema": schema, "channel": sql.Identifier(channel)}
+    schema = sql.Identifier(single(cursor)[0])
+    names = documents.identifiers(cursor, source) | {
+        "schema": schema,
+        "channel": sql.Identifier(channel),
+        "is_changed": documents.is_changed(cursor, source),
+    }
     for file in folder("functions"):
         cursor.execute(sql.SQL(file.read_text(encoding="utf-8")).format(**names))
 
 
 def _set_dimension(cursor: Cursor, dimension: int) -> None:
     cursor.execute(statement("chunks", "get_dimension"))
-    current, has_chunks = cursor.fetchone()
+    current, has_chunks = single(cursor)
     if current == dimension:
         return
     if has_chunks:

@@ -4,38 +4,62 @@ from collections.abc import Sequence
 
 from psycopg2 import errors as pg_errors
 from psycopg2 import sql
-from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a type
+from psycopg2.extensions import cursor as Cursor
 
 from rag_assets.errors import SettingsError
 from rag_assets.model import Document
-from rag_assets.postgres.statements import composed, statement
+from rag_assets.postgres.statements import composed, single, statement
 from rag_assets.settings import Source
 
-_id_types: dict[tuple[str, Source], str] = {}
+_id_types: dict[tuple[str, str, str], str] = {}  # by database, table and column; a type does not change
+
+
+TYPED_INPUT_VERSION = 160_000  # PostgreSQL 16 can say whether a text is a valid id before it is cast
 
 
 def ensure_table(cursor: Cursor, source: Source) -> None:
     """Create the table where there is none; SettingsError where it lacks the configured columns."""
-    columns = _columns(cursor, source)
-    if not columns:
+    if not _columns(cursor, source):
         cursor.execute(composed("documents", "create_table", **_names(source)))
-        return
-    for key, column in (("id_column", source.id_column), ("path_column", source.path_column)):
-        if column not in columns:
-            raise SettingsError(
-                f"Setting source.{key} is {column!r}, but the table {source.table} has the columns "
-                f"{', '.join(columns)}. Set RAG_ASSETS_SOURCE__{key.upper()}, or [source] {key} in settings.toml."
-            )
+    _require_columns(cursor, source)
+
+
+def ensure_triggers(cursor: Cursor, source: Source) -> None:
+    """Have our triggers on this table and on no other; locks the table only where something is missing."""
+    names = _names(source)
+    table = {"table": names["table"].as_string(cursor)}
+    cursor.execute(statement("documents", "has_triggers"), table)
+    if not single(cursor)[0]:
+        cursor.execute(composed("documents", "create_triggers", table=names["table"]))
+    cursor.execute(statement("documents", "list_other_triggers"), table)
+    for schema, other, trigger in cursor.fetchall():
+        identifiers = {"trigger": sql.Identifier(trigger), "table": sql.Identifier(schema, other)}
+        cursor.execute(composed("documents", "drop_trigger", **identifiers))
 
 
 def identifiers(cursor: Cursor, source: Source) -> dict[str, sql.Composable]:
-    """The names with which statements on the table are composed, quoted."""
-    key = (cursor.connection.dsn, source)
+    """The names with which statements on the table are composed, quoted.
+
+    `claimed_id` and `given_id` are o.document_id and given as the table's type of id, null where they cannot be one.
+    """
+    key = (cursor.connection.dsn, source.table, source.id_column)
     if key not in _id_types:
-        ensure_table(cursor, source)
-        _id_types[key] = _columns(cursor, source)[source.id_column][0]
-    # format_type() gave the type's name as SQL wants it, from the catalogue
-    return _names(source) | {"id_type": sql.SQL(_id_types[key])}  # type: ignore[arg-type]
+        _id_types[key] = _require_columns(cursor, source)[source.id_column]
+    typed = cursor.connection.server_version >= TYPED_INPUT_VERSION
+    return _names(source) | {
+        "claimed_id": _cast("o.document_id", to=_id_types[key], typed=typed),
+        "given_id": _cast("given", to=_id_types[key], typed=typed),
+    }
+
+
+def is_changed(cursor: Cursor, source: Source) -> sql.Composable:
+    """The condition under which row n is o changed: in any column, but for those of source.ignored_columns."""
+    if not source.ignored_columns:
+        return sql.SQL("n *<> o")  # compares images, so that types without equality, such as json, do no harm
+    columns = [sql.Identifier(name) for name in _columns(cursor, source) if name not in source.ignored_columns]
+    new = sql.SQL(", ").join(sql.SQL("n.{}::text").format(column) for column in columns)
+    old = sql.SQL(", ").join(sql.SQL("o.{}::text").format(column) for column in columns)
+    return sql.SQL("row({}) is distinct from row({})").format(new, old)
 
 
 def get_documents(cursor: Cursor, source: Source, ids: Sequence[str]) -> dict[str, Document]:
@@ -52,7 +76,14 @@ def all_ids(cursor: Cursor, source: Source) -> list[str]:
 
 def count(cursor: Cursor, source: Source) -> int:
     cursor.execute(composed("documents", "count_documents", **_names(source)))
-    return int(cursor.fetchone()[0])
+    return int(single(cursor)[0])
+
+
+def touch(cursor: Cursor, source: Source, ids: Sequence[str]) -> int:
+    """Make those of these documents that exist pending as if they had changed; how many."""
+    values = {"ids": sorted(get_documents(cursor, source, ids)), "operation": "update", "priority": 0}
+    cursor.execute(statement("outbox", "enqueue"), values)
+    return int(single(cursor)[0])
 
 
 def register(cursor: Cursor, source: Source, paths: Sequence[str]) -> list[Document]:
@@ -79,7 +110,31 @@ def _names(source: Source) -> dict[str, sql.Composable]:
     }
 
 
-def _columns(cursor: Cursor, source: Source) -> dict[str, tuple[str, bool]]:
-    table = _names(source)["table"].as_string(cursor)
-    cursor.execute(statement("documents", "get_columns"), {"table": table})
-    return {name: (kind, optional) for name, kind, optional in cursor.fetchall()}
+def _columns(cursor: Cursor, source: Source) -> dict[str, str]:
+    """The table's columns and their types, as SQL wants them written; none where there is no such table."""
+    cursor.execute(statement("documents", "get_columns"), {"table": _names(source)["table"].as_string(cursor)})
+    return dict(cursor.fetchall())
+
+
+def _require_columns(cursor: Cursor, source: Source) -> dict[str, str]:
+    columns = _columns(cursor, source)
+    if not columns:
+        raise SettingsError(
+            f"There is no table {source.table}. Run `rag-assets init` to have one, or set RAG_ASSETS_SOURCE__TABLE, "
+            "or [source] table in settings.toml, to the application's (capitals count; another schema: schema.table)."
+        )
+    for key, column in (("id_column", source.id_column), ("path_column", source.path_column)):
+        if column not in columns:
+            raise SettingsError(
+                f"Setting source.{key} is {column!r}, but the table {source.table} has the columns "
+                f"{', '.join(columns)}. Set RAG_ASSETS_SOURCE__{key.upper()}, or [source] {key} in settings.toml."
+            )
+    return columns
+
+
+def _cast(text: str, *, to: str, typed: bool) -> sql.Composable:
+    value, kind = sql.SQL(text), sql.SQL(to)  # of the catalogue, and our own
+    if not typed:
+        return sql.SQL("{}::{}").format(value, kind)
+    condition = sql.SQL("pg_input_is_valid({}, {})").format(value, sql.Literal(to))
+    return sql.SQL("case when {} then {}::{} end").format(condition, value, kind)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a type
+from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import Json, execute_values
 
 from rag_assets.model import Outcome

@@ -6,12 +6,13 @@ An owner is "batch:<id>" (the sensor, for a run that is still queued) or "run:<r
 import random
 from collections.abc import Sequence
 
-from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a type
+from psycopg2 import errors as pg_errors
+from psycopg2.extensions import cursor as Cursor
 
 from rag_assets.errors import LostClaim
 from rag_assets.model import Claim, IndexStatus, Operation, Outcome
 from rag_assets.postgres import documents, ingestion_log
-from rag_assets.postgres.statements import composed, statement
+from rag_assets.postgres.statements import composed, single, statement
 from rag_assets.settings import Source, Worker
 
 CHANGES, EVERYTHING = 0, 1  # the largest priority value that is claimed
@@ -37,8 +38,8 @@ def claim_batch(cursor: Cursor, source: Source, *, batch_id: str, run_id: str, s
 def claim_documents(
     cursor: Cursor, source: Source, ids: Sequence[str], *, run_id: str, seconds: float
 ) -> tuple[list[Claim], list[str]]:
-    """Claim these documents, changed or not; second, the ids of those that a run is working on."""
-    cursor.execute(statement("outbox", "enqueue_missing"), {"ids": sorted(ids)})
+    """Claim these documents, changed or not; second, the ids of those that a run works on or a writer is changing."""
+    _enqueue_missing(cursor, ids)
     values = {"ids": list(ids), "claimed_by": f"run:{run_id}", "seconds": seconds}
     cursor.execute(statement("outbox", "claim_documents"), values)
     claims = _claims(cursor, source)
@@ -64,16 +65,22 @@ def owners(cursor: Cursor) -> list[str]:
     return [row[0] for row in cursor.fetchall()]
 
 
+def pending_count(cursor: Cursor) -> int:
+    """How many documents are neither done nor given up."""
+    cursor.execute(statement("outbox", "count_pending"))
+    return int(single(cursor)[0])
+
+
 def due_count(cursor: Cursor) -> int:
     """How many documents could be claimed now."""
     cursor.execute(statement("outbox", "count_due"))
-    return int(cursor.fetchone()[0])
+    return int(single(cursor)[0])
 
 
 def seconds_to_next(cursor: Cursor) -> float | None:
     """Seconds until the next pending document may be claimed, negative when one may be now; None: there is none."""
     cursor.execute(statement("outbox", "get_next_due"))
-    value = cursor.fetchone()[0]
+    value = single(cursor)[0]
     return None if value is None else float(value)
 
 
@@ -81,7 +88,7 @@ def enqueue(cursor: Cursor, ids: Sequence[str], *, operation: Operation = "updat
     """Make these documents pending as if they had changed; how many."""
     values = {"ids": list(ids), "operation": operation, "priority": priority}
     cursor.execute(statement("outbox", "enqueue"), values)
-    return int(cursor.fetchone()[0])
+    return int(single(cursor)[0])
 
 
 def retry_dead(cursor: Cursor, *, ids: Sequence[str] = (), kind: str | None = None) -> int:
@@ -93,43 +100,56 @@ def retry_dead(cursor: Cursor, *, ids: Sequence[str] = (), kind: str | None = No
 def is_taken(cursor: Cursor) -> bool:
     """Whether a run takes changes as they come; see listener.Listener.hold_intake."""
     cursor.execute(statement("outbox", "is_taken"))
-    return bool(cursor.fetchone()[0])
+    return bool(single(cursor)[0])
 
 
 def lock(cursor: Cursor, claim: Claim, *, owner: str) -> None:
-    """Hold the document's outbox row until the end of the transaction; LostClaim when it is not this owner's."""
-    cursor.execute(statement("outbox", "lock_claim"), {"document_id": claim.document_id, "claimed_by": owner})
-    if cursor.fetchone() is None:
+    """Hold the claim until the end of the transaction; LostClaim when it is not this owner's, or just changing."""
+    if not lock_many(cursor, [claim], owner=owner):
         raise LostClaim(claim.document_id)
 
 
+def lock_many(cursor: Cursor, claims: Sequence[Claim], *, owner: str) -> set[str]:
+    """Hold those of the claims that are still this owner's until the end of the transaction; their document ids.
+
+    Never waits: a document that a writer is changing at this moment counts as lost. It becomes due for this owner
+    as for others when the writer commits.
+    """
+    ids = [claim.document_id for claim in claims]
+    cursor.execute(statement("outbox", "lock_claims"), {"ids": ids, "claimed_by": owner})
+    return {row[0] for row in cursor.fetchall()}
+
+
 def settle(cursor: Cursor, claim: Claim, outcome: Outcome, *, run_id: str) -> None:
-    """Log an outcome and remove the pending work; what changed meanwhile stays pending and is free to claim."""
-    settle_many(cursor, [(claim, outcome)], run_id=run_id)
+    """Log an outcome and remove the pending work; what changed meanwhile stays pending and is free to claim.
+
+    Raises LostClaim, with nothing written, when the claim is not this run's any more.
+    """
+    if settle_many(cursor, [(claim, outcome)], run_id=run_id):
+        raise LostClaim(claim.document_id)
 
 
 def settle_many(cursor: Cursor, settled: Sequence[tuple[Claim, Outcome]], *, run_id: str) -> list[str]:
     """The same for many, in a few statements; the ids of those whose claim was lost, which are left alone."""
-    owner, ids = f"run:{run_id}", [claim.document_id for claim, _ in settled]
-    cursor.execute(statement("outbox", "lock_claims"), {"ids": ids, "claimed_by": owner})
-    held = {row[0] for row in cursor.fetchall()}
+    owner = f"run:{run_id}"
+    held = lock_many(cursor, [claim for claim, _ in settled], owner=owner)
     mine = [(claim, outcome) for claim, outcome in settled if claim.document_id in held]
     if mine:
-        values = {"ids": [c.document_id for c, _ in mine], "generations": [c.generation for c, _ in mine]}
         ingestion_log.write_log(cursor, [outcome for _, outcome in mine], run_id=run_id)
-        cursor.execute(statement("outbox", "delete_settled"), values)
-        cursor.execute(statement("outbox", "free_changed"), {"ids": values["ids"], "claimed_by": owner})
-    return [document_id for document_id in ids if document_id not in held]
+        _remove(cursor, [claim for claim, _ in mine], owner=owner)
+    return [claim.document_id for claim, _ in settled if claim.document_id not in held]
 
 
 def fail(cursor: Cursor, claim: Claim, outcome: Outcome, *, run_id: str, worker: Worker) -> bool:
-    """Log a failure and count the attempt; whether another one is planned, with exponential backoff."""
-    lock(cursor, claim, owner=f"run:{run_id}")
+    """Log a failure and count the attempt; whether there will be another one, with exponential backoff or at once
+    because the document changed meanwhile. Raises LostClaim as `settle` does."""
+    owner = f"run:{run_id}"
+    lock(cursor, claim, owner=owner)
+    ingestion_log.write_log(cursor, [outcome], run_id=run_id)
     attempts = claim.attempts + 1
     again = outcome.retry and attempts < worker.max_attempts
     values = {
         "document_id": claim.document_id,
-        "claimed_by": f"run:{run_id}",
         "generation": claim.generation,
         "attempts": attempts,
         "state": "pending" if again else "dead",
@@ -137,17 +157,41 @@ def fail(cursor: Cursor, claim: Claim, outcome: Outcome, *, run_id: str, worker:
         "error_kind": outcome.error_kind,
         "error": outcome.error_message,
     }
-    ingestion_log.write_log(cursor, [outcome], run_id=run_id)
     cursor.execute(statement("outbox", "record_failure"), values)
+    if cursor.rowcount == 0:
+        _free_changed(cursor, [claim], owner=owner)
+        return True
     return again
 
 
 def status(cursor: Cursor, source: Source) -> IndexStatus:
     """The index at a glance, from the view rag_status."""
-    documents.ensure_table(cursor, source)
+    documents.identifiers(cursor, source)  # says so when the table is gone
     cursor.execute(statement("outbox", "get_status"))
     names = [column.name for column in cursor.description or ()]
-    return IndexStatus(**dict(zip(names, cursor.fetchone(), strict=True)))
+    return IndexStatus(**dict(zip(names, single(cursor), strict=True)))
+
+
+def _enqueue_missing(cursor: Cursor, ids: Sequence[str]) -> None:
+    """Give each of the documents an outbox row, but do not wait long for the writers that are about to."""
+    cursor.execute(statement("outbox", "wait_briefly"))
+    try:
+        cursor.execute(statement("outbox", "enqueue_missing"), {"ids": list(ids)})
+    except pg_errors.LockNotAvailable:
+        cursor.execute(statement("outbox", "stop_waiting"))
+
+
+def _remove(cursor: Cursor, claims: Sequence[Claim], *, owner: str) -> None:
+    ids, generations = [c.document_id for c in claims], [c.generation for c in claims]
+    cursor.execute(statement("outbox", "delete_settled"), {"ids": ids, "generations": generations})
+    if cursor.rowcount < len(claims):
+        _free_changed(cursor, claims, owner=owner)
+
+
+def _free_changed(cursor: Cursor, claims: Sequence[Claim], *, owner: str) -> None:
+    ids, generations = [c.document_id for c in claims], [c.generation for c in claims]
+    values = {"ids": ids, "generations": generations, "claimed_by": owner}
+    cursor.execute(statement("outbox", "free_changed"), values)
 
 
 def _claims(cursor: Cursor, source: Source) -> list[Claim]:
@@ -164,5 +208,5 @@ def _claims(cursor: Cursor, source: Source) -> list[Claim]:
 
 def _delay(attempts: int, *, worker: Worker) -> float:
     """Seconds: doubled at each attempt up to the limit, and spread."""
-    delay = min(worker.retry_base_seconds * 2 ** (attempts - 1), worker.retry_max_seconds)
+    delay: float = min(worker.retry_base_seconds * 2 ** (attempts - 1), worker.retry_max_seconds)
     return delay * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a type
+from psycopg2.extensions import cursor as Cursor
 
 from rag_assets.model import Hit
 from rag_assets.postgres.statements import statement

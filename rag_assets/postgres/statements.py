@@ -3,8 +3,10 @@
 import re
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from psycopg2 import sql
+from psycopg2.extensions import cursor as Cursor
 
 from rag_assets.settings import project_root
 
@@ -17,9 +19,16 @@ def statement(table: str, name: str) -> str:
     return _statements(table)[name]
 
 
-def composed(table: str, name: str, **identifiers: sql.Composable) -> sql.Composed:
+def composed(table: str, name: str, /, **identifiers: sql.Composable) -> sql.Composed:
     """A statement with its {names} filled in; only identifiers and types of the catalogue go there, never values."""
     return sql.SQL(statement(table, name)).format(**identifiers)
+
+
+def single(cursor: Cursor) -> tuple[Any, ...]:
+    """The row of a statement that always gives one."""
+    row = cursor.fetchone()
+    assert row is not None  # noqa: S101 - such a statement was run
+    return row
 
 
 def folder(name: str) -> list[Path]:

@@ -1,8 +1,8 @@
 """rag_document_text: what was read of each document, and the facts of its file."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a type
+from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import Json
 
 from rag_assets.model import FileFacts, ReadDocument, StoredText
@@ -38,6 +38,7 @@ def write_text(cursor: Cursor, document_id: str, *, path: str, read: ReadDocumen
         "content": parsed.text,
         "fingerprint": read.fingerprint,
         "model": model,
+        "chunk_count": len(read.chunks),
     }
     cursor.execute(statement("texts", "upsert_text"), values)
 
@@ -47,6 +48,16 @@ def move(cursor: Cursor, paths: dict[str, str]) -> None:
     cursor.execute(statement("texts", "move_text"), {"ids": list(paths), "paths": list(paths.values())})
 
 
+def refresh(cursor: Cursor, facts: Mapping[str, FileFacts]) -> None:
+    """Note size and mtime of files that were written anew with the same bytes."""
+    values = {
+        "ids": list(facts),
+        "sizes": [fact.size for fact in facts.values()],
+        "mtimes": [fact.mtime_ns for fact in facts.values()],
+    }
+    cursor.execute(statement("texts", "refresh_facts"), values)
+
+
 def delete(cursor: Cursor, document_id: str) -> None:
     cursor.execute(statement("texts", "delete_text"), {"document_id": document_id})
 
@@ -54,6 +65,4 @@ def delete(cursor: Cursor, document_id: str) -> None:
 def _stored(row: tuple[str, str, int, int, str, str, str]) -> StoredText:
     document_id, sha256, size, mtime_ns, fingerprint, model, path = row
     facts = FileFacts(sha256=sha256, size=size, mtime_ns=mtime_ns)
-    return StoredText(
-        document_id=document_id, facts=facts, fingerprint=fingerprint, embedding_model=model, path=path
-    )
+    return StoredText(document_id=document_id, facts=facts, fingerprint=fingerprint, embedding_model=model, path=path)

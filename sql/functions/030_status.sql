@@ -1,22 +1,28 @@
 -- The index at a glance; `rag-assets status` shows the same numbers.
+-- A function stands between view and table, so that the application can still alter or drop its table.
 
-create or replace view rag_status as
-with pending as (
-    select o.*, claimed_by like 'run:%' and claimed_until > now() as running from rag_outbox as o
-)
-select
-    (select count(*) from {table}) as documents,
-    (select count(*) from {table} as d
-        join rag_document_text as t on t.document_id = d.{id_column}::text
-        where not exists (select from rag_outbox as o where o.document_id = t.document_id)) as up_to_date,
-    (select count(*) from pending where state = 'pending') as pending,
-    (select min(enqueued_at) from pending where state = 'pending') as oldest_pending_at,
-    (select count(*) from pending where running) as running,
-    (select coalesce(jsonb_object_agg(error_kind, n), '{{}}') from (
-        select error_kind, count(*) as n from pending
-        where state = 'pending' and error_kind is not null group by 1) as f) as failed,
-    (select coalesce(jsonb_object_agg(error_kind, n), '{{}}') from (
-        select error_kind, count(*) as n from pending
-        where state = 'dead' and error_kind is not null group by 1) as f) as dead,
-    (select count(*) from rag_document_chunks) as chunks,
-    (select count(*) from rag_document_chunks where embedding is not null) as chunks_with_vector;
+create or replace function rag_count_status() returns table (
+    documents bigint, up_to_date bigint, pending bigint, oldest_pending_at timestamptz, running bigint,
+    failed jsonb, dead jsonb, chunks bigint, chunks_with_vector bigint
+) language plpgsql stable as $$
+begin
+    return query
+    with of_kind as (
+        select o.state, o.error_kind, count(*) as n from rag_outbox as o where o.error_kind is not null group by 1, 2
+    )
+    select
+        (select count(*) from {table}),
+        (select count(*) from {table} as d
+            join rag_document_text as t on t.document_id = d.{id_column}::text
+            where not exists (select from rag_outbox as o where o.document_id = t.document_id)),
+        (select count(*) from rag_outbox as o where o.state = 'pending'),
+        (select min(o.enqueued_at) from rag_outbox as o where o.state = 'pending'),
+        (select count(*) from rag_outbox as o where o.claimed_by like 'run:%' and o.claimed_until > now()),
+        (select coalesce(jsonb_object_agg(k.error_kind, k.n), '{{}}') from of_kind as k where k.state = 'pending'),
+        (select coalesce(jsonb_object_agg(k.error_kind, k.n), '{{}}') from of_kind as k where k.state = 'dead'),
+        (select count(*) from rag_document_chunks),
+        (select count(*) from rag_document_chunks as c where c.embedding is not null);
+end
+$$;
+
+create or replace view rag_status as select * from rag_count_status();

@@ -3,9 +3,8 @@
 create table {table} ({id_column} bigint generated always as identity primary key, {path_column} text not null);
 
 -- name: get_columns
--- The columns of a table with their types and whether they need no value; nothing where there is no such table.
-select a.attname, format_type(a.atttypid, a.atttypmod),
-    a.atthasdef or a.attidentity <> '' or not a.attnotnull
+-- The columns of a table with their types; nothing where there is no such table.
+select a.attname, format_type(a.atttypid, a.atttypmod)
 from pg_attribute as a
 where a.attrelid = to_regclass(%(table)s) and a.attnum > 0 and not a.attisdropped
 order by a.attnum;
@@ -13,7 +12,7 @@ order by a.attnum;
 -- name: get_documents
 -- These documents' rows.
 select {id_column}::text, {path_column}::text from {table}
-where {id_column} = any(%(ids)s::text[]::{id_type}[]);
+where {id_column} in (select {given_id} from unnest(%(ids)s::text[]) as given);
 
 -- name: list_ids
 -- The ids of all documents.
@@ -32,3 +31,35 @@ where not exists (select from {table} as d where d.{path_column} = p);
 -- name: get_by_path
 -- The rows of these paths.
 select {id_column}::text, {path_column}::text from {table} where {path_column} = any(%(paths)s::text[]);
+
+-- name: has_triggers
+-- Whether the table has all our triggers, enabled as they should be.
+select count(*) = 4 from pg_trigger
+where tgrelid = to_regclass(%(table)s) and tgfoid = 'notify_document_change'::regproc and tgenabled = 'A'
+    and tgname in ('rag_document_inserted', 'rag_document_updated', 'rag_document_deleted', 'rag_documents_truncated');
+
+-- name: create_triggers
+-- Call us after each statement that changes the table, also where logical replication applies rows.
+create or replace trigger rag_document_inserted after insert on {table}
+    referencing new table as new_rows for each statement execute function notify_document_change();
+create or replace trigger rag_document_updated after update on {table}
+    referencing old table as old_rows new table as new_rows
+    for each statement execute function notify_document_change();
+create or replace trigger rag_document_deleted after delete on {table}
+    referencing old table as old_rows for each statement execute function notify_document_change();
+create or replace trigger rag_documents_truncated after truncate on {table}
+    for each statement execute function notify_document_change();
+alter table {table} enable always trigger rag_document_inserted;
+alter table {table} enable always trigger rag_document_updated;
+alter table {table} enable always trigger rag_document_deleted;
+alter table {table} enable always trigger rag_documents_truncated;
+
+-- name: list_other_triggers
+-- Triggers of ours on tables that were the documents table once.
+select n.nspname, c.relname, t.tgname
+from pg_trigger as t join pg_class as c on c.oid = t.tgrelid join pg_namespace as n on n.oid = c.relnamespace
+where t.tgfoid = 'notify_document_change'::regproc and t.tgrelid <> to_regclass(%(table)s);
+
+-- name: drop_trigger
+-- Remove one.
+drop trigger {trigger} on {table};

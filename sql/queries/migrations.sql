@@ -2,6 +2,10 @@
 -- One migration at a time.
 select pg_advisory_xact_lock(hashtext('rag_assets.migrate'), 0);
 
+-- name: limit_waiting
+-- Rather fail than make the application's writers queue behind us for its table.
+set local lock_timeout = '5s';
+
 -- name: create_migrations
 -- Which migrations were applied, and the hash of each.
 create table if not exists rag_migrations (

@@ -1,64 +1,78 @@
 -- name: claim_due
--- Take pending documents that are due and that nobody holds: changes before first fills, oldest first.
-update rag_outbox as o
-set claimed_by = %(claimed_by)s, claimed_until = now() + %(seconds)s * interval '1 second'
-from (
+-- Take pending documents that are due: those that nobody holds, and those that changed after their owner took them.
+-- Changes before first fills, oldest first; never waits for a writer.
+with due as materialized (
     select document_id from rag_outbox
-    where state = 'pending' and not_before <= now() and (claimed_by is null or claimed_until < now())
-        and priority <= %(priority)s
+    where state = 'pending' and not_before <= now() and priority <= %(priority)s
+        and (claimed_by is null or claimed_until < now()
+            or (claimed_by = %(claimed_by)s and claimed_generation < generation))
     order by priority, enqueued_at
     limit %(limit)s
     for update skip locked
-) as due
-where o.document_id = due.document_id
+)
+update rag_outbox as o
+set claimed_by = %(claimed_by)s, claimed_until = now() + %(seconds)s * interval '1 second',
+    claimed_generation = o.generation
+from due where o.document_id = due.document_id
 returning o.document_id;
 
 -- name: claim_batch
 -- Take over, for a run, what the sensor claimed under its batch.
-update rag_outbox
-set claimed_by = %(claimed_by)s, claimed_until = now() + %(seconds)s * interval '1 second'
-where claimed_by = %(batch)s
-returning document_id;
+with held as materialized (
+    select document_id from rag_outbox where claimed_by = %(batch)s order by document_id for update skip locked
+)
+update rag_outbox as o
+set claimed_by = %(claimed_by)s, claimed_until = now() + %(seconds)s * interval '1 second',
+    claimed_generation = o.generation
+from held where o.document_id = held.document_id
+returning o.document_id;
+
+-- name: wait_briefly
+-- Wait for no writer of the application as long as PostgreSQL takes to look for deadlocks (1 s): it may not be the
+-- application's transaction that is ended for one.
+savepoint waiting;
+set local lock_timeout = '400ms';
+
+-- name: stop_waiting
+-- Go on without what could not be had.
+rollback to savepoint waiting;
 
 -- name: enqueue_missing
 -- Make documents pending that are not; those that are keep their generation.
 insert into rag_outbox (document_id, operation, priority)
-select distinct unnest(%(ids)s::text[]), 'update', 1
+select distinct unnest(%(ids)s::text[]) as document_id, 'update', 1 order by document_id
 on conflict (document_id) do nothing;
 
 -- name: claim_documents
 -- Take these documents, also from a batch that waits in the queue, also dead ones, but from no run that works on them.
-update rag_outbox as o
-set claimed_by = %(claimed_by)s, claimed_until = now() + %(seconds)s * interval '1 second', state = 'pending'
-from (
+with free as materialized (
     select document_id from rag_outbox
     where document_id = any(%(ids)s::text[])
-        and (claimed_by is null or claimed_by not like 'run:%%' or claimed_until < now())
+        and (claimed_by is null or claimed_by not like 'run:%%' or claimed_until < now()
+            or (claimed_by = %(claimed_by)s and claimed_generation < generation))
     order by document_id
-    for update
-) as free
-where o.document_id = free.document_id
+    for update skip locked
+)
+update rag_outbox as o
+set claimed_by = %(claimed_by)s, claimed_until = now() + %(seconds)s * interval '1 second',
+    claimed_generation = o.generation, state = 'pending'
+from free where o.document_id = free.document_id
 returning o.document_id;
 
 -- name: get_claims
 -- The claims on these documents, with the path of those that still have a row.
 select o.document_id, o.generation, o.operation, o.attempts, d.{path_column}::text as path
-from rag_outbox as o left join {table} as d on d.{id_column} = o.document_id::{id_type}
+from rag_outbox as o left join {table} as d on d.{id_column} = {claimed_id}
 where o.document_id = any(%(ids)s::text[])
 order by o.priority, o.enqueued_at, o.document_id;
 
--- name: lock_claim
--- Whether the claim is still ours: the document's outbox row, locked until the end of the transaction.
-select generation from rag_outbox
-where document_id = %(document_id)s and claimed_by = %(claimed_by)s
-for update;
-
 -- name: lock_claims
--- The same for many.
+-- Those of the claims that are still ours, locked until the end of the transaction. A document that somebody is
+-- just changing is not among them: what was read of it is old, and waiting here would make other writers wait.
 select document_id from rag_outbox
 where document_id = any(%(ids)s::text[]) and claimed_by = %(claimed_by)s
 order by document_id
-for update;
+for update skip locked;
 
 -- name: delete_settled
 -- Done: remove the pending work, unless the document changed again meanwhile.
@@ -66,36 +80,44 @@ delete from rag_outbox as o using unnest(%(ids)s::text[], %(generations)s::bigin
 where o.document_id = s.document_id and o.generation = s.generation;
 
 -- name: free_changed
--- The documents that changed meanwhile stay pending, and anybody may take them.
-update rag_outbox set claimed_by = null, claimed_until = null
-where document_id = any(%(ids)s::text[]) and claimed_by = %(claimed_by)s;
+-- Documents that changed meanwhile stay pending, and anybody may take them; unless the same run already did.
+update rag_outbox as o set claimed_by = null, claimed_until = null, claimed_generation = null
+from unnest(%(ids)s::text[], %(generations)s::bigint[]) as s (document_id, generation)
+where o.document_id = s.document_id and o.claimed_by = %(claimed_by)s and o.claimed_generation = s.generation;
 
 -- name: record_failure
--- Count an attempt and plan the next one, or none; a newer change counts for nothing and stays due.
+-- Count an attempt and plan the next one, or none.
 update rag_outbox
-set claimed_by = null, claimed_until = null,
-    attempts = case when generation = %(generation)s then %(attempts)s else attempts end,
-    state = case when generation = %(generation)s then %(state)s else state end,
-    not_before = case when generation = %(generation)s
-        then now() + %(delay)s * interval '1 second' else not_before end,
-    error_kind = case when generation = %(generation)s then %(error_kind)s else error_kind end,
-    last_error = case when generation = %(generation)s then %(error)s else last_error end
-where document_id = %(document_id)s and claimed_by = %(claimed_by)s;
+set claimed_by = null, claimed_until = null, claimed_generation = null, attempts = %(attempts)s, state = %(state)s,
+    not_before = now() + %(delay)s * interval '1 second', error_kind = %(error_kind)s, last_error = %(error)s
+where document_id = %(document_id)s and generation = %(generation)s;
 
 -- name: extend_claims
 -- Keep what somebody at work holds.
-update rag_outbox set claimed_until = now() + %(seconds)s * interval '1 second'
-where claimed_by = %(claimed_by)s;
+with held as materialized (
+    select document_id from rag_outbox where claimed_by = %(claimed_by)s order by document_id for update skip locked
+)
+update rag_outbox as o set claimed_until = now() + %(seconds)s * interval '1 second'
+from held where o.document_id = held.document_id;
 
 -- name: release
 -- Give back what somebody holds; no attempt is counted.
-update rag_outbox set claimed_by = null, claimed_until = null
-where claimed_by = %(claimed_by)s
-    and (%(ids)s::text[] is null or document_id = any(%(ids)s::text[]));
+with held as materialized (
+    select document_id from rag_outbox
+    where claimed_by = %(claimed_by)s and (%(ids)s::text[] is null or document_id = any(%(ids)s::text[]))
+    order by document_id
+    for update skip locked
+)
+update rag_outbox as o set claimed_by = null, claimed_until = null, claimed_generation = null
+from held where o.document_id = held.document_id;
 
 -- name: list_owners
 -- Who holds claims now.
 select distinct claimed_by from rag_outbox where claimed_by is not null order by 1;
+
+-- name: count_pending
+-- Documents that are not done and not given up.
+select count(*) from rag_outbox where state = 'pending';
 
 -- name: count_due
 -- Documents that could be claimed now.
@@ -109,11 +131,16 @@ from rag_outbox where state = 'pending';
 
 -- name: retry
 -- Make failed and dead documents due again, with all their attempts.
-update rag_outbox
-set state = 'pending', attempts = 0, not_before = now(), enqueued_at = now()
-where (state = 'dead' or error_kind is not null)
-    and (cardinality(%(ids)s::text[]) = 0 or document_id = any(%(ids)s::text[]))
-    and (%(kind)s::text is null or error_kind = %(kind)s);
+with failed as materialized (
+    select document_id from rag_outbox
+    where (state = 'dead' or error_kind is not null)
+        and (cardinality(%(ids)s::text[]) = 0 or document_id = any(%(ids)s::text[]))
+        and (%(kind)s::text is null or error_kind = %(kind)s)
+    order by document_id
+    for update
+)
+update rag_outbox as o set state = 'pending', attempts = 0, not_before = now(), enqueued_at = now()
+from failed where o.document_id = failed.document_id;
 
 -- name: enqueue
 -- Enqueue documents as changed.
@@ -141,6 +168,29 @@ select rag_enqueue(array_agg(t.document_id), 'update')
 from rag_document_text as t join {table} as d on d.{id_column}::text = t.document_id
 where d.{path_column}::text is distinct from t.path
     and not exists (select from rag_outbox as o where o.document_id = t.document_id)
+having count(*) > 0;
+
+-- name: enqueue_outdated
+-- Enqueue documents that were read or embedded with other settings.
+select rag_enqueue(array_agg(t.document_id), 'update', 1::smallint) from rag_document_text as t
+where (t.fingerprint, t.embedding_model) is distinct from (%(fingerprint)s, %(model)s)
+    and not exists (select from rag_outbox as o where o.document_id = t.document_id)
+having count(*) > 0;
+
+-- name: enqueue_incomplete
+-- Enqueue documents whose chunks are not all there; forget what was read of them, or they would count as unchanged.
+with incomplete as (
+    delete from rag_document_text as t
+    where t.chunk_count <> (select count(*) from rag_document_chunks as c where c.document_id = t.document_id)
+        and not exists (select from rag_outbox as o where o.document_id = t.document_id)
+    returning t.document_id
+)
+select rag_enqueue(array_agg(document_id), 'update') from incomplete having count(*) > 0;
+
+-- name: enqueue_idle
+-- Enqueue those of these documents that are neither pending nor given up.
+select rag_enqueue(array_agg(id), 'update') from unnest(%(ids)s::text[]) as id
+where not exists (select from rag_outbox as o where o.document_id = id)
 having count(*) > 0;
 
 -- name: is_taken

@@ -7,21 +7,28 @@ from rag_document_text where document_id = any(%(ids)s::text[]);
 -- Store what was read.
 insert into rag_document_text (
     document_id, path, sha256, size_bytes, mtime_ns, media_type, parser, pages, title, metadata, warnings, content,
-    fingerprint, embedding_model
+    fingerprint, embedding_model, chunk_count
 ) values (
     %(document_id)s, %(path)s, %(sha256)s, %(size)s, %(mtime_ns)s, %(media_type)s, %(parser)s, %(pages)s,
-    %(title)s, %(metadata)s, %(warnings)s, %(content)s, %(fingerprint)s, %(model)s
+    %(title)s, %(metadata)s, %(warnings)s, %(content)s, %(fingerprint)s, %(model)s, %(chunk_count)s
 ) on conflict (document_id) do update set
     path = excluded.path, sha256 = excluded.sha256, size_bytes = excluded.size_bytes, mtime_ns = excluded.mtime_ns,
     media_type = excluded.media_type, parser = excluded.parser, pages = excluded.pages, title = excluded.title,
     metadata = excluded.metadata, warnings = excluded.warnings, content = excluded.content,
-    fingerprint = excluded.fingerprint, embedding_model = excluded.embedding_model, updated_at = now();
+    fingerprint = excluded.fingerprint, embedding_model = excluded.embedding_model,
+    chunk_count = excluded.chunk_count, updated_at = now();
 
 -- name: move_text
 -- An unchanged file under another path.
 update rag_document_text as t set path = m.path
 from unnest(%(ids)s::text[], %(paths)s::text[]) as m (document_id, path)
 where t.document_id = m.document_id and t.path <> m.path;
+
+-- name: refresh_facts
+-- An unchanged file that was written anew: what spares the next look its hash.
+update rag_document_text as t set size_bytes = f.size_bytes, mtime_ns = f.mtime_ns
+from unnest(%(ids)s::text[], %(sizes)s::bigint[], %(mtimes)s::bigint[]) as f (document_id, size_bytes, mtime_ns)
+where t.document_id = f.document_id;
 
 -- name: delete_text
 -- Forget a document.

@@ -1,0 +1,86 @@
+"""Comparing table, files, outbox and index, and enqueueing what differs: for changes that no trigger saw."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from psycopg2.extensions import cursor as Cursor
+
+from rag_assets.model import FileFacts, StoredText
+from rag_assets.postgres import documents, outbox, texts
+from rag_assets.postgres.database import Database
+from rag_assets.postgres.statements import composed, single, statement
+from rag_assets.settings import Source
+
+PAGE_DOCUMENTS = 1_000  # looked at between two short transactions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Differences:
+    """Documents that were enqueued, by what was found."""
+
+    unknown: int  # a row of which nothing was ever read
+    vanished: int  # text or chunks without a row
+    moved: int  # the row names another path than the one that was read
+    outdated: int  # read or embedded with other settings than today's
+    incomplete: int  # chunks are missing
+
+
+def reconcile_table(cursor: Cursor, source: Source, *, fingerprint: str, model: str) -> Differences:
+    """Enqueue every document whose row and index differ and that is not pending already.
+
+    `fingerprint` and `model` are what a document would be read and embedded with now.
+    """
+    names = documents.identifiers(cursor, source)
+    return Differences(
+        unknown=_count(cursor, composed("outbox", "enqueue_unknown", **names)),
+        vanished=_count(cursor, composed("outbox", "enqueue_vanished", **names)),
+        moved=_count(cursor, composed("outbox", "enqueue_moved", **names)),
+        outdated=_count(cursor, statement("outbox", "enqueue_outdated"), {"fingerprint": fingerprint, "model": model}),
+        incomplete=_count(cursor, statement("outbox", "enqueue_incomplete")),
+    )
+
+
+def reconcile_files(database: Database, *, look: Callable[[StoredText], FileFacts | None]) -> int:
+    """Enqueue every document whose file is not the one that was read; how many.
+
+    `look` gives the file's facts as they are now, or None when it cannot be read; no transaction is open meanwhile.
+    It may give the stored sha256 back unread where size and mtime are the stored ones.
+    """
+    enqueued, after = 0, ""
+    while page := _page(database, after):
+        found = {stored.document_id: look(stored) for stored in page}
+        changed = [stored for stored in page if _differs(stored, found[stored.document_id])]
+        touched = {
+            stored.document_id: facts
+            for stored in page
+            if (facts := found[stored.document_id]) and facts != stored.facts and stored not in changed
+        }
+        with database.transaction() as cursor:
+            enqueued += _enqueue_idle(cursor, [stored.document_id for stored in changed])
+            texts.refresh(cursor, touched)
+        after = page[-1].document_id
+    return enqueued
+
+
+def free_claims(cursor: Cursor, *, alive: Collection[str]) -> int:
+    """Release what is held by owners ("run:<id>", "batch:<id>") that are not among those alive; how many documents."""
+    return sum(outbox.release(cursor, owner) for owner in outbox.owners(cursor) if owner not in alive)
+
+
+def _page(database: Database, after: str) -> list[StoredText]:
+    with database.transaction() as cursor:
+        return texts.list_facts(cursor, after=after, limit=PAGE_DOCUMENTS)
+
+
+def _differs(stored: StoredText, now: FileFacts | None) -> bool:
+    return now is None or (now.sha256, now.size) != (stored.facts.sha256, stored.facts.size)
+
+
+def _enqueue_idle(cursor: Cursor, ids: list[str]) -> int:
+    return _count(cursor, statement("outbox", "enqueue_idle"), {"ids": ids})
+
+
+def _count(cursor: Cursor, query: object, values: dict[str, object] | None = None) -> int:
+    cursor.execute(query, values)  # type: ignore[arg-type]
+    row = single(cursor)
+    return int(row[0]) if row else 0

@@ -1,0 +1,229 @@
+"""Connections, the pool, and migrations against a real server."""
+
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from rag_assets import settings
+from rag_assets.errors import DatabaseUnavailable, SettingsError
+from rag_assets.postgres import statements
+from rag_assets.postgres.database import Database, hide_password
+
+SOURCE = settings.Source()
+
+
+def test_migrate_changes_nothing_when_run_twice(empty_database_url: str) -> None:
+    """The second run applies nothing, and the schema stays the same to the letter."""
+    with closing(Database(empty_database_url)) as database:
+        applied = database.migrate(SOURCE, dimension=384)
+        before = _schema(empty_database_url)
+        assert applied == [file.name for file in statements.folder("migrations")]
+        assert database.migrate(SOURCE, dimension=384) == []
+    assert _schema(empty_database_url) == before
+    assert "rag_outbox.generation" in str(before)
+
+
+def test_migrate_is_safe_when_several_run_at_once(empty_database_url: str) -> None:
+    """Exactly one of four applies the migrations; none fails."""
+    results: list[list[str]] = []
+    with closing(Database(empty_database_url)) as database:
+        migrate = lambda: results.append(database.migrate(SOURCE, dimension=384))  # noqa: E731
+        _in_threads([migrate] * 4)
+    assert sorted(map(len, results)) == [0, 0, 0, len(statements.folder("migrations"))]
+
+
+def test_migrate_enqueues_the_rows_of_a_full_table_when_run_first(empty_database_url: str) -> None:
+    """What was in the table before us is pending once, behind changes."""
+    _execute(empty_database_url, 'create table "TblDocumentFiles" (id int primary key, file_path text, extra json)')
+    _execute(empty_database_url, """insert into "TblDocumentFiles" values (1, 'a', '{}'), (2, 'b', '{}')""")
+    with closing(Database(empty_database_url)) as database:
+        database.migrate(SOURCE, dimension=384)
+        database.migrate(SOURCE, dimension=384)
+    rows = _execute(empty_database_url, "select document_id, generation, priority from rag_outbox order by 1")
+    assert rows == [("1", 1, 1), ("2", 1, 1)]
+
+
+def test_migrate_names_the_columns_there_are_when_one_is_missing(empty_database_url: str) -> None:
+    """The error lists the table's columns and the setting to change."""
+    _execute(empty_database_url, 'create table "TblDocumentFiles" (key int primary key, place text)')
+    with (
+        closing(Database(empty_database_url)) as database,
+        pytest.raises(SettingsError, match=r"source\.id_column is 'id'.* columns key, place.*SOURCE__ID_COLUMN"),
+    ):
+        database.migrate(SOURCE, dimension=384)
+
+
+def test_migrate_refuses_when_an_applied_migration_was_edited(database_url: str) -> None:
+    """A migration that is not the one that was applied stops everything."""
+    _execute(database_url, "update rag_migrations set sha256 = 'other' where name like '001%'")
+    with closing(Database(database_url)) as database, pytest.raises(SettingsError, match=r"001_tables\.sql"):
+        database.migrate(SOURCE, dimension=384)
+
+
+def test_migrate_changes_the_dimension_when_there_are_no_chunks(database_url: str) -> None:
+    """An empty index follows the setting; one with vectors says what to do."""
+    with closing(Database(database_url)) as database:
+        database.migrate(SOURCE, dimension=3)
+        _execute(database_url, _INSERT_CHUNK)
+        with pytest.raises(SettingsError, match=r"embedding\.dimension is 384.* have 3"):
+            database.migrate(SOURCE, dimension=384)
+
+
+def test_migrate_moves_the_triggers_when_another_table_is_configured(database_url: str) -> None:
+    """A table that is not the documents table any more costs its writers nothing, and cannot fail for us."""
+    _execute(database_url, "create table other (nr uuid primary key, place text)")
+    source = settings.Source(table="public.other", id_column="nr", path_column="place")
+    with closing(Database(database_url)) as database:
+        database.migrate(source, dimension=384)
+    _execute(database_url, """insert into "TblDocumentFiles" (file_path) values ('a')""")
+    _execute(database_url, "insert into other values (gen_random_uuid(), 'b')")
+    assert _execute(database_url, "select count(*) from rag_outbox") == [(1,)]
+
+
+def test_migrate_waits_for_nobody_long_when_the_table_is_in_use(database_url: str) -> None:
+    """With all triggers in place, the application's open transaction is no obstacle."""
+    with closing(psycopg2.connect(database_url)) as writer, closing(Database(database_url)) as database:
+        writer.cursor().execute("""insert into "TblDocumentFiles" (file_path) values ('a')""")
+        assert database.migrate(SOURCE, dimension=384) == []
+
+
+def test_the_application_can_alter_and_drop_its_table_when_migrated(database_url: str) -> None:
+    """Nothing of ours depends on the application's table."""
+    _execute(database_url, 'alter table "TblDocumentFiles" alter column id type int')
+    _execute(database_url, 'drop table "TblDocumentFiles"')
+
+
+def test_transaction_rolls_back_when_the_block_raises(database_url: str) -> None:
+    """All or nothing, and the connection is fit for the next one."""
+    with closing(Database(database_url, settings=settings.Database(pool_max_size=1))) as database:
+        with pytest.raises(psycopg2.DataError), database.transaction() as cursor:
+            cursor.execute("""insert into "TblDocumentFiles" (file_path) values ('a'); select 1 / 0""")
+        with database.transaction() as cursor:
+            cursor.execute('select count(*) from "TblDocumentFiles"')
+            assert cursor.fetchone() == (0,)
+
+
+def test_transaction_gets_a_new_connection_when_the_pooled_one_died(database_url: str) -> None:
+    """A connection that the server ended is replaced, not handed out."""
+    with closing(Database(database_url)) as database:
+        with database.transaction() as cursor:
+            cursor.execute("select pg_backend_pid()")
+            (pid,) = cursor.fetchone()
+        _execute(database_url, f"select pg_terminate_backend({pid}, 5000)")
+        with database.transaction() as cursor:
+            cursor.execute("select pg_backend_pid()")
+            assert cursor.fetchone() != (pid,)
+
+
+def test_transaction_says_unavailable_when_the_connection_dies_within(database_url: str) -> None:
+    """A server that goes away is a DatabaseUnavailable; the pool works again afterwards."""
+    with closing(Database(database_url)) as database:
+        with pytest.raises(DatabaseUnavailable), database.transaction() as cursor:
+            cursor.execute("select pg_terminate_backend(pg_backend_pid())")
+        with database.transaction() as cursor:
+            cursor.execute("select 1")
+
+
+def test_pool_never_opens_more_connections_than_set_when_many_want_one(database_url: str) -> None:
+    """Sixteen threads share three connections."""
+    pids: set[int] = set()
+
+    def work() -> None:
+        for _ in range(5):
+            with database.transaction() as cursor:
+                cursor.execute("select pg_backend_pid()")
+                pids.add(cursor.fetchone()[0])
+
+    with closing(Database(database_url, settings=settings.Database(pool_max_size=3))) as database:
+        _in_threads([work] * 16)
+    assert 1 <= len(pids) <= 3
+
+
+def test_unavailable_names_the_url_without_its_password_when_nothing_listens() -> None:
+    """The message shows where, and what to check, but no secret."""
+    database = Database("postgresql://someone:secret@127.0.0.1:1/docs")
+    shown = r"someone:\*\*\*@127\.0\.0\.1:1/docs.*check"
+    with pytest.raises(DatabaseUnavailable, match=shown) as caught, database.transaction():
+        pass
+    assert "secret" not in str(caught.value)
+
+
+def test_transaction_says_what_to_run_when_nothing_was_migrated(empty_database_url: str) -> None:
+    """A database without our tables is a settings error that names the next step."""
+    with (
+        closing(Database(empty_database_url)) as database,
+        pytest.raises(SettingsError, match="rag-assets init"),
+        database.transaction() as cursor,
+    ):
+        cursor.execute("select * from rag_outbox")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://u:p@h/d", "postgresql://u:***@h/d"),
+        ("postgresql://u:p@ss@h/d", "postgresql://u:***@h/d"),
+        ("postgresql://u@h/d", "postgresql://u@h/d"),
+        ("postgresql:///d?host=/tmp/x&password=p&user=u", "postgresql:///d?host=/tmp/x&password=***&user=u"),
+        ("host=h password='a b' user=u", "host=h password=*** user=u"),
+    ],
+)
+def test_hide_password_keeps_the_rest_when_shown(url: str, shown: str) -> None:
+    """Every way to write a password is covered."""
+    assert hide_password(url) == shown
+
+
+def test_every_statement_has_a_name_and_a_purpose_when_read() -> None:
+    """Each query starts with `-- name: verb_noun` and a line that says what for."""
+    for file in sorted((settings.project_root() / "sql" / "queries").glob("*.sql")):
+        for part in file.read_text().split("-- name: ")[1:]:
+            assert part.splitlines()[1].startswith("-- "), f"{file.name}: {part.splitlines()[0]}"
+
+
+def test_every_statement_is_used_when_the_code_is_searched() -> None:
+    """SQL that nobody calls is deleted."""
+    code = "".join(path.read_text() for path in Path(statements.__file__).parent.glob("*.py"))
+    for file in sorted((settings.project_root() / "sql" / "queries").glob("*.sql")):
+        for part in file.read_text().split("-- name: ")[1:]:
+            assert f'"{part.split()[0]}"' in code, f"{file.name}: {part.split()[0]}"
+
+
+_INSERT_CHUNK = """
+    insert into rag_document_chunks (document_id, chunk_index, content, content_sha256, token_count, char_start,
+        char_end, kind, embedding, embedding_model) values ('1', 0, 'x', 'x', 1, 0, 1, 'prose', '[1,0,0]', 'm')
+"""
+
+
+def _schema(url: str) -> list[tuple[object, ...]]:
+    """Columns, constraints, indexes, triggers and functions, as the catalogue prints them."""
+    return _execute(
+        url,
+        """
+        select 'column', table_name || '.' || column_name, data_type || coalesce(column_default, '')
+        from information_schema.columns where table_schema = 'public'
+        union all select 'constraint', conname, pg_get_constraintdef(oid) from pg_constraint
+        where connamespace = 'public'::regnamespace
+        union all select 'index', indexname, indexdef from pg_indexes where schemaname = 'public'
+        union all select 'trigger', tgname, pg_get_triggerdef(oid) || tgenabled::text from pg_trigger
+        union all select 'function', proname, prosrc from pg_proc where proname ~ '^(rag_|notify_document)'
+        union all select 'pending', document_id, generation::text from rag_outbox
+        order by 1, 2, 3
+        """,
+    )
+
+
+def _execute(url: str, statement: str) -> list[tuple[object, ...]]:
+    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(statement)
+        return cursor.fetchall() if cursor.description else []
+
+
+def _in_threads(tasks: "list[object]") -> None:
+    threads = [threading.Thread(target=task) for task in tasks]  # type: ignore[arg-type]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
