@@ -115,8 +115,8 @@ class Parts:
             parsing=self.settings.parsing,
             chunking=self.settings.chunking,
             model=self.model_path,
-            tokenize=lambda text: self.embedder.tokenize(text),
-            embed=lambda texts: self.embedder.embed(texts, token_counts=[len(text) for text in texts]),
+            tokenize=lambda text: [str(token["piece"]) for token in self.embedder.tokenize(text)],
+            embed=lambda texts: self.embedder.embed(texts, token_counts=[len(text) for text in texts]).tolist(),
         )
         self._open.callback(reader.close)
         return reader

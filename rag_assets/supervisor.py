@@ -23,6 +23,8 @@ READY_SECONDS = 120.0
 RESTARTS = 5  # of one service, within RESTART_WINDOW_SECONDS
 RESTART_WINDOW_SECONDS = 60.0
 LOG_TAIL_LINES = 15
+# A terminal that closes: SIGHUP, on Windows SIGBREAK.
+_HANG_UP = [getattr(signal, name) for name in ("SIGHUP", "SIGBREAK") if hasattr(signal, name)]
 
 
 def environment(settings: Settings, *, database_url: str) -> dict[str, str]:
@@ -160,7 +162,7 @@ def _stop_at_signals(stop: threading.Event) -> Iterator[None]:
     def handle(_number: int, _frame: FrameType | None) -> None:
         stop.set()
 
-    names = (signal.SIGINT, signal.SIGTERM, *((signal.SIGBREAK,) if os.name == "nt" else (signal.SIGHUP,)))
+    names = (signal.SIGINT, signal.SIGTERM, *_HANG_UP)
     before = {name: signal.signal(name, handle) for name in names}
     try:
         yield

@@ -6,6 +6,7 @@ Dagster's public `context.log_event` writes one row per transaction (12 ms each 
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import dagster as dg
 from dagster._core.events import (
@@ -25,7 +26,7 @@ def log_materializations(context: dg.AssetExecutionContext, outcomes: Iterable[O
     """Log one materialization per asset and document that is now in step with its file."""
     events = [event for outcome in outcomes for event in materializations(outcome)]
     step = context.get_step_execution_context()
-    batch_id = generate_event_batch_id()
+    batch_id = generate_event_batch_id()  # type: ignore[no-untyped-call]
     for position, event in enumerate(events, start=1):
         DagsterEvent.asset_materialization(
             step, event, DagsterEventBatchMetadata(batch_id, is_end=position == len(events))
@@ -44,8 +45,8 @@ def mark_failed(context: dg.AssetExecutionContext, document_ids: Sequence[str]) 
 
 def materializations(outcome: Outcome) -> Iterator[dg.AssetMaterialization]:
     """The three materializations of one document; nothing is said of an asset that this attempt did not look at."""
-    common = {"status": outcome.status, "path": outcome.path or ""}
-    read = {
+    common: dict[str, Any] = {"status": outcome.status, "path": outcome.path or ""}
+    read: dict[str, Any] = {
         "sha256": outcome.content_sha256 or "",
         "media_type": outcome.media_type or "",
         "parser": outcome.parser or "",
@@ -54,12 +55,12 @@ def materializations(outcome: Outcome) -> Iterator[dg.AssetMaterialization]:
         "warnings": list(outcome.warnings),
         "seconds": outcome.seconds.get("read", 0.0),
     }
-    cut = {
+    cut: dict[str, Any] = {
         "chunks": outcome.chunks,
         "tokens": outcome.tokens,
         "seconds": outcome.seconds.get("chunk", 0.0),
     }
-    embedded = {
+    embedded: dict[str, Any] = {
         "model": outcome.embedding_model or "",
         "server_build": outcome.server_build or "",
         "embedded": outcome.chunks_embedded,

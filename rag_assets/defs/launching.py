@@ -60,7 +60,7 @@ class WarmRunLauncher(DefaultRunLauncher):
     def terminate(self, run_id: str) -> bool:
         run = self._instance.get_run_by_id(run_id)
         if run is None or RUNNER_TAG not in run.tags:
-            return bool(super().terminate(run_id))
+            return bool(super().terminate(run_id))  # type: ignore[no-untyped-call]
         if run.is_finished:
             return False
         self._instance.report_run_canceling(run)
@@ -112,7 +112,7 @@ class WarmRunLauncher(DefaultRunLauncher):
 def _spawn() -> subprocess.Popen[bytes]:
     """Start a spare; it ends by itself when its stdin is closed, which is also what our death does."""
     return subprocess.Popen(
-        [sys.executable, "-m", "rag_assets.defs.runner"],
+        [sys.executable, "-m", "rag_assets.runner"],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         start_new_session=os.name != "nt",

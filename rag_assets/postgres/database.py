@@ -13,13 +13,14 @@ import psycopg2
 from psycopg2 import errors as pg_errors
 from psycopg2 import sql
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, connection
-from psycopg2.extensions import cursor as Cursor
 
 from rag_assets.errors import DatabaseUnavailable, SettingsError
 from rag_assets.postgres import documents
 from rag_assets.postgres.statements import composed, folder, single, statement
 from rag_assets.settings import Database as DatabaseSettings
 from rag_assets.settings import Source
+
+Cursor = psycopg2.extensions.cursor  # what transaction() gives
 
 APPLICATION_NAME = "rag_assets"
 KEEPALIVES: dict[str, Any] = {  # seconds; tcp_user_timeout in milliseconds: a line that is cut is known within a minute
