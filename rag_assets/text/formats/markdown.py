@@ -1,39 +1,107 @@
-"""Markdown: its text as it is, without the front matter, which becomes metadata."""
+"""Markdown: its text as it is, without front matter and comments; the front matter becomes metadata."""
 
 import re
+from typing import Any
 
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
 from rag_assets.text import encoding
 
-_FRONT_MATTER = re.compile(r"\A(---|\+\+\+)[ \t]*\n(.*?)\n\1[ \t]*(?:\n|\Z)", re.DOTALL)
-_FIELD = re.compile(r"^([A-Za-z_][\w.-]*)[ \t]*[:=][ \t]*(.*?)[ \t]*$", re.MULTILINE)
-_TITLE = re.compile(r"^# +(.+?)(?: +#+)?$", re.MULTILINE)
-_COMMENT = re.compile(r"^<!--.*?-->[ \t]*\n?", re.DOTALL | re.MULTILINE)
-FRONT_MATTER_CHARACTERS = 10_000
+FRONT_MATTER_CHARACTERS = 20_000
+FIELDS = 100  # of front matter that are kept
+FIELD_CHARACTERS = 1_000
+
+_FRONT_MATTER = re.compile(r"(---|\+\+\+)[ \t]*\n(.*?)^(?:\1|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
+_FIELD = re.compile(r"""["']?([A-Za-z_][\w .-]{0,60}?)["']?[ \t]*[:=](?:[ \t]+|$|(?=["'\[]))(.*)""")
+_ITEM = re.compile(r"[ \t]*-[ \t]+(.*)")
+_BLOCK = re.compile(r"[|>][-+0-9]*[ \t]*")
+_LIST = re.compile(r"\[(.*)\]")
+_TITLE = re.compile(r"^ {0,3}# +(.+?)(?: +#+)?[ \t]*$|^(\S[^\n]*)\n=+[ \t]*$", re.MULTILINE)
+# Not inside of fences, which are matched first and kept.
+_COMMENT = re.compile(
+    r"^(?P<fence>`{3,}|~{3,})[^\n]*\n.*?^(?P=fence)[`~]*[ \t]*$|^ {0,3}<!--.*?-->[ \t]*\n?", re.DOTALL | re.MULTILINE
+)
 
 
 def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
-    text, name_of_encoding = encoding.decode(data)
-    text, fields = split_front_matter(text)
-    heading = _TITLE.search(text)
-    title = fields.get("title") or (heading.group(1) if heading else None)
-    metadata = {"encoding": name_of_encoding, **({"front_matter": fields} if fields else {})}
-    return ParsedText(text=text, media_type="text/markdown", parser="markdown", title=title, metadata=metadata)
+    reading = encoding.read(data)
+    body, fields = split_front_matter(reading.text)
+    body = without_comments(body.replace("\f", "\n"))
+    heading = _TITLE.search(body)
+    title = _plain(fields.get("title")) or (heading and (heading.group(1) or heading.group(2)))
+    return ParsedText(
+        text=_headed(body, fields),
+        media_type="text/markdown",
+        parser="markdown",
+        title=title or None,
+        metadata={"encoding": reading.encoding, **({"front_matter": fields} if fields else {})},
+        warnings=reading.warnings,
+    )
 
 
-def split_front_matter(text: str) -> tuple[str, dict[str, str]]:
-    """The text after a YAML or TOML header, and the header's simple fields.
-
-    A header's words (title, description ...) are part of what a reader searches for: they head the text.
-    """
-    match = _FRONT_MATTER.match(text[:FRONT_MATTER_CHARACTERS])
+def split_front_matter(text: str) -> tuple[str, dict[str, Any]]:
+    """The text after a YAML or TOML header, and the header's simple fields: strings and lists of strings."""
+    match = _FRONT_MATTER.match(text[:FRONT_MATTER_CHARACTERS].lstrip("\n"))
     if not match:
         return text, {}
-    fields = {key.lower(): value.strip("\"'") for key, value in _FIELD.findall(match.group(2)) if value}
-    shown = [fields[key] for key in ("title", "description", "summary") if fields.get(key, "").strip("|>- ")]
-    body = text[match.end() :].lstrip("\n")
-    if not shown:
-        return body, fields
-    heading = f"# {shown[0]}" if "title" in fields and not body.startswith("# ") else shown[0]
-    return "\n\n".join([heading, *shown[1:], body]), fields
+    fields = _fields(match.group(2))
+    if not fields:
+        return text, {}  # a rule at the top of the page, and another one below
+    return text.lstrip("\n")[match.end() :].lstrip("\n"), fields
+
+
+def without_comments(text: str) -> str:
+    """Without HTML comments that stand on lines of their own, outside of fences."""
+    if "<!--" not in text:
+        return text
+    return _COMMENT.sub(lambda match: match.group() if match.group("fence") else "", text)
+
+
+def _headed(body: str, fields: dict[str, Any]) -> str:
+    """Title and description head the text where it has none: they are words of the document that readers search."""
+    title, description = _plain(fields.get("title")), _plain(fields.get("description") or fields.get("summary"))
+    lines = [f"# {title}"] if title and not _TITLE.match(body.lstrip()) else []
+    lines += [description] if description and description not in body[:2000] else []
+    return "\n\n".join([*lines, body]) if lines else body
+
+
+def _plain(value: object) -> str | None:
+    return " ".join(value.split()) if isinstance(value, str) else None
+
+
+def _fields(header: str) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    key = ""
+    for line in header.split("\n"):
+        field = _FIELD.fullmatch(line)
+        if field and len(fields) < FIELDS:
+            key = field.group(1).lower()
+            fields[key] = _value(field.group(2))
+        elif key and line.strip() and not line.lstrip().startswith("#"):
+            fields[key] = _continued(fields[key], line)
+    return {key: value for key, value in fields.items() if value not in ("", [])}
+
+
+def _value(text: str) -> str | list[str]:
+    text = text.strip()
+    if _BLOCK.fullmatch(text):
+        return ""
+    inline = _LIST.fullmatch(text)
+    if inline:
+        return [_unquoted(item) for item in inline.group(1).split(",") if item.strip()]
+    return _unquoted(text)[:FIELD_CHARACTERS]
+
+
+def _continued(value: Any, line: str) -> Any:
+    item = _ITEM.fullmatch(line)
+    if item and (value == "" or isinstance(value, list)):
+        return [*(value or []), _unquoted(item.group(1))][:FIELDS]
+    if isinstance(value, str) and line[0] in " \t":
+        return f"{value} {line.strip()}".strip()[:FIELD_CHARACTERS]
+    return value
+
+
+def _unquoted(text: str) -> str:
+    text = text.strip()
+    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
+    return text[1:-1] if quoted else text

@@ -1,4 +1,4 @@
-"""Plain text: all of it."""
+"""Plain text: all of it, with form feeds as page breaks."""
 
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
@@ -6,11 +6,18 @@ from rag_assets.text import encoding
 
 
 def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
-    text, name_of_encoding = encoding.decode(data)
+    reading = encoding.read(data)
     return ParsedText(
-        text=text,
+        text=reading.text.replace("\f", "\n"),
         media_type="text/plain",
         parser="plain",
         structure="plain",
-        metadata={"encoding": name_of_encoding},
+        page_offsets=_pages(reading.text),
+        metadata={"encoding": reading.encoding},
+        warnings=reading.warnings,
     )
+
+
+def _pages(text: str) -> tuple[int, ...]:
+    ends = [at for at, char in enumerate(text) if char == "\f"] if "\f" in text.strip("\f") else []
+    return (0, *(at + 1 for at in ends if at + 1 < len(text))) if ends else ()
