@@ -118,7 +118,5 @@ def _rank(text: str, spans: Sequence[Span], *, at: int, late: int, rarity: int) 
 
 
 def _is_inside_word(text: str, spans: Sequence[Span], *, at: int) -> bool:
-    if at == 0:
-        return False
-    before, after = spans[at - 1], spans[at]
-    return before[1] == after[0] and text[before[1] - 1].isalnum() and text[after[0]].isalnum()
+    start = spans[at][0]
+    return at > 0 and spans[at - 1][1] == start and text[start].isalnum() and text[start - 1].isalnum()

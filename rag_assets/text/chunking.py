@@ -16,6 +16,7 @@ from rag_assets.text.semantic import Embed
 from rag_assets.text.structure import BLOCK, SENTENCE, WORD, Block
 from rag_assets.text.tokens import SPECIAL_TOKENS, Span, Tokenizer
 
+VERSION = 1  # of the rules; another one means that documents are cut anew
 CONTEXT_SHARE = 4  # with heading_context, up to 1/4 of a chunk is left free for the headings above it
 PIECE_SHARE = 4  # paragraphs up to 1/4 of a chunk are not looked into
 SEMANTIC_FULLNESS = 0.5  # semantic chunks may be smaller where the topic changes
@@ -92,7 +93,8 @@ class _Cutting:
             start = spans[first][0] if first else 0
             end = spans[following][0] if following < len(spans) else len(self.text)
             block = self.blocks[max(0, bisect_right(starts, start) - 1)]
-            yield _Body(start=start, end=end, kind=block.kind, path=block.path, outer=block.path)
+            outer = block.path[:-1] if block.is_heading else block.path
+            yield _Body(start=start, end=end, kind=block.kind, path=block.path, outer=outer)
 
     def fitted(self, body: _Body) -> Iterator[_Body]:
         """The body without white space around it; in parts if it is over the limit after all.

@@ -7,6 +7,8 @@ from rag_assets.text.structure import BLOCK, LINE
 
 Embed = Callable[[Sequence[str]], Sequence[Sequence[float]]]
 
+BATCH = 512  # texts of one call
+BLANK = "."  # instead of a piece of white space: servers refuse empty texts
 NEIGHBOURS = 2  # pieces on either side whose mean vectors are compared
 SURROUNDINGS = 12  # cuts on either side that a similarity is judged against
 STRONGEST_PRICE = 1.0  # of parting what is most alike
@@ -18,7 +20,9 @@ def priced(text: str, pieces: Sequence[Piece], *, embed: Embed) -> list[Piece]:
     Alike is judged against the cuts around, not against the whole document or a fixed number: it holds for any
     model, and an edit far away changes nothing.
     """
-    similarities = _similarities(embed([text[piece.start : piece.end].strip() for piece in pieces]))
+    texts = [text[piece.start : piece.end].strip() or BLANK for piece in pieces]
+    vectors = [vector for at in range(0, len(texts), BATCH) for vector in embed(texts[at : at + BATCH])]
+    similarities = _similarities(vectors)
     return [
         piece._replace(price=piece.price + STRONGEST_PRICE * _standing(similarities, at))
         if LINE <= piece.strength <= BLOCK

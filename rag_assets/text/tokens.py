@@ -127,15 +127,20 @@ class WordPiece:
             if special:
                 spans.append((start, end))
             else:
-                spans.extend(self._word_spans(text, start, end=end))
+                self._append_words(spans, text, within=(start, end))
         return spans
 
-    def _word_spans(self, text: str, start: int, *, end: int) -> Iterator[Span]:
+    def _append_words(self, spans: list[Span], text: str, *, within: Span) -> None:
         cuts = self._cuts
-        for match in self._words.finditer(text, start, end):
-            begin = last = match.start()
-            for cut in cuts[match.group()]:
-                yield last, begin + cut
+        for match in self._words.finditer(text, *within):
+            begin, end = match.span()
+            ends = cuts[text[begin:end]]
+            if len(ends) == 1:
+                spans.append((begin, end))
+                continue
+            last = begin
+            for cut in ends:
+                spans.append((last, begin + cut))
                 last = begin + cut
 
     def _fragments(self, text: str) -> Iterator[tuple[int, int, bool]]:

@@ -12,10 +12,12 @@ import re
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
+
+import requests
 
 from rag_assets import settings
 from rag_assets.model import ParsedText
@@ -26,7 +28,8 @@ SENTENCE = "Here stands a sentence that was not in this document before today. "
 INSERTED_AT = {"start": 0.0, "middle": 0.5, "end": 0.95}
 BATCH = 64  # texts per embedding request
 READ_TOKENS = 2_048  # what a reader of search results is given, whatever the size of chunks
-QUESTIONS_PER_DOCUMENT = 12
+QUESTIONS = 200
+QUESTIONS_PER_DOCUMENT = 20
 
 Range = tuple[int, int]  # characters
 Cut = Callable[[str], list[Range]]
@@ -55,9 +58,10 @@ def main() -> None:
     options = _options()
     tokenizer = tokens.WordPiece.from_gguf(options.model)
     documents = _documents(options.documents)
-    embed = partial(_embed, options.server) if options.server else None
+    embed = Embedder(options.server) if options.server else None
     for figure in _figures(documents, tokenizer, model=options.model, embed=embed, only=options.only):
-        print(json.dumps(figure) if options.json else "  ".join(f"{key}={value}" for key, value in figure.items()))
+        line = json.dumps(figure) if options.json else "  ".join(f"{key}={value}" for key, value in figure.items())
+        print(line, flush=True)
 
 
 def _options() -> argparse.Namespace:
@@ -174,19 +178,22 @@ def _hf_piece(piece: str) -> str:
     return piece if re.fullmatch(r"\[[A-Z]+\]", piece) else f"##{piece}"
 
 
-def _embed(server: str, texts: Sequence[str]) -> list[list[float]]:
-    import requests
+@dataclass(frozen=True)
+class Embedder:
+    """Texts -> vectors, through a llama-server; the same text is sent once."""
 
-    vectors: list[list[float]] = []
-    for first in range(0, len(texts), BATCH):
-        answer = requests.post(
-            f"{server}/v1/embeddings",
-            json={"input": [text or " " for text in texts[first : first + BATCH]]},
-            timeout=600,
-        )
-        answer.raise_for_status()
-        vectors.extend(entry["embedding"] for entry in answer.json()["data"])
-    return vectors
+    server: str
+    known: dict[str, list[float]] = field(default_factory=dict)
+
+    def __call__(self, texts: Sequence[str]) -> list[list[float]]:
+        new = [text for text in dict.fromkeys(texts) if text not in self.known]
+        for first in range(0, len(new), BATCH):
+            batch = new[first : first + BATCH]
+            answer = requests.post(f"{self.server}/v1/embeddings", json={"input": batch}, timeout=600)
+            answer.raise_for_status()
+            vectors = (entry["embedding"] for entry in answer.json()["data"])
+            self.known.update(zip(batch, vectors, strict=True))
+        return [self.known[text] for text in texts]
 
 
 # ---- speed
@@ -266,7 +273,7 @@ def _retrieval(
 
 
 def _candidates(tokenizer: tokens.WordPiece, *, model: Path, embed: Embed) -> Iterator[Way]:
-    for size, overlap in ((512, 50), (384, 40), (256, 25), (256, 0), (128, 16)):
+    for size, overlap in ((512, 50), (256, 25), (256, 0), (128, 12)):
         yield _our("recursive", tokenizer, size=size, overlap=overlap, embed=None)
     yield _our("recursive", tokenizer, size=256, overlap=25, embed=None, headings=True)
     for size, overlap in ((512, 50), (256, 25)):
@@ -276,42 +283,52 @@ def _candidates(tokenizer: tokens.WordPiece, *, model: Path, embed: Embed) -> It
 
 
 def _questions(documents: list[str]) -> tuple[list[str], list[Question]]:
-    """Documents without the sentences that became questions; 200 questions or fewer."""
+    """Documents without the sentences that became questions."""
     chooser = random.Random(2026)
-    long = sorted((text for text in documents if 20_000 < len(text) < 60_000 and _is_english(text)), key=len)
+    long = [text for text in documents if 15_000 < len(text) < 90_000 and _is_english(text)]
     texts: list[str] = []
     questions: list[Question] = []
-    for text in chooser.sample(long, min(17, len(long))):
-        cloze, found = _without_sentences(text, len(texts), chooser=chooser)
-        texts.append(cloze)
-        questions.extend(found)
-    return texts, questions[:200]
+    for text in chooser.sample(long, len(long)):
+        if len(questions) >= QUESTIONS:
+            break
+        paragraphs = [match.span() for match in _PARAGRAPH.finditer(text) if _sentences(match[0])]
+        if len(paragraphs) >= QUESTIONS_PER_DOCUMENT:
+            chosen = sorted(chooser.sample(paragraphs, QUESTIONS_PER_DOCUMENT))
+            cloze, found = _without_sentences(text, len(texts), paragraphs=chosen, chooser=chooser)
+            texts.append(cloze)
+            questions.extend(found)
+    return texts, questions[:QUESTIONS]
+
+
+_PARAGRAPH = re.compile(r"(?:\A|(?<=\n\n))[A-Z](?:[^\n#|`<>{}]|\n(?!\n)){300,1500}(?=\n\n)")
 
 
 def _is_english(text: str) -> bool:
     return len(re.findall(r"\b(?:the|of|and|to)\b", text)) > len(text) / 200
 
 
-def _without_sentences(text: str, document: int, *, chooser: random.Random) -> tuple[str, list[Question]]:
-    paragraphs = [
-        match.span() for match in re.finditer(r"(?:^|(?<=\n\n))[A-Z][^\n#|`<>]{250,1500}(?=\n\n)", text) if match
-    ]
-    chosen = sorted(chooser.sample(paragraphs, min(QUESTIONS_PER_DOCUMENT, len(paragraphs))))
-    kept: list[str] = []
+def _sentences(paragraph: str) -> list[str]:
+    """Those that can be asked, if enough of the paragraph is left without one."""
+    found = re.split(r"(?<=[.!?])\s+(?=[A-Z])", paragraph)
+    return [sentence for sentence in found if 8 <= len(sentence.split()) <= 40] if len(found) > 2 else []
+
+
+def _without_sentences(
+    text: str, document: int, *, paragraphs: list[Range], chooser: random.Random
+) -> tuple[str, list[Question]]:
+    kept = ""
     found: list[Question] = []
     position = 0
-    for start, end in chosen:
-        sentences = re.split(r"(?<=[.!?])\s+(?=[A-Z])", text[start:end])
-        good = [sentence for sentence in sentences if 8 <= len(sentence.split()) <= 40]
-        if len(sentences) < 3 or not good:
-            continue
-        question = chooser.choice(good)
+    for start, end in paragraphs:
+        question = chooser.choice(_sentences(text[start:end]))
         rest = text[start:end].replace(question, "", 1)
-        kept += [text[position:start], rest]
-        at = sum(map(len, kept)) - len(rest)
-        found.append(Question(text=question, document=document, paragraph=(at, at + len(rest))))
+        kept += text[position:start]
+        found.append(
+            Question(text=" ".join(question.split()), document=document, paragraph=(len(kept), len(kept) + len(rest)))
+        )
+        kept += rest
         position = end
-    return "".join([*kept, text[position:]]), found
+    return kept + text[position:], found
 
 
 def _hit_rate(
