@@ -1,6 +1,5 @@
 """Connections, the pool, and migrations against a real server."""
 
-import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from rag_assets import settings
 from rag_assets.errors import DatabaseUnavailable, SettingsError
 from rag_assets.postgres import statements
 from rag_assets.postgres.database import Database, hide_password
+from rag_assets_tests import rows
 
 SOURCE = settings.Source()
 
@@ -31,24 +31,24 @@ def test_migrate_is_safe_when_several_run_at_once(empty_database_url: str) -> No
     results: list[list[str]] = []
     with closing(Database(empty_database_url)) as database:
         migrate = lambda: results.append(database.migrate(SOURCE, dimension=384))  # noqa: E731
-        _in_threads([migrate] * 4)
+        rows.in_threads([migrate] * 4)
     assert sorted(map(len, results)) == [0, 0, 0, len(statements.folder("migrations"))]
 
 
 def test_migrate_enqueues_the_rows_of_a_full_table_when_run_first(empty_database_url: str) -> None:
     """What was in the table before us is pending once, behind changes."""
-    _execute(empty_database_url, 'create table "TblDocumentFiles" (id int primary key, file_path text, extra json)')
-    _execute(empty_database_url, """insert into "TblDocumentFiles" values (1, 'a', '{}'), (2, 'b', '{}')""")
+    rows.execute(empty_database_url, 'create table "TblDocumentFiles" (id int primary key, file_path text, extra json)')
+    rows.execute(empty_database_url, """insert into "TblDocumentFiles" values (1, 'a', '{}'), (2, 'b', '{}')""")
     with closing(Database(empty_database_url)) as database:
         database.migrate(SOURCE, dimension=384)
         database.migrate(SOURCE, dimension=384)
-    rows = _execute(empty_database_url, "select document_id, generation, priority from rag_outbox order by 1")
-    assert rows == [("1", 1, 1), ("2", 1, 1)]
+    pending = rows.execute(empty_database_url, "select document_id, generation, priority from rag_outbox order by 1")
+    assert pending == [("1", 1, 1), ("2", 1, 1)]
 
 
 def test_migrate_names_the_columns_there_are_when_one_is_missing(empty_database_url: str) -> None:
     """The error lists the table's columns and the setting to change."""
-    _execute(empty_database_url, 'create table "TblDocumentFiles" (key int primary key, place text)')
+    rows.execute(empty_database_url, 'create table "TblDocumentFiles" (key int primary key, place text)')
     with (
         closing(Database(empty_database_url)) as database,
         pytest.raises(SettingsError, match=r"source\.id_column is 'id'.* columns key, place.*SOURCE__ID_COLUMN"),
@@ -58,7 +58,7 @@ def test_migrate_names_the_columns_there_are_when_one_is_missing(empty_database_
 
 def test_migrate_refuses_when_an_applied_migration_was_edited(database_url: str) -> None:
     """A migration that is not the one that was applied stops everything."""
-    _execute(database_url, "update rag_migrations set sha256 = 'other' where name like '001%'")
+    rows.execute(database_url, "update rag_migrations set sha256 = 'other' where name like '001%'")
     with closing(Database(database_url)) as database, pytest.raises(SettingsError, match=r"001_tables\.sql"):
         database.migrate(SOURCE, dimension=384)
 
@@ -67,20 +67,20 @@ def test_migrate_changes_the_dimension_when_there_are_no_chunks(database_url: st
     """An empty index follows the setting; one with vectors says what to do."""
     with closing(Database(database_url)) as database:
         database.migrate(SOURCE, dimension=3)
-        _execute(database_url, _INSERT_CHUNK)
+        rows.execute(database_url, _INSERT_CHUNK)
         with pytest.raises(SettingsError, match=r"embedding\.dimension is 384.* have 3"):
             database.migrate(SOURCE, dimension=384)
 
 
 def test_migrate_moves_the_triggers_when_another_table_is_configured(database_url: str) -> None:
     """A table that is not the documents table any more costs its writers nothing, and cannot fail for us."""
-    _execute(database_url, "create table other (nr uuid primary key, place text)")
+    rows.execute(database_url, "create table other (nr uuid primary key, place text)")
     source = settings.Source(table="public.other", id_column="nr", path_column="place")
     with closing(Database(database_url)) as database:
         database.migrate(source, dimension=384)
-    _execute(database_url, """insert into "TblDocumentFiles" (file_path) values ('a')""")
-    _execute(database_url, "insert into other values (gen_random_uuid(), 'b')")
-    assert _execute(database_url, "select count(*) from rag_outbox") == [(1,)]
+    rows.execute(database_url, """insert into "TblDocumentFiles" (file_path) values ('a')""")
+    rows.execute(database_url, "insert into other values (gen_random_uuid(), 'b')")
+    assert rows.execute(database_url, "select count(*) from rag_outbox") == [(1,)]
 
 
 def test_migrate_waits_for_nobody_long_when_the_table_is_in_use(database_url: str) -> None:
@@ -92,8 +92,8 @@ def test_migrate_waits_for_nobody_long_when_the_table_is_in_use(database_url: st
 
 def test_the_application_can_alter_and_drop_its_table_when_migrated(database_url: str) -> None:
     """Nothing of ours depends on the application's table."""
-    _execute(database_url, 'alter table "TblDocumentFiles" alter column id type int')
-    _execute(database_url, 'drop table "TblDocumentFiles"')
+    rows.execute(database_url, 'alter table "TblDocumentFiles" alter column id type int')
+    rows.execute(database_url, 'drop table "TblDocumentFiles"')
 
 
 def test_transaction_rolls_back_when_the_block_raises(database_url: str) -> None:
@@ -112,7 +112,7 @@ def test_transaction_gets_a_new_connection_when_the_pooled_one_died(database_url
         with database.transaction() as cursor:
             cursor.execute("select pg_backend_pid()")
             (pid,) = cursor.fetchone()
-        _execute(database_url, f"select pg_terminate_backend({pid}, 5000)")
+        rows.execute(database_url, f"select pg_terminate_backend({pid}, 5000)")
         with database.transaction() as cursor:
             cursor.execute("select pg_backend_pid()")
             assert cursor.fetchone() != (pid,)
@@ -138,7 +138,7 @@ def test_pool_never_opens_more_connections_than_set_when_many_want_one(database_
                 pids.add(cursor.fetchone()[0])
 
     with closing(Database(database_url, settings=settings.Database(pool_max_size=3))) as database:
-        _in_threads([work] * 16)
+        rows.in_threads([work] * 16)
     assert 1 <= len(pids) <= 3
 
 
@@ -199,7 +199,7 @@ _INSERT_CHUNK = """
 
 def _schema(url: str) -> list[tuple[object, ...]]:
     """Columns, constraints, indexes, triggers and functions, as the catalogue prints them."""
-    return _execute(
+    return rows.execute(
         url,
         """
         select 'column', table_name || '.' || column_name, data_type || coalesce(column_default, '')
@@ -213,17 +213,3 @@ def _schema(url: str) -> list[tuple[object, ...]]:
         order by 1, 2, 3
         """,
     )
-
-
-def _execute(url: str, statement: str) -> list[tuple[object, ...]]:
-    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
-        cursor.execute(statement)
-        return cursor.fetchall() if cursor.description else []
-
-
-def _in_threads(tasks: "list[object]") -> None:
-    threads = [threading.Thread(target=task) for task in tasks]  # type: ignore[arg-type]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()

@@ -116,7 +116,10 @@ class Database:
 def connect(url: str, *, seconds: int) -> connection:
     """A new connection; DatabaseUnavailable when there is none within `seconds`."""
     try:
-        return psycopg2.connect(url, connect_timeout=seconds, application_name=APPLICATION_NAME, **KEEPALIVES)
+        made: connection = psycopg2.connect(
+            url, connect_timeout=seconds, application_name=APPLICATION_NAME, **KEEPALIVES
+        )
+        return made
     except psycopg2.OperationalError as exc:
         raise unavailable(url, exc) from exc
     except psycopg2.ProgrammingError as exc:  # libpq quotes what it cannot read, so that goes no further

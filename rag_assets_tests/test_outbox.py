@@ -1,0 +1,495 @@
+"""The trigger and the outbox: every change pending, one owner at a time, nothing lost between."""
+
+import random
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+import psycopg2
+import pytest
+from psycopg2.extensions import cursor as Cursor
+
+from rag_assets import settings
+from rag_assets.errors import LostClaim
+from rag_assets.model import Claim
+from rag_assets.postgres import ingestion_log, outbox
+from rag_assets.postgres.database import Database
+from rag_assets_tests import rows
+
+SOURCE = settings.Source()
+WORKER = settings.Worker()
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    with closing(Database(database_url)) as database:
+        yield database
+
+
+@pytest.fixture
+def documents(database: Database) -> list[str]:
+    """Five rows, with nothing pending."""
+    _sql(database, """insert into "TblDocumentFiles" (file_path) select 'f' || n from generate_series(1, 5) as n""")
+    _sql(database, "delete from rag_outbox")
+    return ["1", "2", "3", "4", "5"]
+
+
+# ---- the trigger ----
+
+
+@pytest.mark.parametrize(
+    ("statement", "pending"),
+    [
+        ("""insert into "TblDocumentFiles" (file_path) values ('x'), ('y')""", {"6": "insert", "7": "insert"}),
+        ("""update "TblDocumentFiles" set file_path = 'x' where id < 3""", {"1": "update", "2": "update"}),
+        ("""update "TblDocumentFiles" set file_path = file_path""", {}),
+        ("""update "TblDocumentFiles" set file_path = 'x' where id = 99""", {}),
+        ("""delete from "TblDocumentFiles" where id = 4""", {"4": "delete"}),
+        ("""delete from "TblDocumentFiles" where id = 99""", {}),
+        ("""insert into "TblDocumentFiles" (file_path) select 'x' where false""", {}),
+        (
+            """insert into "TblDocumentFiles" (id, file_path) overriding system value values (2, 'x'), (9, 'y')
+            on conflict (id) do update set file_path = excluded.file_path""",
+            {"2": "update", "9": "insert"},
+        ),
+        (
+            """merge into "TblDocumentFiles" as d using (values (1, 'x'), (2, null)) as v (id, path) on d.id = v.id
+            when matched and path is null then delete when matched then update set file_path = path""",
+            {"1": "update", "2": "delete"},
+        ),
+        (
+            """alter table "TblDocumentFiles" alter id drop identity;
+            update "TblDocumentFiles" set id = id + 1 where id = 5""",
+            {"5": "delete", "6": "update"},
+        ),
+    ],
+)
+def test_trigger_enqueues_what_really_changed_when_a_statement_ran(
+    database: Database, documents: list[str], statement: str, pending: dict[str, str]
+) -> None:
+    """Exactly the documents that changed are pending, and how."""
+    _sql(database, statement)
+    assert dict(_sql(database, "select document_id, operation from rag_outbox")) == pending
+
+
+def test_trigger_sees_other_columns_when_they_change(database: Database, documents: list[str]) -> None:
+    """Any column may mean a new file, also one of a type without equality; a setting takes some out."""
+    _sql(database, 'alter table "TblDocumentFiles" add views int default 0, add extra json, add modified timestamptz')
+    _sql(database, """update "TblDocumentFiles" set extra = '{}' where id = 1""")
+    assert _pending(database) == {"1"}
+    database.migrate(settings.Source(ignored_columns=("views",)), dimension=384)
+    _sql(database, "delete from rag_outbox")
+    _sql(database, 'update "TblDocumentFiles" set views = views + 1')
+    assert _pending(database) == set()
+    _sql(database, 'update "TblDocumentFiles" set views = views + 1, modified = now() where id = 2')
+    assert _pending(database) == {"2"}
+
+
+def test_trigger_enqueues_all_that_is_known_when_the_table_is_truncated(
+    database: Database, documents: list[str]
+) -> None:
+    """TRUNCATE is the deletion of every document that was read or is pending."""
+    _sql(database, """update "TblDocumentFiles" set file_path = 'x' where id in (1, 2)""")
+    _sql(database, 'truncate "TblDocumentFiles"')
+    assert set(_sql(database, "select document_id, operation from rag_outbox")) == {("1", "delete"), ("2", "delete")}
+
+
+def test_trigger_coalesces_when_a_document_changes_often(database: Database, documents: list[str]) -> None:
+    """One row, as many generations as changes, the age of the first; dead ones come back to life."""
+    for n in range(3):
+        _sql(database, f"""update "TblDocumentFiles" set file_path = 'v{n}' where id = 1""")
+    _sql(database, "update rag_outbox set state = 'dead', attempts = 5, error_kind = 'corrupt', priority = 1")
+    _sql(database, """update "TblDocumentFiles" set file_path = 'w' where id = 1""")
+    query = "select document_id, generation, state, attempts, error_kind, priority from rag_outbox"
+    assert _sql(database, query) == [("1", 4, "pending", 0, None, 0)]
+
+
+def test_trigger_fires_when_rows_come_by_replication(database: Database, documents: list[str]) -> None:
+    """ENABLE ALWAYS: also where session_replication_role is replica."""
+    _sql(database, """set local session_replication_role = replica; delete from "TblDocumentFiles" where id = 1""")
+    assert _pending(database) == {"1"}
+
+
+def test_trigger_needs_no_rights_when_the_writer_has_only_those_of_its_table(
+    database: Database, database_url: str, documents: list[str]
+) -> None:
+    """A role that may write the documents table, and nothing of ours, can write it; a search_path cannot trick us."""
+    _sql(database, "drop role if exists rag_test_writer; create role rag_test_writer")
+    try:
+        _sql(database, 'grant insert, update, delete, select on "TblDocumentFiles" to rag_test_writer')
+        _sql(
+            database,
+            """create schema evil; create table evil.rag_outbox (); grant usage on schema evil to rag_test_writer;
+            set local role rag_test_writer; set local search_path = evil, public;
+            update "TblDocumentFiles" set file_path = 'x' where id = 1""",
+        )
+        assert _pending(database) == {"1"}
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            _sql(database, "set local role rag_test_writer; select * from rag_outbox")
+    finally:
+        _sql(database, "drop owned by rag_test_writer; drop role rag_test_writer")
+
+
+def test_trigger_ends_in_no_deadlock_when_writers_touch_the_same_documents(
+    database: Database, database_url: str
+) -> None:
+    """Sixteen writers, overlapping documents in any order, one statement per transaction: all commit."""
+    _sql(database, """insert into "TblDocumentFiles" (file_path) select 'f' || n from generate_series(1, 40) as n""")
+
+    def write(seed: int) -> None:
+        choose = random.Random(seed)
+        with closing(psycopg2.connect(database_url)) as connection:
+            for n in range(15):
+                first, last = sorted((choose.randint(1, 40), choose.randint(1, 40)))
+                with connection, connection.cursor() as cursor:
+                    # rows are locked in the order of the ids, as an application without deadlocks of its own does
+                    cursor.execute(
+                        f"""with d as materialized (select id from "TblDocumentFiles" where id between {first} and
+                        {last} order by id for update) update "TblDocumentFiles" as t set file_path = '{seed}-{n}'
+                        from d where d.id = t.id"""
+                    )
+
+    rows.in_threads([lambda seed=seed: write(seed) for seed in range(16)])  # type: ignore[misc]
+    assert len(_pending(database)) == 40
+
+
+# ---- claims ----
+
+
+def test_claim_due_takes_changes_before_first_fills_when_both_are_due(
+    database: Database, documents: list[str]
+) -> None:
+    """Priority first, then age; and never more than asked for."""
+    with database.transaction() as cursor:
+        outbox.enqueue(cursor, ["1", "2"], priority=1)
+    _change(database, 3)
+    with database.transaction() as cursor:
+        assert [c.document_id for c in _claim(cursor, limit=1)] == ["3"]
+        assert {c.document_id for c in _claim(cursor, owner="run:b")} == {"1", "2"}
+
+
+def test_claim_due_gives_no_document_twice_when_many_claim_at_once(database: Database) -> None:
+    """Eight claimants at once share 200 documents without one in common."""
+    _sql(database, """insert into "TblDocumentFiles" (file_path) select 'f' || n from generate_series(1, 200) as n""")
+    taken: list[str] = []
+
+    def take(owner: str) -> None:
+        for _ in range(5):
+            with database.transaction() as cursor:
+                taken.extend(c.document_id for c in _claim(cursor, owner=owner, limit=7))
+
+    rows.in_threads([lambda n=n: take(f"run:{n}") for n in range(8)])  # type: ignore[misc]
+    assert len(taken) == len(set(taken)) == 200
+
+
+def test_claim_has_no_path_when_the_row_is_gone(database: Database, documents: list[str]) -> None:
+    """The claim of a deleted document says so."""
+    _sql(database, 'delete from "TblDocumentFiles" where id = 1')
+    with database.transaction() as cursor:
+        (claim,) = _claim(cursor)
+    assert (claim.document_id, claim.path, claim.operation) == ("1", None, "delete")
+
+
+def test_claims_can_be_taken_by_others_when_they_have_run_out(database: Database, documents: list[str]) -> None:
+    """A claim lasts its time, or longer when it is extended; then it is anybody's."""
+    _change(database, 1)
+    with database.transaction() as cursor:
+        assert len(_claim(cursor, owner="run:a", seconds=0.0)) == 1
+    with database.transaction() as cursor:
+        outbox.extend_claims(cursor, "run:a", seconds=60)
+    with database.transaction() as cursor:
+        assert _claim(cursor, owner="run:b") == []
+        assert outbox.owners(cursor) == ["run:a"]
+        outbox.extend_claims(cursor, "run:a", seconds=-1)
+        assert len(_claim(cursor, owner="run:b")) == 1
+
+
+def test_claim_batch_takes_over_when_the_sensor_claimed(database: Database, documents: list[str]) -> None:
+    """What the sensor holds for a queued run becomes the run's, once."""
+    _change(database, 1, 2)
+    with database.transaction() as cursor:
+        assert len(_claim(cursor, owner="batch:x")) == 2
+    for expected in (2, 0):
+        with database.transaction() as cursor:
+            claims = outbox.claim_batch(cursor, SOURCE, batch_id="x", run_id="a", seconds=60)
+            assert len(claims) == expected
+
+
+def test_claim_documents_takes_all_but_those_of_other_runs_when_chosen_by_hand(
+    database: Database, documents: list[str]
+) -> None:
+    """Unchanged, dead, queued and unknown documents are claimed; those a run works on are named as busy."""
+    _change(database, 1, 2, 3)
+    _sql(database, "update rag_outbox set claimed_by = 'run:b', claimed_until = now() + '1 min' where document_id = '1'")
+    _sql(database, "update rag_outbox set claimed_by = 'batch:c', claimed_until = now() + '1 h' where document_id = '2'")
+    _sql(database, "update rag_outbox set state = 'dead' where document_id = '3'")
+    with database.transaction() as cursor:
+        claims, busy = outbox.claim_documents(
+            cursor, SOURCE, ["1", "2", "3", "4", "99", "no number"], run_id="a", seconds=60
+        )
+    assert {c.document_id: c.path for c in claims} == {"2": "v", "3": "v", "4": "f4", "99": None, "no number": None}
+    assert busy == ["1"]
+
+
+def test_claim_documents_waits_for_no_writer_when_one_is_changing_a_document(
+    database: Database, database_url: str, documents: list[str]
+) -> None:
+    """A document in an open transaction is busy; the others are claimed meanwhile."""
+    _change(database, 1)
+    with _open_transaction(database_url, """update "TblDocumentFiles" set file_path = 'w' where id in (1, 2)"""):
+        with database.transaction() as cursor:
+            claims, busy = outbox.claim_documents(cursor, SOURCE, ["1"], run_id="a", seconds=60)
+            assert (claims, busy) == ([], ["1"])
+            claims, busy = outbox.claim_documents(cursor, SOURCE, ["2"], run_id="a", seconds=60)
+            assert (claims, busy) == ([], ["2"])
+
+
+def test_release_gives_back_without_an_attempt_when_a_run_ends_early(
+    database: Database, documents: list[str]
+) -> None:
+    """What is released can be claimed at once; some of it, or all."""
+    _change(database, 1, 2)
+    with database.transaction() as cursor:
+        _claim(cursor, owner="run:a")
+        assert outbox.release(cursor, "run:a", document_ids=["1"]) == 1
+        assert outbox.due_count(cursor) == 1
+        assert outbox.release(cursor, "run:a") == 1
+        assert [c.attempts for c in _claim(cursor, owner="run:b")] == [0, 0]
+
+
+# ---- settling ----
+
+
+def test_settle_removes_the_pending_work_when_nothing_changed_meanwhile(
+    database: Database, documents: list[str]
+) -> None:
+    """The row is gone, the outcome is in the log."""
+    claim = _claim_change(database)
+    with database.transaction() as cursor:
+        outbox.settle(cursor, claim, rows.outcome(claim, chunks=3), run_id="a")
+    with database.transaction() as cursor:
+        assert outbox.pending_count(cursor) == 0
+        assert ingestion_log.latest(cursor, ["1"])["1"].chunks == 3
+
+
+def test_settle_leaves_the_document_pending_when_it_changed_meanwhile(
+    database: Database, documents: list[str]
+) -> None:
+    """The newer change stays, is free at once, and has its own generation."""
+    claim = _claim_change(database)
+    _sql(database, """update "TblDocumentFiles" set file_path = 'newer' where id = 1""")
+    with database.transaction() as cursor:
+        outbox.settle(cursor, claim, rows.outcome(claim), run_id="a")
+    with database.transaction() as cursor:
+        (again,) = _claim(cursor, owner="run:b")
+    assert (again.path, again.generation) == ("newer", claim.generation + 1)
+
+
+def test_claim_due_takes_a_newer_change_when_the_run_holds_the_older_one(
+    database: Database, documents: list[str]
+) -> None:
+    """The same run may claim the change at once; settling the older one then does not free the newer claim."""
+    claim = _claim_change(database)
+    _change(database, 1, value="newer")
+    with database.transaction() as cursor:
+        assert _claim(cursor, owner="run:b") == []
+        (newer,) = _claim(cursor, owner="run:a")
+    with database.transaction() as cursor:
+        outbox.settle(cursor, claim, rows.outcome(claim), run_id="a")
+        assert _claim(cursor, owner="run:b") == []
+        outbox.settle(cursor, newer, rows.outcome(newer), run_id="a")
+        assert outbox.pending_count(cursor) == 0
+
+
+def test_settle_writes_nothing_when_the_claim_was_lost(database: Database, documents: list[str]) -> None:
+    """A run whose claim ran out and was taken cannot settle, fail, or write to the log."""
+    claim = _claim_change(database)
+    _sql(database, "update rag_outbox set claimed_by = 'run:b'")
+    with pytest.raises(LostClaim), database.transaction() as cursor:
+        outbox.settle(cursor, claim, rows.outcome(claim), run_id="a")
+    with pytest.raises(LostClaim), database.transaction() as cursor:
+        outbox.fail(cursor, claim, rows.outcome(claim, "failed"), run_id="a", worker=WORKER)
+    with database.transaction() as cursor:
+        assert outbox.settle_many(cursor, [(claim, rows.outcome(claim))], run_id="a") == ["1"]
+    assert _sql(database, "select count(*) from rag_ingestion_log") == [(0,)]
+
+
+def test_settle_waits_for_no_writer_when_one_is_changing_the_document(
+    database: Database, database_url: str, documents: list[str]
+) -> None:
+    """An open transaction of the application holds up nothing; its change is due for the same run when it commits."""
+    claim = _claim_change(database)
+    with _open_transaction(database_url, """update "TblDocumentFiles" set file_path = 'w' where id = 1"""):
+        with pytest.raises(LostClaim), database.transaction() as cursor:
+            outbox.settle(cursor, claim, rows.outcome(claim), run_id="a")
+        with database.transaction() as cursor:
+            outbox.release(cursor, "run:a")
+            outbox.extend_claims(cursor, "run:a", seconds=60)
+            assert _claim(cursor, owner="run:a") == []
+    with database.transaction() as cursor:
+        assert [c.path for c in _claim(cursor, owner="run:a")] == ["w"]
+
+
+def test_settle_many_settles_what_is_ours_when_some_claims_were_lost(database: Database) -> None:
+    """Thousands in a few statements; the lost ones are named and left alone."""
+    _sql(database, """insert into "TblDocumentFiles" (file_path) select 'f' || n from generate_series(1, 3000) as n""")
+    with database.transaction() as cursor:
+        claims = _claim(cursor, limit=3000)
+        cursor.execute("update rag_outbox set claimed_by = 'run:b' where document_id = '7'")
+        pairs = [(claim, rows.outcome(claim, "skipped")) for claim in claims]
+        assert outbox.settle_many(cursor, pairs, run_id="a") == ["7"]
+        assert outbox.pending_count(cursor) == 1
+        cursor.execute("select count(*) from rag_ingestion_log where status = 'skipped'")
+        assert cursor.fetchone() == (2999,)
+
+
+def test_fail_plans_longer_and_longer_waits_when_trying_again_can_help(
+    database: Database, documents: list[str]
+) -> None:
+    """Attempts are counted, waits double within their jitter, and after the last one the document is dead."""
+    worker = settings.Worker(max_attempts=3, retry_base_seconds=100, retry_max_seconds=150)
+    _change(database, 1)
+    for attempt, (shortest, longest) in enumerate([(80, 120), (120, 180)], start=1):
+        assert _fail_once(database, retry=True, worker=worker)
+        with database.transaction() as cursor:
+            wait = outbox.seconds_to_next(cursor)
+            assert wait is not None
+            assert shortest - 5 <= wait <= longest
+            assert outbox.due_count(cursor) == 0
+            cursor.execute("update rag_outbox set not_before = now() returning attempts, error_kind, last_error")
+            assert cursor.fetchone() == (attempt, "timed_out", "late")
+    assert not _fail_once(database, retry=True, worker=worker)
+    assert _sql(database, "select state, attempts from rag_outbox") == [("dead", 3)]
+
+
+def test_fail_is_final_when_trying_again_cannot_help(database: Database, documents: list[str]) -> None:
+    """Dead until `retry` or a new change; `retry` chooses by kind and by id."""
+    _change(database, 1)
+    assert not _fail_once(database, retry=False)
+    with database.transaction() as cursor:
+        assert _claim(cursor) == []
+        assert outbox.retry_dead(cursor, kind="corrupt") == 0
+        assert outbox.retry_dead(cursor, ids=["2"]) == 0
+        assert outbox.retry_dead(cursor, ids=["1"], kind="timed_out") == 1
+        assert [c.attempts for c in _claim(cursor)] == [0]
+
+
+def test_fail_counts_nothing_when_the_document_changed_meanwhile(
+    database: Database, documents: list[str]
+) -> None:
+    """The failure was one of the older file: the newer one is due at once."""
+    claim = _claim_change(database)
+    _change(database, 1, value="newer")
+    failed = rows.outcome(claim, "failed", error_kind="corrupt", error_message="x")
+    with database.transaction() as cursor:
+        assert outbox.fail(cursor, claim, failed, run_id="a", worker=WORKER)
+    with database.transaction() as cursor:
+        assert [(c.path, c.attempts) for c in _claim(cursor, owner="run:b")] == [("newer", 0)]
+
+
+def test_a_change_is_never_lost_when_it_races_with_settling(database: Database, database_url: str) -> None:
+    """Writers with delays before commit against workers that settle: what was settled last is what is in the table."""
+    _sql(database, """insert into "TblDocumentFiles" (file_path) select '0' from generate_series(1, 10)""")
+    settled: dict[str, str | None] = {}
+    done = threading.Event()
+
+    def write(seed: int) -> None:
+        choose = random.Random(seed)
+        with closing(psycopg2.connect(database_url)) as connection:
+            for n in range(40):
+                with connection, connection.cursor() as cursor:
+                    document = choose.randint(1, 10)
+                    cursor.execute(
+                        f"""update "TblDocumentFiles" set file_path = '{seed}-{n}' where id = {document}"""
+                    )
+                    time.sleep(choose.random() / 200)
+
+    def work(name: str) -> None:
+        while not done.is_set() or _left(database):
+            with database.transaction() as cursor:
+                claims = _claim(cursor, owner=f"run:{name}", limit=3)
+            time.sleep(0.002)
+            for claim in claims:
+                try:
+                    with database.transaction() as cursor:
+                        outbox.settle(cursor, claim, rows.outcome(claim), run_id=name)
+                        settled[claim.document_id] = claim.path
+                except LostClaim:
+                    with database.transaction() as cursor:
+                        outbox.release(cursor, f"run:{name}", document_ids=[claim.document_id])
+
+    workers = [threading.Thread(target=work, args=(name,)) for name in ("a", "b", "c")]
+    for thread in workers:
+        thread.start()
+    rows.in_threads([lambda seed=seed: write(seed) for seed in range(6)])  # type: ignore[misc]
+    done.set()
+    for thread in workers:
+        thread.join()
+    assert settled == dict(_sql(database, 'select id::text, file_path from "TblDocumentFiles"'))
+
+
+def test_status_counts_every_state_when_there_is_one_of_each(database: Database, documents: list[str]) -> None:
+    """Python and SQL say the same: pending, running, failed and dead by kind."""
+    _change(database, 1, 2, 3, 4)
+    _sql(database, "update rag_outbox set state = 'dead', error_kind = 'corrupt' where document_id = '1'")
+    _sql(database, "update rag_outbox set error_kind = 'timed_out' where document_id = '2'")
+    with database.transaction() as cursor:
+        outbox.claim_documents(cursor, SOURCE, ["3"], run_id="a", seconds=60)
+    with database.transaction() as cursor:
+        status = outbox.status(cursor, SOURCE)
+        cursor.execute("select documents, pending, running, failed, dead from rag_status")
+        assert cursor.fetchone() == (5, 3, 1, {"timed_out": 1}, {"corrupt": 1})
+    assert (status.documents, status.pending, status.running, status.up_to_date) == (5, 3, 1, 0)
+    assert (status.failed, status.dead, status.chunks) == ({"timed_out": 1}, {"corrupt": 1}, 0)
+    assert status.oldest_pending_at is not None
+
+
+def _sql(database: Database, statement: str) -> list[tuple[object, ...]]:
+    return rows.execute(database.url, statement)
+
+
+def _pending(database: Database) -> set[object]:
+    return {row[0] for row in _sql(database, "select document_id from rag_outbox")}
+
+
+def _left(database: Database) -> int:
+    with database.transaction() as cursor:
+        return outbox.pending_count(cursor)
+
+
+def _change(database: Database, *ids: int, value: str = "v") -> None:
+    _sql(database, f"""update "TblDocumentFiles" set file_path = '{value}' where id = any('{{{str(ids)[1:-1]}}}')""".replace(",}", "}"))
+
+
+def _claim(cursor: Cursor, *, owner: str = "run:a", limit: int = 100, seconds: float = 60) -> list[Claim]:
+    return outbox.claim_due(cursor, SOURCE, limit=limit, claimed_by=owner, seconds=seconds)
+
+
+def _claim_change(database: Database) -> Claim:
+    _change(database, 1)
+    with database.transaction() as cursor:
+        (claim,) = _claim(cursor)
+    return claim
+
+
+def _fail_once(database: Database, *, retry: bool, worker: settings.Worker = WORKER) -> bool:
+    with database.transaction() as cursor:
+        (claim,) = _claim(cursor)
+        failed = rows.outcome(claim, "failed", error_kind="timed_out", error_message="late", retry=retry)
+        return outbox.fail(cursor, claim, failed, run_id="a", worker=worker)
+
+
+class _open_transaction:  # noqa: N801 - a context manager
+    """A writer that has changed something and not committed yet; it commits at the end."""
+
+    def __init__(self, url: str, statement: str) -> None:
+        self._connection = psycopg2.connect(url)
+        self._connection.cursor().execute(statement)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exc: object) -> None:
+        self._connection.commit()
+        self._connection.close()
