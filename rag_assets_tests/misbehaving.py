@@ -29,17 +29,7 @@ def command(*, workplace: Path | None = None) -> list[str]:
 
 def run(workplace: str) -> None:
     """The real child's main loop around a parser of our own."""
-    try:
-        from rag_assets.text import parsing
-    except ImportError:
-        import types
-        import rag_assets.text
-
-        parsing = types.ModuleType("rag_assets.text.parsing")
-        parsing.PARSER_VERSION = "t"
-        parsing.parse = parse
-        sys.modules[parsing.__name__] = rag_assets.text.parsing = parsing
-    from rag_assets.text import child
+    from rag_assets.text import child, parsing
 
     if workplace:
         Path(workplace, f"{os.getpid()}.pid").touch()
