@@ -1,134 +1,241 @@
 """HTML: its main content as Markdown."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from rag_assets.errors import DocumentError
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
-from rag_assets.text import encoding
+from rag_assets.text import encoding, rendering
 
 if TYPE_CHECKING:
-    from lxml.html import HtmlElement
+    from lxml.etree import _Element
 
-DECLARED = re.compile(rb"""<meta[^>]+charset\s*=\s*["']?\s*([\w.:-]+)|<\?xml[^>]+encoding\s*=\s*["']([\w.:-]+)""", re.I)
-DEPTH = 200  # elements; what is nested deeper is taken as plain text
-MAIN_SHARE = 0.25  # of the body's text that main content must have, else the whole body is taken
-MAIN_CHARACTERS = 200
+MAIN_SHARE = 0.25  # of a page's text that must remain when navigation is taken away ...
+MAIN_CHARACTERS = 250  # ... or this much; otherwise the page is all navigation, and is kept
+LINK_SHARE = 0.6  # of a block's text: with more in links than that it is navigation if it is named so
+HIDDEN_SHARE = 0.5  # of a page's text: when more is hidden, a script was to show it
+BANNER_CHARACTERS = 3_000  # a notice about cookies is shorter
+LABEL_CHARACTERS = 200  # what is hidden from screen readers only, and longer, is no decoration
+RENDERED_SHARE = 0.5  # of a page's letters that our Markdown must hold before a second opinion is asked
 
+_DECLARED = re.compile(
+    rb"""<meta\b[^>]*?\bcharset\s*=\s*["']?\s*([\w.:-]+)|<\?xml\b[^>]*?\bencoding\s*=\s*["']([\w.:-]+)""", re.I
+)
+_SKIP = re.compile(r"(?:skip|jump) to\b.{0,50}", re.I | re.S)
 _DROPPED = (
-    "script", "style", "template", "noscript", "svg", "iframe", "object", "embed", "canvas", "audio", "video", "select",
-    "button", "input", "head",
+    "script", "style", "template", "noscript", "svg", "iframe", "object", "embed", "applet", "canvas", "audio",
+    "video", "select", "datalist", "map", "rp",
 )  # fmt: skip
-_NAVIGATION = ("nav", "footer", "aside")
-_HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.I)
-_MANY_BREAKS = re.compile(r"\n{3,}")
+# XHTML closes these at once; for an HTML parser they stay open and swallow the page.
+_CLOSED_AT_ONCE = re.compile(r"<(script|style|title|textarea|iframe|noscript|template)\b([^<>]*)/>", re.I)
+_ANY_TAG = re.compile(r"<(?:script|style)\b.*?</(?:script|style)\s*>|<!--.*?-->|<[^<>]*>", re.I | re.S)
+_HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all", re.I)
+_NAVIGATION = re.compile(
+    r"nav(?:bar|igation|box|header|footer|path|list|row|menu)?(?![a-z])|sphinxsidebar|mw-editsection|noprint"
+    r"|(?<![a-z])(?:menu|sidebar|breadcrumbs?|pagination|pager|skip|share|sharing|social|toc|tabs|languages?"
+    r"|toplang|bottomlang|footer|header|catlinks)(?![a-z])",
+    re.I,
+)
+_BANNER = re.compile(r"cookie|consent|gdpr|onetrust", re.I)
+_NAVIGATION_ROLES = frozenset({"navigation", "search", "menubar", "toolbar"})
+_LINE_NUMBERS = re.compile(r"(?<![a-z])(?:linenos?|gutter|line-?numbers?(?:-rows)?|rouge-gutter|lnt?)(?![a-z])", re.I)
+_PERMALINKS = frozenset({"¶", "#", "§", "🔗", "\uf0c1", "[edit]", "link", "permalink", "anchor", ""})
+_BOXES = ("nav", "footer", "header", "aside", "div", "ul", "ol", "section", "table", "p", "td", "span", "form")
+_META = frozenset({"description", "author", "keywords", "generator"})
+_TOP_HEADING = re.compile(r"^# ", re.MULTILINE)
 
 
 def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
-    declared = DECLARED.search(data)
-    names = [group.decode("ascii") for group in (declared.groups() if declared else ()) if group]
-    text, name_of_encoding = encoding.decode(data, declared=names[0] if names else None)
-    root = _tree(text, name=name)
-    title = " ".join((root.findtext(".//title") or "").split()) or None
+    reading = encoding.read(data, declared=declared(data))
+    root, warnings = _tree(reading.text)
+    title = _title(root)
+    facts = {"encoding": reading.encoding, **_facts(root)}
+    body = _markdown(root)
+    headed = title and not _TOP_HEADING.search(body) and title not in body[:300]
     return ParsedText(
-        text=_markdown(root),
+        text=f"# {title}\n\n{body}" if headed and body else body,
         media_type="text/html",
         parser="html",
         title=title,
-        metadata={"encoding": name_of_encoding},
+        metadata=facts,
+        warnings=(*reading.warnings, *warnings),
     )
 
 
 def to_markdown(html: str) -> str:
-    """The main content of a page as Markdown."""
-    return _markdown(_tree(html, name="HTML"))
+    """The main content of a page as Markdown; empty when it has none."""
+    return _markdown(_tree(html)[0])
 
 
-def _tree(text: str, *, name: str) -> "HtmlElement":
+def declared(data: bytes) -> str | None:
+    """The encoding that a page says it is in, wherever it says so."""
+    match = _DECLARED.search(data)
+    return (match.group(1) or match.group(2)).decode("ascii", "ignore") if match else None
+
+
+def _tree(html: str) -> tuple["_Element", tuple[str, ...]]:
+    """The parsed page. What is nested too deeply for the parser is there as text, without its tags."""
     from lxml import etree
-    from lxml import html as lxml_html
 
-    bare = re.sub(r"\A\s*<\?xml[^>]*\?>", "", text)
-    parser = lxml_html.HTMLParser(remove_comments=True, remove_pis=True, no_network=True, huge_tree=False)
-    try:
-        root = lxml_html.document_fromstring(bare, parser=parser)
-    except (etree.ParserError, etree.XMLSyntaxError, ValueError) as exc:
-        raise DocumentError("no_text", f"{name}: HTML without content: {exc}"[:300]) from exc
-    return root
-
-
-def _markdown(root: "HtmlElement") -> str:
-    from bs4 import BeautifulSoup
-    from lxml import html as lxml_html
-    from markdownify import MarkdownConverter
-
-    body = root.find("body")
-    content = _main(body if body is not None else root)
-    _flatten(content)
-    converter = MarkdownConverter(
-        heading_style="ATX", bullets="-", escape_misc=False, escape_asterisks=False, escape_underscores=False,
-        code_language_callback=_language, table_infer_header=True, strip=["img"],
-    )  # fmt: skip
-    soup = BeautifulSoup(lxml_html.tostring(content, encoding="unicode"), "lxml")
-    lines = (line.rstrip() for line in converter.convert_soup(soup).splitlines())
-    return _MANY_BREAKS.sub("\n\n", "\n".join(lines)).strip() + "\n"
+    html = _CLOSED_AT_ONCE.sub(r"<\1\2></\1>", html.replace("\x01", ""))
+    parser = etree.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, huge_tree=True, no_network=True)
+    root = etree.fromstring(html.encode("utf-8", "replace"), parser) if html.strip() else None
+    if root is None:
+        return etree.Element("html"), ()
+    if not any("depth" in error.message.lower() for error in parser.error_log.filter_from_fatals()):
+        return root, ()
+    flat = etree.Element("html")
+    etree.SubElement(flat, "pre").text = _ANY_TAG.sub(" ", html)
+    return flat, ("nested too deeply: read as text without tags",)
 
 
-def _main(body: "HtmlElement") -> "HtmlElement":
-    """The body without what is not seen and what only leads elsewhere; with it when little else remains."""
-    _drop(body, _unseen(body))
-    everything = len(body.text_content())
-    for candidate in [*body.iter("main"), *body.iter("article"), *body.xpath('.//*[@role="main"]')]:
-        if len(candidate.text_content()) >= max(MAIN_CHARACTERS, MAIN_SHARE * everything):
-            body = candidate
-            break
-    furniture = list(_furniture(body))
-    left = everything - sum(len(element.text_content()) for element in furniture)
-    if left >= min(MAIN_CHARACTERS, everything * MAIN_SHARE):
-        _drop(body, furniture)
-    return body
+def _markdown(root: "_Element") -> str:
+    from lxml import etree
+
+    etree.strip_elements(root, *_DROPPED, with_tail=False)
+    for head in list(root.iter("head")):
+        _remove([head])
+    total = _length(root)
+    _remove_hidden(root, total=total)
+    _remove_navigation(root, total=total)
+    text = rendering.render(root)
+    if len(text) < _length(root) * RENDERED_SHARE:
+        text = _second_opinion(root)
+    return text
 
 
-def _unseen(body: "HtmlElement") -> "Iterator[HtmlElement]":
-    for element in body.iter():
-        if element.tag in _DROPPED or "hidden" in element.attrib or _HIDDEN.search(element.get("style", "")):
+def _second_opinion(root: "_Element") -> str:
+    import markdownify
+    from lxml import etree
+
+    html = etree.tostring(root, encoding="unicode", method="html")
+    return encoding.clean(markdownify.markdownify(html, heading_style="ATX", bullets="-")).strip()
+
+
+# ---- what is known of a page
+
+
+def _title(root: "_Element") -> str | None:
+    title = root.find(".//title")
+    return (" ".join("".join(title.itertext()).split()) or None) if title is not None else None
+
+
+def _facts(root: "_Element") -> dict[str, Any]:
+    facts = {}
+    for meta in root.iterfind(".//head/meta"):
+        key, value = (meta.get("name") or "").lower(), " ".join((meta.get("content") or "").split())
+        if key in _META and value:
+            facts[key] = value[:1000]
+    language = root.get("lang") or root.get("{http://www.w3.org/XML/1998/namespace}lang") or root.get("xml:lang")
+    return facts | ({"language": language} if language else {})
+
+
+# ---- what is no content
+
+
+def _remove_hidden(root: "_Element", *, total: int) -> None:
+    hidden = list(_hidden(root))
+    if sum(map(_length, hidden)) <= total * HIDDEN_SHARE:
+        _remove(hidden)
+
+
+def _hidden(root: "_Element") -> Iterator["_Element"]:
+    for element in root.iterfind(".//*[@style]"):
+        if _HIDDEN_STYLE.search(element.get("style")):
+            yield element
+    for element in root.iterfind(".//*[@hidden]"):
+        if element.get("hidden") != "until-found":
+            yield element
+    for element in root.iterfind(".//*[@aria-hidden='true']"):
+        if _length(element) <= LABEL_CHARACTERS:
             yield element
 
 
-def _furniture(body: "HtmlElement") -> "Iterator[HtmlElement]":
-    for element in body.iter(*_NAVIGATION):
-        yield element
-    yield from body.xpath('.//*[@role="navigation" or @role="banner" or @role="contentinfo" or @role="search"]')
+def _remove_navigation(root: "_Element", *, total: int) -> None:
+    _remove([*_buttons(root), *_permalinks(root), *_line_numbers(root)])
+    found = list(_outermost(_navigation(root)))
+    left = total - sum(map(_length, found))
+    if left >= MAIN_CHARACTERS or left >= total * MAIN_SHARE:
+        _remove(found)
 
 
-def _drop(body: "HtmlElement", elements: "Iterator[HtmlElement] | list[HtmlElement]") -> None:
-    for element in list(elements):
-        if element is not body and element.getparent() is not None:
-            element.drop_tree()
+def _buttons(root: "_Element") -> Iterator["_Element"]:
+    for button in root.iter("button"):
+        if not any(above.tag in ("h1", "h2", "h3", "h4", "h5", "h6", "summary") for above in button.iterancestors()):
+            yield button
 
 
-def _flatten(root: "HtmlElement") -> None:
-    """Make what is nested too deeply plain text: the converter recurses."""
-    deep = []
-    stack: list[tuple[Any, int]] = [(root, 0)]
-    while stack:
-        element, depth = stack.pop()
-        if depth >= DEPTH:
-            deep.append(element)
-        else:
-            stack += [(child, depth + 1) for child in element]
-    for element in deep:
-        text = " ".join(element.itertext())
-        for child in list(element):
-            element.remove(child)
-        element.text = text
+def _permalinks(root: "_Element") -> Iterator["_Element"]:
+    for link in root.iter("a"):
+        address = link.get("href")
+        if address is None or "#" not in address:
+            continue
+        words = "".join(link.itertext()).strip()
+        named = link.get("class") or link.get("aria-hidden")
+        marked = words in ("¶", "#", "§", "🔗", "\uf0c1") or (named and words.lower() in _PERMALINKS)
+        if marked or _SKIP.fullmatch(words):
+            yield link
 
 
-def _language(element: Any) -> str:
-    for node in (element, element.find("code")):
-        for name in node.get("class", []) if node else []:
-            if name.startswith(("language-", "lang-", "highlight-")):
-                return str(name.split("-", 1)[1])
-    return ""
+def _line_numbers(root: "_Element") -> Iterator["_Element"]:
+    for pre in root.iter("pre"):
+        for element in pre.iter("span", "a", "td", "div"):
+            if _LINE_NUMBERS.search(element.get("class") or "") and re.fullmatch(r"[\s\d]*", _words(element)):
+                yield element
+        cell = pre.getparent()
+        while cell is not None and cell.tag == "div":
+            cell = cell.getparent()
+        if cell is not None and cell.tag == "td" and re.fullmatch(r"[\s\d]*", _words(cell)):
+            yield cell
+
+
+def _navigation(root: "_Element") -> Iterator["_Element"]:
+    for element in root.iter(*_BOXES):
+        names = f"{element.get('class') or ''} {element.get('id') or ''}"
+        if element.tag == "nav" or element.get("role") in _NAVIGATION_ROLES:
+            yield element
+        elif len(names) > 1 and _BANNER.search(names):
+            if _length(element) < BANNER_CHARACTERS:
+                yield element
+        elif (element.tag in ("footer", "header", "aside") or _NAVIGATION.search(names)) and _is_links(element):
+            yield element
+
+
+def _is_links(element: "_Element") -> bool:
+    if element.find(".//h1") is not None:
+        return False
+    return sum(map(_length, element.iter("a"))) >= _length(element) * LINK_SHARE
+
+
+def _outermost(elements: Iterable["_Element"]) -> Iterator["_Element"]:
+    """Without those that are inside of others; in document order, the outer ones come first."""
+    seen: set[_Element] = set()
+    for element in elements:
+        if not any(above in seen for above in element.iterancestors()):
+            seen.add(element)
+            yield element
+
+
+def _remove(elements: Iterable["_Element"]) -> None:
+    """Take elements out; the text after them stays."""
+    for element in elements:
+        parent = element.getparent()
+        if parent is None:
+            continue
+        if element.tail:
+            before = element.getprevious()
+            if before is not None:
+                before.tail = (before.tail or "") + element.tail
+            else:
+                parent.text = (parent.text or "") + element.tail
+        parent.remove(element)
+
+
+def _words(element: "_Element") -> str:
+    return "".join(element.itertext())
+
+
+def _length(element: "_Element") -> int:
+    """Characters that are no white space."""
+    return sum(len(word) for text in element.itertext() for word in text.split())
