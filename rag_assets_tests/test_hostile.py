@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import re
 import struct
 import sys
 import threading
@@ -38,6 +39,29 @@ def zip_bomb() -> bytes:
     """A DOCX of 100 KB that unpacks to 100 MB."""
     body = samples.paragraph("a" * 100 * MIB)
     return samples.docx(body)
+
+
+CONTAINERS = {
+    "a.docx": "word/document.xml",
+    "a.xlsx": "xl/worksheets/sheet1.xml",
+    "a.pptx": "ppt/slides/slide1.xml",
+    "a.odt": "content.xml",
+    "a.epub": "c.xhtml",
+}
+
+
+def with_part(name: str, change: Callable[[bytes], bytes]) -> bytes:
+    """The sample of that name with its main part changed."""
+    entries = samples.unzipped(samples.SAMPLES[name])
+    return samples.zipped(entries | {CONTAINERS[name]: change(entries[CONTAINERS[name]])})
+
+
+def laughing(part: bytes) -> bytes:
+    """A billion laughs where the fox was."""
+    root = re.findall(rb"<([a-z:-]+)", part)[0].decode()
+    doctype, reference = entity_bomb(root=root)
+    start = part.index(b"<" + root.encode())
+    return part[:start] + doctype.encode() + part[start:].replace(b"fox", reference.encode())
 
 
 def lying_zip_bomb() -> bytes:
@@ -168,7 +192,7 @@ HOSTILE: list[tuple[str, Callable[[], bytes], tuple[str, ...]]] = [
     ("laughs.xml", lambda: xml_with(*entity_bomb(root="root")), EITHER),
     ("laughs.docx", lambda: docx_with(*entity_bomb(root="w:document")), EITHER),
     ("laughs.html", lambda: "".join(entity_bomb(root="html")).encode(), (*EITHER, "no_text")),
-    ("pagetree.pdf", pdf_page_tree_loop, EITHER),
+    ("pagetree.pdf", pdf_page_tree_loop, (*EITHER, "no_text")),
     ("doubling.pdf", pdf_doubling_page_tree, (*REFUSED, "no_text")),
     ("form.pdf", pdf_form_loop, (*REFUSED, "no_text")),
     ("outline.pdf", pdf_outline_loop, EITHER),
@@ -196,7 +220,7 @@ HOSTILE: list[tuple[str, Callable[[], bytes], tuple[str, ...]]] = [
     ("quotes.md", lambda: nested(">", "", depth=500_000), EITHER),
     ("brackets.md", lambda: nested("[", "", depth=500_000), EITHER),
     ("stars.md", lambda: nested("*a **b ", "", depth=100_000), EITHER),
-    ("fences.md", lambda: b"```\n" * 100_001, EITHER),
+    ("fences.md", lambda: b"```\n" * 100_001, (*EITHER, "no_text")),
     ("headings.md", lambda: b"# a\n" * 100_000, EITHER),
     ("columns.md", lambda: b"|\n".join(cell * 50_000 for cell in (b"|a", b"|-", b"|1")), EITHER),
     ("front.md", lambda: b"---\na: " + b"[" * 100_000 + b"\n---\n" + SENTENCE.encode(), EITHER),
@@ -253,6 +277,26 @@ def test_hostile_document_ends_as_it_should(
     assert "fox" in reader.read(sibling, name="sibling.md").parsed.text
     if sys.platform == "linux":
         assert 0 < reader.peak_memory <= LIMITS.max_memory_mb * MIB
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_container_that_unpacks_to_much_is_too_large(reader: TextWorker, tmp_path: Path, name: str) -> None:
+    """Whatever kind of document it says it is: 100 MB of spaces in 100 KB."""
+    file = tmp_path.resolve() / name
+    file.write_bytes(with_part(name, lambda part: part.replace(b"</", b" " * 100 * MIB + b"</", 1)))
+    end, result = ends(reader, file)
+    assert end == "too_large", result
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_entities_of_a_container_are_not_multiplied(reader: TextWorker, tmp_path: Path, name: str) -> None:
+    """Refused, or read without them."""
+    file = tmp_path.resolve() / name
+    file.write_bytes(with_part(name, laughing))
+    end, result = ends(reader, file)
+    assert end in (*EITHER, "no_text"), result
+    if isinstance(result, ReadDocument):
+        assert len(result.parsed.text) < 10_000
 
 
 @pytest.mark.parametrize(("suffix", "make"), [("xml", xml_with), ("docx", docx_with)])
