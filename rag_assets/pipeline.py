@@ -20,15 +20,13 @@ from rag_assets.errors import (
 )
 from rag_assets.model import Claim, Outcome, ReadDocument, Stage, StoredText
 from rag_assets.postgres import chunks, ingestion_log, outbox, texts
-from rag_assets.postgres.database import Database
+from rag_assets.postgres.database import Cursor, Database
 from rag_assets.settings import Settings
 from rag_assets.text import paths
 
 if TYPE_CHECKING:
     from numpy import float32
     from numpy.typing import NDArray
-
-    from rag_assets.postgres.database import Cursor
 
 logger = logging.getLogger(__name__)
 

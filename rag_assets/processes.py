@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -43,15 +43,26 @@ def spawn(command: Sequence[str], *, environment: Mapping[str, str], log: Path) 
 
 def stop_tree(pid: int, *, seconds: float) -> None:
     """Ask a process to end, wait, then kill it and every descendant that is left."""
-    with suppress(psutil.NoSuchProcess):
-        root = psutil.Process(pid)
-        family = [root, *root.children(recursive=True)]
-        _ask(root)
-        _, alive = psutil.wait_procs(family, timeout=seconds)
-        for process in alive:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-        psutil.wait_procs(alive, timeout=seconds)
+    stop_trees([pid], seconds=seconds, depth=0)
+
+
+def stop_trees(pids: Iterable[int], *, seconds: float, depth: int) -> None:
+    """The same for several at once; their children are asked too, down to `depth` (0: only the processes named)."""
+    family: dict[int, psutil.Process] = {}
+    asked: list[psutil.Process] = []
+    for pid in pids:
+        with suppress(psutil.NoSuchProcess):
+            root = psutil.Process(pid)
+            asked += [root, *(root.children() if depth else [])]
+            family |= {process.pid: process for process in (root, *root.children(recursive=True))}
+    for process in asked:
+        with suppress(psutil.NoSuchProcess):
+            _ask(process)
+    _, alive = psutil.wait_procs(list(family.values()), timeout=seconds)
+    for process in alive:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(alive, timeout=seconds)
 
 
 def _ask(process: psutil.Process) -> None:

@@ -4,7 +4,9 @@ import os
 import signal
 import sys
 import threading
-from typing import BinaryIO
+
+STDIN = 0  # read without Python's buffer, whose lock a waiting thread would hold when the process ends
+RUN_ID_BYTES = 100
 
 
 def main() -> int:
@@ -18,18 +20,18 @@ def main() -> int:
 
     with DagsterInstance.get() as instance, rag.warmed():
         instance.get_runs_count()  # opens what the storage opens at its first query
-        run_id = sys.stdin.buffer.readline().decode().strip()
+        run_id = os.read(STDIN, RUN_ID_BYTES).decode().strip()
         if not run_id:
             return 0
-        threading.Thread(target=_end_with_parent, args=(sys.stdin.buffer,), daemon=True).start()
+        threading.Thread(target=_end_with_parent, daemon=True).start()
         with capture_interrupts():
             _execute_run_command_body(run_id, instance, lambda _event: None, set_exit_code_on_failure=False)
     return 0
 
 
-def _end_with_parent(stdin: BinaryIO) -> None:
+def _end_with_parent() -> None:
     """Interrupt the run when whoever launched it is gone: it then releases its documents."""
-    stdin.read()
+    os.read(STDIN, 1)
     signal.raise_signal(signal.SIGTERM) if os.name == "nt" else os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -18,11 +18,12 @@ from rag_assets import processes, runtime
 from rag_assets.errors import ServiceError
 from rag_assets.settings import Settings, project_root
 
-STOP_SECONDS = 15.0  # for a service to end by itself
+STOP_SECONDS = 8.0  # for services and runs to end by themselves
 READY_SECONDS = 120.0
 RESTARTS = 5  # of one service, within RESTART_WINDOW_SECONDS
 RESTART_WINDOW_SECONDS = 60.0
 LOG_TAIL_LINES = 15
+Address = str | tuple[str, int]  # a socket's path, or host and port
 # A terminal that closes: SIGHUP, on Windows SIGBREAK.
 _HANG_UP = [getattr(signal, name) for name in ("SIGHUP", "SIGBREAK") if hasattr(signal, name)]
 
@@ -81,10 +82,12 @@ class Service:
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def stop(self) -> None:
-        """Ask it and all its descendants to end, then make them."""
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    def reap(self) -> None:
         if self._process is not None:
-            processes.stop_tree(self._process.pid, seconds=STOP_SECONDS)
             self._process.wait()
 
     def _tail(self) -> str:
@@ -101,15 +104,19 @@ def run(settings: Settings, *, database_url: str, host: str, port: int, say: Cal
         tempfile.TemporaryDirectory(prefix="rag_assets-") as sockets,
         ExitStack() as stack,
     ):
-        services = _services(settings, variables, sockets=Path(sockets), host=host, port=port)
-        for service in services:
-            stack.callback(service.stop)
-            service.start()
+        address = _code_server_address(Path(sockets))
+        services = _services(settings, variables, address=address, host=host, port=port)
+        stack.callback(_stop_all, services)
         stack.callback(say, "Stopping")
-        url = f"http://{host}:{port}"
         say("Starting Dagster")
-        if _wait_until_open(host, port, services=services, stop=stop):
-            say(f"Dagster is at {url}  (logs in {services[0].log.parent}; Ctrl-C stops everything)")
+        code_server, *others = services
+        code_server.start()
+        # It creates Dagster's tables, and the others would ask for it in vain.
+        _wait_until(lambda: _listens(address), services=[code_server], stop=stop)
+        for service in others:
+            service.start()
+        if _wait_until(lambda: _listens((host, port)), services=services, stop=stop):
+            say(f"Dagster is at http://{host}:{port}  (logs in {code_server.log.parent}; Ctrl-C stops everything)")
         while not stop.wait(0.5):
             for service in services:
                 if not service.alive:
@@ -118,12 +125,12 @@ def run(settings: Settings, *, database_url: str, host: str, port: int, say: Cal
 
 
 def _services(
-    settings: Settings, variables: Mapping[str, str], *, sockets: Path, host: str, port: int
+    settings: Settings, variables: Mapping[str, str], *, address: Address, host: str, port: int
 ) -> list[Service]:
     """One code server for both the webserver and the daemon: each would start its own, at 150 MB."""
-    address, flags = _code_server_address(sockets)
+    where, flags = _code_server_flags(address)
     workspace = settings.home / "workspace.yaml"
-    workspace.write_text(f"load_from:\n  - grpc_server: {{{address}, location_name: rag_assets}}\n")
+    workspace.write_text(f"load_from:\n  - grpc_server: {{{where}, location_name: rag_assets}}\n")
     dagster = [sys.executable, "-m", "dagster"]
     module = ["--module-name", "rag_assets.definitions", "--location-name", "rag_assets"]
     commands = {
@@ -142,19 +149,29 @@ def _services(
         "daemon": [sys.executable, "-m", "dagster._daemon", "run", "-w", str(workspace)],
     }
     logs = settings.home / "logs"
+    launching = {"RAG_ASSETS_WARM": "1"}  # see defs.launching: only the daemon launches the sensor's runs
     return [
-        Service(name, command, environment=variables, log=logs / f"{name.replace(' ', '-')}.log")
+        Service(
+            name,
+            command,
+            environment={**variables, **(launching if name == "daemon" else {})},
+            log=logs / f"{name.replace(' ', '-')}.log",
+        )
         for name, command in commands.items()
     ]
 
 
-def _code_server_address(sockets: Path) -> tuple[str, list[str]]:
-    """Where the code server listens: a private socket; on Windows, which has none in Dagster, a loopback port."""
-    if os.name == "nt":
-        port = _free_port("127.0.0.1", wanted=0)
-        return f"host: 127.0.0.1, port: {port}", ["--host", "127.0.0.1", "--port", str(port)]
-    path = sockets / "code-server.sock"
-    return f'socket: "{path}"', ["--socket", str(path)]
+def _code_server_address(folder: Path) -> Address:
+    """A private socket; on Windows, where Dagster has none, a loopback port."""
+    return ("127.0.0.1", _free_port("127.0.0.1", wanted=0)) if os.name == "nt" else str(folder / "code-server.sock")
+
+
+def _code_server_flags(address: Address) -> tuple[str, list[str]]:
+    """How the workspace, and the server's own command line, name the address."""
+    if isinstance(address, tuple):
+        host, port = address
+        return f"host: {host}, port: {port}", ["--host", host, "--port", str(port)]
+    return f'socket: "{address}"', ["--socket", address]
 
 
 @contextmanager
@@ -183,12 +200,29 @@ def _free_port(host: str, *, wanted: int) -> int:
     raise ServiceError(f"No free port on {host}: is this an address of this machine?")
 
 
-def _wait_until_open(host: str, port: int, *, services: Sequence[Service], stop: threading.Event) -> bool:
-    """Whether the webserver answers; False when it was told to stop first, or a service died."""
+def _stop_all(services: Sequence[Service]) -> None:
+    """Ask all at once, and the runs, which are their children: those release the documents they work on."""
+    processes.stop_trees(filter(None, (service.pid for service in services)), seconds=STOP_SECONDS, depth=1)
+    for service in services:
+        service.reap()
+
+
+def _wait_until(condition: Callable[[], bool], *, services: Sequence[Service], stop: threading.Event) -> bool:
+    """Whether the condition came to hold; False when we were told to stop first, or a service died."""
     deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline and not stop.wait(0.2):
+    while time.monotonic() < deadline and not stop.wait(0.1):
         if not all(service.alive for service in services):
             return False
-        with suppress(OSError), socket.create_connection((host, port), timeout=1):
+        if condition():
             return True
+    return False
+
+
+def _listens(address: Address) -> bool:
+    """Whether something accepts connections at a socket's path, or at host and port."""
+    family = socket.AF_INET if isinstance(address, tuple) else socket.AF_UNIX
+    with socket.socket(family) as probe, suppress(OSError):
+        probe.settimeout(1)
+        probe.connect(address)
+        return True
     return False

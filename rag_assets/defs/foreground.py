@@ -38,6 +38,7 @@ def ingest(
         assets=[assets.source_table, assets.ingest],
         jobs=[jobs.ingest_job],
         resources={"rag": Rag(parts, on_outcomes=collect)},
+        executor=dg.in_process_executor,
     )
     run_id = str(uuid.uuid4())
     with (
