@@ -39,6 +39,8 @@ _BREAKS = re.compile("\r\n?|[\x0b\x85\u2028\u2029]")
 _HARMFUL = re.compile(
     "[\x00-\x08\x0e-\x1f\x7f-\x9f\xad\u180e\u202a-\u202e\u2060\u2066-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
+_SUSPECT = re.compile(f"{_HARMFUL.pattern[:-1]}\r\x0b\u2028\u2029\u200b-\u200d]")
+_SUSPECT_BYTES = bytes({*range(9), 11, 13, *range(14, 32), 127})
 _HARMFUL_ASCII = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
 # Arabic, Indic and South-East Asian scripts and emoji are written with these; Latin, Greek and Cyrillic are not.
 _STRAY_JOINERS = re.compile("(?<![\u0530-\U0010ffff])[\u200b-\u200d]+|[\u200b-\u200d]+(?![\u0530-\U0010ffff])")
@@ -89,16 +91,20 @@ def clean(text: str) -> str:
 
 def repair(text: str) -> tuple[str, tuple[str, ...]]:
     """One kind of line break, composed characters (NFC), nothing that cannot be seen; and what was taken out."""
-    if not _BREAKS.search(text) and text.isascii() and not _HARMFUL_ASCII.search(text):
-        return text, ()
-    text = with_line_feeds(text)
-    text, removed = (_HARMFUL_ASCII if text.isascii() else _HARMFUL).subn("", text)
-    if not text.isascii():
-        text, strays = _STRAY_JOINERS.subn("", text)
-        removed += strays
-        if not unicodedata.is_normalized("NFC", text):
-            text = unicodedata.normalize("NFC", text)
+    if text.isascii():
+        if len(text.encode().translate(None, _SUSPECT_BYTES)) == len(text):
+            return text, ()
+        text, removed = _HARMFUL_ASCII.subn("", with_line_feeds(text))
+    else:
+        text, removed = _repair_wide(text) if _SUSPECT.search(text) else (text, 0)
+        text = text if unicodedata.is_normalized("NFC", text) else unicodedata.normalize("NFC", text)
     return text, (f"{removed} invisible characters removed",) if removed else ()
+
+
+def _repair_wide(text: str) -> tuple[str, int]:
+    text, removed = _HARMFUL.subn("", with_line_feeds(text))
+    text, strays = _STRAY_JOINERS.subn("", text)
+    return text, removed + strays
 
 
 def with_line_feeds(text: str) -> str:

@@ -171,7 +171,7 @@ def _permalinks(root: "_Element") -> Iterator["_Element"]:
         address = link.get("href")
         if address is None or "#" not in address:
             continue
-        words = "".join(link.itertext()).strip()
+        words = _words(link).strip()
         named = link.get("class") or link.get("aria-hidden")
         marked = words in ("¶", "#", "§", "🔗", "\uf0c1") or (named and words.lower() in _PERMALINKS)
         if marked or _SKIP.fullmatch(words):
@@ -233,9 +233,11 @@ def _remove(elements: Iterable["_Element"]) -> None:
 
 
 def _words(element: "_Element") -> str:
-    return "".join(element.itertext())
+    from lxml import etree
+
+    return etree.tostring(element, method="text", encoding="unicode", with_tail=False)
 
 
 def _length(element: "_Element") -> int:
     """Characters that are no white space."""
-    return sum(len(word) for text in element.itertext() for word in text.split())
+    return len("".join(_words(element).split()))

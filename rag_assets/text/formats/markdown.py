@@ -16,7 +16,8 @@ _FIELD = re.compile(r"""["']?([A-Za-z_][\w .-]{0,60}?)["']?[ \t]*[:=](?:[ \t]+|$
 _ITEM = re.compile(r"[ \t]*-[ \t]+(.*)")
 _BLOCK = re.compile(r"[|>][-+0-9]*[ \t]*")
 _LIST = re.compile(r"\[(.*)\]")
-_TITLE = re.compile(r"^ {0,3}# +(.+?)(?: +#+)?[ \t]*$|^(\S[^\n]*)\n=+[ \t]*$", re.MULTILINE)
+_TITLE = re.compile(r"^# +(.+?)(?: +#+)?[ \t]*$", re.MULTILINE)
+_UNDERLINED_TITLE = re.compile(r"\s*(\S[^\n]*)\n=+[ \t]*$", re.MULTILINE)
 # Not inside of fences, which are matched first and kept.
 _COMMENT = re.compile(
     r"^(?P<fence>`{3,}|~{3,})[^\n]*\n.*?^(?P=fence)[`~]*[ \t]*$|^ {0,3}<!--.*?-->[ \t]*\n?", re.DOTALL | re.MULTILINE
@@ -27,8 +28,8 @@ def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
     reading = encoding.read(data)
     body, fields = split_front_matter(reading.text)
     body = without_comments(body.replace("\f", "\n"))
-    heading = _TITLE.search(body)
-    title = _plain(fields.get("title")) or (heading and (heading.group(1) or heading.group(2)))
+    heading = _UNDERLINED_TITLE.match(body) or _TITLE.search(body)
+    title = _plain(fields.get("title")) or (heading and heading.group(1))
     return ParsedText(
         text=_headed(body, fields),
         media_type="text/markdown",
@@ -60,9 +61,13 @@ def without_comments(text: str) -> str:
 def _headed(body: str, fields: dict[str, Any]) -> str:
     """Title and description head the text where it has none: they are words of the document that readers search."""
     title, description = _plain(fields.get("title")), _plain(fields.get("description") or fields.get("summary"))
-    lines = [f"# {title}"] if title and not _TITLE.match(body.lstrip()) else []
+    lines = [f"# {title}"] if title and not _is_titled(body) else []
     lines += [description] if description and description not in body[:2000] else []
     return "\n\n".join([*lines, body]) if lines else body
+
+
+def _is_titled(body: str) -> bool:
+    return bool(_TITLE.match(body.lstrip()) or _UNDERLINED_TITLE.match(body))
 
 
 def _plain(value: object) -> str | None:
