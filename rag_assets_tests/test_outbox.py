@@ -157,9 +157,7 @@ def test_trigger_ends_in_no_deadlock_when_writers_touch_the_same_documents(
 # ---- claims ----
 
 
-def test_claim_due_takes_changes_before_first_fills_when_both_are_due(
-    database: Database, documents: list[str]
-) -> None:
+def test_claim_due_takes_changes_before_first_fills_when_both_are_due(database: Database, documents: list[str]) -> None:
     """Priority first, then age; and never more than asked for."""
     with database.transaction() as cursor:
         outbox.enqueue(cursor, ["1", "2"], priority=1)
@@ -221,8 +219,12 @@ def test_claim_documents_takes_all_but_those_of_other_runs_when_chosen_by_hand(
 ) -> None:
     """Unchanged, dead, queued and unknown documents are claimed; those a run works on are named as busy."""
     _change(database, 1, 2, 3)
-    _sql(database, "update rag_outbox set claimed_by = 'run:b', claimed_until = now() + '1 min' where document_id = '1'")
-    _sql(database, "update rag_outbox set claimed_by = 'batch:c', claimed_until = now() + '1 h' where document_id = '2'")
+    _sql(
+        database, "update rag_outbox set claimed_by = 'run:b', claimed_until = now() + '1 min' where document_id = '1'"
+    )
+    _sql(
+        database, "update rag_outbox set claimed_by = 'batch:c', claimed_until = now() + '1 h' where document_id = '2'"
+    )
     _sql(database, "update rag_outbox set state = 'dead' where document_id = '3'")
     with database.transaction() as cursor:
         claims, busy = outbox.claim_documents(
@@ -245,9 +247,7 @@ def test_claim_documents_waits_for_no_writer_when_one_is_changing_a_document(
             assert (claims, busy) == ([], ["2"])
 
 
-def test_release_gives_back_without_an_attempt_when_a_run_ends_early(
-    database: Database, documents: list[str]
-) -> None:
+def test_release_gives_back_without_an_attempt_when_a_run_ends_early(database: Database, documents: list[str]) -> None:
     """What is released can be claimed at once; some of it, or all."""
     _change(database, 1, 2)
     with database.transaction() as cursor:
@@ -273,9 +273,7 @@ def test_settle_removes_the_pending_work_when_nothing_changed_meanwhile(
         assert ingestion_log.latest(cursor, ["1"])["1"].chunks == 3
 
 
-def test_settle_leaves_the_document_pending_when_it_changed_meanwhile(
-    database: Database, documents: list[str]
-) -> None:
+def test_settle_leaves_the_document_pending_when_it_changed_meanwhile(database: Database, documents: list[str]) -> None:
     """The newer change stays, is free at once, and has its own generation."""
     claim = _claim_change(database)
     _sql(database, """update "TblDocumentFiles" set file_path = 'newer' where id = 1""")
@@ -375,9 +373,7 @@ def test_fail_is_final_when_trying_again_cannot_help(database: Database, documen
         assert [c.attempts for c in _claim(cursor)] == [0]
 
 
-def test_fail_counts_nothing_when_the_document_changed_meanwhile(
-    database: Database, documents: list[str]
-) -> None:
+def test_fail_counts_nothing_when_the_document_changed_meanwhile(database: Database, documents: list[str]) -> None:
     """The failure was one of the older file: the newer one is due at once."""
     claim = _claim_change(database)
     _change(database, 1, value="newer")
@@ -400,9 +396,7 @@ def test_a_change_is_never_lost_when_it_races_with_settling(database: Database, 
             for n in range(40):
                 with connection, connection.cursor() as cursor:
                     document = choose.randint(1, 10)
-                    cursor.execute(
-                        f"""update "TblDocumentFiles" set file_path = '{seed}-{n}' where id = {document}"""
-                    )
+                    cursor.execute(f"""update "TblDocumentFiles" set file_path = '{seed}-{n}' where id = {document}""")
                     time.sleep(choose.random() / 200)
 
     def work(name: str) -> None:
@@ -459,7 +453,12 @@ def _left(database: Database) -> int:
 
 
 def _change(database: Database, *ids: int, value: str = "v") -> None:
-    _sql(database, f"""update "TblDocumentFiles" set file_path = '{value}' where id = any('{{{str(ids)[1:-1]}}}')""".replace(",}", "}"))
+    _sql(
+        database,
+        f"""update "TblDocumentFiles" set file_path = '{value}' where id = any('{{{str(ids)[1:-1]}}}')""".replace(
+            ",}", "}"
+        ),
+    )
 
 
 def _claim(cursor: Cursor, *, owner: str = "run:a", limit: int = 100, seconds: float = 60) -> list[Claim]:

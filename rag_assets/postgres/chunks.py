@@ -61,7 +61,9 @@ def write_document(
     if gone:
         cursor.execute(statement("chunks", "delete_chunks"), {"ids": gone})
     _move(cursor, [(row, chunk) for row, chunk in kept if row.place != _place(chunk)])
-    given = known | {c.content_sha256: _text(vectors[c.content_sha256]) for c in added if c.content_sha256 in vectors}
+    fresh = {c.content_sha256 for c in added if c.content_sha256 in vectors}
+    _require_valid([vectors[sha] for sha in fresh], document_id=claim.document_id, dimension=dimension)
+    given = known | {sha: _text(vectors[sha]) for sha in fresh}
     _insert(cursor, claim.document_id, added, vectors=given, model=model)
     texts.write_text(cursor, claim.document_id, path=claim.path or "", read=read, model=model)
     _check(cursor, claim.document_id, expected=len(read.chunks), dimension=dimension)
@@ -155,6 +157,19 @@ def _insert(
     ]
     if rows:
         execute_values(cursor, statement("chunks", "insert_chunks"), rows, page_size=PAGE_ROWS)
+
+
+def _require_valid(vectors: "Sequence[NDArray[float32]]", *, document_id: str, dimension: int) -> None:
+    """What PostgreSQL would refuse is an error of the embedder, not of the database."""
+    import numpy as np
+
+    for vector in vectors:
+        if vector.shape != (dimension,) or not np.isfinite(vector).all():
+            raise EmbeddingError(
+                f"Document {document_id}: a vector has the shape {vector.shape}, or numbers that are not finite; "
+                f"expected {dimension} finite numbers. Set embedding.dimension to the model's, or see "
+                "llama-server's log."
+            )
 
 
 def _check(cursor: Cursor, document_id: str, *, expected: int, dimension: int) -> None:

@@ -8,7 +8,7 @@ from psycopg2.extensions import cursor as Cursor
 from rag_assets.model import FileFacts, StoredText
 from rag_assets.postgres import documents, outbox, texts
 from rag_assets.postgres.database import Database
-from rag_assets.postgres.statements import composed, single, statement
+from rag_assets.postgres.statements import composed, statement
 from rag_assets.settings import Source
 
 PAGE_DOCUMENTS = 1_000  # looked at between two short transactions
@@ -82,5 +82,5 @@ def _enqueue_idle(cursor: Cursor, ids: list[str]) -> int:
 
 def _count(cursor: Cursor, query: object, values: dict[str, object] | None = None) -> int:
     cursor.execute(query, values)  # type: ignore[arg-type]
-    row = single(cursor)
+    row = cursor.fetchone()  # none where there was nothing to enqueue
     return int(row[0]) if row else 0

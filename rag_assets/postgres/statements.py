@@ -21,7 +21,10 @@ def statement(table: str, name: str) -> str:
 
 def composed(table: str, name: str, /, **identifiers: sql.Composable) -> sql.Composed:
     """A statement with its {names} filled in; only identifiers and types of the catalogue go there, never values."""
-    return sql.SQL(statement(table, name)).format(**identifiers)
+    text = statement(table, name)
+    if "%(" in text:  # values will be filled in, and that halves every percent sign
+        identifiers = {key: _with_percent_doubled(part) for key, part in identifiers.items()}
+    return sql.SQL(text).format(**identifiers)
 
 
 def single(cursor: Cursor) -> tuple[Any, ...]:
@@ -34,6 +37,12 @@ def single(cursor: Cursor) -> tuple[Any, ...]:
 def folder(name: str) -> list[Path]:
     """The files of sql/<name>, in the order in which they are applied."""
     return sorted((project_root() / "sql" / name).glob("*.sql"))
+
+
+def _with_percent_doubled(part: sql.Composable) -> sql.Composable:
+    if isinstance(part, sql.Identifier):
+        return sql.Identifier(*(name.replace("%", "%%") for name in part.strings))
+    return part
 
 
 @cache

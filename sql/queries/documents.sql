@@ -23,9 +23,10 @@ select {id_column}::text from {table} order by {id_column};
 select count(*) from {table};
 
 -- name: register_paths
--- Add rows for paths that have none.
+-- Add rows for paths that have none; one process at a time, or two would add the same.
+select pg_advisory_xact_lock(hashtext('rag_assets.register'), 0);
 insert into {table} ({path_column})
-select p from unnest(%(paths)s::text[]) as p
+select distinct p from unnest(%(paths)s::text[]) as p
 where not exists (select from {table} as d where d.{path_column} = p);
 
 -- name: get_by_path

@@ -1,0 +1,90 @@
+"""Changes that no trigger saw are found by comparing."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+
+from rag_assets import settings
+from rag_assets.model import FileFacts, StoredText
+from rag_assets.postgres import chunks, outbox, reconcile, texts
+from rag_assets.postgres.database import Database
+from rag_assets.postgres.reconcile import Differences
+from rag_assets_tests import rows
+
+SOURCE = settings.Source()
+NOTHING = Differences(unknown=0, vanished=0, moved=0, outdated=0, incomplete=0)
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """Three documents, completed; triggers are off from then on."""
+    with closing(Database(database_url)) as database:
+        with database.transaction() as cursor:
+            cursor.execute("""insert into "TblDocumentFiles" (file_path) values ('a'), ('b'), ('c')""")
+        with database.transaction() as cursor:
+            for claim in outbox.claim_due(cursor, SOURCE, limit=9, claimed_by="run:a", seconds=60):
+                chunks.write_document(
+                    cursor,
+                    claim,
+                    rows.read("x", "y"),
+                    owner="run:a",
+                    vectors=rows.vectors("x", "y"),
+                    model=rows.MODEL,
+                    dimension=rows.DIMENSION,
+                )
+                outbox.settle(cursor, claim, rows.outcome(claim), run_id="a")
+        rows.execute(database_url, 'alter table "TblDocumentFiles" disable trigger all')
+        yield database
+
+
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        ("select", NOTHING),
+        ("""insert into "TblDocumentFiles" (file_path) values ('d')""", replace(NOTHING, unknown=1)),
+        ("""delete from "TblDocumentFiles" where id = 1""", replace(NOTHING, vanished=1)),
+        ("""delete from rag_document_text; delete from "TblDocumentFiles" """, replace(NOTHING, vanished=3)),
+        ("""update "TblDocumentFiles" set file_path = 'z' where id = 2""", replace(NOTHING, moved=1)),
+        ("update rag_document_text set fingerprint = 'old' where document_id = '3'", replace(NOTHING, outdated=1)),
+        ("delete from rag_document_chunks where document_id = '3' and chunk_index = 1", replace(NOTHING, incomplete=1)),
+        ("""truncate rag_document_text, rag_document_chunks""", replace(NOTHING, unknown=3)),
+    ],
+)
+def test_reconcile_table_enqueues_once_when_something_differs(
+    database: Database, statement: str, found: Differences
+) -> None:
+    """Each kind of difference is found, counted, and pending; a second look finds nothing more."""
+    rows.execute(database.url, statement)
+    with database.transaction() as cursor:
+        assert reconcile.reconcile_table(cursor, SOURCE, fingerprint="f", model=rows.MODEL) == found
+        assert outbox.pending_count(cursor) == sum(vars(found).values())
+        assert reconcile.reconcile_table(cursor, SOURCE, fingerprint="f", model=rows.MODEL) == NOTHING
+
+
+def test_reconcile_files_enqueues_when_bytes_changed_or_vanished(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other bytes and missing files are pending; a file only written anew gets its new mtime noted."""
+    monkeypatch.setattr(reconcile, "PAGE_DOCUMENTS", 2)
+
+    def look(stored: StoredText) -> FileFacts | None:
+        if stored.document_id == "1":
+            return replace(stored.facts, sha256="other", mtime_ns=5)
+        return replace(stored.facts, mtime_ns=7) if stored.document_id == "2" else None
+
+    assert reconcile.reconcile_files(database, look=look) == 2
+    assert reconcile.reconcile_files(database, look=look) == 0
+    with database.transaction() as cursor:
+        assert outbox.due_count(cursor) == 2
+        assert [texts.get_stored(cursor, ["2"])["2"].facts.mtime_ns] == [7]
+
+
+def test_free_claims_releases_when_the_owner_is_dead(database: Database) -> None:
+    """Claims of runs and batches that nobody knows any more are free at once."""
+    with database.transaction() as cursor:
+        outbox.claim_documents(cursor, SOURCE, ["1"], run_id="dead", seconds=600)
+        outbox.claim_documents(cursor, SOURCE, ["2"], run_id="alive", seconds=600)
+        assert reconcile.free_claims(cursor, alive={"run:alive"}) == 1
+        assert outbox.owners(cursor) == ["run:alive"]
