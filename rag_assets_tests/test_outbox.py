@@ -239,12 +239,10 @@ def test_claim_documents_waits_for_no_writer_when_one_is_changing_a_document(
 ) -> None:
     """A document in an open transaction is busy; the others are claimed meanwhile."""
     _change(database, 1)
-    with _open_transaction(database_url, """update "TblDocumentFiles" set file_path = 'w' where id in (1, 2)"""):
-        with database.transaction() as cursor:
-            claims, busy = outbox.claim_documents(cursor, SOURCE, ["1"], run_id="a", seconds=60)
-            assert (claims, busy) == ([], ["1"])
-            claims, busy = outbox.claim_documents(cursor, SOURCE, ["2"], run_id="a", seconds=60)
-            assert (claims, busy) == ([], ["2"])
+    statement = """update "TblDocumentFiles" set file_path = 'w' where id in (1, 2)"""
+    with _OpenTransaction(database_url, statement), database.transaction() as cursor:
+        assert outbox.claim_documents(cursor, SOURCE, ["1"], run_id="a", seconds=60) == ([], ["1"])
+        assert outbox.claim_documents(cursor, SOURCE, ["2"], run_id="a", seconds=60) == ([], ["2"])
 
 
 def test_release_gives_back_without_an_attempt_when_a_run_ends_early(database: Database, documents: list[str]) -> None:
@@ -318,7 +316,7 @@ def test_settle_waits_for_no_writer_when_one_is_changing_the_document(
 ) -> None:
     """An open transaction of the application holds up nothing; its change is due for the same run when it commits."""
     claim = _claim_change(database)
-    with _open_transaction(database_url, """update "TblDocumentFiles" set file_path = 'w' where id = 1"""):
+    with _OpenTransaction(database_url, """update "TblDocumentFiles" set file_path = 'w' where id = 1"""):
         with pytest.raises(LostClaim), database.transaction() as cursor:
             outbox.settle(cursor, claim, rows.outcome(claim), run_id="a")
         with database.transaction() as cursor:
@@ -385,19 +383,10 @@ def test_fail_counts_nothing_when_the_document_changed_meanwhile(database: Datab
 
 
 def test_a_change_is_never_lost_when_it_races_with_settling(database: Database, database_url: str) -> None:
-    """Writers with delays before commit against workers that settle: what was settled last is what is in the table."""
+    """Writers with delays before commit, workers that settle: what was settled last is what is in the table."""
     _sql(database, """insert into "TblDocumentFiles" (file_path) select '0' from generate_series(1, 10)""")
     settled: dict[str, str | None] = {}
     done = threading.Event()
-
-    def write(seed: int) -> None:
-        choose = random.Random(seed)
-        with closing(psycopg2.connect(database_url)) as connection:
-            for n in range(40):
-                with connection, connection.cursor() as cursor:
-                    document = choose.randint(1, 10)
-                    cursor.execute(f"""update "TblDocumentFiles" set file_path = '{seed}-{n}' where id = {document}""")
-                    time.sleep(choose.random() / 200)
 
     def work(name: str) -> None:
         while not done.is_set() or _left(database):
@@ -405,22 +394,36 @@ def test_a_change_is_never_lost_when_it_races_with_settling(database: Database, 
                 claims = _claim(cursor, owner=f"run:{name}", limit=3)
             time.sleep(0.002)
             for claim in claims:
-                try:
-                    with database.transaction() as cursor:
-                        outbox.settle(cursor, claim, rows.outcome(claim), run_id=name)
-                        settled[claim.document_id] = claim.path
-                except LostClaim:
-                    with database.transaction() as cursor:
-                        outbox.release(cursor, f"run:{name}", document_ids=[claim.document_id])
+                _settle_or_release(database, claim, name=name, settled=settled)
 
     workers = [threading.Thread(target=work, args=(name,)) for name in ("a", "b", "c")]
     for thread in workers:
         thread.start()
-    rows.in_threads([lambda seed=seed: write(seed) for seed in range(6)])  # type: ignore[misc]
+    rows.in_threads([lambda seed=seed: _write_slowly(database_url, seed) for seed in range(6)])  # type: ignore[misc]
     done.set()
     for thread in workers:
         thread.join()
     assert settled == dict(_sql(database, 'select id::text, file_path from "TblDocumentFiles"'))
+
+
+def _write_slowly(url: str, seed: int) -> None:
+    choose = random.Random(seed)
+    with closing(psycopg2.connect(url)) as connection:
+        for n in range(40):
+            with connection, connection.cursor() as cursor:
+                values = {"path": f"{seed}-{n}", "id": choose.randint(1, 10)}
+                cursor.execute('update "TblDocumentFiles" set file_path = %(path)s where id = %(id)s', values)
+                time.sleep(choose.random() / 200)
+
+
+def _settle_or_release(database: Database, claim: Claim, *, name: str, settled: dict[str, str | None]) -> None:
+    try:
+        with database.transaction() as cursor:
+            outbox.settle(cursor, claim, rows.outcome(claim), run_id=name)
+            settled[claim.document_id] = claim.path
+    except LostClaim:
+        with database.transaction() as cursor:
+            outbox.release(cursor, f"run:{name}", document_ids=[claim.document_id])
 
 
 def test_status_counts_every_state_when_there_is_one_of_each(database: Database, documents: list[str]) -> None:
@@ -479,7 +482,7 @@ def _fail_once(database: Database, *, retry: bool, worker: settings.Worker = WOR
         return outbox.fail(cursor, claim, failed, run_id="a", worker=worker)
 
 
-class _open_transaction:  # noqa: N801 - a context manager
+class _OpenTransaction:
     """A writer that has changed something and not committed yet; it commits at the end."""
 
     def __init__(self, url: str, statement: str) -> None:

@@ -126,6 +126,12 @@ def connect(url: str, *, seconds: int) -> connection:
         raise SettingsError("DATABASE_URL is not a PostgreSQL URL: postgresql://user:password@host:port/name") from exc
 
 
+def connect_async(url: str) -> connection:
+    """A connection that has only begun to connect, and on which nothing blocks; always in autocommit."""
+    begun: connection = psycopg2.connect(url, async_=True, application_name=APPLICATION_NAME, **KEEPALIVES)
+    return begun
+
+
 def unavailable(url: str, cause: Exception) -> DatabaseUnavailable:
     """What failed, where (without the password), and what to check."""
     return DatabaseUnavailable(

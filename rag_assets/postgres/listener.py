@@ -2,31 +2,35 @@
 
 import logging
 import random
-import select
+import selectors
 import time
 
 import psycopg2
 from psycopg2 import sql
-from psycopg2.extensions import connection
+from psycopg2.extensions import POLL_OK, POLL_READ, connection
 
 from rag_assets.errors import DatabaseUnavailable
-from rag_assets.postgres.database import connect, hide_password
+from rag_assets.postgres.database import connect_async, hide_password, unavailable
 from rag_assets.postgres.statements import statement
 
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 10.0
+ANSWER_SECONDS = 5.0  # a server that takes longer for a heartbeat counts as lost: half-open lines never answer
+CONNECT_SECONDS = 5.0
 RECONNECT_SECONDS = (0.5, 1.5)  # at random between these: many clients should not come back in step
 LOG_SECONDS = 1.0  # at most one line in this time while the database is away
-CONNECT_SECONDS = 5
+
+_said_deaf: set[str] = set()  # URLs of which it was said once that notices do not come through
 
 
 class Listener:
     """A dedicated connection that listens on a channel. Notices wake; only the table tells what there is to do.
 
     `wait` never fails because the database is away: it reconnects, and whoever waits looks at the table anyway.
-    The URL must lead to PostgreSQL itself: behind a pooler in transaction mode notices are lost, which is
-    noticed at the next heartbeat, said once, and then costs time (looks at intervals), never a change.
+    The URL must lead to PostgreSQL itself: behind a pooler in transaction mode notices are lost, which is noticed
+    at once or at the next heartbeat, said once, and then costs time (looks at intervals), never a change.
+    Raises DatabaseUnavailable when there is no connection to begin with.
     """
 
     def __init__(self, url: str, *, channel: str) -> None:
@@ -36,8 +40,12 @@ class Listener:
         self._connection: connection | None = None
         self._proved = 0.0
         self._logged = 0.0
-        self.is_deaf = False  # the server says that we do not listen
-        self._open()
+        self.is_deaf = False  # a pooler stands between: notices, and locks of the session, cannot be relied on
+        try:
+            self._open()
+        except psycopg2.Error as exc:
+            self.close()
+            raise unavailable(url, exc) from exc
 
     def __enter__(self) -> "Listener":
         return self
@@ -51,84 +59,113 @@ class Listener:
             self._connection = None
 
     def hold_intake(self) -> None:
-        """Tell the sensor that this process takes changes as they come, until `leave_intake` or the end of it."""
+        """Tell the sensor that this process takes changes as they come, until `leave_intake` or the end of it.
+
+        Says nothing behind a pooler, which could keep the lock when the process has long ended.
+        """
         self._holds_intake = True
-        self._execute("hold_intake")
+        self._say("hold_intake")
 
     def leave_intake(self) -> None:
         self._holds_intake = False
-        self._execute("leave_intake")
+        self._say("leave_intake")
 
     def wait(self, seconds: float) -> bool:
         """Wait until a notice comes, at most so long; whether one came. A lost connection counts as a notice."""
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
-            if not self._ready():
+            if not self._is_ready():
                 time.sleep(min(left, random.uniform(*RECONNECT_SECONDS)))  # noqa: S311 - no secret
                 continue
             try:
-                if self._poll(min(left, HEARTBEAT_SECONDS)):
+                if self._is_noticed(min(left, HEARTBEAT_SECONDS)):
                     return True
             except psycopg2.Error as exc:
-                self._lost(exc)
+                self._lose(exc)
                 return True  # what was notified meanwhile is not known: look
         return False
 
-    def _poll(self, seconds: float) -> bool:
-        assert self._connection is not None  # noqa: S101 - see _ready
-        if select.select([self._connection], [], [], seconds) != ([], [], []):
-            self._connection.poll()
-        elif time.monotonic() - self._proved >= HEARTBEAT_SECONDS:
-            self._prove()
-        noticed = bool(self._connection.notifies)
-        self._connection.notifies.clear()
+    def _is_noticed(self, seconds: float) -> bool:
+        line = self._line()
+        if not line.notifies:  # some may have come with the answer to a heartbeat
+            if _is_ready_for(line, selectors.EVENT_READ, seconds=seconds):
+                line.poll()
+            elif time.monotonic() - self._proved >= HEARTBEAT_SECONDS:
+                self._prove()
+        noticed = bool(line.notifies)
+        line.notifies.clear()
         return noticed
 
-    def _ready(self) -> bool:
-        if self._connection is None or self._connection.closed:
-            try:
-                self._open()
-            except (DatabaseUnavailable, psycopg2.Error) as exc:
-                self._lost(exc)
-                return False
-            logger.info("Listening again on %s", self._channel)
+    def _is_ready(self) -> bool:
+        if self._connection is not None and not self._connection.closed:
+            return True
+        try:
+            self._open()
+        except (DatabaseUnavailable, psycopg2.Error) as exc:
+            self._lose(exc)
+            return False
+        logger.info("Listening again on %s", self._channel)
         return True
 
     def _open(self) -> None:
-        self._connection = connect(self._url, seconds=CONNECT_SECONDS)
-        self._connection.autocommit = True
-        with self._connection.cursor() as cursor:
-            cursor.execute(sql.SQL("listen {}").format(sql.Identifier(self._channel)))
+        self._connection = connect_async(self._url)
+        self._finish(CONNECT_SECONDS)
+        self._query(sql.SQL("listen {}").format(sql.Identifier(self._channel)))
         self._prove()
         if self._holds_intake:
-            self._execute("hold_intake")
+            self._say("hold_intake")
 
     def _prove(self) -> None:
-        """Ask the server whether we listen: finds dead lines, and poolers that gave the session to others."""
-        assert self._connection is not None  # noqa: S101 - see _ready
-        with self._connection.cursor() as cursor:
-            cursor.execute(statement("outbox", "list_channels"))
-            deaf = (self._channel,) not in cursor.fetchall()
-        if deaf and not self.is_deaf:
+        """Ask the server whether we listen: finds dead lines, and poolers that give the session to others."""
+        answers = self._query(statement("outbox", "prove_listening"))
+        pids, channels = {row[0] for row in answers}, {row[1] for row in answers}
+        # A pooler invents the process id that it tells its clients.
+        self.is_deaf = self._channel not in channels or pids != {self._line().info.backend_pid}
+        if self.is_deaf and self._url not in _said_deaf:
+            _said_deaf.add(self._url)
             logger.warning(
-                "%s does not keep LISTEN %s: it seems to be a pooler in transaction mode. Changes are found by "
+                "%s is a pooler, which may not deliver NOTIFY (in transaction mode it does not). Changes are found by "
                 "looking, which takes longer; set DATABASE_URL to PostgreSQL itself.",
                 hide_password(self._url),
-                self._channel,
             )
-        self.is_deaf = deaf
         self._proved = time.monotonic()
 
-    def _execute(self, name: str) -> None:
-        if self._connection is not None and not self._connection.closed:
-            try:
-                with self._connection.cursor() as cursor:
-                    cursor.execute(statement("outbox", name))
-            except psycopg2.Error as exc:
-                self._lost(exc)
+    def _say(self, name: str) -> None:
+        if self.is_deaf or self._connection is None or self._connection.closed:
+            return
+        try:
+            self._query(statement("outbox", name))
+        except psycopg2.Error as exc:
+            self._lose(exc)
 
-    def _lost(self, cause: Exception) -> None:
+    def _query(self, query: str | sql.Composable) -> list[tuple[object, ...]]:
+        with self._line().cursor() as cursor:
+            cursor.execute(query)
+            self._finish(ANSWER_SECONDS)
+            return cursor.fetchall() if cursor.description else []
+
+    def _finish(self, seconds: float) -> None:
+        """Wait until the server has answered; OperationalError when it is late."""
+        line, deadline = self._line(), time.monotonic() + seconds
+        while (state := line.poll()) != POLL_OK:
+            event = selectors.EVENT_READ if state == POLL_READ else selectors.EVENT_WRITE
+            if not _is_ready_for(line, event, seconds=max(0.0, deadline - time.monotonic())):
+                raise psycopg2.OperationalError(f"no answer within {seconds:g} s")
+
+    def _line(self) -> connection:
+        if self._connection is None:
+            raise psycopg2.InterfaceError("not connected")
+        return self._connection
+
+    def _lose(self, cause: Exception) -> None:
         self.close()
         if time.monotonic() - self._logged >= LOG_SECONDS:
             self._logged = time.monotonic()
-            logger.warning("Not listening on %s: %s", self._channel, str(cause).strip())
+            logger.warning("Not listening on %s: %s", self._channel, " ".join(str(cause).split()))
+
+
+def _is_ready_for(line: connection, event: int, *, seconds: float) -> bool:
+    """Not select.select: it fails in processes with more than 1,024 open files."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(line.fileno(), event)
+        return bool(selector.select(seconds))

@@ -207,13 +207,17 @@ select documents, up_to_date, pending, oldest_pending_at, running, failed, dead,
 from rag_status;
 
 -- name: hold_intake
--- Say that this connection's process takes changes as they come, for as long as the connection lives.
+-- Say that this connection's process takes changes as they come, for as long as the connection lives; the server
+-- is to notice within a minute when the machine at its other end has gone.
+set tcp_keepalives_idle = 30;
+set tcp_keepalives_interval = 10;
 select pg_advisory_lock_shared(hashtext('rag_assets.intake'), 0);
 
 -- name: leave_intake
 -- Say that it no longer does.
 select pg_advisory_unlock_shared(hashtext('rag_assets.intake'), 0);
 
--- name: list_channels
--- Which channels this connection listens on, as the server knows it.
-select pg_listening_channels();
+-- name: prove_listening
+-- Which channels this connection listens on, and the process that serves it, as the server knows it.
+select pg_backend_pid(), channel from pg_listening_channels() as channel
+union all select pg_backend_pid(), null;

@@ -1,0 +1,186 @@
+"""A listener is woken by changes, proves that it listens, and outlives its connection."""
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+
+import pytest
+from psycopg2.extensions import parse_dsn
+
+from rag_assets.errors import DatabaseUnavailable
+from rag_assets.postgres import listener as listening
+from rag_assets.postgres import outbox
+from rag_assets.postgres.database import Database
+from rag_assets.postgres.listener import Listener
+from rag_assets_tests import rows
+
+CHANNEL = "document_changes"
+INSERT = """insert into "TblDocumentFiles" (file_path) values ('a')"""
+PIDS = "select pid from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+
+
+def test_wait_ends_when_a_document_changes(database_url: str) -> None:
+    """A committed change wakes; without one the time passes, and each notice wakes once."""
+    with Listener(database_url, channel=CHANNEL) as listener:
+        assert not listener.wait(0.05)
+        timer = threading.Timer(0.1, rows.execute, args=(database_url, INSERT))
+        timer.start()
+        assert listener.wait(30)
+        timer.join()
+        assert not listener.wait(0.05)
+        assert not listener.is_deaf
+
+
+def test_wait_ends_at_once_when_the_notice_came_before(database_url: str) -> None:
+    """What was notified between two waits is not forgotten, also when a query came in between."""
+    with Listener(database_url, channel=CHANNEL) as listener:
+        rows.execute(database_url, INSERT)
+        listener.hold_intake()
+        assert listener.wait(30)
+
+
+def test_wait_comes_back_when_its_backend_was_terminated(database_url: str) -> None:
+    """The loss itself wakes (what was missed is not known), then notices come again."""
+    with Listener(database_url, channel=CHANNEL) as listener:
+        listener.hold_intake()
+        rows.execute(database_url, f"select pg_terminate_backend(pid, 5000) from ({PIDS}) as p")
+        assert listener.wait(30)
+        assert not listener.wait(0.5)
+        rows.execute(database_url, INSERT)
+        assert listener.wait(30)
+        assert _is_taken(database_url)
+
+
+def test_wait_notices_when_the_line_is_half_open(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A line on which nothing comes back any more is given up at a heartbeat, without blocking."""
+    monkeypatch.setattr(listening, "HEARTBEAT_SECONDS", 0.1)
+    monkeypatch.setattr(listening, "ANSWER_SECONDS", 0.3)
+    with _proxy(database_url) as proxy, Listener(proxy.url, channel=CHANNEL) as listener:
+        proxy.is_black_hole = True
+        assert listener.wait(30)
+        assert "no answer within 0.3 s" in caplog.text
+        proxy.is_black_hole = False
+        assert not listener.wait(0.5)
+        rows.execute(database_url, INSERT)
+        assert listener.wait(30)
+
+
+def test_wait_logs_little_when_the_database_stays_away(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However often it tries, at most one line in LOG_SECONDS."""
+    monkeypatch.setattr(listening, "RECONNECT_SECONDS", (0.01, 0.02))
+    with _proxy(database_url) as proxy, Listener(proxy.url, channel=CHANNEL) as listener:
+        proxy.stop()
+        caplog.clear()
+        assert listener.wait(10)
+        for _ in range(3):
+            listener.wait(0.2)
+    assert len([record for record in caplog.records if record.levelno == logging.WARNING]) == 1
+
+
+@pytest.mark.parametrize(
+    ("found", "replaced"),
+    [
+        (b"K\x00\x00\x00\x0c\x00", b"K\x00\x00\x00\x0c\x7f"),  # BackendKeyData: a process id of the pooler's own
+        (b'listen "d', b'listen "D'),  # LISTEN is lost
+    ],
+)
+def test_listener_says_once_that_it_is_deaf_when_behind_a_pooler(
+    database_url: str, caplog: pytest.LogCaptureFixture, found: bytes, replaced: bytes
+) -> None:
+    """It warns once, holds no lock that the pooler could keep for ever, and goes on waiting."""
+    with _proxy(database_url, replace=(found, replaced)) as proxy:
+        for _ in range(2):
+            with Listener(proxy.url, channel=CHANNEL) as listener:
+                listener.hold_intake()
+                assert listener.is_deaf
+                assert not listener.wait(0.05)
+                assert not _is_taken(database_url)
+    assert caplog.text.count("is a pooler") == 1
+
+
+def test_intake_is_held_until_left_when_several_hold_it(database_url: str) -> None:
+    """Any holder counts, and the end of the connection is the end of the hold."""
+    with Listener(database_url, channel=CHANNEL) as first, Listener(database_url, channel=CHANNEL) as second:
+        first.hold_intake()
+        second.hold_intake()
+        first.leave_intake()
+        assert _is_taken(database_url)
+    deadline = time.monotonic() + 10
+    while _is_taken(database_url) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not _is_taken(database_url)
+
+
+def test_listener_raises_when_there_is_no_database_to_begin_with() -> None:
+    """As everything does that cannot reach it, and without the password."""
+    with pytest.raises(DatabaseUnavailable, match=r"someone:\*\*\*@127"):
+        Listener("postgresql://someone:secret@127.0.0.1:1/docs", channel=CHANNEL)
+
+
+def _is_taken(url: str) -> bool:
+    with closing(Database(url)) as database, database.transaction() as cursor:
+        return outbox.is_taken(cursor)
+
+
+class _Proxy:
+    """Between client and server: passes bytes on, changes some, or swallows all of them."""
+
+    def __init__(self, url: str, *, replace: tuple[bytes, bytes]) -> None:
+        self._target = parse_dsn(url)
+        self._replace = replace
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self._sockets: list[socket.socket] = []
+        self.is_black_hole = False
+        threading.Thread(target=self._accept, daemon=True).start()
+        port = self._server.getsockname()[1]
+        password = f":{self._target['password']}" if "password" in self._target else ""
+        self.url = (
+            f"postgresql://{self._target['user']}{password}@127.0.0.1:{port}/{self._target['dbname']}"
+            "?sslmode=disable&gssencmode=disable"
+        )
+
+    def stop(self) -> None:
+        for each in [self._server, *self._sockets]:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._server.accept()
+                server = self._connect()
+                self._sockets += [client, server]
+                for source, target in ((client, server), (server, client)):
+                    threading.Thread(target=self._pass_on, args=(source, target), daemon=True).start()
+
+    def _connect(self) -> socket.socket:
+        host, port = self._target.get("host", ""), int(self._target.get("port", 5432))
+        if not host.startswith("/"):
+            return socket.create_connection((host, port))
+        connected = socket.socket(socket.AF_UNIX)
+        connected.connect(f"{host}/.s.PGSQL.{port}")
+        return connected
+
+    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65_536):
+                if not self.is_black_hole:
+                    target.sendall(data.replace(*self._replace))
+            target.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def _proxy(url: str, *, replace: tuple[bytes, bytes] = (b"\0never\0", b"")) -> Iterator[_Proxy]:
+    proxy = _Proxy(url, replace=replace)
+    try:
+        yield proxy
+    finally:
+        proxy.stop()
