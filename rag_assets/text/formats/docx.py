@@ -1,34 +1,564 @@
-"""DOCX: the document's body in its order, as Markdown."""
+"""DOCX: everything that a reader of the document sees, in its order, as Markdown.
 
-import io
+Read from the XML itself: python-docx's paragraphs leave out insertions, text boxes, notes, content controls and the
+numbers of lists, cannot open the strict form of the format, and take several times as long.
+"""
+
 import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from rag_assets.errors import DocumentError
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
 from rag_assets.text import encoding
-from rag_assets.text.formats import zipped
+from rag_assets.text.formats import equations, numbering, office, tables, word_styles, zipped
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+DEPTH = 100  # elements within a paragraph, or tables within tables; what is nested deeper is taken as its text
+MAX_SPAN = 63  # columns of a table in Word
+
+W = word_styles.W
+_TEXT = f"{W}t"
+_W14 = "{http://schemas.microsoft.com/office/word/2010/wordml}"
+_DRAWN = "{http://schemas.openxmlformats.org/drawingml/2006/wordprocessingDrawing}"
+_MATH = equations.M
+
+_OFF = ("0", "false", "off", "none")
+_HYPERLINK = re.compile(r"\s*HYPERLINK\s+(?:\\[a-z]\s+)*\"([^\"]+)\"", re.IGNORECASE)
+_PAGE_FIELD = re.compile(r"\s*(?:PAGE|NUMPAGES|SECTIONPAGES)\b", re.IGNORECASE)
+# Characters of Wingdings that are words of a form; the others are ornaments.
+_WINGDINGS = {0xFC: "✓", 0xFB: "✗", 0xFE: "☑", 0xFD: "☒", 0xA8: "☐", 0x6F: "☐", 0x78: "☒", 0xE0: "→", 0xE8: "→",
+              0xDF: "←", 0x4A: "☺"}  # fmt: skip
+_SYMBOL = dict(zip(range(0x41, 0x5B), "ΑΒΧΔΕΦΓΗΙϑΚΛΜΝΟΠΘΡΣΤΥςΩΞΨΖ", strict=True)) | dict(
+    zip(range(0x61, 0x7B), "αβχδεφγηιϕκλμνοπθρστυϖωξψζ", strict=True)
+)
+_SYMBOL |= {0xA3: "≤", 0xB3: "≥", 0xB1: "±", 0xB4: "×", 0xB8: "÷", 0xB9: "≠", 0xBB: "≈", 0xA5: "∞", 0xB0: "°",
+            0xAE: "→", 0xAC: "←", 0xB6: "∂", 0xE5: "∑", 0xF2: "∫", 0xD6: "√", 0xB7: "•", 0xCE: "∈", 0xC8: "∪",
+            0xC7: "∩", 0x22: "∀", 0x24: "∃", 0x2D: "−", 0xD1: "∇"}  # fmt: skip
+_FONTS = {"symbol": _SYMBOL, "wingdings": _WINGDINGS, "wingdings 2": {0x50: "✓", 0x4F: "✗", 0x52: "☑", 0xA3: "☐"}}
+
+Kind = Literal["prose", "heading", "item", "code", "table"]
+
+
+class Block(NamedTuple):
+    """A piece of Markdown; pieces of one kind may stand closer together."""
+
+    kind: Kind
+    text: str
 
 
 def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
-    import docx
-    from docx.table import Table
-
-    container = zipped.Container(data, name=name, limits=limits)
-    for entry in container.names:
-        container.read(entry)  # what it really unpacks to is checked before the library unpacks it
-    document = docx.Document(io.BytesIO(data))
-    blocks = []
-    for block in document.iter_inner_content():
-        if isinstance(block, Table):
-            rows = ["| " + " | ".join(" ".join(cell.text.split()) for cell in row.cells) + " |" for row in block.rows]
-            blocks.append("\n".join(rows))
-        elif block.text.strip():
-            match = re.fullmatch(r"Heading (\d)", block.style.name if block.style else "")
-            blocks.append(("#" * int(match.group(1)) + " " if match else "") + block.text)
+    """Body, notes, comments, headers and footers; raises DocumentError corrupt, encrypted, too_large, no_text."""
+    package = office.Package(zipped.Container(data, name=name, limits=limits))
+    reader = _Document(package, package.main())
+    text = encoding.clean(joined(reader.read()))
+    if not text.strip():
+        raise DocumentError("no_text", f"{name}: a DOCX of {len(data):,} bytes without any text")
+    properties = package.properties()
     return ParsedText(
-        text=encoding.clean("\n\n".join(blocks)),
-        media_type="application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+        text=text,
+        media_type=MEDIA_TYPE,
         parser="docx",
-        title=document.core_properties.title or None,
+        title=properties.pop("title", None) or reader.title,
+        metadata=properties | {key: count for key, count in reader.counts.items() if count},
+        warnings=reader.warnings(),
     )
+
+
+def joined(blocks: list[Block]) -> str:
+    """Blocks to one text: list items and lines of code stay together, all else is a paragraph of its own."""
+    out: list[str] = []
+    before: Kind | None = None
+    for block in blocks:
+        if block.kind == "code" and before == "code":
+            out[-1:] = ["\n", block.text, "\n```"]
+        elif block.kind == "code":
+            out += ["\n\n```\n", block.text, "\n```"]
+        else:
+            out += ["\n" if block.kind == before == "item" else "\n\n", block.text]
+        before = block.kind
+    return "".join(out).strip("\n") + "\n" if out else ""
+
+
+class _Document:
+    """What all stories of a document share: styles, lists, notes, counts."""
+
+    def __init__(self, package: office.Package, main: str) -> None:
+        self.package = package
+        self.main = main
+        kinds = {relation.kind: relation.target for relation in package.relations(main).values()}
+        self.styles = word_styles.Styles(package.xml(kinds.get("styles", "")))
+        self.numbering = numbering.Numbering(package.xml(kinds.get("numbering", "")))
+        self.notes = {kind: _Notes(self, kinds.get(kind, "")) for kind in ("footnotes", "endnotes", "comments")}
+        self.counts: dict[str, int] = dict.fromkeys(("paragraphs", "tables", "footnotes", "endnotes", "comments"), 0)
+        self.title: str | None = None
+        self.hidden = 0  # characters
+        self.unread: list[str] = []
+
+    def read(self) -> list[Block]:
+        root = self.package.xml(self.main)
+        body = root.find(f"{W}body") if root is not None else None
+        if body is None:
+            raise DocumentError("corrupt", f"{self.package.container.name}: {self.main} has no body")
+        blocks = _Story(self, self.main).read(body)
+        return blocks + self._margins(body, known={block.text for block in blocks})
+
+    def warnings(self) -> tuple[str, ...]:
+        hidden = [f"{self.hidden} characters of hidden text are included"] if self.hidden else []
+        return (*hidden, *dict.fromkeys(self.unread))
+
+    def _margins(self, body: "_Element", known: set[str]) -> list[Block]:
+        """Headers and footers that a section uses, each text once."""
+        relations = self.package.relations(self.main)
+        blocks = []
+        for reference in body.iter(f"{W}headerReference", f"{W}footerReference"):
+            relation = relations.pop(reference.get(f"{office.RELATION_ID}id", ""), None)
+            root = self.package.xml(relation.target) if relation else None
+            for block in _Story(self, relation.target).read(root) if relation and root is not None else ():
+                if block.text not in known and any(map(str.isalpha, block.text)):
+                    known.add(block.text)
+                    blocks.append(block)
+        return blocks
+
+
+class _Notes:
+    """Footnotes, endnotes or comments: read when something refers to them."""
+
+    def __init__(self, document: _Document, part: str) -> None:
+        self._document = document
+        self._part = part
+        self._elements: dict[str, _Element] | None = None
+
+    def pop(self, name: str) -> "tuple[str, _Element] | None":
+        """The text of one note, once; None when there is none, or it was asked for before."""
+        if self._elements is None:
+            root = self._document.package.xml(self._part) if self._part else None
+            self._elements = {element.get(f"{W}id", ""): element for element in (root if root is not None else ())}
+        element = self._elements.pop(name, None)
+        if element is None or element.get(f"{W}type", "normal") not in ("normal", ""):
+            return None
+        blocks = _Story(self._document, self._part).read(element)
+        return " ".join(" ".join(block.text for block in blocks).split()), element
+
+
+class _Story:
+    """One part's text: body, header, note or comment."""
+
+    def __init__(self, document: _Document, part: str, depth: int = 0) -> None:
+        self.document = document
+        self.part = part
+        self.depth = depth  # of stories and tables within one another
+        self.relations = document.package.relations(part)
+        self.blocks: list[Block] = []
+        self._carried: _Line | None = None  # a paragraph whose mark is deleted goes on in the next one
+
+    def read(self, container: "_Element") -> list[Block]:
+        """The blocks of a container: a body, a cell, a text box."""
+        self._walk(container)
+        if self._carried is not None:
+            self._finish(self._carried, word_styles.Look(), None)
+        return self.blocks
+
+    def inner(self, container: "_Element") -> list[Block]:
+        """The blocks of a container within this story."""
+        if self.depth >= DEPTH:
+            return [Block("prose", tables.prose(" ".join(text.text or "" for text in container.iter(_TEXT))))]
+        story = _Story.__new__(_Story)
+        story.document, story.part, story.relations = self.document, self.part, self.relations
+        story.depth, story.blocks, story._carried = self.depth + 1, [], None
+        return story.read(container)
+
+    def _walk(self, container: "_Element") -> None:
+        for element in container:
+            tag = element.tag
+            if tag == f"{W}p":
+                self._paragraph(element)
+            elif tag == f"{W}tbl":
+                self._table(element)
+            elif tag == f"{W}altChunk":
+                self._foreign(element)
+            elif tag == f"{office.ALTERNATE}AlternateContent":
+                self._walk(_chosen(element))
+            elif tag in _GROUPS:
+                self._walk(element)
+            elif tag == f"{_MATH}oMathPara":
+                self._add("prose", equations.linear(element))
+
+    def _add(self, kind: Kind, text: str) -> None:
+        if text:
+            self.blocks.append(Block(kind, text))
+
+    def _paragraph(self, element: "_Element") -> None:
+        line = self._carried or _Line(self)
+        self._carried = None
+        properties = element.find(f"{W}pPr")
+        line.read(element)
+        if properties is not None and properties.find(f"{W}rPr/{W}del") is not None:
+            self._carried = line
+            return
+        self._finish(line, self._look(properties), properties)
+
+    def _look(self, properties: "_Element | None") -> word_styles.Look:
+        styles = self.document.styles
+        if properties is None:
+            return styles.look(styles.default)
+        style = properties.find(f"{W}pStyle")
+        name = style.get(f"{W}val", "") if style is not None else styles.default
+        look = styles.look(name)
+        outline = properties.find(f"{W}outlineLvl")
+        if outline is not None:
+            look = look._replace(level=word_styles.outline_level(outline.get(f"{W}val", "")))
+        return self._with_list(look, properties, style=name)
+
+    def _with_list(self, look: word_styles.Look, properties: "_Element", *, style: str) -> word_styles.Look:
+        """A list of the paragraph's own goes before the style's; list 0 is no list."""
+        own = properties.find(f"{W}numPr")
+        number = own.find(f"{W}numId") if own is not None else None
+        level = own.find(f"{W}ilvl") if own is not None else None
+        if number is not None:
+            look = look._replace(list_id=number.get(f"{W}val", ""), list_level=0)
+        if level is not None:
+            look = look._replace(list_level=_number(level.get(f"{W}val")))
+        if look.list_id and look.list_level is None:
+            look = look._replace(list_level=self.document.numbering.level_of_style(look.list_id, style))
+        return look
+
+    def _finish(self, line: "_Line", look: word_styles.Look, properties: "_Element | None") -> None:
+        text = line.text()
+        if text.strip():
+            self.document.counts["paragraphs"] += 1
+            self._add(*self._shaped(text, look))
+        for box in line.boxes:
+            self.blocks += self.inner(box)
+        self.blocks += line.notes
+
+    def _shaped(self, text: str, look: word_styles.Look) -> tuple[Kind, str]:
+        label = self.document.numbering.label(look.list_id, look.list_level or 0) if look.list_id else None
+        if look.level is not None or look.title:
+            return "heading", self._heading(text, look, label)
+        if look.code and not label:
+            return "code", text.replace("```", "'''")
+        body = tables.prose(text)
+        if label is None:
+            return "prose", body
+        return "item", "  " * (look.list_level or 0) + f"{label} {body}".replace("\n", " ")
+
+    def _heading(self, text: str, look: word_styles.Look, label: str | None) -> str:
+        if look.title and self.document.title is None:
+            self.document.title = " ".join(text.split())
+        numbered = f"{label} {text}" if label and label != numbering.BULLET else text
+        return tables.heading(numbered, look.level or 1)
+
+    def _table(self, element: "_Element") -> None:
+        rows = [list(_cells(row)) for row in _rows(element)]
+        if len(rows) == 1 and self._is_layout(rows[0]):
+            for _, cell in rows[0]:
+                if cell is not None:
+                    self.blocks += self.inner(cell)
+            return
+        self.document.counts["tables"] += 1
+        notes: list[Block] = []
+        self._add("table", tables.table([self._row(row, notes) for row in rows]))
+        self.blocks += notes
+
+    def _is_layout(self, row: "list[tuple[int, _Element | None]]") -> bool:
+        """A frame around text, not a row of facts: one cell, or cells of several paragraphs."""
+        cells = [cell for _, cell in row if cell is not None]
+        return len(cells) == 1 or any(
+            len(cell.findall(f"{W}p")) > 1 or cell.find(f"{W}tbl") is not None for cell in cells
+        )
+
+    def _row(self, row: "list[tuple[int, _Element | None]]", notes: list[Block]) -> list[str]:
+        out: list[str] = []
+        for span, cell in row:
+            out.append(self._cell(cell, notes) if cell is not None else "")
+            out += [""] * (span - 1)
+        return out
+
+    def _cell(self, cell: "_Element", notes: list[Block]) -> str:
+        """Its blocks in one line; notes go below the table, a table within it becomes rows told apart by <br>."""
+        texts = []
+        for block in self.inner(cell):
+            if block.kind == "table":
+                texts.append(_flattened(block.text))
+            elif block.text.startswith(("[^", "> Comment")):
+                notes.append(block)
+            else:
+                texts.append(block.text.lstrip("#").strip() if block.kind == "heading" else block.text)
+        return " ".join(texts)
+
+    def _foreign(self, element: "_Element") -> None:
+        """A document of another format that Word would take in when it opens this one."""
+        relation = self.relations.get(element.get(f"{office.RELATION_ID}id", ""))
+        data = self.document.package.container.read(relation.target) if relation and not relation.external else b""
+        head = data[:2_000].lstrip(b"\xef\xbb\xbf \r\n\t").lower()
+        if head.startswith((b"<html", b"<!doctype html", b"<?xml", b"<body", b"<p", b"<div")):
+            from rag_assets.text.formats import html
+
+            self._add("prose", html.to_markdown(encoding.decode(data)[0]).strip())
+        elif data and not head.startswith((b"pk", b"mime-version", b"{\\rtf")):
+            self._add("prose", tables.prose(encoding.decode(data)[0]))
+        else:
+            self.document.unread.append("an included document of another format is not read")
+
+
+class _Line:
+    """The text of one paragraph while it is read; boxes and notes in it are kept for after it."""
+
+    def __init__(self, story: _Story) -> None:
+        self.story = story
+        self.parts: list[str] = []
+        self.boxes: list[_Element] = []
+        self.notes: list[Block] = []
+        self._fields: list[_Field] = []
+        self._depth = 0
+        self._muted = 0  # fields whose instruction, not result, is being read
+
+    def text(self) -> str:
+        return "".join(self.parts)
+
+    def read(self, element: "_Element") -> None:
+        self._walk(element)
+        self._fields.clear()  # a field that ends elsewhere, or nowhere, hides nothing further
+        self._muted = 0
+
+    def _walk(self, element: "_Element") -> None:
+        self._depth += 1
+        if self._depth > DEPTH:
+            self.parts += [text.text or "" for text in element.iter(_TEXT)]
+        else:
+            for child in element:
+                handler = _HANDLERS.get(child.tag, _Line._walk)
+                if handler is not None:
+                    handler(self, child)
+        self._depth -= 1
+
+    def _say(self, text: str) -> None:
+        if not self._muted:
+            self.parts.append(text)
+
+    def _text(self, element: "_Element") -> None:
+        if not self._muted and element.text:
+            self.parts.append(element.text)
+
+    def _run(self, element: "_Element") -> None:
+        first = element[0] if len(element) else None
+        if first is not None and first.tag == f"{W}rPr" and _is_on(first.find(f"{W}vanish")):
+            self.story.document.hidden += sum(len(text.text or "") for text in element.iter(_TEXT))
+        self._walk(element)
+
+    def _break(self, element: "_Element") -> None:
+        self._say("\n")
+
+    def _tab(self, element: "_Element") -> None:
+        self._say(" ")
+
+    def _hyphen(self, element: "_Element") -> None:
+        self._say("-")
+
+    def _symbol(self, element: "_Element") -> None:
+        try:
+            code = int(element.get(f"{W}char", ""), 16)
+        except ValueError:
+            return
+        font = _FONTS.get(element.get(f"{W}font", "").lower())
+        if font is not None:
+            self._say(font.get(code & 0xFF, ""))
+        elif not 0xD800 <= code <= 0xF8FF:
+            self._say(chr(code))
+
+    def _link(self, element: "_Element") -> None:
+        start = len(self.parts)
+        self._walk(element)
+        relation = self.story.relations.get(element.get(f"{office.RELATION_ID}id", ""))
+        if relation is not None and relation.external:
+            self.parts[start:] = [tables.link("".join(self.parts[start:]), relation.target)]
+
+    def _field_character(self, element: "_Element") -> None:
+        kind = element.get(f"{W}fldCharType")
+        if kind == "begin":
+            self._say(_form_field(element))
+            self._fields.append(_Field(len(self.parts)))
+            self._muted += 1
+        elif kind == "separate" and self._fields and self._fields[-1].muted:
+            self._fields[-1].muted = False
+            self._muted -= 1
+        elif kind == "end" and self._fields:
+            self._end_field(self._fields.pop())
+
+    def _end_field(self, field: "_Field") -> None:
+        self._muted -= field.muted
+        if not self._muted and not field.muted:
+            result = "".join(self.parts[field.start :])
+            self.parts[field.start :] = [_shown(field.instruction, result)]
+
+    def _instruction(self, element: "_Element") -> None:
+        if self._fields:
+            self._fields[-1].instruction += element.text or ""
+
+    def _simple_field(self, element: "_Element") -> None:
+        start = len(self.parts)
+        self._walk(element)
+        self.parts[start:] = [_shown(element.get(f"{W}instr", ""), "".join(self.parts[start:]))]
+
+    def _equation(self, element: "_Element") -> None:
+        self._say(equations.linear(element))
+
+    def _box(self, element: "_Element") -> None:
+        self.boxes.append(element)
+
+    def _alternative(self, element: "_Element") -> None:
+        self._walk(_chosen(element))
+
+    def _picture(self, element: "_Element") -> None:
+        description = " ".join(element.get("descr", "").split())
+        if description and "[" not in description and "]" not in description:
+            self._say(f"![{description}]()")
+
+    def _drawn_text(self, element: "_Element") -> None:
+        self._say((element.text or "") + " ")
+
+    def _footnote(self, element: "_Element") -> None:
+        self._note(element, "footnotes", prefix="")
+
+    def _endnote(self, element: "_Element") -> None:
+        self._note(element, "endnotes", prefix="e")
+
+    def _note(self, element: "_Element", kind: str, *, prefix: str) -> None:
+        document = self.story.document
+        found = document.notes[kind].pop(element.get(f"{W}id", ""))
+        if found is None or not found[0]:
+            return
+        document.counts[kind] += 1
+        label = f"[^{prefix}{document.counts[kind]}]"
+        self._say(label)
+        self.notes.append(Block("prose", f"{label}: {found[0]}"))
+
+    def _comment(self, element: "_Element") -> None:
+        document = self.story.document
+        found = document.notes["comments"].pop(element.get(f"{W}id", ""))
+        if found is None or not found[0]:
+            return
+        document.counts["comments"] += 1
+        author = " ".join(found[1].get(f"{W}author", "").split())
+        self.notes.append(Block("prose", f"> Comment{' by ' + author if author else ''}: {found[0]}"))
+
+
+class _Field:
+    """A field that is being read: where its result starts, and whether its instruction is still going on."""
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+        self.instruction = ""
+        self.muted = True
+
+
+# What holds blocks and is none itself.
+_GROUPS = frozenset(
+    f"{W}{name}" for name in ("sdt", "sdtContent", "customXml", "ins", "moveTo", "smartTag", "txbxContent")
+)  # fmt: skip
+# What an element of a paragraph is; None: not to be seen. What is not here is looked into.
+_HANDLERS: dict[Any, Callable[[_Line, Any], None] | None] = {
+    _TEXT: _Line._text,
+    f"{W}r": _Line._run,
+    f"{W}br": _Line._break,
+    f"{W}cr": _Line._break,
+    f"{W}tab": _Line._tab,
+    f"{W}ptab": _Line._tab,
+    f"{W}noBreakHyphen": _Line._hyphen,
+    f"{W}sym": _Line._symbol,
+    f"{W}hyperlink": _Line._link,
+    f"{W}fldChar": _Line._field_character,
+    f"{W}instrText": _Line._instruction,
+    f"{W}fldSimple": _Line._simple_field,
+    f"{W}footnoteReference": _Line._footnote,
+    f"{W}endnoteReference": _Line._endnote,
+    f"{W}commentReference": _Line._comment,
+    f"{W}txbxContent": _Line._box,
+    f"{_MATH}oMath": _Line._equation,
+    f"{office.ALTERNATE}AlternateContent": _Line._alternative,
+    f"{_DRAWN}docPr": _Line._picture,
+    f"{office.DRAWING}t": _Line._drawn_text,
+    **dict.fromkeys(
+        f"{W}{name}" for name in ("pPr", "rPr", "del", "moveFrom", "sdtPr", "sdtEndPr", "rt", "delText", "delInstrText")
+    ),
+}  # fmt: skip
+
+
+def _rows(table: "_Element") -> "Iterator[_Element]":
+    """Rows that are not deleted, whatever they are wrapped in."""
+    for element in table:
+        if element.tag == f"{W}tr":
+            properties = element.find(f"{W}trPr")
+            if properties is None or properties.find(f"{W}del") is None:
+                yield element
+        elif element.tag in _GROUPS:
+            yield from _rows(element)
+
+
+def _cells(row: "_Element") -> "Iterator[tuple[int, _Element | None]]":
+    """Each cell and the columns it spans; None where a merged cell goes on, or there is none."""
+    before = row.find(f"{W}trPr/{W}gridBefore")
+    if before is not None and (skipped := _span(before)):
+        yield skipped, None
+    for element in row:
+        if element.tag == f"{W}tc":
+            properties = element.find(f"{W}tcPr")
+            span = properties.find(f"{W}gridSpan") if properties is not None else None
+            merge = properties.find(f"{W}vMerge") if properties is not None else None
+            goes_on = merge is not None and merge.get(f"{W}val", "continue") == "continue"
+            yield max(1, _span(span)), None if goes_on else element
+        elif element.tag in _GROUPS:
+            yield from _cells(element)
+
+
+def _span(element: "_Element | None") -> int:
+    return min(_number(element.get(f"{W}val")) or 0, MAX_SPAN) if element is not None else 0
+
+
+def _flattened(table: str) -> str:
+    lines = table.split("\n")
+    return "<br>".join(line.strip("| ") for line in (lines[0], *lines[2:]))
+
+
+def _chosen(element: "_Element") -> "_Element":
+    """One of the alternatives for different readers: the first that has words, else the first."""
+    alternatives = list(element)
+    for alternative in alternatives:
+        if any((text.text or "").strip() for text in alternative.iter(_TEXT, f"{office.DRAWING}t")):
+            return alternative
+    return alternatives[0] if alternatives else element
+
+
+def _form_field(element: "_Element") -> str:
+    """A check box, or the chosen entry of a list, of a form of the older kind."""
+    box = element.find(f"{W}ffData/{W}checkBox")
+    if box is not None:
+        checked = box.find(f"{W}checked")
+        return "☒" if _is_on(checked if checked is not None else box.find(f"{W}default")) else "☐"
+    choice = element.find(f"{W}ffData/{W}ddList")
+    if choice is None:
+        return ""
+    entries = [entry.get(f"{W}val", "") for entry in choice.iterchildren(f"{W}listEntry")]
+    result = choice.find(f"{W}result")
+    at = (_number(result.get(f"{W}val")) or 0) if result is not None else 0
+    return entries[at] if at < len(entries) else ""
+
+
+def _shown(instruction: str, result: str) -> str:
+    if _PAGE_FIELD.match(instruction):
+        return ""
+    address = _HYPERLINK.match(instruction)
+    return tables.link(result, address.group(1)) if address else result
+
+
+def _is_on(element: "_Element | None") -> bool:
+    return element is not None and element.get(f"{W}val", "1") not in _OFF
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isascii() and text.isdigit() else None

@@ -13,88 +13,141 @@ if TYPE_CHECKING:
 
 SMALL_ENTRY_BYTES = 2**20  # below this, a high ratio is no attack: repetitive XML packs 100:1
 READ_BYTES = 2**18
+REASON_CHARACTERS = 300  # of a library's own words that an error quotes
 
-_OPEN_DOCUMENT = {"text": "odt", "spreadsheet": "ods", "presentation": "odp"}
+_DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError)
+_OPEN_DOCUMENT = {"text": "odt", "text-master": "odt", "spreadsheet": "ods", "presentation": "odp"}
 _OFFICE = (("word/", "docx"), ("ppt/", "pptx"), ("xl/", "xlsx"))
+_CONTENT_TYPES = (
+    (b"wordprocessingml.document.main+xml", "docx"),
+    (b"wordprocessingml.template.main+xml", "docx"),
+    (b"ms-word.document.macroEnabled.main+xml", "docx"),
+    (b"ms-word.template.macroEnabledTemplate.main+xml", "docx"),
+    (b"presentationml.", "pptx"),
+    (b"ms-powerpoint.", "pptx"),
+    (b"spreadsheetml.", "xlsx"),
+    (b"ms-excel.sheet.macroEnabled.main+xml", "xlsx"),
+    (b"ms-excel.template.macroEnabled.main+xml", "xlsx"),
+)
+_SNIFFED_BYTES = 2**20  # of the entry that says what a container holds
 
 
 def kind(data: bytes) -> str | None:
     """What the container holds: docx, pptx, xlsx, odt, ods, odp, epub, or zip for any other; None: it is damaged."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            names = archive.namelist()
+            names = {_plain(name): name for name in archive.namelist()}
             if "mimetype" in names:
-                return _by_media_type(archive.open("mimetype").read(200).decode("ascii", "replace").strip())
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, zlib.error, RuntimeError, EOFError):
+                return _by_media_type(_head(archive, names["mimetype"])) or "zip"
+            if "meta-inf/container.xml" in names and b"oebps-package" in _head(
+                archive, names["meta-inf/container.xml"]
+            ):
+                return "epub"
+            if "[content_types].xml" in names:
+                return _by_content_types(_head(archive, names["[content_types].xml"]), names)
+    except _DAMAGE:
         return None
-    if "[Content_Types].xml" in names:
-        return next((known for folder, known in _OFFICE if any(n.startswith(folder) for n in names)), "zip")
     return "zip"
 
 
-def _by_media_type(media_type: str) -> str:
+def _head(archive: zipfile.ZipFile, name: str) -> bytes:
+    with archive.open(name) as file:
+        return file.read(_SNIFFED_BYTES)
+
+
+def _by_media_type(content: bytes) -> str | None:
+    media_type = content[:200].decode("ascii", "replace").strip()
     if media_type == "application/epub+zip":
         return "epub"
     stem = media_type.removeprefix("application/vnd.oasis.opendocument.").removesuffix("-template")
-    return _OPEN_DOCUMENT.get(stem, "zip")
+    return _OPEN_DOCUMENT.get(stem)
+
+
+def _by_content_types(content: bytes, names: dict[str, str]) -> str:
+    for mark, known in _CONTENT_TYPES:
+        if mark in content:
+            return known
+    return next((known for folder, known in _OFFICE if any(name.startswith(folder) for name in names)), "zip")
+
+
+def _plain(entry: str) -> str:
+    """The name that an entry goes by: some writers use backslashes, a leading slash or other letter case."""
+    return entry.replace("\\", "/").lstrip("/").lower()
 
 
 class Container:
     """Reads entries while counting what they really unpack to; raises DocumentError too_large, corrupt, encrypted."""
 
     def __init__(self, data: bytes, *, name: str, limits: Parsing) -> None:
-        self._name = name
-        self._limits = limits
-        self._packed = max(1, len(data))
+        self.name = name
+        self.limits = limits
         self._unpacked = 0
         try:
             self._archive = zipfile.ZipFile(io.BytesIO(data))
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as exc:
-            raise DocumentError("corrupt", f"{name}: a damaged or incomplete zip container: {exc}") from exc
+        except _DAMAGE as exc:
+            raise DocumentError("corrupt", f"{name}: a damaged or incomplete zip container{_reason(exc)}") from exc
         entries = self._archive.infolist()
         self._require(len(entries), limits.max_zip_entries, "entries", "max_zip_entries")
         self._require(sum(e.file_size for e in entries), limits.max_zip_bytes, "bytes unpacked", "max_zip_bytes")
         if any(entry.flag_bits & 1 for entry in entries):
             raise DocumentError("encrypted", f"{name} is protected by a password: save it without one")
-        self.names = frozenset(entry.filename for entry in entries)
+        self._entries: dict[str, zipfile.ZipInfo] = {}
+        for entry in entries:
+            self._add(entry)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All entries, by the names that they carry."""
+        return frozenset(entry.filename for entry in self._entries.values())
+
+    def has(self, entry: str) -> bool:
+        return _plain(entry) in self._entries
 
     def read(self, entry: str) -> bytes:
         """An entry's bytes; empty when there is none of this name."""
-        if entry not in self.names:
+        info = self._entries.get(_plain(entry))
+        if info is None:
             return b""
         parts: list[bytes] = []
-        size = 0
         try:
-            with self._archive.open(entry) as file:
+            with self._archive.open(info) as file:
                 while part := file.read(READ_BYTES):
-                    size += len(part)
-                    self._unpacked += len(part)
-                    self._require(self._unpacked, self._limits.max_zip_bytes, "bytes unpacked", "max_zip_bytes")
-                    self._check_ratio(entry, size)
                     parts.append(part)
-        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError) as exc:
-            raise DocumentError("corrupt", f"{self._name}: the entry {entry} is damaged: {exc}") from exc
+                    self._count(info, len(part), sum(map(len, parts)))
+        except _DAMAGE as exc:
+            raise DocumentError("corrupt", f"{self.name}: the entry {entry} is damaged{_reason(exc)}") from exc
         return b"".join(parts)
 
     def xml(self, entry: str) -> "_Element | None":
         """An entry's XML; None when there is no such entry."""
         data = self.read(entry)
-        return parse_xml(data, name=f"{self._name}: {entry}") if data else None
+        return parse_xml(data, name=f"{self.name}: {entry}") if data else None
 
-    def _check_ratio(self, entry: str, size: int) -> None:
-        packed = max(1, self._archive.getinfo(entry).compress_size)
+    def _add(self, entry: zipfile.ZipInfo) -> None:
+        """Two entries of one name: what a reader sees would depend on the reader."""
+        if self._entries.setdefault(_plain(entry.filename), entry) is not entry and not entry.is_dir():
+            raise DocumentError("corrupt", f"{self.name}: two entries of the zip container are named {entry.filename}")
+
+    def _count(self, entry: zipfile.ZipInfo, more: int, size: int) -> None:
+        limits = self.limits
+        self._unpacked += more
+        self._require(self._unpacked, limits.max_zip_bytes, "bytes unpacked", "max_zip_bytes")
         if size > SMALL_ENTRY_BYTES:
-            self._require(size // packed, self._limits.max_zip_ratio, f"times {entry}'s size unpacked", "max_zip_ratio")
+            ratio = size // max(1, entry.compress_size)
+            self._require(ratio, limits.max_zip_ratio, f"times {entry.filename}'s size unpacked", "max_zip_ratio")
 
     def _require(self, value: int, limit: int, what: str, setting: str) -> None:
         if value > limit:
             raise DocumentError(
-                "too_large", f"{self._name}: {value:,} {what}; the limit (parsing.{setting}) is {limit:,}"
+                "too_large", f"{self.name}: {value:,} {what}; the limit (parsing.{setting}) is {limit:,}"
             )
 
 
 def parse_xml(data: bytes, *, name: str) -> "_Element":
-    """The root element; entities are not expanded, nothing is fetched. Raises DocumentError corrupt."""
+    """The root element, at most 256 levels deep; entities are not expanded, nothing is fetched.
+
+    Raises DocumentError corrupt, for XML that defines entities too.
+    """
     from lxml import etree
 
     parser = etree.XMLParser(
@@ -103,11 +156,18 @@ def parse_xml(data: bytes, *, name: str) -> "_Element":
     try:
         root = etree.fromstring(data, parser)
     except etree.XMLSyntaxError as exc:
-        raise DocumentError("corrupt", f"{name}: XML: {exc}"[:500]) from exc
+        raise DocumentError("corrupt", f"{name}: XML{_reason(exc)}") from exc
     if root is None:
         raise DocumentError("corrupt", f"{name}: XML without an element")
-    if root.getroottree().docinfo.internalDTD is not None and any(
-        True for _ in root.getroottree().docinfo.internalDTD.iterentities()
-    ):
-        raise DocumentError("corrupt", f"{name}: XML that defines entities is refused: they can expand without end")
+    _refuse_entities(root, name=name)
     return root
+
+
+def _refuse_entities(root: "_Element", *, name: str) -> None:
+    declared = root.getroottree().docinfo.internalDTD
+    if declared is not None and next(iter(declared.iterentities()), None) is not None:
+        raise DocumentError("corrupt", f"{name}: XML that defines entities is refused: they can expand without end")
+
+
+def _reason(exc: BaseException) -> str:
+    return f": {exc}"[:REASON_CHARACTERS] if str(exc) else ""

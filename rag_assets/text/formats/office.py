@@ -1,0 +1,100 @@
+"""Office Open XML packages: parts, what they refer to, and the document's properties."""
+
+import posixpath
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote
+
+from rag_assets.errors import DocumentError
+from rag_assets.text.formats import zipped
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+RELATION_ID = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
+DRAWING = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
+ALTERNATE = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
+
+# ISO 29500 strict names the same things differently.
+_STRICT = re.compile(rb"http://purl\.oclc\.org/ooxml/(\w+/?\w*)")
+_TRANSITIONAL = {
+    b"officeDocument/relationships": b"officeDocument/2006/relationships",
+    b"officeDocument/math": b"officeDocument/2006/math",
+    b"wordprocessingml/main": b"wordprocessingml/2006/main",
+    b"spreadsheetml/main": b"spreadsheetml/2006/main",
+    b"presentationml/main": b"presentationml/2006/main",
+    b"drawingml/main": b"drawingml/2006/main",
+    b"drawingml/wordprocessingDrawing": b"drawingml/2006/wordprocessingDrawing",
+    b"drawingml/chart": b"drawingml/2006/chart",
+    b"drawingml/diagram": b"drawingml/2006/diagram",
+}
+_PROPERTIES = {
+    "title": "title", "creator": "author", "subject": "subject", "description": "description",
+    "keywords": "keywords", "created": "created", "modified": "modified",
+}  # fmt: skip
+PROPERTY_CHARACTERS = 1_000
+
+
+class Relation(NamedTuple):
+    """`kind` is the last word of its type; `target` a part of the package, or an address when it is external."""
+
+    kind: str
+    target: str
+    external: bool
+
+
+class Package:
+    """A package whose parts are read within the limits of its container."""
+
+    def __init__(self, container: zipped.Container) -> None:
+        self.container = container
+
+    def main(self) -> str:
+        """The part that everything else hangs on; DocumentError corrupt when there is none."""
+        targets = [relation.target for relation in self.relations("").values() if relation.kind == "officeDocument"]
+        found = next((target for target in targets if self.container.has(target)), None)
+        if found is None:
+            raise DocumentError("corrupt", f"{self.container.name}: its main part is missing")
+        return found
+
+    def relations(self, part: str) -> dict[str, Relation]:
+        """What a part refers to, by relation id; "" is the package itself."""
+        folder, name = posixpath.split(part)
+        root = self.container.xml(posixpath.join(folder, "_rels", f"{name}.rels"))
+        if root is None:
+            return {}
+        return {element.get("Id", ""): _relation(element, folder) for element in root if element.get("Target")}
+
+    def of_kind(self, part: str, kind: str) -> list[str]:
+        """The parts of one kind that a part refers to."""
+        return [relation.target for relation in self.relations(part).values() if relation.kind == kind]
+
+    def xml(self, part: str) -> "_Element | None":
+        """A part's root element, strict names replaced by the usual ones; None when there is no such part."""
+        data = self.container.read(part)
+        if b"purl.oclc.org" in data:
+            data = _STRICT.sub(_transitional, data)
+        return zipped.parse_xml(data, name=f"{self.container.name}: {part}") if data else None
+
+    def properties(self) -> dict[str, Any]:
+        """Title, author, subject, dates: those that are filled in."""
+        parts = self.of_kind("", "core-properties") or ["docProps/core.xml"]
+        root = self.xml(parts[0])
+        found: dict[str, Any] = {}
+        for element in root if root is not None else ():
+            key = _PROPERTIES.get(element.tag.rpartition("}")[2])
+            if key and element.text and element.text.strip():
+                found[key] = " ".join(element.text.split())[:PROPERTY_CHARACTERS]
+        return found
+
+
+def _relation(element: "_Element", folder: str) -> Relation:
+    target, external = element.get("Target", ""), element.get("TargetMode") == "External"
+    if not external:
+        path = unquote(target) if "%" in target else target
+        target = posixpath.normpath(posixpath.join("/", folder, path)).lstrip("/")
+    return Relation(element.get("Type", "").rpartition("/")[2], target, external)
+
+
+def _transitional(match: re.Match[bytes]) -> bytes:
+    return b"http://schemas.openxmlformats.org/" + _TRANSITIONAL.get(match.group(1), match.group(1))

@@ -1,0 +1,116 @@
+"""Styles of Word: what a paragraph's style says of its rank, its list and its kind."""
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+BODY_LEVEL = 9  # the outline level that is none
+
+# Word keeps the English names of its own styles in every language; other writers translate them.
+_HEADING = re.compile(
+    r"(?:heading|überschrift|titre|título|titulo|titolo|intestazione|kop|rubrik|overskrift|otsikko|nagłówek|nadpis"
+    r"|заголовок|標題|标题|見出し|제목|kapitel)[ _]?([1-9])",
+    re.IGNORECASE,
+)
+_TITLE = re.compile(
+    r"(?:document |book )?(?:title|titel|titre|título|titolo|название|標題|标题|表題|제목)", re.IGNORECASE
+)
+_CODE = re.compile(
+    r"(?:source ?|program ?|plain ?)?code(?![a-z]*(?:caption|heading|title|label|number))"
+    r"|html preformatted|preformatted|verbatim|macro text|plain text$|listing$",
+    re.IGNORECASE,
+)
+_TOC = re.compile(r"toc[ _]?(?:heading|[1-9])", re.IGNORECASE)
+
+
+class Look(NamedTuple):
+    """What a style makes of a paragraph; `level` counts from 1, None is no heading."""
+
+    level: int | None = None
+    title: bool = False
+    code: bool = False
+    list_id: str = ""
+    list_level: int | None = None
+
+
+class Styles:
+    """The styles of one document; inheritance is followed once per style."""
+
+    def __init__(self, root: "_Element | None") -> None:
+        self._elements: dict[str, _Element] = {}
+        self._looks: dict[str, Look] = {}
+        self.default = ""
+        for element in root.iterchildren(f"{W}style") if root is not None else ():
+            self._add(element)
+
+    def look(self, style: str) -> Look:
+        """What the style of this id, or what it is based on, says."""
+        known = self._looks.get(style)
+        if known is None:
+            known = self._looks[style] = self._resolved(style)
+        return known
+
+    def _add(self, element: "_Element") -> None:
+        if element.get(f"{W}type", "paragraph") != "paragraph":
+            return
+        name = element.get(f"{W}styleId", "")
+        self._elements.setdefault(name, element)
+        if element.get(f"{W}default") in ("1", "true", "on"):
+            self.default = name
+
+    def _resolved(self, style: str) -> Look:
+        chain = self._chain(style)
+        names = [_value(element, "name") for element in chain] or [style]
+        outline = _first(chain, f"{W}pPr/{W}outlineLvl")
+        level = _heading_level(outline, names)
+        return Look(
+            level=level,
+            title=level is None and any(_TITLE.fullmatch(name) for name in names),
+            code=level is None and any(_CODE.match(name) for name in names),
+            list_id=_first(chain, f"{W}pPr/{W}numPr/{W}numId"),
+            list_level=_number(_first(chain[:1], f"{W}pPr/{W}numPr/{W}ilvl")),
+        )
+
+    def _chain(self, style: str) -> list["_Element"]:
+        chain: list[_Element] = []
+        seen = set()
+        while style in self._elements and style not in seen:
+            seen.add(style)
+            chain.append(self._elements[style])
+            style = _value(chain[-1], "basedOn")
+        return chain
+
+
+def outline_level(value: str) -> int | None:
+    """The heading level, from 1, of an outline level, from 0; None for body text."""
+    number = _number(value)
+    return number + 1 if number is not None and 0 <= number < BODY_LEVEL else None
+
+
+def _heading_level(outline: str, names: list[str]) -> int | None:
+    if any(_TOC.match(name) for name in names):
+        return None
+    if outline:
+        return outline_level(outline)
+    found = next(filter(None, map(_HEADING.fullmatch, names)), None)
+    return int(found.group(1)) if found else None
+
+
+def _first(chain: list["_Element"], path: str) -> str:
+    for element in chain:
+        found = element.find(path)
+        if found is not None:
+            return str(found.get(f"{W}val", ""))
+    return ""
+
+
+def _value(element: "_Element", name: str) -> str:
+    child = element.find(f"{W}{name}")
+    return child.get(f"{W}val", "") if child is not None else ""
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() else None
