@@ -70,17 +70,17 @@ class _Cutting:
         self.overlap = settings.overlap
         self.heading_context = settings.heading_context
         self.limit = min(settings.size - SPECIAL_TOKENS, tokenizer.max_tokens)
-        self.target = max(1, self.limit - settings.overlap)
+        self.target = max(1, self.limit - settings.overlap)  # of a window, before its overlap
         self.blocks = structure.blocks(parsed)
         self.measured = Measured(parsed.text, tokenizer)
 
     def recursive(self) -> Iterator[_Body]:
         parts = pieces(self.blocks, self._cutter(self.target // PIECE_SHARE))
-        return self._packed(parts, packing.pack(parts, size=self.target))
+        return self._packed(parts, packing.pack(parts, size=self.limit))
 
     def semantic(self, embed: Embed) -> Iterator[_Body]:
         parts = semantic.priced(self.text, pieces(self.blocks, self._cutter(0)), embed=embed)
-        return self._packed(parts, packing.pack(parts, size=self.target, fullness=SEMANTIC_FULLNESS))
+        return self._packed(parts, packing.pack(parts, size=self.limit, fullness=SEMANTIC_FULLNESS))
 
     def fixed(self) -> Iterator[_Body]:
         """Windows of nearly the target's size, wherever that cuts, with exactly the overlap before them."""
@@ -129,7 +129,7 @@ class _Cutting:
 
     def _cutter(self, whole: int) -> Cutter:
         context = self.target // CONTEXT_SHARE if self.heading_context else 0
-        sizes = Sizes(limit=self.limit, target=self.target, whole=whole, context=context)
+        sizes = Sizes(limit=self.limit, overlap=self.overlap, whole=whole, context=context)
         return Cutter(self.measured, sizes, fences_whole=self.parsed.structure == "markdown")
 
     def _packed(self, parts: Sequence[Piece], groups: Sequence[Group]) -> Iterator[_Body]:
@@ -163,7 +163,7 @@ class _Cutting:
         return start
 
     def _free_for_overlap(self, group: Sequence[Piece]) -> int:
-        used = sum(piece.tokens for piece in group) + group[0].room
+        used = sum(piece.tokens for piece in group) + group[0].room - self.overlap
         return min(self.overlap, self.limit - used)
 
     def _last_sentences(self, piece: Piece, end: int, *, free: int, words: bool) -> int:

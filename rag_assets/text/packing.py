@@ -10,7 +10,7 @@ from itertools import accumulate, pairwise
 
 from rag_assets.text.pieces import Piece
 
-STRETCH = 4  # groups that are weighed against each other at once
+STRETCH = 3  # groups that are weighed against each other at once
 MOST_PIECES = 128  # in one group; bounds the time spent on confetti
 
 Group = tuple[int, int]  # indices of the first piece and of the one after the last

@@ -33,12 +33,17 @@ class Piece(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """In tokens. A chunk never exceeds `limit`; pieces are packed up to `target`, the rest is for overlap."""
+    """In tokens."""
 
-    limit: int
-    target: int
+    limit: int  # no chunk exceeds it
+    overlap: int  # left free where a chunk may begin with the end of the one before
     whole: int  # a block up to here is one piece
     context: int  # the most that is left free for headings before a chunk
+
+    @property
+    def target(self) -> int:
+        """What every piece must fit; only a Markdown fence may have `limit`."""
+        return max(1, self.limit - self.overlap)
 
 
 class Measured:
@@ -128,6 +133,8 @@ class Cutter:
     def _piece(self, block: Block, start: int, *, end: int, tokens: int, strength: int) -> Piece:
         header, room = self._header(block, start)
         room += self._context(block)
+        if block.kind == "prose" and strength <= BLOCK:
+            room += self._sizes.overlap
         price = PRICE.get(strength, 0.0)
         return Piece(start, end, tokens, strength, price, self._hash(start), block, header, room)
 

@@ -11,13 +11,15 @@ from rag_assets.text.tokens import Span
 AFTER_HEADING, WORD, LINE, SENTENCE, ITEM, BLOCK, DEFINITION, SECTION = range(8)
 STRONGEST = SECTION + 6  # before a first-level heading
 
+TITLE_CHARACTERS = 300  # of a heading; some documents have whole paragraphs there
+
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
-_HEADING = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*\n?$")
+_HEADING = re.compile(r" {0,3}(#{1,6})(?=[ \t\n]|\Z)")
 _UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*\n?$")
 _NO_TITLE = re.compile(r"[ \t]*(?:[-*+>|]|\d{1,9}[.)][ \t]|=+[ \t]*\n?$)| {4}|\t")
 _TITLE_MARKUP = re.compile(r"!?\[([^\]]*)\]\([^)]*\)|\{#[^}]*\}|[`*]+|<[^>]+>")
 _FENCE = re.compile(r"[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?(?:(`{3,})[^`\n]*|(~{3,}).*)\n?$")
-_DELIMITER = re.compile(r"[ \t>]*\|?(?:[ \t]*:?-+:?[ \t]*\|)+(?:[ \t]*:?-+:?)?[ \t]*\n?$")
+_DELIMITER_CELL = re.compile(r"[ \t]*:?-+:?[ \t]*")
 _ROW = re.compile(r"[ \t>]*\|")
 
 
@@ -97,20 +99,20 @@ class _Markdown:
     def _block(self, at: int) -> tuple[int, Block]:
         line = self._line(at)
         if heading := _HEADING.match(line):
-            return self._heading(at, end=at + 1, level=len(heading[1]), title=heading[2] or "")
+            return self._heading(at, end=at + 1, level=len(heading[1]), title=_title(line[heading.end() :]))
         if fence := _FENCE.match(line):
             return self._fence(at, mark=fence[1] or fence[2])
         if self._is_table(at):
             return self._table(at)
         if self._is_underlined(at):
             level = 1 if "=" in self._line(at + 1) else 2
-            return self._heading(at, end=at + 2, level=level, title=line)
+            return self._heading(at, end=at + 2, level=level, title=_title(line))
         return self._paragraph(at)
 
     def _heading(self, at: int, *, end: int, level: int, title: str) -> tuple[int, Block]:
         self.path = [(above, name) for above, name in self.path if above < level]
-        if plain := " ".join(_TITLE_MARKUP.sub(r"\1", title).split()):
-            self.path.append((level, plain))
+        if title:
+            self.path.append((level, title))
         strength = AFTER_HEADING if self.glue == AFTER_HEADING else STRONGEST - level + 1
         return end, self._made(at, end=end, kind="prose")._replace(strength=strength, is_heading=True)
 
@@ -126,14 +128,14 @@ class _Markdown:
         line = self._line(at)
         if _ROW.match(line):
             return True
-        return "|" in line and at + 1 < len(self.lines) and bool(_DELIMITER.match(self._line(at + 1)))
+        return "|" in line and at + 1 < len(self.lines) and _is_delimiter(self._line(at + 1))
 
     def _table(self, at: int) -> tuple[int, Block]:
         end = at + 1
         while end < len(self.lines) and "|" in self._line(end):
             end += 1
         block = self._made(at, end=end, kind="table")
-        if end > at + 2 and _DELIMITER.match(self._line(at + 1)):
+        if end > at + 2 and _is_delimiter(self._line(at + 1)):
             return end, block._replace(header=(self.lines[at][0], self.lines[at + 1][1]))
         return end, block
 
@@ -159,3 +161,20 @@ class _Markdown:
     def _line(self, at: int) -> str:
         start, end = self.lines[at]
         return self.text[start:end]
+
+
+def _title(line: str) -> str:
+    """A heading's words, without Markdown's marks."""
+    title = line[:TITLE_CHARACTERS].strip()
+    without_end = title.rstrip("#")
+    if not without_end or without_end[-1] in " \t":
+        title = without_end
+    return " ".join(_TITLE_MARKUP.sub(r"\1", title).split())
+
+
+def _is_delimiter(line: str) -> bool:
+    """Whether it is the line of dashes below a table's header row."""
+    row = line.strip(" \t>\n")
+    if "|" not in row or not set(row) <= set("|:- \t"):
+        return False
+    return all(_DELIMITER_CELL.fullmatch(cell) for cell in row.removeprefix("|").removesuffix("|").split("|"))

@@ -292,8 +292,8 @@ def _questions(documents: list[str]) -> tuple[list[str], list[Question]]:
         if len(questions) >= QUESTIONS:
             break
         paragraphs = [match.span() for match in _PARAGRAPH.finditer(text) if _sentences(match[0])]
-        if len(paragraphs) >= QUESTIONS_PER_DOCUMENT:
-            chosen = sorted(chooser.sample(paragraphs, QUESTIONS_PER_DOCUMENT))
+        if len(paragraphs) >= QUESTIONS_PER_DOCUMENT // 2:
+            chosen = sorted(chooser.sample(paragraphs, min(len(paragraphs), QUESTIONS_PER_DOCUMENT)))
             cloze, found = _without_sentences(text, len(texts), paragraphs=chosen, chooser=chooser)
             texts.append(cloze)
             questions.extend(found)
