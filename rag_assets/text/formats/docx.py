@@ -5,8 +5,8 @@ numbers of lists, cannot open the strict form of the format, and take several ti
 """
 
 import re
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from rag_assets.errors import DocumentError
 from rag_assets.model import ParsedText
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 DEPTH = 100  # elements within a paragraph, or tables within tables; what is nested deeper is taken as its text
 MAX_SPAN = 63  # columns of a table in Word
+PARALLEL = 3  # paragraphs from which on cells side by side are read line by line
 
 W = word_styles.W
 _TEXT = f"{W}t"
@@ -41,7 +42,10 @@ _SYMBOL |= {0xA3: "≤", 0xB3: "≥", 0xB1: "±", 0xB4: "×", 0xB8: "÷", 0xB9: 
             0xC7: "∩", 0x22: "∀", 0x24: "∃", 0x2D: "−", 0xD1: "∇"}  # fmt: skip
 _FONTS = {"symbol": _SYMBOL, "wingdings": _WINGDINGS, "wingdings 2": {0x50: "✓", 0x4F: "✗", 0x52: "☑", 0xA3: "☐"}}
 
-Kind = Literal["prose", "heading", "item", "code", "table"]
+Kind = Literal["prose", "heading", "item", "code", "table", "note"]
+
+
+_Cell: TypeAlias = "tuple[int, Iterable[_Element]]"  # columns spanned, content
 
 
 class Block(NamedTuple):
@@ -142,7 +146,7 @@ class _Notes:
         if element is None or element.get(f"{W}type", "normal") not in ("normal", ""):
             return None
         blocks = _Story(self._document, self._part).read(element)
-        return " ".join(" ".join(block.text for block in blocks).split()), element
+        return " ".join(_line(blocks).split()), element
 
 
 class _Story:
@@ -156,23 +160,24 @@ class _Story:
         self.blocks: list[Block] = []
         self._carried: _Line | None = None  # a paragraph whose mark is deleted goes on in the next one
 
-    def read(self, container: "_Element") -> list[Block]:
+    def read(self, container: "Iterable[_Element]") -> list[Block]:
         """The blocks of a container: a body, a cell, a text box."""
         self._walk(container)
         if self._carried is not None:
             self._finish(self._carried, word_styles.Look(), None)
         return self.blocks
 
-    def inner(self, container: "_Element") -> list[Block]:
+    def inner(self, container: "Iterable[_Element]") -> list[Block]:
         """The blocks of a container within this story."""
         if self.depth >= DEPTH:
-            return [Block("prose", tables.prose(" ".join(text.text or "" for text in container.iter(_TEXT))))]
+            words = " ".join(text.text or "" for element in container for text in element.iter(_TEXT))
+            return [Block("prose", tables.prose(words))]
         story = _Story.__new__(_Story)
         story.document, story.part, story.relations = self.document, self.part, self.relations
         story.depth, story.blocks, story._carried = self.depth + 1, [], None
         return story.read(container)
 
-    def _walk(self, container: "_Element") -> None:
+    def _walk(self, container: "Iterable[_Element]") -> None:
         for element in container:
             tag = element.tag
             if tag == f"{W}p":
@@ -245,7 +250,14 @@ class _Story:
         body = tables.prose(text)
         if label is None:
             return "prose", body
-        return "item", "  " * (look.list_level or 0) + f"{label} {body}".replace("\n", " ")
+        return "item", "  " * self._indent(look.list_level or 0) + f"{label} {body}".replace("\n", " ")
+
+    def _indent(self, level: int) -> int:
+        """At most one step more than the item before: a lone item of a deep level is not code."""
+        before = self.blocks[-1] if self.blocks else None
+        if before is None or before.kind != "item":
+            return 0
+        return min(level, (len(before.text) - len(before.text.lstrip())) // 2 + 1)
 
     def _heading(self, text: str, look: word_styles.Look, label: str | None) -> str:
         if look.title and self.document.title is None:
@@ -255,41 +267,23 @@ class _Story:
 
     def _table(self, element: "_Element") -> None:
         rows = [list(_cells(row)) for row in _rows(element)]
-        if len(rows) == 1 and self._is_layout(rows[0]):
+        if len(rows) == 1 and _is_layout(rows[0]):
             for _, cell in rows[0]:
-                if cell is not None:
-                    self.blocks += self.inner(cell)
+                self.blocks += self.inner(cell)
             return
         self.document.counts["tables"] += 1
         notes: list[Block] = []
-        self._add("table", tables.table([self._row(row, notes) for row in rows]))
+        self._add("table", tables.table([self._row(line, notes) for row in rows for line in _lines(row)]))
         self.blocks += notes
 
-    def _is_layout(self, row: "list[tuple[int, _Element | None]]") -> bool:
-        """A frame around text, not a row of facts: one cell, or cells of several paragraphs."""
-        cells = [cell for _, cell in row if cell is not None]
-        return len(cells) == 1 or any(
-            len(cell.findall(f"{W}p")) > 1 or cell.find(f"{W}tbl") is not None for cell in cells
-        )
-
-    def _row(self, row: "list[tuple[int, _Element | None]]", notes: list[Block]) -> list[str]:
+    def _row(self, row: "list[_Cell]", notes: list[Block]) -> list[str]:
+        """Its cells, each in one line; notes go below the table."""
         out: list[str] = []
         for span, cell in row:
-            out.append(self._cell(cell, notes) if cell is not None else "")
-            out += [""] * (span - 1)
+            blocks = self.inner(cell)
+            out += [_line(blocks), *[""] * (span - 1)]
+            notes += [block for block in blocks if block.kind == "note"]
         return out
-
-    def _cell(self, cell: "_Element", notes: list[Block]) -> str:
-        """Its blocks in one line; notes go below the table, a table within it becomes rows told apart by <br>."""
-        texts = []
-        for block in self.inner(cell):
-            if block.kind == "table":
-                texts.append(_flattened(block.text))
-            elif block.text.startswith(("[^", "> Comment")):
-                notes.append(block)
-            else:
-                texts.append(block.text.lstrip("#").strip() if block.kind == "heading" else block.text)
-        return " ".join(texts)
 
     def _foreign(self, element: "_Element") -> None:
         """A document of another format that Word would take in when it opens this one."""
@@ -355,7 +349,7 @@ class _Line:
         self._say("\n")
 
     def _tab(self, element: "_Element") -> None:
-        self._say(" ")
+        self._say("\t")
 
     def _hyphen(self, element: "_Element") -> None:
         self._say("-")
@@ -436,7 +430,7 @@ class _Line:
         document.counts[kind] += 1
         label = f"[^{prefix}{document.counts[kind]}]"
         self._say(label)
-        self.notes.append(Block("prose", f"{label}: {found[0]}"))
+        self.notes.append(Block("note", f"{label}: {found[0]}"))
 
     def _comment(self, element: "_Element") -> None:
         document = self.story.document
@@ -445,7 +439,7 @@ class _Line:
             return
         document.counts["comments"] += 1
         author = " ".join(found[1].get(f"{W}author", "").split())
-        self.notes.append(Block("prose", f"> Comment{' by ' + author if author else ''}: {found[0]}"))
+        self.notes.append(Block("note", f"> Comment{' by ' + author if author else ''}: {found[0]}"))
 
 
 class _Field:
@@ -500,29 +494,62 @@ def _rows(table: "_Element") -> "Iterator[_Element]":
             yield from _rows(element)
 
 
-def _cells(row: "_Element") -> "Iterator[tuple[int, _Element | None]]":
-    """Each cell and the columns it spans; None where a merged cell goes on, or there is none."""
+def _cells(row: "_Element") -> "Iterator[_Cell]":
+    """Each cell and the columns it spans; an empty one where a merged cell goes on, or there is none."""
     before = row.find(f"{W}trPr/{W}gridBefore")
     if before is not None and (skipped := _span(before)):
-        yield skipped, None
+        yield skipped, ()
     for element in row:
         if element.tag == f"{W}tc":
             properties = element.find(f"{W}tcPr")
             span = properties.find(f"{W}gridSpan") if properties is not None else None
             merge = properties.find(f"{W}vMerge") if properties is not None else None
             goes_on = merge is not None and merge.get(f"{W}val", "continue") == "continue"
-            yield max(1, _span(span)), None if goes_on else element
+            yield max(1, _span(span)), () if goes_on else element
         elif element.tag in _GROUPS:
             yield from _cells(element)
+
+
+def _is_layout(row: "list[_Cell]") -> bool:
+    """A frame around text, not a row of facts: one cell, or cells of several paragraphs."""
+    return len(row) == 1 or any(len(_paragraphs(cell)) > 1 or _has_table(cell) for _, cell in row)
+
+
+def _lines(row: "list[_Cell]") -> "list[list[_Cell]]":
+    """The lines that a reader sees: cells with equally many paragraphs are columns of figures, not one row."""
+    paragraphs = [_paragraphs(cell) for _, cell in row]
+    count = len(paragraphs[0]) if paragraphs else 0
+    if len(row) < 2 or count < PARALLEL or any(len(column) != count for column in paragraphs):
+        return [row]
+    if any(_has_table(cell) for _, cell in row):
+        return [row]
+    return [
+        [(span, column[at : at + 1]) for (span, _), column in zip(row, paragraphs, strict=True)] for at in range(count)
+    ]
+
+
+def _paragraphs(cell: "Iterable[_Element]") -> "list[_Element]":
+    return [element for element in cell if element.tag == f"{W}p"]
+
+
+def _has_table(cell: "Iterable[_Element]") -> bool:
+    return any(element.tag == f"{W}tbl" for element in cell)
 
 
 def _span(element: "_Element | None") -> int:
     return min(_number(element.get(f"{W}val")) or 0, MAX_SPAN) if element is not None else 0
 
 
-def _flattened(table: str) -> str:
-    lines = table.split("\n")
-    return "<br>".join(line.strip("| ") for line in (lines[0], *lines[2:]))
+def _line(blocks: list[Block]) -> str:
+    """Blocks in one line: a heading without its mark, rows of a table told apart by <br>, no notes."""
+    texts = []
+    for block in blocks:
+        if block.kind == "table":
+            first, _, *others = block.text.split("\n")
+            texts.append("<br>".join(line.removeprefix("| ").removesuffix(" |") for line in (first, *others)))
+        elif block.kind != "note":
+            texts.append(block.text.lstrip("#").strip() if block.kind == "heading" else block.text)
+    return " ".join(texts)
 
 
 def _chosen(element: "_Element") -> "_Element":

@@ -74,7 +74,7 @@ def _delimited(element: "_Element", depth: int) -> str:
 
 
 def _function(element: "_Element", depth: int) -> str:
-    return f"{_part(element, 'fName', depth)} {_part(element, 'e', depth)}"
+    return f" {_part(element, 'fName', depth)} {_part(element, 'e', depth)}"
 
 
 def _matrix(element: "_Element", depth: int) -> str:

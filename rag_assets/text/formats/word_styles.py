@@ -15,6 +15,12 @@ _HEADING = re.compile(
     r"|заголовок|標題|标题|見出し|제목|kapitel)[ _]?([1-9])",
     re.IGNORECASE,
 )
+# Styles that somebody made and gave no outline level.
+_CUSTOM = re.compile(r"(?:.*[ _-])?(?:head(?:ing)?[ _-]?([1-9])|h([1-6])|head(?:ing)?[ _-]?([a-f]))", re.IGNORECASE)
+_CHAPTER = re.compile(r"(?:chapter|appendix|part|section)[ _-]?(?:title|heading|head)", re.IGNORECASE)
+_NO_HEADING = re.compile(r"caption|table|figure|list|code|label|header|footer|note|toc|number|author|date", re.I)
+CUSTOM_LEVEL = 2  # of a heading whose style does not tell
+
 _TITLE = re.compile(
     r"(?:document |book )?(?:title|titel|titre|título|titolo|название|標題|标题|表題|제목)", re.IGNORECASE
 )
@@ -66,6 +72,8 @@ class Styles:
         names = [_value(element, "name") for element in chain] or [style]
         outline = _first(chain, f"{W}pPr/{W}outlineLvl")
         level = _heading_level(outline, names)
+        if level is None and not outline:
+            level = _custom_level(chain, names[0])
         return Look(
             level=level,
             title=level is None and any(_TITLE.fullmatch(name) for name in names),
@@ -97,6 +105,23 @@ def _heading_level(outline: str, names: list[str]) -> int | None:
         return outline_level(outline)
     found = next(filter(None, map(_HEADING.fullmatch, names)), None)
     return int(found.group(1)) if found else None
+
+
+def _custom_level(chain: list["_Element"], name: str) -> int | None:
+    """The level that a style without outline level suggests by its name, or by how it is set."""
+    if _CHAPTER.fullmatch(name):
+        return 1
+    found = _CUSTOM.fullmatch(name)
+    if found:
+        digit = found.group(1) or found.group(2)
+        return int(digit) if digit else ord(found.group(3).lower()) - ord("a") + CUSTOM_LEVEL
+    stays = _is_on(chain, "pPr/", "keepNext") and _is_on(chain, "rPr/", "b")
+    return CUSTOM_LEVEL if stays and not (_NO_HEADING.search(name) or _TITLE.fullmatch(name)) else None
+
+
+def _is_on(chain: list["_Element"], group: str, name: str) -> bool:
+    path = f"{W}{group}{W}{name}"
+    return any(e.find(path) is not None for e in chain) and _first(chain, path) not in ("0", "false", "off")
 
 
 def _first(chain: list["_Element"], path: str) -> str:
