@@ -325,7 +325,7 @@ class _Writer:
             return  # no address, or several paragraphs: the words are there
         text = "".join(self.pieces[link.start :])
         words = " ".join(text.split())
-        if not words or _BREAK in words or len(words) > LINK_CHARACTERS or words in link.address:
+        if not words or _BREAK in words or len(words) > LINK_CHARACTERS or words == link.address:
             return
         before, after = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
         self.pieces[link.start :] = [f"{before}[{words}]({_escaped(link.address)}){after}"]
@@ -338,7 +338,7 @@ class _Writer:
         start = self._marks.pop()
         self._code -= 1
         text = "".join(self.pieces[start:])
-        if not self._code and text.strip() and start < len(self.pieces):
+        if not self._code and text.strip() and _BREAK not in text:
             mark = "``" if "`" in text else "`"
             inner = text.strip()
             before, after = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]

@@ -235,7 +235,7 @@ def _remove(elements: Iterable["_Element"]) -> None:
 def _words(element: "_Element") -> str:
     from lxml import etree
 
-    return etree.tostring(element, method="text", encoding="unicode", with_tail=False)
+    return str(etree.tostring(element, method="text", encoding="unicode", with_tail=False))
 
 
 def _length(element: "_Element") -> int:
