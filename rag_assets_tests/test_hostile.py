@@ -172,7 +172,7 @@ def spanning_table() -> bytes:
 
 
 def many_attributes() -> bytes:
-    return b"<a " + b" ".join(b'a%d="b"' % number for number in range(200_000)) + b">text</a>"
+    return b"<a " + b" ".join(b'a%d="b"' % number for number in range(10_000)) + b">text</a>"
 
 
 def image() -> bytes:
@@ -224,6 +224,9 @@ HOSTILE: list[tuple[str, Callable[[], bytes], tuple[str, ...]]] = [
     ("headings.md", lambda: b"# a\n" * 100_000, EITHER),
     ("columns.md", lambda: b"|\n".join(cell * 50_000 for cell in (b"|a", b"|-", b"|1")), EITHER),
     ("front.md", lambda: b"---\na: " + b"[" * 100_000 + b"\n---\n" + SENTENCE.encode(), EITHER),
+    ("comments.md", lambda: b"<!-- -->" * 50_000 + b"text", EITHER),
+    ("instructions.txt", lambda: b"<?x?>" * 50_000 + b"text", EITHER),
+    ("foreign.txt", lambda: b"\xe9" + b"x" * MIB, EITHER),
     ("spaces.txt", lambda: b" " * 2 * MIB + b"a" + b"\n" * 2 * MIB, EITHER),
     ("columns.csv", lambda: b"a," * 200_000 + b"\n" + b"1," * 200_000, EITHER),
     ("quote.csv", lambda: b'a,b\n"' + b"x,y\n" * 200_000, EITHER),

@@ -1,6 +1,7 @@
 """Bytes of unknown encoding to text that can be stored and searched."""
 
 import codecs
+import io
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -190,8 +191,10 @@ def _detected(data: bytes) -> tuple[str, str]:
 def _sample(data: bytes) -> bytes:
     """Whole lines that hold more than ASCII, as much as the detector can read in little time."""
     lines, size = [], 0
-    for line in re.finditer(rb"[^\n]*[\x80-\xff][^\n]*\n?", data):
-        lines.append(line.group()[: SAMPLE_BYTES // 4])
+    for line in io.BytesIO(data):
+        if line.isascii():
+            continue
+        lines.append(line[: SAMPLE_BYTES // 4])
         size += len(lines[-1])
         if size > SAMPLE_BYTES:
             break

@@ -77,13 +77,14 @@ _BY_SUFFIX = {
     ".txt": "plain", ".text": "plain", ".log": "plain",
 }  # fmt: skip
 
-_SPACE = r"(?:\s|<!--.*?-->)*"
+# Atomic and possessive: what was once read as a comment is not read in any other way, however the rest fits.
+_SPACE = r"(?:\s|<!--(?>.*?-->))*+"
 _PAGE = re.compile(rf"{_SPACE}(?:<\?xml[^>]*>{_SPACE})?<(?:!doctype\s+html|html|head|body)\b", re.I | re.S)
 _TAG = re.compile(
     r"<(?:p|div|table|tr|td|span|h[1-6]|ul|ol|li|br|article|section|meta|title|a|b|i|font|center)\b[^<>]*>", re.I
 )
 _ROOT = re.compile(
-    rf"{_SPACE}(?:<\?.*?\?>{_SPACE})*(?:<!DOCTYPE[^\[>]*(?:\[.*?\]\s*)?>{_SPACE})?<([A-Za-z_][\w.-]*:)?([A-Za-z_][\w.-]*)([^>]*)",
+    rf"{_SPACE}(?:<\?(?>.*?\?>){_SPACE})*+(?:<!DOCTYPE[^\[>]*(?:\[.*?\]\s*)?>{_SPACE})?<([A-Za-z_][\w.-]*:)?([A-Za-z_][\w.-]*)([^>]*)",
     re.S,
 )
 _HEADER = re.compile(r"(?:From [^\n]*\n)?((?:[!-9;-~]+:[^\n]*\n(?:[ \t]+\S[^\n]*\n)*)+)(?:\n|[^\n]*$)")
