@@ -226,10 +226,34 @@ def test_heading_context_goes_before_the_text_when_it_is_set() -> None:
     assert all(chunk.embedded_text == f"Top > Inner\n\n{chunk.content}" for chunk in chunks[1:])
 
 
-def test_headings_are_not_taken_from_code_when_a_fence_holds_them() -> None:
-    """A remark in a shell script is no heading."""
-    text = "# Top\n\n```sh\n# not a heading\nls\n```\n\nhello"
-    assert [chunk.heading_path for chunk in cut(text)] == [("Top",)]
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_headings_are_not_taken_from_code_when_a_fence_holds_them(end: str) -> None:
+    """A remark in a shell script is no heading, and the fence ends where it ends."""
+    text = end.join(
+        ["# Top", "", "```sh", "# not a heading", "ls", "```", "", *prose(8, seed=1), "## Next", *prose(3, seed=2)]
+    )
+    paths = {chunk.heading_path for chunk in cut(text, size=100, overlap=0)}
+    assert paths == {("Top",), ("Top", "Next")}
+
+
+@pytest.mark.parametrize(
+    ("line", "title"),
+    [
+        ("## The `code` of *it* ##", "The code of it"),
+        ("# [Link](https://example.org/a) {#anchor}", "Link"),
+        ("#   C#", "C#"),
+        ("Setext\n---", "Setext"),
+    ],
+)
+def test_heading_path_is_plain_words_when_the_heading_has_marks(line: str, title: str) -> None:
+    """What is shown, and embedded as context, is what a reader sees."""
+    assert cut(f"{line}\n\nhello world")[0].heading_path == (title,)
+
+
+@pytest.mark.parametrize("text", ["#hashtag\nhello", "- item\n---\nhello", "---\n---\nhello", "    code\n---"])
+def test_no_heading_is_found_when_a_line_only_looks_like_one(text: str) -> None:
+    """Tags, lists and rules."""
+    assert cut(text)[0].heading_path == ()
 
 
 @pytest.mark.parametrize("mark", ["```", "~~~~", "  ```"])

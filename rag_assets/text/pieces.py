@@ -15,6 +15,7 @@ CLOSE_CUTS = 8  # cuts closer than target / 8 characters are thinned out
 HASHED_CHARACTERS = 64
 SEPARATOR = " > "  # between the headings above a chunk
 PRICE = {AFTER_HEADING: 2.0, WORD: 1.5, LINE: 0.8, SENTENCE: 0.5, ITEM: 0.35, BLOCK: 0.1, DEFINITION: 0.05}
+SECTION_PRICE = -0.25  # a chunk that runs on into another section is named by the wrong heading
 _CUTS = {"prose": boundaries.prose, "table": boundaries.rows, "code": boundaries.code}
 
 
@@ -135,7 +136,7 @@ class Cutter:
         room += self._context(block)
         if block.kind == "prose" and strength <= BLOCK:
             room += self._sizes.overlap
-        price = PRICE.get(strength, 0.0)
+        price = PRICE.get(strength, SECTION_PRICE)
         return Piece(start, end, tokens, strength, price, self._hash(start), block, header, room)
 
     def _header(self, block: Block, start: int) -> tuple[Span | None, int]:

@@ -14,8 +14,8 @@ STRONGEST = SECTION + 6  # before a first-level heading
 TITLE_CHARACTERS = 300  # of a heading; some documents have whole paragraphs there
 
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
-_HEADING = re.compile(r" {0,3}(#{1,6})(?=[ \t\n]|\Z)")
-_UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*\n?$")
+_HEADING = re.compile(r" {0,3}(#{1,6})(?=[ \t\r\n]|\Z)")
+_UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t\r]*\n?$")
 _NO_TITLE = re.compile(r"[ \t]*(?:[-*+>|]|\d{1,9}[.)][ \t]|=+[ \t]*\n?$)| {4}|\t")
 _TITLE_MARKUP = re.compile(r"!?\[([^\]]*)\]\([^)]*\)|\{#[^}]*\}|[`*]+|<[^>]+>")
 _FENCE = re.compile(r"[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?(?:(`{3,})[^`\n]*|(~{3,}).*)\n?$")
@@ -117,7 +117,7 @@ class _Markdown:
         return end, self._made(at, end=end, kind="prose")._replace(strength=strength, is_heading=True)
 
     def _fence(self, at: int, *, mark: str) -> tuple[int, Block]:
-        closing = re.compile(rf"[ \t>]*{re.escape(mark[0])}{{{len(mark)},}}[ \t]*\n?$")
+        closing = re.compile(rf"[ \t>]*{re.escape(mark[0])}{{{len(mark)},}}[ \t\r]*\n?$")
         end = at + 1
         while end < len(self.lines) and not closing.match(self._line(end)):
             end += 1
@@ -174,7 +174,7 @@ def _title(line: str) -> str:
 
 def _is_delimiter(line: str) -> bool:
     """Whether it is the line of dashes below a table's header row."""
-    row = line.strip(" \t>\n")
+    row = line.strip(" \t\r>\n")
     if "|" not in row or not set(row) <= set("|:- \t"):
         return False
     return all(_DELIMITER_CELL.fullmatch(cell) for cell in row.removeprefix("|").removesuffix("|").split("|"))

@@ -1,8 +1,7 @@
 """Speed, stability and retrieval of every way to cut, beside llama-index and semantic-text-splitter.
 
-`python -m rag_assets_tests.benchmarks.chunking --model MODEL.gguf [--documents DIR] [--server URL] [--json]`
-prints one line per figure. Strategy `semantic` and the retrieval figures need a running llama-server with that
-model: `--server`.
+`python -m rag_assets_tests.benchmarks.chunking [--only speed|stability|retrieval] [--json]` prints one line per
+figure, on the Markdown files of ../shared/scale.tar.xz (or --documents), with the embedded model and llama-server.
 """
 
 import argparse
@@ -10,20 +9,23 @@ import json
 import random
 import re
 import statistics
+import tarfile
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-import requests
-
 from rag_assets import settings
+from rag_assets.embedded import llama_server, model
+from rag_assets.embedding.server import LlamaServer
 from rag_assets.model import ParsedText
 from rag_assets.text import chunking, tokens
 
-SCALE = Path(__file__).parents[3] / "shared" / "scale"
+SCALE = Path(__file__).parents[3] / "shared" / "scale.tar.xz"
 SENTENCE = "Here stands a sentence that was not in this document before today. "
 INSERTED_AT = {"start": 0.0, "middle": 0.5, "end": 0.95}
 BATCH = 64  # texts per embedding request
@@ -56,46 +58,67 @@ class Question:
 
 def main() -> None:
     options = _options()
-    tokenizer = tokens.WordPiece.from_gguf(options.model)
-    documents = _documents(options.documents)
-    embed = Embedder(options.server) if options.server else None
-    for figure in _figures(documents, tokenizer, model=options.model, embed=embed, only=options.only):
-        line = json.dumps(figure) if options.json else "  ".join(f"{key}={value}" for key, value in figure.items())
-        print(line, flush=True)
+    model_path = model.ensure(Path(tempfile.gettempdir()) / "rag-assets-benchmarks", quantization="q8_0")
+    tokenizer = tokens.WordPiece.from_gguf(model_path)
+    with _embedder(model_path) as embed:
+        for figure in _figures(_documents(options.documents), tokenizer, model_path, embed=embed, only=options.only):
+            line = json.dumps(figure) if options.json else "  ".join(f"{key}={value}" for key, value in figure.items())
+            print(line, flush=True)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m rag_assets_tests.benchmarks.chunking")
-    parser.add_argument("--model", type=Path, required=True, help="the GGUF file whose tokens count")
-    parser.add_argument("--documents", type=Path, default=SCALE, help="folder of Markdown files")
-    parser.add_argument("--server", help="URL of a llama-server with that model")
+    parser.add_argument("--documents", type=Path, default=SCALE, help="folder or .tar.xz of Markdown files")
     parser.add_argument("--only", choices=["speed", "stability", "retrieval"])
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
 
 
-def _documents(folder: Path) -> list[str]:
-    return [path.read_text("utf-8", "replace") for path in sorted(folder.rglob("*.md"))]
+def _documents(source: Path) -> list[str]:
+    if source.is_dir():
+        return [path.read_text("utf-8", "replace") for path in sorted(source.rglob("*.md"))]
+    with tarfile.open(source) as archive:
+        members = sorted((member for member in archive if member.name.endswith(".md")), key=lambda member: member.name)
+        files = [archive.extractfile(member) for member in members]
+        return [file.read().decode("utf-8", "replace") for file in files if file]
+
+
+@contextmanager
+def _embedder(model_path: Path) -> Iterator[Embed]:
+    """The embedded server, started when the first text comes."""
+    with tempfile.TemporaryDirectory() as home:
+        server = LlamaServer(
+            llama_server.command(),
+            model=model_path,
+            settings=settings.LlamaServer(required_memory_gb=0, request_timeout_seconds=600),
+            home=Path(home),
+            dimension=384,
+        )
+        try:
+            yield Embedder(server)
+        finally:
+            server.stop()
 
 
 def _figures(
-    documents: list[str], tokenizer: tokens.WordPiece, *, model: Path, embed: Embed | None, only: str | None
+    documents: list[str], tokenizer: tokens.WordPiece, model_path: Path, *, embed: Embed, only: str | None
 ) -> Iterator[dict[str, Any]]:
-    ways = [*_ours(tokenizer, 512, overlap=50, embed=embed), *_peers(tokenizer, 512, overlap=50, model=model)]
+    ways = [*_ours(tokenizer, 512, overlap=50, embed=embed), *_peers(tokenizer, 512, overlap=50, model_path=model_path)]
     if only in (None, "speed"):
         yield from _speed(documents, ways)
     if only in (None, "stability"):
         yield from _stability(sorted(documents, key=len)[-60:-10], ways)
-    if embed and only in (None, "retrieval"):
-        yield from _retrieval(documents, tokenizer, model=model, embed=embed)
+    if only in (None, "retrieval"):
+        yield from _retrieval(documents, tokenizer, model_path=model_path, embed=embed)
 
 
 # ---- the ways
 
 
-def _ours(tokenizer: tokens.WordPiece, size: int, *, overlap: int, embed: Embed | None) -> list[Way]:
-    names = ["recursive", "fixed", *(["semantic"] if embed else [])]
-    return [_our(name, tokenizer, size=size, overlap=overlap, embed=embed) for name in names]
+def _ours(tokenizer: tokens.WordPiece, size: int, *, overlap: int, embed: Embed) -> list[Way]:
+    return [
+        _our(name, tokenizer, size=size, overlap=overlap, embed=embed) for name in ("recursive", "fixed", "semantic")
+    ]
 
 
 def _our(
@@ -104,7 +127,7 @@ def _our(
     *,
     size: int,
     overlap: int,
-    embed: Embed | None,
+    embed: Embed,
     headings: bool = False,
 ) -> Way:
     chosen = settings.Chunking(size=size, overlap=overlap, strategy=strategy, heading_context=headings)
@@ -120,10 +143,10 @@ def _our(
     )
 
 
-def _peers(tokenizer: tokens.WordPiece, size: int, *, overlap: int, model: Path) -> list[Way]:
+def _peers(tokenizer: tokens.WordPiece, size: int, *, overlap: int, model_path: Path) -> list[Way]:
     cuts = {
         f"llama-index SentenceSplitter {size}/{overlap}": _sentence_splitter(tokenizer, size - 2, overlap=overlap),
-        f"semantic-text-splitter {size}/{overlap}": _text_splitter(model, size - 2, overlap=overlap),
+        f"semantic-text-splitter {size}/{overlap}": _text_splitter(model_path, size - 2, overlap=overlap),
     }
     return [Way(name=name, cut=cut, texts=partial(_texts, cut)) for name, cut in cuts.items()]
 
@@ -150,21 +173,21 @@ def _sentence_splitter(tokenizer: tokens.WordPiece, size: int, *, overlap: int) 
     return cut
 
 
-def _text_splitter(model: Path, size: int, *, overlap: int) -> Cut:
+def _text_splitter(model_path: Path, size: int, *, overlap: int) -> Cut:
     from semantic_text_splitter import MarkdownSplitter
 
-    splitter = MarkdownSplitter.from_huggingface_tokenizer(_hf_tokenizer(model), size, overlap=overlap)
+    splitter = MarkdownSplitter.from_huggingface_tokenizer(_hf_tokenizer(model_path), size, overlap=overlap)
     return lambda text: [(start, start + len(part)) for start, part in splitter.chunk_indices(text)]
 
 
 @cache
-def _hf_tokenizer(model: Path) -> Any:
+def _hf_tokenizer(model_path: Path) -> Any:
     from tokenizers import Tokenizer
     from tokenizers.models import WordPiece
     from tokenizers.normalizers import BertNormalizer
     from tokenizers.pre_tokenizers import BertPreTokenizer
 
-    pieces = tokens.read_gguf(model)["tokenizer.ggml.tokens"]
+    pieces = tokens.read_gguf(model_path)["tokenizer.ggml.tokens"]
     vocabulary = {_hf_piece(piece): index for index, piece in enumerate(pieces)}
     tokenizer = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=1_000_000))
     tokenizer.normalizer = BertNormalizer(lowercase=True)
@@ -180,19 +203,17 @@ def _hf_piece(piece: str) -> str:
 
 @dataclass(frozen=True)
 class Embedder:
-    """Texts -> vectors, through a llama-server; the same text is sent once."""
+    """Texts -> vectors; the same text is sent once."""
 
-    server: str
+    server: LlamaServer
     known: dict[str, list[float]] = field(default_factory=dict)
 
     def __call__(self, texts: Sequence[str]) -> list[list[float]]:
+        client = self.server.client or self.server.start()
         new = [text for text in dict.fromkeys(texts) if text not in self.known]
         for first in range(0, len(new), BATCH):
             batch = new[first : first + BATCH]
-            answer = requests.post(f"{self.server}/v1/embeddings", json={"input": batch}, timeout=600)
-            answer.raise_for_status()
-            vectors = (entry["embedding"] for entry in answer.json()["data"])
-            self.known.update(zip(batch, vectors, strict=True))
+            self.known.update(zip(batch, client.embed(batch).tolist(), strict=True))
         return [self.known[text] for text in texts]
 
 
@@ -256,7 +277,7 @@ def _inserted(text: str, share: float) -> str:
 
 
 def _retrieval(
-    documents: list[str], tokenizer: tokens.WordPiece, *, model: Path, embed: Embed
+    documents: list[str], tokenizer: tokens.WordPiece, *, model_path: Path, embed: Embed
 ) -> Iterator[dict[str, Any]]:
     """Sentences are taken out of long documents; each must find the paragraph it came from, among all chunks.
 
@@ -265,21 +286,21 @@ def _retrieval(
     """
     texts, questions = _questions(documents)
     vectors = embed([question.text for question in questions])
-    for way in _candidates(tokenizer, model=model, embed=embed):
+    for way in _candidates(tokenizer, model_path=model_path, embed=embed):
         started = time.perf_counter()
         yield _hit_rate(way, texts, questions, vectors=vectors, tokenizer=tokenizer, embed=embed) | {
             "seconds": round(time.perf_counter() - started, 1)
         }
 
 
-def _candidates(tokenizer: tokens.WordPiece, *, model: Path, embed: Embed) -> Iterator[Way]:
+def _candidates(tokenizer: tokens.WordPiece, *, model_path: Path, embed: Embed) -> Iterator[Way]:
     for size, overlap in ((512, 50), (256, 25), (256, 0), (128, 12)):
-        yield _our("recursive", tokenizer, size=size, overlap=overlap, embed=None)
-    yield _our("recursive", tokenizer, size=256, overlap=25, embed=None, headings=True)
+        yield _our("recursive", tokenizer, size=size, overlap=overlap, embed=embed)
+        yield _our("recursive", tokenizer, size=size, overlap=overlap, embed=embed, headings=True)
     for size, overlap in ((512, 50), (256, 25)):
-        yield _our("fixed", tokenizer, size=size, overlap=overlap, embed=None)
+        yield _our("fixed", tokenizer, size=size, overlap=overlap, embed=embed)
         yield _our("semantic", tokenizer, size=size, overlap=overlap, embed=embed)
-        yield from _peers(tokenizer, size, overlap=overlap, model=model)
+        yield from _peers(tokenizer, size, overlap=overlap, model_path=model_path)
 
 
 def _questions(documents: list[str]) -> tuple[list[str], list[Question]]:
