@@ -14,8 +14,6 @@ import click
 from rag_assets import console, footprint, logs, runtime, settings, supervisor
 from rag_assets.embedded import postgres as embedded_postgres
 from rag_assets.errors import ERROR_KINDS, DocumentError, RagAssetsError, SettingsError
-from rag_assets.settings import Settings
-from rag_assets.text import paths
 from rag_assets.text.worker import TextWorker
 
 JSON = click.option("--json", "as_json", is_flag=True, help="JSON, one object per line, for programs.")
@@ -209,17 +207,33 @@ def retry(ids: tuple[str, ...], kind: str | None, as_json: bool) -> None:
 
 
 @main.command()
+@JSON
+def reconcile(as_json: bool) -> None:
+    """Compare table, files and index, and make pending what differs.
+
+    Finds what no trigger saw: files that changed on disk, restored backups, disabled triggers, other settings.
+    """
+    with _parts() as parts:
+        _migrate(parts)
+        found = parts.reconcile()
+    if as_json:
+        console.print_json(found)
+    else:
+        click.echo(", ".join(f"{count} {what}" for what, count in found.items()) + ". Next: rag-assets ingest")
+
+
+@main.command()
 @click.argument("files", nargs=-1, required=True, metavar="PATH...")
 @JSON
 def parse(files: tuple[str, ...], as_json: bool) -> None:
     """Show what would be read from files, without a database."""
     failed = False
-    config = settings.load()
-    with TextWorker(parsing=config.parsing, chunking=config.chunking, model=None) as reader:
+    parts = runtime.Parts(settings.load())  # of which only the settings are used: nothing is started
+    with TextWorker(parsing=parts.settings.parsing, chunking=parts.settings.chunking, model=None) as reader:
         for name in files:
             started = time.perf_counter()
             try:
-                console.show_parsed(name, reader.parse(_resolve(name, config), name=name), as_json=as_json)
+                console.show_parsed(name, reader.parse(parts.resolve(name), name=name), as_json=as_json)
             except DocumentError as exc:
                 failed = True
                 console.show_error(name, exc, seconds=time.perf_counter() - started, as_json=as_json)
@@ -240,7 +254,7 @@ def chunk(files: tuple[str, ...], strategy: str | None, size: int | None, overla
         for name in files:
             started = time.perf_counter()
             try:
-                for piece in parts.reader.read(_resolve(name, parts.settings), name=name).chunks:
+                for piece in parts.reader.read(parts.resolve(name), name=name).chunks:
                     console.show_chunk(piece, as_json=as_json)
             except DocumentError as exc:
                 failed = True
@@ -273,13 +287,3 @@ def _ingest(parts: runtime.Parts, *, ids: tuple[str, ...] = ()) -> dict[str, Any
     _ = parts.model_path
     with console.Progress(total=len(ids) or parts.status().pending) as progress:
         return foreground.ingest(parts, document_ids=ids, on_outcomes=progress.advance)
-
-
-def _resolve(name: str, config: Settings) -> Path:
-    """The same rules as for a path in the table, but relative to where the user is when there is no root."""
-    return paths.resolve(
-        name,
-        root=config.document_root_path,
-        allowed_roots=config.source.allowed_roots,
-        path_map=config.source.path_map,
-    )

@@ -4,7 +4,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -35,6 +35,9 @@ GROUP_TOKENS = 16_384  # a group is sent to be embedded when it holds so many to
 LARGEST_GROUP = 500  # documents
 DATABASE_PATIENCE_SECONDS = 60.0  # how long a finished document waits for a database that restarts
 END = None
+
+
+Resolve = Callable[[str], Path]  # a path of the table -> the file; DocumentError
 
 
 class Reader(Protocol):
@@ -83,12 +86,13 @@ class Pipeline:
     """
 
     def __init__(
-        self, database: Database, settings: Settings, *, reader: Reader, embedder: Embeds, run_id: str
+        self, database: Database, settings: Settings, *, reader: Reader, embedder: Embeds, resolve: Resolve, run_id: str
     ) -> None:
         self._database = database
         self._settings = settings
         self._reader = reader
         self._embedder = embedder
+        self._resolve = resolve
         self._run_id = run_id
         self._owner = f"run:{run_id}"
         self._in_flight: set[str] = set()  # content hashes that an earlier group is about to store
@@ -167,15 +171,6 @@ class Pipeline:
             work.outcome = _failed(claim, exc, stage="read")
         work.seconds["read"] = time.perf_counter() - started
         return work
-
-    def _resolve(self, path: str) -> Path:
-        source = self._settings.source
-        return paths.resolve(
-            path,
-            root=self._settings.document_root_path,
-            allowed_roots=source.allowed_roots,
-            path_map=source.path_map,
-        )
 
     def _unchanged(self, path: str, stored: StoredText | None) -> Outcome | None:
         """The outcome of a document whose file, settings and model are those of its stored chunks."""

@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 
@@ -11,14 +12,16 @@ from rag_assets.embedded import llama_server as embedded_llama_server
 from rag_assets.embedded import model as embedded_model
 from rag_assets.embedded import postgres as embedded_postgres
 from rag_assets.embedding.embedder import Embedder
+from rag_assets.errors import DocumentError
 from rag_assets.intake import Intake
-from rag_assets.model import Hit, IndexStatus
+from rag_assets.model import FileFacts, Hit, IndexStatus, StoredText
 from rag_assets.pipeline import Pipeline
-from rag_assets.postgres import documents, outbox
+from rag_assets.postgres import documents, outbox, reconcile
 from rag_assets.postgres import search as vector_search
 from rag_assets.postgres.database import Database
 from rag_assets.postgres.listener import Listener
 from rag_assets.settings import Settings
+from rag_assets.text import paths
 from rag_assets.text.worker import TextWorker
 
 LLAMA_SERVER = "llama-server"
@@ -146,6 +149,27 @@ class Parts:
         with self.database.transaction() as cursor:
             return vector_search.search(cursor, vector, k=k, model=self.settings.embedding.model)
 
+    def reconcile(self) -> dict[str, int]:
+        """Enqueue whatever differs between table, files and index; how many documents, by what was found."""
+        model = self.settings.embedding.model
+        with self.database.transaction() as cursor:
+            found = reconcile.reconcile_table(
+                cursor, self.settings.source, fingerprint=self.reader.fingerprint, model=model
+            )
+        return {**asdict(found), "changed": reconcile.reconcile_files(self.database, look=self._look)}
+
+    def _look(self, stored: StoredText) -> FileFacts | None:
+        """A file's facts as they are now; it is hashed only where size or time differ from what is stored."""
+        try:
+            path = self.resolve(stored.path)
+            size, mtime_ns = paths.facts(path)
+            if (size, mtime_ns) == (stored.facts.size, stored.facts.mtime_ns):
+                return stored.facts
+            sha256 = paths.sha256(path, limit=self.settings.parsing.max_bytes)
+        except DocumentError:
+            return None
+        return FileFacts(sha256=sha256, size=size, mtime_ns=mtime_ns)
+
     def status(self) -> IndexStatus:
         with self.database.transaction() as cursor:
             return outbox.status(cursor, self.settings.source)
@@ -155,8 +179,24 @@ class Parts:
         with self.database.transaction() as cursor:
             return outbox.retry_dead(cursor, ids=ids, kind=kind)
 
+    def resolve(self, path: str) -> Path:
+        """The file that a path of the table means; DocumentError not_found or outside_root."""
+        return paths.resolve(
+            path,
+            root=self.settings.document_root_path,
+            allowed_roots=self.settings.source.allowed_roots,
+            path_map=self.settings.source.path_map,
+        )
+
     def pipeline(self, *, run_id: str) -> Pipeline:
-        return Pipeline(self.database, self.settings, reader=self.reader, embedder=self.embedder, run_id=run_id)
+        return Pipeline(
+            self.database,
+            self.settings,
+            reader=self.reader,
+            embedder=self.embedder,
+            resolve=self.resolve,
+            run_id=run_id,
+        )
 
     @contextmanager
     def intake(self, *, run_id: str) -> Iterator[Intake]:

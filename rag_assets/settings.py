@@ -87,6 +87,7 @@ class Worker(Section):
     retry_max_seconds: Seconds = 3_600
     claim_seconds: Seconds = 900
     linger_seconds: Annotated[float, Field(ge=0)] = 15  # a run of the sensor stays so long for further changes
+    reconcile_cron: str = "*/15 * * * *"  # when table, files and index are compared
     poll_seconds: Annotated[float, Field(gt=0, le=50)] = 45  # how long a look at the outbox waits for a notice
 
 

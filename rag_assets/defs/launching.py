@@ -40,6 +40,11 @@ class PromptRunCoordinator(QueuedRunCoordinator):
         self._instance.launch_run(run.run_id, context.workspace)
         return self._instance.get_run_by_id(run.run_id) or run
 
+    def register_instance(self, instance: dg.DagsterInstance) -> None:
+        super().register_instance(instance)
+        if os.environ.get(WARM_VARIABLE):
+            _ = instance.run_launcher  # made now, with its spare, and not by the first change
+
 
 class WarmRunLauncher(DefaultRunLauncher):
     """Hands runs to a spare process that has already imported everything; Dagster's own way when there is none."""
