@@ -13,10 +13,16 @@ from rag_assets.text import encoding
 from rag_assets.text.formats import html
 
 NESTED = 5  # messages within messages that are read
+HEADER_CHARACTERS = 10_000  # of one field; the standard library takes quadratic time over more
 SHOWN = ("Subject", "From", "To", "Cc", "Date")
 
 _NEXT = re.compile(rb"(?:\A|\r?\n\r?\n)From \S+[^\r\n]*\d{4}[^\r\n]*\r?\n(?=[A-Za-z-]+:)")  # a mailbox's separator
 _ADDRESS_QUOTES = re.compile(r'"([^"<>@]*)"(?=\s*<)')
+
+
+class _Policy(email.policy.EmailPolicy):
+    def header_fetch_parse(self, name: str, value: str) -> Any:
+        return super().header_fetch_parse(name, value[:HEADER_CHARACTERS] if len(value) > HEADER_CHARACTERS else value)
 
 
 def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
@@ -47,7 +53,7 @@ def _narrow(data: bytes) -> bytes:
 
 
 def _message(data: bytes) -> Message:
-    return email.message_from_bytes(data, policy=email.policy.default)
+    return email.message_from_bytes(data, policy=_Policy())
 
 
 def _text(message: Message, *, depth: int) -> str:
