@@ -204,6 +204,7 @@ def _apply_functions(cursor: Cursor, source: Source, *, channel: str) -> None:
         "schema": schema,
         "channel": sql.Identifier(channel),
         "is_changed": documents.is_changed(cursor, source),
+        "coalesce": sql.SQL(statement("outbox", "coalesce").rstrip(";")),
     }
     for file in folder("functions"):
         cursor.execute(sql.SQL(file.read_text(encoding="utf-8")).format(**names))

@@ -1,3 +1,16 @@
+-- name: coalesce
+-- What a further change of a pending document does to its row: the end of every insert into the outbox by functions.
+on conflict (document_id) do update set
+    operation = excluded.operation,
+    generation = o.generation + 1,
+    priority = least(o.priority, excluded.priority),
+    state = 'pending',
+    attempts = 0,
+    enqueued_at = case when o.state = 'dead' then now() else o.enqueued_at end,
+    not_before = now(),
+    error_kind = null,
+    last_error = null;
+
 -- name: claim_due
 -- Take pending documents that are due: those that nobody holds, and those that changed after their owner took them.
 -- Changes before first fills, oldest first; never waits for a writer.
