@@ -187,7 +187,7 @@ class _Story:
             elif tag == f"{W}altChunk":
                 self._foreign(element)
             elif tag == f"{office.ALTERNATE}AlternateContent":
-                self._walk(_chosen(element))
+                self._walk(office.chosen(element))
             elif tag in _GROUPS:
                 self._walk(element)
             elif tag == f"{_MATH}oMathPara":
@@ -406,7 +406,7 @@ class _Line:
         self.boxes.append(element)
 
     def _alternative(self, element: "_Element") -> None:
-        self._walk(_chosen(element))
+        self._walk(office.chosen(element))
 
     def _picture(self, element: "_Element") -> None:
         description = " ".join(element.get("descr", "").split())
@@ -550,15 +550,6 @@ def _line(blocks: list[Block]) -> str:
         elif block.kind != "note":
             texts.append(block.text.lstrip("#").strip() if block.kind == "heading" else block.text)
     return " ".join(texts)
-
-
-def _chosen(element: "_Element") -> "_Element":
-    """One of the alternatives for different readers: the first that has words, else the first."""
-    alternatives = list(element)
-    for alternative in alternatives:
-        if any((text.text or "").strip() for text in alternative.iter(_TEXT, f"{office.DRAWING}t")):
-            return alternative
-    return alternatives[0] if alternatives else element
 
 
 def _form_field(element: "_Element") -> str:

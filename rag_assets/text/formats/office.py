@@ -1,7 +1,9 @@
 """Office Open XML packages: parts, what they refer to, and the document's properties."""
 
+import io
 import posixpath
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
@@ -33,6 +35,7 @@ _PROPERTIES = {
     "keywords": "keywords", "created": "created", "modified": "modified",
 }  # fmt: skip
 PROPERTY_CHARACTERS = 1_000
+_DRAWN = ("chart", "diagramData")
 
 
 class Relation(NamedTuple):
@@ -71,10 +74,34 @@ class Package:
 
     def xml(self, part: str) -> "_Element | None":
         """A part's root element, strict names replaced by the usual ones; None when there is no such part."""
-        data = self.container.read(part)
-        if b"purl.oclc.org" in data:
-            data = _STRICT.sub(_transitional, data)
+        data = self._read(part)
         return zipped.parse_xml(data, name=f"{self.container.name}: {part}") if data else None
+
+    def stream(self, part: str, tag: str) -> "Iterator[_Element]":
+        """A part's elements of one tag, one at a time: each is gone when the next one comes."""
+        from lxml import etree
+
+        data = self._read(part)
+        if not data:
+            return
+        parsing = etree.iterparse(
+            io.BytesIO(data), tag=tag, resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
+        )
+        try:
+            for _, element in parsing:
+                yield element
+                element.clear()
+                while element.getprevious() is not None:
+                    del element.getparent()[0]
+        except etree.XMLSyntaxError as exc:
+            reason = f"{exc}"[: zipped.REASON_CHARACTERS]
+            raise DocumentError("corrupt", f"{self.container.name}: {part}: XML: {reason}") from exc
+
+    def drawn(self, part: str) -> list[str]:
+        """The paragraphs of a drawing, and of the charts and diagrams in it."""
+        charts = [relation.target for relation in self.relations(part).values() if relation.kind in _DRAWN]
+        roots = [self.xml(target) for target in (part, *charts)]
+        return [text for root in roots if root is not None for text in drawn_paragraphs(root)]
 
     def properties(self) -> dict[str, Any]:
         """Title, author, subject, dates: those that are filled in."""
@@ -86,6 +113,25 @@ class Package:
             if key and element.text and element.text.strip():
                 found[key] = " ".join(element.text.split())[:PROPERTY_CHARACTERS]
         return found
+
+    def _read(self, part: str) -> bytes:
+        data = self.container.read(part)
+        return _STRICT.sub(_transitional, data) if b"purl.oclc.org" in data else data
+
+
+def chosen(element: "_Element") -> "_Element":
+    """One of the alternatives for different readers: the first that has words, else the first."""
+    alternatives = [child for child in element if child.tag.startswith(ALTERNATE)]
+    for alternative in alternatives:
+        if any((text.text or "").strip() for text in alternative.iter("{*}t")):
+            return alternative
+    return alternatives[0] if alternatives else element
+
+
+def drawn_paragraphs(root: "_Element") -> list[str]:
+    """Paragraphs of DrawingML that have text, in the order of the file."""
+    texts = ("".join(run.text or "" for run in paragraph.iter(f"{DRAWING}t")) for paragraph in root.iter(f"{DRAWING}p"))
+    return [text for text in texts if text.strip()]
 
 
 def _relation(element: "_Element", folder: str) -> Relation:

@@ -1,0 +1,250 @@
+"""XLSX: each sheet as a page, its rows as lines of tables with numbers and dates as a reader sees them."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from rag_assets.errors import DocumentError
+from rag_assets.model import ParsedText
+from rag_assets.settings import Parsing
+from rag_assets.text import encoding
+from rag_assets.text.formats import number_formats, office, tables, zipped
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+MAX_TITLE_ROWS = 5  # above a table, with one cell each
+
+S = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+_COLUMN = re.compile(r"[A-Z]{1,3}")
+_1904_DAYS = 1_462  # between the two epochs that a workbook may count days from
+
+_Row = dict[int, str]
+
+
+def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
+    """All sheets, hidden ones too; raises DocumentError corrupt, encrypted, too_large, no_text, unsupported."""
+    package = office.Package(zipped.Container(data, name=name, limits=limits))
+    workbook = _Workbook(package)
+    pages = _Pages(name=name, limits=limits)
+    for title, part in workbook.sheets:
+        pages.add(f"# {title}\n\n" if workbook.named else "", _sheet(workbook, part, pages))
+    if not pages.any_text:
+        raise DocumentError("no_text", f"{name}: {len(workbook.sheets)} sheets, all of them empty")
+    properties = package.properties()
+    return ParsedText(
+        text=pages.text(),
+        media_type=MEDIA_TYPE,
+        parser="xlsx",
+        page_offsets=tuple(pages.offsets),
+        title=properties.pop("title", None),
+        metadata=properties | {"sheets": len(workbook.sheets), "rows": pages.rows},
+        warnings=tuple(f"the hidden sheet {title} is included" for title in workbook.hidden),
+    )
+
+
+class _Pages:
+    """The text as it grows, and where each sheet starts in it."""
+
+    def __init__(self, *, name: str, limits: Parsing) -> None:
+        self.offsets: list[int] = []
+        self.rows = 0
+        self.any_text = False
+        self._name = name
+        self.limit = limits.max_characters
+        self._parts: list[str] = []
+        self._length = 0
+
+    def add(self, heading: str, blocks: Iterator[str]) -> None:
+        self.offsets.append(self._length)
+        self._append(encoding.clean(heading))
+        for block in blocks:
+            self.any_text = True
+            self._append(encoding.clean(block) + "\n\n")
+
+    def count_cells(self, count: int) -> None:
+        """Before they become text: what is too much is refused while it is small."""
+        self._require(self._length + count)
+
+    def text(self) -> str:
+        return "".join(self._parts).rstrip("\n") + "\n"
+
+    def _append(self, text: str) -> None:
+        self._parts.append(text)
+        self._length += len(text)
+        self._require(self._length)
+
+    def _require(self, length: int) -> None:
+        if length > self.limit:
+            raise DocumentError(
+                "too_large",
+                f"{self._name}: over {self.limit:,} characters of text, the limit (parsing.max_characters)",
+            )
+
+
+class _Workbook:
+    """What all sheets share: strings, formats, the date that days count from."""
+
+    def __init__(self, package: office.Package) -> None:
+        main = package.main()
+        if main.endswith(".bin"):
+            raise DocumentError("unsupported", f"{package.container.name} is a binary workbook: convert to .xlsx")
+        root = package.xml(main)
+        relations = package.relations(main)
+        kinds = {relation.kind: relation.target for relation in relations.values()}
+        self.package = package
+        self.hidden: list[str] = []
+        self.sheets: list[tuple[str, str]] = []
+        for element in root.iter(f"{S}sheet") if root is not None else ():
+            relation = relations.get(element.get(f"{office.RELATION_ID}id", ""))
+            if relation is not None and relation.kind == "worksheet":
+                self._add(" ".join(element.get("name", "").split()), relation.target, element.get("state", ""))
+        self.named = any(title for title, _ in self.sheets)
+        properties = root.find(f"{S}workbookPr") if root is not None else None
+        self.shift = _1904_DAYS if properties is not None and properties.get("date1904") in ("1", "true") else 0
+        self.strings = _strings(package.xml(kinds.get("sharedStrings", "")))
+        self.formats = _formats(package.xml(kinds.get("styles", "")))
+
+    def _add(self, title: str, part: str, state: str) -> None:
+        self.sheets.append((title, part))
+        if state in ("hidden", "veryHidden"):
+            self.hidden.append(title)
+
+
+def _strings(root: "_Element | None") -> list[str]:
+    return [_rich(element) for element in root.iterchildren(f"{S}si")] if root is not None else []
+
+
+def _rich(element: "_Element") -> str:
+    """Text in one or several runs, without its phonetic reading."""
+    if len(element) == 1 and element[0].tag == f"{S}t":
+        return element[0].text or ""
+    return "".join(t.text or "" for t in element.iter(f"{S}t") if t.getparent().tag != f"{S}rPh")
+
+
+def _formats(root: "_Element | None") -> list[tuple[Callable[[float], str], bool]]:
+    """For each style of cells: how it writes numbers, and whether these are dates."""
+    if root is None:
+        return []
+    codes = dict(number_formats.BUILT_IN)
+    for element in root.iter(f"{S}numFmt"):
+        codes[_int(element.get("numFmtId"))] = element.get("formatCode", "")
+    styles = root.find(f"{S}cellXfs")
+    found = []
+    for style in styles if styles is not None else ():
+        code = codes.get(_int(style.get("numFmtId")), "General")
+        found.append((number_formats.formatter(code), number_formats.is_date(code)))
+    return found
+
+
+def _sheet(workbook: _Workbook, part: str, pages: _Pages) -> Iterator[str]:
+    """Its tables: rows without an empty one between them belong together."""
+    rows: list[_Row] = []
+    last = cells = 0
+    for number, row in _rows(workbook, part):
+        pages.rows += 1
+        cells += len(row)
+        pages.count_cells(cells)
+        if rows and number > last + 1:
+            yield from _blocks(rows, limit=pages.limit)
+            rows, cells = [], 0
+        rows.append(row)
+        last = number
+    yield from _blocks(rows, limit=pages.limit)
+    yield from _around(workbook.package, part)
+
+
+def _rows(workbook: _Workbook, part: str) -> "Iterator[tuple[int, _Row]]":
+    """Rows that have text, with their number; read one by one, a sheet may be large."""
+    number = 0
+    for element in workbook.package.stream(part, f"{S}row"):
+        number = _int(element.get("r")) or number + 1
+        row: _Row = {}
+        column = 0
+        for cell in element.iterchildren(f"{S}c"):
+            column = _column(cell.get("r", "")) or column + 1
+            text = _cell(workbook, cell)
+            if text.strip():
+                row[column] = text
+        if row:
+            yield number, row
+
+
+def _cell(workbook: _Workbook, cell: "_Element") -> str:
+    kind = cell.get("t", "n")
+    value = cell.findtext(f"{S}v")
+    if kind == "inlineStr":
+        inline = cell.find(f"{S}is")
+        return _rich(inline) if inline is not None else ""
+    if value is None:
+        formula = cell.findtext(f"{S}f")
+        return f"={formula}" if formula else ""  # written by a program that does not calculate
+    if kind == "s":
+        at = _int(value)
+        return workbook.strings[at] if 0 <= at < len(workbook.strings) else ""
+    if kind == "b":
+        return "TRUE" if value.strip() in ("1", "true") else "FALSE"
+    return _number(workbook, cell, value) if kind == "n" else value
+
+
+def _number(workbook: _Workbook, cell: "_Element", value: str) -> str:
+    try:
+        number = float(value)
+    except ValueError:
+        return value
+    style = _int(cell.get("s"))
+    if not 0 <= style < len(workbook.formats):
+        return number_formats.general(number)
+    write, dated = workbook.formats[style]
+    return write(number + workbook.shift) if dated else write(number)
+
+
+def _blocks(rows: list[_Row], *, limit: int) -> Iterator[str]:
+    """Titles above a table as lines of their own, then the table; columns that nobody uses are left out."""
+    titles = 0
+    while titles < min(MAX_TITLE_ROWS, len(rows) - 1) and len(rows[titles]) == 1:
+        titles += 1
+    if titles and (len(rows[titles]) == 1 or all(len(row) == 1 for row in rows[titles:])):
+        titles = 0
+    yield from (tables.prose(text) for row in rows[:titles] for text in row.values())
+    body = rows[titles:]
+    if len(body) == 1 and len(body[0]) == 1:
+        yield tables.prose(next(iter(body[0].values())))
+    elif body:
+        yield tables.table(_aligned(body, limit=limit))
+
+
+def _aligned(rows: list[_Row], *, limit: int) -> list[list[str]]:
+    columns = sorted(set().union(*rows))
+    if len(columns) * len(rows) > limit:  # a few cells far apart: no grid can hold them
+        return [list(row.values()) for row in rows]
+    return [[row.get(column, "") for column in columns] for row in rows]
+
+
+def _around(package: office.Package, part: str) -> Iterator[str]:
+    """Comments on cells, and words in drawings."""
+    for target in package.of_kind(part, "comments"):
+        root = package.xml(target)
+        for comment in root.iter(f"{S}comment") if root is not None else ():
+            text = " ".join(_rich(comment).split())
+            if text:
+                yield f"> Comment at {comment.get('ref', '')}: {text}"
+    for target in package.of_kind(part, "drawing"):
+        yield from map(tables.prose, package.drawn(target))
+
+
+def _column(reference: str) -> int:
+    """The column's number, from 1, of a reference such as AB12; 0 when it has none."""
+    match = _COLUMN.match(reference)
+    number = 0
+    for letter in match.group() if match else "":
+        number = number * 26 + ord(letter) - 64
+    return number
+
+
+def _int(text: str | None) -> int:
+    try:
+        return int(text or 0)
+    except ValueError:
+        return 0
