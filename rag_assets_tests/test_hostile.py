@@ -158,6 +158,11 @@ def nested_mail() -> bytes:
     return ("From: a@example.org\nSubject: x\nMIME-Version: 1.0\n" + "".join(heads) + f"\n{SENTENCE}").encode()
 
 
+def long_field() -> bytes:
+    """Half a megabyte in a field that the standard library takes apart."""
+    return samples.eml().replace(b'boundary="x"', b'boundary="x"; a=' + b"<!DOCTYPE x [" * 40_000)
+
+
 def wide_spreadsheet() -> bytes:
     """Two cells, in opposite corners of the largest sheet there can be."""
     entries = samples.unzipped(samples.xlsx())
@@ -232,6 +237,7 @@ HOSTILE: list[tuple[str, Callable[[], bytes], tuple[str, ...]]] = [
     ("quote.csv", lambda: b'a,b\n"' + b"x,y\n" * 200_000, EITHER),
     ("deep.rtf", lambda: rb"{\rtf1 " + nested("{", "}", depth=500_000) + b"}", EITHER),
     ("deep.docx", nested_tables, EITHER),
+    ("header.eml", long_field, EITHER),
     ("deep.eml", nested_mail, (*EITHER, "no_text")),
     ("deep.py", lambda: nested("(", ")", depth=200_000, inner="1"), EITHER),
     ("wide.xlsx", wide_spreadsheet, EITHER),

@@ -71,6 +71,8 @@ def _tree(text: str, *, name: str) -> tuple["_Element", tuple[str, ...]]:
         reason = str(exc)[:200]
     if "<!ENTITY" in text and re.search("entit|amplif|loop", reason, re.IGNORECASE):
         raise DocumentError("corrupt", f"Entities that do not end well ({reason}): {name}")
+    if "Excessive depth" in reason:
+        raise DocumentError("corrupt", f"Nested too deeply to be read as xml ({reason}): {name}")
     text = _ENTITY.sub(lambda match: named_characters.get(match.group(1) + ";", match.group()), text)
     root = etree.fromstring(text.encode(), _parser(strict=False))
     if root is None:
