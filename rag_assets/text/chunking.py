@@ -48,6 +48,7 @@ class _Body:
     path: tuple[str, ...]
     outer: tuple[str, ...]
     header: Span | None = None
+    tokens: int = 0  # of the content, once it is known to fit
 
 
 def _bodies(cutting: "_Cutting", settings: settings.Chunking, *, embed: Embed | None) -> Iterator[_Body]:
@@ -105,21 +106,23 @@ class _Cutting:
         if start == end:
             return
         body = replace(body, start=start, end=end)
-        if end - start == 1 or self.tokenizer.count(self._content(body)) <= self.limit:
-            yield body
+        tokens = self.tokenizer.count(self._content(body))
+        if tokens <= self.limit or end - start == 1:
+            yield replace(body, tokens=tokens)
             return
         for first, last in self.measured.windows(start, end, size=self.limit):
             yield from self.fitted(replace(body, start=first, end=last, header=None))
 
     def chunk(self, index: int, body: _Body) -> Chunk:
         content = self._content(body)
-        embedded = self._context(body.outer, content) + content
+        context = self._context(body.outer, content)
+        embedded = context + content
         return Chunk(
             index=index,
             content=content,
             content_sha256=hashlib.sha256(embedded.encode("utf-8", "surrogatepass")).hexdigest(),
             embedded_text=embedded,
-            token_count=self.tokenizer.count(embedded),
+            token_count=self.tokenizer.count(embedded) if context else body.tokens,
             char_start=body.start,
             char_end=body.end,
             page=self._page(body.start),

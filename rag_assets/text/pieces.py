@@ -11,6 +11,7 @@ from rag_assets.text.structure import AFTER_HEADING, BLOCK, DEFINITION, ITEM, LI
 from rag_assets.text.tokens import RemoteTokenizer, Span, Tokenizer
 
 CHARACTERS_PER_TOKEN = 16  # more is text the model has no words for; its pieces end by length
+USUAL_CHARACTERS = 8  # of a token; longer blocks are looked into without being counted first
 CLOSE_CUTS = 8  # cuts closer than target / 8 characters are thinned out
 HASHED_CHARACTERS = 64
 SEPARATOR = " > "  # between the headings above a chunk
@@ -102,7 +103,7 @@ class Cutter:
     def _is_whole(self, block: Block) -> bool:
         is_fence = block.kind == "code" and self._fences_whole
         most = self._sizes.limit if is_fence else self._sizes.whole
-        if block.end - block.start > most * CHARACTERS_PER_TOKEN:
+        if block.end - block.start > most * (CHARACTERS_PER_TOKEN if is_fence else USUAL_CHARACTERS):
             return False
         return self._measured.tokens(block.start, block.end) <= most
 

@@ -19,6 +19,7 @@ _UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t\r]*\n?$")
 _NO_TITLE = re.compile(r"[ \t]*(?:[-*+>|]|\d{1,9}[.)][ \t]|=+[ \t]*\n?$)| {4}|\t")
 _TITLE_MARKUP = re.compile(r"!?\[([^\]]*)\]\([^)]*\)|\{#[^}]*\}|[`*]+|<[^>]+>")
 _FENCE = re.compile(r"[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?(?:(`{3,})[^`\n]*|(~{3,}).*)\n?$")
+_FENCE_STARTS = frozenset("`~>-*+0123456789")  # a fence may stand in a list or a quotation
 _DELIMITER_CELL = re.compile(r"[ \t]*:?-+:?[ \t]*")
 _ROW = re.compile(r"[ \t>]*\|")
 
@@ -151,8 +152,14 @@ class _Markdown:
         return end, self._made(at, end=end, kind="prose")
 
     def _interrupts(self, at: int) -> bool:
+        """Whether a paragraph ends before this line."""
         line = self._line(at)
-        return line.isspace() or bool(_HEADING.match(line) or _FENCE.match(line)) or self._is_table(at)
+        first = line.lstrip()[:1]
+        if first == "" or (first == "#" and _HEADING.match(line)):
+            return True
+        if first in _FENCE_STARTS and _FENCE.match(line):
+            return True
+        return "|" in line and self._is_table(at)
 
     def _made(self, at: int, *, end: int, kind: ChunkKind) -> Block:
         path = tuple(name for _, name in self.path)
