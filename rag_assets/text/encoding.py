@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 SAMPLE_BYTES = 2**16  # that the detector looks at: it reads about 1 MB/s
+LINE_BYTES = 8_192  # of one line, to either side of what is not ASCII in it
+FREQUENT_SHARE = 0.15  # of the characters of an East Asian text that are among its language's most frequent ones
 REPAIRED_SHARE = 0.02  # of the bytes that are not ASCII: up to here, a text is UTF-8 with some stray bytes
 
 _BOMS = (
@@ -32,7 +34,25 @@ _SUPERSETS = {
 }
 _ALIASES = {"x-sjis": "cp932", "windows-31j": "cp932", "x-gbk": "gb18030", "unicode": "utf-16", "x-euc-jp": "euc_jp"}
 _MULTIBYTE = ("gb18030", "cp949", "cp932", "big5hkscs", "euc_jp", "iso2022_jp", "utf-8", "utf-16", "utf-32")
+_HIGH_BYTES = bytes(range(128, 256))
 _ESCAPES = re.compile(rb"\x1b(?:\$[@B(]|\([BJI])")  # ISO-2022-JP: seven bits, so never wrong UTF-8
+
+_HIRAGANA = "".join(map(chr, range(0x3041, 0x3094)))
+_FREQUENT = {
+    "cp932": _HIRAGANA + "、。ーンスルトリアイ",
+    "euc_jp": _HIRAGANA + "、。ーンスルトリアイ",
+    "cp949": "이다는을의가에하고지기로서한사도를인대어시자은일아나정수있해리보그들전위제부장",
+    "gb18030": "，。、的一是不了在人有我他这中大来上国个到说们为和地出时要以会可用文件前查所均",
+    "big5hkscs": "，。、的一是不了在人有我他這中大來上國個到說們為和地出時要以會可用文件前查所均",
+}
+_EUROPEAN = {
+    "cp1252": "àâäáãåæçèéêëìíîïñòóôõöøœùúûüßÀÂÄÁÃÅÆÇÈÉÊËÍÎÑÓÔÕÖØŒÙÚÛÜ¿¡«»“”‘’–—…°§€£ªº\xa0",
+    "cp1250": "ąćęłńóśźżĄĆĘŁŃÓŚŹŻáčďéěíňřšťúůýžČĎŘŠŤŮŽăâîșşţőűöüäßë„”“–—…",
+    "iso8859-2": "ąćęłńóśźżĄĆĘŁŃÓŚŹŻáčďéěíňřšťúůýžČĎŘŠŤŮŽăâîșşţőűöüäßë\xa0",
+    "cp1254": "ğışİĞŞçÇöÖüÜâî“”‘’–—…",
+}
+_WESTERN = ("cp125", "iso8859", "latin", "mac", "cp437", "cp85", "cp86", "hp", "cp775", "cp500", "cp037", "cp1140")
+_NOT_WESTERN = ("cp1251", "cp1253", "cp1255", "cp1256", "cp866", "iso8859-5", "iso8859-6", "iso8859-7", "iso8859-8")
 
 _BREAKS = re.compile("\r\n?|[\x0b\x85\u2028\u2029]")
 # Seen by nobody, and in the way of tokenizers, databases and readers of diffs: controls, byte order marks within the
@@ -162,11 +182,11 @@ def _candidates(data: bytes, declared: str | None) -> Iterator[str]:
 
 def _repaired(data: bytes) -> tuple[str, str] | None:
     """UTF-8 with stray bytes of Windows-1252 in it, or cut off in the middle of a character."""
-    text = data.decode("utf-8", errors="surrogateescape")
-    strays = len(re.findall("[\udc80-\udcff]", text))
-    foreign = len(data) - sum(map(str.isascii, text)) if strays < 1000 else 0
-    if strays > max(1, (foreign - strays) * REPAIRED_SHARE) or foreign - strays < 2:
+    valid = len(data.decode("utf-8", errors="ignore").encode())
+    foreign = valid - len(data.translate(None, _HIGH_BYTES))
+    if foreign < 2 or len(data) - valid > max(1, foreign * REPAIRED_SHARE):
         return None
+    text = data.decode("utf-8", errors="surrogateescape")
     return re.sub("[\udc80-\udcff]", lambda match: _western(ord(match.group()) - 0xDC00), text), "utf-8"
 
 
@@ -175,26 +195,50 @@ def _western(byte: int) -> str:
 
 
 def _detected(data: bytes) -> tuple[str, str]:
-    from charset_normalizer import from_bytes
-
-    best = from_bytes(_sample(data), cp_isolation=None).best()
-    for name in (best.encoding if best else None, "cp1252"):
-        codec = known(name) if name else None
-        if codec:
-            try:
-                return data.decode(codec), codec
-            except UnicodeDecodeError:
-                continue
+    sample = _sample(data)
+    for name in (*_east_asian(sample), _by_detector(sample), "cp1252"):
+        try:
+            return data.decode(name), name
+        except UnicodeDecodeError:
+            continue
     return data.decode("latin-1"), "latin-1"
 
 
+def _east_asian(sample: bytes) -> list[str]:
+    """Codecs under which the sample is full of that language's most frequent characters; the best first."""
+    shares = {name: _share(sample, name, usual) for name, usual in _FREQUENT.items()}
+    return sorted((name for name in shares if shares[name] > FREQUENT_SHARE), key=lambda name: -shares[name])
+
+
+def _by_detector(sample: bytes) -> str:
+    from charset_normalizer import from_bytes
+
+    best = from_bytes(sample, cp_exclusion=[*_FREQUENT, "big5", "gbk", "gb2312", "johab"]).best()
+    name = (best and known(best.encoding)) or "cp1252"
+    if not name.startswith(_WESTERN) or name in _NOT_WESTERN:
+        return name
+    # Central and Western European code pages differ in few letters: what is usual in words decides.
+    return max(_EUROPEAN, key=lambda codec: _share(sample, codec, _EUROPEAN[codec]))
+
+
+def _share(sample: bytes, name: str, usual: str) -> float:
+    """Of the characters that are not ASCII, how many are in `usual`; without a few bytes at the cut edges."""
+    text = sample.decode(name, errors="replace")
+    foreign = [char for char in text if char > "\x7f"]
+    broken = foreign.count("\ufffd")
+    if not foreign or broken > max(2, len(foreign) // 100):
+        return 0.0
+    return sum(map(usual.count, foreign)) / len(foreign)
+
+
 def _sample(data: bytes) -> bytes:
-    """Whole lines that hold more than ASCII, as much as the detector can read in little time."""
+    """Lines that hold more than ASCII, as much as the detector can read in little time."""
     lines, size = [], 0
     for line in io.BytesIO(data):
         if line.isascii():
             continue
-        lines.append(line[: SAMPLE_BYTES // 4])
+        high = next(at for at, byte in enumerate(line) if byte > 127)
+        lines.append(line[max(0, high - LINE_BYTES) : high + LINE_BYTES])
         size += len(lines[-1])
         if size > SAMPLE_BYTES:
             break

@@ -79,8 +79,8 @@ def _table(rows: Iterable[Sequence[str]]) -> Iterator[str]:
         cells = [" ".join(cell.split()).replace("|", "\\|") for cell in row]
         if not any(cells):
             continue
-        if not headed and len(cells) == 1:
-            yield f"{cells[0]}\n"  # a title over the table
+        if not headed and sum(map(bool, cells)) == 1:
+            yield f"{''.join(cells)}\n"  # a title over the table
             continue
         yield f"| {' | '.join(cells)} |"
         if not headed:

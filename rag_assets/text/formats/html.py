@@ -20,7 +20,9 @@ LABEL_CHARACTERS = 200  # what is hidden from screen readers only, and longer, i
 RENDERED_SHARE = 0.5  # of a page's letters that our Markdown must hold before a second opinion is asked
 
 _DECLARED = re.compile(
-    rb"""<meta\b[^>]*?\bcharset\s*=\s*["']?\s*([\w.:-]+)|<\?xml\b[^>]*?\bencoding\s*=\s*["']([\w.:-]+)""", re.I
+    rb"""<meta\b[^>]{0,500}?\bcharset\s*=\s*["']?\s*([\w.:-]+)"""
+    rb"""|<\?xml\b[^>]{0,500}?\bencoding\s*=\s*["']([\w.:-]+)""",
+    re.I,
 )
 _SKIP = re.compile(r"(?:skip|jump) to\b.{0,50}", re.I | re.S)
 _DROPPED = (
@@ -29,7 +31,7 @@ _DROPPED = (
 )  # fmt: skip
 # XHTML closes these at once; for an HTML parser they stay open and swallow the page.
 _CLOSED_AT_ONCE = re.compile(r"<(script|style|title|textarea|iframe|noscript|template)\b([^<>]*)/>", re.I)
-_ANY_TAG = re.compile(r"<(?:script|style)\b.*?</(?:script|style)\s*>|<!--.*?-->|<[^<>]*>", re.I | re.S)
+_ANY_TAG = re.compile(r"<[^<>]*>")
 _HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all", re.I)
 _NAVIGATION = re.compile(
     r"nav(?:bar|igation|box|header|footer|path|list|row|menu)?(?![a-z])|sphinxsidebar|mw-editsection|noprint"
@@ -135,7 +137,8 @@ def _facts(root: "_Element") -> dict[str, Any]:
 
 
 def _remove_hidden(root: "_Element", *, total: int) -> None:
-    hidden = list(_hidden(root))
+    found = set(_hidden(root))
+    hidden = list(_outermost(element for element in root.iter() if element in found)) if found else []
     if sum(map(_length, hidden)) <= total * HIDDEN_SHARE:
         _remove(hidden)
 

@@ -18,10 +18,8 @@ _BLOCK = re.compile(r"[|>][-+0-9]*[ \t]*")
 _LIST = re.compile(r"\[(.*)\]")
 _TITLE = re.compile(r"^# +(.+?)(?: +#+)?[ \t]*$", re.MULTILINE)
 _UNDERLINED_TITLE = re.compile(r"\s*(\S[^\n]*)\n=+[ \t]*$", re.MULTILINE)
-# Not inside of fences, which are matched first and kept.
-_COMMENT = re.compile(
-    r"^(?P<fence>`{3,}|~{3,})[^\n]*\n.*?^(?P=fence)[`~]*[ \t]*$|^ {0,3}<!--.*?-->[ \t]*\n?", re.DOTALL | re.MULTILINE
-)
+_MARK = re.compile(r"^ {0,3}(`{3,}|~{3,}|<!--)", re.MULTILINE)
+_REST_OF_LINE = re.compile(r"[ \t]*\n?")
 
 
 def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
@@ -52,10 +50,24 @@ def split_front_matter(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def without_comments(text: str) -> str:
-    """Without HTML comments that stand on lines of their own, outside of fences."""
+    """Without HTML comments that begin a line, outside of fences."""
     if "<!--" not in text:
         return text
-    return _COMMENT.sub(lambda match: match.group() if match.group("fence") else "", text)
+    kept, at, fence = [], 0, ""
+    for match in _MARK.finditer(text):
+        mark = match.group(1)
+        if match.start() < at:
+            continue
+        if fence or mark != "<!--":
+            fence = mark if not fence else "" if mark.startswith(fence) else fence
+            continue
+        end = text.find("-->", match.end())
+        if end < 0:
+            break
+        kept.append(text[at : match.start()])
+        rest = _REST_OF_LINE.match(text, end + 3)
+        at = rest.end() if rest else end + 3
+    return "".join([*kept, text[at:]])
 
 
 def _headed(body: str, fields: dict[str, Any]) -> str:

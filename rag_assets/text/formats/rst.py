@@ -1,4 +1,4 @@
-"""reStructuredText: titles become Markdown headings, code blocks fences, simple tables rows; the rest stays readable."""
+"""reStructuredText: titles become Markdown headings, code blocks fences, tables rows; the rest stays readable."""
 
 import re
 from collections.abc import Iterator
@@ -18,56 +18,29 @@ _GRID = re.compile(r"[ \t]*\+[-=+]+\+[ \t]*$")
 _RULE = re.compile(r"[ \t]*=+(?: +=+)+[ \t]*$")
 _CODE = frozenset(
     {
-        "code",
-        "code-block",
-        "sourcecode",
-        "highlight-block",
-        "prompt",
-        "ipython",
-        "parsed-literal",
-        "productionlist",
-        "doctest",
-        "testcode",
-        "testoutput",
+        "code", "code-block", "sourcecode", "highlight-block", "prompt", "ipython", "parsed-literal",
+        "productionlist", "doctest", "testcode", "testoutput",
     }
-)
+)  # fmt: skip
 _SILENT = frozenset(
     {
-        "highlight",
-        "currentmodule",
-        "module",
-        "index",
-        "toctree",
-        "contents",
-        "raw",
-        "image",
-        "include",
-        "default-role",
-        "role",
-        "sectionauthor",
-        "codeauthor",
-        "only",
-        "tabularcolumns",
-        "meta",
-        "autoclass",
-        "automodule",
-        "autofunction",
-        "automethod",
-        "rst-class",
-        "container",
-        "class",
+        "highlight", "currentmodule", "module", "index", "toctree", "contents", "raw", "image", "include",
+        "default-role", "role", "sectionauthor", "codeauthor", "only", "tabularcolumns", "meta", "autoclass",
+        "automodule", "autofunction", "automethod", "rst-class", "container", "class",
     }
-)
-_ROLES = re.compile(r":(?:[\w.+-]+:)*[\w.+-]+:`(?:~|!)?([^`<]+?)(?:\s*<[^`>]*>)?`")
+)  # fmt: skip
+_NUMBERED = re.compile(r":(pep|rfc|issue|cve):`([^`<]+?)(?:\s*<[^`>]*>)?`", re.IGNORECASE)
+_ROLES = re.compile(r":(?:[\w.+-]{1,40}:){1,4}`(?:~|!)?([^`<]+?)(?:\s*<[^`>]*>)?`")
 _LINKS = re.compile(r"`([^`<>]+?)\s*<([^`>\s]+)>`__?")
 _REFERENCES = re.compile(r"`([^`\n]+)`__?(?!\w)")
+_FIELD_TITLE = re.compile(r"(?::?[\w -]{1,40}:.*\n){0,5}:?Title: *(.+)")
 _LITERALS = re.compile(r"``(.+?)``")
 
 
 def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
     reading = encoding.read(data)
     text = to_markdown(reading.text.replace("\f", "\n"))
-    title = re.search(r"^# +(.+)$", text, re.MULTILINE)
+    title = _FIELD_TITLE.match(text) or re.search(r"^# +(.+)$", text, re.MULTILINE)
     return ParsedText(
         text=text,
         media_type="text/x-rst",
@@ -323,6 +296,7 @@ def _inline(text: str) -> str:
     """Roles, links and literals as a reader sees them."""
     if "`" not in text:
         return text
+    text = _NUMBERED.sub(lambda match: f"{match.group(1).upper()} {match.group(2)}", text)
     text = _ROLES.sub(r"`\1`", text)
     text = _LINKS.sub(r"[\1](\2)", text)
     text = _LITERALS.sub(r"`\1`", text)

@@ -9,6 +9,7 @@ from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
 from rag_assets.text import encoding
 
+COMMENTED_CHARACTERS = 100_000  # of JSON with comments, which people write by hand
 INLINE_CHARACTERS = 100  # of a list of plain values: up to here on one line
 BINARY_CHARACTERS = 500  # of a value without a space: longer ones are encoded bytes, not words
 
@@ -47,6 +48,8 @@ def _loaded(text: str) -> tuple[Any, list[Any] | None]:
         return None, [_load(line) for line in text.split("\n") if line.strip()]
     except ValueError:
         pass
+    if len(text) > COMMENTED_CHARACTERS:
+        return None, None
     try:
         return _load(_COMMENT.sub(lambda match: match.group(1) or "", text)), None  # JSON with comments
     except ValueError:
