@@ -150,7 +150,7 @@ with failed as materialized (
         and (cardinality(%(ids)s::text[]) = 0 or document_id = any(%(ids)s::text[]))
         and (%(kind)s::text is null or error_kind = %(kind)s)
     order by document_id
-    for update
+    for update skip locked
 )
 update rag_outbox as o set state = 'pending', attempts = 0, not_before = now(), enqueued_at = now()
 from failed where o.document_id = failed.document_id;
