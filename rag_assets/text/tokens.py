@@ -16,6 +16,7 @@ Span = tuple[int, int]  # character offsets in the text that was given, end excl
 SPECIAL_TOKENS = 2  # [CLS] and [SEP]
 CACHED_WORDS = 300_000  # about 30 MB; then the cache starts afresh
 CACHED_CHARACTERS = 64  # longer words hardly ever come again
+REQUEST_CHARACTERS = 65_536  # sent to a remote tokenizer at once
 SKIPPED_CHARACTERS = 64  # between two tokens of a remote tokenizer
 WORD_START = "\u2581"  # how a GGUF file marks a piece that begins a word
 MATCHED_AS_WRITTEN = frozenset({2, 3, 4})  # GGUF token types unknown, control, user defined
@@ -196,15 +197,19 @@ class RemoteTokenizer:
         return len(self._tokenize(text)) if text else 0
 
     def spans(self, text: str) -> list[Span]:
+        spans: list[Span] = []
+        for start, end in _segments(text, most=REQUEST_CHARACTERS):
+            spans.extend(self._laid(text[start:end], offset=start))
+        return spans
+
+    def _laid(self, text: str, *, offset: int) -> Iterator[Span]:
         searched = _folded(text)
         ends: list[int] = []
-        position = 0
-        for piece in self._tokenize(text) if text else []:
-            position = _end_of(piece, searched, position=position)
-            ends.append(position)
+        for piece in self._tokenize(text):
+            ends.append(_end_of(piece, searched, position=ends[-1] if ends else 0))
         if ends:
             ends[-1] = len(text)
-        return list(zip([0, *ends], ends, strict=False))
+        return ((offset + start, offset + end) for start, end in zip([0, *ends], ends, strict=False))
 
 
 def read_gguf(path: Path) -> dict[str, Any]:
@@ -375,6 +380,18 @@ def _is_dropped(char: str, strip_accents: bool) -> bool:
     if category[0] == "M" or char in _IS_NEW_MARK:
         return strip_accents
     return char == "\ufffd" or category in ("Cc", "Cf", "Cs", "Co")
+
+
+def _segments(text: str, *, most: int) -> Iterator[Span]:
+    """The text in parts of at most `most` characters, cut before white space where there is some."""
+    start = 0
+    while start < len(text):
+        end = min(start + most, len(text))
+        if end < len(text):
+            space = max(text.rfind(" ", start + 1, end), text.rfind("\n", start + 1, end))
+            end = space if space > 0 else end
+        yield start, end
+        start = end
 
 
 def _end_of(piece: str, text: str, *, position: int) -> int:
