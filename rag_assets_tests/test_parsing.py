@@ -1,0 +1,150 @@
+"""Documents are known by their content, read by the right module, and refused in words that help."""
+
+import codecs
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rag_assets.errors import ERROR_KINDS, DocumentError
+from rag_assets.model import ParsedText
+from rag_assets.settings import Parsing
+from rag_assets.text import parsing
+from rag_assets_tests import samples
+
+SHARED = Path(__file__).parents[2] / "shared" / "corpus"
+LIMITS = Parsing()
+OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600
+MAIL = b"From: a@b.example\r\nTo: c@d.example\r\nDate: Mon, 1 Jan 2024 10:00:00 +0000\r\nSubject: Hi\r\n\r\nHello\r\n"
+
+
+def read(data: bytes | str, name: str = "document", limits: Parsing = LIMITS) -> ParsedText:
+    return parsing.parse(data.encode() if isinstance(data, str) else data, name=name, limits=limits)
+
+
+def refused(data: bytes, name: str = "document", limits: Parsing = LIMITS) -> DocumentError:
+    with pytest.raises(DocumentError) as caught:
+        parsing.parse(data, name=name, limits=limits)
+    assert name in caught.value.message
+    assert caught.value.kind in ERROR_KINDS
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "media_type"),
+    [
+        (b"<!DOCTYPE html><p>words", "page.md", "text/html"),
+        (b"<!-- a --><html><body>words</body></html>", "page.txt", "text/html"),
+        (b"<div align='center'>\n\n# Title\n\n</div>\n\ntext", "README.md", "text/markdown"),
+        (b"words only", "report.doc", "text/plain"),
+        (b"words only", "report.pdf", "text/plain"),
+        (b'<?xml version="1.0"?><rss><channel/></rss>', "feed.txt", "application/xml"),
+        (b'<?xml version="1.0"?>\n<html xmlns="http://www.w3.org/1999/xhtml"><p/></html>', "a.xml", "text/html"),
+        (b'<svg xmlns="http://www.w3.org/2000/svg"><text>a</text></svg>', "drawing", "application/xml"),
+        (b'{"a": 1, "b": [1, 2]}', "data", "application/json"),
+        (b'{"cells": [], "nbformat": 4}', "book.json", "application/x-ipynb+json"),
+        (b"[link]: not json", "note.txt", "text/plain"),
+        (MAIL, "message.txt", "message/rfc822"),
+        (b"PEP: 20\nTitle: Zen\nDate: 2004\n\ntext", "pep.txt", "text/plain"),
+        (b"a,b,c\n" * 9, "table", "text/csv"),
+        (b"a;b\n1;2\n", "table.csv", "text/csv"),
+        (b"#!/usr/bin/env python3\nprint(1)\n", "script", "text/x-source"),
+        (b"int main() { return 0; }", "main.c", "text/x-source"),
+        (b"Title\n=====\n\n.. note:: Text\n", "README", "text/x-rst"),
+        (b"# Title\n\n- a\n- b\n", "README", "text/markdown"),
+        (b"{\\rtf1 words}", "note.doc", "application/rtf"),
+        (samples.docx(), "letter.txt", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
+        (codecs.BOM_UTF16_LE + "<html><p>words".encode("utf-16-le"), "page", "text/html"),
+    ],
+)
+def test_sniff_by_content_before_name(data: bytes, name: str, media_type: str) -> None:
+    """A wrong suffix never matters."""
+    assert parsing.sniff(data, name) == media_type
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "advice"),
+    [
+        (b"", "empty", "white space"),
+        (b" \r\n\t\n", "empty", "white space"),
+        (b"\xef\xbb\xbf", "empty", "white space"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "unsupported", "OCR"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF", "unsupported", "OCR"),
+        (b"RIFF\0\0\0\0WAVEfmt ", "unsupported", "register"),
+        (b"\0\0\0\x20ftypisom\0\0", "unsupported", "transcript"),
+        (b"\x1f\x8b\x08\0\0", "unsupported", "unpack"),
+        (b"MZ\x90\0\x03\0", "unsupported", "document"),
+        (samples.zipped({"a.txt": "a"}), "unsupported", "unpack"),
+        (b"PK\x03\x04broken", "corrupt", "zip"),
+        (OLE + "WordDocument".encode("utf-16-le"), "unsupported", ".docx"),
+        (OLE + "EncryptedPackage".encode("utf-16-le"), "encrypted", "password"),
+        (b"some text\0with a NUL byte", "unsupported", "NUL"),
+        (bytes(range(1, 9)) * 100, "unsupported", "control characters"),
+        (b"<html><body><script>a()</script></body></html>", "no_text", "No text"),
+        (b"--- --- ---", "no_text", "No text"),
+    ],
+)
+def test_parse_refuses_with_what_to_do(data: bytes, kind: str, advice: str) -> None:
+    """Each refusal has a kind, names the file, and says what is wrong or what to do."""
+    error = refused(data)
+    assert error.kind == kind
+    assert advice in error.message
+
+
+def test_parse_when_too_large() -> None:
+    """Bytes in and characters out are limited, and the message says both numbers."""
+    error = refused(b"0123456789a", limits=Parsing(max_bytes=10))
+    assert "11 bytes, the limit (parsing.max_bytes) is 10" in error.message
+    error = refused(b"0123456789a", limits=Parsing(max_characters=10))
+    assert error.kind == "too_large"
+    assert "11 characters" in error.message
+
+
+@pytest.mark.parametrize("exception", [ValueError("odd"), RecursionError(), MemoryError(), KeyError("x")])
+def test_parse_translates_what_a_module_raises(exception: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a format module raises, it is a DocumentError outside."""
+    from rag_assets.text.formats import plain
+
+    def fail(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
+        raise exception
+
+    monkeypatch.setattr(plain, "parse", fail)
+    assert refused(b"text").kind == ("too_large" if isinstance(exception, MemoryError) else "corrupt")
+
+
+def test_formats_are_loaded_when_needed() -> None:
+    """Importing the registry loads no library that a format needs."""
+    code = "import sys, rag_assets.text.parsing; print(sorted({'lxml', 'pypdf', 'docx', 'bs4'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_table_names_every_format() -> None:
+    """The README's table is made from the registry."""
+    assert all(f"| {known.name} |" in parsing.table() for known in parsing.FORMATS)
+
+
+def test_parse_is_deterministic() -> None:
+    """The same bytes give the same text."""
+    page = "<h1>A</h1><ul><li>b<li>c</ul><table><tr><td>1<td>2</table>"
+    assert read(page, "a.html") == read(page, "a.html")
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="needs ../shared/corpus")
+@pytest.mark.parametrize("folder", ["html", "md", "txt", "csv", "json", "xml", "ipynb", "eml", "odd"])
+def test_corpus(folder: str, tmp_path: Path) -> None:
+    """Every required check holds on the text formats of the corpus."""
+    expected = [json.loads(line) for line in (SHARED / "expect.jsonl").read_text(encoding="utf-8").splitlines()]
+    lines = []
+    for path in (one["path"] for one in expected if one["path"].startswith(f"{folder}/")):
+        try:
+            outcome = {"text": read((SHARED / path).read_bytes(), Path(path).name).text}
+        except DocumentError as exc:
+            outcome = {"error": exc.kind}
+        lines.append(json.dumps({"path": path, **outcome}))
+    outputs = tmp_path / "outputs.jsonl"
+    outputs.write_text("\n".join(lines), encoding="utf-8")
+    command = [sys.executable, str(SHARED / "check.py"), str(outputs), "-v"]
+    report = subprocess.run(command, capture_output=True, text=True, check=True, encoding="utf-8").stdout
+    assert f"FAIL {folder}/" not in report
