@@ -1,6 +1,8 @@
 """Where the topic changes: pieces and an embedder come in, pieces priced by what a cut would part go out."""
 
+import math
 from collections.abc import Callable, Sequence
+from operator import mul
 
 from rag_assets.text.pieces import Piece
 from rag_assets.text.structure import BLOCK, LINE
@@ -32,19 +34,20 @@ def priced(text: str, pieces: Sequence[Piece], *, embed: Embed) -> list[Piece]:
 
 
 def _similarities(vectors: Sequence[Sequence[float]]) -> list[float]:
-    """Cosine of the mean vectors before and after each piece's start; the first has nothing before it."""
-    import numpy
+    """Cosine of the summed vectors before and after each piece's start; the first has nothing before it."""
+    return [0.0] + [
+        _cosine(_sum(vectors[max(0, at - NEIGHBOURS) : at]), _sum(vectors[at : at + NEIGHBOURS]))
+        for at in range(1, len(vectors))
+    ]
 
-    if len(vectors) < 2:
-        return [0.0] * len(vectors)
-    matrix = numpy.asarray(vectors, dtype=numpy.float64)
-    sums = numpy.vstack([numpy.zeros(matrix.shape[1]), matrix.cumsum(axis=0)])
-    at = numpy.arange(1, len(matrix))
-    before = sums[at] - sums[numpy.maximum(at - NEIGHBOURS, 0)]
-    after = sums[numpy.minimum(at + NEIGHBOURS, len(matrix))] - sums[at]
-    lengths = numpy.linalg.norm(before, axis=1) * numpy.linalg.norm(after, axis=1)
-    dots = (before * after).sum(axis=1)
-    return [0.0, *(dots / numpy.maximum(lengths, 1e-12)).tolist()]
+
+def _sum(vectors: Sequence[Sequence[float]]) -> list[float]:
+    return [sum(column) for column in zip(*vectors, strict=True)]
+
+
+def _cosine(first: Sequence[float], second: Sequence[float]) -> float:
+    lengths = math.hypot(*first) * math.hypot(*second)
+    return sum(map(mul, first, second)) / lengths if lengths else 0.0
 
 
 def _standing(similarities: Sequence[float], at: int) -> float:
