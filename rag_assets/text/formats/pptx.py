@@ -1,5 +1,7 @@
 """PPTX: each slide as a page: its title as heading, then what is on it from top to bottom, then the speaker's notes."""
 
+import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,10 +22,18 @@ A = office.DRAWING
 P = "{http://schemas.openxmlformats.org/presentationml/2006/main}"
 _TITLES = ("title", "ctrTitle")
 _FURNITURE = ("dt", "ftr", "sldNum", "hdr")  # date, footer, number: the same on every slide
+_LISTED = ("obj", "body")  # placeholders whose paragraphs have bullets unless they say otherwise
+_DIGITS = re.compile(r"\d+")
 _SHAPES = frozenset(f"{P}{name}" for name in ("sp", "graphicFrame", "pic", "cxnSp"))
 _GRAPHICS = ("chart", "diagramData")
 _AUTOMATIC = {"arabic": "decimal", "alphaLc": "lowerLetter", "alphaUc": "upperLetter", "romanLc": "lowerRoman",
               "romanUc": "upperRoman"}  # fmt: skip
+
+
+class _Furniture(str):
+    """A block that may be on every page."""
+
+    __slots__ = ()
 
 
 class _Shape(NamedTuple):
@@ -43,7 +53,8 @@ def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
             "too_large", f"{name}: {len(slides):,} slides; the limit (parsing.max_pages) is {limits.max_pages:,}"
         )
     hidden: list[int] = []
-    texts = [encoding.clean(_slide(package, part, number, hidden)) for number, part in enumerate(slides, 1)]
+    pages = [_slide(package, part, number, hidden) for number, part in enumerate(slides, 1)]
+    texts = [encoding.clean("".join(f"{block}\n\n" for block in page)) for page in _without_furniture(pages)]
     if not any(text.strip() for text in texts):
         raise DocumentError("no_text", f"{name}: {len(slides)} slides without any text")
     properties = package.properties()
@@ -74,22 +85,38 @@ def _slides(package: office.Package) -> list[str]:
     return [relation.target for relation in found if relation is not None and relation.kind == "slide"]
 
 
-def _slide(package: office.Package, part: str, number: int, hidden: list[int]) -> str:
+def _without_furniture(pages: list[list[str]]) -> Iterator[list[str]]:
+    """Pages without the dates, footers and numbers that are on several of them."""
+    seen = Counter(_undated(block) for page in pages for block in page if isinstance(block, _Furniture))
+    for page in pages:
+        yield [block for block in page if not isinstance(block, _Furniture) or seen[_undated(block)] == 1]
+
+
+def _undated(text: str) -> str:
+    return _DIGITS.sub("", text)
+
+
+def _slide(package: office.Package, part: str, number: int, hidden: list[int]) -> list[str]:
     root = package.xml(part)
     if root is None:
-        return ""
+        return []
     if root.get("show") in ("0", "false"):
         hidden.append(number)
-    shapes = [shape for shape in _ordered(root) if shape.role not in _FURNITURE]
+    shapes = _ordered(root)
     titles = [shape for shape in shapes if shape.role in _TITLES]
     title = " ".join(filter(None, (_plain(shape.element) for shape in titles)))
     blocks = [tables.heading(title, 1)] if title else []
     relations = package.relations(part)
     for shape in shapes:
-        if shape not in titles:
-            blocks += _shape(package, shape.element, relations)
+        if shape not in titles and shape.role not in _FURNITURE:
+            blocks += _shape(package, shape, relations)
+    blocks += _furniture(shapes)
     blocks += _remarks(package, relations)
-    return "".join(f"{block}\n\n" for block in blocks if block)
+    return [block for block in blocks if block]
+
+
+def _furniture(shapes: list[_Shape]) -> list[str]:
+    return [_Furniture(_plain(shape.element)) for shape in shapes if shape.role in _FURNITURE]
 
 
 def _ordered(root: "_Element") -> list[_Shape]:
@@ -131,13 +158,14 @@ def _place(element: "_Element") -> tuple[int, int] | None:
     return None
 
 
-def _shape(package: office.Package, element: "_Element", relations: dict[str, office.Relation]) -> list[str]:
+def _shape(package: office.Package, shape: _Shape, relations: dict[str, office.Relation]) -> list[str]:
+    element = shape.element
     table = element.find(f"{A}graphic/{A}graphicData/{A}tbl")
     if table is not None:
         return [_table(table)]
     body = element.find(f"{P}txBody")
     if body is not None:
-        return _paragraphs(body, relations)
+        return _paragraphs(body, relations, listed=shape.role in _LISTED)
     return [*_description(element), *_graphic(package, element, relations)]
 
 
@@ -155,16 +183,15 @@ def _graphic(package: office.Package, element: "_Element", relations: dict[str, 
     return [tables.prose(text) for relation in found for text in package.drawn(relation.target)]
 
 
-def _paragraphs(body: "_Element", relations: dict[str, office.Relation]) -> list[str]:
+def _paragraphs(body: "_Element", relations: dict[str, office.Relation], *, listed: bool = False) -> list[str]:
     """Paragraphs; those of a list together."""
     blocks: list[str] = []
     counters: dict[int, int] = {}
     in_list = False
-    for paragraph in body.iterchildren(f"{A}p"):
-        text = _text(paragraph, relations)
-        if not text.strip():
-            continue
-        label, level = _label(paragraph, counters)
+    texts = [(paragraph, _text(paragraph, relations)) for paragraph in body.iterchildren(f"{A}p")]
+    texts = [(paragraph, text) for paragraph, text in texts if text.strip()]
+    for paragraph, text in texts:
+        label, level = _label(paragraph, counters, listed=listed and len(texts) > 1)
         line = tables.prose(text)
         if not label:
             blocks.append(line)
@@ -176,7 +203,7 @@ def _paragraphs(body: "_Element", relations: dict[str, office.Relation]) -> list
     return blocks
 
 
-def _label(paragraph: "_Element", counters: dict[int, int]) -> tuple[str, int]:
+def _label(paragraph: "_Element", counters: dict[int, int], *, listed: bool) -> tuple[str, int]:
     """A bullet or number, and its level; bullets that only the layout gives are told by their level."""
     properties = paragraph.find(f"{A}pPr")
     level = min(MAX_LEVEL, _int(properties.get("lvl"))) if properties is not None else 0
@@ -186,8 +213,10 @@ def _label(paragraph: "_Element", counters: dict[int, int]) -> tuple[str, int]:
     if automatic is not None:
         counters[level] = counters.get(level, _int(automatic.get("startAt")) or 1) + (level in counters)
         return _numbered(counters[level], automatic.get("type", "arabicPeriod")), level
+    if properties is not None and properties.find(f"{A}buNone") is not None:
+        return "", level
     bullet = properties is not None and properties.find(f"{A}buChar") is not None
-    return ("-" if bullet or level else ""), level
+    return ("-" if bullet or level or listed else ""), level
 
 
 def _numbered(value: int, scheme: str) -> str:
@@ -252,9 +281,10 @@ def _remarks(package: office.Package, relations: dict[str, office.Relation]) -> 
 
 
 def _notes(root: "_Element") -> list[str]:
-    bodies = [shape.element.find(f"{P}txBody") for shape in _ordered(root) if shape.role == "body"]
+    shapes = _ordered(root)
+    bodies = [shape.element.find(f"{P}txBody") for shape in shapes if shape.role == "body"]
     blocks = [block for body in bodies if body is not None for block in _paragraphs(body, {})]
-    return ["Notes:", *blocks] if blocks else []
+    return ["Notes:", *blocks, *_furniture(shapes)] if blocks else []
 
 
 def _int(text: str | None) -> int:

@@ -1,0 +1,419 @@
+"""OpenDocument text, spreadsheets and presentations: headings, lists, tables, notes and insertions as Markdown."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rag_assets.errors import DocumentError
+from rag_assets.model import ParsedText
+from rag_assets.settings import Parsing
+from rag_assets.text import encoding
+from rag_assets.text.formats import numbering, tables, zipped
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+MAX_REPEATED = 100  # copies of one cell that are written out
+MAX_SPACES = 100
+
+_OASIS = "urn:oasis:names:tc:opendocument:xmlns:"
+OFFICE, TEXT, TABLE = f"{{{_OASIS}office:1.0}}", f"{{{_OASIS}text:1.0}}", f"{{{_OASIS}table:1.0}}"
+DRAW, STYLE = f"{{{_OASIS}drawing:1.0}}", f"{{{_OASIS}style:1.0}}"
+PRESENTATION = f"{{{_OASIS}presentation:1.0}}"
+XLINK, DC, SVG = (
+    "{http://www.w3.org/1999/xlink}",
+    "{http://purl.org/dc/elements/1.1/}",
+    f"{{{_OASIS}svg-compatible:1.0}}",
+)
+
+_MEDIA_TYPES = {"text": "text", "spreadsheet": "spreadsheet", "presentation": "presentation"}
+_FORMS = {"1": "decimal", "a": "lowerLetter", "A": "upperLetter", "i": "lowerRoman", "I": "upperRoman"}
+_META = {f"{DC}title": "title", f"{DC}creator": "author", f"{DC}subject": "subject", f"{DC}description": "description",
+         f"{DC}date": "modified"}  # fmt: skip
+
+
+class _Level(NamedTuple):
+    """How one level of a list is labelled."""
+
+    form: str = ""  # of style:num-format; "" shows no number
+    before: str = ""
+    after: str = ""
+    start: int = 1
+    levels: int = 1  # numbers shown, those of the levels above first
+    bullet: bool = False
+
+
+def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
+    """The document's body, notes, headers and footers; raises DocumentError corrupt, encrypted, too_large, no_text."""
+    container = zipped.Container(data, name=name, limits=limits)
+    if b"encryption-data" in container.read("META-INF/manifest.xml"):
+        raise DocumentError("encrypted", f"{name} is protected by a password: save it without one")
+    root = container.xml("content.xml")
+    body = root.find(f"{OFFICE}body") if root is not None else None
+    if root is None or body is None or not len(body):
+        raise DocumentError("corrupt", f"{name}: its content.xml is missing or has no body")
+    kind = next((kind for kind in _MEDIA_TYPES if body[-1].tag == OFFICE + kind), "text")
+    reader = _Reader(_Styles(root, container.xml("styles.xml")))
+    pages = [encoding.clean("".join(block + "\n\n" for block in page)) for page in _READERS[kind](reader, body[-1])]
+    if not any(map(str.strip, pages)):
+        raise DocumentError("no_text", f"{name}: an OpenDocument {kind} without any text")
+    if kind != "text" and len(pages) > limits.max_pages:
+        raise DocumentError(
+            "too_large", f"{name}: {len(pages):,} pages; the limit (parsing.max_pages) is {limits.max_pages:,}"
+        )
+    meta = _meta(container.xml("meta.xml"))
+    return ParsedText(
+        text="".join(pages).rstrip("\n") + "\n",
+        media_type=f"application/vnd.oasis.opendocument.{kind}",
+        parser="odt",
+        page_offsets=tuple(sum(map(len, pages[:at])) for at in range(len(pages))) if kind != "text" else (),
+        title=meta.pop("title", None) or reader.title,
+        metadata=meta | {key: count for key, count in reader.counts.items() if count},
+    )
+
+
+def _meta(root: "_Element | None") -> dict[str, Any]:
+    found = {}
+    for element in root.iter(*_META) if root is not None else ():
+        if element.text and element.text.strip():
+            found[_META[element.tag]] = " ".join(element.text.split())
+    return found
+
+
+class _Styles:
+    """What styles say of paragraphs and lists."""
+
+    def __init__(self, *roots: "_Element | None") -> None:
+        self._parents: dict[str, str] = {}
+        self._levels: dict[str, str] = {}
+        self.lists: dict[str, dict[int, _Level]] = {}
+        self.outline: dict[int, _Level] = {}
+        self.margins: list[_Element] = []
+        for root in roots:
+            if root is not None:
+                self._add(root)
+
+    def outline_level(self, name: str) -> str:
+        return next((self._levels[style] for style in self._chain(name) if style in self._levels), "")
+
+    def is_a(self, name: str, *ancestors: str) -> bool:
+        return any(style in ancestors for style in self._chain(name))
+
+    def _chain(self, name: str) -> list[str]:
+        chain: list[str] = []
+        while name and name not in chain:
+            chain.append(name)
+            name = self._parents.get(name, "")
+        return chain
+
+    def _add(self, root: "_Element") -> None:
+        for style in root.iter(f"{STYLE}style"):
+            name = style.get(f"{STYLE}name", "")
+            self._parents[name] = style.get(f"{STYLE}parent-style-name", "")
+            if level := style.get(f"{STYLE}default-outline-level"):
+                self._levels[name] = level
+        for style in root.iter(f"{TEXT}list-style"):
+            self.lists[style.get(f"{STYLE}name", "")] = _levels(style)
+        for style in root.iter(f"{TEXT}outline-style"):
+            self.outline = _levels(style)
+        self.margins += root.iter(f"{STYLE}header", f"{STYLE}footer")
+
+
+def _levels(style: "_Element") -> dict[int, _Level]:
+    return {
+        _int(level.get(f"{TEXT}level"), 1): _Level(
+            form=level.get(f"{STYLE}num-format", ""),
+            before=level.get(f"{STYLE}num-prefix", ""),
+            after=level.get(f"{STYLE}num-suffix", ""),
+            start=_int(level.get(f"{TEXT}start-value"), 1),
+            levels=_int(level.get(f"{TEXT}display-levels"), 1),
+            bullet=level.tag in (f"{TEXT}list-level-style-bullet", f"{TEXT}list-level-style-image"),
+        )
+        for level in style
+    }
+
+
+def _label(levels: dict[int, _Level], counters: dict[int, int], depth: int) -> str:
+    """The number that a reader sees, or a bullet; "" when neither is shown."""
+    level = levels.get(depth, _Level(bullet=True))
+    if level.bullet:
+        return numbering.BULLET
+    if not level.form:
+        return ""
+    shown = range(max(1, depth - level.levels + 1), depth + 1)
+    numbers = [(levels.get(at, level), counters.get(at, levels.get(at, level).start)) for at in shown]
+    return level.before + ".".join(_written(number, above.form) for above, number in numbers) + level.after
+
+
+def _written(number: int, form: str) -> str:
+    return numbering.written(number, _FORMS.get(form, "decimal"))
+
+
+class _Reader:
+    """Reads elements into blocks; notes and boxes come after the block that holds them."""
+
+    def __init__(self, styles: _Styles) -> None:
+        self.styles = styles
+        self.title: str | None = None
+        self.counts = Counter[str]()
+        self._headings: dict[int, int] = {}
+        self._lists: dict[str, dict[int, int]] = {}  # where the lists of a style stopped counting
+        self._after: list[list[str]] = []
+
+    def blocks(self, container: "Iterable[_Element]") -> Iterator[str]:
+        """The blocks of a body, a section, a cell or a box."""
+        for element in container:
+            if element.tag in (f"{TEXT}p", f"{TEXT}h"):
+                yield from self._paragraph(element)
+            elif element.tag == f"{TEXT}list":
+                yield from self._list(element)
+            elif element.tag == f"{TABLE}table":
+                yield from self._table(element)
+            elif element.tag not in _SKIPPED:
+                yield from self.blocks(element)
+
+    def margins(self, known: set[str]) -> Iterator[str]:
+        """Headers and footers, each text once."""
+        for margin in self.styles.margins:
+            for block in self.blocks(margin):
+                if block not in known and any(map(str.isalpha, block)):
+                    known.add(block)
+                    yield block
+
+    def _paragraph(self, element: "_Element") -> Iterator[str]:
+        self._after.append([])
+        text = self._inline(element)
+        after = self._after.pop()
+        if text.strip():
+            self.counts["paragraphs"] += 1
+            yield self._shaped(element, text)
+        yield from after
+
+    def _shaped(self, element: "_Element", text: str) -> str:
+        style = element.get(f"{TEXT}style-name", "")
+        level = element.get(f"{TEXT}outline-level") or self.styles.outline_level(style)
+        if element.tag == f"{TEXT}h" or level:
+            return tables.heading(self._heading_label(_int(level, 1), element) + text, _int(level, 1))
+        if self.styles.is_a(style, "Title"):
+            self.title = self.title or " ".join(text.split())
+            return tables.heading(text, 1)
+        if self.styles.is_a(style, "Preformatted_20_Text", "Source_20_Code", "Source_20_Text"):
+            return "```\n" + text.replace("```", "'''") + "\n```"
+        return tables.prose(text)
+
+    def _heading_label(self, depth: int, element: "_Element") -> str:
+        if depth not in self.styles.outline or element.get(f"{TEXT}is-list-header") == "true":
+            return ""
+        _count(self._headings, depth, self.styles.outline[depth].start)
+        label = _label(self.styles.outline, self._headings, depth)
+        return f"{label} " if label and label != numbering.BULLET else ""
+
+    def _inline(self, element: "_Element") -> str:
+        parts = [element.text or ""]
+        for child in element:
+            handler = _INLINE.get(child.tag, _Reader._inline)
+            if handler is not None:
+                parts.append(handler(self, child))
+            parts.append(child.tail or "")
+        return "".join(parts)
+
+    def _spaces(self, element: "_Element") -> str:
+        return " " * min(_int(element.get(f"{TEXT}c"), 1), MAX_SPACES)
+
+    def _link(self, element: "_Element") -> str:
+        return tables.link(self._inline(element), element.get(f"{XLINK}href", ""))
+
+    def _note(self, element: "_Element") -> str:
+        kind = "endnotes" if element.get(f"{TEXT}note-class") == "endnote" else "footnotes"
+        body = element.find(f"{TEXT}note-body")
+        text = self._flat(body) if body is not None else ""
+        if not text:
+            return ""
+        self.counts[kind] += 1
+        label = f"[^{'e' if kind == 'endnotes' else ''}{self.counts[kind]}]"
+        self._later(f"{label}: {text}")
+        return label
+
+    def _annotation(self, element: "_Element") -> str:
+        author = " ".join((element.findtext(f"{DC}creator") or "").split())
+        text = self._flat(element.iterchildren(f"{TEXT}p", f"{TEXT}list"))
+        if text:
+            self.counts["comments"] += 1
+            self._later(f"> Comment{' by ' + author if author else ''}: {text}")
+        return ""
+
+    def _box(self, element: "_Element") -> str:
+        for block in list(self.blocks(element)):
+            self._later(block)
+        return ""
+
+    def _description(self, element: "_Element") -> str:
+        text = " ".join("".join(element.itertext()).split())
+        return f"![{text}]()" if text and "[" not in text and "]" not in text else ""
+
+    def _ruby(self, element: "_Element") -> str:
+        base = element.find(f"{TEXT}ruby-base")
+        return self._inline(base) if base is not None else ""
+
+    def _later(self, block: str) -> None:
+        if self._after:
+            self._after[-1].append(block)
+
+    def _flat(self, container: "Iterable[_Element]") -> str:
+        return " ".join(" ".join(block.lstrip("#") for block in self.blocks(container)).split())
+
+    def _list(self, element: "_Element") -> Iterator[str]:
+        items = [item for item in self._items(element, style="", depth=1, counters=None) if item]
+        if items:
+            yield "\n".join(items)
+
+    def _items(self, element: "_Element", *, style: str, depth: int, counters: dict[int, int] | None) -> Iterator[str]:
+        """One line per item, those of lists within it below it."""
+        style = element.get(f"{TEXT}style-name", style)
+        goes_on = element.get(f"{TEXT}continue-numbering") == "true" or element.get(f"{TEXT}continue-list")
+        if counters is None:
+            counters = self._lists.setdefault(style, {}) if goes_on else {}
+            self._lists[style] = counters
+        elif not goes_on:
+            counters.pop(depth, None)
+        levels = self.styles.lists.get(style, {})
+        for item in element.iterchildren(f"{TEXT}list-item", f"{TEXT}list-header"):
+            yield from self._item(item, style, levels, depth=depth, counters=counters)
+
+    def _item(
+        self, item: "_Element", style: str, levels: dict[int, _Level], *, depth: int, counters: dict[int, int]
+    ) -> Iterator[str]:
+        indent, label = "  " * (depth - 1), ""
+        if item.tag == f"{TEXT}list-item" and not _only_list(item):
+            start = item.get(f"{TEXT}start-value")
+            _count(counters, depth, levels.get(depth, _Level()).start)
+            counters[depth] = _int(start, counters[depth])
+            label = _label(levels, counters, depth)
+        for child in item:
+            if child.tag == f"{TEXT}list":
+                yield from self._items(child, style=style, depth=depth + 1, counters=counters)
+                continue
+            for block in self.blocks((child,)):
+                if block.startswith(("#", "|", "```")):
+                    yield ("\n" if block[0] == "|" else "") + _numbered_heading(block, label)
+                else:
+                    yield indent + f"{label} {block}".strip().replace("\n", " ")
+                label = ""
+
+    def _table(self, element: "_Element") -> Iterator[str]:
+        rows = [self._row(row) for row in _rows(element)]
+        cells = [cell for row in _rows(element) for cell in row.iterchildren(f"{TABLE}table-cell")]
+        if len(cells) == 1:  # a frame around text
+            yield from self.blocks(cells[0])
+            return
+        self.counts["tables"] += 1
+        table = tables.table(rows)
+        if table:
+            yield table
+
+    def _row(self, row: "_Element") -> list[str]:
+        out: list[str] = []
+        for cell in row.iterchildren(f"{TABLE}table-cell", f"{TABLE}covered-table-cell"):
+            text = self._cell(cell) if cell.tag == f"{TABLE}table-cell" else ""
+            times = _int(cell.get(f"{TABLE}number-columns-repeated"), 1)
+            out += [text] * max(1, min(times, MAX_REPEATED))
+        return out
+
+    def _cell(self, cell: "_Element") -> str:
+        """Its blocks in one line; rows of a table within it are told apart by <br>."""
+        return " ".join(_in_line(block) for block in self.blocks(cell))
+
+    def text(self, body: "_Element") -> Iterator[list[str]]:
+        """All of a text as one page."""
+        blocks = list(self.blocks(body))
+        yield blocks + list(self.margins(set(blocks)))
+
+    def spreadsheet(self, body: "_Element") -> Iterator[list[str]]:
+        """One page per sheet."""
+        for table in body.iterchildren(f"{TABLE}table"):
+            self.counts["sheets"] += 1
+            title = tables.heading(table.get(f"{TABLE}name", ""), 1)
+            rows = tables.table(self._row(row) for row in _rows(table))
+            if rows:
+                yield [title, rows]
+
+    def presentation(self, body: "_Element") -> Iterator[list[str]]:
+        """One page per slide: its title, its text, its notes."""
+        for page in body.iterchildren(f"{DRAW}page"):
+            self.counts["slides"] += 1
+            shapes = [shape for shape in page if shape.tag != f"{PRESENTATION}notes"]
+            titles = [shape for shape in shapes if shape.get(f"{PRESENTATION}class") == "title"]
+            title = self._flat(titles)
+            blocks = [tables.heading(title, 1)] if title else []
+            blocks += self.blocks([shape for shape in shapes if shape not in titles])
+            notes = list(self.blocks(page.iterchildren(f"{PRESENTATION}notes")))
+            yield blocks + (["Notes:", *notes] if notes else [])
+
+
+_READERS: dict[str, Callable[[_Reader, Any], Iterator[list[str]]]] = {
+    "text": _Reader.text,
+    "spreadsheet": _Reader.spreadsheet,
+    "presentation": _Reader.presentation,
+}
+_SKIPPED = frozenset(
+    (
+        f"{TEXT}tracked-changes", f"{TEXT}sequence-decls", f"{TEXT}variable-decls", f"{TEXT}user-field-decls",
+        f"{OFFICE}forms", f"{OFFICE}annotation", f"{TABLE}calculation-settings", f"{DRAW}object", f"{DRAW}image",
+        f"{TABLE}shapes", f"{TEXT}index-title-template", f"{SVG}title", f"{SVG}desc",
+    )
+)  # fmt: skip
+_INLINE: dict[Any, Callable[[_Reader, Any], str] | None] = {
+    f"{TEXT}s": _Reader._spaces,
+    f"{TEXT}tab": lambda reader, element: "\t",
+    f"{TEXT}line-break": lambda reader, element: "\n",
+    f"{TEXT}a": _Reader._link,
+    f"{TEXT}note": _Reader._note,
+    f"{TEXT}ruby": _Reader._ruby,
+    f"{OFFICE}annotation": _Reader._annotation,
+    f"{DRAW}text-box": _Reader._box,
+    f"{DRAW}custom-shape": _Reader._box,
+    f"{DRAW}rect": _Reader._box,
+    f"{SVG}desc": _Reader._description,
+    f"{SVG}title": None,
+    f"{TEXT}page-number": None,
+    f"{TEXT}page-count": None,
+    f"{OFFICE}annotation-end": None,
+    f"{OFFICE}binary-data": None,
+}  # fmt: skip
+
+
+def _rows(table: "_Element") -> "Iterator[_Element]":
+    for element in table:
+        if element.tag == f"{TABLE}table-row":
+            yield element
+        elif element.tag in (f"{TABLE}table-header-rows", f"{TABLE}table-rows", f"{TABLE}table-row-group"):
+            yield from _rows(element)
+
+
+def _only_list(item: "_Element") -> bool:
+    """An item that only holds a deeper list shows no number of its own."""
+    return all(child.tag == f"{TEXT}list" for child in item)
+
+
+def _numbered_heading(block: str, label: str) -> str:
+    if not label or label == numbering.BULLET or not block.startswith("#"):
+        return block
+    marks, _, text = block.partition(" ")
+    return f"{marks} {label} {text}"
+
+
+def _in_line(block: str) -> str:
+    if not block.startswith("| "):
+        return block.lstrip("#").strip() if block.startswith("#") else block
+    first, _, *others = block.split("\n")
+    return "<br>".join(line.removeprefix("| ").removesuffix(" |") for line in (first, *others))
+
+
+def _count(counters: dict[int, int], depth: int, start: int) -> None:
+    counters[depth] = counters[depth] + 1 if depth in counters else start
+    for deeper in [at for at in counters if at > depth]:
+        del counters[deeper]
+
+
+def _int(text: str | None, default: int) -> int:
+    return int(text) if text and text.isascii() and text.isdigit() else default
