@@ -62,7 +62,7 @@ class _Reader:
         self._read_vocabulary()
 
     def serve(self) -> None:
-        frames.write(self._answers, {"ready": True})
+        frames.write(self._answers, {"ready": True, **confinement.memory()})
         while (request := frames.read(self._requests, limit=REQUEST_BYTES)) is not None:
             started = time.perf_counter()
             message, body = self._answered(request.message)

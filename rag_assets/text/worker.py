@@ -166,7 +166,7 @@ class TextWorker:
         try:
             with child.limited(START_SECONDS, doing="starting"):
                 child.send(self._facts())
-                child.receive()
+                child.peak_memory = _number(child.receive().message.get("peak"))
         except DocumentError as exc:
             child.close()
             raise ServiceError(f"The text worker failed to start: {exc.message}") from exc
@@ -190,7 +190,8 @@ class TextWorker:
 
     def _replace_worn(self, answer: frames.Frame) -> None:
         """Start the next child beside the worn one, which goes on until that is warm."""
-        self.peak_memory = max(self.peak_memory, _number(answer.message.get("peak")))
+        seen = self._child.peak_memory if self._child else 0
+        self.peak_memory = max(self.peak_memory, seen, _number(answer.message.get("peak")))
         memory = _number(answer.message.get("memory"))
         grown = memory > self._parsing.max_memory_mb * 2**20 * WORN_SHARE
         if self._next is None and (grown or self._documents >= self._parsing.documents_per_worker):
