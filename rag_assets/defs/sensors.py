@@ -15,6 +15,7 @@ from rag_assets.postgres import outbox
 from rag_assets.postgres.listener import Listener
 from rag_assets.runtime import Parts
 
+SWEEP_SECONDS = 5.0  # between looks for claims of runs that have ended
 PRIORITY = "10"  # a change goes ahead of the runs of a backfill, which have 0
 ENDED = {DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED}
 UNSTARTED = [DagsterRunStatus.QUEUED, DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING]
@@ -30,7 +31,6 @@ def document_changes(
     taken by that run, and what comes later coalesces instead of queueing up.
     """
     parts = rag.standing
-    free_abandoned_claims(context.instance, parts)
     claims, batch_id = _wait_for_changes(context.instance, parts)
     if not claims:
         yield dg.SkipReason("No changes.")
@@ -63,11 +63,14 @@ def _status(instance: dg.DagsterInstance, owner: str) -> DagsterRunStatus | None
 
 
 def _wait_for_changes(instance: dg.DagsterInstance, parts: Parts) -> tuple[list[Claim], str]:
-    seconds = parts.settings.worker.poll_seconds
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + parts.settings.worker.poll_seconds
+    next_sweep = 0.0
     batch_id = uuid.uuid4().hex
     with Listener(parts.database_url, channel=parts.settings.database.listen_channel) as listener:
         while True:
+            if time.monotonic() >= next_sweep:
+                free_abandoned_claims(instance, parts)
+                next_sweep = time.monotonic() + SWEEP_SECONDS
             claims = [] if _is_taken(instance, parts) else _claim(parts, batch_id)
             if claims or time.monotonic() >= deadline:
                 return claims, batch_id

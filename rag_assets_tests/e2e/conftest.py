@@ -102,8 +102,9 @@ def environment(home: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def running(home: Path, environment: dict[str, str]) -> Iterator[Running]:
+def running(home: Path, environment: dict[str, str], model_path: Path) -> Iterator[Running]:
     """`rag-assets up` on an empty home; stopped with SIGINT, and nothing of it left."""
+    environment = {**environment, "LLAMA_SERVER_MODEL": str(model_path)}
     with (home / "up.log").open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "rag_assets", "up", "--port", "0"],
