@@ -373,7 +373,8 @@ class _Writer:
     def _start_img(self, element: "_Element") -> None:
         words = (element.get("alt") or "").strip()
         if words:
-            self.pieces.append(f" {words} ")
+            before = self.pieces[-1][-1:] if self.pieces else ""
+            self.pieces.append(f" {words}" if before.isalnum() else words)
 
     def _start_input(self, element: "_Element") -> None:
         if element.get("type") == "checkbox":

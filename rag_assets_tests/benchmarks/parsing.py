@@ -130,7 +130,7 @@ def measured(groups: dict[str, list[Path]], readers: dict[str, Read]) -> Iterato
     for group, paths in groups.items():
         size = sum(path.stat().st_size for path in paths)
         seconds: dict[str, list[float]] = defaultdict(list)
-        for name, read in readers.items():
+        for read in readers.values():
             read(paths[0])  # imports
         for _ in range(ROUNDS):
             for name, read in readers.items():

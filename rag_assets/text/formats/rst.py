@@ -29,9 +29,9 @@ _SILENT = frozenset(
         "automodule", "autofunction", "automethod", "rst-class", "container", "class",
     }
 )  # fmt: skip
-_NUMBERED = re.compile(r":(pep|rfc|issue|cve):`([^`<]+?)(?:\s*<[^`>]*>)?`", re.IGNORECASE)
-_ROLES = re.compile(r":(?:[\w.+-]{1,40}:){1,4}`(?:~|!)?([^`<]+?)(?:\s*<[^`>]*>)?`")
-_LINKS = re.compile(r"`([^`<>]+?)\s*<([^`>\s]+)>`__?")
+_NUMBERED = re.compile(r":(pep|rfc|issue|cve):`([^`<]{1,300}?)(?:\s{0,9}<[^`>]{0,500}>)?`", re.IGNORECASE)
+_ROLES = re.compile(r":(?:[\w.+-]{1,40}:){1,4}`(?:~|!)?([^`<]{1,300}?)(?:\s{0,9}<[^`>]{0,500}>)?`")
+_LINKS = re.compile(r"`([^`<>]{1,300}?)\s{0,9}<([^`>\s]{1,500})>`__?")
 _REFERENCES = re.compile(r"`([^`\n]+)`__?(?!\w)")
 _FIELD_TITLE = re.compile(r"(?::?[\w -]{1,40}:.*\n){0,5}:?Title: *(.+)")
 _LITERALS = re.compile(r"``(.+?)``")

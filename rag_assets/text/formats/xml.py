@@ -38,6 +38,11 @@ _PROSE = frozenset(
     }
 )  # fmt: skip
 _VERBATIM = frozenset({"programlisting", "screen", "literallayout", "codeblock", "pre", "verbatim", "sourcecode"})
+_ROWS = frozenset({"row", "tr", "strow", "thead", "tbody", "tfoot", "tgroup", "sthead"})
+_PARAGRAPHS = (
+    "{*}p", "{*}para", "{*}simpara", "{*}li", "{*}listitem", "{*}item", "{*}row", "{*}tr", "{*}entry", "{*}td",
+    "{*}dt", "{*}dd", "{*}l", "{*}line", "{*}blockquote", "{*}note", "{*}term", "{*}title", "{*}br", "{*}h2", "{*}h3",
+)  # fmt: skip
 _CELLS = frozenset({"td", "th", "entry", "cell", "stentry", "data"})
 _TELLING = ("name", "label", "title", "value", "key", "summary", "description", "alt", "term", "caption")
 _SILENT = frozenset({"id", "class", "style", "xmlns", "space", "schemaLocation", "uid", "guid", "uuid", "rid"})
@@ -115,7 +120,7 @@ class _Writer:
             name = _local(element)
             if event == "end":
                 self._sections -= name in _SECTIONS
-                self._line = self._line and len(element) == 0
+                self._line = self._line and (len(element) == 0 or name in _ROWS)
                 continue
             self._sections += name in _SECTIONS
             if self._write(element, name):
@@ -143,7 +148,7 @@ class _Writer:
 
     def _text(self, element: "_Element", name: str) -> bool:
         self._attributes(element, name)
-        text = "".join(element.itertext())
+        text = _spaced(element)
         if _MARKUP.search(text):
             self._paragraph(html.to_markdown(text))
         elif self._named and name not in _PROSE and not len(element) and len(text) <= NAMED_CHARACTERS:
@@ -205,6 +210,15 @@ def _has_words(element: "_Element") -> bool:
     if element.text and not element.text.isspace():
         return True
     return any(child.tail and not child.tail.isspace() for child in element)
+
+
+def _spaced(element: "_Element") -> str:
+    """All text of an element, with an empty line around the paragraphs in it."""
+    for inner in element.iter(*_PARAGRAPHS):
+        if inner is not element:
+            inner.text = f"\n\n{inner.text or ''}"
+            inner.tail = f"\n\n{inner.tail or ''}"
+    return "".join(element.itertext())
 
 
 def _words(element: "_Element") -> str:
