@@ -96,6 +96,7 @@ class Pipeline:
         self._run_id = run_id
         self._owner = f"run:{run_id}"
         self._in_flight: set[str] = set()  # content hashes that an earlier group is about to store
+        self._lost: list[str] = []  # documents that somebody else held when they were to be stored
         self._stop = threading.Event()
 
     def ingest(self, batches: Iterable[Sequence[Claim]]) -> Iterator[list[Outcome]]:
@@ -256,22 +257,29 @@ class Pipeline:
     def _commit(self, group: _Group, *, after_lost_connection: bool) -> list[Outcome]:
         share = group.seconds_embed / max(1, len(group.texts))
         with self._database.transaction() as cursor:
-            works = self._settle_skipped(cursor, group.works)
-            outcomes = [work.outcome for work in group.works if work.outcome and work.outcome.status == "skipped"]
-            for work in works:
+            if self._lost:
+                outbox.release(cursor, self._owner, document_ids=self._lost)
+                self._lost = []
+            outcomes = self._settle_skipped(cursor, group.works)
+            for work in group.works:
+                if work.outcome and work.outcome.status == "skipped":
+                    continue
                 try:
                     outcomes.append(self._write(cursor, work, group=group, share=share))
                 except LostClaim:
+                    self._lost.append(work.claim.document_id)
                     outcomes += self._already_settled(cursor, work.claim) if after_lost_connection else []
         return outcomes
 
-    def _settle_skipped(self, cursor: Cursor, works: list[_Work]) -> list[_Work]:
-        """Settle the unchanged documents in a few statements; the others."""
+    def _settle_skipped(self, cursor: Cursor, works: list[_Work]) -> list[Outcome]:
+        """Settle the unchanged documents, in a few statements; their outcomes."""
         skipped = [(work.claim, work.outcome) for work in works if work.outcome and work.outcome.status == "skipped"]
-        if skipped:
-            outbox.settle_many(cursor, skipped, run_id=self._run_id)
-            texts.move(cursor, {claim.document_id: claim.path or "" for claim, _ in skipped})
-        return [work for work in works if not work.outcome or work.outcome.status != "skipped"]
+        if not skipped:
+            return []
+        lost = outbox.settle_many(cursor, skipped, run_id=self._run_id)
+        self._lost += lost
+        texts.move(cursor, {claim.document_id: claim.path or "" for claim, _ in skipped})
+        return [outcome for claim, outcome in skipped if claim.document_id not in lost]
 
     def _write(self, cursor: Cursor, work: _Work, *, group: _Group, share: float) -> Outcome:
         started = time.perf_counter()

@@ -156,6 +156,7 @@ class Parts:
             found = reconcile.reconcile_table(
                 cursor, self.settings.source, fingerprint=self.reader.fingerprint, model=model
             )
+            outbox.retry_dead(cursor, kind="not_found")  # a file that was missing may be there now
         return {**asdict(found), "changed": reconcile.reconcile_files(self.database, look=self._look)}
 
     def _look(self, stored: StoredText) -> FileFacts | None:

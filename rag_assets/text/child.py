@@ -117,7 +117,7 @@ class _Reader:
 
     def _fingerprint(self) -> str:
         cut = self._chunking.model_dump_json()
-        return _hash(parsing.PARSER_VERSION, cut, self.tokenizer.name)
+        return _hash(parsing.PARSER_VERSION, str(chunking.VERSION), cut, self.tokenizer.name)
 
     @property
     def tokenizer(self) -> tokens.Tokenizer:

@@ -52,7 +52,8 @@ class Running:
 
     def chunks(self, document_id: str) -> list[tuple[Any, ...]]:
         return self.sql(
-            "select content, embedding is not null from rag_document_chunks where document_id = %s order by chunk_index",
+            "select content, embedding is not null from rag_document_chunks where document_id = %s "
+            "order by chunk_index",
             document_id,
         )
 
