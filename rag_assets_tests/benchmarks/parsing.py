@@ -1,6 +1,6 @@
 """How fast and how well documents are read, beside markitdown and the plain libraries, in one run.
 
-    python -m rag_assets_tests.benchmarks.parsing [--json] [--sample N] [--markitdown-python PATH]
+    python -m rag_assets_tests.benchmarks.parsing [--json] [--sample N] [--groups G] [--markitdown-python PATH]
 
 Each reader is given the same bytes, round about, `ROUNDS` times; the median counts. Readers run in one process each,
 started before the clock. Quality is the score of ../shared/corpus/check.py: documents with every required check held.
@@ -45,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = _options(argv)
     with tempfile.TemporaryDirectory() as folder:
         groups = _documents(Path(folder), sample=options.sample)
+        groups = {name: paths for name, paths in groups.items() if name.startswith(options.groups)}
         readers: dict[str, Read] = {"rag_assets": ours, "plain": plain}
         process = _markitdown(options.markitdown_python)
         if process:
@@ -60,6 +61,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--json", action="store_true", help="one JSON line per figure")
     parser.add_argument("--sample", type=int, default=120, help="documents of each kind from scale.tar.xz")
+    parser.add_argument("--groups", default="", help="only those that begin so: corpus/pdf, scale ...")
     parser.add_argument("--markitdown-python", type=Path, help="an interpreter that has markitdown")
     return parser.parse_args(argv)
 
