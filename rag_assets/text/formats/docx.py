@@ -311,13 +311,17 @@ class _Line:
         self._fields: list[_Field] = []
         self._depth = 0
         self._muted = 0  # fields whose instruction, not result, is being read
+        self._held: list[str] = []  # text within an instruction: lost only if the instruction ends
 
     def text(self) -> str:
         return "".join(self.parts)
 
     def read(self, element: "_Element") -> None:
         self._walk(element)
-        self._fields.clear()  # a field that ends elsewhere, or nowhere, hides nothing further
+        if self._muted:  # a field that ends elsewhere, or nowhere, hides nothing
+            self.parts += self._held
+        self._fields.clear()
+        self._held.clear()
         self._muted = 0
 
     def _walk(self, element: "_Element") -> None:
@@ -332,12 +336,11 @@ class _Line:
         self._depth -= 1
 
     def _say(self, text: str) -> None:
-        if not self._muted:
-            self.parts.append(text)
+        (self._held if self._muted else self.parts).append(text)
 
     def _text(self, element: "_Element") -> None:
-        if not self._muted and element.text:
-            self.parts.append(element.text)
+        if element.text:
+            self._say(element.text)
 
     def _run(self, element: "_Element") -> None:
         first = element[0] if len(element) else None
@@ -376,6 +379,7 @@ class _Line:
         kind = element.get(f"{W}fldCharType")
         if kind == "begin":
             self._say(_form_field(element))
+            self._held = self._held if self._muted else []
             self._fields.append(_Field(len(self.parts)))
             self._muted += 1
         elif kind == "separate" and self._fields and self._fields[-1].muted:
