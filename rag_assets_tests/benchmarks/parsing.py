@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if process:
             readers["markitdown"] = lambda path: _asked(process, path)
         try:
-            for result in [*measured(groups, readers), *scored(readers)]:
+            for result in chain(measured(groups, readers), scored(readers)):
                 print(json.dumps(result) if options.json else _line(result), flush=True)
         finally:
             _stop(process)
