@@ -1,0 +1,88 @@
+"""RTF: text in any code page, and nothing of the machinery around it."""
+
+import pytest
+
+from rag_assets.errors import DocumentError
+from rag_assets.settings import Parsing
+from rag_assets.text.formats import rtf
+
+
+def text_of(body: str) -> str:
+    return rtf.parse(
+        b"{\\rtf1\\ansi\\ansicpg1252 " + body.encode("latin-1") + b"}", name="a.rtf", limits=Parsing()
+    ).text
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (r"caf\'e9", "café"),
+        (r"\u8364?5", "€5"),
+        (r"\uc2\u8364\'80\'80x", "€x"),
+        (r"\uc0\u8364 x", "€x"),
+        (r"\u-10179?\u-8704?", "😀"),
+        (r"{\fonttbl{\f1\fcharset204 Arial;}}\f1\'cf\'f0\'e8", "При"),
+        (r"{\fonttbl{\f1\fcharset128 Mincho;}}{\f1\'93\'fa\'96\'7b}", "日本"),
+        (r"{\upr{\'3f}{\*\ud{\u8364?}}}", "€"),
+        (r"a\~b\_c\-d\emdash e \{\}", "a b-cd—e {}"),
+    ],
+)
+def test_characters_are_read_in_every_form(body: str, text: str) -> None:
+    """Code pages of fonts, Unicode with the characters that stand for it."""
+    assert text_of(body) == text + "\n"
+
+
+def test_headings_are_found_by_level_and_style() -> None:
+    """Outline levels and the styles that Word calls headings."""
+    styles = r"{\stylesheet{\s0 Normal;}{\s2 heading 2;}}"
+    assert text_of(styles + r"\pard\s2 A\par\pard\outlinelevel0 B\par\pard c\par") == "## A\n\n# B\n\nc\n"
+
+
+def test_tables_have_one_row_per_line() -> None:
+    """Nested ones stay on the line of their row."""
+    nested = r"\itap2 n1\nestcell n2\nestcell{\*\nesttableprops\nestrow}{\nonesttables\par}\pard\intbl\itap1 "
+    body = rf"\trowd\pard\intbl a\cell b|c\cell\row\trowd\pard\intbl {nested}d\cell e\par f\cell\row\pard end\par"
+    assert text_of(body) == "| a | b\\|c |\n| --- | --- |\n| n1 \\| n2 d | e f |\n\nend\n"
+
+
+def test_lists_and_notes_are_kept() -> None:
+    """Labels as shown, a bullet of a symbol font as a dash, notes below."""
+    item = r"{{\listtext\f3\'b7\tab}}{}\par"
+    body = item.format("one").replace("{{", "{").replace("}}", "}") + r"{\listtext 2)\tab}two{\footnote\pard note}\par"
+    assert text_of(body) == "- one\n2) two[^1]\n\n[^1]: note\n"
+
+
+def test_machinery_and_deletions_are_left_out() -> None:
+    """Pictures, binary parts, unknown groups, deleted text, instructions of fields."""
+    body = (
+        r"{\colortbl;\red0;}{\*\unknown hidden}{\pict 89504e47}{\*\blipuid 0}a{\deleted b}\bin4 }}{{c"
+        r"{\field{\*\fldinst HYPERLINK x}{\fldrslt link}}{\header Head\par}\par{\info{\title T}}"
+    )
+    assert text_of(body) == "aclink\n\nHead\n"
+
+
+def test_title_and_box_are_read() -> None:
+    """Text boxes stand after their paragraph."""
+    data = (
+        rb"{\rtf1{\info{\title T}{\author A}}a{\shp{\*\shpinst{\sp{\sn x}{\sv y}}{\shptxt box\par}}{\shprslt box}}\par}"
+    )
+    parsed = rtf.parse(data, name="a.rtf", limits=Parsing())
+    assert (parsed.text, parsed.title, parsed.metadata) == ("a\n\nbox\n", "T", {"author": "A"})
+
+
+def test_document_that_is_cut_off_is_read_with_a_warning() -> None:
+    """What is there is there."""
+    parsed = rtf.parse(rb"{\rtf1 text {\b bold", name="a.rtf", limits=Parsing())
+    assert parsed.text == "text bold\n"
+    assert parsed.warnings
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [(rb"{\rtf1 " + b"{" * 100_000, "corrupt"), (rb"{\rtf1 }", "no_text"), (b"plain", "corrupt")],
+)
+def test_refusal_has_its_kind(data: bytes, kind: str) -> None:
+    """Too many groups, no words, no RTF."""
+    with pytest.raises(DocumentError) as caught:
+        rtf.parse(data, name="a.rtf", limits=Parsing())
+    assert caught.value.kind == kind
