@@ -117,7 +117,7 @@ class _Document:
 
     def _margins(self, body: "_Element", known: set[str]) -> list[Block]:
         """Headers and footers that a section uses, each text once."""
-        relations = self.package.relations(self.main)
+        relations = dict(self.package.relations(self.main))
         blocks = []
         for reference in body.iter(f"{W}headerReference", f"{W}footerReference"):
             relation = relations.pop(reference.get(f"{office.RELATION_ID}id", ""), None)

@@ -33,7 +33,8 @@ class Numbering:
     """Counts as Word does: lists of one abstract definition share their counters."""
 
     def __init__(self, root: "_Element | None") -> None:
-        self._abstract: dict[str, dict[int, Level]] = {}
+        self._elements: dict[str, _Element] = {}
+        self._abstract: dict[str, dict[int, Level]] = {}  # of those that are used: many documents define hundreds
         self._linked: dict[str, str] = {}  # style -> the abstract definition that it stands for
         self._borrowed: dict[str, str] = {}  # abstract definition -> the style that defines it
         self._of: dict[str, str] = {}  # list -> abstract definition
@@ -49,13 +50,13 @@ class Numbering:
 
     def level_of_style(self, number: str, style: str) -> int:
         """The level that a list ties to a paragraph style; 0 when none is."""
-        levels = self._abstract.get(self._definition(number), {})
+        levels = self._levels(self._definition(number))
         return next((at for at, level in levels.items() if level.style == style), 0)
 
     def label(self, number: str, at: int) -> str | None:
         """Counts one paragraph; its label, BULLET, or None when it shows none."""
         definition = self._definition(number)
-        levels = {**self._abstract.get(definition, {}), **self._own.get(number, {})}
+        levels = {**self._levels(definition), **self._own.get(number, {})}
         at = max(0, min(at, LEVELS - 1))
         level = levels.get(at)
         if level is None:
@@ -81,9 +82,16 @@ class Numbering:
         definition = self._of.get(number, "")
         return self._linked.get(self._borrowed.get(definition, ""), definition)
 
+    def _levels(self, definition: str) -> dict[int, Level]:
+        if definition not in self._abstract:
+            element = self._elements.get(definition)
+            children = element.iter(f"{W}lvl") if element is not None else ()
+            self._abstract[definition] = dict(map(_level, children))
+        return self._abstract[definition]
+
     def _add_abstract(self, element: "_Element") -> None:
         name = element.get(f"{W}abstractNumId", "")
-        self._abstract[name] = dict(_level(child) for child in element.iter(f"{W}lvl"))
+        self._elements[name] = element
         if style := _value(element, "styleLink"):
             self._linked[style] = name
         if style := _value(element, "numStyleLink"):

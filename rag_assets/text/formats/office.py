@@ -51,6 +51,7 @@ class Package:
 
     def __init__(self, container: zipped.Container) -> None:
         self.container = container
+        self._relations: dict[str, dict[str, Relation]] = {}
 
     def main(self) -> str:
         """The part that everything else hangs on; DocumentError corrupt when there is none."""
@@ -62,6 +63,11 @@ class Package:
 
     def relations(self, part: str) -> dict[str, Relation]:
         """What a part refers to, by relation id; "" is the package itself."""
+        if part not in self._relations:
+            self._relations[part] = self._read_relations(part)
+        return self._relations[part]
+
+    def _read_relations(self, part: str) -> dict[str, Relation]:
         folder, name = posixpath.split(part)
         root = self.container.xml(posixpath.join(folder, "_rels", f"{name}.rels"))
         if root is None:
