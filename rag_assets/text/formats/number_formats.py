@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
-from functools import lru_cache
+from functools import lru_cache, partial
 
 # Codes that a workbook does not spell out; dates that follow the reader's country are given in ISO order.
 BUILT_IN = {
@@ -35,7 +35,7 @@ def formatter(code: str) -> Callable[[float], str]:
     """What writes numbers in this format; the first section is for positive, the second for negative, then zero."""
     sections = _sections(code)
     if is_date(code):
-        return lambda value: _dated(value, sections[0])
+        return lru_cache(FORMATS_KEPT)(partial(_dated, section=sections[0]))  # the same days come again and again
     if not sections[0].strip() or sections[0].strip().lower() in ("general", "@"):
         return general
     return lambda value: _numbered(value, sections)
@@ -53,6 +53,11 @@ def general(value: float) -> str:
     return str(int(value)) if value == int(value) and abs(value) < 1e15 else f"{value:.15g}"
 
 
+@lru_cache(FORMATS_KEPT)
+def _tokens(section: str) -> list[str]:
+    return [str(piece) for piece in _TOKEN.findall(section)]
+
+
 def _sections(code: str) -> list[str]:
     parts = [""]
     for piece in _TOKEN.findall(code):
@@ -67,7 +72,7 @@ def _dated(value: float, section: str) -> str:
     """A date and time; days count from 1899-12-30, so that Excel's false 29 February 1900 does no harm after it."""
     if not 0 <= value <= MAX_DAY:
         return general(value)
-    tokens = _TOKEN.findall(section)
+    tokens = _tokens(section)
     finest = timedelta(milliseconds=1) if ".0" in section else timedelta(seconds=1)
     seconds = round(value * 86_400 / finest.total_seconds()) * finest.total_seconds()
     moment = _EPOCH + timedelta(seconds=seconds + (86_400 if value < 60 and value >= 1 else 0))
@@ -137,7 +142,7 @@ def _numbered(value: float, sections: list[str]) -> str:
     elif value == 0 and len(sections) > 2:
         section = sections[2]
     try:
-        return sign + _filled(abs(value), _TOKEN.findall(section)).strip()
+        return sign + _filled(abs(value), _tokens(section)).strip()
     except (InvalidOperation, OverflowError):
         return general(value)
 
