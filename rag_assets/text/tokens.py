@@ -14,7 +14,7 @@ from rag_assets.errors import SettingsError
 Span = tuple[int, int]  # character offsets in the text that was given, end exclusive
 
 SPECIAL_TOKENS = 2  # [CLS] and [SEP]
-CACHED_WORDS = 300_000  # about 30 MB; then the cache starts afresh
+CACHED_WORDS = 150_000  # about 15 MB a cache; then it starts afresh
 CACHED_CHARACTERS = 64  # longer words hardly ever come again
 REQUEST_CHARACTERS = 65_536  # sent to a remote tokenizer at once
 SKIPPED_CHARACTERS = 64  # between two tokens of a remote tokenizer
