@@ -97,7 +97,7 @@ class LlamaServer(Section):
     url: str | None = None  # set: use this running server, start none
     api_key: SecretStr | None = None  # for url
     startup_timeout_seconds: Seconds = 60
-    request_timeout_seconds: Seconds = 120
+    request_timeout_seconds: Seconds = 300
     embedding_only: bool = True
     ctx_size: Annotated[int, Field(ge=64)] = 2_048  # tokens, over all slots
     threads: Annotated[int, Field(ge=0)] = 0  # 0: physical cores

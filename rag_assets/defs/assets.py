@@ -8,7 +8,7 @@ from dagster import DagsterRunStatus
 from pydantic import Field
 
 from rag_assets import settings
-from rag_assets.defs import events
+from rag_assets.defs import events, jobs
 from rag_assets.defs.resources import Rag
 from rag_assets.model import Outcome
 
@@ -64,7 +64,7 @@ class IngestConfig(dg.Config):
     partitions_def=documents,
     can_subset=True,
     backfill_policy=dg.BackfillPolicy.multi_run(settings.load().worker.documents_per_run),
-    pool="llama_server",
+    pool=jobs.POOL,
 )
 def ingest(context: dg.AssetExecutionContext, config: IngestConfig, rag: dg.ResourceParam[Rag]) -> Iterator[None]:
     """Bring the index in step with the files of many documents; each succeeds or fails alone.

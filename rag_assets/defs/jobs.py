@@ -7,6 +7,7 @@ from rag_assets.defs import events
 from rag_assets.defs.resources import Rag
 
 BATCH_TAG = "rag_assets/batch"
+POOL = "llama_server"  # one run at a time
 
 ingest_job = dg.define_asset_job(
     "ingest_documents",

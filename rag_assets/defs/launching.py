@@ -17,7 +17,7 @@ from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, Worke
 from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
 from dagster._core.run_coordinator import QueuedRunCoordinator, SubmitRunContext
 
-from rag_assets.defs.jobs import BATCH_TAG
+from rag_assets.defs.jobs import BATCH_TAG, POOL
 
 WARM_VARIABLE = "RAG_ASSETS_WARM"  # set where runs are launched (the daemon), so that nobody else keeps a spare
 RUNNER_TAG = "rag_assets/runner"  # pid:create_time of the process that executes a run
@@ -37,6 +37,9 @@ class PromptRunCoordinator(QueuedRunCoordinator):
         is_prompt = BATCH_TAG in run.tags and run.status == DagsterRunStatus.NOT_STARTED
         if not is_prompt or self._instance.get_runs_count(dg.RunsFilter(statuses=ACTIVE)):
             return super().submit_run(context)
+        # Dagster gives a pool its limit when a run that needs it is first taken from the queue, and counts that run
+        # against no limit yet: after a run that went past the queue, two would then be at work at once.
+        self._instance.event_log_storage.initialize_concurrency_limit_to_default(POOL)
         self._instance.launch_run(run.run_id, context.workspace)
         return self._instance.get_run_by_id(run.run_id) or run
 

@@ -4,12 +4,12 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rag_assets.embedding.client import EmbeddingClient, InputTooLong, ServerAway
-from rag_assets.embedding.server import LlamaServer
+from rag_assets.embedding.server import CANARY, LlamaServer
 from rag_assets.errors import EmbeddingError, ServerFailedToStart, UnembeddableText
 from rag_assets.settings import Settings
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 IN_FLIGHT = 3  # requests; the server has the next ones at hand while it answers one
-REQUEST_TOKENS = 4_096
+REQUEST_TOKENS = 2_048
 TRIES = 2  # of a request whose server went away
 REMOTE_PATIENCE_SECONDS = 30.0
 
@@ -80,9 +80,14 @@ class Embedder:
         def work(pack: list[int]) -> None:
             vectors[pack] = self._embed_pack(pack, texts)
 
-        # All are waited for, so that no request of a call outlives it; the first error is the one that is told.
-        for done in [self._executor.submit(work, pack) for pack in packs]:
-            done.result()
+        requests = [self._executor.submit(work, pack) for pack in packs]
+        try:
+            for request in requests:
+                request.result()
+        finally:  # no request of a call outlives it
+            for request in requests:
+                request.cancel()
+            wait(requests)
         return vectors
 
     def tokenize(self, text: str) -> list[dict[str, Any]]:
@@ -107,7 +112,7 @@ class Embedder:
     def _embed_pack(self, pack: list[int], texts: Sequence[str]) -> "NDArray[float32]":
         try:
             return self._request([texts[index] for index in pack])
-        except (InputTooLong, ServerAway) as exc:
+        except EmbeddingError as exc:
             if len(pack) == 1:
                 raise self._verdict(exc, index=pack[0], text=texts[pack[0]]) from exc
         return self._halves(pack, texts)
@@ -130,15 +135,22 @@ class Embedder:
         raise away
 
     def _verdict(self, cause: EmbeddingError, *, index: int, text: str) -> Exception:
-        """A text alone that a proven server (its canary sang again) refuses or dies of is at fault itself."""
+        """A text that fails alone is at fault itself when the server embeds another one right after it."""
         if isinstance(cause, InputTooLong):
             return UnembeddableText(index, kind="too_large", message=f"A chunk is over the model's limit: {cause}")
-        if self._server is None:
+        if not self._embeds(CANARY[0]):
             return cause
         shown = " ".join(text.split())[:80]
         return UnembeddableText(
-            index, kind="crashed", message=f"llama-server ended {TRIES} times on the chunk {shown!r}: {cause}"
+            index, kind="crashed", message=f"llama-server embeds other texts, but not the chunk {shown!r}: {cause}"
         )
+
+    def _embeds(self, text: str) -> bool:
+        try:
+            self._request([text])
+        except EmbeddingError:
+            return False
+        return True
 
     def _ready(self) -> EmbeddingClient:
         with self._lock:
@@ -154,6 +166,7 @@ class Embedder:
                 self._client = None
                 if self._server is not None:
                     self._server.stop()
+                failed.close()
 
     def _reach(self) -> EmbeddingClient:
         config = self._settings.llama_server
