@@ -74,6 +74,7 @@ class _Group:
 
     works: list[_Work]
     texts: dict[str, tuple[str, int]] = field(default_factory=dict)  # content hash -> text, tokens
+    announced: frozenset[str] = frozenset()  # hashes that later groups rely on, also of documents that failed since
     vectors: "dict[str, NDArray[float32]]" = field(default_factory=dict)
     seconds_embed: float = 0.0
 
@@ -211,7 +212,8 @@ class Pipeline:
             with self._database.transaction() as cursor:
                 missing = chunks.missing_vectors(cursor, fresh, model=self._settings.embedding.model)
             group.texts = {sha: wanted[sha] for sha in wanted if sha in missing}
-            self._in_flight |= group.texts.keys()
+            group.announced = frozenset(group.texts)
+            self._in_flight |= group.announced
         return group
 
     # ---- embed: threads "embed" ----
@@ -243,16 +245,24 @@ class Pipeline:
         while True:
             try:
                 outcomes = self._commit(group, after_lost_connection=retrying)
-                self._in_flight -= group.texts.keys()
+                self._in_flight -= group.announced
                 return outcomes
             except MissingVectors as exc:
-                group.vectors |= self._vectors(_texts_of(group, exc.hashes))
+                self._embed_missing(group, exc.hashes)
             except DatabaseUnavailable as exc:
                 if time.monotonic() > deadline or self._stop.is_set():
                     raise
                 retrying = True
                 logger.warning("Database away while storing %d documents: %s", len(group.works), exc)
                 time.sleep(1)
+
+    def _embed_missing(self, group: _Group, hashes: Collection[str]) -> None:
+        """What another group was to store and did not, or what vanished from the table since it was looked at."""
+        wanted = _texts_of(group, hashes)
+        try:
+            group.vectors |= self._vectors(wanted)
+        except UnembeddableText as exc:
+            _fail_documents_with(list(wanted)[exc.index], group=group, error=exc)
 
     def _commit(self, group: _Group, *, after_lost_connection: bool) -> list[Outcome]:
         share = group.seconds_embed / max(1, len(group.texts))

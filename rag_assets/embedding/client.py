@@ -47,11 +47,7 @@ class EmbeddingClient:
         Raises ServerAway, InputTooLong, SettingsError (wrong key), EmbeddingError (anything but valid vectors).
         """
         body = self._post("/v1/embeddings", {"input": list(texts), "encoding_format": "base64"})
-        rows = body.get("data")
-        if not isinstance(rows, list) or sorted(row.get("index", -1) for row in rows) != list(range(len(texts))):
-            raise EmbeddingError(f"llama-server gave not exactly one vector for each of {len(texts)} texts")
-        rows.sort(key=lambda row: row["index"])
-        return self._checked([row["embedding"] for row in rows])
+        return self._checked(_in_order(body.get("data"), count=len(texts)))
 
     def tokenize(self, text: str) -> list[dict[str, Any]]:
         """The server's own tokens of a text, each with its id and piece, without special tokens."""
@@ -92,8 +88,9 @@ class EmbeddingClient:
         except (ValueError, TypeError, binascii.Error) as exc:
             raise EmbeddingError(f"llama-server's vectors cannot be read: {exc}") from exc
         if vectors.shape != (len(embeddings), self._dimension):
+            expected = (len(embeddings), self._dimension)
             raise EmbeddingError(
-                f"llama-server's vectors have the shape {vectors.shape}, expected {(len(embeddings), self._dimension)}. "
+                f"llama-server's vectors have the shape {vectors.shape}, expected {expected}. "
                 "Set embedding.dimension to the model's dimension, and start the server with --pooling mean."
             )
         norms = np.linalg.norm(vectors, axis=1)
@@ -127,6 +124,17 @@ class EmbeddingClient:
             self._sessions.append(self._local.session)
         session: requests.Session = self._local.session
         return session
+
+
+def _in_order(rows: Any, *, count: int) -> list[Any]:
+    """The embeddings in the order of the texts; the index that the server gives decides, not the place."""
+    try:
+        found = {row["index"]: row["embedding"] for row in rows}
+    except (TypeError, KeyError) as exc:
+        raise EmbeddingError(f"llama-server's answer has not the form of embeddings: {str(rows)[:200]}") from exc
+    if len(rows) != count or found.keys() != set(range(count)):
+        raise EmbeddingError(f"llama-server gave not exactly one vector for each of {count} texts")
+    return [found[index] for index in range(count)]
 
 
 def _refusal(status: int, text: str, *, url: str) -> EmbeddingError | SettingsError:

@@ -1,0 +1,195 @@
+"""A server with llama-server's endpoints that misbehaves on request: in this process, or as a program of its own."""
+
+import base64
+import hashlib
+import json
+import os
+import random
+import sys
+import threading
+import time
+from array import array
+from collections import deque
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
+from typing import Any
+
+DIMENSION = 384
+LATE_SECONDS = 0.3
+POISON = "poison"  # the connection ends, as it does when the server dies of a text
+SICK = "sick"  # a vector that is no number
+HUGE = "huge"  # over the limit of the model
+
+Rows = list[dict[str, Any]]
+
+
+def vector(text: str) -> list[float]:
+    """A vector of length 1 that is always the same for the same text."""
+    values = random.Random(hashlib.sha256(text.encode()).digest())
+    numbers = [values.gauss(0, 1) for _ in range(DIMENSION)]
+    length = sum(number * number for number in numbers) ** 0.5
+    return [number / length for number in numbers]
+
+
+class FakeLlama(ThreadingHTTPServer):
+    """Answers on a port of its own from `with` on. `next` names what happens to the next requests for vectors."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, *, port: int = 0, key: str | None = None) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        self.key = key
+        self.next: deque[str] = deque()
+        self.always = "good"
+        self.is_loading = False
+        self.requests: list[list[str]] = []
+        self.released = threading.Event()
+
+    def __enter__(self) -> "FakeLlama":
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.released.set()
+        self.shutdown()
+        self.server_close()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that gave up is no news."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: FakeLlama
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing."""
+
+    def do_GET(self) -> None:
+        if self.path == "/health":
+            self.answer(503 if self.server.is_loading else 200, {"status": "ok"})
+        else:
+            self.answer(200, {"build_info": "fake"})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.server.key and self.headers["Authorization"] != f"Bearer {self.server.key}":
+            self.answer(401, {"error": {"message": "Invalid API Key"}})
+        elif self.path == "/tokenize":
+            self.answer(200, {"tokens": [{"id": 1, "piece": piece} for piece in body["content"].split()]})
+        else:
+            self.embed(body["input"])
+
+    def embed(self, texts: list[str]) -> None:
+        self.server.requests.append(texts)
+        joined = " ".join(texts)
+        if POISON in joined:
+            self.cut()
+        elif HUGE in joined:
+            self.answer(500, {"error": {"message": "input is too large to process. increase the physical batch size"}})
+        else:
+            MISBEHAVIOUR[self.server.next.popleft() if self.server.next else self.server.always](self, _rows(texts))
+
+    def answer(self, status: int, body: object) -> None:
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def cut(self) -> None:
+        """An answer that ends in the middle."""
+        self.send_response(200)
+        self.send_header("Content-Length", "1000")
+        self.end_headers()
+        self.wfile.write(b'{"data": [')
+        self.close_connection = True
+
+
+def _rows(texts: list[str]) -> Rows:
+    rows: Rows = []
+    for index, text in enumerate(texts):
+        values = [float("nan")] * DIMENSION if SICK in text else vector(text)
+        rows.append({"index": index, "embedding": base64.b64encode(array("f", values).tobytes()).decode()})
+    return rows
+
+
+def _good(handler: _Handler, rows: Rows) -> None:
+    handler.answer(200, {"data": rows})
+
+
+def _late(handler: _Handler, rows: Rows) -> None:
+    time.sleep(LATE_SECONDS)
+    _good(handler, rows)
+
+
+def _hanging(handler: _Handler, _rows: Rows) -> None:
+    handler.server.released.wait()
+    handler.close_connection = True
+
+
+def _of(value: float) -> str:
+    return base64.b64encode(array("f", [value] * DIMENSION).tobytes()).decode()
+
+
+def _swapped(handler: _Handler, rows: Rows) -> None:
+    """The right number of valid vectors, each of another text: only a comparison finds it."""
+    vectors = [row["embedding"] for row in rows]
+    _good(handler, [{**row, "embedding": other} for row, other in zip(rows, vectors[1:] + vectors[:1], strict=True)])
+
+
+MISBEHAVIOUR: dict[str, Callable[[_Handler, Rows], None]] = {
+    "good": _good,
+    "late": _late,
+    "short": lambda handler, rows: _good(handler, rows[:-1]),
+    "reordered": lambda handler, rows: _good(handler, rows[::-1]),
+    "duplicate": lambda handler, rows: _good(handler, [rows[0], *rows[:-1]] if rows[1:] else rows * 2),
+    "nan": lambda handler, rows: _good(handler, [*rows[:-1], {**rows[-1], "embedding": _of(float("nan"))}]),
+    "zero": lambda handler, rows: _good(handler, [*rows[:-1], {**rows[-1], "embedding": _of(0.0)}]),
+    "short vector": lambda handler, rows: _good(handler, [{**row, "embedding": [1.0]} for row in rows]),
+    "no base64": lambda handler, rows: _good(handler, [{**row, "embedding": "!"} for row in rows]),
+    "no rows": lambda handler, rows: handler.answer(200, {"data": [None] * len(rows)}),
+    "no vector": lambda handler, rows: _good(handler, [{"index": row["index"]} for row in rows]),
+    "no object": lambda handler, rows: handler.answer(200, []),
+    "no json": lambda handler, rows: handler.answer(200, b"<html>"),
+    "500": lambda handler, rows: handler.answer(500, {"error": {"message": "out of everything"}}),
+    "503": lambda handler, rows: handler.answer(503, {"error": {"message": "Loading model"}}),
+    "cut": lambda handler, rows: handler.cut(),
+    "hanging": _hanging,
+    "swapped": _swapped,
+}
+
+
+def main(mode: str, arguments: list[str]) -> None:
+    """A program with llama-server's flags that is "good", "dies" at its start, never gets "ready", or "drifts"."""
+    if "--help" in arguments:
+        print("--port --api-key-file --model")
+        return
+    if mode == "dies":
+        sys.exit("error: cannot load the model")
+    value = dict(pairwise(arguments))
+    with open(value["--api-key-file"], encoding="utf-8") as file:
+        key = file.read().strip()
+    if mode == "port taken":
+        mode = _port_taken_once(value["--api-key-file"])
+    with FakeLlama(port=int(value["--port"]), key=key) as server:
+        server.is_loading = mode == "loads for ever"
+        if mode == "drifts":
+            server.next.extend(["good", "good", "good", "swapped"] * 10)
+        while os.getppid() != 1:
+            time.sleep(0.1)
+
+
+def _port_taken_once(key_file: str) -> str:
+    mark = os.path.join(os.path.dirname(key_file), "was here")
+    if os.path.exists(mark):
+        return "good"
+    with open(mark, "w", encoding="utf-8"):
+        sys.exit("couldn't bind HTTP server socket, hostname: 127.0.0.1")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])

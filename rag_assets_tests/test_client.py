@@ -1,0 +1,145 @@
+"""Whatever a server answers: valid vectors in the order of the texts, or an error that says what to do."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rag_assets.embedded import llama_server
+from rag_assets.embedding.client import EmbeddingClient, InputTooLong, ServerAway
+from rag_assets.embedding.server import LlamaServer
+from rag_assets.errors import EmbeddingError, SettingsError
+from rag_assets.settings import LlamaServer as LlamaServerSettings
+from rag_assets_tests import fake_llama
+from rag_assets_tests.fake_llama import FakeLlama
+
+TEXTS = ["one", "two words", "three words here"]
+WRONG = [
+    "short",
+    "duplicate",
+    "nan",
+    "zero",
+    "short vector",
+    "no base64",
+    "no rows",
+    "no vector",
+    "no object",
+    "no json",
+    "500",
+]
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeLlama]:
+    with FakeLlama() as server:
+        yield server
+
+
+def _client(url: str, *, key: str | None = None, seconds: float = 5.0) -> EmbeddingClient:
+    return EmbeddingClient(url, api_key=key, dimension=fake_llama.DIMENSION, timeout_seconds=seconds)
+
+
+@pytest.fixture
+def client(fake: FakeLlama) -> Iterator[EmbeddingClient]:
+    with closing(_client(fake.url)) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def real(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddingClient]:
+    chosen = LlamaServerSettings(required_memory_gb=0, threads=1)
+    home = tmp_path_factory.mktemp("home")
+    server = LlamaServer(llama_server.command(), model=model_path, settings=chosen, home=home, dimension=384)
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
+@pytest.fixture(params=["fake", "real"])
+def either(request: pytest.FixtureRequest) -> EmbeddingClient:
+    """What holds for the fake holds for the real server."""
+    found: EmbeddingClient = request.getfixturevalue("client" if request.param == "fake" else "real")
+    return found
+
+
+@pytest.mark.parametrize("count", [1, 2, 64])
+def test_embed_gives_one_vector_per_text_when_all_is_well(either: EmbeddingClient, count: int) -> None:
+    """float32 of shape (texts, 384), of length 1, the same alone as together, in the order of the texts."""
+    texts = [f"Text number {number}, and nothing else." for number in range(count)]
+    vectors = either.embed(texts)
+    assert vectors.shape == (count, 384)
+    assert vectors.dtype == np.float32
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3)
+    assert float(either.embed([texts[-1]])[0] @ vectors[-1]) > 0.999
+
+
+def test_embed_refuses_when_a_text_is_over_the_limit(either: EmbeddingClient) -> None:
+    """Never shortened in silence."""
+    with pytest.raises(InputTooLong):
+        either.embed([f"{fake_llama.HUGE} word " * 600])
+
+
+def test_server_describes_itself_when_asked(either: EmbeddingClient) -> None:
+    """Health, build and tokens."""
+    assert either.healthy()
+    assert either.build()
+    assert [token["piece"].strip("▁ ") for token in either.tokenize("hello there")] == ["hello", "there"]
+
+
+def test_embed_raises_settings_error_when_the_key_is_wrong(real: EmbeddingClient) -> None:
+    """Of the real server and of the fake one; the key itself is not in the message."""
+    with FakeLlama(key="secret") as fake:
+        for url in (fake.url, real.url):
+            with (
+                closing(_client(url, key="wrong-key")) as client,
+                pytest.raises(SettingsError, match="api_key") as info,
+            ):
+                client.embed(TEXTS)
+            assert "wrong-key" not in str(info.value)
+
+
+@pytest.mark.parametrize("behaviour", ["late", "reordered"])
+def test_embed_keeps_the_order_when_the_answer_does_not(
+    fake: FakeLlama, client: EmbeddingClient, behaviour: str
+) -> None:
+    """The index that the server gives decides, not the place."""
+    fake.next.append(behaviour)
+    assert np.allclose(client.embed(TEXTS), [fake_llama.vector(text) for text in TEXTS])
+
+
+@pytest.mark.parametrize("behaviour", WRONG)
+@pytest.mark.parametrize("texts", [TEXTS, TEXTS[:1]])
+def test_embed_raises_when_vectors_are_not_valid(
+    fake: FakeLlama, client: EmbeddingClient, behaviour: str, texts: list[str]
+) -> None:
+    """Too few, twice the same, no number, of no length, of the wrong kind: never stored; the next request works."""
+    fake.next.append(behaviour)
+    with pytest.raises(EmbeddingError) as info:
+        client.embed(texts)
+    assert not isinstance(info.value, ServerAway)
+    assert len(client.embed(texts)) == len(texts)
+
+
+@pytest.mark.parametrize("behaviour", ["503", "cut", "hanging"])
+def test_embed_says_that_the_server_is_away_when_it_does_not_answer(fake: FakeLlama, behaviour: str) -> None:
+    """Still loading, ended in the middle of an answer, or silent: another try can help."""
+    fake.next.append(behaviour)
+    with closing(_client(fake.url, seconds=0.3)) as client:
+        with pytest.raises(ServerAway):
+            client.embed(TEXTS)
+        assert len(client.embed(TEXTS)) == len(TEXTS)
+
+
+def test_embed_says_that_the_server_is_away_when_nobody_listens() -> None:
+    """As after its end."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    with closing(_client(url)) as client:
+        assert not client.healthy()
+        with pytest.raises(ServerAway, match=url):
+            client.embed(TEXTS)

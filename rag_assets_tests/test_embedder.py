@@ -1,0 +1,169 @@
+"""Many texts become vectors in their order, whatever dies meanwhile; one bad text is found, the others are not hurt."""
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from rag_assets.embedded import llama_server
+from rag_assets.embedding import embedder as embedding
+from rag_assets.embedding.client import EmbeddingClient
+from rag_assets.embedding.embedder import Embedder
+from rag_assets.errors import EmbeddingError, ServerFailedToStart, UnembeddableText
+from rag_assets.settings import Settings
+from rag_assets_tests import fake_llama
+from rag_assets_tests.fake_llama import FakeLlama
+
+TEXTS = [f"text {number} " + "word " * (number % 7) for number in range(40)]
+COUNTS = [len(text.split()) for text in TEXTS]
+
+
+def _settings(home: Path, **llama: object) -> Settings:
+    chosen = {"required_memory_gb": 0, "threads": 1, "request_timeout_seconds": 20, **llama}
+    return Settings(home=home, llama_server=chosen, embedding={"batch_size": 8}, _env_file=None)
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeLlama]:
+    with FakeLlama() as server:
+        yield server
+
+
+@pytest.fixture
+def remote(fake: FakeLlama, tmp_path: Path) -> Iterator[Embedder]:
+    with closing(Embedder.remote(_settings(tmp_path, url=fake.url, request_timeout_seconds=0.5))) as embedder:
+        yield embedder
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Iterator[Embedder]:
+    """A program of the tests' own, started and restarted as the real one is."""
+    command = [sys.executable, fake_llama.__file__, "good"]
+    with closing(Embedder.local(_settings(tmp_path), command=command, model=Path(__file__))) as embedder:
+        yield embedder
+
+
+def _expected(texts: list[str]) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":
+    return np.array([fake_llama.vector(text) for text in texts], dtype=np.float32)
+
+
+def test_embed_keeps_the_order_when_texts_are_packed_by_length(remote: Embedder, fake: FakeLlama) -> None:
+    """Longest first on the way out, as given on the way back; nothing at all for no texts."""
+    assert np.allclose(remote.embed(TEXTS, token_counts=COUNTS), _expected(TEXTS), atol=1e-6)
+    assert max(map(len, fake.requests)) <= 8
+    assert remote.embed([], token_counts=[]).shape == (0, 384)
+
+
+def test_embed_works_from_many_threads_when_they_share_it(remote: Embedder) -> None:
+    results: list[bool] = []
+
+    def work(start: int) -> None:
+        mine = TEXTS[start : start + 10]
+        results.append(np.allclose(remote.embed(mine, token_counts=COUNTS[:10]), _expected(mine), atol=1e-6))
+
+    threads = [threading.Thread(target=work, args=(start,)) for start in range(0, 30, 3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [True] * 10
+
+
+@pytest.mark.parametrize("behaviour", ["late", "reordered", "503", "cut", "hanging", "short", "nan", "500"])
+def test_embed_recovers_when_a_server_misbehaves_once(remote: Embedder, fake: FakeLlama, behaviour: str) -> None:
+    """One bad answer among good ones costs time only."""
+    fake.next.append(behaviour)
+    assert np.allclose(remote.embed(TEXTS, token_counts=COUNTS), _expected(TEXTS), atol=1e-6)
+
+
+@pytest.mark.parametrize("behaviour", ["503", "short", "duplicate", "nan", "500", "no json"])
+def test_embed_blames_no_text_when_the_server_always_misbehaves(
+    remote: Embedder, fake: FakeLlama, behaviour: str
+) -> None:
+    """An error of the service, soon; and all is well when the server is."""
+    fake.always = behaviour
+    with pytest.raises(EmbeddingError):
+        remote.embed(TEXTS, token_counts=COUNTS)
+    fake.always = "good"
+    assert np.allclose(remote.embed(TEXTS, token_counts=COUNTS), _expected(TEXTS), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("word", "kind"), [(fake_llama.HUGE, "too_large"), (fake_llama.SICK, "crashed"), (fake_llama.POISON, "crashed")]
+)
+@pytest.mark.parametrize("place", [0, 17, 39])
+def test_embed_names_the_text_when_one_cannot_be_embedded(local: Embedder, word: str, kind: str, place: int) -> None:
+    """Its index is told, whatever stood in the same request; the others are embedded without it."""
+    texts = [*TEXTS[:place], f"a {word} text", *TEXTS[place + 1 :]]
+    with pytest.raises(UnembeddableText) as info:
+        local.embed(texts, token_counts=COUNTS)
+    assert (info.value.index, info.value.kind) == (place, kind)
+    assert len(local.embed(TEXTS, token_counts=COUNTS)) == len(TEXTS)
+
+
+def test_no_request_outlives_its_call_when_one_fails(remote: Embedder, fake: FakeLlama) -> None:
+    """The next call does not meet what is left of this one."""
+    fake.next.extend(["late", "late"])
+    texts = [*TEXTS, fake_llama.HUGE]
+    with pytest.raises(UnembeddableText):
+        remote.embed(texts, token_counts=[*COUNTS, 500])
+    before = len(fake.requests)
+    time.sleep(2 * fake_llama.LATE_SECONDS)
+    assert len(fake.requests) == before
+
+
+def test_warm_says_so_when_no_server_answers_at_the_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedding, "REMOTE_PATIENCE_SECONDS", 0.1)
+    chosen = _settings(tmp_path, url="http://127.0.0.1:9")
+    with closing(Embedder.remote(chosen)) as embedder, pytest.raises(ServerFailedToStart, match=r"llama_server\.url"):
+        embedder.warm()
+
+
+def test_server_starts_with_the_first_text_and_ends_with_close(local: Embedder) -> None:
+    """And again after `stop_server`: it gives the memory back between batches."""
+    assert not local.started
+    for _ in range(2):
+        local.embed(TEXTS[:1], token_counts=[2])
+        assert local.started
+        [server] = psutil.Process().children()
+        local.stop_server()
+        assert not local.started
+        assert not server.is_running()
+
+
+def test_embed_recovers_when_the_real_server_is_killed_meanwhile(tmp_path: Path, model_path: Path) -> None:
+    """SIGKILL in the middle of a batch: a new server embeds the rest, and the vectors are those of a quiet run."""
+    chosen = _settings(tmp_path)
+    texts = [f"Sentence {number}: the pump shows error four. " * 12 for number in range(32)]
+    with closing(Embedder.local(chosen, command=llama_server.command(), model=model_path)) as embedder:
+        quiet = embedder.embed(texts, token_counts=[150] * 32)
+        killer = threading.Timer(0.1, _kill_servers)
+        killer.start()
+        disturbed = embedder.embed(texts, token_counts=[150] * 32)
+        killer.join()
+        again = embedder.embed(texts[:2], token_counts=[150] * 2)
+    assert np.allclose(np.sum(quiet * disturbed, axis=1), 1, atol=1e-3)
+    assert np.allclose(np.sum(quiet[:2] * again, axis=1), 1, atol=1e-3)
+
+
+def _kill_servers() -> None:
+    for child in psutil.Process().children():
+        if any("llama_server" in part for part in child.cmdline()):
+            child.kill()
+
+
+def test_client_is_closed_when_its_server_went_away(
+    remote: Embedder, fake: FakeLlama, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No open connections are left behind."""
+    closed: list[EmbeddingClient] = []
+    monkeypatch.setattr(EmbeddingClient, "close", lambda self: closed.append(self))
+    fake.next.append("cut")
+    remote.embed(TEXTS[:1], token_counts=[2])
+    assert len(closed) == 1
