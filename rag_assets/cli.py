@@ -99,6 +99,7 @@ def env(pid: int | None, shell: str, as_json: bool) -> None:
         if parts.settings.database_url is None:
             embedded_postgres.start(parts.settings.home, user_pid=pid or os.getppid())
         _migrate(parts)
+        _add_partitions(parts)
         variables = supervisor.environment(parts.settings, database_url=parts.database_url)
     if as_json:
         console.print_json(variables)
@@ -135,6 +136,7 @@ def init(as_json: bool) -> None:
     """Create or update tables, functions and triggers; rows that are there become pending. Safe to repeat."""
     with _parts() as parts:
         applied = _migrate(parts)
+        _add_partitions(parts)
         status = parts.status()
     if as_json:
         console.print_json({"applied": applied, "documents": status.documents, "pending": status.pending})
@@ -154,6 +156,7 @@ def register(files: tuple[Path, ...], as_json: bool) -> None:
     with _parts() as parts:
         _migrate(parts)
         rows, new = parts.register(runtime.files_below(files))
+        _add_partitions(parts)
     if as_json:
         console.print_json({"registered": rows, "new": new})
     else:
@@ -274,9 +277,17 @@ def _parts(**overrides: Any) -> Iterator[runtime.Parts]:
 
 
 def _migrate(parts: runtime.Parts) -> list[str]:
-    if parts.settings.database_url is None:
+    if parts.settings.database_url is None and not embedded_postgres.is_running(parts.settings.home):
         console.say("Starting the embedded PostgreSQL")
     return parts.migrate()
+
+
+def _add_partitions(parts: runtime.Parts) -> None:
+    """Make the rows partitions, so that plain Dagster commands know them."""
+    os.environ.update(supervisor.environment(parts.settings, database_url=parts.database_url))
+    from rag_assets.defs import foreground  # imports dagster, which takes a second, only here
+
+    foreground.add_partitions(parts)
 
 
 def _ingest(parts: runtime.Parts, *, ids: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The partitions and the three assets: each document of the application's table is read, cut and embedded."""
+"""The three assets: each document of the application's table is read, cut and embedded."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -8,15 +8,13 @@ from dagster import DagsterRunStatus
 from pydantic import Field
 
 from rag_assets import settings
-from rag_assets.defs import events, jobs
+from rag_assets.defs import events, jobs, partitions
 from rag_assets.defs.resources import Rag
 from rag_assets.model import Outcome
 
-DOCUMENTS = "documents"
 SHOWN_FAILURES = 20
 WAITING = dg.RunsFilter(statuses=[DagsterRunStatus.QUEUED])
 
-documents = dg.DynamicPartitionsDefinition(name=DOCUMENTS)
 source_table = dg.AssetSpec(
     "TblDocumentFiles",
     description="The application's table of documents; owned by the application.",
@@ -61,7 +59,7 @@ class IngestConfig(dg.Config):
             description="The vector of each chunk, from llama-server: rag_document_chunks.embedding.",
         ),
     ],
-    partitions_def=documents,
+    partitions_def=partitions.documents,
     can_subset=True,
     backfill_policy=dg.BackfillPolicy.multi_run(settings.load().worker.documents_per_run),
     pool=jobs.POOL,
@@ -79,7 +77,7 @@ def ingest(context: dg.AssetExecutionContext, config: IngestConfig, rag: dg.Reso
             failed |= {outcome.document_id: outcome for outcome in outcomes if outcome.status == "failed"}
             for outcome in done:
                 failed.pop(outcome.document_id, None)  # a later attempt of the same run went well
-            _add_partitions(context, outcomes)
+            partitions.follow(context.instance, outcomes, keep_deleted=context.has_partition_key_range)
             events.log_materializations(context, done)
         busy = run.intake.busy
     if failed or busy:
@@ -99,15 +97,6 @@ def _request(context: dg.AssetExecutionContext, config: IngestConfig, rag: Rag) 
         "linger": rag.settings.worker.linger_seconds if config.linger else 0.0,
         "gives_way": lambda: context.instance.get_runs_count(WAITING) > 0,
     }
-
-
-def _add_partitions(context: dg.AssetExecutionContext, outcomes: Sequence[Outcome]) -> None:
-    """Documents that this run found by itself may have no partition yet; deleted ones lose theirs."""
-    store = context.instance
-    store.add_dynamic_partitions(DOCUMENTS, [o.document_id for o in outcomes if o.status != "deleted"])
-    for outcome in outcomes:
-        if outcome.status == "deleted" and not context.has_partition_key_range:
-            store.delete_dynamic_partition(DOCUMENTS, outcome.document_id)
 
 
 def _failure(failed: Sequence[Outcome], *, busy: Sequence[str]) -> dg.Failure:

@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from rag_assets.defs import assets, jobs
+from rag_assets.defs import assets, jobs, partitions
 from rag_assets.defs.resources import Rag
 from rag_assets.model import Outcome
 from rag_assets.runtime import Parts
@@ -51,6 +51,12 @@ def ingest(
             run_config=jobs.run_config(document_ids=list(document_ids)) | QUIET,
         )
     return _report(latest.values(), totals, run_id=run_id, seconds=time.perf_counter() - started)
+
+
+def add_partitions(parts: Parts) -> None:
+    """Make every row of the documents table a partition."""
+    with dg.DagsterInstance.get() as instance:
+        partitions.add_all(instance, parts)
 
 
 def _report(outcomes: Iterable[Outcome], totals: Counter[str], *, run_id: str, seconds: float) -> dict[str, Any]:

@@ -3,16 +3,14 @@
 import time
 import uuid
 from collections.abc import Iterator
-from functools import cache
 
 import dagster as dg
 from dagster import DagsterRunStatus
 
-from rag_assets.defs.assets import DOCUMENTS
+from rag_assets.defs import partitions
 from rag_assets.defs.jobs import BATCH_TAG, ingest_job, run_config
 from rag_assets.defs.resources import Rag
 from rag_assets.model import Claim
-from rag_assets.postgres import documents as table
 from rag_assets.postgres import outbox
 from rag_assets.postgres.listener import Listener
 from rag_assets.runtime import Parts
@@ -33,27 +31,18 @@ def document_changes(
     taken by that run, and what comes later coalesces instead of queueing up.
     """
     parts = rag.standing
-    _add_all_partitions(context.instance, parts)
+    partitions.add_all_once(context.instance, parts)
     claims, batch_id = _wait_for_changes(context.instance, parts)
     if not claims:
         yield dg.SkipReason("No changes.")
         return
     keys = [claim.document_id for claim in claims if claim.path is not None]
-    context.instance.add_dynamic_partitions(DOCUMENTS, keys)
+    context.instance.add_dynamic_partitions(partitions.DOCUMENTS, keys)
     yield dg.RunRequest(
         run_key=batch_id,
         run_config=run_config(batch_id=batch_id, linger=True),
         tags={BATCH_TAG: batch_id, "dagster/priority": PRIORITY, "rag_assets/documents": str(len(claims))},
     )
-
-
-@cache
-def _add_all_partitions(instance: dg.DagsterInstance, parts: Parts) -> None:
-    """Make every row a partition, once per process: a backfill can then choose among all of them."""
-    with parts.database.transaction() as cursor:
-        ids = table.all_ids(cursor, parts.settings.source)
-    known = set(instance.get_dynamic_partitions(DOCUMENTS))
-    instance.add_dynamic_partitions(DOCUMENTS, [document_id for document_id in ids if document_id not in known])
 
 
 def free_abandoned_claims(instance: dg.DagsterInstance, parts: Parts) -> None:

@@ -1,0 +1,35 @@
+"""The right document comes first: ten questions, written before their answers were looked at."""
+
+from pathlib import Path
+
+import pytest
+
+from rag_assets_tests.e2e.conftest import command
+
+CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
+LARGEST_BYTES = 200_000  # of the documents that only stand in the way
+QUESTIONS = {
+    "Who are the misfits and rebels that change the world?": "pdf/crazyones.pdf",
+    "What is the Zen of Python?": "txt/pep-0020.rst.txt",
+    "How should a docstring be written?": "txt/pep-0257.latin1.txt",
+    "How do I configure an SSL certificate in Apache httpd?": "html/httpd_mod_ssl.en.html",
+    "a diary of the siege of Vicksburg": "pdf/Seige_of_Vicksburg_Sample_OCR.pdf",
+    "firearm background checks by state": "pdf/nics-background-checks-2015-11.pdf",
+    "How does an employer withhold federal income tax?": "pdf/irs-pub15-67p.pdf",
+    "What is ownership in Rust and what happens when a value is moved?": "docx/rust_chapter04.docx",
+    "closures that capture their environment, and iterators": "docx/rust_chapter13.docx",
+    "retrieval augmented generation with LangChain": "ipynb/rag_langchain.ipynb",
+}
+
+
+@pytest.mark.skipif(not CORPUS.is_dir(), reason="../shared/corpus is not there")
+def test_right_document_comes_first_when_asked_ten_questions(environment: dict[str, str], model_path: Path) -> None:
+    """Each question's document is the first hit among the corpus's documents."""
+    environment = {**environment, "LLAMA_SERVER_MODEL": str(model_path)}
+    wanted = {CORPUS / name for name in QUESTIONS.values()}
+    others = {file for file in CORPUS.glob("*/*") if file.stat().st_size < LARGEST_BYTES}
+    command("register", *map(str, sorted(wanted | others)), environment=environment)
+    command("ingest", environment=environment, succeeds=False)  # the corpus has documents that must fail
+    found = {q: command("search", q, "-k", "1", environment=environment)[0]["path"] for q in QUESTIONS}
+    wrong = {q: path for q, path in found.items() if path != str(CORPUS / QUESTIONS[q])}
+    assert not wrong
