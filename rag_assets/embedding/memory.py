@@ -36,6 +36,6 @@ def _left_in_cgroups(root: Path) -> Iterator[int]:
 
 def _droppable(folder: Path) -> int:
     with suppress(OSError):
-        lines = (folder / "memory.stat").read_text().splitlines()
-        return sum(int(line.split()[1]) for line in lines if line.split()[0] in ("inactive_file", "total_inactive_file"))
+        rows = [line.split() for line in (folder / "memory.stat").read_text().splitlines()]
+        return sum(int(value) for name, value in rows if name in ("inactive_file", "total_inactive_file"))
     return 0

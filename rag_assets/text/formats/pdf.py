@@ -1,6 +1,5 @@
 """PDF: the text of its pages, by pdfium, with pypdf as second opinion."""
 
-import io
 import re
 
 from rag_assets.errors import DocumentError

@@ -1,0 +1,55 @@
+"""`python -m rag_assets_tests.faults [--long] [--json] [--seed N] [--kind KIND]`: one line per kind of fault."""
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from rag_assets.embedded import model
+from rag_assets_tests.faults import arena
+from rag_assets_tests.faults.kinds import KINDS
+
+
+def main() -> int:
+    """0 when nothing was violated."""
+    arguments = _parser().parse_args()
+    with arena.server() as url, arena.Ground(url, model=_model()).template() as ground:
+        lines = [_line(ground, kind, arguments) for kind in arguments.kind or KINDS]
+    return int(any(line["violations"] for line in lines))
+
+
+def _line(ground: arena.Ground, kind: str, arguments: argparse.Namespace) -> dict[str, object]:
+    started = time.monotonic()
+    result = KINDS[kind](ground, seed=arguments.seed, long=arguments.long)
+    line: dict[str, object] = {
+        "kind": kind,
+        "trials": result.trials,
+        "violations": len(result.violations),
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    shown = line | ({"violated": result.violations} if result.violations else {}) | result.notes
+    print(json.dumps(shown) if arguments.json else "  ".join(f"{k} {v}" for k, v in shown.items()), flush=True)
+    return line
+
+
+def _model() -> Path:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rag-assets-tests"
+    cache.mkdir(parents=True, exist_ok=True)
+    return model.ensure(cache, quantization="q8_0")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m rag_assets_tests.faults", description=__doc__)
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--long", action="store_true", help="many trials of each kind")
+    length.add_argument("--short", dest="long", action="store_false", help="a few trials of each kind (default)")
+    parser.add_argument("--json", action="store_true", help="one JSON object per kind")
+    parser.add_argument("--seed", type=int, default=1, help="what everything random comes from")
+    parser.add_argument("--kind", action="append", choices=list(KINDS), help="only this kind; may be repeated")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,353 @@
+"""An application's table and files that change, and the judge who says what the index must hold in the end."""
+
+import random
+import secrets
+import shutil
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import numpy as np
+import psutil
+import psycopg2
+from psycopg2 import sql
+
+from rag_assets.embedded import postgres
+from rag_assets.model import Outcome
+from rag_assets.pipeline import Embeds, Pipeline
+from rag_assets.postgres import outbox, reconcile
+from rag_assets.postgres.database import Database
+from rag_assets.runtime import Parts
+from rag_assets.settings import Settings, Source
+from rag_assets.text.worker import TextWorker
+from rag_assets_tests import rows
+
+DIMENSION = 384
+ROUNDS = 30  # runs until everything must have settled
+DOCUMENTS = '"TblDocumentFiles"'
+WORDS = (
+    "pump",
+    "error",
+    "filter",
+    "valve",
+    "return",
+    "rose",
+    "garden",
+    "needle",
+    "engine",
+    "letter",
+    "window",
+    "river",
+)
+EVENTS = "create table test_events (run_id text, document_id text, content_sha256 text)"
+
+Piece = tuple[str, str, bool]  # document, chunk hash, vector present
+
+
+class HashEmbedder:
+    """The vector of a text is made from its hash: what is stored where can be checked without a model."""
+
+    build = "hash"
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self._seconds = seconds
+
+    def embed(self, texts: Any, *, token_counts: Any) -> "np.ndarray[Any, np.dtype[np.float32]]":
+        time.sleep(self._seconds)
+        return np.array([rows.vector(text) for text in texts], dtype=np.float32).reshape(len(texts), DIMENSION)
+
+
+@dataclass(kw_only=True)
+class Result:
+    """What became of the trials of one kind; each violation says what, of which trial."""
+
+    trials: int = 0
+    violations: list[str] = field(default_factory=list)
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, violations: list[str], *, trial: object = "") -> None:
+        self.trials += 1
+        self.violations += [f"{trial}: {violation}" for violation in violations]
+
+
+class Ground:
+    """A PostgreSQL server with a template of a migrated application, the model, and a place for files."""
+
+    def __init__(self, server_url: str, *, model: Path) -> None:
+        self.server_url = server_url
+        self.model = model
+        self._template = f"faults_{secrets.token_hex(4)}"
+
+    @contextmanager
+    def template(self) -> Iterator["Ground"]:
+        self._run(sql.SQL("create database {}").format(sql.Identifier(self._template)))
+        try:
+            prepare(self._url(self._template))
+            yield self
+        finally:
+            self._run(sql.SQL("drop database {} with (force)").format(sql.Identifier(self._template)))
+
+    @contextmanager
+    def arena(self, seed: int, **options: Any) -> Iterator["Arena"]:
+        name = f"fault_{secrets.token_hex(4)}"
+        template = sql.Identifier(self._template)
+        self._run(sql.SQL("create database {} template {}").format(sql.Identifier(name), template))
+        try:
+            with folder() as place, Arena(self._url(name), place, model=self.model, seed=seed, **options) as made:
+                yield made
+        finally:
+            self._run(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+    def _url(self, name: str) -> str:
+        return urlunsplit(urlsplit(self.server_url)._replace(path=f"/{name}"))
+
+    def _run(self, statement: sql.Composed) -> None:
+        with closing(psycopg2.connect(self.server_url)) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    place = Path(tempfile.mkdtemp(prefix="rag-faults-")).resolve()
+    place.chmod(0o711)  # the account that runs PostgreSQL for root passes through
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """A PostgreSQL of a home that is gone afterwards; its URL."""
+    with folder() as home:
+        try:
+            yield postgres.start(home)
+        finally:
+            postgres.remove(home)
+
+
+def prepare(url: str) -> None:
+    """The application's table, and ours."""
+    rows.execute(url, f"create table {DOCUMENTS} (id bigserial primary key, file_path text not null, version int)")
+    with closing(Database(url)) as database:
+        database.migrate(Source(), dimension=DIMENSION)
+    rows.execute(url, EVENTS)
+
+
+class Arena:
+    """One database, one folder of files, and what the test does to both; everything random comes from the seed."""
+
+    def __init__(self, url: str, place: Path, *, model: Path, seed: int, **options: Any) -> None:
+        self.url = url
+        self.place = place
+        self.files = place / "files"
+        self.files.mkdir(exist_ok=True)
+        self.rng = random.Random(seed)
+        self.settings = settings_for(url, place, model=model, **options)
+        self.embedder: Embeds = HashEmbedder()
+        self._names = 0
+        self._open = ExitStack()
+        self.database = Database(url)
+        self._open.callback(self.database.close)
+
+    def __enter__(self) -> "Arena":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._open.close()
+
+    @cached_property
+    def reader(self) -> TextWorker:
+        return self.new_reader()
+
+    @cached_property
+    def judge(self) -> TextWorker:
+        return self.new_reader()
+
+    def new_reader(self) -> TextWorker:
+        chosen = self.settings
+        reader = TextWorker(parsing=chosen.parsing, chunking=chosen.chunking, model=chosen.llama_server_model)
+        self._open.callback(reader.close)
+        return reader
+
+    # ---- what the application does
+
+    def text(self, sentences: int = 0) -> str:
+        count = sentences or self.rng.randrange(2, 14)
+        return "\n\n".join(" ".join(self.rng.choices(WORDS, k=12)).capitalize() + "." for _ in range(count))
+
+    def new_file(self) -> str:
+        self._names += 1
+        name = f"{self._names}-{self.rng.randrange(10**9)}.txt"
+        (self.files / name).write_text(self.text())
+        return name
+
+    def insert(self, count: int) -> None:
+        names = [self.new_file() for _ in range(count)]
+        values = ", ".join(f"('{name}', 0)" for name in names)
+        self.sql(f"insert into {DOCUMENTS} (file_path, version) values {values}")
+
+    def change(self, count: int) -> None:
+        """Rewrite, add and delete documents; one in six is deleted."""
+        known = self.sql(f"select id, file_path from {DOCUMENTS} order by id")
+        for document_id, name in self.rng.sample(known, min(count, len(known))):
+            if self.rng.random() < 1 / 6:
+                self.sql(f"delete from {DOCUMENTS} where id = {document_id}")
+                (self.files / name).unlink()
+            else:
+                replace_text(self.files / name, self.text())
+                self.sql(f"update {DOCUMENTS} set version = version + 1 where id = {document_id}")
+        self.insert(max(1, count // 4))
+
+    def sql(self, statement: str) -> list[tuple[Any, ...]]:
+        return rows.execute(self.url, statement)
+
+    # ---- runs
+
+    def run(self, *, run_id: str = "", embedder: Embeds | None = None, reader: TextWorker | None = None) -> int:
+        """A run as Dagster would make one, on everything that is due; how many outcomes."""
+        return run(
+            self.settings,
+            run_id=run_id or secrets.token_hex(6),
+            embedder=embedder or self.embedder,
+            reader=reader or self.reader,
+        )
+
+    def free_claims(self) -> None:
+        """What the sensor does when the runs have ended."""
+        with self.database.transaction() as cursor:
+            reconcile.free_claims(cursor, alive=())
+
+    def settle(self) -> None:
+        """Runs until nothing is due, as the daemon would start them."""
+        for _ in range(ROUNDS):
+            self.free_claims()
+            self.run()
+            with self.database.transaction() as cursor:
+                if outbox.pending_count(cursor) == 0:
+                    return
+            time.sleep(0.05)
+
+    # ---- the judge
+
+    def expected(self) -> Counter[Piece]:
+        """What a fresh build from table and files would store."""
+        pieces: Counter[Piece] = Counter()
+        for document_id, name in self.sql(f"select id::text, file_path from {DOCUMENTS}"):
+            path = self.files / name
+            if path.is_file():
+                read = self.judge.read(path, name=name)
+                pieces.update((document_id, chunk.content_sha256, True) for chunk in read.chunks)
+        return pieces
+
+    def stored(self) -> Counter[Piece]:
+        found = self.sql("select document_id, content_sha256, embedding is not null from rag_document_chunks")
+        return Counter(found)
+
+    def violations(self, *, exempt: frozenset[str] = frozenset()) -> list[str]:
+        """What the index lacks or has too much, work that is left, wrong vectors, and false reports."""
+        expected, stored = self.expected(), self.stored()
+        lost = [piece for piece in (expected - stored).elements() if piece[0] not in exempt]
+        surplus = [piece for piece in (stored - expected).elements() if piece[0] not in exempt]
+        left = self.sql("select document_id, state, error_kind, last_error, claimed_by from rag_outbox")
+        found = {
+            "lost": lost,
+            "surplus": surplus,
+            "left in the outbox": [row for row in left if row[0] not in exempt],
+            "wrong vectors": self._wrong_vectors(),
+            "reported, not logged": self.sql(
+                "select e.* from test_events e left join rag_ingestion_log l "
+                "on (l.run_id, l.document_id) = (e.run_id, e.document_id) and l.status <> 'failed' "
+                "where l.id is null"
+            ),
+        }
+        return [f"{len(what)} {name}: {what[:2]}" for name, what in found.items() if what]
+
+    def _wrong_vectors(self) -> list[str]:
+        if not isinstance(self.embedder, HashEmbedder):
+            return []
+        stored = self.sql("select content_sha256, content, embedding::text from rag_document_chunks")
+        return [sha for sha, content, text in stored if not _same(text, rows.vector(content))]
+
+
+def run(settings: Settings, *, run_id: str, embedder: Embeds | None, reader: TextWorker | None) -> int:
+    """One run outside Dagster; its events go to a table of the tests' own, as materializations would."""
+    done = 0
+    with Parts(settings) as parts, parts.intake(run_id=run_id) as intake:
+        pipeline = Pipeline(
+            parts.database,
+            settings,
+            reader=reader or parts.reader,
+            embedder=embedder or parts.embedder,
+            resolve=parts.resolve,
+            run_id=run_id,
+        )
+        for outcomes in pipeline.ingest(intake.pending()):
+            report(parts.database, outcomes, run_id=run_id)
+            done += len(outcomes)
+    return done
+
+
+def report(database: Database, outcomes: list[Outcome], *, run_id: str) -> None:
+    with database.transaction() as cursor:
+        for outcome in outcomes:
+            if outcome.status != "failed":
+                values = (run_id, outcome.document_id, outcome.content_sha256)
+                cursor.execute("insert into test_events values (%s, %s, %s)", values)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """As a careful application writes."""
+    fresh = path.with_suffix(f".{secrets.token_hex(4)}")
+    fresh.write_text(text)
+    fresh.replace(path)
+
+
+def processes_marked(mark: str) -> list[psutil.Process]:
+    """Living processes with this mark in their environment."""
+    return [process for process in psutil.process_iter() if mark in _environment(process).values()]
+
+
+def left_after(mark: str, *, seconds: float = 10.0) -> list[str]:
+    """Processes with this mark that are still there after so long."""
+    deadline = time.monotonic() + seconds
+    while (left := processes_marked(mark)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return [f"left running: {process}" for process in left]
+
+
+def _environment(process: psutil.Process) -> dict[str, str]:
+    try:
+        return {} if process.status() == psutil.STATUS_ZOMBIE else process.environ()
+    except psutil.Error:
+        return {}
+
+
+def _same(text: str, vector: "np.ndarray[Any, np.dtype[np.float32]]") -> bool:
+    return bool(np.allclose(np.fromstring(text.strip("[]"), sep=",", dtype=np.float32), vector, atol=1e-5))
+
+
+def settings_for(url: str, place: Path, *, model: Path, **options: Any) -> Settings:
+    sections = {
+        "chunking": {"size": 64, "overlap": 0},
+        "worker": {"retry_base_seconds": 0.05, "retry_max_seconds": 0.1, "bulk_batch_size": 4},
+        "llama_server": {"required_memory_gb": 0, "threads": 1},
+    }
+    return Settings(
+        home=place / "home",
+        database_url=url,  # type: ignore[arg-type]
+        document_root_path=place / "files",
+        llama_server_model=model,
+        _env_file=None,
+        **{name: {**values, **options.pop(name, {})} for name, values in sections.items()},
+        **options,
+    )

@@ -1,0 +1,12 @@
+"""Every kind of fault, by its name."""
+
+from collections.abc import Callable
+
+from rag_assets_tests.faults import killing
+from rag_assets_tests.faults.arena import Result
+
+KINDS: dict[str, Callable[..., Result]] = {
+    "kill_run": killing.kill_run,
+    "kill_run_with_server": killing.kill_run_with_server,
+    "kill_llama_server": killing.kill_llama_server,
+}
