@@ -39,7 +39,10 @@ class PromptRunCoordinator(QueuedRunCoordinator):
             return super().submit_run(context)
         # Dagster gives a pool its limit when a run that needs it is first taken from the queue, and counts that run
         # against no limit yet: after a run that went past the queue, two would then be at work at once.
-        self._instance.event_log_storage.initialize_concurrency_limit_to_default(POOL)
+        # (Setting a limit that is there is an error of PostgreSQL's storage: its UPDATE comes in a failed transaction.)
+        storage = self._instance.event_log_storage
+        if POOL not in storage.get_concurrency_keys():
+            storage.initialize_concurrency_limit_to_default(POOL)
         self._instance.launch_run(run.run_id, context.workspace)
         return self._instance.get_run_by_id(run.run_id) or run
 
