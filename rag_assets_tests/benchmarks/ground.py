@@ -1,0 +1,113 @@
+"""A home of a benchmark's own: database, model, rows and Dagster's storage, all of it gone afterwards."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rag_assets import runtime, settings, supervisor
+from rag_assets.embedded import model, postgres
+from rag_assets.settings import Settings
+from rag_assets_tests.benchmarks import figures
+
+if TYPE_CHECKING:
+    from numpy import float32
+    from numpy.typing import NDArray
+
+OURS = ("DATABASE_URL", "DAGSTER_", "RAG_ASSETS_", "LLAMA_SERVER_MODEL", "DOCUMENT_ROOT_PATH", "LOG_FORMAT")
+TABLE = '"TblDocumentFiles"'
+
+
+class HashEmbedder:
+    """Vectors made from a text's hash, in microseconds: where the embedder is not what is measured."""
+
+    build = "hash"
+
+    def __init__(self) -> None:
+        self.texts = 0  # embedded so far
+
+    def embed(self, texts: Sequence[str], *, token_counts: Sequence[int]) -> "NDArray[float32]":
+        import numpy as np
+
+        self.texts += len(texts)
+        seeds = [abs(hash(text)) for text in texts]
+        raw = np.array([np.random.default_rng(seed).standard_normal(384) for seed in seeds], dtype=np.float32)
+        return (raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32)
+
+
+class PartsWithoutServer(runtime.Parts):
+    """Everything real but the embedder."""
+
+    @cached_property
+    def embedder(self) -> Any:
+        return HashEmbedder()
+
+
+@contextmanager
+def home() -> Iterator[Path]:
+    """A folder that is RAG_ASSETS_HOME and the current one, with nothing else configured, and the model in it.
+
+    Nothing of the caller's own settings, .env or database is read.
+    """
+    place = Path(tempfile.mkdtemp(prefix="rag-assets-benchmark-")).resolve()
+    place.chmod(0o711)  # where root runs this, the account that runs PostgreSQL passes through
+    before, folder = dict(os.environ), Path.cwd()
+    try:
+        for name in [name for name in os.environ if name.startswith(OURS)]:
+            del os.environ[name]
+        os.environ["RAG_ASSETS_HOME"] = str(place)
+        os.chdir(place)
+        _give_model(place)
+        yield place
+    finally:
+        os.chdir(folder)
+        os.environ.clear()
+        os.environ.update(before)
+        postgres.remove(place)
+        shutil.rmtree(place, ignore_errors=True)
+
+
+@contextmanager
+def ready(parts: runtime.Parts) -> Iterator[runtime.Parts]:
+    """Migrated parts, and a process in which Dagster finds its storage."""
+    assert parts.settings.database_url is None, "a benchmark writes into no database of yours"
+    with parts:
+        parts.migrate()
+        os.environ.update(supervisor.environment(parts.settings, database_url=parts.database_url))
+        yield parts
+
+
+def load(**sections: Any) -> Settings:
+    return settings.load(**sections)
+
+
+def execute(parts: runtime.Parts, statement: str, *values: object) -> list[tuple[Any, ...]]:
+    """One statement in a transaction of its own."""
+    import psycopg2
+
+    with closing(psycopg2.connect(parts.database_url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        return cursor.fetchall() if cursor.description else []
+
+
+def ids(parts: runtime.Parts) -> list[str]:
+    return [row[0] for row in execute(parts, f"select id::text from {TABLE} order by id")]
+
+
+def empty_index(parts: runtime.Parts) -> None:
+    """Forget all that was read, cut and embedded; every row is pending again."""
+    execute(parts, "truncate rag_document_chunks, rag_document_text, rag_outbox, rag_ingestion_log")
+    parts.migrate()  # rows of which nothing is known become pending
+
+
+def _give_model(place: Path) -> None:
+    """The model as the settings want it, from a cache that outlives the home: it is made from a download."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rag-assets-tests"
+    cache.mkdir(parents=True, exist_ok=True)
+    made = model.ensure(cache, quantization=settings.load().embedding.quantization, progress=figures.say)
+    (place / "models").mkdir()
+    shutil.copy(made, place / "models" / made.name)
