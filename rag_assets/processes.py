@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import psutil
+
+from rag_assets import job
 
 # Runs between fork and exec of the real program, in a fresh interpreter without imports of its own (15 ms), because
 # code of ours between fork and exec of a threaded process could deadlock. The kernel keeps the signal over exec.
@@ -21,24 +24,43 @@ if os.getppid() != parent:
 os.execvpe(command[0], command, os.environ)
 """
 
+_NEW_GROUP = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
+_CREATION_FLAGS = _NEW_GROUP | job.CREATE_SUSPENDED if os.name == "nt" else 0
+
+
+def free_port(host: str, *, wanted: int = 0) -> int:
+    """The wanted port, or any other that is free now; OSError when the host is no address of this machine."""
+    with socket.socket() as probe:
+        if sys.platform != "win32":  # there it would allow to share a port
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, wanted))
+        except OSError:
+            if not wanted:
+                raise
+            return free_port(host)
+        return int(probe.getsockname()[1])
+
 
 def spawn(command: Sequence[str], *, environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
     """Start a program with its output appended to `log`; it is killed when the calling thread's process dies.
 
     On Linux the kernel sends the signal when the calling *thread* ends: call this from a thread that lives as
-    long as the child. On Windows a kill-on-close job does the same (see `_in_job`).
+    long as the child. On Windows a kill-on-close job does the same: its handle is ours until we end.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             _guarded(command),
             env=dict(environment),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=os.name != "nt",  # Ctrl-C in the terminal is for the owner, who then stops us
-            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+            creationflags=_CREATION_FLAGS,
         )
+    job.enclose(process)
+    return process
 
 
 def stop_tree(pid: int, *, seconds: float) -> None:
@@ -63,6 +85,13 @@ def stop_trees(pids: Iterable[int], *, seconds: float, depth: int) -> None:
         with suppress(psutil.NoSuchProcess):
             process.kill()
     psutil.wait_procs(alive, timeout=seconds)
+
+
+def children(pid: int | None) -> list[int]:
+    """The processes that it started itself; none when it is gone."""
+    with suppress(psutil.NoSuchProcess):
+        return [child.pid for child in psutil.Process(pid).children()] if pid is not None else []
+    return []
 
 
 def _ask(process: psutil.Process) -> None:

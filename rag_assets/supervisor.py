@@ -19,6 +19,7 @@ from rag_assets.errors import ServiceError
 from rag_assets.settings import Settings, project_root
 
 STOP_SECONDS = 8.0  # for services and runs to end by themselves
+CODE_SERVER_STOP_SECONDS = 0.5
 READY_SECONDS = 120.0
 RESTARTS = 5  # of one service, within RESTART_WINDOW_SECONDS
 RESTART_WINDOW_SECONDS = 60.0
@@ -98,7 +99,10 @@ def run(settings: Settings, *, database_url: str, host: str, port: int, say: Cal
     """Run Dagster until SIGINT or SIGTERM; nothing of it is left when this returns."""
     stop = threading.Event()
     variables = {**os.environ, **environment(settings, database_url=database_url)}
-    port = _free_port(host, wanted=port)
+    try:
+        port = processes.free_port(host, wanted=port)
+    except OSError as exc:
+        raise ServiceError(f"No free port on {host} ({exc}): is this an address of this machine?") from exc
     with (
         _stop_at_signals(stop),
         tempfile.TemporaryDirectory(prefix="rag_assets-") as sockets,
@@ -163,7 +167,7 @@ def _services(
 
 def _code_server_address(folder: Path) -> Address:
     """A private socket; on Windows, where Dagster has none, a loopback port."""
-    return ("127.0.0.1", _free_port("127.0.0.1", wanted=0)) if os.name == "nt" else str(folder / "code-server.sock")
+    return ("127.0.0.1", processes.free_port("127.0.0.1")) if os.name == "nt" else str(folder / "code-server.sock")
 
 
 def _code_server_flags(address: Address) -> tuple[str, list[str]]:
@@ -188,21 +192,16 @@ def _stop_at_signals(stop: threading.Event) -> Iterator[None]:
             signal.signal(name, handler)
 
 
-def _free_port(host: str, *, wanted: int) -> int:
-    for port in (wanted, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise ServiceError(f"No free port on {host}: is this an address of this machine?")
-
-
 def _stop_all(services: Sequence[Service]) -> None:
-    """Ask all at once, and the runs, which are their children: those release the documents they work on."""
-    processes.stop_trees(filter(None, (service.pid for service in services)), seconds=STOP_SECONDS, depth=1)
+    """Ask all, and the runs, which are their children: those release the documents they work on.
+
+    The code server comes last and is hardly waited for: it would wait for the sensor, which waits for changes.
+    """
+    code_server, *others = [service.pid for service in services]
+    runs = processes.children(code_server)
+    processes.stop_trees([*filter(None, others), *runs], seconds=STOP_SECONDS, depth=1)
+    if code_server is not None:
+        processes.stop_tree(code_server, seconds=CODE_SERVER_STOP_SECONDS)
     for service in services:
         service.reap()
 

@@ -20,6 +20,7 @@ from dagster._core.run_coordinator import QueuedRunCoordinator, SubmitRunContext
 from rag_assets.defs.jobs import BATCH_TAG, POOL
 
 WARM_VARIABLE = "RAG_ASSETS_WARM"  # set where runs are launched (the daemon), so that nobody else keeps a spare
+RESPAWN_SECONDS = 3.0  # a new spare waits so long: its imports would take the processor from the run that just began
 RUNNER_TAG = "rag_assets/runner"  # pid:create_time of the process that executes a run
 ACTIVE = [
     DagsterRunStatus.QUEUED,
@@ -60,8 +61,8 @@ class WarmRunLauncher(DefaultRunLauncher):
         self._lock = threading.Lock()
         self._spare: subprocess.Popen[bytes] | None = None
         self._running: list[subprocess.Popen[bytes]] = []
-        if os.environ.get(WARM_VARIABLE):
-            self._spare = _spawn()
+        self._is_disposed = False
+        self._keep_spare()
 
     def launch_run(self, context: LaunchRunContext) -> None:
         runner = self._take_spare()
@@ -93,6 +94,7 @@ class WarmRunLauncher(DefaultRunLauncher):
 
     def dispose(self) -> None:
         with self._lock:
+            self._is_disposed = True
             for runner in filter(None, (self._spare, *self._running)):
                 if runner.stdin:
                     with suppress(OSError):
@@ -101,12 +103,20 @@ class WarmRunLauncher(DefaultRunLauncher):
 
     def _take_spare(self) -> subprocess.Popen[bytes] | None:
         with self._lock:
-            runner, self._spare = self._spare, _spawn() if os.environ.get(WARM_VARIABLE) else None
+            runner, self._spare = self._spare, None
+            later = threading.Timer(RESPAWN_SECONDS, self._keep_spare)
+            later.daemon = True
+            later.start()
             self._running = [r for r in self._running if r.poll() is None]
             if runner is None or runner.poll() is not None:
                 return None
             self._running.append(runner)
             return runner
+
+    def _keep_spare(self) -> None:
+        with self._lock:
+            if self._spare is None and not self._is_disposed and os.environ.get(WARM_VARIABLE):
+                self._spare = _spawn()
 
     def _hand_over(self, run: DagsterRun, runner: subprocess.Popen[bytes]) -> bool:
         created = psutil.Process(runner.pid).create_time()

@@ -16,6 +16,7 @@ from rag_assets.postgres.listener import Listener
 from rag_assets.runtime import Parts
 
 SWEEP_SECONDS = 5.0  # between looks for claims of runs that have ended
+RUNLESS_SECONDS = 30.0  # from a claim to its run at most; far above what the daemon needs
 PRIORITY = "10"  # a change goes ahead of the runs of a backfill, which have 0
 ENDED = {DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED}
 UNSTARTED = [DagsterRunStatus.QUEUED, DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING]
@@ -46,14 +47,18 @@ def document_changes(
 
 
 def free_abandoned_claims(instance: dg.DagsterInstance, parts: Parts) -> None:
-    """Release what runs that have ended left unfinished, and keep what queued runs are about to take."""
+    """Release what runs that have ended left unfinished, and keep what queued runs are about to take.
+
+    A claim without a run is one whose run is being made; after a while, one whose maker was killed.
+    """
+    claim_seconds = parts.settings.worker.claim_seconds
     with parts.database.transaction() as cursor:
-        for owner in outbox.owners(cursor):
+        for owner, seconds_left in outbox.owners(cursor):
             status = _status(instance, owner)
-            if status in ENDED:
+            if status in ENDED or (status is None and seconds_left < claim_seconds - RUNLESS_SECONDS):
                 outbox.release(cursor, owner)
             elif status is not None:
-                outbox.extend_claims(cursor, owner, seconds=parts.settings.worker.claim_seconds)
+                outbox.extend_claims(cursor, owner, seconds=claim_seconds)
 
 
 def _status(instance: dg.DagsterInstance, owner: str) -> DagsterRunStatus | None:

@@ -18,6 +18,7 @@ from pathlib import Path
 import psycopg2
 from psycopg2 import sql
 
+from rag_assets import processes
 from rag_assets.embedded import keeper, placement
 from rag_assets.errors import DatabaseUnavailable
 
@@ -289,15 +290,9 @@ def _free_port(home: Path) -> str:
     record = keeper.folder(home) / "port"
     if is_running(home):  # its keeper was killed; it listens where it did
         return record.read_text()
-    for port in (int(record.read_text()) if record.exists() else 0, 0):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            record.write_text(str(probe.getsockname()[1]))
-            break
-    return record.read_text()
+    port = processes.free_port("127.0.0.1", wanted=int(record.read_text()) if record.exists() else 0)
+    record.write_text(str(port))
+    return str(port)
 
 
 # ---- a new cluster

@@ -5,9 +5,7 @@ import json
 import os
 import re
 import secrets
-import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -31,7 +29,7 @@ PORT_TRIES = 3
 CANARY = (
     "The pump shows error four.",
     "Return an item within thirty days of the day it reached you; keep the packing slip, and send it all back.",
-    "Rosen schneidet man, wenn die Forsythie blüht. " * 6,
+    "Rosen schneidet man, wenn die Forsythie blüht. " * 2,
 )
 AGREEMENT = 0.999  # cosine of a text embedded alone and in a mixed batch
 
@@ -125,7 +123,7 @@ class LlamaServer:
     def _start_somewhere(self) -> None:
         """A free port may be taken by somebody else before the server has it: try another."""
         for attempt in range(PORT_TRIES):
-            port = _free_port(self._settings.host, wanted=self._settings.port if attempt == 0 else 0)
+            port = self._free_port(wanted=self._settings.port if attempt == 0 else 0)
             self._spawn(port)
             if self._wait_until_ready(port):
                 return
@@ -133,6 +131,12 @@ class LlamaServer:
             if not taken or attempt == PORT_TRIES - 1:
                 raise self._failed("it ended while starting")
             self.stop()
+
+    def _free_port(self, *, wanted: int) -> int:
+        try:
+            return processes.free_port(self._settings.host, wanted=wanted)
+        except OSError as exc:
+            raise ServerFailedToStart(f"{self._settings.host}: {exc}; check llama_server.host") from exc
 
     def _spawn(self, port: int) -> None:
         self._nonce = secrets.token_hex(8)
@@ -279,17 +283,6 @@ def _runs(pid: int, created: float) -> bool:
         process = psutil.Process(pid)
         return abs(process.create_time() - created) < 1 and process.status() != psutil.STATUS_ZOMBIE
     return False
-
-
-def _free_port(host: str, *, wanted: int) -> int:
-    for port in (wanted, 0):
-        with socket.socket() as probe:
-            if sys.platform != "win32":  # there it would allow to share a port
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with suppress(OSError):
-                probe.bind((host, port))
-                return int(probe.getsockname()[1])
-    raise ServerFailedToStart(f"no free port on {host}; check llama_server.host")
 
 
 def _keep_last_logs(folder: Path) -> None:

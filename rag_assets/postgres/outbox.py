@@ -59,10 +59,10 @@ def release(cursor: Cursor, claimed_by: str, *, document_ids: Sequence[str] | No
     return int(cursor.rowcount)
 
 
-def owners(cursor: Cursor) -> list[str]:
-    """Who holds claims."""
+def owners(cursor: Cursor) -> list[tuple[str, float]]:
+    """Who holds claims, and for how many seconds more."""
     cursor.execute(statement("outbox", "list_owners"))
-    return [row[0] for row in cursor.fetchall()]
+    return [(owner, float(seconds)) for owner, seconds in cursor.fetchall()]
 
 
 def pending_count(cursor: Cursor) -> int:

@@ -66,7 +66,7 @@ def reconcile_files(database: Database, *, look: Callable[[StoredText], FileFact
 
 def free_claims(cursor: Cursor, *, alive: Collection[str]) -> int:
     """Release what is held by owners ("run:<id>", "batch:<id>") that are not among those alive; how many documents."""
-    return sum(outbox.release(cursor, owner) for owner in outbox.owners(cursor) if owner not in alive)
+    return sum(outbox.release(cursor, owner) for owner, _ in outbox.owners(cursor) if owner not in alive)
 
 
 def _page(database: Database, after: str) -> list[StoredText]:

@@ -16,8 +16,9 @@ from typing import IO, Any, cast
 
 import psutil
 
+from rag_assets import job
 from rag_assets.errors import DocumentError, ErrorKind
-from rag_assets.text import confinement, frames, job
+from rag_assets.text import confinement, frames
 
 POLL_SECONDS = 0.02  # between two looks at the clock and the child's memory
 CLOSE_SECONDS = 2.0  # for the child to end by itself

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,10 +20,12 @@ import psycopg2
 from psycopg2 import sql
 
 from rag_assets.embedded import postgres
-from rag_assets.model import Outcome
-from rag_assets.pipeline import Embeds, Pipeline
+from rag_assets.intake import Intake
+from rag_assets.model import Claim, Outcome
+from rag_assets.pipeline import Embeds, Pipeline, Reader
 from rag_assets.postgres import outbox, reconcile
 from rag_assets.postgres.database import Database
+from rag_assets.postgres.listener import Listener
 from rag_assets.runtime import Parts
 from rag_assets.settings import Settings, Source
 from rag_assets.text.worker import TextWorker
@@ -49,6 +51,7 @@ WORDS = (
 EVENTS = "create table test_events (run_id text, document_id text, content_sha256 text)"
 
 Piece = tuple[str, str, bool]  # document, chunk hash, vector present
+Take = Callable[[Intake], Iterable[Sequence[Claim]]]
 
 
 class HashEmbedder:
@@ -181,9 +184,10 @@ class Arena:
 
     # ---- what the application does
 
-    def text(self, sentences: int = 0) -> str:
-        count = sentences or self.rng.randrange(2, 14)
-        return "\n\n".join(" ".join(self.rng.choices(WORDS, k=12)).capitalize() + "." for _ in range(count))
+    def text(self, sentences: int = 0, *, rng: random.Random | None = None) -> str:
+        chosen = rng or self.rng
+        count = sentences or chosen.randrange(2, 14)
+        return "\n\n".join(" ".join(chosen.choices(WORDS, k=12)).capitalize() + "." for _ in range(count))
 
     def new_file(self) -> str:
         self._names += 1
@@ -213,7 +217,7 @@ class Arena:
 
     # ---- runs
 
-    def run(self, *, run_id: str = "", embedder: Embeds | None = None, reader: TextWorker | None = None) -> int:
+    def run(self, *, run_id: str = "", embedder: Embeds | None = None, reader: Reader | None = None) -> int:
         """A run as Dagster would make one, on everything that is due; how many outcomes."""
         return run(
             self.settings,
@@ -221,6 +225,10 @@ class Arena:
             embedder=embedder or self.embedder,
             reader=reader or self.reader,
         )
+
+    def is_settled(self) -> bool:
+        with self.database.transaction() as cursor:
+            return outbox.pending_count(cursor) == 0
 
     def free_claims(self) -> None:
         """What the sensor does when the runs have ended."""
@@ -232,9 +240,8 @@ class Arena:
         for _ in range(ROUNDS):
             self.free_claims()
             self.run()
-            with self.database.transaction() as cursor:
-                if outbox.pending_count(cursor) == 0:
-                    return
+            if self.is_settled():
+                return
             time.sleep(0.05)
 
     # ---- the judge
@@ -279,10 +286,20 @@ class Arena:
         return [sha for sha, content, text in stored if not _same(text, rows.vector(content))]
 
 
-def run(settings: Settings, *, run_id: str, embedder: Embeds | None, reader: TextWorker | None) -> int:
-    """One run outside Dagster; its events go to a table of the tests' own, as materializations would."""
+def run(
+    settings: Settings,
+    *,
+    run_id: str,
+    embedder: Embeds | None,
+    reader: Reader | None,
+    take: Take = Intake.pending,
+    listener_url: str | None = None,
+) -> int:
+    """One run outside Dagster, on what it is to take; its events go to a table of the tests' own. How many outcomes."""
     done = 0
-    with Parts(settings) as parts, parts.intake(run_id=run_id) as intake:
+    channel = settings.database.listen_channel
+    with Parts(settings) as parts, Listener(listener_url or parts.database_url, channel=channel) as listener:
+        intake = Intake(parts.database, settings, run_id=run_id, listener=listener)
         pipeline = Pipeline(
             parts.database,
             settings,
@@ -291,7 +308,7 @@ def run(settings: Settings, *, run_id: str, embedder: Embeds | None, reader: Tex
             resolve=parts.resolve,
             run_id=run_id,
         )
-        for outcomes in pipeline.ingest(intake.pending()):
+        for outcomes in pipeline.ingest(take(intake)):
             report(parts.database, outcomes, run_id=run_id)
             done += len(outcomes)
     return done

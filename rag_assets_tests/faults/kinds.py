@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 
-from rag_assets_tests.faults import killing
+from rag_assets_tests.faults import killing, writing
 from rag_assets_tests.faults.arena import Result
 
 KINDS: dict[str, Callable[..., Result]] = {
     "kill_run": killing.kill_run,
     "kill_run_with_server": killing.kill_run_with_server,
     "kill_llama_server": killing.kill_llama_server,
+    "writers": writing.writers,
+    "writers_without_notify": writing.writers_without_notify,
 }

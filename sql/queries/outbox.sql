@@ -125,8 +125,9 @@ update rag_outbox as o set claimed_by = null, claimed_until = null, claimed_gene
 from held where o.document_id = held.document_id;
 
 -- name: list_owners
--- Who holds claims now.
-select distinct claimed_by from rag_outbox where claimed_by is not null order by 1;
+-- Who holds claims, and the seconds until the last of them expires.
+select claimed_by, extract(epoch from max(claimed_until) - clock_timestamp())
+from rag_outbox where claimed_by is not null group by claimed_by order by claimed_by;
 
 -- name: count_pending
 -- Documents that are not done and not given up.

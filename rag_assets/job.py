@@ -1,4 +1,4 @@
-"""A Windows job object around a child process: it ends with its owner, and cannot grow beyond its memory.
+"""A Windows job object around a child process: it ends with its owner, and keeps to its memory.
 
 Written from the documentation of the Win32 interface; not run on Windows yet.
 """
@@ -41,8 +41,11 @@ class _ExtendedLimits(ctypes.Structure):
     )
 
 
-def enclose(process: "subprocess.Popen[bytes]", *, memory: int) -> int | None:
-    """Put a suspended process into a job of its own and let it run; the job's handle, None off Windows."""
+def enclose(process: "subprocess.Popen[bytes]", *, memory: int | None = None) -> int | None:
+    """Put a suspended process into a job of its own and let it run; the job's handle, None off Windows.
+
+    It may take so many bytes of `memory`, with all of its children; it ends when the handle is closed, or we end.
+    """
     if sys.platform != "win32":
         return None
     try:
@@ -58,13 +61,13 @@ def close(job: int | None) -> None:
         _kernel().CloseHandle(job)
 
 
-def _enclosed(process: "subprocess.Popen[bytes]", *, memory: int) -> int:
+def _enclosed(process: "subprocess.Popen[bytes]", *, memory: int | None) -> int:
     import psutil
 
     kernel = _kernel()
     job = _checked(kernel.CreateJobObjectW(None, None))
-    limits = _ExtendedLimits(job_memory_limit=memory)
-    limits.basic.limit_flags = _KILL_ON_JOB_CLOSE | _DIE_ON_UNHANDLED_EXCEPTION | _JOB_MEMORY
+    limits = _ExtendedLimits(job_memory_limit=memory or 0)
+    limits.basic.limit_flags = _KILL_ON_JOB_CLOSE | _DIE_ON_UNHANDLED_EXCEPTION | (_JOB_MEMORY if memory else 0)
     size = ctypes.sizeof(limits)
     _checked(kernel.SetInformationJobObject(job, _EXTENDED_LIMIT_INFORMATION, ctypes.byref(limits), size))
     _checked(kernel.AssignProcessToJobObject(job, int(process._handle)))  # type: ignore[attr-defined]

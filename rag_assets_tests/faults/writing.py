@@ -1,0 +1,142 @@
+"""Many writers at once, with and without notices."""
+
+import random
+import secrets
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+
+import psycopg2
+from psycopg2.extensions import cursor as Cursor
+
+from rag_assets_tests import rows
+from rag_assets_tests.faults.arena import DOCUMENTS, Arena, Ground, Result, replace_text
+from rag_assets_tests.faults.consuming import Consumer
+
+WRITERS = 16
+COMMIT_SECONDS = 0.02  # the longest delay before a commit
+PATIENCE_SECONDS = 120.0
+INSERT = f"insert into {DOCUMENTS} (file_path, version) values (%s, 0) returning id"
+
+
+@dataclass(kw_only=True)
+class Writer:
+    """One connection of an application; a change whose commit failed is made again, as an application would.
+
+    It replaces the file before it commits the row, and removes the file of a deleted row after the commit.
+    """
+
+    arena: Arena
+    seed: int
+    names: dict[int, str]  # documents that may be changed, shared by all writers
+    delay: float = COMMIT_SECONDS  # seconds, the longest
+    changes: int = 0
+    retried: int = 0
+    _rng: random.Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._rng = random.Random(self.seed)
+
+    def work(self, *, changes: int) -> None:
+        self.work_while(lambda: self.changes < changes)
+
+    def work_while(self, goes_on: Callable[[], bool]) -> None:
+        while goes_on():
+            with self._patient(), closing(psycopg2.connect(self.arena.url)) as connection:
+                while goes_on():
+                    self._change(connection)
+
+    def _change(self, connection: "psycopg2.extensions.connection") -> None:
+        step = self._replace if self._rng.random() < 0.15 else self._update
+        with connection, connection.cursor() as cursor:
+            committed = step(cursor)
+            time.sleep(self._rng.uniform(0, self.delay))
+        committed()
+        self.changes += 1
+
+    def _update(self, cursor: Cursor) -> Callable[[], None]:
+        document = self._rng.choice(list(self.names))
+        if name := self.names.get(document):
+            replace_text(self.arena.files / name, self._text())
+            cursor.execute(f"update {DOCUMENTS} set version = version + 1 where id = %s", [document])
+        return lambda: None
+
+    def _replace(self, cursor: Cursor) -> Callable[[], None]:
+        """Delete a document and insert another one; what is to be done when that is committed."""
+        document = self._rng.choice(list(self.names))
+        gone = self.names.pop(document, None)
+        cursor.execute(f"delete from {DOCUMENTS} where id = %s", [document])
+        name = f"{secrets.token_hex(6)}.txt"
+        (self.arena.files / name).write_text(self._text())
+        cursor.execute(INSERT, [name])
+        [inserted] = cursor.fetchone() or (0,)
+
+        def committed() -> None:
+            self.names[inserted] = name  # not before: others would take it for a document that is there
+            if gone:
+                (self.arena.files / gone).unlink(missing_ok=True)
+
+        return committed
+
+    def _text(self) -> str:
+        return self.arena.text(self._rng.randrange(2, 8), rng=self._rng)
+
+    def _patient(self) -> "_Patience":
+        return _Patience(self)
+
+
+class _Patience:
+    """Lets a lost connection pass, and waits a moment."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
+            self._writer.retried += 1
+            time.sleep(0.2)
+            return True
+        return False
+
+
+def names_of(arena: Arena) -> dict[int, str]:
+    return dict(arena.sql(f"select id, file_path from {DOCUMENTS}"))
+
+
+def team(arena: Arena, *, seed: int, writers: int = WRITERS, delay: float = COMMIT_SECONDS) -> list[Writer]:
+    names = names_of(arena)
+    return [Writer(arena=arena, seed=seed * 100 + number, names=names, delay=delay) for number in range(writers)]
+
+
+def at_work(team: list[Writer], *, changes: int) -> None:
+    rows.in_threads([partial(writer.work, changes=changes // len(team)) for writer in team])
+
+
+def writers(ground: Ground, *, seed: int, long: bool) -> Result:
+    """Writers commit in another order than they began, while runs work: the last change of each document counts."""
+    with ground.arena(seed) as arena:
+        return _written(arena, seed=seed, long=long)
+
+
+def writers_without_notify(ground: Ground, *, seed: int, long: bool) -> Result:
+    """The same when no notice ever comes: the runs look."""
+    with ground.arena(seed, database={"listen_channel": "where_nobody_speaks"}) as arena:
+        return _written(arena, seed=seed, long=long)
+
+
+def _written(arena: Arena, *, seed: int, long: bool) -> Result:
+    documents, changes = (2_000, 20_000) if long else (50, 200)
+    result = Result(notes={"documents": documents})
+    arena.insert(documents)
+    members = team(arena, seed=seed)
+    with Consumer(arena) as consumer:
+        at_work(members, changes=changes)
+        late = consumer.catch_up()
+    result.add([*late, *arena.violations()])
+    result.trials = sum(writer.changes for writer in members)
+    return result
