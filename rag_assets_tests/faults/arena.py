@@ -354,17 +354,17 @@ def _same(text: str, vector: "np.ndarray[Any, np.dtype[np.float32]]") -> bool:
 
 
 def settings_for(url: str, place: Path, *, model: Path, **options: Any) -> Settings:
-    sections = {
+    sections: dict[str, dict[str, Any]] = {
         "chunking": {"size": 64, "overlap": 0},
         "worker": {"retry_base_seconds": 0.05, "retry_max_seconds": 0.1, "bulk_batch_size": 4},
         "llama_server": {"required_memory_gb": 0, "threads": 1},
     }
+    chosen: dict[str, Any] = options | {name: values | options.get(name, {}) for name, values in sections.items()}
     return Settings(
         home=place / "home",
-        database_url=url,  # type: ignore[arg-type]
+        database_url=url,
         document_root_path=place / "files",
         llama_server_model=model,
         _env_file=None,
-        **{name: {**values, **options.pop(name, {})} for name, values in sections.items()},
-        **options,
+        **chosen,
     )

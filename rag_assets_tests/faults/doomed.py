@@ -37,7 +37,12 @@ class Countdown:
 
 
 def before(step: Step, now: Countdown) -> Step:
-    return lambda *a, **k: (die() if now() else None) or step(*a, **k)
+    def wrapped(*arguments: Any, **named: Any) -> Any:
+        if now():
+            die()
+        return step(*arguments, **named)
+
+    return wrapped
 
 
 def after(step: Step, now: Countdown) -> Step:

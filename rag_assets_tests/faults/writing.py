@@ -114,7 +114,7 @@ def team(arena: Arena, *, seed: int, writers: int = WRITERS, delay: float = COMM
 
 
 def at_work(team: list[Writer], *, changes: int) -> None:
-    rows.in_threads([partial(writer.work, changes=changes // len(team)) for writer in team])
+    rows.in_threads([partial(writer.work, changes=-(-changes // len(team))) for writer in team])
 
 
 def writers(ground: Ground, *, seed: int, long: bool) -> Result:
