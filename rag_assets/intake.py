@@ -1,6 +1,7 @@
 """Which documents a run works on: those it was asked for, then what changes while it is there."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -24,19 +25,28 @@ class Intake:
     While it exists, it holds the lock that tells the sensor that changes are being taken (see `outbox.is_taken`).
     """
 
-    def __init__(self, database: Database, settings: Settings, *, run_id: str, listener: Listener) -> None:
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        *,
+        run_id: str,
+        listener: Listener,
+        stopping: threading.Event | None = None,
+    ) -> None:
         self._database = database
         self._settings = settings
         self._owner = f"run:{run_id}"
         self._run_id = run_id
         self._listener = listener
+        self._stopping = stopping or threading.Event()  # set from another thread: no more batches
         listener.hold_intake()
         self._taken: set[str] = set()  # changed meanwhile, so ahead of their turn
         self.busy: list[str] = []  # asked for, but another run kept them all the time
 
     def pending(self) -> Iterator[list[Claim]]:
         """Everything that is due now."""
-        while claims := self._due():
+        while not self._stopping.is_set() and (claims := self._due()):
             self._taken |= {claim.document_id for claim in claims}
             yield claims
 
@@ -58,7 +68,7 @@ class Intake:
         """These documents, whether they changed or not; those that another run works on come last."""
         deadline = time.monotonic() + BUSY_PATIENCE_SECONDS
         waiting = list(ids)
-        while waiting:
+        while waiting and not self._stopping.is_set():
             self.busy = []
             rest = iter(waiting)
             while part := list(islice(rest, SLICE)):
@@ -72,7 +82,7 @@ class Intake:
     def linger(self, seconds: float, *, gives_way: Callable[[], bool]) -> Iterator[list[Claim]]:
         """Changes as they are notified, until none came for `seconds` or another run waits for this one's place."""
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and not gives_way():
+        while time.monotonic() < deadline and not self._stopping.is_set() and not gives_way():
             if claims := self._due():
                 yield claims
                 deadline = time.monotonic() + seconds

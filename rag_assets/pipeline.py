@@ -98,7 +98,7 @@ class Pipeline:
         self._owner = f"run:{run_id}"
         self._in_flight: set[str] = set()  # content hashes that an earlier group is about to store
         self._lost: list[str] = []  # documents that somebody else held when they were to be stored
-        self._stop = threading.Event()
+        self.stopping = threading.Event()  # set when nobody takes outcomes any more: batches should end
 
     def ingest(self, batches: Iterable[Sequence[Claim]]) -> Iterator[list[Outcome]]:
         """Yield the outcomes of each group of documents once they are committed, in the order of the claims.
@@ -117,7 +117,7 @@ class Pipeline:
                         raise group
                     yield self._store(group.result())
             finally:
-                self._stop.set()
+                self.stopping.set()
                 _drain(groups, until=feeder)
                 heart.join()
                 with suppress(DatabaseUnavailable):  # then the claims run out, or the sensor frees them
@@ -134,7 +134,7 @@ class Pipeline:
         try:
             for batch in batches:
                 for group in self._read_groups(batch):
-                    if self._stop.is_set():
+                    if self.stopping.is_set():
                         return
                     groups.put(executor.submit(self._embed, group))
             groups.put(END)
@@ -146,7 +146,7 @@ class Pipeline:
         stored = self._stored(batch)
         works: list[_Work] = []
         for claim in batch:
-            if self._stop.is_set():
+            if self.stopping.is_set():
                 return
             works.append(self._read(claim, stored.get(claim.document_id)))
             if _is_full(works, window=window):
@@ -220,7 +220,7 @@ class Pipeline:
 
     def _embed(self, group: _Group) -> _Group:
         started = time.perf_counter()
-        while group.texts and not self._stop.is_set():
+        while group.texts and not self.stopping.is_set():
             hashes = list(group.texts)
             try:
                 group.vectors |= self._vectors(group.texts)
@@ -250,7 +250,7 @@ class Pipeline:
             except MissingVectors as exc:
                 self._embed_missing(group, exc.hashes)
             except DatabaseUnavailable as exc:
-                if time.monotonic() > deadline or self._stop.is_set():
+                if time.monotonic() > deadline or self.stopping.is_set():
                     raise
                 retrying = True
                 logger.warning("Database away while storing %d documents: %s", len(group.works), exc)
@@ -360,7 +360,7 @@ class Pipeline:
 
     def _keep_claims(self) -> None:
         seconds = self._settings.worker.claim_seconds
-        while not self._stop.wait(seconds / 3):
+        while not self.stopping.wait(seconds / 3):
             with suppress(DatabaseUnavailable), self._database.transaction() as cursor:
                 outbox.extend_claims(cursor, self._owner, seconds=seconds)
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -200,9 +201,9 @@ class Parts:
         )
 
     @contextmanager
-    def intake(self, *, run_id: str) -> Iterator[Intake]:
+    def intake(self, *, run_id: str, stopping: threading.Event | None = None) -> Iterator[Intake]:
         with Listener(self.database_url, channel=self.settings.database.listen_channel) as listener:
-            yield Intake(self.database, self.settings, run_id=run_id, listener=listener)
+            yield Intake(self.database, self.settings, run_id=run_id, listener=listener, stopping=stopping)
 
     def _name(self, path: Path) -> str:
         """How a file is written in the table: below the root relative to it, so that the root can move."""

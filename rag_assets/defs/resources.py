@@ -1,7 +1,7 @@
 """The parts of rag_assets as a Dagster resource: ten lines around rag_assets.runtime."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -64,10 +64,13 @@ class Rag:
         gives_way: GivesWay,
     ) -> Iterator["IngestRun"]:
         """One run's stream of outcomes, a group of documents at a time."""
-        with self._parts_of_a_run() as parts, parts.intake(run_id=run_id) as intake:
+        with ExitStack() as stack:
+            parts = stack.enter_context(self._parts_of_a_run())
+            pipeline = parts.pipeline(run_id=run_id)
+            intake = stack.enter_context(parts.intake(run_id=run_id, stopping=pipeline.stopping))
             asked = intake.batch(batch_id) if batch_id else intake.documents(document_ids)
             batches = chain(asked, intake.pending(), intake.linger(linger, gives_way=gives_way))
-            yield IngestRun(outcomes=self._watched(parts.pipeline(run_id=run_id).ingest(batches)), intake=intake)
+            yield IngestRun(outcomes=self._watched(pipeline.ingest(batches)), intake=intake)
 
     def _parts_of_a_run(self) -> AbstractContextManager[runtime.Parts]:
         return nullcontext(self._warm) if self._warm else self.parts()
