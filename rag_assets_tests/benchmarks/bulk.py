@@ -1,8 +1,6 @@
 """First fill: rows to committed vectors, beside the same chunks sent straight to the same llama-server."""
 
 import itertools
-import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -15,13 +13,13 @@ from rag_assets import runtime
 from rag_assets.embedding.client import EmbeddingClient
 from rag_assets.embedding.embedder import Embedder
 from rag_assets.embedding.server import LlamaServer
-from rag_assets_tests.benchmarks import figures, ground, sample
+from rag_assets_tests.benchmarks import figures, ground, quiet, sample
 from rag_assets_tests.benchmarks.figures import Figure, say
 
 AIM = 0.95
 REQUEST_TOKENS = (2_048, 8_192)  # the ceiling's grid: how much one request holds,
-IN_FLIGHT = (2, 3, 4)  # and how many are under way
-TRIAL_CHUNKS = 64  # of each setting of the grid, twice
+IN_FLIGHT = (2, 4)  # and how many are under way
+TRIAL_CHUNKS = 32  # of each setting of the grid, twice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,43 +52,37 @@ def measure(*, documents: int, rounds: int) -> Figure:
         say(f"{len(texts)} different chunks, {sum(n for _, n in texts) / len(texts):.0f} tokens each")
         packing = _best(client, texts)
         _warm_up(parts, paths)
-        ways: dict[str, Callable[[], Any]] = {
-            "ceiling": lambda: send(client, texts, packing=packing),
-            "run": lambda: _run(parts),
-            "pipeline": lambda: _pipeline(parts),
-        }
-        seen: dict[str, list[float]] = {name: [] for name in ways}
-        for number in range(rounds):
-            for name in _turned(list(ways), number):
-                ground.empty_index(parts)
-                started = time.perf_counter()
-                ways[name]()
-                seen[name].append(len(texts) / (time.perf_counter() - started))
-                say(f"Round {number + 1}: {name} {seen[name][-1]:.2f} chunks/s")
+
+        def run() -> float:
+            ground.empty_index(parts)
+            return len(texts) / quiet.seconds(lambda: ground.ingest(parts))
+
+        def ceiling() -> float:
+            return len(texts) / quiet.seconds(lambda: send(client, texts, packing=packing))
+
+        seen = quiet.interleaved({"ceiling": ceiling, "run": run}, rounds=rounds, home=home, unit="chunks/s")
         stored = ground.execute(parts, "select count(distinct content_sha256) from rag_document_chunks")[0][0]
-    return _figure(seen, packing=packing, texts=texts, documents=len(paths), stored=stored)
+    return _figure(seen, packing=packing, texts=texts, facts={"documents": len(paths), "chunks_stored": stored})
 
 
-def _figure(seen: dict[str, list[float]], *, packing: Packing, texts: Texts, documents: int, stored: int) -> Figure:
-    rates = {name: figures.median(values) for name, values in seen.items()}
-    ratios = [ours / most for ours, most in zip(seen["run"], seen["ceiling"], strict=True)]
+def _figure(seen: quiet.Rounds, *, packing: Packing, texts: Texts, facts: dict[str, Any]) -> Figure:
+    ratio = figures.median([one["run"] / one["ceiling"] for one in seen.values])
     return Figure(
         benchmark="bulk",
         figure="chunks per second, rows to committed vectors, in a real Dagster run",
-        value=rates["run"],
+        value=seen.median("run"),
         peer="the same chunks straight to the same llama-server, best packing",
-        peer_value=rates["ceiling"],
+        peer_value=seen.median("ceiling"),
+        ratio=ratio,
         aim=f"ratio >= {AIM}",
-        met=rates["run"] / rates["ceiling"] >= AIM,
-        rounds=ratios,
+        met=ratio >= AIM,
+        rounds=seen.values,
         details={
-            "documents": documents,
+            **facts,
             "chunks": len(texts),
-            "chunks_stored": stored,
             "tokens_per_chunk": sum(tokens for _, tokens in texts) / len(texts),
-            "chunks_per_second": seen,
-            "pipeline_ratio": rates["pipeline"] / rates["ceiling"],
             "ceiling_packing": {"request_tokens": packing.request_tokens, "in_flight": packing.in_flight},
+            **seen.facts,
         },
     )
 
@@ -138,12 +130,15 @@ def _best(client: EmbeddingClient, texts: Texts) -> Packing:
     grid = [Packing(request_tokens=t, in_flight=n) for t, n in itertools.product(REQUEST_TOKENS, IN_FLIGHT)]
     best: dict[Packing, float] = {}
     for packing in grid * 2:
-        started = time.perf_counter()
-        send(client, part, packing=packing)
-        best[packing] = min(best.get(packing, 1e9), time.perf_counter() - started)
+        took = quiet.seconds(_sending(client, part, packing=packing))
+        best[packing] = min(best.get(packing, took), took)
     for packing, seconds in best.items():
         say(f"Ceiling: {packing.request_tokens} tokens x {packing.in_flight}: {len(part) / seconds:.2f} chunks/s")
     return min(best, key=lambda packing: best[packing])
+
+
+def _sending(client: EmbeddingClient, texts: Texts, *, packing: Packing) -> Callable[[], None]:
+    return lambda: send(client, texts, packing=packing)
 
 
 def _texts(parts: runtime.Parts, paths: Sequence[Path]) -> Texts:
@@ -157,25 +152,5 @@ def _texts(parts: runtime.Parts, paths: Sequence[Path]) -> Texts:
 def _warm_up(parts: runtime.Parts, paths: Sequence[Path]) -> None:
     """One run over two documents: Dagster is imported, its tables are there, connections are open."""
     parts.register(paths[:2])
-    _run(parts)
+    ground.ingest(parts)
     parts.register(paths)
-
-
-def _run(parts: runtime.Parts) -> None:
-    from rag_assets.defs import foreground  # reads the settings when it is imported
-
-    report = foreground.ingest(parts, on_outcomes=lambda _outcomes: None)
-    assert not report["failed"], report["failures"][:3]
-
-
-def _pipeline(parts: runtime.Parts) -> None:
-    run_id = str(uuid.uuid4())
-    with parts.intake(run_id=run_id) as intake:
-        for _ in parts.pipeline(run_id=run_id).ingest(intake.pending()):
-            pass
-
-
-def _turned(names: list[str], by: int) -> list[str]:
-    """Another one goes first in each round, so that a slow drift of the machine favours none."""
-    by %= len(names)
-    return names[by:] + names[:by]

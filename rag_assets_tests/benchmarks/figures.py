@@ -17,7 +17,7 @@ STARTED = time.monotonic()
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """`ratio` is value / peer_value; `met` says whether the aim was reached."""
+    """`ratio` is value / peer_value, unless the median of each round's ratio is given; `met`: the aim was reached."""
 
     benchmark: str
     figure: str  # what `value` is, with its unit
@@ -26,6 +26,7 @@ class Figure:
     peer_value: float
     aim: str
     met: bool
+    ratio: float | None = None
     rounds: Sequence[Any] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
 
@@ -36,7 +37,7 @@ class Figure:
             "value": rounded(self.value),
             "peer": self.peer,
             "peer_value": rounded(self.peer_value),
-            "ratio": rounded(self.value / self.peer_value) if self.peer_value else None,
+            "ratio": rounded(self.value / self.peer_value if self.ratio is None else self.ratio),
             "aim": self.aim,
             "met": self.met,
             "rounds": rounded(self.rounds),

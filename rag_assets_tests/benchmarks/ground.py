@@ -98,6 +98,15 @@ def ids(parts: runtime.Parts) -> list[str]:
     return [row[0] for row in execute(parts, f"select id::text from {TABLE} order by id")]
 
 
+def ingest(parts: runtime.Parts, ids: Sequence[str] = ()) -> dict[str, Any]:
+    """These documents, or all that are pending, in a Dagster run in this process; its report."""
+    from rag_assets.defs import foreground  # reads the settings when it is imported
+
+    report = foreground.ingest(parts, document_ids=ids, on_outcomes=lambda _outcomes: None)
+    assert not report["failed"], report["failures"][:3]
+    return report
+
+
 def empty_index(parts: runtime.Parts) -> None:
     """Forget all that was read, cut and embedded; every row is pending again."""
     execute(parts, "truncate rag_document_chunks, rag_document_text, rag_outbox, rag_ingestion_log")

@@ -1,6 +1,5 @@
 """Nothing changed: how fast a run over all documents finds that out, without an embedding server."""
 
-import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rag_assets.runtime import Parts
-from rag_assets_tests.benchmarks import figures, ground, sample
+from rag_assets_tests.benchmarks import ground, quiet, sample
 from rag_assets_tests.benchmarks.figures import Figure, say
 
 AIM = 2_000.0  # documents per second
@@ -21,7 +20,7 @@ def measure(*, documents: int, rounds: int) -> Figure:
         paths = sample.unpack(home / "documents", documents=documents)
         count, _ = parts.register(paths)
         say(f"Filling the index with {count} documents")
-        fill = _timed(lambda: _run(parts))
+        fill = quiet.seconds(lambda: ground.ingest(parts))
         embedded = parts.embedder.texts
         ids = ground.ids(parts)
         ways: dict[str, Callable[[], Any]] = {
@@ -29,39 +28,34 @@ def measure(*, documents: int, rounds: int) -> Figure:
             "pipeline": lambda: _pipeline(parts, ids),
             "reconcile": parts.reconcile,
         }
-        seen: dict[str, list[float]] = {name: [] for name in ways}
-        for number in range(rounds):
-            for name, way in ways.items():
-                seen[name].append(count / _timed(way))
-                say(f"Round {number + 1}: {name} {seen[name][-1]:.0f} documents/s")
+        seen = quiet.interleaved(
+            {name: _rate(way, of=count) for name, way in ways.items()}, rounds=rounds, home=home, unit="documents/s"
+        )
         again, started = parts.embedder.texts - embedded, sorted(_logs(home))
-    rates = {name: figures.median(values) for name, values in seen.items()}
     return Figure(
         benchmark="noop",
         figure="unchanged documents per second of a Dagster run over all of them",
-        value=rates["run"],
+        value=seen.median("run"),
         peer="the same documents through the pipeline alone, without Dagster",
-        peer_value=rates["pipeline"],
+        peer_value=seen.median("pipeline"),
         aim=f">= {AIM:.0f} documents/s, no server started, nothing embedded",
-        met=rates["run"] >= AIM and not again and not started,
-        rounds=seen["run"],
+        met=seen.median("run") >= AIM and not again and not started,
+        rounds=seen.values,
         details={
             "documents": count,
-            "pipeline_documents_per_second": rates["pipeline"],
-            "reconcile_documents_per_second": rates["reconcile"],
+            "pipeline_documents_per_second": seen.median("pipeline"),
+            "reconcile_documents_per_second": seen.median("reconcile"),
             "first_fill_documents_per_second": count / fill,
             "chunks_embedded_again": again,
             "servers_started": len(started),
+            **seen.facts,
         },
     )
 
 
-def _run(parts: Parts, ids: list[str] | None = None) -> None:
-    from rag_assets.defs import foreground  # reads the settings when it is imported
-
-    report = foreground.ingest(parts, document_ids=ids or (), on_outcomes=lambda _outcomes: None)
-    if ids:
-        assert report["skipped"] == len(ids), {k: v for k, v in report.items() if k != "failures"}
+def _run(parts: Parts, ids: list[str]) -> None:
+    report = ground.ingest(parts, ids)
+    assert report["skipped"] == len(ids), report
 
 
 def _pipeline(parts: Parts, ids: list[str]) -> None:
@@ -73,10 +67,8 @@ def _pipeline(parts: Parts, ids: list[str]) -> None:
     assert statuses == {"skipped": len(ids)}, statuses
 
 
-def _timed(work: Callable[[], Any]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
+def _rate(work: Callable[[], Any], *, of: int) -> Callable[[], float]:
+    return lambda: of / quiet.seconds(work)
 
 
 def _logs(home: Path) -> list[Path]:
