@@ -15,7 +15,7 @@ WORDS = "This paragraph was changed in round {round}; it tells of valves, filter
 
 
 def measure(*, documents: int, rounds: int) -> Figure:
-    """Each round: empty the index, fill it, change some files and rows, run again; a llama-server is started each time."""
+    """Each round: empty the index, fill it, change some files and rows, run again; each run starts a llama-server."""
     with ground.home() as home:
         say(f"Unpacking {documents} documents")
         paths = sample.unpack(home / "documents", documents=documents)
