@@ -127,6 +127,15 @@ def test_transaction_says_unavailable_when_the_connection_dies_within(database_u
             cursor.execute("select 1")
 
 
+def test_transaction_says_unavailable_when_the_server_ends_within_an_answer(database_url: str) -> None:
+    """For psycopg2 that has neither a code nor a class of its own; what has one goes through as it is."""
+    with closing(Database(database_url)) as database:
+        with pytest.raises(DatabaseUnavailable, match="closed the connection"), database.transaction():
+            raise psycopg2.DatabaseError("server closed the connection unexpectedly")
+        with pytest.raises(psycopg2.errors.DivisionByZero), database.transaction() as cursor:
+            cursor.execute("select 1 / 0")
+
+
 def test_pool_never_opens_more_connections_than_set_when_many_want_one(database_url: str) -> None:
     """Sixteen threads share three connections."""
     pids: set[int] = set()

@@ -56,6 +56,10 @@ class Database:
                 raise unavailable(self.url, exc) from exc
             except (pg_errors.UndefinedTable, pg_errors.UndefinedFunction, pg_errors.UndefinedColumn) as exc:
                 raise _not_migrated(self.url, exc) from exc
+            except psycopg2.DatabaseError as exc:
+                if not _is_of_a_lost_line(exc):
+                    raise
+                raise unavailable(self.url, exc) from exc
             finally:
                 self._give_back(taken)
 
@@ -148,6 +152,11 @@ def hide_password(url: str) -> str:
         return _PASSWORD.sub(r"\1***", url)
     user, _, _ = parts.netloc.rpartition("@")[0].partition(":")
     return urlunsplit(parts._replace(netloc=f"{user}:***@{parts.netloc.rpartition('@')[2]}"))
+
+
+def _is_of_a_lost_line(error: psycopg2.DatabaseError) -> bool:
+    """A server that ends in the middle of an answer is an error without a code and a class, for psycopg2."""
+    return type(error) is psycopg2.DatabaseError and error.pgcode is None
 
 
 def _not_migrated(url: str, cause: psycopg2.Error) -> SettingsError:
