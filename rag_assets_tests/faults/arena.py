@@ -266,7 +266,7 @@ class Arena:
         lost = [piece for piece in (expected - stored).elements() if piece[0] not in exempt]
         surplus = [piece for piece in (stored - expected).elements() if piece[0] not in exempt]
         left = self.sql("select document_id, state, error_kind, last_error, claimed_by from rag_outbox")
-        found = {
+        found: dict[str, Sequence[object]] = {
             "lost": lost,
             "surplus": surplus,
             "left in the outbox": [row for row in left if row[0] not in exempt],

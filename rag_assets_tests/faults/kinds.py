@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 
-from rag_assets_tests.faults import killing, writing
+from rag_assets_tests.faults import interrupting, killing, writing
 from rag_assets_tests.faults.arena import Result
 
 KINDS: dict[str, Callable[..., Result]] = {
     "kill_run": killing.kill_run,
     "kill_run_with_server": killing.kill_run_with_server,
     "kill_llama_server": killing.kill_llama_server,
+    "postgres_immediate": interrupting.postgres_immediate,
+    "listener_terminated": interrupting.listener_terminated,
+    "half_open": interrupting.half_open,
     "writers": writing.writers,
     "writers_without_notify": writing.writers_without_notify,
 }

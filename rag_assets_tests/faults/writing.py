@@ -18,6 +18,7 @@ from rag_assets_tests.faults.consuming import Consumer
 WRITERS = 16
 COMMIT_SECONDS = 0.02  # the longest delay before a commit
 PATIENCE_SECONDS = 120.0
+LOST_CODES = (None, "57P01", "57P02", "57P03")  # of a server that ends, or is not yet there
 INSERT = f"insert into {DOCUMENTS} (file_path, version) values (%s, 0) returning id"
 
 
@@ -97,7 +98,7 @@ class _Patience:
         pass
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
-        if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
+        if isinstance(error, psycopg2.Error) and error.pgcode in LOST_CODES:
             self._writer.retried += 1
             time.sleep(0.2)
             return True

@@ -1,0 +1,147 @@
+"""PostgreSQL ends at once, the listener's backend is terminated, its line becomes a black hole: under writes."""
+
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+
+import psutil
+import psycopg2
+
+from rag_assets.postgres import listener as listening
+from rag_assets_tests import rows
+from rag_assets_tests.faults import arena as arenas
+from rag_assets_tests.faults.arena import Arena, Ground, Result
+from rag_assets_tests.faults.consuming import Consumer
+from rag_assets_tests.faults.proxy import Proxy
+from rag_assets_tests.faults.writing import team
+
+AWAY_SECONDS = 60.0  # how long a stopped server may take to come back
+LISTENERS = """
+select pg_terminate_backend(pid, 5000) from pg_stat_activity
+where datname = current_database() and (query like '%pg_listening_channels%' or query like '%rag_assets.intake%')
+    and pid <> pg_backend_pid()
+"""
+
+
+def postgres_immediate(ground: Ground, *, seed: int, long: bool) -> Result:
+    """The server ends without a shutdown, again and again, while writers write and runs run; nothing is lost."""
+    result = Result()
+    own = arenas.server()  # nobody else's runs end with it
+    with own as url, Ground(url, model=ground.model).template() as fresh, fresh.arena(seed) as arena:
+        for turn in range(10 if long else 2):
+            before = _started_at(arena)
+            violations, faults = _interrupted(arena, partial(_stop_immediately, arena), seed=seed + turn, pauses=1)
+            again = [] if _started_at(arena) > before else ["the server was not stopped"]
+            result.add([*violations, *again], trial=f"turn {turn}")
+            result.notes[f"faults {turn}"] = faults
+    return result
+
+
+def listener_terminated(ground: Ground, *, seed: int, long: bool) -> Result:
+    """The backend that notifies is terminated, again and again; the listener comes back."""
+    result = Result()
+    with ground.arena(seed) as arena:
+        ended: list[object] = []
+        terminate = lambda: ended.extend(arena.sql(LISTENERS))  # noqa: E731
+        for turn in range(8 if long else 1):
+            violations, _ = _interrupted(arena, terminate, seed=seed + turn, pauses=5)
+            result.add(violations, trial=f"turn {turn}")
+        result.notes["terminated"] = len(ended)
+        if not ended:
+            result.violations.append("no listener was found to terminate")
+    return result
+
+
+def half_open(ground: Ground, *, seed: int, long: bool) -> Result:
+    """The listener's line stays open, and nothing passes on it any more; it is found, and the runs look meanwhile."""
+    result = Result()
+    with ground.arena(seed) as arena, Proxy(arena.url) as proxy:
+        swallowed = 0
+
+        def swallow() -> None:
+            nonlocal swallowed
+            swallowed += proxy.swallow()
+
+        with _quick_heart() as lost:
+            for turn in range(6 if long else 1):
+                violations, _ = _interrupted(arena, swallow, seed=seed + turn, pauses=2, listener_url=proxy.url)
+                result.add(violations, trial=f"turn {turn}")
+        result.notes |= {"swallowed": swallowed, "noticed": len(lost)}
+        if not swallowed or not lost:
+            result.violations.append(f"{swallowed} lines were swallowed, {len(lost)} of them noticed")
+    return result
+
+
+def _interrupted(
+    arena: Arena, interrupt: Callable[[], object], *, seed: int, pauses: int, listener_url: str | None = None
+) -> tuple[list[str], dict[str, int]]:
+    """Writers write and runs run until there was an interruption after each of so many pauses; what is wrong."""
+    rng = random.Random(seed)
+    arena.insert(20)
+    members = team(arena, seed=seed, writers=4)
+    over = threading.Event()
+
+    def disturb() -> None:
+        try:
+            for _ in range(pauses):
+                time.sleep(rng.uniform(0.3, 1.5))
+                interrupt()
+        finally:
+            time.sleep(0.5)
+            over.set()
+
+    with Consumer(arena, listener_url=listener_url) as consumer:
+        write = [partial(member.work_while, lambda: not over.is_set()) for member in members]
+        rows.in_threads([disturb, *write])
+        late = consumer.catch_up()
+    return [*late, *arena.violations()], dict(consumer.faults)
+
+
+def _stop_immediately(arena: Arena) -> None:
+    """What `pg_ctl stop -m immediate` does; the keeper of an embedded server starts it again."""
+    with closing(psycopg2.connect(arena.url)) as connection:
+        postmaster = psutil.Process(connection.info.backend_pid).ppid()
+    os.kill(postmaster, signal.SIGQUIT)
+    deadline = time.monotonic() + AWAY_SECONDS
+    while not _is_back(arena, postmaster):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"PostgreSQL did not come back within {AWAY_SECONDS:.0f} s")
+        time.sleep(0.1)
+
+
+def _is_back(arena: Arena, former: int) -> bool:
+    try:
+        with closing(psycopg2.connect(arena.url)) as connection:
+            return psutil.Process(connection.info.backend_pid).ppid() != former
+    except (psycopg2.OperationalError, psutil.NoSuchProcess):
+        return False
+
+
+def _started_at(arena: Arena) -> float:
+    [(started,)] = arena.sql("select extract(epoch from pg_postmaster_start_time())::float8")
+    return float(started)
+
+
+@contextmanager
+def _quick_heart() -> Iterator[list[Exception]]:
+    """Heartbeats come often, for a test's sake; the lines that were found dead."""
+    lost: list[Exception] = []
+    lose = listening.Listener._lose
+
+    def note(self: listening.Listener, cause: Exception) -> None:
+        lost.append(cause)
+        lose(self, cause)
+
+    before = listening.HEARTBEAT_SECONDS, listening.ANSWER_SECONDS
+    listening.HEARTBEAT_SECONDS, listening.ANSWER_SECONDS = 0.3, 0.5
+    listening.Listener._lose = note  # type: ignore[method-assign]
+    try:
+        yield lost
+    finally:
+        listening.HEARTBEAT_SECONDS, listening.ANSWER_SECONDS = before
+        listening.Listener._lose = lose  # type: ignore[method-assign]
