@@ -9,7 +9,7 @@ import click
 
 from rag_assets_tests.benchmarks.sample import NoSample
 
-DEFAULTS = {"bulk": (40, 3), "delta": (100, 3), "noop": (5_000, 3)}  # documents, rounds
+DEFAULTS = {"bulk": (40, 3), "delta": (100, 3), "freshness": (100, 10), "noop": (5_000, 3)}  # documents, rounds
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
