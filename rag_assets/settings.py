@@ -1,6 +1,8 @@
 """One typed Settings: from the environment, `.env` and `settings.toml`, in that order of precedence."""
 
+import json
 import os
+import shutil
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,6 +19,7 @@ from rag_assets.errors import SettingsError
 
 MODEL_POSITIONS = 512  # of all-MiniLM-L6-v2, with [CLS] and [SEP]
 SPECIAL_TOKENS = 2
+CALIBRATION = "calibration.json"  # below home
 
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -101,6 +104,12 @@ class LlamaServer(Section):
     embedding_only: bool = True
     ctx_size: Annotated[int, Field(ge=64)] = 2_048  # tokens, over all slots
     threads: Annotated[int, Field(ge=0)] = 0  # 0: physical cores
+    parallel: Annotated[int, Field(ge=0)] = 0  # slots; 0: as many longest chunks as ctx_size holds
+    ubatch_size: Annotated[int, Field(ge=0)] = (
+        0  # tokens computed at once; 0: 512, or the longest chunk if that is more
+    )
+    requests_in_flight: Annotated[int, Field(ge=1, le=64)] = 3
+    own_defaults: bool = False  # leave what is 0 above to llama-server, and its ctx_size
     required_memory_gb: Annotated[float, Field(ge=0)] = 2
 
 
@@ -162,7 +171,28 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         toml = TomlConfigSettingsSource(settings_cls, os.environ.get("RAG_ASSETS_SETTINGS", "settings.toml"))
-        return init_settings, env_settings, dotenv_settings, toml
+        return init_settings, env_settings, dotenv_settings, toml, _Calibrated(settings_cls)
+
+
+class _Calibrated(PydanticBaseSettingsSource):
+    """What `rag-assets doctor --calibrate` kept for this machine and binary: under everything that was set by hand."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        return None, field_name, False  # asked for by the base class; all of them come at once, below
+
+    def __call__(self) -> dict[str, Any]:
+        home = Path(self.current_state.get("home") or _default_home()).expanduser()
+        binary = self.current_state.get("llama_server_binary") or self.current_state.get("LLAMA_SERVER_BINARY")
+        try:
+            kept = json.loads((home / CALIBRATION).read_text(encoding="utf-8"))
+            return dict(kept["settings"]) if kept["machine"] == machine(binary) else {}
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}  # none, or not ours: it only saves time
+
+
+def machine(binary: Path | str | None) -> dict[str, Any]:
+    """For what a calibration holds; another llama-server or another number of cores makes it void."""
+    return {"cores": os.cpu_count(), "llama_server": str(binary or shutil.which("llama-server") or "embedded")}
 
 
 def load(**overrides: Any) -> Settings:

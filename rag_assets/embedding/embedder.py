@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-IN_FLIGHT = 3  # requests; the server has the next ones at hand while it answers one
 REQUEST_TOKENS = 2_048
 TRIES = 2  # of a request whose server went away
 REMOTE_PATIENCE_SECONDS = 30.0
@@ -37,7 +36,10 @@ class Embedder:
         self._server = server
         self._client: EmbeddingClient | None = None
         self._lock = threading.Lock()
-        self._executor = ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="embed-request")
+        # More than one request, so that the server has the next one at hand while it answers one.
+        self._executor = ThreadPoolExecutor(
+            settings.llama_server.requests_in_flight, thread_name_prefix="embed-request"
+        )
         self.build: str | None = None
 
     @classmethod

@@ -178,17 +178,12 @@ class LlamaServer:
         return spawned[0]
 
     def _flags(self, port: int) -> list[str]:
-        slots = 1 if self.degraded else max(1, self._settings.ctx_size // self._longest)
-        ubatch = max(UBATCH_TOKENS, self._longest)
-        threads = self._settings.threads or psutil.cpu_count(logical=False) or os.cpu_count() or 1
         required = [
             *("--model", str(self._model)),
             *("--host", self._settings.host, "--port", str(port)),
             *(("--embedding",) if self._settings.embedding_only else ()),
             *("--pooling", "mean"),
-            *("--ctx-size", str(slots * self._longest), "--parallel", str(slots)),
-            *("--batch-size", str(ubatch), "--ubatch-size", str(ubatch)),
-            *("--threads", str(threads)),
+            *self._speed_flags(),
             *("--api-key-file", str(self._key_file)),
         ]
         wanted = [
@@ -201,6 +196,22 @@ class LlamaServer:
         ]
         known = known_flags(self._command, cache=self._run / "flags")
         return required + [word for flag in wanted if flag[0] in known for word in flag]
+
+    def _speed_flags(self) -> list[str]:
+        """What decides how fast it is; with `own_defaults`, only what is set."""
+        chosen = self._settings
+        slots, ubatch, threads = chosen.parallel, chosen.ubatch_size, chosen.threads
+        if not chosen.own_defaults:
+            slots = slots or max(1, chosen.ctx_size // self._longest)
+            ubatch = ubatch or max(UBATCH_TOKENS, self._longest)
+            threads = threads or psutil.cpu_count(logical=False) or os.cpu_count() or 1
+        if self.degraded:
+            slots = 1
+        return [
+            *(("--ctx-size", str(slots * self._longest), "--parallel", str(slots)) if slots else ()),
+            *(("--batch-size", str(ubatch), "--ubatch-size", str(ubatch)) if ubatch else ()),
+            *(("--threads", str(threads)) if threads else ()),
+        ]
 
     def _wait_until_ready(self, port: int) -> bool:
         """Whether the server is ready; False: it died. Raises when it is late."""
