@@ -5,7 +5,7 @@ import pytest
 from rag_assets.errors import DocumentError
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
-from rag_assets.text.formats import odt
+from rag_assets.text import parsing
 from rag_assets_tests import samples
 
 OASIS = "urn:oasis:names:tc:opendocument:xmlns"
@@ -31,7 +31,7 @@ def document(body: str, *, kind: str = "text", styles: str = "", manifest: str =
 
 
 def read(data: bytes) -> ParsedText:
-    return odt.parse(data, name="a.odt", limits=Parsing())
+    return parsing.parse(data, name="a.odt", limits=Parsing())
 
 
 def p(text: str) -> str:

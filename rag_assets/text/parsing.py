@@ -70,6 +70,20 @@ FORMATS: tuple[Format, ...] = (
         keeps="headings, lists, tables, notes, insertions (no deletions)",
     ),
     Format(
+        name="ods",
+        module="odt",
+        media_type=f"{_OPEN}.spreadsheet",
+        suffixes=".ods",
+        keeps="sheets as pages, rows as they are shown",
+    ),
+    Format(
+        name="odp",
+        module="odt",
+        media_type=f"{_OPEN}.presentation",
+        suffixes=".odp",
+        keeps="slides as pages, titles as headings",
+    ),
+    Format(
         name="epub",
         module="epub",
         media_type="application/epub+zip",

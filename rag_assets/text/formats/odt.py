@@ -26,7 +26,7 @@ XLINK, DC, SVG = (
     f"{{{_OASIS}svg-compatible:1.0}}",
 )
 
-_MEDIA_TYPES = {"text": "text", "spreadsheet": "spreadsheet", "presentation": "presentation"}
+_KINDS = ("text", "spreadsheet", "presentation")
 _FORMS = {"1": "decimal", "a": "lowerLetter", "A": "upperLetter", "i": "lowerRoman", "I": "upperRoman"}
 _META = {f"{DC}title": "title", f"{DC}creator": "author", f"{DC}subject": "subject", f"{DC}description": "description",
          f"{DC}date": "modified"}  # fmt: skip
@@ -52,7 +52,7 @@ def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
     body = root.find(f"{OFFICE}body") if root is not None else None
     if root is None or body is None or not len(body):
         raise DocumentError("corrupt", f"{name}: its content.xml is missing or has no body")
-    kind = next((kind for kind in _MEDIA_TYPES if body[-1].tag == OFFICE + kind), "text")
+    kind = next((kind for kind in _KINDS if body[-1].tag == OFFICE + kind), "text")
     reader = _Reader(_Styles(root, container.xml("styles.xml")))
     pages = [encoding.clean("".join(block + "\n\n" for block in page)) for page in _READERS[kind](reader, body[-1])]
     if not any(map(str.strip, pages)):
