@@ -21,6 +21,7 @@ MODEL_POSITIONS = 512  # of all-MiniLM-L6-v2, with [CLS] and [SEP]
 SPECIAL_TOKENS = 2
 CALIBRATION = "calibration.json"  # below home
 
+Quantization = Literal["f32", "f16", "q8_0"]
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -63,14 +64,14 @@ class Parsing(Section):
 
 class Chunking(Section):
     size: Annotated[int, Field(ge=16)] = 512  # tokens of the embedding model, special tokens included
-    overlap: Annotated[int, Field(ge=0)] = 50  # tokens
+    overlap: Annotated[int, Field(ge=0)] = 50  # tokens that neighbours share at most; half of size is never exceeded
     strategy: Literal["semantic", "fixed", "recursive"] = "recursive"
     heading_context: bool = False  # embed the heading path before the chunk's own words
 
     @model_validator(mode="after")
     def _overlap_is_below_size(self) -> "Chunking":
-        if self.overlap * 2 > self.size:
-            raise ValueError(f"overlap is {self.overlap}; allowed is 0 to half of size ({self.size // 2})")
+        if self.overlap >= self.size:
+            raise ValueError(f"overlap is {self.overlap}; allowed is 0 to {self.size - 1}, which is below size")
         return self
 
 
@@ -78,12 +79,12 @@ class Embedding(Section):
     model: str = "all-MiniLM-L6-v2"  # the name stored with each vector
     dimension: Annotated[int, Field(ge=1, le=16_000)] = 384
     batch_size: Annotated[int, Field(ge=1, le=2_048)] = 32  # texts per request
-    quantization: Literal["f32", "f16", "q8_0"] = "q8_0"  # of the embedded model
+    quantization: Quantization = "q8_0"  # of the embedded model
 
 
 class Worker(Section):
     bulk_batch_size: Annotated[int, Field(ge=1, le=1_000)] = 10  # documents read ahead and committed together
-    processing_timeout_seconds: Seconds = 300  # one document, all stages
+    processing_timeout_seconds: Seconds = 300  # neither reading a document nor a request for its vectors takes longer
     documents_per_run: Annotated[int, Field(ge=1, le=100_000)] = 500
     max_attempts: Annotated[int, Field(ge=1)] = 5
     retry_base_seconds: Seconds = 30
@@ -185,7 +186,9 @@ class _Calibrated(PydanticBaseSettingsSource):
         binary = self.current_state.get("llama_server_binary") or self.current_state.get("LLAMA_SERVER_BINARY")
         try:
             kept = json.loads((home / CALIBRATION).read_text(encoding="utf-8"))
-            return dict(kept["settings"]) if kept["machine"] == machine(binary) else {}
+            # Another quantization gives other vectors: the choice stays, also on another machine.
+            lasting = {"embedding": {"quantization": kept["quantization"]}}
+            return {**lasting, "llama_server": kept["llama_server"]} if kept["machine"] == machine(binary) else lasting
         except (OSError, ValueError, KeyError, TypeError):
             return {}  # none, or not ours: it only saves time
 
@@ -201,7 +204,19 @@ def load(**overrides: Any) -> Settings:
         settings = Settings(**overrides)
     except ValidationError as exc:
         raise SettingsError("\n".join(_describe(error) for error in exc.errors())) from exc
-    return settings.model_copy(update={"home": settings.home.expanduser().resolve()})
+    return settings.model_copy(update={"home": settings.home.expanduser().resolve(), **_in_time(settings)})
+
+
+def _in_time(settings: Settings) -> dict[str, Section]:
+    """The sections whose own limits of time are above that of a whole document, with that one."""
+    longest = settings.worker.processing_timeout_seconds
+    parsing, server = settings.parsing, settings.llama_server
+    seconds = min(parsing.max_seconds, longest)
+    request_seconds = min(server.request_timeout_seconds, longest)
+    return {
+        "parsing": parsing.model_copy(update={"max_seconds": seconds}),
+        "llama_server": server.model_copy(update={"request_timeout_seconds": request_seconds}),
+    }
 
 
 @cache
@@ -221,4 +236,5 @@ def _describe(error: Any) -> str:
     key = ".".join(str(part) for part in error["loc"])
     value = error.get("input")
     shown = "" if isinstance(value, dict | Settings | Section) else f" (is {value!r})"
-    return f"Setting {key or 'values'}{shown}: {error['msg']}"
+    named = f"Setting {key}{shown}: " if key else ""  # a rule between sections names both itself
+    return named + str(error["msg"]).removeprefix("Value error, ")

@@ -68,7 +68,7 @@ options = st.builds(
         "heading_context": headings,
     },
     st.sampled_from([16, 24, 48, 200]),
-    st.sampled_from([0, 10, 50]),
+    st.sampled_from([0, 10, 50, 99]),
     st.sampled_from(["recursive", "fixed", "semantic"]),
     st.booleans(),
 )

@@ -68,10 +68,10 @@ class _Cutting:
         self.parsed = parsed
         self.text = parsed.text
         self.tokenizer = tokenizer
-        self.overlap = settings.overlap
+        self.overlap = min(settings.overlap, settings.size // 2)  # more would be the same text again and again
         self.heading_context = settings.heading_context
         self.limit = min(settings.size - SPECIAL_TOKENS, tokenizer.max_tokens)
-        self.target = max(1, self.limit - settings.overlap)  # of a window, before its overlap
+        self.target = max(1, self.limit - self.overlap)  # of a window, before its overlap
         self.blocks = structure.blocks(parsed)
         self.measured = Measured(parsed.text, tokenizer)
 
