@@ -26,15 +26,23 @@ def ensure_table(cursor: Cursor, source: Source) -> None:
 
 def ensure_triggers(cursor: Cursor, source: Source) -> None:
     """Have our triggers on this table and on no other; locks the table only where something is missing."""
-    names = _names(source)
-    table = {"table": names["table"].as_string(cursor)}
-    cursor.execute(statement("documents", "has_triggers"), table)
-    if not single(cursor)[0]:
-        cursor.execute(composed("documents", "create_triggers", table=names["table"]))
-    cursor.execute(statement("documents", "list_other_triggers"), table)
+    if not has_triggers(cursor, source):
+        cursor.execute(composed("documents", "create_triggers", table=_names(source)["table"]))
+    cursor.execute(statement("documents", "list_other_triggers"), {"table": quoted(cursor, source)})
     for schema, other, trigger in cursor.fetchall():
         identifiers = {"trigger": sql.Identifier(trigger), "table": sql.Identifier(schema, other)}
         cursor.execute(composed("documents", "drop_trigger", **identifiers))
+
+
+def has_triggers(cursor: Cursor, source: Source) -> bool:
+    """Whether the table has all our triggers, enabled as they should be."""
+    cursor.execute(statement("documents", "has_triggers"), {"table": quoted(cursor, source)})
+    return bool(single(cursor)[0])
+
+
+def quoted(cursor: Cursor, source: Source) -> str:
+    """The table's name as PostgreSQL reads it."""
+    return _names(source)["table"].as_string(cursor)
 
 
 def identifiers(cursor: Cursor, source: Source) -> dict[str, sql.Composable]:
@@ -112,7 +120,7 @@ def _names(source: Source) -> dict[str, sql.Composable]:
 
 def _columns(cursor: Cursor, source: Source) -> dict[str, str]:
     """The table's columns and their types, as SQL wants them written; none where there is no such table."""
-    cursor.execute(statement("documents", "get_columns"), {"table": _names(source)["table"].as_string(cursor)})
+    cursor.execute(statement("documents", "get_columns"), {"table": quoted(cursor, source)})
     return dict(cursor.fetchall())
 
 

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import signal
 import sys
 from typing import Any
 
@@ -19,6 +20,8 @@ DEFAULTS = {"bulk": (40, 3), "delta": (100, 3), "freshness": (100, 10), "noop": 
 @click.option("--json", "as_json", is_flag=True, help="One JSON line per benchmark.")
 def main(names: tuple[str, ...], documents: int | None, rounds: int | None, as_json: bool) -> None:
     """Measure NAME."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # either way, everything is stopped and removed
+        signal.signal(number, signal.default_int_handler)
     for name in DEFAULTS if "all" in names else names:
         usual_documents, usual_rounds = DEFAULTS[name]
         measure: Any = importlib.import_module(f"rag_assets_tests.benchmarks.{name}").measure
