@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from rag_assets import console, footprint, logs, runtime, settings, supervisor
+from rag_assets import console, doctor, footprint, logs, runtime, settings, supervisor
 from rag_assets.embedded import postgres as embedded_postgres
 from rag_assets.errors import ERROR_KINDS, DocumentError, RagAssetsError, SettingsError
 from rag_assets.text.worker import TextWorker
@@ -225,6 +225,42 @@ def reconcile(as_json: bool) -> None:
         click.echo(", ".join(f"{count} {what}" for what, count in found.items()) + ". Next: rag-assets ingest")
 
 
+@main.command(name="doctor")
+@click.option(
+    "--calibrate", is_flag=True, help="Find the fastest llama-server settings of this machine, and keep them."
+)
+@JSON
+def examine(calibrate: bool, as_json: bool) -> None:
+    """Check everything that is needed, and say what to do where something is missing.
+
+    Starts the embedded database and llama-server for it and stops them again. The exit code is 1 when a check fails.
+
+    With --calibrate, some ways to run llama-server are timed for about a minute, its own defaults among them; the
+    fastest is kept in calibration.json of the home and used from then on. What you set yourself always wins.
+    """
+    if calibrate:
+        _calibrate(as_json=as_json)
+        return
+    with _parts() as parts:
+        findings = [_shown(finding, as_json=as_json) for finding in doctor.examine(parts)]
+    sys.exit(1 if any(finding.verdict == "fail" for finding in findings) else 0)
+
+
+def _shown(finding: doctor.Finding, *, as_json: bool) -> doctor.Finding:
+    console.print_json(asdict(finding)) if as_json else console.show_finding(finding)
+    return finding
+
+
+def _calibrate(*, as_json: bool) -> None:
+    with _parts_of(settings.load_by_hand()) as parts:
+        found, file = doctor.calibrate(parts, say=console.say)
+    if as_json:
+        facts = {"best": found.best.as_row(), "own_defaults": found.own_defaults.as_row(), "seconds": found.seconds}
+        console.print_json({**facts, "trials": [trial.as_row() for trial in found.trials], "file": file})
+    else:
+        console.show_calibration(found, file)
+
+
 @main.command()
 @click.argument("files", nargs=-1, required=True, metavar="PATH...")
 @JSON
@@ -267,7 +303,12 @@ def chunk(files: tuple[str, ...], strategy: str | None, size: int | None, overla
 
 @contextmanager
 def _parts(**overrides: Any) -> Iterator[runtime.Parts]:
-    config = settings.load(**overrides)
+    with _parts_of(settings.load(**overrides)) as parts:
+        yield parts
+
+
+@contextmanager
+def _parts_of(config: settings.Settings) -> Iterator[runtime.Parts]:
     try:
         with runtime.Parts(config, say=console.say) as parts:
             yield parts

