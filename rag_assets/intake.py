@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from typing import TypeVar
 
 from rag_assets.model import Claim
 from rag_assets.postgres import outbox
@@ -13,8 +13,11 @@ from rag_assets.postgres.listener import Listener
 from rag_assets.settings import Settings
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
-SLICE = 100  # claims handed over at a time; changes are looked for in between
+FIRST_SLICE, LARGEST_SLICE = 10, 500  # documents handed over at a time; changes are looked for in between
+SLICE_SECONDS = 1.0  # that a slice should take: more, and the next is smaller
+FEW = 10  # documents of a run that works on these alone
 BUSY_PATIENCE_SECONDS = 600.0  # how long a run waits for documents that another run is working on
 LOOK_SECONDS = 1.0  # between looks at whether another run waits, while lingering
 
@@ -60,19 +63,25 @@ class Intake:
                 run_id=self._run_id,
                 seconds=self._settings.worker.claim_seconds,
             )
-        for start in range(0, len(claims), SLICE):
-            yield claims[start : start + SLICE]
+        for part in _slices(claims):
+            yield part
             yield from self.pending()
 
     def documents(self, ids: Sequence[str]) -> Iterator[list[Claim]]:
-        """These documents, whether they changed or not; those that another run works on come last."""
+        """These documents, whether they changed or not; those that another run works on come last.
+
+        Changes go ahead of the many documents of a backfill. Whoever asks for a few gets an answer on those alone.
+        """
+        takes_changes = len(ids) > FEW
+        if not takes_changes:
+            self._listener.leave_intake()
         deadline = time.monotonic() + BUSY_PATIENCE_SECONDS
         waiting = list(ids)
         while waiting and not self._stopping.is_set():
             self.busy = []
-            rest = iter(waiting)
-            while part := list(islice(rest, SLICE)):
-                yield from self.pending()
+            for part in _slices(waiting):
+                if takes_changes:
+                    yield from self.pending()
                 yield self._claim([document_id for document_id in part if document_id not in self._taken])
             if self.busy and time.monotonic() > deadline:
                 return
@@ -95,7 +104,7 @@ class Intake:
             return outbox.claim_due(
                 cursor,
                 self._settings.source,
-                limit=SLICE,
+                limit=LARGEST_SLICE,
                 claimed_by=self._owner,
                 seconds=self._settings.worker.claim_seconds,
             )
@@ -111,3 +120,14 @@ class Intake:
             )
         self.busy += busy
         return claims
+
+
+def _slices(items: Sequence[T]) -> Iterator[list[T]]:
+    """Parts that the taker needs about SLICE_SECONDS for, between asking for one and for the next."""
+    size, start = FIRST_SLICE, 0
+    while start < len(items):
+        asked = time.monotonic()
+        yield list(items[start : start + size])
+        start += size
+        is_fast = time.monotonic() - asked < SLICE_SECONDS
+        size = min(2 * size, LARGEST_SLICE) if is_fast else max(size // 2, FIRST_SLICE)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 GROUPS_IN_FLIGHT = 2  # while one group's last requests finish, the next one's already keep the server busy
-GROUP_TOKENS = 16_384  # a group is sent to be embedded when it holds so many tokens, or a window of documents
+GROUP_TOKENS = 8_192  # a group is sent to be embedded when it holds so many tokens, or a window of documents
 LARGEST_GROUP = 500  # documents
 DATABASE_PATIENCE_SECONDS = 60.0  # how long a finished document waits for a database that restarts
 END = None

@@ -68,8 +68,11 @@ class Rag:
             parts = stack.enter_context(self._parts_of_a_run())
             pipeline = parts.pipeline(run_id=run_id)
             intake = stack.enter_context(parts.intake(run_id=run_id, stopping=pipeline.stopping))
-            asked = intake.batch(batch_id) if batch_id else intake.documents(document_ids)
-            batches = chain(asked, intake.pending(), intake.linger(linger, gives_way=gives_way))
+            if document_ids:
+                batches = intake.documents(document_ids)
+            else:
+                batch = intake.batch(batch_id) if batch_id else ()
+                batches = chain(batch, intake.pending(), intake.linger(linger, gives_way=gives_way))
             yield IngestRun(outcomes=self._watched(pipeline.ingest(batches)), intake=intake)
 
     def _parts_of_a_run(self) -> AbstractContextManager[runtime.Parts]:
