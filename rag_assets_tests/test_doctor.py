@@ -1,0 +1,91 @@
+"""The doctor finds what is missing, says what to do, and looks at everything whatever fails."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rag_assets import doctor, settings
+from rag_assets.doctor import Finding
+from rag_assets.runtime import Parts
+from rag_assets_tests import fake_llama, rows
+
+
+@pytest.fixture
+def findings(tmp_path: Path, database_url: str) -> Iterator[Any]:
+    """Look at settings that are well, but for what is given."""
+    opened: list[Parts] = []
+
+    def examine(**changed: Any) -> dict[str, Finding]:
+        well = {
+            "home": tmp_path,
+            "database_url": database_url,
+            "llama_server_model": Path(fake_llama.__file__),
+            "llama_server": {"required_memory_gb": 0},
+        }
+        parts = Parts(settings.load(**{**well, **changed}))
+        opened.append(parts)
+        return {finding.check: finding for finding in doctor.examine(parts)}
+
+    yield examine
+    for parts in opened:
+        parts.close()
+
+
+@pytest.fixture(autouse=True)
+def _fake_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Instead of the embedded one; it knows the flags that are needed."""
+    command = [sys.executable, fake_llama.__file__, "good"]
+    monkeypatch.setattr(doctor.runtime, "llama_command", lambda _settings: command)
+    monkeypatch.setattr(doctor, "NEEDED_FLAGS", {"--port"})
+
+
+def test_all_is_well_in_a_migrated_database(findings: Any) -> None:
+    found = findings()
+    assert {name: one for name, one in found.items() if one.verdict == "fail"} == {}
+    assert found["tables"].verdict == "ok"
+    assert "384" in found["embedding"].found
+
+
+def test_database_that_is_away_is_one_failure_among_all(findings: Any) -> None:
+    found = findings(database_url="postgresql://somebody:secret@127.0.0.1:1/nothing")
+    assert found["database"].verdict == "fail"
+    assert "DATABASE_URL" in found["database"].next
+    assert "secret" not in found["database"].found
+    assert found["embedding"].verdict == "ok"
+
+
+def test_triggers_that_are_off_are_a_failure(findings: Any, database_url: str) -> None:
+    rows.execute(database_url, 'alter table "TblDocumentFiles" disable trigger all')
+    assert findings()["tables"].verdict == "fail"
+
+
+def test_empty_database_asks_for_init(findings: Any, empty_database_url: str) -> None:
+    found = findings(database_url=empty_database_url)
+    assert found["tables"].verdict == "warn"
+    assert "init" in found["tables"].next
+
+
+def test_memory_that_is_missing_is_said_with_both_numbers(findings: Any) -> None:
+    found = findings(llama_server={"required_memory_gb": 1e6})
+    assert found["memory"].verdict == found["embedding"].verdict == "fail"
+    assert "1000000.0 GB needed" in found["memory"].found
+
+
+def test_document_root_must_be_a_folder(findings: Any, tmp_path: Path) -> None:
+    assert findings(document_root_path=tmp_path / "gone")["document root"].verdict == "fail"
+    assert findings(document_root_path=tmp_path)["document root"].verdict == "ok"
+
+
+def test_model_of_another_dimension_is_a_failure(findings: Any) -> None:
+    found = findings(embedding={"dimension": 768})
+    assert found["embedding"].verdict == "fail"
+    assert "768" in found["embedding"].found
+
+
+def test_missing_model_file_is_a_failure(findings: Any, tmp_path: Path) -> None:
+    found = findings(llama_server_model=tmp_path / "gone.gguf")
+    assert found["model"].verdict == "fail"
+    assert "LLAMA_SERVER_MODEL" in found["model"].next
