@@ -51,6 +51,7 @@ WORDS = (
 EVENTS = "create table test_events (run_id text, document_id text, content_sha256 text)"
 
 Piece = tuple[str, str, bool]  # document, chunk hash, vector present
+VectorOf = Callable[[str], Any]  # of a text: numbers
 Take = Callable[[Intake], Iterable[Sequence[Claim]]]
 
 
@@ -157,6 +158,7 @@ class Arena:
         self.rng = random.Random(seed)
         self.settings = settings_for(url, place, model=model, **options)
         self.embedder: Embeds = HashEmbedder()
+        self.vector_of: VectorOf | None = rows.vector  # None: the judge cannot know
         self._names = 0
         self._open = ExitStack()
         self.database = Database(url)
@@ -280,10 +282,10 @@ class Arena:
         return [f"{len(what)} {name}: {what[:2]}" for name, what in found.items() if what]
 
     def _wrong_vectors(self) -> list[str]:
-        if not isinstance(self.embedder, HashEmbedder):
+        if (vector_of := self.vector_of) is None:
             return []
         stored = self.sql("select content_sha256, content, embedding::text from rag_document_chunks")
-        return [sha for sha, content, text in stored if not _same(text, rows.vector(content))]
+        return [sha for sha, content, text in stored if not _same(text, vector_of(content))]
 
 
 def run(
@@ -349,8 +351,8 @@ def _environment(process: psutil.Process) -> dict[str, str]:
         return {}
 
 
-def _same(text: str, vector: "np.ndarray[Any, np.dtype[np.float32]]") -> bool:
-    return bool(np.allclose(np.fromstring(text.strip("[]"), sep=",", dtype=np.float32), vector, atol=1e-5))
+def _same(text: str, vector: object) -> bool:
+    return bool(np.allclose(np.fromstring(text.strip("[]"), sep=",", dtype=np.float32), np.asarray(vector), atol=1e-5))
 
 
 def settings_for(url: str, place: Path, *, model: Path, **options: Any) -> Settings:

@@ -64,7 +64,7 @@ def kill_llama_server(ground: Ground, *, seed: int, long: bool) -> Result:
 
     result = Result()
     with ground.arena(seed, llama_server={"request_timeout_seconds": 20}) as arena, Parts(arena.settings) as parts:
-        arena.embedder = parts.embedder
+        arena.embedder, arena.vector_of = parts.embedder, None
         arena.insert(FIRST)
         for turn in range(6 if long else 1):
             arena.change(CHANGES)

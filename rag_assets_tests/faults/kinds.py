@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from rag_assets_tests.faults import interrupting, killing, writing
+from rag_assets_tests.faults import doubling, interrupting, killing, serving, writing
 from rag_assets_tests.faults.arena import Result
 
 KINDS: dict[str, Callable[..., Result]] = {
@@ -14,4 +14,10 @@ KINDS: dict[str, Callable[..., Result]] = {
     "half_open": interrupting.half_open,
     "writers": writing.writers,
     "writers_without_notify": writing.writers_without_notify,
+    "delivered_twice": doubling.delivered_twice,
+    "two_daemons": doubling.two_daemons,
+    "two_ticks": doubling.two_ticks,
+    "llama_answers": serving.llama_answers,
+    "port_taken": serving.port_taken,
+    "memory_short": serving.memory_short,
 }
