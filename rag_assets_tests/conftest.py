@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 import psutil
@@ -16,6 +17,10 @@ from psycopg2 import sql
 
 from rag_assets.embedded import postgres
 from rag_assets.errors import SettingsError
+
+if TYPE_CHECKING:
+    from rag_assets.text.worker import TextWorker
+    from rag_assets_tests.application import Application
 
 DIMENSION = 384
 SESSION = "RAG_ASSETS_TEST_SESSION"
@@ -100,6 +105,27 @@ def model_path() -> Path:
         return model.ensure(cache, quantization=Embedding().quantization)
     except SettingsError as exc:
         pytest.skip(f"the model is neither cached in {cache} nor can it be made: {exc}")
+
+
+@pytest.fixture(scope="session")
+def reader(model_path: Path) -> Iterator["TextWorker"]:
+    """One warm child process that reads and cuts documents as `application.CHUNKING` says."""
+    from rag_assets.settings import Chunking, Parsing
+    from rag_assets.text.worker import TextWorker
+    from rag_assets_tests import application
+
+    chunking = Chunking.model_validate(application.CHUNKING)
+    with TextWorker(parsing=Parsing(), chunking=chunking, model=model_path) as worker:
+        yield worker
+
+
+@pytest.fixture
+def application(database_url: str, tmp_path: Path, reader: "TextWorker") -> Iterator["Application"]:
+    """A table and a folder of documents."""
+    from rag_assets_tests.application import Application
+
+    with closing(Application(database_url, tmp_path, reader=reader)) as made:
+        yield made
 
 
 def _database(server_url: str, *, template: str) -> Iterator[str]:

@@ -1,0 +1,357 @@
+"""The pipeline: each document is stored whole, fails alone, or is given back; nothing is embedded twice."""
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rag_assets import settings
+from rag_assets.embedding.embedder import Embedder
+from rag_assets.errors import EmbeddingError, NotEnoughMemory, ServerFailedToStart, ServiceError, UnembeddableText
+from rag_assets.model import Claim
+from rag_assets_tests import fake_llama
+from rag_assets_tests.application import WORDS, Application, HashEmbedder, Vectors, paragraph
+
+POISON = "poison"
+
+
+class Refusing(HashEmbedder):
+    """Refuses the texts about one thing, as the embedder does after it tried each of them alone."""
+
+    def embed(self, texts: Sequence[str], *, token_counts: Sequence[int]) -> Vectors:
+        for index, text in enumerate(texts):
+            if POISON in text:
+                raise UnembeddableText(index, kind="too_large", message="600 tokens, allowed are 512")
+        return super().embed(texts, token_counts=token_counts)
+
+
+def test_document_is_stored_whole_when_it_is_new(application: Application) -> None:
+    """Chunks with their vectors, the outcome's figures, a row of the log; and no work is left."""
+    document_id = application.add("a.txt", *WORDS)
+    outcome = application.run()[document_id]
+    assert application.stored(document_id) == [paragraph(about).strip() for about in WORDS]
+    assert (outcome.status, outcome.chunks, outcome.chunks_embedded) == ("completed", len(WORDS), len(WORDS))
+    assert set(outcome.seconds) == {"read", "chunk", "embed", "write"}
+    assert application.sql("select run_id, status, path, chunks from rag_ingestion_log") == [
+        ("1", "completed", "a.txt", len(WORDS))
+    ]
+    assert application.pending() == []
+
+
+def test_only_its_chunk_is_embedded_when_a_paragraph_changes(application: Application) -> None:
+    """All other chunks keep their row and vector."""
+    document_id = application.add("a.txt", *WORDS)
+    application.run()
+    application.write("a.txt", *WORDS[:2], "locks", *WORDS[3:])
+    application.change(document_id)
+    embedder = HashEmbedder()
+    outcome = application.run(embedder=embedder)[document_id]
+    assert [text.strip() for text in embedder.texts] == [paragraph("locks").strip()]
+    assert (outcome.chunks_embedded, outcome.chunks_reused, outcome.chunks_deleted) == (1, len(WORDS) - 1, 1)
+    assert application.stored(document_id)[2] == paragraph("locks").strip()
+
+
+def test_only_the_new_paragraph_is_embedded_when_the_others_moved(application: Application) -> None:
+    """A paragraph put before the others costs one vector, not one for each chunk that has another place now."""
+    document_id = application.add("a.txt", *WORDS)
+    application.run()
+    application.write("a.txt", "locks", *reversed(WORDS))
+    application.change(document_id)
+    assert application.run()[document_id].chunks_embedded == 1
+    assert len(application.stored(document_id)) == len(WORDS) + 1
+
+
+def test_document_is_skipped_when_its_bytes_are_the_same(application: Application) -> None:
+    """A change of the row, or of the file's time, reads no text and embeds none; it is logged all the same."""
+    document_id = application.add("a.txt", *WORDS)
+    first = application.run()[document_id]
+    application.write("a.txt", *WORDS)
+    application.change(document_id)
+    embedder = HashEmbedder()
+    second = application.run(embedder=embedder)[document_id]
+    assert (second.status, second.content_sha256, embedder.texts) == ("skipped", first.content_sha256, [])
+    assert application.sql("select status from rag_ingestion_log order by id") == [("completed",), ("skipped",)]
+    assert application.pending() == []
+
+
+def test_document_keeps_its_chunks_when_only_its_path_changed(application: Application) -> None:
+    """A renamed file is not read again, and is found under its new name."""
+    document_id = application.add("a.txt", *WORDS)
+    application.run()
+    (application.files / "a.txt").rename(application.files / "b.txt")
+    application.sql(f"""update "TblDocumentFiles" set file_path = 'b.txt' where id = {document_id}""")
+    assert application.run()[document_id].status == "skipped"
+    assert application.sql("select path from rag_document_text") == [("b.txt",)]
+
+
+def test_document_is_read_again_when_another_model_is_set(application: Application) -> None:
+    """Unchanged bytes are no reason to keep vectors of another model."""
+    document_id = application.add("a.txt", *WORDS)
+    application.run()
+    embedding = application.settings.embedding.model_copy(update={"model": "another"})
+    application.settings = application.settings.model_copy(update={"embedding": embedding})
+    application.change(document_id)
+    outcome = application.run()[document_id]
+    assert (outcome.chunks_embedded, outcome.embedding_model) == (len(WORDS), "another")
+    assert application.sql("select distinct embedding_model from rag_document_chunks") == [("another",)]
+
+
+@pytest.mark.parametrize("window", [1, 10], ids=["in groups of their own", "in one group"])
+def test_text_is_embedded_once_when_many_documents_hold_it(application: Application, window: int) -> None:
+    """Also when the first of them is not stored yet."""
+    worker = application.settings.worker.model_copy(update={"bulk_batch_size": window})
+    application.settings = application.settings.model_copy(update={"worker": worker})
+    ids = [application.add(f"{n}.txt", *WORDS) for n in range(6)]
+    embedder = HashEmbedder()
+    outcomes = application.run(embedder=embedder)
+    assert len(embedder.texts) == len(WORDS)
+    assert [len(application.stored(document_id)) for document_id in ids] == [len(WORDS)] * 6
+    assert sum(outcome.chunks_embedded + outcome.chunks_reused for outcome in outcomes.values()) == 6 * len(WORDS)
+
+
+def test_text_is_embedded_after_all_when_the_stored_vector_vanished(application: Application) -> None:
+    """Another document's vector was to be reused, and was deleted before it was: no document is left without."""
+    first = application.add("a.txt", "pumps")
+    application.run()
+    second = application.add("b.txt", "pumps", "roses")
+    embedder = HashEmbedder(meanwhile=lambda: application.sql("delete from rag_document_chunks"))
+    assert application.run(embedder=embedder)[second].status == "completed"
+    assert len(application.stored(second)) == 2
+    assert application.stored(first) == []
+
+
+def test_document_fails_alone_when_its_file_is_missing(application: Application) -> None:
+    """The others of its group are stored; the message names the path; another attempt is planned."""
+    good = [application.add(f"{n}.txt", WORDS[n]) for n in range(2)]
+    bad = application.add_row("missing.txt")
+    good.append(application.add("3.txt", WORDS[3]))
+    outcomes = application.run()
+    assert [outcomes[document_id].status for document_id in good] == ["completed"] * 3
+    failed = outcomes[bad]
+    assert (failed.status, failed.stage, failed.error_kind, failed.retry) == ("failed", "read", "not_found", True)
+    assert failed.error_message == "File not found: missing.txt"
+    assert application.pending() == [(bad, "pending", 1, None)]
+
+
+def test_document_is_given_up_at_once_when_its_bytes_are_to_blame(application: Application) -> None:
+    """Trying an empty file again does not help: it is dead until it changes."""
+    bad = application.add_row("empty.txt")
+    (application.files / "empty.txt").write_bytes(b"")
+    failed = application.run()[bad]
+    assert (failed.error_kind, failed.retry) == ("empty", False)
+    assert application.pending() == [(bad, "dead", 1, None)]
+
+
+def test_chunks_stay_when_a_new_version_cannot_be_read(application: Application) -> None:
+    """What was found yesterday is better than nothing, until the file can be read again."""
+    document_id = application.add("a.txt", *WORDS)
+    application.run()
+    (application.files / "a.txt").unlink()
+    application.change(document_id)
+    assert application.run()[document_id].status == "failed"
+    assert len(application.stored(document_id)) == len(WORDS)
+
+
+def test_documents_with_a_text_that_cannot_be_embedded_fail_alone(application: Application) -> None:
+    """Both that hold it, with the reason; what only they hold is not embedded; the others are stored."""
+    bad = [application.add(f"bad-{n}.txt", POISON, f"only {n}") for n in range(2)]
+    good = application.add("good.txt", *WORDS)
+    embedder = Refusing()
+    outcomes = application.run(embedder=embedder)
+    for document_id in bad:
+        outcome = outcomes[document_id]
+        assert (outcome.status, outcome.stage, outcome.error_kind) == ("failed", "embed", "too_large")
+        assert outcome.error_message == "600 tokens, allowed are 512"
+        assert application.stored(document_id) == []
+    assert len(application.stored(good)) == len(embedder.texts) == len(WORDS)
+
+
+def test_chunks_go_when_the_row_is_deleted(application: Application) -> None:
+    """Text and chunks; the outcome says how many."""
+    document_id = application.add("a.txt", *WORDS)
+    application.run()
+    application.remove(document_id)
+    outcome = application.run()[document_id]
+    assert (outcome.status, outcome.chunks_deleted, outcome.path) == ("deleted", len(WORDS), None)
+    assert application.stored(document_id) == []
+    assert application.sql("select * from rag_document_text") == application.pending() == []
+
+
+def test_nothing_is_written_when_the_claim_was_lost_meanwhile(application: Application) -> None:
+    """Another run took the document: no outcome, no chunk, no row of the log, and its claim is left alone."""
+    document_id = application.add("a.txt", *WORDS)
+    other = application.add("b.txt", "locks")
+    steal = f"update rag_outbox set claimed_by = 'run:other' where document_id = '{document_id}'"
+    outcomes = application.run(embedder=HashEmbedder(meanwhile=lambda: application.sql(steal)))
+    assert list(outcomes) == [other]
+    assert application.stored(document_id) == []
+    assert application.sql("select document_id from rag_ingestion_log") == [(other,)]
+    assert application.pending() == [(document_id, "pending", 0, "run:other")]
+
+
+def test_newer_change_is_not_lost_when_it_comes_during_the_run(application: Application) -> None:
+    """What was read is stored; the document stays pending, free to be taken, and the next run reads it again."""
+    document_id = application.add("a.txt", "pumps")
+
+    def change() -> None:
+        application.write("a.txt", "roses")
+        application.change(document_id)
+
+    application.run(embedder=HashEmbedder(meanwhile=change))
+    assert application.stored(document_id) == [paragraph("pumps").strip()]
+    assert application.pending() == [(document_id, "pending", 0, None)]
+    application.run(run_id="2")
+    assert application.stored(document_id) == [paragraph("roses").strip()]
+
+
+def test_chunks_go_when_the_row_was_deleted_during_the_run(application: Application) -> None:
+    """What a run stores of a document that is gone by then is removed by the next."""
+    document_id = application.add("a.txt", *WORDS)
+    application.run(embedder=HashEmbedder(meanwhile=lambda: application.remove(document_id)))
+    assert application.run(run_id="2")[document_id].status == "deleted"
+    assert application.stored(document_id) == application.pending() == []
+
+
+def _short_of_memory(application: Application) -> Embedder:
+    return _local(application, "good", required_memory_gb=1e6)
+
+
+def _dying(application: Application) -> Embedder:
+    return _local(application, "dies")
+
+
+def _local(application: Application, mode: str, **section: float) -> Embedder:
+    config = settings.load(home=application.settings.home, llama_server={"required_memory_gb": 0} | section)
+    command = [sys.executable, fake_llama.__file__, mode]
+    return Embedder.local(config, command=command, model=Path(fake_llama.__file__))
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "said"),
+    [
+        (
+            _short_of_memory,
+            NotEnoughMemory,
+            r"^Not enough memory to start embedding server: \d+\.\d GB available, 1000000\.0 GB needed",
+        ),
+        (_dying, ServerFailedToStart, r"^Llama-server failed to start: (.|\n)*last log lines:\nerror: cannot load"),
+    ],
+)
+def test_no_attempt_is_counted_when_llama_server_cannot_start(
+    application: Application, make: Callable[[Application], Embedder], error: type[ServiceError], said: str
+) -> None:
+    """The run ends with the reason; all documents are free and due, and the next run stores them."""
+    ids = [application.add(f"{n}.txt", WORDS[n]) for n in range(3)]
+    with closing(make(application)) as embedder, pytest.raises(error, match=said):
+        application.run(embedder=embedder)
+    assert application.pending() == [(document_id, "pending", 0, None) for document_id in ids]
+    assert application.sql("select * from rag_ingestion_log") == []
+    assert {outcome.status for outcome in application.run(run_id="2").values()} == {"completed"}
+
+
+def test_nothing_is_stored_when_a_vector_is_not_one(application: Application) -> None:
+    """An embedder that gives wrong vectors is an error of the service: no half document, no attempt."""
+
+    class Wrong(HashEmbedder):
+        def embed(self, texts: Sequence[str], *, token_counts: Sequence[int]) -> Vectors:
+            return super().embed(texts, token_counts=token_counts) * np.float32("nan")
+
+    document_id = application.add("a.txt", *WORDS)
+    with pytest.raises(EmbeddingError, match=f"Document {document_id}: .* not finite"):
+        application.run(embedder=Wrong())
+    assert application.stored(document_id) == []
+    assert application.pending() == [(document_id, "pending", 0, None)]
+
+
+def test_documents_are_stored_when_every_connection_was_cut_meanwhile(application: Application) -> None:
+    """A database that restarts while texts are embedded costs nothing."""
+    document_id = application.add("a.txt", *WORDS)
+    cut = (
+        "select pg_terminate_backend(pid) from pg_stat_activity "
+        "where datname = current_database() and pid <> pg_backend_pid()"
+    )
+    assert application.run(embedder=HashEmbedder(meanwhile=lambda: application.sql(cut)))[document_id].chunks == 6
+    assert len(application.stored(document_id)) == len(WORDS)
+
+
+def test_unfinished_documents_are_free_when_nobody_takes_outcomes_any_more(application: Application) -> None:
+    """A run that is cancelled keeps what was stored, gives back the rest at once, and leaves no thread."""
+    worker = application.settings.worker.model_copy(update={"bulk_batch_size": 1})
+    application.settings = application.settings.model_copy(update={"worker": worker})
+    ids = [application.add(f"{n}.txt", f"subject {n}") for n in range(20)]
+    threads = threading.active_count()
+    groups = application.pipeline(run_id="1").ingest([application.claim(run_id="1")])
+    stored = {outcome.document_id for outcome in next(groups)}
+    groups.close()
+    assert threading.active_count() == threads
+    assert application.pending() == sorted((name, "pending", 0, None) for name in ids if name not in stored)
+
+
+def test_claims_are_kept_when_a_group_takes_longer_than_they_last(application: Application) -> None:
+    """A long request for vectors does not make another run take the documents over."""
+    worker = application.settings.worker.model_copy(update={"claim_seconds": 0.6})
+    application.settings = application.settings.model_copy(update={"worker": worker})
+    application.add("a.txt", *WORDS)
+    stolen: list[object] = []
+
+    def look() -> None:
+        time.sleep(1.0)
+        stolen.extend(application.claim(run_id="2"))
+
+    assert len(application.run(embedder=HashEmbedder(meanwhile=look))) == 1
+    assert stolen == []
+
+
+def test_outcomes_come_in_the_order_of_the_claims(application: Application) -> None:
+    """Also over several groups that are read and embedded side by side."""
+    ids = [application.add(f"{n}.txt", f"subject {n}") for n in range(25)]
+    assert list(application.run()) == sorted(ids, key=int)
+
+
+def test_a_batch_does_not_wait_for_the_next_one(application: Application) -> None:
+    """A change is stored at once, however long the run then stays for another one."""
+    ids = [application.add(f"{n}.txt", WORDS[n]) for n in range(2)]
+    claims = application.claim(run_id="1")
+    is_stored = threading.Event()
+
+    def batches() -> Iterator[list[Claim]]:
+        yield claims[:1]
+        assert is_stored.wait(30), "the first document waits for the second"
+        yield claims[1:]
+
+    seen = []
+    for outcomes in application.pipeline(run_id="1").ingest(batches()):
+        seen += [outcome.document_id for outcome in outcomes]
+        is_stored.set()
+    assert seen == ids
+
+
+def test_error_of_the_intake_reaches_the_run_after_what_was_read_is_given_back(application: Application) -> None:
+    """Whatever ends the stream of claims ends the run, not a thread."""
+    application.add("a.txt", *WORDS)
+    claims = application.claim(run_id="1")
+
+    def batches() -> Iterator[list[Claim]]:
+        yield claims
+        raise ServiceError("the ground is gone")
+
+    with pytest.raises(ServiceError, match="the ground is gone"):
+        list(application.pipeline(run_id="1").ingest(batches()))
+    assert [owner for _, _, _, owner in application.pending()] in ([], [None])
+
+
+def test_log_has_one_row_for_each_attempt(application: Application) -> None:
+    """In the order in which they were made, with the run that made them."""
+    document_id = application.add_row("late.txt")
+    application.run(run_id="1")
+    application.write("late.txt", "pumps")
+    application.sql("update rag_outbox set not_before = now()")
+    application.run(run_id="2")
+    log = application.sql("select run_id, status, error_kind from rag_ingestion_log order by id")
+    assert log == [("1", "failed", "not_found"), ("2", "completed", None)]
+    assert application.stored(document_id)
