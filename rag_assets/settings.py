@@ -86,6 +86,8 @@ class Worker(Section):
     bulk_batch_size: Annotated[int, Field(ge=1, le=1_000)] = 10  # documents read ahead and committed together
     processing_timeout_seconds: Seconds = 300  # neither reading a document nor a request for its vectors takes longer
     documents_per_run: Annotated[int, Field(ge=1, le=100_000)] = 500
+    partitioning: Literal["document", "bucket"] = "document"  # of Dagster's assets; bucket: above 100,000 documents
+    buckets: Annotated[int, Field(ge=1, le=100_000)] = 1_024  # never to be changed while in use
     max_attempts: Annotated[int, Field(ge=1)] = 5
     retry_base_seconds: Seconds = 30
     retry_max_seconds: Seconds = 3_600

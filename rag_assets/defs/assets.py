@@ -1,16 +1,16 @@
 """The three assets: each document of the application's table is read, cut and embedded."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import dagster as dg
 from dagster import DagsterRunStatus
 from pydantic import Field
 
-from rag_assets import settings
 from rag_assets.defs import events, jobs, partitions
 from rag_assets.defs.resources import Rag
 from rag_assets.model import Outcome
+from rag_assets.runtime import Parts
 
 SHOWN_FAILURES = 20
 WAITING = dg.RunsFilter(statuses=[DagsterRunStatus.QUEUED])
@@ -59,9 +59,9 @@ class IngestConfig(dg.Config):
             description="The vector of each chunk, from llama-server: rag_document_chunks.embedding.",
         ),
     ],
-    partitions_def=partitions.documents,
+    partitions_def=partitions.documents.definition,
     can_subset=True,
-    backfill_policy=dg.BackfillPolicy.multi_run(settings.load().worker.documents_per_run),
+    backfill_policy=dg.BackfillPolicy.multi_run(partitions.documents.partitions_per_run),
     pool=jobs.POOL,
 )
 def ingest(context: dg.AssetExecutionContext, config: IngestConfig, rag: dg.ResourceParam[Rag]) -> Iterator[None]:
@@ -71,6 +71,7 @@ def ingest(context: dg.AssetExecutionContext, config: IngestConfig, rag: dg.Reso
     run fails at its end, after the others were stored and reported.
     """
     failed: dict[str, Outcome] = {}
+    outcomes: list[Outcome] = []
     with rag.run(**_request(context, config, rag)) as run:
         for outcomes in run.outcomes:
             done = [outcome for outcome in outcomes if outcome.status != "failed"]
@@ -83,20 +84,28 @@ def ingest(context: dg.AssetExecutionContext, config: IngestConfig, rag: dg.Reso
     if failed or busy:
         events.mark_failed(context, [*failed, *busy])
         raise _failure(list(failed.values()), busy=busy)
+    if not outcomes:
+        events.log_empty(context)
     return
     yield  # a generator without outputs: each document was reported by its own event
 
 
 def _request(context: dg.AssetExecutionContext, config: IngestConfig, rag: Rag) -> dict[str, Any]:
     """What this run is to work on: its partitions if it has any, else what its config says."""
-    has_partitions = context.has_partition_key or context.has_partition_key_range
     return {
         "run_id": context.run_id,
-        "document_ids": list(context.partition_keys) if has_partitions else config.document_ids,
+        "document_ids": _documents(context, config),
         "batch_id": config.batch_id,
         "linger": rag.settings.worker.linger_seconds if config.linger else 0.0,
         "gives_way": lambda: context.instance.get_runs_count(WAITING) > 0,
     }
+
+
+def _documents(context: dg.AssetExecutionContext, config: IngestConfig) -> Callable[[Parts], list[str] | None]:
+    if not (context.has_partition_key or context.has_partition_key_range):
+        return lambda _parts: config.document_ids or None
+    keys = list(context.partition_keys)
+    return lambda parts: partitions.documents.document_ids(keys, parts)
 
 
 def _failure(failed: Sequence[Outcome], *, busy: Sequence[str]) -> dg.Failure:

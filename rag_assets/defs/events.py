@@ -5,6 +5,7 @@ Dagster's public `context.log_event` writes one row per transaction (12 ms each 
 """
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -16,35 +17,45 @@ from dagster._core.events import (
     generate_event_batch_id,
 )
 
+from rag_assets.defs import partitions
 from rag_assets.model import Outcome
 
 RAW_TEXT, CHUNKS, EMBEDDINGS = "raw_text", "chunks", "embeddings"
 ASSETS = (RAW_TEXT, CHUNKS, EMBEDDINGS)
+SHOWN_IDS = 20
 
 
 def log_materializations(context: dg.AssetExecutionContext, outcomes: Iterable[Outcome]) -> None:
-    """Log one materialization per asset and document that is now in step with its file."""
-    events = [event for outcome in outcomes for event in materializations(outcome)]
-    step = context.get_step_execution_context()
-    batch_id = generate_event_batch_id()  # type: ignore[no-untyped-call]
-    for position, event in enumerate(events, start=1):
-        DagsterEvent.asset_materialization(
-            step, event, DagsterEventBatchMetadata(batch_id, is_end=position == len(events))
-        )
+    """Log one materialization per asset and partition whose documents are now in step with their files."""
+    _log(context, [event for key, some in _by_partition(outcomes).items() for event in materializations(key, some)])
+
+
+def log_empty(context: dg.AssetExecutionContext) -> None:
+    """Log this run's partitions without documents, which only buckets can be: nothing in them is out of step."""
+    if context.has_partition_key and not partitions.documents.is_by_document:
+        _log(context, [event for key in context.partition_keys for event in materializations(key, [])])
 
 
 def mark_failed(context: dg.AssetExecutionContext, document_ids: Sequence[str]) -> None:
     """Make these documents' partitions FAILED; to be called just before the step raises."""
     step_key = context.get_step_execution_context().step.key
-    for document_id in document_ids:
+    for key in {partitions.documents.key(document_id): None for document_id in document_ids}:
         for asset in ASSETS:
-            planned = AssetMaterializationPlannedData(dg.AssetKey(asset), partition=document_id)
+            planned = AssetMaterializationPlannedData(dg.AssetKey(asset), partition=key)
             event = DagsterEvent.build_asset_materialization_planned_event(context.job_name, step_key, planned)
             context.instance.report_dagster_event(event, context.run_id, logging.DEBUG)
 
 
-def materializations(outcome: Outcome) -> Iterator[dg.AssetMaterialization]:
-    """The three materializations of one document; nothing is said of an asset that this attempt did not look at."""
+def materializations(key: str, outcomes: Sequence[Outcome]) -> Iterator[dg.AssetMaterialization]:
+    """The three materializations of one partition; nothing is said of an asset that no attempt looked at."""
+    if partitions.documents.is_by_document:
+        for outcome in outcomes:
+            yield from _of_document(key, outcome)
+    else:
+        yield from _of_bucket(key, outcomes)
+
+
+def _of_document(key: str, outcome: Outcome) -> Iterator[dg.AssetMaterialization]:
     common: dict[str, Any] = {"status": outcome.status, "path": outcome.path or ""}
     read: dict[str, Any] = {
         "sha256": outcome.content_sha256 or "",
@@ -72,7 +83,41 @@ def materializations(outcome: Outcome) -> Iterator[dg.AssetMaterialization]:
     for asset, facts in ((RAW_TEXT, read), (CHUNKS, cut), (EMBEDDINGS, embedded)):
         yield dg.AssetMaterialization(
             asset,
-            partition=outcome.document_id,
+            partition=key,
             metadata=common | (facts if known else {}),
             tags={"dagster/data_version": outcome.content_sha256} if outcome.content_sha256 else None,
+        )
+
+
+def _of_bucket(key: str, outcomes: Sequence[Outcome]) -> Iterator[dg.AssetMaterialization]:
+    counts = Counter(outcome.status for outcome in outcomes)
+    for asset in ASSETS:
+        yield dg.AssetMaterialization(
+            asset,
+            partition=key,
+            metadata={
+                "documents": len(outcomes),
+                "completed": counts["completed"],
+                "unchanged": counts["skipped"],
+                "deleted": counts["deleted"],
+                "chunks": sum(outcome.chunks for outcome in outcomes),
+                "embedded": sum(outcome.chunks_embedded for outcome in outcomes),
+                "ids": [outcome.document_id for outcome in outcomes[:SHOWN_IDS]],
+            },
+        )
+
+
+def _by_partition(outcomes: Iterable[Outcome]) -> dict[str, list[Outcome]]:
+    found: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        found.setdefault(partitions.documents.key(outcome.document_id), []).append(outcome)
+    return found
+
+
+def _log(context: dg.AssetExecutionContext, events: Sequence[dg.AssetMaterialization]) -> None:
+    step = context.get_step_execution_context()
+    batch_id = generate_event_batch_id()  # type: ignore[no-untyped-call]
+    for position, event in enumerate(events, start=1):
+        DagsterEvent.asset_materialization(
+            step, event, DagsterEventBatchMetadata(batch_id, is_end=position == len(events))
         )

@@ -56,7 +56,7 @@ def ingest(
 def add_partitions(parts: Parts) -> None:
     """Make every row of the documents table a partition."""
     with dg.DagsterInstance.get() as instance:
-        partitions.add_all(instance, parts)
+        partitions.documents.add_all(instance, parts)
 
 
 def _report(outcomes: Iterable[Outcome], totals: Counter[str], *, run_id: str, seconds: float) -> dict[str, Any]:

@@ -1,36 +1,131 @@
-"""The partitions: one for each row of the documents table, its key the id as text."""
+"""The partitions: one for each row of the documents table or, where there are too many, for each bucket of rows."""
 
-from collections.abc import Sequence
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
 from functools import cache
+from typing import Protocol
+from urllib.parse import unquote
 
 import dagster as dg
 
+from rag_assets import settings
 from rag_assets.model import Outcome
 from rag_assets.postgres import documents as table
 from rag_assets.runtime import Parts
 
 DOCUMENTS = "documents"
+_UNFIT = re.compile(r"[%,\x00-\x1f\x7f]|\.(?=\.\.)")  # for a key: Dagster's lists and ranges, and what it refuses
 
-documents = dg.DynamicPartitionsDefinition(name=DOCUMENTS)
+
+class Partitioning(Protocol):
+    """Which partition a document belongs to, and what Dagster is told of documents that come and go."""
+
+    is_by_document: bool
+    partitions_per_run: int  # of a backfill
+
+    @property
+    def definition(self) -> "dg.PartitionsDefinition[str]": ...
+
+    def key(self, document_id: str) -> str:
+        """The partition of a document."""
+
+    def document_ids(self, keys: Sequence[str], parts: Parts) -> list[str]:
+        """The documents of partitions, as the table has them now; those of ByDocument whether it has them or not."""
+
+    def add(self, instance: dg.DagsterInstance, document_ids: Iterable[str]) -> None:
+        """Make partitions for documents that may be new."""
+
+    def remove(self, instance: dg.DagsterInstance, document_ids: Iterable[str]) -> None:
+        """Forget the partitions of documents that are gone."""
+
+    def add_all(self, instance: dg.DagsterInstance, parts: Parts) -> None:
+        """Make every row a partition, so that the user interface and the command line can choose among all."""
+
+
+class ByDocument:
+    """A partition for each document, its key the id as text."""
+
+    is_by_document = True
+
+    def __init__(self, *, documents_per_run: int) -> None:
+        self.definition = dg.DynamicPartitionsDefinition(name=DOCUMENTS)
+        self.partitions_per_run = documents_per_run
+
+    def key(self, document_id: str) -> str:
+        return _UNFIT.sub(lambda found: f"%{ord(found[0]):02X}", document_id)
+
+    def document_ids(self, keys: Sequence[str], parts: Parts) -> list[str]:
+        return [unquote(key) for key in keys]
+
+    def add(self, instance: dg.DagsterInstance, document_ids: Iterable[str]) -> None:
+        instance.add_dynamic_partitions(DOCUMENTS, [self.key(document_id) for document_id in document_ids])
+
+    def remove(self, instance: dg.DagsterInstance, document_ids: Iterable[str]) -> None:
+        for document_id in document_ids:
+            instance.delete_dynamic_partition(DOCUMENTS, self.key(document_id))
+
+    def add_all(self, instance: dg.DagsterInstance, parts: Parts) -> None:
+        with parts.database.transaction() as cursor:
+            ids = table.all_ids(cursor, parts.settings.source)
+        known = set(instance.get_dynamic_partitions(DOCUMENTS))
+        self.add(instance, [document_id for document_id in ids if self.key(document_id) not in known])
+
+
+class ByBucket:
+    """A fixed number of partitions, documents spread over them by hash; each document's detail is in PostgreSQL.
+
+    Dagster advises against more than 100,000 partitions.
+    """
+
+    is_by_document = False
+    partitions_per_run = 1
+
+    def __init__(self, *, buckets: int) -> None:
+        self._buckets = buckets
+        self.definition = dg.StaticPartitionsDefinition([_bucket(number) for number in range(buckets)])
+
+    def key(self, document_id: str) -> str:
+        # As `list_ids_of_buckets` has it.
+        digest = hashlib.md5(document_id.encode(), usedforsecurity=False).hexdigest()
+        return _bucket(int(digest[:8], 16) % self._buckets)
+
+    def document_ids(self, keys: Sequence[str], parts: Parts) -> list[str]:
+        numbers = [int(key.rpartition("-")[2]) for key in keys]
+        with parts.database.transaction() as cursor:
+            return table.ids_of_buckets(cursor, parts.settings.source, numbers, buckets=self._buckets)
+
+    def add(self, instance: dg.DagsterInstance, document_ids: Iterable[str]) -> None:
+        """All partitions exist."""
+
+    def remove(self, instance: dg.DagsterInstance, document_ids: Iterable[str]) -> None:
+        """Partitions stay."""
+
+    def add_all(self, instance: dg.DagsterInstance, parts: Parts) -> None:
+        """All partitions exist."""
+
+
+def _bucket(number: int) -> str:
+    return f"bucket-{number:05}"
+
+
+def _configured(worker: settings.Worker) -> Partitioning:
+    if worker.partitioning == "bucket":
+        return ByBucket(buckets=worker.buckets)
+    return ByDocument(documents_per_run=worker.documents_per_run)
+
+
+documents = _configured(settings.load().worker)
 
 
 @cache
 def add_all_once(instance: dg.DagsterInstance, parts: Parts) -> None:
-    """The same as `add_all`, once per process: what comes later is added with its run."""
-    add_all(instance, parts)
-
-
-def add_all(instance: dg.DagsterInstance, parts: Parts) -> None:
-    """Make every row a partition, so that the user interface and the command line can choose among all of them."""
-    with parts.database.transaction() as cursor:
-        ids = table.all_ids(cursor, parts.settings.source)
-    known = set(instance.get_dynamic_partitions(DOCUMENTS))
-    instance.add_dynamic_partitions(DOCUMENTS, [document_id for document_id in ids if document_id not in known])
+    """`add_all`, once per process: what comes later is added with its run."""
+    documents.add_all(instance, parts)
 
 
 def follow(instance: dg.DagsterInstance, outcomes: Sequence[Outcome], *, keep_deleted: bool) -> None:
     """Add what a run found by itself; deleted documents lose their partition, unless a range still names it."""
-    instance.add_dynamic_partitions(DOCUMENTS, [o.document_id for o in outcomes if o.status != "deleted"])
-    for outcome in outcomes:
-        if outcome.status == "deleted" and not keep_deleted:
-            instance.delete_dynamic_partition(DOCUMENTS, outcome.document_id)
+    documents.add(instance, [o.document_id for o in outcomes if o.status != "deleted"])
+    if not keep_deleted:
+        documents.remove(instance, [o.document_id for o in outcomes if o.status == "deleted"])

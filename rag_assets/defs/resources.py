@@ -58,18 +58,18 @@ class Rag:
         self,
         *,
         run_id: str,
-        document_ids: Sequence[str],
+        document_ids: Callable[[runtime.Parts], Sequence[str] | None],
         batch_id: str | None,
         linger: float,
         gives_way: GivesWay,
     ) -> Iterator["IngestRun"]:
-        """One run's stream of outcomes, a group of documents at a time."""
+        """One run's stream of outcomes, a group of documents at a time: of the ids, or without them what is pending."""
         with ExitStack() as stack:
             parts = stack.enter_context(self._parts_of_a_run())
             pipeline = parts.pipeline(run_id=run_id)
             intake = stack.enter_context(parts.intake(run_id=run_id, stopping=pipeline.stopping))
-            if document_ids:
-                batches = intake.documents(document_ids)
+            if (ids := document_ids(parts)) is not None:
+                batches = intake.documents(ids)
             else:
                 batch = intake.batch(batch_id) if batch_id else ()
                 batches = chain(batch, intake.pending(), intake.linger(linger, gives_way=gives_way))

@@ -37,8 +37,7 @@ def document_changes(
     if not claims:
         yield dg.SkipReason("No changes.")
         return
-    keys = [claim.document_id for claim in claims if claim.path is not None]
-    context.instance.add_dynamic_partitions(partitions.DOCUMENTS, keys)
+    partitions.documents.add(context.instance, [claim.document_id for claim in claims if claim.path is not None])
     yield dg.RunRequest(
         run_key=batch_id,
         run_config=run_config(batch_id=batch_id, linger=True),

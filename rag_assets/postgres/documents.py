@@ -82,6 +82,13 @@ def all_ids(cursor: Cursor, source: Source) -> list[str]:
     return [row[0] for row in cursor.fetchall()]
 
 
+def ids_of_buckets(cursor: Cursor, source: Source, numbers: Sequence[int], *, buckets: int) -> list[str]:
+    """The ids of the rows whose hash falls into these of so many buckets, in their order."""
+    values = {"numbers": list(numbers), "buckets": buckets}
+    cursor.execute(composed("documents", "list_ids_of_buckets", **_names(source)), values)
+    return [row[0] for row in cursor.fetchall()]
+
+
 def count(cursor: Cursor, source: Source) -> int:
     cursor.execute(composed("documents", "count_documents", **_names(source)))
     return int(single(cursor)[0])

@@ -16,7 +16,13 @@ where {id_column} in (select {given_id} from unnest(%(ids)s::text[]) as given);
 
 -- name: list_ids
 -- The ids of all documents.
-select {id_column}::text from {table} order by {id_column};
+select d.{id_column}::text from {table} as d order by d.{id_column};
+
+-- name: list_ids_of_buckets
+-- The ids of the documents whose hash falls into these buckets.
+select {id_column}::text from {table}
+where ('x' || left(md5({id_column}::text), 8))::bit(32)::bigint %% %(buckets)s = any(%(numbers)s)
+order by {id_column};
 
 -- name: count_documents
 -- How many documents there are.
