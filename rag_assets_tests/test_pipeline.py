@@ -214,7 +214,8 @@ def test_chunks_go_when_the_row_was_deleted_during_the_run(application: Applicat
     document_id = application.add("a.txt", *WORDS)
     application.run(embedder=HashEmbedder(meanwhile=lambda: application.remove(document_id)))
     assert application.run(run_id="2")[document_id].status == "deleted"
-    assert application.stored(document_id) == application.pending() == []
+    assert application.stored(document_id) == []
+    assert application.pending() == []
 
 
 def _short_of_memory(application: Application) -> Embedder:
@@ -287,7 +288,7 @@ def test_unfinished_documents_are_free_when_nobody_takes_outcomes_any_more(appli
     threads = threading.active_count()
     groups = application.pipeline(run_id="1").ingest([application.claim(run_id="1")])
     stored = {outcome.document_id for outcome in next(groups)}
-    groups.close()
+    groups.close()  # type: ignore[attr-defined]
     assert threading.active_count() == threads
     assert application.pending() == sorted((name, "pending", 0, None) for name in ids if name not in stored)
 

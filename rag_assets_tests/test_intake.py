@@ -1,0 +1,202 @@
+"""Which documents a run works on: what it was asked for, what changes meanwhile ahead of it, nothing twice."""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from itertools import chain
+
+import pytest
+
+from rag_assets import intake as intake_module
+from rag_assets.intake import FEW, FIRST_SLICE, Intake
+from rag_assets.model import Claim
+from rag_assets.postgres import outbox
+from rag_assets_tests.application import Application
+
+
+@pytest.fixture
+def intake(application: Application) -> Iterator[Intake]:
+    with application.listener() as listener:
+        yield application.intake(listener, run_id="1")
+
+
+def never() -> bool:
+    return False
+
+
+def add(application: Application, count: int) -> list[str]:
+    """Documents without files: nobody reads them here."""
+    statement = f"""insert into "TblDocumentFiles" (file_path) select 'f' || n from generate_series(1, {count}) as n"""
+    return [str(row[0]) for row in application.sql(f"{statement} returning id")]
+
+
+def settle(application: Application) -> None:
+    application.sql("delete from rag_outbox")
+
+
+def ids(batch: Sequence[Claim]) -> list[str]:
+    return [claim.document_id for claim in batch]
+
+
+def is_taken(application: Application) -> bool:
+    with application.database.transaction() as cursor:
+        return outbox.is_taken(cursor)
+
+
+def test_pending_gives_each_document_once_when_there_are_many(
+    application: Application, intake: Intake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In slices, the oldest first, until nothing is due."""
+    monkeypatch.setattr(intake_module, "LARGEST_SLICE", 20)
+    added = add(application, 41)
+    batches = [ids(batch) for batch in intake.pending()]
+    assert [len(batch) for batch in batches] == [20, 20, 1]
+    assert sorted(chain(*batches), key=int) == added
+
+
+def test_nothing_more_is_claimed_when_the_run_is_stopping(
+    application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it would not work on any more is left to the next run."""
+    monkeypatch.setattr(intake_module, "LARGEST_SLICE", 20)
+    add(application, 40)
+    stopping = threading.Event()
+    with application.listener() as listener:
+        intake = Intake(application.database, application.settings, run_id="1", listener=listener, stopping=stopping)
+        batches = intake.pending()
+        assert len(next(batches)) == 20
+        stopping.set()
+        assert list(batches) == list(intake.linger(3_600, gives_way=never)) == []
+    assert [owner for *_, owner in application.pending()].count(None) == 20
+
+
+def test_batch_gives_what_the_sensor_claimed_for_it(application: Application, intake: Intake) -> None:
+    """What came since goes ahead of the rest of it; another batch is left to the run that is still to come."""
+    for batch_id, count in (("mine", FIRST_SLICE + 1), ("other", 3)):
+        add(application, count)
+        with application.database.transaction() as cursor:
+            source = application.settings.source
+            outbox.claim_due(cursor, source, limit=999, claimed_by=f"batch:{batch_id}", seconds=60)
+    late = add(application, 1)
+    batches = [ids(batch) for batch in intake.batch("mine")]
+    assert [len(batch) for batch in batches] == [FIRST_SLICE, 1, 1]
+    assert batches[1] == late
+    owners = [owner for *_, owner in application.pending()]
+    assert (owners.count("run:1"), owners.count("batch:other")) == (FIRST_SLICE + 2, 3)
+
+
+def test_batch_is_empty_when_another_run_took_its_documents(application: Application, intake: Intake) -> None:
+    """A run that comes late does nothing, and nothing twice."""
+    assert list(intake.batch("unknown")) == []
+
+
+def test_documents_gives_those_asked_for_when_nothing_changed(application: Application, intake: Intake) -> None:
+    """Whoever asks for documents gets these, and no others that happen to be due."""
+    added = add(application, 5)
+    settle(application)
+    changed = add(application, 1)
+    [batch] = intake.documents(added[:2])
+    assert ids(batch) == added[:2]
+    assert [(name, owner) for name, _, _, owner in application.pending()][-1] == (changed[0], None)
+
+
+def test_documents_gives_a_document_without_row_to_be_removed(application: Application, intake: Intake) -> None:
+    """Partitions may outlive their rows: their chunks are to go."""
+    [[claim]] = intake.documents(["12345"])
+    assert (claim.document_id, claim.path) == ("12345", None)
+
+
+def test_changes_go_ahead_when_a_backfill_asks_for_many(application: Application, intake: Intake) -> None:
+    """A change is not kept waiting by hundreds of documents, nor done twice when it is one of them."""
+    added = add(application, 50)
+    settle(application)
+    batches = intake.documents(added)
+    assert sorted(ids(next(batches)), key=int) == added[:FIRST_SLICE]
+    last = added[-1]
+    application.change(last)
+    new = add(application, 1)
+    assert sorted(ids(next(batches))) == sorted([last, *new])
+    assert sorted(chain(*map(ids, batches)), key=int) == added[FIRST_SLICE:-1]
+
+
+def test_few_documents_leave_changes_to_the_sensor(application: Application, intake: Intake) -> None:
+    """A run on a few documents ends soon: changes get a run of their own. One on many takes them itself."""
+    added = add(application, FEW + 1)
+    settle(application)
+    assert is_taken(application)
+    next(intake.documents(added))
+    assert is_taken(application)
+    next(intake.documents(added[:FEW]))
+    assert not is_taken(application)
+
+
+@pytest.mark.parametrize(("seconds", "sizes"), [(60.0, [10, 20, 40, 10]), (0.0, [10] * 8)], ids=["fast", "slow"])
+def test_slices_grow_as_long_as_they_are_quickly_done(
+    application: Application, intake: Intake, monkeypatch: pytest.MonkeyPatch, seconds: float, sizes: list[int]
+) -> None:
+    """Many small documents are claimed in few statements; with large ones, a change does not wait long."""
+    monkeypatch.setattr(intake_module, "SLICE_SECONDS", seconds)
+    added = add(application, 80)
+    settle(application)
+    assert [len(batch) for batch in intake.documents(added)] == sizes
+
+
+def test_documents_waits_for_those_that_another_run_works_on(application: Application, intake: Intake) -> None:
+    """They come last, as soon as the other run lets go."""
+    added = add(application, 3)
+    hold = (
+        f"update rag_outbox set claimed_by = 'run:2', claimed_until = now() + '1 hour' where document_id = '{added[0]}'"
+    )
+    application.sql(hold)
+    batches = intake.documents(added)
+    assert ids(next(batches)) == added[1:]
+    with application.database.transaction() as cursor:
+        outbox.release(cursor, "run:2")
+    assert list(chain(*map(ids, batches))) == added[:1]
+    assert intake.busy == []
+
+
+def test_documents_tells_which_another_run_kept_to_the_end(
+    application: Application, intake: Intake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After its patience, a run says what it did not get hold of."""
+    monkeypatch.setattr(intake_module, "BUSY_PATIENCE_SECONDS", 0.0)
+    added = add(application, 2)
+    application.sql("update rag_outbox set claimed_by = 'run:2', claimed_until = now() + '1 hour'")
+    assert list(chain(*intake.documents(added))) == []
+    assert sorted(intake.busy) == sorted(added)
+
+
+def test_linger_gives_a_change_that_comes_while_it_waits(application: Application, intake: Intake) -> None:
+    """The notice of its transaction wakes the run: it does not sleep its time out."""
+    batches = intake.linger(30, gives_way=never)
+    timer = threading.Timer(0.3, add, (application, 1))
+    timer.start()
+    started = time.monotonic()
+    assert len(next(batches)) == 1
+    timer.join()
+    assert time.monotonic() - started < 20
+
+
+def test_linger_ends_when_nothing_changes_for_its_time(application: Application, intake: Intake) -> None:
+    """And tells the sensor that changes are its own again, before the run has ended."""
+    assert is_taken(application)
+    assert list(intake.linger(0.2, gives_way=never)) == []
+    assert not is_taken(application)
+
+
+def test_linger_ends_at_once_when_another_run_waits(application: Application, intake: Intake) -> None:
+    """Whoever wants the one place at llama-server does not wait for a run that has nothing to do."""
+    assert list(intake.linger(3_600, gives_way=lambda: True)) == []
+    assert not is_taken(application)
+
+
+def test_changes_are_taken_as_long_as_the_listener_is_open(application: Application) -> None:
+    """A run that dies leaves the changes to the sensor without having said so."""
+    with application.listener() as listener:
+        application.intake(listener, run_id="1")
+        assert is_taken(application)
+    deadline = time.monotonic() + 10  # the server takes a moment to end the session
+    while is_taken(application) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not is_taken(application)
