@@ -75,7 +75,7 @@ def calibrate(
     there is no room for one.
     """
     started = time.monotonic()
-    bench = _Bench(settings, command=command, models=models)
+    bench = Bench(settings, command=command, models=models)
     first = list(_first_pass(bench, grid(settings, models), until=started + BUDGET_SECONDS * FIRST_PASS_SHARE, say=say))
     working = sorted(filter(lambda trial: trial.chunks_per_second, first), key=_rate, reverse=True)
     if not working:
@@ -134,7 +134,7 @@ def texts(longest: int) -> list[str]:
     return [" ".join(WORDS[(n * n + at) % len(WORDS)] for n in range(length)) for at, length in enumerate(lengths)]
 
 
-class _Bench:
+class Bench:
     """Starts servers of candidates and takes their times."""
 
     def __init__(self, settings: Settings, *, command: Sequence[str], models: Mapping[Quantization, Path]) -> None:
@@ -167,7 +167,7 @@ class _Bench:
         return passes * len(self._texts) / seconds
 
 
-def _first_pass(bench: _Bench, trials: Sequence[Trial], *, until: float, say: Say) -> Iterator[Trial]:
+def _first_pass(bench: Bench, trials: Sequence[Trial], *, until: float, say: Say) -> Iterator[Trial]:
     for number, trial in enumerate(trials):
         if number > 1 and time.monotonic() > until:
             return
@@ -180,7 +180,7 @@ def _first_pass(bench: _Bench, trials: Sequence[Trial], *, until: float, say: Sa
         yield done
 
 
-def _finals(bench: _Bench, trials: Sequence[Trial], *, until: float, say: Say) -> list[Trial]:
+def _finals(bench: Bench, trials: Sequence[Trial], *, until: float, say: Say) -> list[Trial]:
     """The medians of the finalists, side by side: each round, every one of them."""
     rates: dict[int, list[float]] = {number: [] for number in range(len(trials))}
     with ExitStack() as stack:

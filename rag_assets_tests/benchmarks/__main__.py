@@ -8,22 +8,57 @@ from typing import Any
 
 import click
 
+from rag_assets_tests.benchmarks.figures import say
 from rag_assets_tests.benchmarks.sample import NoSample
 
-DEFAULTS = {"bulk": (40, 3), "delta": (100, 3), "freshness": (100, 10), "noop": (5_000, 3)}  # documents, rounds
+# Name: documents and rounds unless told, and about how many minutes that takes on two cores.
+USUAL = {
+    "bulk": (40, 3, 3),
+    "calibrate": (0, 5, 2),
+    "noop": (5_000, 3, 2),
+    "delta": (100, 3, 4),
+    "freshness": (100, 10, 9),
+    "partitions": (100_000, 3, 6),
+    "memory": (3_000, 3, 6),
+}
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("names", nargs=-1, required=True, metavar="NAME...", type=click.Choice([*DEFAULTS, "all"]))
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", type=click.Choice([*USUAL, "all"]))
 @click.option("--documents", type=click.IntRange(1), help="How many; fewer is quicker and less exact.")
 @click.option("--rounds", type=click.IntRange(1), help="How often each side is measured; medians count.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON line per benchmark.")
 def main(names: tuple[str, ...], documents: int | None, rounds: int | None, as_json: bool) -> None:
-    """Measure NAME."""
+    """Measure how fast, fresh and small rag-assets is on this machine.
+
+    \b
+      bulk        chunks/s from rows to committed vectors, beside the same chunks sent straight to the same server
+      calibrate   what `rag-assets doctor --calibrate` chooses, beside llama-server's own defaults
+      noop        documents/s of a run over 5,000 unchanged documents; starts no server
+      delta       1 % of the documents changed, one paragraph each: time and chunks, beside the full run
+      freshness   seconds from commit to found with `rag-assets up`: after quiet, in a stream, during a backfill
+      partitions  100,000 rows: bookkeeping per document, sensor, backfill, status queries
+      memory      peak in bulk with a PDF of 300 pages, idle, and growth over many documents
+      all         one after the other, about half an hour on two cores
+
+    --documents is the size of the sample (partitions: the rows; calibrate needs none); --rounds of freshness is how
+    many changes after quiet. Try it small first:
+
+    \b
+      python -m rag_assets_tests.benchmarks noop --documents 300 --json
+
+    The documents come from ../shared/scale.tar.xz. Everything happens in a home of its own in the temporary folder,
+    which is removed afterwards with all that was started; your settings, .env and database are not touched, but
+    LLAMA_SERVER_BINARY is used. Progress goes to standard error, results to standard output. A round during which
+    other processes had more than 8 % of the cores is done again, up to twice as many rounds; what they had is said.
+
+    The readers and cuts have benchmarks of their own: python -m rag_assets_tests.benchmarks.parsing, and .chunking.
+    """
     for number in (signal.SIGINT, signal.SIGTERM):  # either way, everything is stopped and removed
         signal.signal(number, signal.default_int_handler)
-    for name in DEFAULTS if "all" in names else names:
-        usual_documents, usual_rounds = DEFAULTS[name]
+    for name in USUAL if "all" in names else names:
+        usual_documents, usual_rounds, minutes = USUAL[name]
+        say(f"{name}: about {minutes} minutes with the usual sizes, on two cores")
         measure: Any = importlib.import_module(f"rag_assets_tests.benchmarks.{name}").measure
         try:
             figure = measure(documents=documents or usual_documents, rounds=rounds or usual_rounds)

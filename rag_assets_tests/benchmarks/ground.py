@@ -95,7 +95,7 @@ def execute(parts: runtime.Parts, statement: str, *values: object) -> list[tuple
 
 
 def ids(parts: runtime.Parts) -> list[str]:
-    return [row[0] for row in execute(parts, f"select id::text from {TABLE} order by id")]
+    return [row[0] for row in execute(parts, f"select t.id::text from {TABLE} as t order by t.id")]
 
 
 def ingest(parts: runtime.Parts, ids: Sequence[str] = ()) -> dict[str, Any]:
@@ -105,6 +105,19 @@ def ingest(parts: runtime.Parts, ids: Sequence[str] = ()) -> dict[str, Any]:
     report = foreground.ingest(parts, document_ids=ids, on_outcomes=lambda _outcomes: None)
     assert not report["failed"], report["failures"][:3]
     return report
+
+
+def store_vectors(parts: runtime.Parts, paths: Sequence[Path], *, beside: Path) -> None:
+    """Ingest copies of these files with vectors made from hashes: the files' own chunks then need no embedding."""
+    assert isinstance(parts, PartsWithoutServer)
+    beside.mkdir()
+    copies = [beside / f"{number}{path.suffix}" for number, path in enumerate(paths)]
+    for path, copy in zip(paths, copies, strict=True):
+        shutil.copyfile(path, copy)
+    parts.register(copies)
+    with parts.intake(run_id="copies") as intake:
+        for _ in parts.pipeline(run_id="copies").ingest(intake.pending()):
+            pass
 
 
 def empty_index(parts: runtime.Parts) -> None:
