@@ -89,6 +89,9 @@ class LlamaServer:
                 self._start_somewhere()
                 if not self._sings():
                     raise self._failed("its vectors of the same text differ from call to call")
+        except OSError as exc:
+            self.stop()
+            raise ServerFailedToStart(f"{exc.filename or self._run}: {exc.strerror}; is its disk full?") from exc
         except BaseException:
             self.stop()
             raise
@@ -127,7 +130,7 @@ class LlamaServer:
             self._spawn(port)
             if self._wait_until_ready(port):
                 return
-            taken = re.search(r"bind|address already in use", self._tail(), re.IGNORECASE)
+            taken = re.search(r"bind|address already in use", self._said(), re.IGNORECASE)
             if not taken or attempt == PORT_TRIES - 1:
                 raise self._failed("it ended while starting")
             self.stop()
@@ -238,8 +241,11 @@ class LlamaServer:
         return ServerFailedToStart(f"{reason} ({self.log})", log_tail=self._tail())
 
     def _tail(self) -> str:
+        return "\n".join(self._said().splitlines()[-LOG_TAIL_LINES:])
+
+    def _said(self) -> str:
         with suppress(OSError):
-            return "\n".join(self.log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:])
+            return self.log.read_text(errors="replace")
         return ""
 
     def _write_record(self) -> None:
