@@ -362,8 +362,8 @@ def settings_for(url: str, place: Path, *, model: Path, **options: Any) -> Setti
         "llama_server": {"required_memory_gb": 0, "threads": 1},
     }
     chosen: dict[str, Any] = options | {name: values | options.get(name, {}) for name, values in sections.items()}
+    chosen = {"home": place / "home"} | chosen
     return Settings(
-        home=place / "home",
         database_url=url,
         document_root_path=place / "files",
         llama_server_model=model,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from rag_assets_tests.faults import doubling, interrupting, killing, serving, writing
+from rag_assets_tests.faults import doubling, filing, filling, interrupting, killing, serving, writing
 from rag_assets_tests.faults.arena import Result
 
 KINDS: dict[str, Callable[..., Result]] = {
@@ -20,4 +20,11 @@ KINDS: dict[str, Callable[..., Result]] = {
     "llama_answers": serving.llama_answers,
     "port_taken": serving.port_taken,
     "memory_short": serving.memory_short,
+    "disk_full_database": filling.disk_full_database,
+    "disk_full_home": filling.disk_full_home,
+    "disk_full_temporary": filling.disk_full_temporary,
+    "file_replaced": filing.file_replaced,
+    "file_truncated": filing.file_truncated,
+    "file_deleted": filing.file_deleted,
+    "file_locked": filing.file_locked,
 }

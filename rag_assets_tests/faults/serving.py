@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 
+from rag_assets import processes
 from rag_assets.embedding import embedder as embedding
-from rag_assets.embedding import server
 from rag_assets.errors import NotEnoughMemory, ServiceError
 from rag_assets.runtime import Parts
 from rag_assets.settings import Settings
@@ -107,12 +107,16 @@ def _with_memory(arena: Arena) -> Settings:
 @contextmanager
 def _seems_free(port: int) -> Iterator[None]:
     """The first look at a port says that this one is free, as it was a moment ago."""
-    look, seen = server._free_port, [port]
-    server._free_port = lambda host, *, wanted: seen.pop() if seen else look(host, wanted=wanted)
+    look, seen = processes.free_port, [port]
+
+    def look_too_early(host: str, *, wanted: int = 0) -> int:
+        return seen.pop() if seen else look(host, wanted=wanted)
+
+    processes.free_port = look_too_early
     try:
         yield
     finally:
-        server._free_port = look
+        processes.free_port = look
 
 
 @contextmanager

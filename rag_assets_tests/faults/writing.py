@@ -18,7 +18,7 @@ from rag_assets_tests.faults.consuming import Consumer
 WRITERS = 16
 COMMIT_SECONDS = 0.02  # the longest delay before a commit
 PATIENCE_SECONDS = 120.0
-LOST_CODES = (None, "57P01", "57P02", "57P03")  # of a server that ends, or is not yet there
+LOST_CODES = (None, "57P01", "57P02", "57P03", "53100")  # of a server that ends, is not yet there, or has no room
 INSERT = f"insert into {DOCUMENTS} (file_path, version) values (%s, 0) returning id"
 
 
@@ -67,7 +67,7 @@ class Writer:
     def _replace(self, cursor: Cursor) -> Callable[[], None]:
         """Delete a document and insert another one; what is to be done when that is committed."""
         document = self._rng.choice(list(self.names))
-        gone = self.names.pop(document, None)
+        gone = self.names.get(document)
         cursor.execute(f"delete from {DOCUMENTS} where id = %s", [document])
         name = f"{secrets.token_hex(6)}.txt"
         (self.arena.files / name).write_text(self._text())
@@ -76,6 +76,7 @@ class Writer:
 
         def committed() -> None:
             self.names[inserted] = name  # not before: others would take it for a document that is there
+            self.names.pop(document, None)
             if gone:
                 (self.arena.files / gone).unlink(missing_ok=True)
 

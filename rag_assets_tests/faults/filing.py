@@ -1,0 +1,160 @@
+"""Files that are replaced, truncated, deleted or locked while they are read."""
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rag_assets.model import ReadDocument
+from rag_assets.pipeline import Reader
+from rag_assets.runtime import Parts
+from rag_assets.text import worker
+from rag_assets_tests.faults.arena import DOCUMENTS, Arena, Ground, Result, replace_text
+
+READ_SECONDS = 0.006  # in which a file of this size is usually read
+SENTENCES = 400
+Mischief = Callable[[Arena, Path, random.Random], None]
+
+
+class MischiefReader:
+    """Does something to a file at a random moment of its reading."""
+
+    def __init__(self, reader: Reader, *, rng: random.Random, on: Callable[[Path], None]) -> None:
+        self._reader = reader
+        self._rng = rng
+        self._on = on
+        self.done = 0
+
+    @property
+    def fingerprint(self) -> str:
+        return self._reader.fingerprint
+
+    def read(self, path: Path, *, name: str) -> ReadDocument:
+        timer = threading.Timer(self._rng.uniform(0, READ_SECONDS), self._on, args=[path])
+        timer.start()
+        try:
+            return self._reader.read(path, name=name)
+        finally:
+            timer.join()
+            self.done += 1
+
+
+def file_replaced(ground: Ground, *, seed: int, long: bool) -> Result:
+    """Another file takes its name; the row is updated after it, or reconciliation finds it."""
+    return _disturbed(ground, _replace, seed=seed, long=long)
+
+
+def file_truncated(ground: Ground, *, seed: int, long: bool) -> Result:
+    """The file is cut short and written again in place, in pieces; half a version may be read, but does not stay."""
+    return _disturbed(ground, _rewrite, seed=seed, long=long)
+
+
+def file_deleted(ground: Ground, *, seed: int, long: bool) -> Result:
+    """The file is gone for a moment, or for good with its row."""
+    return _disturbed(ground, _delete, seed=seed, long=long)
+
+
+def file_locked(ground: Ground, *, seed: int, long: bool) -> Result:
+    """Nobody may open the files for a while; afterwards they are read. No permission was ever taken for a deletion."""
+    result = Result()
+    for turn in range(6 if long else 1):
+        with ground.arena(seed + turn, worker={"max_attempts": 3}) as arena:
+            arena.insert(8)
+            arena.settle()
+            before = arena.stored()
+            locked = arena.rng.sample(sorted(arena.files.iterdir()), 4)
+            for path in arena.files.iterdir():
+                replace_text(path, arena.text())
+            arena.sql(f"update {DOCUMENTS} set version = version + 1")
+            for path in locked:
+                path.chmod(0)
+            wrong = _run_without_privileges(arena, locked=len(locked))
+            kept = before.keys() - arena.stored().keys()
+            for path in locked:
+                path.chmod(0o644)
+            with Parts(arena.settings) as parts:
+                parts.reconcile()  # as the schedule does: it gives documents that were not found another try
+            arena.settle()
+            result.notes["held back"] = len(kept)
+            result.add([*wrong, *arena.violations()], trial=f"turn {turn}")
+    return result
+
+
+def _disturbed(ground: Ground, mischief: Mischief, *, seed: int, long: bool) -> Result:
+    result = Result()
+    for turn in range(8 if long else 1):
+        with ground.arena(seed + turn) as arena:
+            rng = random.Random(seed + turn)
+            _insert_large(arena, 12)
+            reader = MischiefReader(arena.reader, rng=rng, on=lambda path: mischief(arena, path, rng))  # noqa: B023
+            for _ in range(4):
+                arena.sql(f"update {DOCUMENTS} set version = version + 1")
+                arena.run(reader=reader)
+                arena.free_claims()
+            with Parts(arena.settings) as parts:
+                parts.reconcile()
+            arena.settle()
+            violations = arena.violations()
+            result.add(violations, trial=f"turn {turn}")
+            result.trials += reader.done - 1
+    return result
+
+
+def _insert_large(arena: Arena, count: int) -> None:
+    arena.insert(count)
+    for path in arena.files.iterdir():
+        path.write_text(arena.text(SENTENCES))
+
+
+def _replace(arena: Arena, path: Path, rng: random.Random) -> None:
+    replace_text(path, arena.text(rng.choice([2, SENTENCES]), rng=rng))
+    if rng.random() < 0.5:
+        _touch(arena, path)
+
+
+def _rewrite(arena: Arena, path: Path, rng: random.Random) -> None:
+    text = arena.text(SENTENCES, rng=rng)
+    middle = rng.randrange(len(text))
+    with path.open("w") as file:
+        file.write(text[:middle])
+        file.flush()
+        time.sleep(rng.uniform(0, READ_SECONDS))
+        file.write(text[middle:])
+    if rng.random() < 0.5:
+        _touch(arena, path)
+
+
+def _delete(arena: Arena, path: Path, rng: random.Random) -> None:
+    if rng.random() < 0.3:
+        arena.sql(f"delete from {DOCUMENTS} where file_path = '{path.name}'")
+        path.unlink(missing_ok=True)
+        return
+    path.unlink(missing_ok=True)
+    time.sleep(rng.uniform(0, READ_SECONDS))
+    path.write_text(arena.text(SENTENCES, rng=rng))
+    if rng.random() < 0.5:
+        _touch(arena, path)
+
+
+def _touch(arena: Arena, path: Path) -> None:
+    arena.sql(f"update {DOCUMENTS} set version = version + 1 where file_path = '{path.name}'")
+
+
+def _run_without_privileges(arena: Arena, *, locked: int) -> list[str]:
+    """A run whose text worker may not open everything, as root's may."""
+    command = worker.command
+    worker.command = lambda: [*_without_privileges(), *command()]
+    try:
+        arena.run(reader=arena.new_reader())
+    finally:
+        worker.command = command
+    [(refused,)] = arena.sql("select count(distinct document_id) from rag_ingestion_log where error_kind = 'not_found'")
+    return [] if refused == locked else [f"{refused} of {locked} locked files were refused"]
+
+
+def _without_privileges() -> list[str]:
+    if os.name == "nt" or os.geteuid() != 0:
+        return []
+    return ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
