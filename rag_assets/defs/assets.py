@@ -93,7 +93,7 @@ def ingest(context: dg.AssetExecutionContext, config: IngestConfig, rag: dg.Reso
 def _request(context: dg.AssetExecutionContext, config: IngestConfig, rag: Rag) -> dict[str, Any]:
     """What this run is to work on: its partitions if it has any, else what its config says."""
     return {
-        "run_id": context.run_id,
+        "run_id": context.run.run_id,
         "document_ids": _documents(context, config),
         "batch_id": config.batch_id,
         "linger": rag.settings.worker.linger_seconds if config.linger else 0.0,

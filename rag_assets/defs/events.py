@@ -42,8 +42,8 @@ def mark_failed(context: dg.AssetExecutionContext, document_ids: Sequence[str]) 
     for key in {partitions.documents.key(document_id): None for document_id in document_ids}:
         for asset in ASSETS:
             planned = AssetMaterializationPlannedData(dg.AssetKey(asset), partition=key)
-            event = DagsterEvent.build_asset_materialization_planned_event(context.job_name, step_key, planned)
-            context.instance.report_dagster_event(event, context.run_id, logging.DEBUG)
+            event = DagsterEvent.build_asset_materialization_planned_event(context.run.job_name, step_key, planned)
+            context.instance.report_dagster_event(event, context.run.run_id, logging.DEBUG)
 
 
 def materializations(key: str, outcomes: Sequence[Outcome]) -> Iterator[dg.AssetMaterialization]:
