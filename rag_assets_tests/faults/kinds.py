@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 
-from rag_assets_tests.faults import doubling, filing, filling, interrupting, killing, serving, writing
+from rag_assets_tests.faults import doubling, filing, filling, interrupting, killing, serving, uprooting, writing
 from rag_assets_tests.faults.arena import Result
 
 KINDS: dict[str, Callable[..., Result]] = {
     "kill_run": killing.kill_run,
     "kill_run_with_server": killing.kill_run_with_server,
     "kill_llama_server": killing.kill_llama_server,
+    "kill_daemon": uprooting.kill_daemon,
+    "kill_tree": uprooting.kill_tree,
     "postgres_immediate": interrupting.postgres_immediate,
     "listener_terminated": interrupting.listener_terminated,
     "half_open": interrupting.half_open,
