@@ -4,7 +4,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -100,10 +100,11 @@ class Pipeline:
         self._lost: list[str] = []  # documents that somebody else held when they were to be stored
         self.stopping = threading.Event()  # set when nobody takes outcomes any more: batches should end
 
-    def ingest(self, batches: Iterable[Sequence[Claim]]) -> Iterator[list[Outcome]]:
+    def ingest(self, batches: Iterable[Sequence[Claim]]) -> Generator[list[Outcome], None, None]:
         """Yield the outcomes of each group of documents once they are committed, in the order of the claims.
 
-        A batch ends a group: its documents do not wait for those of the next batch.
+        A batch ends a group: its documents do not wait for those of the next batch. Close it when it is left early:
+        until then its threads work on, and keep the claims.
         """
         groups: queue.Queue[Future[_Group] | BaseException | None] = queue.Queue(maxsize=GROUPS_IN_FLIGHT)
         with ThreadPoolExecutor(GROUPS_IN_FLIGHT, thread_name_prefix="embed") as executor:

@@ -288,7 +288,7 @@ def test_unfinished_documents_are_free_when_nobody_takes_outcomes_any_more(appli
     threads = threading.active_count()
     groups = application.pipeline(run_id="1").ingest([application.claim(run_id="1")])
     stored = {outcome.document_id for outcome in next(groups)}
-    groups.close()  # type: ignore[attr-defined]
+    groups.close()
     assert threading.active_count() == threads
     assert application.pending() == sorted((name, "pending", 0, None) for name in ids if name not in stored)
 

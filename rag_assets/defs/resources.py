@@ -1,7 +1,7 @@
 """The parts of rag_assets as a Dagster resource: ten lines around rag_assets.runtime."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -73,7 +73,8 @@ class Rag:
             else:
                 batch = intake.batch(batch_id) if batch_id else ()
                 batches = chain(batch, intake.pending(), intake.linger(linger, gives_way=gives_way))
-            yield IngestRun(outcomes=self._watched(pipeline.ingest(batches)), intake=intake)
+            groups = stack.enter_context(closing(pipeline.ingest(batches)))  # first of all: its threads use the rest
+            yield IngestRun(outcomes=self._watched(groups), intake=intake)
 
     def _parts_of_a_run(self) -> AbstractContextManager[runtime.Parts]:
         return nullcontext(self._warm) if self._warm else self.parts()
