@@ -1,0 +1,412 @@
+"""What Dagster sees: runs on partitions, their events, the sensor's requests, and claims that die with their run."""
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any, cast
+
+import dagster as dg
+import pytest
+from dagster import AssetKey, DagsterInstance, DagsterRunStatus
+
+from rag_assets.defs import assets, checks, events, jobs, partitions, sensors
+from rag_assets.defs.jobs import BATCH_TAG, ingest_job
+from rag_assets.defs.resources import Rag
+from rag_assets.errors import NotEnoughMemory
+from rag_assets.model import Outcome
+from rag_assets.postgres import outbox
+from rag_assets.runtime import Parts
+from rag_assets_tests.application import WORDS, Application, HashEmbedder
+
+HEAVY = ("llama_index", "pypdf", "pypdfium2", "lxml", "docx", "bs4", "numpy", "xllamacpp", "gguf", "charset_normalizer")
+KEYS = [AssetKey(name) for name in events.ASSETS]
+
+
+class Project:
+    """The project's definitions on an instance of the test's own."""
+
+    def __init__(self, application: Application, instance: DagsterInstance, parts: Parts) -> None:
+        self.application = application
+        self.instance = instance
+        self.parts = parts
+        self.rag = Rag(parts)
+        self.rag.standing = parts
+
+    def embed_with(self, embedder: object) -> None:
+        self.parts.embedder = embedder  # type: ignore[assignment]
+
+    @property
+    def definitions(self) -> dg.Definitions:
+        return dg.Definitions(
+            assets=[assets.source_table, assets.ingest],
+            asset_checks=[checks.index_in_step],
+            jobs=[jobs.ingest_job, jobs.reconcile],
+            sensors=[sensors.document_changes],
+            resources={"rag": self.rag},
+            executor=dg.in_process_executor,
+        )
+
+    def run(self, *, succeeds: bool = True, **options: Any) -> dg.ExecuteInProcessResult:
+        job = self.definitions.resolve_job_def(ingest_job.name)
+        result = job.execute_in_process(instance=self.instance, raise_on_error=False, **options)
+        assert result.success is succeeds, [event.message for event in result.all_events if event.is_failure]
+        return result
+
+    def tick(self) -> Any:
+        definitions = self.definitions
+        context = dg.build_sensor_context(
+            instance=self.instance, resources={"rag": self.rag}, definitions=definitions, sensor_name="document_changes"
+        )
+        return sensors.document_changes.evaluate_tick(context)
+
+    def partitions(self, status: str) -> set[str]:
+        """Those that are in this state for all three assets."""
+        known = self.instance.get_dynamic_partitions(partitions.DOCUMENTS)
+        found = []
+        for key in KEYS:
+            states = self.instance.get_status_by_partition(key, known, partitions.documents.definition) or {}
+            found.append({name for name, state in states.items() if state and state.name == status})
+        return set.intersection(*found)
+
+    def last(self, asset: str) -> dg.AssetMaterialization:
+        event = self.instance.get_latest_materialization_event(AssetKey(asset))
+        assert event is not None
+        assert event.asset_materialization is not None
+        return event.asset_materialization
+
+
+@pytest.fixture
+def project(application: Application) -> Iterator[Project]:
+    worker = application.settings.worker.model_copy(update={"poll_seconds": 0.2, "linger_seconds": 0.0})
+    application.settings = application.settings.model_copy(update={"worker": worker})
+    with DagsterInstance.ephemeral() as instance, Parts(application.settings) as parts:
+        parts.reader = application.reader  # type: ignore[assignment]
+        made = Project(application, instance, parts)
+        made.embed_with(HashEmbedder())
+        yield made
+
+
+def in_a_process(code: str) -> Any:
+    """What a fresh interpreter prints, as JSON."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def imported_with(module: str) -> set[str]:
+    names = in_a_process(f"import json, sys, {module}; print(json.dumps(list(sys.modules)))")
+    return {str(name).partition(".")[0] for name in names}
+
+
+# ---- what there is
+
+
+def test_nothing_heavy_is_imported_with_the_definitions() -> None:
+    """Dagster loads them again and again, in processes that read no document: they come with no reader."""
+    assert not imported_with("rag_assets.definitions") & set(HEAVY)
+
+
+def test_dagster_is_not_imported_with_the_command_line() -> None:
+    """`status` and `parse` do not wait for a second of imports they have no use for."""
+    assert not imported_with("rag_assets.cli") & {"dagster", *HEAVY}
+
+
+def test_definitions_can_be_loaded() -> None:
+    """Every asset, job, sensor, schedule and check is bound to its resource and partitions."""
+    from rag_assets.definitions import defs
+
+    dg.Definitions.validate_loadable(defs)
+
+
+def test_assets_follow_one_another_from_the_applications_table() -> None:
+    """The graph shows the way of a document: its row, its text, its chunks, their vectors."""
+    from rag_assets.definitions import defs
+
+    graph = defs.resolve_asset_graph()
+    way = [AssetKey("TblDocumentFiles"), *KEYS]
+    assert set(graph.get_all_asset_keys()) == set(way)
+    for before, after in zip(way, KEYS, strict=False):
+        assert graph.get(after).parent_keys == {before}
+        assert graph.get(after).partitions_def == partitions.documents.definition
+
+
+def test_sensor_and_schedule_run_when_nobody_started_them() -> None:
+    """An index that follows its table needs no click."""
+    from rag_assets.definitions import defs
+
+    repository = defs.get_repository_def()
+    [sensor], [schedule] = repository.sensor_defs, repository.schedule_defs
+    assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
+    assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
+
+
+# ---- runs
+
+
+def test_each_document_is_a_partition_when_a_run_took_what_is_pending(project: Project) -> None:
+    """One run, many partitions, materialized for all three assets; their metadata tell what was done."""
+    ids = {project.application.add(f"{n}.txt", *WORDS) for n in range(12)}
+    project.run()
+    assert project.partitions("MATERIALIZED") == ids
+    facts = {name: value.value for asset in events.ASSETS for name, value in project.last(asset).metadata.items()}
+    assert (facts["chunks"], facts["reused"], facts["server_build"]) == (len(WORDS), len(WORDS), "hash")
+    assert (facts["parser"], facts["status"]) == ("plain", "completed")
+
+
+def test_data_version_is_that_of_the_bytes(project: Project) -> None:
+    """A document that was looked at and had not changed makes nothing after it stale."""
+    document_id = project.application.add("a.txt", *WORDS)
+    versions = []
+    for _ in range(2):
+        project.run()
+        tags = project.last("raw_text").tags or {}
+        versions.append(tags["dagster/data_version"])
+        project.application.change(document_id)
+    [[sha256]] = project.application.sql("select sha256 from rag_document_text")
+    assert versions == [sha256, sha256]
+
+
+def test_run_of_one_partition_reads_this_document_alone(project: Project) -> None:
+    """Materialize in the UI: also what has not changed, and nothing else that is due."""
+    first, other = (project.application.add(f"{n}.txt", *WORDS) for n in range(2))
+    partitions.documents.add(project.instance, [first, other])
+    project.run(partition_key=first)
+    assert project.partitions("MATERIALIZED") == {first}
+    assert project.application.stored(other) == []
+
+
+def test_run_of_a_range_of_partitions_reads_all_of_them(project: Project) -> None:
+    """A backfill gives one run a range of many documents."""
+    ids = [project.application.add(f"{n}.txt", *WORDS) for n in range(12)]
+    partitions.documents.add(project.instance, ids)
+    tags = {"dagster/asset_partition_range_start": ids[0], "dagster/asset_partition_range_end": ids[-1]}
+    project.run(tags=tags)
+    assert project.partitions("MATERIALIZED") == set(ids)
+
+
+def test_failed_documents_fail_alone_and_are_named(project: Project) -> None:
+    """The run fails at its end, with the reason of each; the others are stored, and only these partitions failed."""
+    good = {project.application.add(f"{n}.txt", *WORDS) for n in range(3)}
+    bad = project.application.add_row("missing.txt")
+    result = project.run(succeeds=False)
+    assert project.partitions("MATERIALIZED") == good
+    assert project.partitions("FAILED") == {bad}
+    [failure] = [event for event in result.all_events if event.is_step_failure]
+    assert f"{bad}  not_found: File not found: missing.txt" in str(failure.event_specific_data)
+    assert "1 documents were not ingested; all others of this run are stored" in str(failure.event_specific_data)
+
+
+def test_partition_is_gone_when_its_document_is(project: Project) -> None:
+    """The list of partitions is the list of documents."""
+    document_id = project.application.add("a.txt", *WORDS)
+    project.run()
+    project.application.remove(document_id)
+    project.run()
+    assert project.instance.get_dynamic_partitions(partitions.DOCUMENTS) == []
+
+
+def test_no_attempt_is_counted_when_memory_is_short(project: Project) -> None:
+    """The run says how much is there and how much is needed; the documents stay pending and are free."""
+
+    class Short(HashEmbedder):
+        def embed(self, texts: Any, *, token_counts: Any) -> Any:
+            raise NotEnoughMemory(available_bytes=1_200_000_000, needed_bytes=2_000_000_000)
+
+    document_id = project.application.add("a.txt", *WORDS)
+    project.embed_with(Short())
+    result = project.run(succeeds=False)
+    said = "Not enough memory to start embedding server: 1.2 GB available, 2.0 GB needed"
+    assert said in str([event.event_specific_data for event in result.all_events if event.is_step_failure])
+    assert project.application.pending() == [(document_id, "pending", 0, None)]
+
+
+def test_documents_are_free_at_once_when_a_run_is_interrupted(project: Project) -> None:
+    """What was stored stays, what was not is due for the next run; no thread works on for a run that has ended."""
+    for n in range(30):
+        project.application.add(f"{n}.txt", f"subject {n}")
+
+    def interrupt(_outcomes: list[Outcome]) -> None:
+        raise KeyboardInterrupt
+
+    threads = threading.active_count()
+    project.rag = Rag(project.parts, on_outcomes=interrupt)
+    project.run(succeeds=False)
+    assert threading.active_count() == threads, threading.enumerate()
+    assert {owner for *_, owner in project.application.pending()} == {None}
+    project.rag = Rag(project.parts)
+    project.run()
+    assert project.application.pending() == []
+
+
+# ---- the sensor
+
+
+def test_one_run_is_requested_when_many_documents_changed(project: Project) -> None:
+    """With a priority above that of a backfill, and a partition for each document before the run begins."""
+    ids = {project.application.add(f"{n}.txt", *WORDS) for n in range(5)}
+    [request] = project.tick().run_requests
+    assert request.tags["dagster/priority"] == "10"
+    assert request.tags["rag_assets/documents"] == "5"
+    assert request.run_key == request.tags[BATCH_TAG]
+    assert set(project.instance.get_dynamic_partitions(partitions.DOCUMENTS)) == ids
+
+
+def test_requested_run_takes_what_was_claimed_for_it(project: Project) -> None:
+    """The request of one tick, given to a run, leaves nothing to do."""
+    ids = {project.application.add(f"{n}.txt", *WORDS) for n in range(5)}
+    [request] = project.tick().run_requests
+    project.run(run_config=request.run_config, tags=request.tags)
+    assert project.partitions("MATERIALIZED") == ids
+    assert project.application.pending() == []
+
+
+def test_no_document_is_requested_twice_when_two_ticks_look(project: Project) -> None:
+    """The second finds the claims of the first; once its run is in the queue, new changes wait for that run."""
+    project.application.add("a.txt", *WORDS)
+    [request] = project.tick().run_requests
+    assert project.tick().run_requests == []
+    submit(project, tags=request.tags, status=DagsterRunStatus.STARTING)
+    project.application.add("b.txt", *WORDS)
+    tick = project.tick()
+    assert (tick.run_requests, tick.skip_message) == ([], "No changes.")
+
+
+def test_sensor_leaves_changes_to_a_run_that_takes_them(project: Project) -> None:
+    """No second run for what the first picks up by itself; when it has left, the sensor is back."""
+    project.application.add("a.txt", *WORDS)
+    with project.application.listener() as listener:
+        listener.hold_intake()
+        assert project.tick().run_requests == []
+        listener.leave_intake()
+        assert len(project.tick().run_requests) == 1
+
+
+def test_deleted_document_gets_a_run_but_no_partition(project: Project) -> None:
+    """Its chunks are to go; a partition would come and go with them."""
+    project.application.remove(project.application.add("a.txt", *WORDS))
+    assert len(project.tick().run_requests) == 1
+    assert project.instance.get_dynamic_partitions(partitions.DOCUMENTS) == []
+
+
+def submit(project: Project, *, tags: dict[str, str], status: DagsterRunStatus) -> str:
+    job = project.definitions.resolve_job_def(ingest_job.name)
+    return project.instance.create_run_for_job(job, tags=tags, status=status).run_id
+
+
+def claim(project: Project, owner: str, *, seconds: float = 900) -> None:
+    with project.parts.database.transaction() as cursor:
+        outbox.claim_due(cursor, project.parts.settings.source, limit=9, claimed_by=owner, seconds=seconds)
+
+
+@pytest.mark.parametrize("kind", ["run", "batch"])
+@pytest.mark.parametrize(
+    ("status", "kept"),
+    [
+        ("SUCCESS", False),
+        ("FAILURE", False),
+        ("CANCELED", False),
+        ("STARTING", True),
+        ("STARTED", True),
+        ("CANCELING", True),
+    ],
+)
+def test_claims_live_as_long_as_their_run(project: Project, kind: str, status: str, kept: bool) -> None:
+    """A run that has ended without settling its documents keeps none of them; one that waits or works keeps all."""
+    project.application.add("a.txt", *WORDS)
+    run_id = submit(project, tags={BATCH_TAG: "b"}, status=DagsterRunStatus(status))
+    owner = f"run:{run_id}" if kind == "run" else "batch:b"
+    claim(project, owner, seconds=60)
+    sensors.free_abandoned_claims(project.instance, project.parts)
+    [(*_, holder)] = project.application.pending()
+    assert holder == (owner if kept else None)
+    if kept:
+        with project.parts.database.transaction() as cursor:
+            [(_, seconds_left)] = outbox.owners(cursor)
+        assert seconds_left > 600, "a run in the queue keeps its claims however long it waits"
+
+
+@pytest.mark.parametrize(("age", "kept"), [(0, True), (sensors.RUNLESS_SECONDS + 1, False)])
+def test_claim_without_run_is_freed_after_a_while(project: Project, age: float, kept: bool) -> None:
+    """The run of a fresh one is being made; that of an older one never was: its maker was killed."""
+    project.application.add("a.txt", *WORDS)
+    claim(project, "batch:lost", seconds=project.parts.settings.worker.claim_seconds - age)
+    sensors.free_abandoned_claims(project.instance, project.parts)
+    [(*_, holder)] = project.application.pending()
+    assert (holder is not None) is kept
+
+
+# ---- the check, the other job, partitions
+
+
+def check(project: Project) -> dg.AssetCheckResult:
+    return cast(dg.AssetCheckResult, checks.index_in_step(project.rag))
+
+
+def test_check_passes_when_the_index_is_in_step(project: Project) -> None:
+    """Also with work pending, which is no fault; its metadata are the numbers of `rag-assets status`."""
+    project.application.add("a.txt", *WORDS)
+    project.run()
+    project.application.add("b.txt", *WORDS)
+    result = check(project)
+    assert result.passed
+    assert (result.metadata["documents"].value, result.metadata["pending"].value) == (2, 1)
+
+
+def test_check_warns_when_a_document_was_given_up(project: Project) -> None:
+    """No search can find it, and no run will try it again by itself; the metadata say why."""
+    (project.application.files / "empty.txt").touch()
+    project.application.add_row("empty.txt")
+    project.run(succeeds=False)
+    result = check(project)
+    assert (result.passed, result.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert result.metadata["dead"].value == "{'empty': 1}"
+
+
+def test_check_can_be_run_from_dagster(project: Project) -> None:
+    """Without a partition, and without a run of the assets."""
+    selection = dg.AssetSelection.checks(checks.index_in_step)
+    result = dg.materialize(
+        [assets.ingest, checks.index_in_step],
+        selection=selection,
+        instance=project.instance,
+        resources={"rag": project.rag},
+    )
+    assert result.get_asset_check_evaluations()[0].passed
+
+
+def test_reconcile_finds_a_file_that_changed_on_disk(project: Project) -> None:
+    """What no trigger saw becomes pending; the op tells what it found."""
+    document_id = project.application.add("a.txt", *WORDS)
+    project.run()
+    project.application.write("a.txt", "locks")
+    job = project.definitions.resolve_job_def("reconcile")
+    project.rag.parts = lambda **_options: project.parts  # type: ignore[method-assign]
+    result = job.execute_in_process(instance=project.instance)
+    assert result.success
+    assert project.application.pending() == [(document_id, "pending", 0, None)]
+
+
+@pytest.mark.parametrize("document_id", ["7", "a,b", "a...b", "line\nbreak", "100%", "%2C", "Grüße", "..."])
+def test_every_id_has_a_key_that_dagster_takes(document_id: str, application: Application) -> None:
+    """And is found again by its key."""
+    by_document = partitions.ByDocument(documents_per_run=10)
+    with DagsterInstance.ephemeral() as instance, Parts(application.settings) as parts:
+        by_document.add(instance, [document_id])
+        keys = list(instance.get_dynamic_partitions(partitions.DOCUMENTS))
+        assert by_document.document_ids(keys, parts) == [document_id]
+        by_document.remove(instance, [document_id])
+        assert instance.get_dynamic_partitions(partitions.DOCUMENTS) == []
+
+
+def test_every_document_is_in_one_bucket(application: Application) -> None:
+    """PostgreSQL and Python agree which; together, the buckets hold all documents."""
+    ids = {application.add_row(f"{n}.txt") for n in range(60)}
+    buckets = partitions.ByBucket(buckets=7)
+    found: dict[str, str] = {}
+    with Parts(application.settings) as parts:
+        for key in buckets.definition.get_partition_keys():
+            found |= dict.fromkeys(buckets.document_ids([key], parts), key)
+        assert set(found) == ids
+        assert set(buckets.document_ids(buckets.definition.get_partition_keys(), parts)) == ids
+    assert all(buckets.key(document_id) == key for document_id, key in found.items())
