@@ -97,6 +97,7 @@ def env(pid: int | None, shell: str, as_json: bool) -> None:
     """
     with _parts() as parts:
         if parts.settings.database_url is None:
+            _announce_start(parts)
             embedded_postgres.start(parts.settings.home, user_pid=pid or os.getppid())
         _migrate(parts)
         _add_partitions(parts)
@@ -318,9 +319,13 @@ def _parts_of(config: settings.Settings) -> Iterator[runtime.Parts]:
 
 
 def _migrate(parts: runtime.Parts) -> list[str]:
+    _announce_start(parts)
+    return parts.migrate()
+
+
+def _announce_start(parts: runtime.Parts) -> None:
     if parts.settings.database_url is None and not embedded_postgres.is_running(parts.settings.home):
         console.say("Starting the embedded PostgreSQL")
-    return parts.migrate()
 
 
 def _add_partitions(parts: runtime.Parts) -> None:
