@@ -1,0 +1,285 @@
+"""The command line: results to standard output, an exit code that tells, errors that say what to do, no traceback."""
+
+import json
+import logging
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from rag_assets import processes
+from rag_assets.cli import main
+from rag_assets_tests import fake_llama
+from rag_assets_tests.application import WORDS, Application, paragraph, text
+
+OURS = ("DATABASE_URL", "DAGSTER_", "RAG_ASSETS_", "LLAMA_SERVER_", "DOCUMENT_ROOT_PATH", "LOG_FORMAT")
+posix = pytest.mark.skipif(os.name == "nt", reason="a program that is a shell script")
+
+
+@pytest.fixture(autouse=True)
+def _bare(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nothing configured but a home, whatever the shell of the tests has; log lines go where they went before."""
+    kept = ("RAG_ASSETS_HOME", "RAG_ASSETS_TEST_SESSION")
+    for name in os.environ:
+        if name.startswith(OURS) and name not in kept:
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    logger = logging.getLogger("rag_assets")
+    handlers, level = logger.handlers, logger.level
+    yield
+    logger.handlers = handlers
+    logger.setLevel(level)
+
+
+@pytest.fixture
+def configured(application: Application, model_path: Path, monkeypatch: pytest.MonkeyPatch) -> Application:
+    """A database, a folder of documents and a model of the user's own."""
+    monkeypatch.setenv("DATABASE_URL", application.url)
+    monkeypatch.setenv("DOCUMENT_ROOT_PATH", str(application.files))
+    monkeypatch.setenv("LLAMA_SERVER_MODEL", str(model_path))
+    monkeypatch.setenv("RAG_ASSETS_CHUNKING__SIZE", "64")
+    monkeypatch.setenv("RAG_ASSETS_CHUNKING__OVERLAP", "0")
+    monkeypatch.setenv("RAG_ASSETS_LLAMA_SERVER__REQUIRED_MEMORY_GB", "0")
+    return application
+
+
+@pytest.fixture
+def fake_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A llama-server of the user's own, whose vectors come from hashes."""
+    program = tmp_path / "llama-server"
+    command = shlex.join([sys.executable, fake_llama.__file__, "good"])
+    program.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("LLAMA_SERVER_BINARY", str(program))
+
+
+def invoke(*arguments: str, code: int = 0) -> Result:
+    """In this process: for commands that do not import Dagster."""
+    result = CliRunner().invoke(main, list(arguments), prog_name="rag-assets")
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    return result
+
+
+def run(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """As a program."""
+    command = [sys.executable, "-m", "rag_assets", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def objects(output: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in output.splitlines()]
+
+
+# ---- help
+
+
+@pytest.mark.parametrize("command", [None, *sorted(main.commands)])
+def test_help_of_every_command_is_more_than_its_name(command: str | None) -> None:
+    """What it does, and every option with a word on it."""
+    shown = invoke(*filter(None, [command]), "--help").output
+    assert "Usage: rag-assets" in shown
+    assert len(shown) > 150
+
+
+def test_help_begins_with_the_first_steps() -> None:
+    """Who knows nothing learns which command to try."""
+    shown = invoke("--help").output
+    assert shown.index("First steps") < shown.index("rag-assets demo") < shown.index("Commands:")
+
+
+# ---- without a database
+
+
+def test_parse_shows_the_text_of_each_file(configured: Application) -> None:
+    """The text to standard output; what read it to standard error, so that the text can be piped on."""
+    configured.write("a.txt", "pumps")
+    configured.write("b.txt", "roses")
+    result = invoke("parse", "a.txt", "b.txt")
+    assert result.stdout.split() == f"{text('pumps')} {text('roses')}".split()
+    assert "a.txt: text/plain by plain" in result.stderr
+
+
+def test_parse_shows_the_others_when_a_file_is_missing(configured: Application) -> None:
+    """The exit code and a line tell; the path is the one that was asked for."""
+    configured.write("b.txt", "roses")
+    result = invoke("parse", "--json", "missing.txt", "b.txt", code=1)
+    missing, found = objects(result.stdout)
+    assert (missing["path"], missing["error"]) == ("missing.txt", "not_found")
+    assert missing["message"] == "File not found: missing.txt"
+    assert found["text"].split() == text("roses").split()
+
+
+def test_parse_starts_no_database(home: Path, tmp_path: Path) -> None:
+    """Looking at a file leaves nothing behind."""
+    (tmp_path / "a.txt").write_text("Some words.")
+    invoke("parse", str(tmp_path / "a.txt"))
+    assert list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize("strategy", ["recursive", "fixed"])
+def test_chunk_cuts_as_it_is_told(configured: Application, strategy: str) -> None:
+    """Options go ahead of settings; the offsets are those of the text that `parse` shows."""
+    configured.write("a.txt", *WORDS)
+    whole = objects(invoke("parse", "--json", "a.txt").stdout)[0]["text"]
+    result = invoke("chunk", "--json", "--strategy", strategy, "--size", "32", "--overlap", "0", "a.txt")
+    chunks = objects(result.stdout)
+    assert [chunk["index"] for chunk in chunks] == list(range(len(chunks)))
+    assert all(chunk["token_count"] <= 30 for chunk in chunks)
+    assert all(whole[chunk["char_start"] : chunk["char_end"]] == chunk["content"] for chunk in chunks)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--size", "8"], "Setting chunking.size (is 8): Input should be greater than or equal to 16"),
+        (["--size", "64", "--overlap", "64"], "overlap is 64; allowed is 0 to 63"),
+        (["--overlap", "-1"], "Setting chunking.overlap (is -1): Input should be greater than or equal to 0"),
+    ],
+)
+def test_chunk_refuses_a_value_out_of_range(options: list[str], said: str) -> None:
+    """One line that names the setting, its value and what is allowed."""
+    result = invoke("chunk", *options, "a.txt", code=1)
+    assert result.stderr.startswith("Error: ")
+    assert said in result.stderr
+
+
+# ---- with a database
+
+
+def test_status_counts_what_there_is(configured: Application) -> None:
+    """For programs as one object, for people one line for each number."""
+    configured.add("a.txt", *WORDS)
+    configured.run()
+    configured.add("b.txt", *WORDS)
+    [found] = objects(invoke("status", "--json").stdout)
+    assert {key: found[key] for key in ("documents", "up_to_date", "pending", "chunks", "chunks_with_vector")} == {
+        "documents": 2,
+        "up_to_date": 1,
+        "pending": 1,
+        "chunks": len(WORDS),
+        "chunks_with_vector": len(WORDS),
+    }
+    assert "up to date  1\n" in invoke("status").stdout
+
+
+def test_database_that_is_away_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it was looked for, and what to check."""
+    port = processes.free_port("127.0.0.1")
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://me:geheim@127.0.0.1:{port}/documents")
+    said = invoke("status", code=1).stderr
+    assert said.startswith(f"Error: Database postgresql://me:***@127.0.0.1:{port}/documents: ")
+    assert "check that PostgreSQL runs there, that DATABASE_URL is right" in said
+    assert "geheim" not in said
+
+
+def test_database_url_that_is_none_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be read may hold a password anywhere."""
+    monkeypatch.setenv("DATABASE_URL", "me:geheim/documents")
+    said = invoke("status", code=1).stderr
+    assert "DATABASE_URL is not a PostgreSQL URL: postgresql://user:password@host:port/name" in said
+    assert "geheim" not in said
+
+
+def test_status_says_what_to_run_when_nothing_was_set_up(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty database is not an error of SQL."""
+    monkeypatch.setenv("DATABASE_URL", empty_database_url)
+    assert "Run `rag-assets init`" in invoke("status", code=1).stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "count"), [([], 2), (["--kind", "empty"], 1), (["1"], 1), (["--kind", "crashed"], 0), (["99"], 0)]
+)
+def test_retry_makes_failed_documents_pending(configured: Application, options: list[str], count: int) -> None:
+    """All of them, those of one kind, or those named; with all their attempts."""
+    (configured.files / "empty.txt").touch()
+    assert configured.add_row("missing.txt") == "1"
+    configured.add_row("empty.txt")
+    configured.run()
+    assert f"{count} documents are pending again." in invoke("retry", *options).stdout
+    fresh = [row for row in configured.pending() if row[1:3] == ("pending", 0)]
+    assert len(fresh) == count
+
+
+def test_retry_names_the_kinds_when_there_is_no_such_one() -> None:
+    """A wrong command line is exit code 2, before anything is opened."""
+    assert "'not_found'" in invoke("retry", "--kind", "bored", code=2).output
+
+
+def test_reconcile_finds_what_no_trigger_saw(configured: Application) -> None:
+    """A file that changed on disk; one line tells how many of each, and what to do next."""
+    document_id = configured.add("a.txt", *WORDS)
+    configured.run()
+    assert set(objects(invoke("reconcile", "--json").stdout)[0].values()) == {0}
+    configured.write("a.txt", "locks")
+    assert "1 changed. Next: rag-assets ingest" in invoke("reconcile").stdout
+    assert configured.pending() == [(document_id, "pending", 0, None)]
+
+
+@posix
+def test_files_are_registered_ingested_and_found(configured: Application, fake_server: None) -> None:
+    """From a folder to a passage, in three commands; one bad file fails alone, with exit code 1 and its reason."""
+    for number, about in enumerate(WORDS):
+        configured.write(f"{number}.txt", about)
+    (configured.files / "empty.txt").touch()
+    (configured.files / ".hidden").write_text("not meant")
+    assert "7 files, 7 of them new" in run("register", str(configured.files)).stdout
+    report = objects(run("ingest", "--json", code=1).stdout)[0]
+    assert (report["completed"], report["failed"], report["chunks_embedded"]) == (6, 1, 6)
+    [failure] = report["failures"]
+    assert (failure["path"], failure["kind"]) == ("empty.txt", "empty")
+    [best, *_] = objects(invoke("search", "--json", "-k", "2", paragraph("roses").strip()).stdout)
+    assert (best["path"], best["content"]) == ("1.txt", paragraph("roses").strip())
+
+
+@posix
+def test_ingest_says_what_is_short_and_loses_nothing(
+    configured: Application, fake_server: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both numbers, and that the documents stay pending, without a traceback of Dagster's."""
+    document_id = configured.add("a.txt", *WORDS)
+    monkeypatch.setenv("RAG_ASSETS_LLAMA_SERVER__REQUIRED_MEMORY_GB", "1000000")
+    said = run("ingest", code=1).stderr
+    assert "Error: Not enough memory to start embedding server: " in said
+    assert "1000000.0 GB needed" in said
+    assert configured.pending() == [(document_id, "pending", 0, None)]
+
+
+@posix
+def test_env_gives_a_shell_what_dagster_needs(tmp_path: Path) -> None:
+    """`eval` takes it; the embedded database is up as long as the shell, for the commands after it."""
+    rag_assets = shlex.join([sys.executable, "-m", "rag_assets"])
+    script = f'eval "$({rag_assets} env)" && echo "$DAGSTER_HOME" && {rag_assets} status --json'
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    dagster_home, status = done.stdout.splitlines()
+    assert (Path(dagster_home) / "dagster.yaml").is_file()
+    assert json.loads(status)["documents"] == 0
+    assert done.stderr == "Starting the embedded PostgreSQL\n", "standard output is for the shell"
+
+
+@pytest.mark.parametrize(
+    ("shell", "line"), [("sh", "export DAGSTER_HOME='a b'"), ("powershell", "$env:DAGSTER_HOME = 'a b'")]
+)
+def test_export_line_is_quoted_for_its_shell(shell: str, line: str) -> None:
+    """A folder with a space is one value."""
+    from rag_assets import console
+
+    assert console.export_line("DAGSTER_HOME", "a b", shell=shell) == line
+
+
+def test_demo_does_not_touch_a_users_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sample documents have no place in it."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql://me@127.0.0.1:1/documents")
+    assert "will not add its sample documents to your table" in invoke("demo", code=1).stderr
