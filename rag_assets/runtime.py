@@ -158,7 +158,9 @@ class Parts:
                 cursor, self.settings.source, fingerprint=self.reader.fingerprint, model=model
             )
             outbox.retry_dead(cursor, kind="not_found")  # a file that was missing may be there now
-        return {**asdict(found), "changed": reconcile.reconcile_files(self.database, look=self._look)}
+        changed = reconcile.reconcile_files(self.database, look=self._look)
+        changed += reconcile.retry_changed(self.database, self.settings.source, changed_at=self._changed_at)
+        return {**asdict(found), "changed": changed}
 
     def _look(self, stored: StoredText) -> FileFacts | None:
         """A file's facts as they are now; it is hashed only where size or time differ from what is stored."""
@@ -171,6 +173,14 @@ class Parts:
         except DocumentError:
             return None
         return FileFacts(sha256=sha256, size=size, mtime_ns=mtime_ns)
+
+    def _changed_at(self, path: str) -> float | None:
+        """When a file was written or put in its place, whichever came last."""
+        try:
+            status = self.resolve(path).stat()
+        except (DocumentError, OSError):
+            return None
+        return max(status.st_mtime, status.st_ctime)
 
     def status(self) -> IndexStatus:
         with self.database.transaction() as cursor:

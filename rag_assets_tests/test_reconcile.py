@@ -13,6 +13,7 @@ from rag_assets.postgres.database import Database
 from rag_assets.postgres.reconcile import Differences
 from rag_assets_tests import rows
 
+INSERT_THREE = """insert into "TblDocumentFiles" (file_path) values ('old'), ('new'), ('gone')"""
 SOURCE = settings.Source()
 NOTHING = Differences(unknown=0, vanished=0, moved=0, outdated=0, incomplete=0)
 
@@ -79,6 +80,22 @@ def test_reconcile_files_enqueues_when_bytes_changed_or_vanished(
     with database.transaction() as cursor:
         assert outbox.due_count(cursor) == 2
         assert [texts.get_stored(cursor, ["2"])["2"].facts.mtime_ns] == [7]
+
+
+def test_retry_changed_makes_due_what_was_given_up_when_its_file_changed_since(database: Database) -> None:
+    """Given up once is not given up for ever; a file that is as it was then is left alone."""
+    with database.transaction() as cursor:
+        cursor.execute(INSERT_THREE)
+        cursor.execute('select id::text from "TblDocumentFiles" order by id desc limit 3')
+        ids = sorted(row[0] for row in cursor.fetchall())
+        outbox.enqueue(cursor, ids)
+        cursor.execute("update rag_outbox set state = 'dead', error_kind = 'empty', not_before = to_timestamp(1e6)")
+    times = dict(zip(("old", "new", "gone"), (1e6 - 3_600, 1e6 + 1, None), strict=True))
+    assert reconcile.retry_changed(database, SOURCE, changed_at=times.get) == 1
+    with database.transaction() as cursor:
+        cursor.execute("select document_id from rag_outbox where state = 'pending' and document_id = any(%s)", [ids])
+        assert cursor.fetchall() == [(ids[1],)]
+    assert reconcile.retry_changed(database, SOURCE, changed_at=times.get) == 0
 
 
 def test_free_claims_releases_when_the_owner_is_dead(database: Database) -> None:

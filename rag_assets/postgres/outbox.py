@@ -153,7 +153,7 @@ def fail(cursor: Cursor, claim: Claim, outcome: Outcome, *, run_id: str, worker:
         "generation": claim.generation,
         "attempts": attempts,
         "state": "pending" if again else "dead",
-        "delay": _delay(attempts, worker=worker),
+        "delay": _delay(attempts, worker=worker) if again else 0.0,
         "error_kind": outcome.error_kind,
         "error": outcome.error_message,
     }
@@ -162,6 +162,12 @@ def fail(cursor: Cursor, claim: Claim, outcome: Outcome, *, run_id: str, worker:
         _free_changed(cursor, [claim], owner=owner)
         return True
     return again
+
+
+def dead(cursor: Cursor, source: Source) -> list[tuple[str, str, float]]:
+    """The documents given up that still have a row: id, path, and when the last attempt failed, in Unix seconds."""
+    cursor.execute(composed("outbox", "list_dead", **documents.identifiers(cursor, source)))
+    return [(row[0], row[1], row[2]) for row in cursor.fetchall()]
 
 
 def status(cursor: Cursor, source: Source) -> IndexStatus:

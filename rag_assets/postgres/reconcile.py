@@ -12,6 +12,7 @@ from rag_assets.postgres.statements import composed, statement
 from rag_assets.settings import Source
 
 PAGE_DOCUMENTS = 1_000  # looked at between two short transactions
+SLACK_SECONDS = 60.0  # between reading a file and recording that it failed, and between the clocks of two machines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +63,21 @@ def reconcile_files(database: Database, *, look: Callable[[StoredText], FileFact
             texts.refresh(cursor, touched)
         after = page[-1].document_id
     return enqueued
+
+
+def retry_changed(database: Database, source: Source, *, changed_at: Callable[[str], float | None]) -> int:
+    """Make those of the documents given up due again whose file changed since, or while, they failed; how many.
+
+    `changed_at` tells when the file of a path of the table changed, in Unix seconds; None when it cannot be looked at.
+    """
+    with database.transaction() as cursor:
+        dead = outbox.dead(cursor, source)
+    looked = ((document_id, failed_at, changed_at(path)) for document_id, path, failed_at in dead)
+    ids = [document_id for document_id, failed_at, at in looked if at is not None and at > failed_at - SLACK_SECONDS]
+    if not ids:
+        return 0
+    with database.transaction() as cursor:
+        return outbox.retry_dead(cursor, ids=ids)
 
 
 def free_claims(cursor: Cursor, *, alive: Collection[str]) -> int:

@@ -156,6 +156,12 @@ with failed as materialized (
 update rag_outbox as o set state = 'pending', attempts = 0, not_before = now(), enqueued_at = now()
 from failed where o.document_id = failed.document_id;
 
+-- name: list_dead
+-- Documents given up, with the time of their last attempt, which is when one more would have been due.
+select o.document_id, d.{path_column}::text, extract(epoch from o.not_before)::float8
+from rag_outbox as o join {table} as d on d.{id_column} = {claimed_id}
+where o.state = 'dead';
+
 -- name: enqueue
 -- Enqueue documents as changed.
 select rag_enqueue(%(ids)s::text[], %(operation)s, %(priority)s::smallint);
