@@ -150,7 +150,6 @@ class Consumer:
         with suppress(DatabaseUnavailable), self._arena.database.transaction() as cursor:
             for run_id in self._ended:
                 outbox.release(cursor, f"run:{run_id}")
-            self._ended = set()
 
 
 def audit(arena: Arena) -> None:

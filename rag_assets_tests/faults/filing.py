@@ -89,7 +89,7 @@ def _disturbed(ground: Ground, mischief: Mischief, *, seed: int, long: bool) -> 
             rng = random.Random(seed + turn)
             _insert_large(arena, 12)
             reader = MischiefReader(arena.reader, rng=rng, on=lambda path: mischief(arena, path, rng))  # noqa: B023
-            for _ in range(4):
+            for _ in range(6 if long else 2):
                 arena.sql(f"update {DOCUMENTS} set version = version + 1")
                 arena.run(reader=reader)
                 arena.free_claims()

@@ -33,7 +33,7 @@ def postgres_immediate(ground: Ground, *, seed: int, long: bool) -> Result:
     result = Result()
     own = arenas.server()  # nobody else's runs end with it
     with own as url, Ground(url, model=ground.model).template() as fresh, fresh.arena(seed) as arena:
-        for turn in range(10 if long else 2):
+        for turn in range(10 if long else 1):
             before = _started_at(arena)
             violations, faults = _interrupted(arena, partial(_stop_immediately, arena), seed=seed + turn, pauses=1)
             again = [] if _started_at(arena) > before else ["the server was not stopped"]
@@ -49,7 +49,7 @@ def listener_terminated(ground: Ground, *, seed: int, long: bool) -> Result:
         ended: list[object] = []
         terminate = lambda: ended.extend(arena.sql(LISTENERS))  # noqa: E731
         for turn in range(8 if long else 1):
-            violations, _ = _interrupted(arena, terminate, seed=seed + turn, pauses=5)
+            violations, _ = _interrupted(arena, terminate, seed=seed + turn, pauses=5 if long else 2)
             result.add(violations, trial=f"turn {turn}")
         result.notes["terminated"] = len(ended)
         if not ended:
@@ -69,7 +69,9 @@ def half_open(ground: Ground, *, seed: int, long: bool) -> Result:
 
         with _quick_heart() as lost:
             for turn in range(6 if long else 1):
-                violations, _ = _interrupted(arena, swallow, seed=seed + turn, pauses=2, listener_url=proxy.url)
+                violations, _ = _interrupted(
+                    arena, swallow, seed=seed + turn, pauses=2 if long else 1, listener_url=proxy.url
+                )
                 result.add(violations, trial=f"turn {turn}")
         result.notes |= {"swallowed": swallowed, "noticed": len(lost)}
         if not swallowed or not lost:

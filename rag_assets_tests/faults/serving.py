@@ -30,7 +30,7 @@ def llama_answers(ground: Ground, *, seed: int, long: bool) -> Result:
             arena.embedder, arena.vector_of = parts.embedder, fake_llama.vector
             arena.insert(6)
             for turn in range(5 if long else 1):
-                for wrong in WRONG if long else WRONG[:6]:
+                for wrong in WRONG if long else WRONG[:4]:
                     arena.change(4)
                     arena.insert(2)
                     fake.next = deque(rng.choices([wrong, "good"], k=rng.randrange(1, 5)))

@@ -1,0 +1,63 @@
+"""The short form of the suite of faults; the long one is `python -m rag_assets_tests.faults --long --json`."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rag_assets_tests.faults.arena import Ground
+from rag_assets_tests.faults.kinds import KINDS
+
+SEED = 1
+BREAKS = {
+    "a chunk is removed": "delete from rag_document_chunks where id = (select min(id) from rag_document_chunks)",
+    "a chunk is there twice": "insert into rag_document_chunks (document_id, chunk_index, content, content_sha256, "
+    "token_count, char_start, char_end, kind, embedding, embedding_model) select document_id, 99, content, "
+    "content_sha256, token_count, char_start, char_end, kind, embedding, embedding_model from rag_document_chunks "
+    "limit 1",
+    "vectors are exchanged": "update rag_document_chunks set embedding = (select embedding from rag_document_chunks "
+    "order by id desc limit 1) where id = (select min(id) from rag_document_chunks)",
+    "a change is forgotten": "update rag_outbox set state = 'dead'",
+    "work is left": "select rag_enqueue(array_agg(id::text), 'update') from \"TblDocumentFiles\"",
+    "something is reported that was not done": "insert into test_events values ('run', '1', 'sha')",
+}
+
+
+@pytest.fixture(scope="module")
+def ground(postgres_url: str, model_path: Path) -> Iterator[Ground]:
+    """A template of a migrated application, from which each trial has its own database."""
+    with Ground(postgres_url, model=model_path).template() as made:
+        yield made
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_index_is_that_of_a_fresh_build_when_something_failed(ground: Ground, kind: str) -> None:
+    """Whatever was killed, away, doubled or full: nothing is lost, nothing double, no process left."""
+    result = KINDS[kind](ground, seed=SEED, long=False)
+    assert not result.violations
+    if "skipped" in result.notes:
+        pytest.skip(str(result.notes["skipped"]))
+    assert result.trials
+
+
+@pytest.mark.parametrize("broken", BREAKS)
+def test_judge_finds_it_when_something_is_wrong(ground: Ground, broken: str) -> None:
+    """The judge can fail: each of its rules is seen to be broken."""
+    with ground.arena(SEED) as arena:
+        arena.insert(3)
+        arena.settle()
+        assert not arena.violations()
+        if broken == "a change is forgotten":
+            arena.change(3)
+        arena.sql(BREAKS[broken])
+        assert arena.violations()
+
+
+def test_command_lists_the_kinds_when_asked() -> None:
+    """The long form is found by its help."""
+    command = [sys.executable, "-m", "rag_assets_tests.faults", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert all(kind in done.stdout for kind in KINDS)
+    assert "--long" in done.stdout
