@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import tomllib
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,15 +12,17 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
+from pydantic_settings import SettingsError as UnreadableSetting
 
 from rag_assets.errors import SettingsError
 
 MODEL_POSITIONS = 512  # of all-MiniLM-L6-v2, with [CLS] and [SEP]
 SPECIAL_TOKENS = 2
+PREFIX = "RAG_ASSETS_"  # of variables of the environment
 CALIBRATION = "calibration.json"  # below home
 
 Quantization = Literal["f32", "f16", "q8_0"]
@@ -125,7 +129,7 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="RAG_ASSETS_",
+        env_prefix=PREFIX,
         env_nested_delimiter="__",
         env_file=".env",
         env_ignore_empty=True,
@@ -173,7 +177,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        toml = TomlConfigSettingsSource(settings_cls, os.environ.get("RAG_ASSETS_SETTINGS", "settings.toml"))
+        toml = InitSettingsSource(settings_cls, init_kwargs=_from_file())
         return init_settings, env_settings, dotenv_settings, toml, _Kept(settings_cls), _Calibrated(settings_cls)
 
 
@@ -242,10 +246,13 @@ def load_by_hand(**overrides: Any) -> Settings:
 
 
 def _loaded(kind: type[Settings], overrides: dict[str, Any]) -> Settings:
+    _refuse_unknown_variables()
     try:
         settings = kind(**overrides)
     except ValidationError as exc:
         raise SettingsError("\n".join(_describe(error) for error in exc.errors())) from exc
+    except UnreadableSetting as exc:
+        raise SettingsError(f'{exc}: lists and tables are given as JSON, as in ["a"] or {{"a": "b"}}') from exc
     return settings.model_copy(update={"home": settings.home.expanduser().resolve(), **_in_time(settings)})
 
 
@@ -274,8 +281,55 @@ def _default_home() -> Path:
     return (root if root != Path(__file__).parent / "project" else Path.cwd()) / ".rag_assets"
 
 
+def _from_file() -> dict[str, Any]:
+    """What settings.toml says; a name at its top that means nothing would otherwise be passed over in silence."""
+    named = os.environ.get("RAG_ASSETS_SETTINGS")
+    file = Path(named or "settings.toml")
+    if not file.is_file():
+        if named:
+            raise SettingsError(f"RAG_ASSETS_SETTINGS names {named}, where there is no file; correct or unset it.")
+        return {}
+    try:
+        found = tomllib.loads(file.read_text(encoding="utf-8-sig"))  # editors on Windows begin it with a mark
+    except (OSError, ValueError) as exc:
+        raise SettingsError(f"{file} cannot be read as TOML in UTF-8: {exc}") from exc
+    if unknown := found.keys() - _names():
+        raise SettingsError(f"{file}: there is no setting or section {_list(unknown)}. There are {_list(_names())}")
+    return found
+
+
+def _refuse_unknown_variables() -> None:
+    """A section that is misspelt in the environment would be passed over in silence; a misspelt key is not."""
+    for variable in os.environ:
+        name = variable.lower().removeprefix(PREFIX.lower())
+        section, is_nested, _ = name.partition("__")
+        if name != variable.lower() and is_nested and section not in Settings.model_fields:
+            raise SettingsError(f"{variable}: there is no section {section}. There are {_list(_sections())}")
+
+
+def _names() -> set[str]:
+    """What may stand at the top of settings.toml."""
+    aliases = {
+        str(field.validation_alias.choices[0])
+        for field in Settings.model_fields.values()
+        if isinstance(field.validation_alias, AliasChoices)
+    }
+    return set(Settings.model_fields) | aliases
+
+
+def _sections() -> set[str]:
+    return {name for name, field in Settings.model_fields.items() if isinstance(field.default, Section)}
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
+
+
 def _describe(error: Any) -> str:
     key = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        section = Settings.model_fields[error["loc"][0]].default
+        return f"Setting {key}: there is no such setting. There are {_list(type(section).model_fields)}"
     value = error.get("input")
     shown = "" if isinstance(value, dict | Settings | Section) else f" (is {value!r})"
     named = f"Setting {key}{shown}: " if key else ""  # a rule between sections names both itself

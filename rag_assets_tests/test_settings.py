@@ -1,0 +1,220 @@
+"""Settings: where they come from, what is refused, and what a person is told then."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rag_assets import settings
+from rag_assets.errors import SettingsError
+from rag_assets.settings import CALIBRATION
+
+OURS = ("DATABASE_URL", "DAGSTER_", "RAG_ASSETS_", "LLAMA_SERVER_", "DOCUMENT_ROOT_PATH", "LOG_FORMAT")
+
+
+@pytest.fixture(autouse=True)
+def _bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of its own, and nothing in the environment but the mark of the tests."""
+    for name in os.environ:
+        if name.startswith(OURS) and name != "RAG_ASSETS_TEST_SESSION":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("RAG_ASSETS_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+
+
+def refused(**overrides: Any) -> str:
+    with pytest.raises(SettingsError) as info:
+        settings.load(**overrides)
+    return str(info.value)
+
+
+def test_nothing_needs_to_be_set() -> None:
+    """What a person gets who sets nothing: the embedded parts, and chunks that the embedded model takes whole."""
+    found = settings.load()
+    assert (found.database_url, found.llama_server_binary, found.llama_server_model) == (None, None, None)
+    assert found.chunking.size <= settings.MODEL_POSITIONS
+
+
+def test_the_environment_wins_over_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is given in code, then the environment, then .env, then settings.toml, then the default."""
+    Path("settings.toml").write_text(
+        "[worker]\nmax_attempts = 2\nbulk_batch_size = 2\n[chunking]\nsize = 32\noverlap = 2"
+    )
+    Path(".env").write_text("RAG_ASSETS_CHUNKING__SIZE=64\nRAG_ASSETS_WORKER__BULK_BATCH_SIZE=4\nUNRELATED=1\n")
+    monkeypatch.setenv("RAG_ASSETS_WORKER__BULK_BATCH_SIZE", "8")
+    found = settings.load(embedding={"batch_size": 16})
+    assert (found.worker.max_attempts, found.worker.bulk_batch_size, found.chunking.size) == (2, 8, 64)
+    assert (found.chunking.overlap, found.embedding.batch_size, found.parsing.max_pages) == (2, 16, 5_000)
+
+
+def test_a_section_of_a_file_may_be_overridden_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One variable changes one setting, not its whole section."""
+    Path("settings.toml").write_text("[chunking]\nsize = 128\noverlap = 7\n")
+    monkeypatch.setenv("RAG_ASSETS_CHUNKING__SIZE", "256")
+    assert (settings.load().chunking.size, settings.load().chunking.overlap) == (256, 7)
+
+
+@pytest.mark.parametrize("name", ["database_url", "DATABASE_URL"])
+def test_a_url_may_stand_in_the_file(name: str) -> None:
+    """Under its own name, or that of its variable."""
+    Path("settings.toml").write_text(f'{name} = "postgresql://me@here/db"')
+    found = settings.load().database_url
+    assert found is not None
+    assert found.get_secret_value() == "postgresql://me@here/db"
+
+
+def test_another_file_may_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the mark that editors on Windows put at its beginning; a wrong name is no reason to use the defaults."""
+    file = tmp_path / "other.toml"
+    monkeypatch.setenv("RAG_ASSETS_SETTINGS", str(file))
+    assert refused() == f"RAG_ASSETS_SETTINGS names {file}, where there is no file; correct or unset it."
+    file.write_text("[chunking]\nsize = 99\n", encoding="utf-8-sig")
+    assert settings.load().chunking.size == 99
+
+
+def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As compose files and CI give them."""
+    monkeypatch.setenv("DATABASE_URL", "")
+    assert settings.load().database_url is None
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "said"),
+    [
+        ("chunking", {"size": 15}, "Setting chunking.size (is 15): Input should be greater than or equal to 16"),
+        ("chunking", {"size": 513}, "chunking.size is 513; allowed is 16 to 512, the model's limit"),
+        (
+            "chunking",
+            {"size": 64, "overlap": 64},
+            "Setting chunking: overlap is 64; allowed is 0 to 63, which is below size",
+        ),
+        ("chunking", {"overlap": -1}, "Setting chunking.overlap (is -1): Input should be greater than or equal to 0"),
+        (
+            "chunking",
+            {"strategy": "clever"},
+            "Setting chunking.strategy (is 'clever'): Input should be 'semantic', 'fixed' or 'recursive'",
+        ),
+        ("chunking", {"size": "big"}, "Setting chunking.size (is 'big'): Input should be a valid integer"),
+        (
+            "worker",
+            {"poll_seconds": 51},
+            "Setting worker.poll_seconds (is 51): Input should be less than or equal to 50",
+        ),
+        (
+            "worker",
+            {"max_attempts": 0},
+            "Setting worker.max_attempts (is 0): Input should be greater than or equal to 1",
+        ),
+        ("database", {"listen_channel": "a b"}, "Setting database.listen_channel (is 'a b'): String should match"),
+        ("llama_server", {"port": 65_536}, "Setting llama_server.port (is 65536): Input should be less than"),
+        ("embedding", {"quantization": "q2"}, "Setting embedding.quantization (is 'q2'): Input should be 'f32', 'f16'"),
+        ("parsing", {"max_bytes": 0}, "Setting parsing.max_bytes (is 0): Input should be greater than 0"),
+    ],
+)
+def test_a_value_out_of_range_is_refused(section: str, values: dict[str, Any], said: str) -> None:
+    """With its name, its value and what is allowed."""
+    assert said in refused(**{section: values})
+
+
+def test_all_wrong_values_are_named_at_once() -> None:
+    """Not one after the other, a start each."""
+    said = refused(chunking={"size": 1}, worker={"max_attempts": 0}).splitlines()
+    assert [line.split()[1] for line in said] == ["chunking.size", "worker.max_attempts"]
+
+
+def test_larger_chunks_are_allowed_where_the_model_is_not_the_embedded_one(tmp_path: Path) -> None:
+    """Only the embedded model's limit is known."""
+    assert settings.load(chunking={"size": 2_048}, llama_server_model=tmp_path / "m.gguf").chunking.size == 2_048
+
+
+def test_an_unknown_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A misspelt setting that is passed over is found much later, if ever: those there are are listed."""
+    Path("settings.toml").write_text("[chunking]\nsizes = 64\n")
+    assert refused() == (
+        "Setting chunking.sizes: there is no such setting. There are heading_context, overlap, size, strategy"
+    )
+    Path("settings.toml").unlink()
+    monkeypatch.setenv("RAG_ASSETS_CHUNKING__SIZES", "64")
+    assert "Setting chunking.sizes: there is no such setting." in refused()
+
+
+def test_an_unknown_section_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the file as in the environment."""
+    Path("settings.toml").write_text("[chunks]\nsize = 64\n")
+    assert refused().startswith("settings.toml: there is no setting or section chunks. There are ")
+    Path("settings.toml").unlink()
+    monkeypatch.setenv("RAG_ASSETS_CHUNKS__SIZE", "64")
+    assert refused().startswith("RAG_ASSETS_CHUNKS__SIZE: there is no section chunks. There are chunking, database, ")
+
+
+@pytest.mark.parametrize("content", [b"[chunking\n", "size = 'größe'".encode("latin-1"), b"\xff\xfe[\x00"])
+def test_a_file_that_is_no_toml_is_named(content: bytes) -> None:
+    """With the place of the mistake where there is one."""
+    Path("settings.toml").write_bytes(content)
+    assert refused().startswith("settings.toml cannot be read as TOML in UTF-8: ")
+
+
+def test_a_list_in_the_environment_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists and tables are JSON there."""
+    monkeypatch.setenv("RAG_ASSETS_SOURCE__ALLOWED_ROOTS", '["/srv/docs"]')
+    assert settings.load().source.allowed_roots == (Path("/srv/docs"),)
+    monkeypatch.setenv("RAG_ASSETS_SOURCE", "{bad")
+    assert 'given as JSON, as in ["a"]' in refused()
+
+
+def test_secrets_are_not_shown() -> None:
+    """Neither in a log line nor in a traceback."""
+    found = settings.load(database_url="postgresql://me:geheim@here/db", llama_server={"api_key": "geheim"})
+    assert "geheim" not in repr(found)
+
+
+def test_limits_of_a_part_are_never_above_that_of_the_whole() -> None:
+    """A document gets processing_timeout_seconds, in all of its steps."""
+    found = settings.load(worker={"processing_timeout_seconds": 5})
+    assert (found.parsing.max_seconds, found.llama_server.request_timeout_seconds) == (5, 5)
+
+
+def test_home_is_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Processes that are started elsewhere use the same one."""
+    monkeypatch.setenv("RAG_ASSETS_HOME", "here")
+    assert settings.load().home == (tmp_path / "here").resolve()
+
+
+def calibrate(home: Path, **machine: Any) -> None:
+    home.mkdir(exist_ok=True)
+    kept = {
+        "machine": settings.machine(None) | machine,
+        "quantization": "f16",
+        "llama_server": {"threads": 7},
+    }
+    (home / CALIBRATION).write_text(json.dumps(kept))
+
+
+def test_calibration_is_used_where_nothing_was_set_by_hand(tmp_path: Path) -> None:
+    """Setting by setting; another calibration starts from what was set by hand alone."""
+    calibrate(tmp_path / "home")
+    assert settings.load().llama_server.threads == 7
+    assert settings.load(llama_server={"threads": 3}).llama_server.threads == 3
+    assert settings.load_by_hand().llama_server.threads == 0
+
+
+def test_calibration_of_another_machine_keeps_only_the_kind_of_vectors(tmp_path: Path) -> None:
+    """Vectors of two quantizations should not be mixed; the rest was measured elsewhere."""
+    calibrate(tmp_path / "home", cores=999)
+    found = settings.load()
+    assert (found.embedding.quantization, found.llama_server.threads) == ("f16", 0)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"machine": 1}', "\x00"])
+def test_calibration_that_cannot_be_read_is_none(tmp_path: Path, content: str) -> None:
+    """It only saves time."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / CALIBRATION).write_text(content)
+    assert settings.load().embedding.quantization == "q8_0"
+
+
+def test_project_root_has_what_dagster_is_started_with() -> None:
+    """The clone, or what a wheel carries."""
+    assert {"dagster.yaml", "workspace.yaml", "sql"} <= {path.name for path in settings.project_root().iterdir()}
