@@ -207,7 +207,9 @@ def _set_text(row: Row, text: str) -> None:
     """All of a row's text in one piece of its whole width."""
     first, last = row.pieces[0], row.pieces[-1]
     longest = max(row.pieces, key=lambda piece: len(piece.text))
-    row.pieces = [Piece(text, first.left, last.right, longest.bottom, longest.top, longest.bold, longest.upright)]
+    row.pieces = [
+        Piece(text, first.left, last.right, longest.bottom, longest.top, longest.size, longest.bold, longest.upright)
+    ]
 
 
 def _blocks(items: Sequence[Item], heads: "_Headings") -> Iterator[str]:

@@ -4,7 +4,7 @@ import ctypes
 import math
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ SAMPLE = 40  # characters of a page whose direction is asked for
 
 GAP = 1.1  # of a line's height: further apart on a line are cells or columns, nearer are words
 HYPHENS = ("\x02", "\ufffe")  # pdfium's marks for a hyphen that broke a word, in place of a line's end
+BLANKS = frozenset(" \xa0\t")
 LINE_END = re.compile("[\r\n\x02\ufffe]")
 BROKEN = "\xad"  # at the end of a piece: its last word goes on
 
@@ -27,6 +28,7 @@ class Piece:
     right: float
     bottom: float
     top: float
+    size: float  # height of one character in it
     bold: bool = False
     upright: bool = True
 
@@ -64,7 +66,7 @@ class Page:
         start = 0
         for end in [*(found.start() for found in LINE_END.finditer(text)), len(text)]:
             if end > start:
-                line = self._line(text, start, end)
+                line = list(self._line(text, start, end))
                 if line and text[end : end + 1] in HYPHENS:
                     line[-1].text += BROKEN
                 pieces += line
@@ -121,55 +123,50 @@ class Page:
         get = self._pdfium.FPDFText_GetUnicode  # characters beyond the basic plane: one call for each
         return "".join(_character(get(self._text.raw, at)) for at in range(count))
 
-    def _line(self, text: str, start: int, end: int) -> list[Piece]:
+    def _line(self, text: str, start: int, end: int) -> Iterator[Piece]:
         """One of pdfium's lines, cut at large gaps."""
-        get, raw = self._pdfium.FPDFText_GetLooseCharBox, self._text.raw
+        get, raw, turn = self._pdfium.FPDFText_GetLooseCharBox, self._text.raw, self._turn
         box = self._pdfium.FS_RECTF()
         reference = ctypes.byref(box)
-        runs: list[list[Any]] = []  # characters, left, right, bottom, top, first index
         letters: list[str] = []
-        left = right = bottom = top = 0.0
-        first = start
-        turn = self._turn
+        boxes: list[Box] = []
         for at in range(start, end):
             letter = text[at]
-            if letter == " " or letter == "\xa0":
-                if letters:
-                    letters.append(" ")
+            if letter in BLANKS:
+                letters.append(" ")
                 continue
             get(raw, at, reference)
-            a, b, low, high = box.left, box.right, box.bottom, box.top
+            here = (box.left, box.right, box.bottom, box.top)
             if turn:
-                a, b, low, high = turn(a, b, low, high)
-            if not letters:
-                letters, left, right, bottom, top, first = [letter], a, b, low, high, at
-                continue
-            tall = high - low
-            if (a - right > GAP * tall or b < left - tall) and low < top and bottom < high:
-                runs.append([letters, left, right, bottom, top, first])
-                letters, left, right, bottom, top, first = [letter], a, b, low, high, at
-                continue
+                here = turn(*here)
+            if boxes:
+                before = boxes[-1]
+                gap = max(here[0] - before[1], before[0] - here[1])
+                if gap > GAP * (here[3] - here[2]) and here[2] < before[3] and before[2] < here[3]:
+                    yield self._piece(letters, boxes, at - 1)
+                    letters, boxes = [], []
             letters.append(letter)
-            left, right = (a if a < left else left), (b if b > right else right)
-            bottom, top = (low if low < bottom else bottom), (high if high > top else top)
-        if letters:
-            runs.append([letters, left, right, bottom, top, first])
-        return [piece for run in runs if (piece := self._piece(*run))]
+            boxes.append(here)
+        if boxes:
+            yield self._piece(letters, boxes, end - 1)
 
-    def _piece(
-        self, letters: list[str], left: float, right: float, bottom: float, top: float, first: int
-    ) -> Piece | None:
+    def _piece(self, letters: Sequence[str], boxes: Sequence[Box], at: int) -> Piece:
+        """`at`: the index of a character of it, whose font is taken for that of all."""
+        lefts, rights, bottoms, tops = zip(*boxes, strict=True)
+        left, right, bottom, top = min(lefts), max(rights), min(bottoms), max(tops)
+        middle = boxes[len(boxes) // 2]
+        size = middle[3] - middle[2]
+        if not all(map(math.isfinite, (left, right, bottom, top, size))):
+            left = right = bottom = top = size = 0.0
         text = "".join(letters).strip()
-        if not text:
-            return None
         upright = len(text) < 3 or right - left > 0.5 * (top - bottom)
-        return Piece(text, left, right, bottom, top, self._is_bold(first), upright)
+        return Piece(text, left, right, bottom, top, size, self._is_bold(at), upright)
 
     def _quarter(self, count: int) -> int:
-        """Counter-clockwise quarter turns of most of the text, from a sample of it."""
+        """Counter-clockwise quarter turns of most of the text, from a sample of it; pdfium counts clockwise."""
         get, raw = self._pdfium.FPDFText_GetCharAngle, self._text.raw
         angles = [get(raw, at) for at in range(0, count, max(1, count // SAMPLE))]
-        quarters = Counter(round(angle / (math.pi / 2)) % 4 for angle in angles if angle >= 0)
+        quarters = Counter(round(-angle / (math.pi / 2)) % 4 for angle in angles if angle >= 0)
         return quarters.most_common(1)[0][0] if quarters else 0
 
     def _is_bold(self, at: int) -> bool:

@@ -31,7 +31,7 @@ class Row:
 
     @property
     def height(self) -> float:
-        return max(self.pieces, key=lambda piece: len(piece.text)).height
+        return max(self.pieces, key=lambda piece: len(piece.text)).size
 
     @property
     def left(self) -> float:
@@ -197,7 +197,7 @@ def _are_parallel(one: Sequence[Piece], other: Sequence[Piece]) -> bool:
 def _tables(lines: list[Row]) -> Iterator[Row | Table]:
     at = 0
     while at < len(lines):
-        end = _end_of_run(lines, at)
+        end = _end_of_run(lines, at) if len(lines[at].pieces) > 1 else at + 1
         table = _table(lines[at:end]) if end - at > 1 else None
         if table is None:
             yield lines[at]
