@@ -1,0 +1,231 @@
+"""Dagster's processes under one owner: started in order, started again when they die, all stopped at the end."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml  # type: ignore[import-untyped]
+from sqlalchemy import create_engine, text
+
+from rag_assets import processes, settings, supervisor
+from rag_assets.errors import ServiceError
+from rag_assets.postgres.database import Database
+from rag_assets.runtime import DAGSTER_SCHEMA
+from rag_assets.settings import Settings
+from rag_assets.supervisor import Address, Service
+
+LISTEN = """
+import socket, sys, time
+where, port = sys.argv[1:]
+listening = socket.socket(socket.AF_UNIX if port == "-" else socket.AF_INET)
+listening.bind(where if port == "-" else (where, int(port)))
+listening.listen()
+time.sleep(600)
+"""
+posix = pytest.mark.skipif(os.name == "nt", reason="sends itself a signal")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Settings:
+    return settings.load(home=tmp_path / "home")
+
+
+# ---- the environment of every Dagster process
+
+
+def test_dagster_keeps_its_state_in_a_schema_of_our_database(database_url: str, config: Settings) -> None:
+    """The tables of the application and ours stay apart from Dagster's; SQLAlchemy finds its driver."""
+    with closing(Database(database_url)) as database:
+        database.create_schema(DAGSTER_SCHEMA)
+    engine = create_engine(supervisor.dagster_url(config, database_url=database_url))
+    with engine.connect() as connection:
+        assert connection.execute(text("select current_schema()")).scalar() == DAGSTER_SCHEMA
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        (
+            "postgres://me:p%40ss@here:5433/db?sslmode=require",
+            "postgresql+psycopg2://me:p%40ss@here:5433/db?sslmode=require&",
+        ),
+        ("postgresql://me@/db?host=/tmp/x&port=1", "postgresql+psycopg2://me@/db?host=%2Ftmp%2Fx&port=1&"),
+        ("postgresql://here/db?options=-cwork_mem%3D1MB", "postgresql+psycopg2://here/db?options=-cwork_mem%3D1MB%20"),
+    ],
+)
+def test_what_a_database_url_says_is_kept(config: Settings, url: str, kept: str) -> None:
+    """Passwords, sockets, and options that are there already."""
+    made = supervisor.dagster_url(config, database_url=url)
+    assert made.startswith(kept)
+    assert made.endswith("-csearch_path%3Ddagster")
+
+
+def test_dagster_may_have_a_database_of_its_own(tmp_path: Path) -> None:
+    """Which is used as it is given, but for the driver."""
+    config = settings.load(home=tmp_path, dagster_database_url="postgresql://me@there/dagster")
+    made = supervisor.dagster_url(config, database_url="postgresql://me@here/db")
+    assert made == "postgresql+psycopg2://me@there/dagster"
+
+
+def test_every_process_knows_home_and_instance(config: Settings) -> None:
+    """The folder of dagster.yaml, a folder for logs that exists, and the same home."""
+    variables = supervisor.environment(config, database_url="postgresql://me@here/db")
+    assert (Path(variables["DAGSTER_HOME"]) / "dagster.yaml").is_file()
+    assert Path(variables["DAGSTER_LOG_DIR"]).is_dir()
+    assert variables["RAG_ASSETS_HOME"] == str(config.home)
+
+
+@pytest.mark.parametrize("address", ["/tmp/x/code-server.sock", ("127.0.0.1", 4000)])
+def test_one_code_server_serves_webserver_and_daemon(config: Settings, address: Address) -> None:
+    """Both find it by the workspace that is written for them; only the daemon keeps a spare process."""
+    config.home.mkdir()
+    services = supervisor._services(config, {}, address=address, host="127.0.0.1", port=1)
+    assert [service.name for service in services] == ["code server", "webserver", "daemon"]
+    assert ["RAG_ASSETS_WARM" in service._environment for service in services] == [False, False, True]
+    [entry] = yaml.safe_load((config.home / "workspace.yaml").read_text())["load_from"]
+    named = {"socket": address} if isinstance(address, str) else {"host": address[0], "port": address[1]}
+    assert entry["grpc_server"] == named | {"location_name": "rag_assets"}
+
+
+# ---- services
+
+
+def service(name: str, code: str, *arguments: str, place: Path, environment: Mapping[str, str] = os.environ) -> Service:
+    command = [sys.executable, "-c", code, *arguments]
+    return Service(name, command, environment=environment, log=place / f"{name.replace(' ', '-')}.log")
+
+
+def test_service_that_keeps_dying_is_given_up(tmp_path: Path) -> None:
+    """With the last lines of its log, and where the rest is."""
+    dying = service("daemon", "import sys; sys.exit('no table dagster.runs')", place=tmp_path)
+    for _ in range(supervisor.RESTARTS):
+        dying.start()
+        dying.reap()
+        assert not dying.alive
+    with pytest.raises(ServiceError, match=r"The daemon keeps dying(.|\n)*no table dagster\.runs") as info:
+        dying.start()
+    assert str(dying.log) in str(info.value)
+
+
+def test_service_that_died_long_ago_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only deaths of the last minute count."""
+    monkeypatch.setattr(supervisor, "RESTART_WINDOW_SECONDS", 0.0)
+    dying = service("daemon", "", place=tmp_path)
+    for _ in range(supervisor.RESTARTS + 1):
+        dying.start()
+        dying.reap()
+
+
+def test_nothing_is_started_on_an_address_of_another_machine(config: Settings) -> None:
+    """The message names the address."""
+    with pytest.raises(ServiceError, match=r"No free port on 192\.0\.2\.1 .*is this an address of this machine"):
+        supervisor.run(config, database_url="postgresql://me@here/db", host="192.0.2.1", port=0, say=print)
+
+
+class Up:
+    """What `run` says; small services stand for Dagster's."""
+
+    def __init__(self, place: Path, *, others: str = LISTEN) -> None:
+        self.said: list[str] = []
+        self.services: list[Service] = []
+        self._place = place
+        self._others = others
+        self._on: dict[str, Callable[[], Any]] = {}
+
+    def on(self, words: str, do: Callable[[], Any]) -> None:
+        self._on[words] = do
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
+        for words, do in list(self._on.items()):
+            if words in message:
+                del self._on[words]
+                do()
+
+    def make(
+        self, _settings: Settings, variables: Mapping[str, str], *, address: Address, host: str, port: int
+    ) -> list[Service]:
+        where = [address, "-"] if isinstance(address, str) else [address[0], str(address[1])]
+        self.services = [
+            service("code server", LISTEN, *where, place=self._place, environment=variables),
+            service("webserver", self._others, host, str(port), place=self._place, environment=variables),
+            service("daemon", "import time; time.sleep(600)", place=self._place, environment=variables),
+        ]
+        return self.services
+
+    def run(self, config: Settings, **options: Any) -> None:
+        supervisor.run(
+            config, database_url="postgresql://me@here/db", host="127.0.0.1", port=0, say=self.say, **options
+        )
+
+
+@pytest.fixture
+def up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Up:
+    made = Up(tmp_path)
+    monkeypatch.setattr(supervisor, "_services", made.make)
+    return made
+
+
+def interrupt(number: int = signal.SIGINT) -> None:
+    """A little later, as from a terminal."""
+    threading.Timer(0.2, os.kill, (os.getpid(), number)).start()
+
+
+@posix
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)])
+def test_everything_is_stopped_at_a_signal(up: Up, config: Settings, number: int) -> None:
+    """Ctrl-C, a service manager, a terminal that closes: no process is left, signals mean again what they did."""
+    before = signal.getsignal(number)
+    up.on("Dagster is at", lambda: interrupt(number))
+    up.run(config)
+    assert [message.partition(" at ")[0] for message in up.said] == ["Starting Dagster", "Dagster is", "Stopping"]
+    assert not any(service.alive for service in up.services)
+    assert not any(psutil.pid_exists(service.pid) for service in up.services if service.pid)
+    assert signal.getsignal(number) == before
+
+
+@posix
+def test_service_that_dies_is_started_again(up: Up, config: Settings) -> None:
+    """And it is said which, and where its log is."""
+    pids: list[int | None] = []
+
+    def kill() -> None:
+        daemon = up.services[2]
+        pids.append(daemon.pid)
+        processes.stop_tree(daemon.pid or 0, seconds=5)
+
+    up.on("Dagster is at", kill)
+    up.on("The daemon has ended; starting it again. Its log: ", interrupt)
+    up.run(config)
+    assert up.services[2].pid not in pids
+
+
+@posix
+def test_everything_is_stopped_when_a_service_keeps_dying(
+    config: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error is the service's; the others do not outlive it."""
+    up = Up(tmp_path, others="import sys; sys.exit('port is taken')")
+    monkeypatch.setattr(supervisor, "_services", up.make)
+    monkeypatch.setattr(supervisor, "RESTARTS", 1)
+    with pytest.raises(ServiceError, match=r"The webserver keeps dying(.|\n)*port is taken"):
+        up.run(config)
+    assert not any(service.alive for service in up.services)
+
+
+@posix
+def test_a_signal_during_the_start_ends_it(up: Up, config: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for services that take long to answer."""
+    monkeypatch.setattr(supervisor, "_listens", lambda _address: False)
+    up.on("Starting Dagster", interrupt)
+    up.run(config)
+    assert up.said == ["Starting Dagster", "Stopping"]
+    assert not any(service.alive for service in up.services)
