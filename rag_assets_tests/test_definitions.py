@@ -1,17 +1,20 @@
 """What Dagster sees: runs on partitions, their events, the sensor's requests, and claims that die with their run."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any, cast
 
 import dagster as dg
+import psutil
 import pytest
 from dagster import AssetKey, DagsterInstance, DagsterRunStatus
 
-from rag_assets.defs import assets, checks, events, jobs, partitions, sensors
+from rag_assets.defs import assets, checks, events, jobs, launching, partitions, sensors
 from rag_assets.defs.jobs import BATCH_TAG, ingest_job
 from rag_assets.defs.resources import Rag
 from rag_assets.errors import NotEnoughMemory
@@ -21,6 +24,7 @@ from rag_assets.runtime import Parts
 from rag_assets_tests.application import WORDS, Application, HashEmbedder
 
 HEAVY = ("llama_index", "pypdf", "pypdfium2", "lxml", "docx", "bs4", "numpy", "xllamacpp", "gguf", "charset_normalizer")
+POOLS = {"concurrency": {"pools": {"default_limit": 1}}}  # as in dagster.yaml
 KEYS = [AssetKey(name) for name in events.ASSETS]
 
 
@@ -81,7 +85,7 @@ class Project:
 def project(application: Application) -> Iterator[Project]:
     worker = application.settings.worker.model_copy(update={"poll_seconds": 0.2, "linger_seconds": 0.0})
     application.settings = application.settings.model_copy(update={"worker": worker})
-    with DagsterInstance.ephemeral() as instance, Parts(application.settings) as parts:
+    with DagsterInstance.ephemeral(settings=POOLS) as instance, Parts(application.settings) as parts:
         parts.reader = application.reader  # type: ignore[assignment]
         made = Project(application, instance, parts)
         made.embed_with(HashEmbedder())
@@ -410,3 +414,115 @@ def test_every_document_is_in_one_bucket(application: Application) -> None:
         assert set(found) == ids
         assert set(buckets.document_ids(buckets.definition.get_partition_keys(), parts)) == ids
     assert all(buckets.key(document_id) == key for document_id, key in found.items())
+
+
+# ---- which way a run goes
+
+
+class Coordinator(launching.PromptRunCoordinator):
+    """Keeps which runs went into the queue, and which past it."""
+
+    def __init__(self, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__()
+        self.queued: list[str] = []
+        self.launched: list[str] = []
+        self.register_instance(instance)
+        ordinary = launching.PromptRunCoordinator.__mro__[1]
+        monkeypatch.setattr(ordinary, "submit_run", lambda _self, context: self.queued.append(context))
+        monkeypatch.setattr(instance, "launch_run", lambda run_id, _workspace: self.launched.append(run_id))
+
+    def submit(self, run_id: str) -> None:
+        self.submit_run(cast(Any, SimpleNamespace(dagster_run=self._instance.get_run_by_id(run_id), workspace=None)))
+
+
+@pytest.mark.parametrize(
+    ("tags", "others", "is_prompt"),
+    [
+        ({BATCH_TAG: "b"}, [], True),
+        ({BATCH_TAG: "b"}, [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE], True),
+        ({BATCH_TAG: "b"}, [DagsterRunStatus.STARTED], False),
+        ({BATCH_TAG: "b"}, [DagsterRunStatus.STARTING], False),
+        ({BATCH_TAG: "b"}, [DagsterRunStatus.CANCELING], False),
+        ({}, [], False),
+    ],
+)
+def test_change_goes_past_the_queue_when_nothing_else_is_there(
+    project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    tags: dict[str, str],
+    others: list[DagsterRunStatus],
+    is_prompt: bool,
+) -> None:
+    """Everything else waits its turn: one llama-server at a time."""
+    for status in others:
+        submit(project, tags={}, status=status)
+    run_id = submit(project, tags=tags, status=DagsterRunStatus.NOT_STARTED)
+    coordinator = Coordinator(project.instance, monkeypatch)
+    coordinator.submit(run_id)
+    assert (len(coordinator.launched), len(coordinator.queued)) == ((1, 0) if is_prompt else (0, 1))
+
+
+def test_pool_has_its_limit_before_a_run_goes_past_the_queue(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it, the next run would not know that the place is taken."""
+    coordinator = Coordinator(project.instance, monkeypatch)
+    for _ in range(2):
+        coordinator.submit(submit(project, tags={BATCH_TAG: "b"}, status=DagsterRunStatus.NOT_STARTED))
+    assert project.instance.event_log_storage.get_concurrency_keys() == {jobs.POOL}
+
+
+@pytest.fixture
+def launcher(project: Project) -> Iterator[launching.WarmRunLauncher]:
+    made = launching.WarmRunLauncher()
+    made.register_instance(project.instance)
+    yield made
+    made.dispose()
+
+
+def test_no_spare_process_is_kept_where_no_run_is_launched(launcher: launching.WarmRunLauncher) -> None:
+    """The code server and the webserver have a launcher too."""
+    assert launcher._spare is None
+
+
+@pytest.mark.parametrize(("tag", "status"), [("", "RUNNING"), ("mine", "RUNNING"), ("4194305:1.0", "NOT_FOUND")])
+def test_run_whose_process_is_gone_is_found_out(
+    project: Project, launcher: launching.WarmRunLauncher, tag: str, status: str
+) -> None:
+    """A number alone is not enough to know a process by: it may be another one's by now."""
+    mine = f"{os.getpid()}:{psutil.Process().create_time()}"
+    tags = {launching.RUNNER_TAG: tag.replace("mine", mine)} if tag else {}
+    run = project.instance.get_run_by_id(submit(project, tags=tags, status=DagsterRunStatus.STARTED))
+    assert run is not None
+    assert launcher.check_run_worker_health(run).status.name == status
+    recycled = run.with_tags({**run.tags, launching.RUNNER_TAG: f"{os.getpid()}:1.0"})
+    assert launcher.check_run_worker_health(recycled).status.name == "NOT_FOUND"
+
+
+def test_run_is_terminated_by_asking_its_process(project: Project, launcher: launching.WarmRunLauncher) -> None:
+    """It releases its documents then; a run that has ended, or whose process is gone, is not asked."""
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as process:
+        created = psutil.Process(process.pid).create_time()
+        tags = {launching.RUNNER_TAG: f"{process.pid}:{created}"}
+        ended = submit(project, tags=tags, status=DagsterRunStatus.SUCCESS)
+        at_work = submit(project, tags=tags, status=DagsterRunStatus.STARTED)
+        assert not launcher.terminate(ended)
+        assert process.poll() is None
+        assert launcher.terminate(at_work)
+        assert process.wait() != 0
+    gone = submit(project, tags=tags, status=DagsterRunStatus.STARTED)
+    assert not launcher.terminate(gone)
+
+
+def test_run_is_not_lost_when_the_spare_process_died(
+    project: Project, launcher: launching.WarmRunLauncher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes Dagster's ordinary way."""
+    ordinary: list[object] = []
+    monkeypatch.setattr(launching, "RESPAWN_SECONDS", 3_600.0)
+    way = launching.WarmRunLauncher.__mro__[1]
+    monkeypatch.setattr(way, "launch_run", lambda _self, context: ordinary.append(context))
+    run = project.instance.get_run_by_id(submit(project, tags={}, status=DagsterRunStatus.NOT_STARTED))
+    with subprocess.Popen([sys.executable, "-c", ""], stdin=subprocess.PIPE) as dead:
+        dead.wait()
+        launcher._spare = dead
+        launcher.launch_run(cast(Any, SimpleNamespace(dagster_run=run)))
+    assert len(ordinary) == 1
