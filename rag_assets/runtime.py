@@ -154,6 +154,8 @@ class Parts:
         """Enqueue whatever differs between table, files and index; how many documents, by what was found."""
         model = self.settings.embedding.model
         with self.database.transaction() as cursor:
+            outbox.take_changes(cursor)  # or what the trigger saw would be found once more
+        with self.database.transaction() as cursor:
             found = reconcile.reconcile_table(
                 cursor, self.settings.source, fingerprint=self.reader.fingerprint, model=model
             )

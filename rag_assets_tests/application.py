@@ -87,6 +87,7 @@ class Application:
 
     def pending(self) -> list[tuple[Any, ...]]:
         """Id, state, attempts and owner of what is in the outbox."""
+        self.sql("select rag_take_changes()")
         return self.sql("select document_id, state, attempts, claimed_by from rag_outbox order by document_id")
 
     def stored(self, document_id: str) -> list[str]:

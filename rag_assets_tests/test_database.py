@@ -80,7 +80,7 @@ def test_migrate_moves_the_triggers_when_another_table_is_configured(database_ur
         database.migrate(source, dimension=384)
     rows.execute(database_url, """insert into "TblDocumentFiles" (file_path) values ('a')""")
     rows.execute(database_url, "insert into other values (gen_random_uuid(), 'b')")
-    assert rows.execute(database_url, "select count(*) from rag_outbox") == [(1,)]
+    assert rows.execute(database_url, "select count(*) from rag_changes") == [(1,)]
 
 
 def test_migrate_waits_for_nobody_long_when_the_table_is_in_use(database_url: str) -> None:

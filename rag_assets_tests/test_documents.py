@@ -90,7 +90,7 @@ def test_touch_makes_only_existing_documents_pending_when_asked(database: Databa
     source = settings.Source()
     with database.transaction() as cursor:
         (document,) = documents.register(cursor, source, ["a"])
-        cursor.execute("delete from rag_outbox")
+        cursor.execute("delete from rag_changes")
         assert documents.touch(cursor, source, [document.id, "99", "x"]) == 1
         assert outbox.due_count(cursor) == 1
 

@@ -27,11 +27,13 @@ def never() -> bool:
 def add(application: Application, count: int) -> list[str]:
     """Documents without files: nobody reads them here."""
     statement = f"""insert into "TblDocumentFiles" (file_path) select 'f' || n from generate_series(1, {count}) as n"""
-    return [str(row[0]) for row in application.sql(f"{statement} returning id")]
+    added = [str(row[0]) for row in application.sql(f"{statement} returning id")]
+    application.sql("select rag_take_changes()")
+    return added
 
 
 def settle(application: Application) -> None:
-    application.sql("delete from rag_outbox")
+    application.sql("delete from rag_changes; delete from rag_outbox")
 
 
 def ids(batch: Sequence[Claim]) -> list[str]:

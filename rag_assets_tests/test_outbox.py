@@ -237,12 +237,14 @@ def test_claim_documents_takes_all_but_those_of_other_runs_when_chosen_by_hand(
 def test_claim_documents_waits_for_no_writer_when_one_is_changing_a_document(
     database: Database, database_url: str, documents: list[str]
 ) -> None:
-    """A document in an open transaction is busy; the others are claimed meanwhile."""
+    """A document in an open transaction is claimed as it was before; the change is due when it is committed."""
     _change(database, 1)
     statement = """update "TblDocumentFiles" set file_path = 'w' where id in (1, 2)"""
     with _OpenTransaction(database_url, statement), database.transaction() as cursor:
-        assert outbox.claim_documents(cursor, SOURCE, ["1"], run_id="a", seconds=60) == ([], ["1"])
-        assert outbox.claim_documents(cursor, SOURCE, ["2"], run_id="a", seconds=60) == ([], ["2"])
+        claims, busy = outbox.claim_documents(cursor, SOURCE, ["1", "2"], run_id="a", seconds=60)
+        assert ([claim.path for claim in claims], busy) == (["v", "f2"], [])
+    with database.transaction() as cursor:
+        assert [claim.path for claim in _claim(cursor, owner="run:a")] == ["w", "w"]
 
 
 def test_release_gives_back_without_an_attempt_when_a_run_ends_early(database: Database, documents: list[str]) -> None:
@@ -272,14 +274,14 @@ def test_settle_removes_the_pending_work_when_nothing_changed_meanwhile(
 
 
 def test_settle_leaves_the_document_pending_when_it_changed_meanwhile(database: Database, documents: list[str]) -> None:
-    """The newer change stays, is free at once, and has its own generation."""
+    """The newer change stays, and is free at once."""
     claim = _claim_change(database)
     _sql(database, """update "TblDocumentFiles" set file_path = 'newer' where id = 1""")
     with database.transaction() as cursor:
         outbox.settle(cursor, claim, rows.outcome(claim), run_id="a")
     with database.transaction() as cursor:
         (again,) = _claim(cursor, owner="run:b")
-    assert (again.path, again.generation) == ("newer", claim.generation + 1)
+    assert again.path == "newer"
 
 
 def test_claim_due_takes_a_newer_change_when_the_run_holds_the_older_one(
@@ -316,13 +318,11 @@ def test_settle_waits_for_no_writer_when_one_is_changing_the_document(
 ) -> None:
     """An open transaction of the application holds up nothing; its change is due for the same run when it commits."""
     claim = _claim_change(database)
-    with _OpenTransaction(database_url, """update "TblDocumentFiles" set file_path = 'w' where id = 1"""):
-        with pytest.raises(LostClaim), database.transaction() as cursor:
-            outbox.settle(cursor, claim, rows.outcome(claim), run_id="a")
-        with database.transaction() as cursor:
-            outbox.release(cursor, "run:a")
-            outbox.extend_claims(cursor, "run:a", seconds=60)
-            assert _claim(cursor, owner="run:a") == []
+    statement = """update "TblDocumentFiles" set file_path = 'w' where id = 1"""
+    with _OpenTransaction(database_url, statement), database.transaction() as cursor:
+        outbox.extend_claims(cursor, "run:a", seconds=60)
+        outbox.settle(cursor, claim, rows.outcome(claim), run_id="a")
+        assert _claim(cursor, owner="run:a") == []
     with database.transaction() as cursor:
         assert [c.path for c in _claim(cursor, owner="run:a")] == ["w"]
 
@@ -372,12 +372,12 @@ def test_fail_is_final_when_trying_again_cannot_help(database: Database, documen
 
 
 def test_fail_counts_nothing_when_the_document_changed_meanwhile(database: Database, documents: list[str]) -> None:
-    """The failure was one of the older file: the newer one is due at once."""
+    """The failure was one of the older file: the newer one is due at once, with all its attempts."""
     claim = _claim_change(database)
     _change(database, 1, value="newer")
     failed = rows.outcome(claim, "failed", error_kind="corrupt", error_message="x")
     with database.transaction() as cursor:
-        assert outbox.fail(cursor, claim, failed, run_id="a", worker=WORKER)
+        outbox.fail(cursor, claim, failed, run_id="a", worker=WORKER)
     with database.transaction() as cursor:
         assert [(c.path, c.attempts) for c in _claim(cursor, owner="run:b")] == [("newer", 0)]
 
@@ -443,7 +443,8 @@ def test_status_counts_every_state_when_there_is_one_of_each(database: Database,
 
 
 def _sql(database: Database, statement: str) -> list[tuple[object, ...]]:
-    return rows.execute(database.url, statement)
+    """One transaction, which begins as a look at the outbox does."""
+    return rows.execute(database.url, f"select rag_take_changes(); {statement}")
 
 
 def _pending(database: Database) -> set[object]:

@@ -1,12 +1,13 @@
 """rag_outbox: pending work, claimed by one owner at a time and fenced by its generation.
 
+The trigger writes changes into rag_changes; whoever looks for work here takes them from there first.
+
 An owner is "batch:<id>" (the sensor, for a run that is still queued) or "run:<run id>" (a run at work).
 """
 
 import random
 from collections.abc import Sequence
 
-from psycopg2 import errors as pg_errors
 from psycopg2.extensions import cursor as Cursor
 
 from rag_assets.errors import LostClaim
@@ -19,11 +20,20 @@ CHANGES, EVERYTHING = 0, 1  # the largest priority value that is claimed
 JITTER = 0.2  # of a delay, so that documents that failed together do not all come back together
 
 
+def take_changes(cursor: Cursor) -> None:
+    """Make pending what changed in the application's table since the last call, by anybody.
+
+    To be called before the transaction holds rows of the outbox, for which the one whose turn it is may wait.
+    """
+    cursor.execute(statement("outbox", "take_changes"))
+
+
 def claim_due(
     cursor: Cursor, source: Source, *, limit: int, claimed_by: str, seconds: float, priority: int = EVERYTHING
 ) -> list[Claim]:
     """Claim documents that are due, for so many seconds: changes before first fills, oldest first."""
     values = {"limit": limit, "claimed_by": claimed_by, "seconds": seconds, "priority": priority}
+    take_changes(cursor)
     cursor.execute(statement("outbox", "claim_due"), values)
     return _claims(cursor, source)
 
@@ -38,8 +48,9 @@ def claim_batch(cursor: Cursor, source: Source, *, batch_id: str, run_id: str, s
 def claim_documents(
     cursor: Cursor, source: Source, ids: Sequence[str], *, run_id: str, seconds: float
 ) -> tuple[list[Claim], list[str]]:
-    """Claim these documents, changed or not; second, the ids of those that a run works on or a writer is changing."""
-    _enqueue_missing(cursor, ids)
+    """Claim these documents, changed or not; second, the ids of those that another run works on."""
+    take_changes(cursor)
+    cursor.execute(statement("outbox", "enqueue_missing"), {"ids": list(ids)})
     values = {"ids": list(ids), "claimed_by": f"run:{run_id}", "seconds": seconds}
     cursor.execute(statement("outbox", "claim_documents"), values)
     claims = _claims(cursor, source)
@@ -67,18 +78,21 @@ def owners(cursor: Cursor) -> list[tuple[str, float]]:
 
 def pending_count(cursor: Cursor) -> int:
     """How many documents are neither done nor given up."""
+    take_changes(cursor)
     cursor.execute(statement("outbox", "count_pending"))
     return int(single(cursor)[0])
 
 
 def due_count(cursor: Cursor) -> int:
     """How many documents could be claimed now."""
+    take_changes(cursor)
     cursor.execute(statement("outbox", "count_due"))
     return int(single(cursor)[0])
 
 
 def seconds_to_next(cursor: Cursor) -> float | None:
     """Seconds until the next pending document may be claimed, negative when one may be now; None: there is none."""
+    take_changes(cursor)
     cursor.execute(statement("outbox", "get_next_due"))
     value = single(cursor)[0]
     return None if value is None else float(value)
@@ -112,8 +126,8 @@ def lock(cursor: Cursor, claim: Claim, *, owner: str) -> None:
 def lock_many(cursor: Cursor, claims: Sequence[Claim], *, owner: str) -> set[str]:
     """Hold those of the claims that are still this owner's until the end of the transaction; their document ids.
 
-    Never waits: a document that a writer is changing at this moment counts as lost. It becomes due for this owner
-    as for others when the writer commits.
+    Never waits: a document that somebody is making pending again at this moment counts as lost. It becomes due for
+    this owner as for others.
     """
     ids = [claim.document_id for claim in claims]
     cursor.execute(statement("outbox", "lock_claims"), {"ids": ids, "claimed_by": owner})
@@ -176,15 +190,6 @@ def status(cursor: Cursor, source: Source) -> IndexStatus:
     cursor.execute(statement("outbox", "get_status"))
     names = [column.name for column in cursor.description or ()]
     return IndexStatus(**dict(zip(names, single(cursor), strict=True)))
-
-
-def _enqueue_missing(cursor: Cursor, ids: Sequence[str]) -> None:
-    """Give each of the documents an outbox row, but do not wait long for the writers that are about to."""
-    cursor.execute(statement("outbox", "wait_briefly"))
-    try:
-        cursor.execute(statement("outbox", "enqueue_missing"), {"ids": list(ids)})
-    except pg_errors.LockNotAvailable:
-        cursor.execute(statement("outbox", "stop_waiting"))
 
 
 def _remove(cursor: Cursor, claims: Sequence[Claim], *, owner: str) -> None:

@@ -29,11 +29,9 @@ class Differences:
 def reconcile_table(cursor: Cursor, source: Source, *, fingerprint: str, model: str) -> Differences:
     """Enqueue every document whose row and index differ and that is not pending already.
 
-    `fingerprint` and `model` are what a document would be read and embedded with now. Raises DatabaseUnavailable,
-    with nothing written, when the application holds a document that differs in an open transaction: try again later.
+    `fingerprint` and `model` are what a document would be read and embedded with now.
     """
     names = documents.identifiers(cursor, source)
-    cursor.execute(statement("outbox", "wait_briefly"))
     return Differences(
         unknown=_count(cursor, composed("outbox", "enqueue_unknown", **names)),
         vanished=_count(cursor, composed("outbox", "enqueue_vanished", **names)),
@@ -95,7 +93,6 @@ def _differs(stored: StoredText, now: FileFacts | None) -> bool:
 
 
 def _enqueue_idle(cursor: Cursor, ids: list[str]) -> int:
-    cursor.execute(statement("outbox", "wait_briefly"))
     return _count(cursor, statement("outbox", "enqueue_idle"), {"ids": ids})
 
 

@@ -103,7 +103,7 @@ def _rows_nobody_noticed(running: Up, paths: Sequence[Path]) -> list[str]:
         cursor.execute("begin")
         cursor.execute(statement, (names,))
         keys = [row[0] for row in cursor.fetchall()]
-        cursor.execute("delete from rag_outbox where document_id = any(%s)", (keys,))
+        cursor.execute("delete from rag_changes where document_id = any(%s)", (keys,))
         cursor.execute("commit")
     from rag_assets.defs import foreground  # reads the settings when it is imported
 

@@ -122,7 +122,7 @@ def store_vectors(parts: runtime.Parts, paths: Sequence[Path], *, beside: Path) 
 
 def empty_index(parts: runtime.Parts) -> None:
     """Forget all that was read, cut and embedded; every row is pending again."""
-    execute(parts, "truncate rag_document_chunks, rag_document_text, rag_outbox, rag_ingestion_log")
+    execute(parts, "truncate rag_document_chunks, rag_document_text, rag_changes, rag_outbox, rag_ingestion_log")
     parts.migrate()  # rows of which nothing is known become pending
 
 

@@ -43,7 +43,7 @@ def measure(*, documents: int, rounds: int) -> Figure:
             ground.store_vectors(parts, paths, beside=home / "copies")
             facts = _registered(parts, paths, documents=documents)
             facts |= _ticks(parts, rounds)
-            ground.execute(parts, "truncate rag_outbox")
+            ground.execute(parts, "truncate rag_changes, rag_outbox")
             seen = quiet.interleaved(_books(parts), rounds=rounds, home=home, unit="ms/document")
             _call_all_known(parts)
             parts.reader.close()

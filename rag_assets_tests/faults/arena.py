@@ -267,6 +267,7 @@ class Arena:
         expected, stored = self.expected(), self.stored()
         lost = [piece for piece in (expected - stored).elements() if piece[0] not in exempt]
         surplus = [piece for piece in (stored - expected).elements() if piece[0] not in exempt]
+        self.is_settled()  # takes what changed
         left = self.sql("select document_id, state, error_kind, last_error, claimed_by from rag_outbox")
         found: dict[str, Sequence[object]] = {
             "lost": lost,

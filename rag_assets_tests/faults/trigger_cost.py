@@ -69,7 +69,7 @@ def _measure(url: str, place: Path, load: str, *, arguments: argparse.Namespace)
 def _prepare(url: str, load: str, *, triggers: bool) -> None:
     """The same table each time, with nothing pending; the triggers as `migrate` enables them, or disabled."""
     _switch(url, "disable")
-    rows.execute(url, f"truncate {TABLE}, rag_outbox restart identity")
+    rows.execute(url, f"truncate {TABLE}, rag_changes, rag_outbox restart identity")
     if load == "update":
         rows.execute(url, FILL)
     if triggers:

@@ -1,4 +1,4 @@
--- The outbox's way in for the first fill, `retry` and `reconcile`; the trigger does the same without the call.
+-- The outbox's way in for the first fill, `retry` and `reconcile`; changes come by rag_changes.
 -- plpgsql, not sql: it keeps its plan from call to call in every version of PostgreSQL.
 
 create or replace function rag_enqueue(changed_ids text[], changed_how text, with_priority smallint default 0)

@@ -14,9 +14,13 @@ begin
         (select count(*) from {table}),
         (select count(*) from {table} as d
             join rag_document_text as t on t.document_id = d.{id_column}::text
-            where not exists (select from rag_outbox as o where o.document_id = t.document_id)),
-        (select count(*) from rag_outbox as o where o.state = 'pending'),
-        (select min(o.enqueued_at) from rag_outbox as o where o.state = 'pending'),
+            where not exists (select from rag_outbox as o where o.document_id = t.document_id)
+                and not exists (select from rag_changes as n where n.document_id = t.document_id)),
+        (select count(*) from (
+            select o.document_id from rag_outbox as o where o.state = 'pending'
+            union select n.document_id from rag_changes as n) as p),
+        (select least((select min(o.enqueued_at) from rag_outbox as o where o.state = 'pending'),
+            (select min(n.changed_at) from rag_changes as n))),
         (select count(*) from rag_outbox as o where o.claimed_by like 'run:%' and o.claimed_until > now()),
         (select coalesce(jsonb_object_agg(k.error_kind, k.n), '{{}}') from of_kind as k where k.state = 'pending'),
         (select coalesce(jsonb_object_agg(k.error_kind, k.n), '{{}}') from of_kind as k where k.state = 'dead'),

@@ -2,7 +2,7 @@
 -- What a further change of a pending document does to its row: the end of every insert into the outbox by functions.
 on conflict (document_id) do update set
     operation = excluded.operation,
-    generation = o.generation + 1,
+    generation = o.generation + excluded.generation,
     priority = least(o.priority, excluded.priority),
     state = 'pending',
     attempts = 0,
@@ -10,6 +10,10 @@ on conflict (document_id) do update set
     not_before = now(),
     error_kind = null,
     last_error = null;
+
+-- name: take_changes
+-- Make pending what the trigger wrote down since the last time.
+select rag_take_changes();
 
 -- name: claim_due
 -- Take pending documents that are due: those that nobody holds, and those that changed after their owner took them.
@@ -39,16 +43,6 @@ set claimed_by = %(claimed_by)s, claimed_until = now() + %(seconds)s * interval 
     claimed_generation = o.generation
 from held where o.document_id = held.document_id
 returning o.document_id;
-
--- name: wait_briefly
--- Wait for no writer of the application as long as PostgreSQL takes to look for deadlocks (1 s): it may not be the
--- application's transaction that is ended for one.
-savepoint waiting;
-set local lock_timeout = '400ms';
-
--- name: stop_waiting
--- Go on without what could not be had.
-rollback to savepoint waiting;
 
 -- name: enqueue_missing
 -- Make documents pending that are not; those that are keep their generation.
@@ -80,8 +74,8 @@ where o.document_id = any(%(ids)s::text[])
 order by o.priority, o.enqueued_at, o.document_id;
 
 -- name: lock_claims
--- Those of the claims that are still ours, locked until the end of the transaction. A document that somebody is
--- just changing is not among them: what was read of it is old, and waiting here would make other writers wait.
+-- Those of the claims that are still ours, locked until the end of the transaction. A document that is just made
+-- pending again is not among them: what was read of it is old.
 select document_id from rag_outbox
 where document_id = any(%(ids)s::text[]) and claimed_by = %(claimed_by)s
 order by document_id

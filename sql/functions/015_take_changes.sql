@@ -1,0 +1,16 @@
+-- Moves what the trigger wrote down into the outbox: each look at the outbox begins with it.
+-- One at a time: who comes second waits until the first has committed, or it would see neither.
+
+create or replace function rag_take_changes() returns void language plpgsql as $$
+begin
+    if not exists (select from rag_changes) then
+        return;
+    end if;
+    perform pg_advisory_xact_lock(hashtext('rag_assets.changes'), 0);
+    with taken as (delete from rag_changes returning changed_at, operation, document_id)
+    insert into rag_outbox as o (document_id, operation, generation, priority, enqueued_at)
+    select document_id, (array_agg(operation order by changed_at desc))[1], count(*), 0, min(changed_at)
+    from taken group by 1 order by 1
+    {coalesce};
+end
+$$;
