@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 REQUEST_TOKENS = 2_048
 TRIES = 2  # of a request whose server went away
+FAILURES = 2  # more of a text alone, each after a text that went well, before it counts as at fault
 REMOTE_PATIENCE_SECONDS = 30.0
 
 
@@ -116,7 +117,7 @@ class Embedder:
             return self._request([texts[index] for index in pack])
         except EmbeddingError as exc:
             if len(pack) == 1:
-                raise self._verdict(exc, index=pack[0], text=texts[pack[0]]) from exc
+                return self._alone(pack[0], texts[pack[0]], cause=exc)
         return self._halves(pack, texts)
 
     def _halves(self, pack: list[int], texts: Sequence[str]) -> "NDArray[float32]":
@@ -136,16 +137,21 @@ class Embedder:
                 away = exc
         raise away
 
-    def _verdict(self, cause: EmbeddingError, *, index: int, text: str) -> Exception:
-        """A text that fails alone is at fault itself when the server embeds another one right after it."""
+    def _alone(self, index: int, text: str, *, cause: EmbeddingError) -> "NDArray[float32]":
+        """A text that fails alone is at fault itself when the server embeds another one between its failures."""
         if isinstance(cause, InputTooLong):
-            return UnembeddableText(index, kind="too_large", message=f"A chunk is over the model's limit: {cause}")
-        if not self._embeds(CANARY[0]):
-            return cause
+            raise UnembeddableText(index, kind="too_large", message=f"A chunk is over the model's limit: {cause}")
+        for _ in range(FAILURES):
+            if not self._embeds(CANARY[0]):
+                raise cause
+            try:
+                return self._request([text])
+            except EmbeddingError as exc:
+                cause = exc
         shown = " ".join(text.split())[:80]
-        return UnembeddableText(
+        raise UnembeddableText(
             index, kind="crashed", message=f"llama-server embeds other texts, but not the chunk {shown!r}: {cause}"
-        )
+        ) from cause
 
     def _embeds(self, text: str) -> bool:
         try:
