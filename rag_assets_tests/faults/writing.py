@@ -18,7 +18,8 @@ from rag_assets_tests.faults.consuming import Consumer
 WRITERS = 16
 COMMIT_SECONDS = 0.02  # the longest delay before a commit
 PATIENCE_SECONDS = 120.0
-LOST_CODES = (None, "57P01", "57P02", "57P03", "53100")  # of a server that ends, is not yet there, or has no room
+LOST_CODES = (None, "57P01", "57P02", "57P03", "53100", "40P01")  # ended, not yet there, no room, deadlock
+TOUCH = f"update {DOCUMENTS} set version = version + 1 where id = %s"
 INSERT = f"insert into {DOCUMENTS} (file_path, version) values (%s, 0) returning id"
 
 
@@ -36,6 +37,7 @@ class Writer:
     changes: int = 0
     retried: int = 0
     _rng: random.Random = field(init=False)
+    _changed: set[int] = field(default_factory=set)  # whose files were replaced, and their rows not yet updated
 
     def __post_init__(self) -> None:
         self._rng = random.Random(self.seed)
@@ -52,16 +54,20 @@ class Writer:
     def _change(self, connection: "psycopg2.extensions.connection") -> None:
         step = self._replace if self._rng.random() < 0.15 else self._update
         with connection, connection.cursor() as cursor:
+            for document in sorted(self._changed):
+                cursor.execute(TOUCH, [document])
             committed = step(cursor)
             time.sleep(self._rng.uniform(0, self.delay))
         committed()
+        self._changed.clear()
         self.changes += 1
 
     def _update(self, cursor: Cursor) -> Callable[[], None]:
         document = self._rng.choice(list(self.names))
         if name := self.names.get(document):
             replace_text(self.arena.files / name, self._text())
-            cursor.execute(f"update {DOCUMENTS} set version = version + 1 where id = %s", [document])
+            self._changed.add(document)
+            cursor.execute(TOUCH, [document])
         return lambda: None
 
     def _replace(self, cursor: Cursor) -> Callable[[], None]:
