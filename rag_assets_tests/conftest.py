@@ -131,7 +131,9 @@ def application(database_url: str, tmp_path: Path, reader: "TextWorker") -> Iter
 def _database(server_url: str, *, template: str) -> Iterator[str]:
     name = f"test_{os.getpid()}_{secrets.token_hex(4)}"
     database = sql.Identifier(name)
-    _execute(server_url, sql.SQL("create database {} template {}").format(database, sql.Identifier(template)))
+    # By copying files, 50 ms instead of 300: the other way writes all of it to the write-ahead log.
+    create = sql.SQL("create database {} template {} strategy file_copy")
+    _execute(server_url, create.format(database, sql.Identifier(template)))
     try:
         yield urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
     finally:
