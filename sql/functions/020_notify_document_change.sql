@@ -19,7 +19,7 @@ begin
         -- One row, as nearly always: `is true` keeps the planner from a hash join, which costs more than the rest.
         insert into rag_changes (operation, document_id)
         select 'update', n.{id_column}::text from new_rows as n, old_rows as o
-        where (select count(*) from old_rows) = 1 and (n.{id_column} = o.{id_column}) is true and {is_changed};
+        where not exists (select from old_rows offset 1) and (n.{id_column} = o.{id_column}) is true and {is_changed};
         if not found then
             -- Rows that the statement really changed; a document whose id changed is gone under its old one.
             insert into rag_changes (operation, document_id)
