@@ -20,6 +20,7 @@ USUAL = {
     "freshness": (100, 10, 9),
     "partitions": (100_000, 3, 6),
     "memory": (3_000, 3, 6),
+    "agreement": (1_000, 1, 6),
 }
 
 
@@ -39,6 +40,7 @@ def main(names: tuple[str, ...], documents: int | None, rounds: int | None, as_j
       freshness   seconds from commit to found with `rag-assets up`: after quiet, in a stream, during a backfill
       partitions  100,000 rows: bookkeeping per document, sensor, backfill, status queries
       memory      peak in bulk with a PDF of 300 pages, idle, and growth over many documents
+      agreement   vectors and ranking with the smaller forms of the model, beside f32, on ../shared/ir/scifact
       all         one after the other, about half an hour on two cores
 
     --documents is the size of the sample (partitions: the rows; calibrate needs none); --rounds of freshness is how

@@ -34,6 +34,7 @@ def interleaved(ways: Mapping[str, Callable[[], float]], *, rounds: int, home: P
     Rounds in which other processes took much of the machine count only when there were too few quiet ones.
     """
     seen: list[tuple[float, dict[str, float]]] = []
+    cpu: dict[str, list[float]] = {name: [] for name in ways}
     while len(seen) < rounds * MORE_ROUNDS and sum(others < DISTURBED for others, _ in seen) < rounds:
         values: dict[str, float] = {}
         most = 0.0
@@ -41,12 +42,17 @@ def interleaved(ways: Mapping[str, Callable[[], float]], *, rounds: int, home: P
             with Others(home) as others:
                 values[name] = ways[name]()
             most = max(most, others.share)
+            cpu[name].append(others.our_seconds)
             say(f"Round {len(seen) + 1}: {name} {values[name]:.4g} {unit}, others had {others.share:.0%} of the cores")
         seen.append((most, values))
     kept = sorted(seen, key=lambda one: one[0])[:rounds]
     return Rounds(
         values=[values for _, values in kept],
-        facts={"rounds_tried": len(seen), "cores_taken_by_others": [others for others, _ in kept]},
+        facts={
+            "rounds_tried": len(seen),
+            "cores_taken_by_others": [others for others, _ in kept],
+            "our_cpu_seconds": {name: figures.median(seconds) for name, seconds in cpu.items()},
+        },
     )
 
 
@@ -57,11 +63,14 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 class Others:
-    """Which share of all cores went to processes that are neither ours nor the home's PostgreSQL."""
+    """Which share of all cores went to processes that are neither ours nor the home's PostgreSQL; CPU time of ours.
+
+    The latter hardly depends on what others do.
+    """
 
     def __init__(self, home: Path) -> None:
         self._home = home
-        self.share = 0.0
+        self.share = self.our_seconds = 0.0
 
     def __enter__(self) -> "Others":
         self._started, self._busy, self._ours = time.perf_counter(), _busy(), self._own()
@@ -69,7 +78,8 @@ class Others:
 
     def __exit__(self, *exc: object) -> None:
         took = (time.perf_counter() - self._started) * (os.cpu_count() or 1)
-        self.share = max(0.0, (_busy() - self._busy) - (self._own() - self._ours)) / took
+        self.our_seconds = self._own() - self._ours
+        self.share = max(0.0, _busy() - self._busy - self.our_seconds) / took
 
     def _own(self) -> float:
         """CPU seconds of this process tree, and of PostgreSQL's as far as its processes still live."""
