@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import time
+import traceback
 from pathlib import Path
 
 from rag_assets.embedded import model
@@ -22,7 +23,7 @@ def main() -> int:
 
 def _line(ground: arena.Ground, kind: str, arguments: argparse.Namespace) -> dict[str, object]:
     started = time.monotonic()
-    result = KINDS[kind](ground, seed=arguments.seed, long=arguments.long)
+    result = _tried(ground, kind, arguments)
     line: dict[str, object] = {
         "kind": kind,
         "trials": result.trials,
@@ -32,6 +33,15 @@ def _line(ground: arena.Ground, kind: str, arguments: argparse.Namespace) -> dic
     shown = line | ({"violated": result.violations} if result.violations else {}) | result.notes
     print(json.dumps(shown) if arguments.json else "  ".join(f"{k} {v}" for k, v in shown.items()), flush=True)
     return line
+
+
+def _tried(ground: arena.Ground, kind: str, arguments: argparse.Namespace) -> arena.Result:
+    """A kind that ends with an error is a violation, and the next ones are tried all the same."""
+    try:
+        return KINDS[kind](ground, seed=arguments.seed, long=arguments.long)
+    except Exception as exc:  # noqa: BLE001
+        traceback.print_exc()
+        return arena.Result(violations=[f"ended with {exc!r}"])
 
 
 def _model() -> Path:

@@ -27,7 +27,7 @@ def delivered_twice(ground: Ground, *, seed: int, long: bool) -> Result:
     for turn in range(10 if long else 2):
         with ground.arena(seed + turn) as arena:
             audit(arena)
-            arena.insert(30 if long else 12)
+            arena.insert(30 if long else 8)
             ids = [row[0] for row in arena.sql(f"select id::text from {DOCUMENTS} order by id")]
             by_hand = turn % 2 == 1
             take = partial(Intake.documents, ids=ids) if by_hand else partial(Intake.batch, batch_id=_claimed(arena))

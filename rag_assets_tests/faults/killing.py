@@ -31,9 +31,10 @@ def kill_run(ground: Ground, *, seed: int, long: bool) -> Result:
             for place, name in enumerate(doomed.CUTS):
                 arena.change(CHANGES)
                 code, left = _doomed_run(arena, cut=name, seed=seed * 1_000 + turn * 100 + place)
+                alive = ["the run did not die"] if code == 0 else []
                 died += code != 0
                 arena.settle()
-                result.add([*left, *arena.violations()], trial=f"{name}, turn {turn}")
+                result.add([*alive, *left, *arena.violations()], trial=f"{name}, turn {turn}")
     result.notes["died"] = died
     return result
 

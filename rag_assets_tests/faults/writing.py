@@ -12,12 +12,12 @@ import psycopg2
 from psycopg2.extensions import cursor as Cursor
 
 from rag_assets_tests import rows
-from rag_assets_tests.faults.arena import DOCUMENTS, Arena, Ground, Result, replace_text
+from rag_assets_tests.faults.arena import DOCUMENTS, Arena, Ground, HashEmbedder, Result, replace_text
 from rag_assets_tests.faults.consuming import Consumer
 
 WRITERS = 16
 COMMIT_SECONDS = 0.02  # the longest delay before a commit
-PATIENCE_SECONDS = 120.0
+EMBED_SECONDS = 0.03  # of a call: time for a change of what was already read
 LOST_CODES = (None, "57P01", "57P02", "57P03", "53100", "40P01")  # ended, not yet there, no room, deadlock
 TOUCH = f"update {DOCUMENTS} set version = version + 1 where id = %s"
 INSERT = f"insert into {DOCUMENTS} (file_path, version) values (%s, 0) returning id"
@@ -140,6 +140,7 @@ def writers_without_notify(ground: Ground, *, seed: int, long: bool) -> Result:
 def _written(arena: Arena, *, seed: int, long: bool) -> Result:
     documents, changes = (2_000, 20_000) if long else (50, 200)
     result = Result(notes={"documents": documents})
+    arena.embedder = HashEmbedder(EMBED_SECONDS)
     arena.insert(documents)
     members = team(arena, seed=seed)
     with Consumer(arena) as consumer:
