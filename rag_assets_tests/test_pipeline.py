@@ -1,5 +1,6 @@
 """The pipeline: each document is stored whole, fails alone, or is given back; nothing is embedded twice."""
 
+import os
 import sys
 import threading
 import time
@@ -77,6 +78,21 @@ def test_document_is_skipped_when_its_bytes_are_the_same(application: Applicatio
     assert (second.status, second.content_sha256, embedder.texts) == ("skipped", first.content_sha256, [])
     assert application.sql("select status from rag_ingestion_log order by id") == [("completed",), ("skipped",)]
     assert application.pending() == []
+
+
+@pytest.mark.parametrize(("about", "status"), [("pumpz", "skipped"), ("locks and keys", "completed")])
+def test_time_and_size_are_enough_where_that_is_set(application: Application, about: str, status: str) -> None:
+    """`unchanged = "stat"`: no byte is read of a file whose time and size are those that were read; size counts."""
+    parsing = application.settings.parsing.model_copy(update={"unchanged": "stat"})
+    application.settings = application.settings.model_copy(update={"parsing": parsing})
+    document_id = application.add("a.txt", "pumps")
+    application.run()
+    file = application.files / "a.txt"
+    before = file.stat()
+    application.write("a.txt", about)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    application.change(document_id)
+    assert application.run()[document_id].status == status
 
 
 def test_document_keeps_its_chunks_when_only_its_path_changed(application: Application) -> None:
