@@ -32,8 +32,9 @@ def delivered_twice(ground: Ground, *, seed: int, long: bool) -> Result:
             by_hand = turn % 2 == 1
             take = partial(Intake.documents, ids=ids) if by_hand else partial(Intake.batch, batch_id=_claimed(arena))
             watch = Watch()
+            readers = _readers(arena, watch)
             for _ in range(2):  # the second time nothing has changed
-                _at_once(arena, [take, take], watch=watch)
+                _at_once(arena, [take, take], readers=readers)
             doubles = [f"completed twice: {row}" for row in arena.sql(COMPLETED_TWICE)]
             left = [] if arena.is_settled() else ["not settled by the requests themselves"]
             result.add([*_double(arena, watch), *doubles, *left, *arena.violations()], trial=f"turn {turn}")
@@ -67,7 +68,9 @@ def two_ticks(ground: Ground, *, seed: int, long: bool) -> Result:
             batches: list[str] = []
             rows.in_threads([partial(_tick, arena, batches)] * 2)
             watch = Watch()
-            _at_once(arena, [partial(Intake.batch, batch_id=batch) for batch in batches], watch=watch)
+            _at_once(
+                arena, [partial(Intake.batch, batch_id=batch) for batch in batches], readers=_readers(arena, watch)
+            )
             asked = [] if len(batches) == 2 else [f"{len(batches)} runs were requested"]
             left = [] if arena.is_settled() else ["not settled by the requested runs"]
             doubles = [f"completed twice: {row}" for row in arena.sql(COMPLETED_TWICE)]
@@ -86,17 +89,21 @@ def _claimed(arena: Arena) -> str:
     return batch
 
 
-def _at_once(arena: Arena, takes: list[Take], *, watch: Watch) -> None:
-    rows.in_threads([_a_run(arena, take, watch=watch) for take in takes])
+def _readers(arena: Arena, watch: Watch) -> list[WatchedReader]:
+    return [WatchedReader(arena.new_reader(), watch, seconds=READ_SECONDS) for _ in range(2)]
 
 
-def _a_run(arena: Arena, take: Take, *, watch: Watch) -> Callable[[], object]:
+def _at_once(arena: Arena, takes: list[Take], *, readers: list[WatchedReader]) -> None:
+    rows.in_threads([_a_run(arena, take, reader=reader) for take, reader in zip(takes, readers, strict=False)])
+
+
+def _a_run(arena: Arena, take: Take, *, reader: WatchedReader) -> Callable[[], object]:
     return partial(
         arenas.run,
         arena.settings,
         run_id=secrets.token_hex(6),
         embedder=arena.embedder,
-        reader=WatchedReader(arena.new_reader(), watch, seconds=READ_SECONDS),
+        reader=reader,
         take=take,
     )
 

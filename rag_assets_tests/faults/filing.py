@@ -87,7 +87,7 @@ def _disturbed(ground: Ground, mischief: Mischief, *, seed: int, long: bool) -> 
     for turn in range(8 if long else 1):
         with ground.arena(seed + turn) as arena:
             rng = random.Random(seed + turn)
-            _insert_large(arena, 12)
+            _insert_large(arena, 12 if long else 6)
             reader = MischiefReader(arena.reader, rng=rng, on=lambda path: mischief(arena, path, rng))  # noqa: B023
             for _ in range(6 if long else 2):
                 arena.sql(f"update {DOCUMENTS} set version = version + 1")

@@ -87,6 +87,7 @@ def _attempted(arena: Arena) -> list[str]:
 
 
 def _refused(arena: Arena, parts: Parts) -> list[str]:
+    arena.is_settled()  # takes what changed
     before = arena.sql("select document_id, generation from rag_outbox order by 1")
     try:
         arena.run(embedder=parts.embedder)

@@ -12,9 +12,12 @@ import shutil
 import statistics
 import subprocess
 import sys
+import time
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import psycopg2
 
 from rag_assets.embedded.placement import MAJOR_VERSION, PACKAGE
@@ -47,23 +50,69 @@ def main() -> int:
     return 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """What one round of a load took, per transaction."""
+
+    tps: float
+    cpu_us: float  # of server and pgbench together: what counts where the processor is the limit
+    wal_bytes: float  # what counts where the disk is
+
+
 def _measure(url: str, place: Path, load: str, *, arguments: argparse.Namespace) -> dict[str, object]:
     """Transactions per second, medians of rounds that alternate."""
-    found: dict[str, list[float]] = {"without": [], "with": []}
+    found: dict[str, list[Round]] = {"without": [], "with": []}
     for turn in range(arguments.rounds):
         for way in ("without", "with") if turn % 2 == 0 else ("with", "without"):
             _prepare(url, load, triggers=way == "with")
-            found[way].append(_pgbench(url, place, load, seconds=arguments.seconds))
-    without, with_trigger = (statistics.median(found[way]) for way in ("without", "with"))
+            found[way].append(_round(url, place, load, seconds=arguments.seconds))
+    medians = {
+        name: {way: statistics.median(getattr(each, name) for each in rounds) for way, rounds in found.items()}
+        for name in ("tps", "cpu_us", "wal_bytes")
+    }
     return {
         "load": load,
-        "tps_without": round(without),
-        "tps_with": round(with_trigger),
-        "ratio": round(with_trigger / without, 3),
+        "tps_without": round(medians["tps"]["without"]),
+        "tps_with": round(medians["tps"]["with"]),
+        "ratio": round(medians["tps"]["with"] / medians["tps"]["without"], 3),
+        "cpu_ratio": round(medians["cpu_us"]["without"] / medians["cpu_us"]["with"], 3),
+        "cpu_us": {way: round(value, 1) for way, value in medians["cpu_us"].items()},
+        "wal_bytes": {way: round(value) for way, value in medians["wal_bytes"].items()},
         "clients": CLIENTS,
-        "rounds": {way: [round(value) for value in values] for way, values in found.items()},
+        "rounds": {way: [round(each.tps) for each in rounds] for way, rounds in found.items()},
         "settings": {name: rows.execute(url, f"show {name}")[0][0] for name in SETTINGS},
     }
+
+
+def _round(url: str, place: Path, load: str, *, seconds: int) -> Round:
+    [(wal,)] = rows.execute(url, "select pg_current_wal_insert_lsn()")
+    cpu = _cpu_seconds(url)
+    tps = _pgbench(url, place, load, seconds=seconds)
+    time.sleep(0.3)  # until the server has counted its children's time
+    used = _cpu_seconds(url) - cpu
+    [(written,)] = rows.execute(url, f"select (pg_current_wal_insert_lsn() - '{wal}')::float8")
+    transactions = tps * seconds
+    return Round(tps=tps, cpu_us=used / transactions * 1e6, wal_bytes=written / transactions)
+
+
+def _cpu_seconds(url: str) -> float:
+    """Of the server's processes, those that have ended too, and of our own children that have ended."""
+    with closing(psycopg2.connect(url)) as connection:
+        server = psutil.Process(connection.info.backend_pid).parent()
+        assert server
+        ended = server.cpu_times()
+        alive = [_times(process) for process in server.children(recursive=True)]
+    ours = psutil.Process().cpu_times()
+    client = ours.children_user + ours.children_system
+    return client + sum(alive) + ended.user + ended.system + ended.children_user + ended.children_system
+
+
+def _times(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return times.user + times.system
 
 
 def _prepare(url: str, load: str, *, triggers: bool) -> None:
