@@ -8,3 +8,6 @@ create table rag_changes (
 ) with (autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 1000);
 
 comment on table rag_changes is 'Changes of documents that are not in rag_outbox yet; rag_take_changes() moves them.';
+
+-- Where the application publishes all its tables, rows without a key could not be deleted otherwise.
+alter table rag_changes replica identity full;
