@@ -117,8 +117,8 @@ def _python(_parts: Parts) -> Finding:
 
 
 def _packages(parts: Parts) -> Finding:
-    required = importlib.metadata.requires("rag-assets") or []
-    names = [re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in required if "extra ==" not in line]
+    required = importlib.metadata.requires("rag-assets") or []  # those with a condition are extras, or of one system
+    names = [re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in required if ";" not in line]
     missing = [name for name in [*names, *_embedded_packages(parts.settings)] if not _is_installed(name)]
     if not missing:
         return Finding(check="packages", verdict="ok", found=f"{len(names)} packages, none missing")
