@@ -1,6 +1,7 @@
 """The asset check that says whether the index is in step with the table."""
 
 from dataclasses import asdict
+from datetime import datetime
 
 import dagster as dg
 
@@ -16,8 +17,5 @@ def index_in_step(rag: dg.ResourceParam[Rag]) -> dg.AssetCheckResult:
     with parts.database.transaction() as cursor:
         status = outbox.status(cursor, parts.settings.source)
     whole = status.chunks == status.chunks_with_vector and not status.dead
-    facts = {
-        key: str(value) if value is None or not isinstance(value, int) else value
-        for key, value in asdict(status).items()
-    }
+    facts = {key: str(value) if isinstance(value, datetime) else value for key, value in asdict(status).items()}
     return dg.AssetCheckResult(passed=whole, severity=dg.AssetCheckSeverity.WARN, metadata=facts)
