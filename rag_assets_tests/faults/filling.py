@@ -68,22 +68,29 @@ def disk_full_home(ground: Ground, *, seed: int, long: bool) -> Result:
 def disk_full_temporary(ground: Ground, *, seed: int, long: bool) -> Result:
     """No room for temporary files, where documents are read: what needs none is read, nothing is lost."""
     result = Result()
-    before = tempfile.tempdir, os.environ.get("TMPDIR")
     try:
         for turn in range(3 if long else 1):
             with disk(HOME_BYTES) as place, ground.arena(seed + turn) as arena:
                 arena.insert(6)
-                tempfile.tempdir, os.environ["TMPDIR"] = str(place), str(place)
-                with full(place), suppress(ServiceError):
-                    arena.run()
-                arena.settle()
+                with _temporary_files_in(place):
+                    with full(place), suppress(ServiceError):
+                        arena.run()
+                    arena.settle()
                 result.add(arena.violations(), trial=f"turn {turn}")
     except CannotMount as exc:
         result.notes["skipped"] = str(exc)
+    return result
+
+
+@contextmanager
+def _temporary_files_in(place: Path) -> Iterator[None]:
+    before = tempfile.tempdir, os.environ.get("TMPDIR")
+    tempfile.tempdir, os.environ["TMPDIR"] = str(place), str(place)
+    try:
+        yield
     finally:
         tempfile.tempdir = before[0]
         os.environ.pop("TMPDIR", None) if before[1] is None else os.environ.update(TMPDIR=before[1])
-    return result
 
 
 @contextmanager
