@@ -97,7 +97,7 @@ class Pipeline:
         self._run_id = run_id
         self._owner = f"run:{run_id}"
         self._in_flight: set[str] = set()  # content hashes that an earlier group is about to store
-        self._lost: list[str] = []  # documents that somebody else held when they were to be stored
+        self._lost: list[Claim] = []  # documents that somebody else held when they were to be stored
         self.stopping = threading.Event()  # set when nobody takes outcomes any more: batches should end
 
     def ingest(self, batches: Iterable[Sequence[Claim]]) -> Generator[list[Outcome], None, None]:
@@ -269,7 +269,7 @@ class Pipeline:
         share = group.seconds_embed / max(1, len(group.texts))
         with self._database.transaction() as cursor:
             if self._lost:
-                outbox.release(cursor, self._owner, document_ids=self._lost)
+                outbox.release_claims(cursor, self._lost, owner=self._owner)
                 self._lost = []
             outcomes = self._settle_skipped(cursor, group.works)
             for work in group.works:
@@ -278,7 +278,7 @@ class Pipeline:
                 try:
                     outcomes.append(self._write(cursor, work, group=group, share=share))
                 except LostClaim:
-                    self._lost.append(work.claim.document_id)
+                    self._lost.append(work.claim)
                     outcomes += self._already_settled(cursor, work.claim) if after_lost_connection else []
         return outcomes
 
@@ -288,7 +288,7 @@ class Pipeline:
         if not skipped:
             return []
         lost = outbox.settle_many(cursor, skipped, run_id=self._run_id)
-        self._lost += lost
+        self._lost += [claim for claim, _ in skipped if claim.document_id in lost]
         texts.move(cursor, {claim.document_id: claim.path or "" for claim, _ in skipped})
         return [outcome for claim, outcome in skipped if claim.document_id not in lost]
 

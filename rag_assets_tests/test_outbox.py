@@ -261,6 +261,20 @@ def test_release_gives_back_without_an_attempt_when_a_run_ends_early(database: D
 # ---- settling ----
 
 
+def test_release_claims_leaves_a_newer_claim_when_the_run_took_the_next_change(
+    database: Database, documents: list[str]
+) -> None:
+    """A lost claim that is given back late takes nothing from the same run's next one, or neither would ever end."""
+    older = _claim_change(database)
+    _change(database, 1, value="newer")
+    with database.transaction() as cursor:
+        (newer,) = _claim(cursor, owner="run:a")
+        outbox.release_claims(cursor, [older], owner="run:a")
+        assert _claim(cursor, owner="run:b") == []
+        outbox.release_claims(cursor, [newer], owner="run:a")
+        assert [claim.path for claim in _claim(cursor, owner="run:b")] == ["newer"]
+
+
 def test_settle_removes_the_pending_work_when_nothing_changed_meanwhile(
     database: Database, documents: list[str]
 ) -> None:

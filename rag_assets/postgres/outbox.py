@@ -70,6 +70,13 @@ def release(cursor: Cursor, claimed_by: str, *, document_ids: Sequence[str] | No
     return int(cursor.rowcount)
 
 
+def release_claims(cursor: Cursor, claims: Sequence[Claim], *, owner: str) -> None:
+    """Give back these claims; not those on a later change of the same documents that the owner has taken since."""
+    ids, generations = [c.document_id for c in claims], [c.generation for c in claims]
+    values = {"ids": ids, "generations": generations, "claimed_by": owner}
+    cursor.execute(statement("outbox", "release_claims"), values)
+
+
 def owners(cursor: Cursor) -> list[tuple[str, float]]:
     """Who holds claims, and for how many seconds more."""
     cursor.execute(statement("outbox", "list_owners"))

@@ -118,6 +118,19 @@ with held as materialized (
 update rag_outbox as o set claimed_by = null, claimed_until = null, claimed_generation = null
 from held where o.document_id = held.document_id;
 
+-- name: release_claims
+-- Give back claims, each only as long as it is for the change it was made for.
+with held as materialized (
+    select o.document_id from rag_outbox as o
+    join unnest(%(ids)s::text[], %(generations)s::bigint[]) as s (document_id, generation)
+        on o.document_id = s.document_id and o.claimed_generation = s.generation
+    where o.claimed_by = %(claimed_by)s
+    order by o.document_id
+    for update of o skip locked
+)
+update rag_outbox as o set claimed_by = null, claimed_until = null, claimed_generation = null
+from held where o.document_id = held.document_id;
+
 -- name: list_owners
 -- Who holds claims, and the seconds until the last of them expires.
 select claimed_by, extract(epoch from max(claimed_until) - clock_timestamp())
