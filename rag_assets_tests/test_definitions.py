@@ -497,6 +497,18 @@ def test_run_whose_process_is_gone_is_found_out(
     assert launcher.check_run_worker_health(recycled).status.name == "NOT_FOUND"
 
 
+@pytest.mark.parametrize(("tag", "status"), [("", "STARTING"), ("mine", "STARTING"), ("4194305:1.0", "FAILURE")])
+def test_run_that_lost_its_process_while_starting_is_ended(project: Project, tag: str, status: str) -> None:
+    """It would hold its place and its documents until Dagster gives it up; others are left alone."""
+    mine = f"{os.getpid()}:{psutil.Process().create_time()}"
+    tags = {launching.RUNNER_TAG: tag.replace("mine", mine)} if tag else {}
+    run_id = submit(project, tags=tags, status=DagsterRunStatus.STARTING)
+    sensors.end_lost_runs(project.instance)
+    run = project.instance.get_run_by_id(run_id)
+    assert run is not None
+    assert run.status.name == status
+
+
 def test_run_is_terminated_by_asking_its_process(project: Project, launcher: launching.WarmRunLauncher) -> None:
     """It releases its documents then; a run that has ended, or whose process is gone, is not asked."""
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as process:

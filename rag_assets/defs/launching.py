@@ -88,7 +88,7 @@ class WarmRunLauncher(DefaultRunLauncher):
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
         if RUNNER_TAG not in run.tags:
             return CheckRunHealthResult(WorkerStatus.RUNNING)  # watched by the code server that started it
-        if _process(run) is None:
+        if is_lost(run):
             return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "The run's process is gone.")
         return CheckRunHealthResult(WorkerStatus.RUNNING)
 
@@ -128,6 +128,11 @@ class WarmRunLauncher(DefaultRunLauncher):
         except OSError:  # it died between the look and the word; nothing of the run has begun
             return False
         return True
+
+
+def is_lost(run: DagsterRun) -> bool:
+    """Whether it was handed to a process that is no more."""
+    return RUNNER_TAG in run.tags and _process(run) is None
 
 
 def _spawn() -> subprocess.Popen[bytes]:

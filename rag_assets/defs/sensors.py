@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import dagster as dg
 from dagster import DagsterRunStatus
 
-from rag_assets.defs import partitions
+from rag_assets.defs import launching, partitions
 from rag_assets.defs.jobs import BATCH_TAG, ingest_job, run_config
 from rag_assets.defs.resources import Rag
 from rag_assets.model import Claim
@@ -60,6 +60,13 @@ def free_abandoned_claims(instance: dg.DagsterInstance, parts: Parts) -> None:
                 outbox.extend_claims(cursor, owner, seconds=claim_seconds)
 
 
+def end_lost_runs(instance: dg.DagsterInstance) -> None:
+    """Fail runs whose process was killed before they began, which Dagster would wait for a minute."""
+    for run in instance.get_runs(dg.RunsFilter(job_name=ingest_job.name, statuses=[DagsterRunStatus.STARTING])):
+        if launching.is_lost(run):
+            instance.report_run_failed(run, "The process that was to execute this run is gone.")
+
+
 def _status(instance: dg.DagsterInstance, owner: str) -> DagsterRunStatus | None:
     kind, _, name = owner.partition(":")
     filters = dg.RunsFilter(run_ids=[name]) if kind == "run" else dg.RunsFilter(tags={BATCH_TAG: name})
@@ -74,6 +81,7 @@ def _wait_for_changes(instance: dg.DagsterInstance, parts: Parts) -> tuple[list[
     with Listener(parts.database_url, channel=parts.settings.database.listen_channel) as listener:
         while True:
             if time.monotonic() >= next_sweep:
+                end_lost_runs(instance)
                 free_abandoned_claims(instance, parts)
                 next_sweep = time.monotonic() + SWEEP_SECONDS
             claims = [] if _is_taken(instance, parts) else _claim(parts, batch_id)
