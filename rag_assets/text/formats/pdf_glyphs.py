@@ -3,12 +3,18 @@
 import ctypes
 import math
 import re
+import unicodedata
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
 from typing import Any
 
-Box = tuple[float, float, float, float]  # left, right, bottom, top
+from rag_assets.text.formats import pdf_rules
+from rag_assets.text.formats.pdf_rules import Box, Grid, Line, Turn
+
 MOST_NOTES, MOST_NOTE_BYTES = 2_000, 2**16  # of one page, of one note
 SAMPLE = 40  # characters of a page whose direction is asked for
 
@@ -17,6 +23,20 @@ HYPHENS = ("\x02", "\ufffe")  # pdfium's marks for a hyphen that broke a word, i
 BLANKS = frozenset(" \xa0\t")
 LINE_END = re.compile("[\r\n\x02\ufffe]")
 BROKEN = "\xad"  # at the end of a piece: its last word goes on
+SPACED_LETTERS = 5  # single letters in a row: a word set wide, not five words
+SPACED_GAP = 1.7  # times the usual gap between such letters: a space
+FULL_SIZE = 0.4, 2.5  # of a letter's box, that its font size may be; else the font counts in units of its own
+_BOLD = re.compile(rb"bold|black|heavy|demi|cmbx|[-,]bd", re.I)
+# Drawn by themselves over or under the letter that comes before or after them, as TeX does.
+ACCENTS = dict(
+    zip(
+        "`´ˆ˜¨¯˘˙˚¸ˇ˝˛",
+        "\u0300\u0301\u0302\u0303\u0308\u0304\u0306\u0307\u030a\u0327\u030c\u030b\u0328",
+        strict=True,
+    )
+)
+_ACCENT = re.compile(f"[{''.join(ACCENTS)}]")
+_DOTLESS = {"ı": "i", "ȷ": "j"}
 
 
 @dataclass(slots=True)
@@ -28,9 +48,10 @@ class Piece:
     right: float
     bottom: float
     top: float
-    size: float  # height of one character in it
-    bold: bool = False
+    size: float  # of its font, in points
+    bold: bool = False  # at its end
     upright: bool = True
+    bold_start: bool = False
 
     @property
     def height(self) -> float:
@@ -54,6 +75,9 @@ class Page:
         self._pdfium = pdfium
         self._page = page
         self._text = page.get_textpage()
+        self.grids: list[Grid] = []  # after `pieces` was called, turned as they are
+        self._upright: list[Line] = []
+        self._places: list[float] = []
 
     def close(self) -> None:
         self._text.close()
@@ -62,6 +86,10 @@ class Page:
     def pieces(self) -> list[Piece]:
         text = self._characters()
         self._turn = _TURNS[self._quarter(len(text))]
+        lines = pdf_rules.drawn(self._pdfium, self._page.raw, self._turn)
+        self.grids = pdf_rules.grids(lines)
+        self._upright = lines.upright
+        self._places = [line.at for line in lines.upright]
         pieces: list[Piece] = []
         start = 0
         for end in [*(found.start() for found in LINE_END.finditer(text)), len(text)]:
@@ -124,12 +152,13 @@ class Page:
         return "".join(_character(get(self._text.raw, at)) for at in range(count))
 
     def _line(self, text: str, start: int, end: int) -> Iterator[Piece]:
-        """One of pdfium's lines, cut at large gaps."""
+        """One of pdfium's lines, cut at large gaps and where a line is drawn between two words."""
         get, raw, turn = self._pdfium.FPDFText_GetLooseCharBox, self._text.raw, self._turn
         box = self._pdfium.FS_RECTF()
         reference = ctypes.byref(box)
         letters: list[str] = []
         boxes: list[Box] = []
+        first = start
         for at in range(start, end):
             letter = text[at]
             if letter in BLANKS:
@@ -142,25 +171,50 @@ class Page:
             if boxes:
                 before = boxes[-1]
                 gap = max(here[0] - before[1], before[0] - here[1])
-                if gap > GAP * (here[3] - here[2]) and here[2] < before[3] and before[2] < here[3]:
-                    yield self._piece(letters, boxes, at - 1)
-                    letters, boxes = [], []
+                if (
+                    here[2] < before[3]
+                    and before[2] < here[3]
+                    and (
+                        gap > GAP * (here[3] - here[2]) or (self._places and gap > 0 and self._is_parted(before, here))
+                    )
+                ):
+                    yield self._piece(letters, boxes, first, at - 1)
+                    letters, boxes, first = [], [], at
             letters.append(letter)
             boxes.append(here)
         if boxes:
-            yield self._piece(letters, boxes, end - 1)
+            yield self._piece(letters, boxes, first, end - 1)
 
-    def _piece(self, letters: Sequence[str], boxes: Sequence[Box], at: int) -> Piece:
-        """`at`: the index of a character of it, whose font is taken for that of all."""
+    def _is_parted(self, one: Box, other: Box) -> bool:
+        """Whether an upright line stands between two letters."""
+        left, right = sorted(((one[0] + one[1]) / 2, (other[0] + other[1]) / 2))
+        y = (other[2] + other[3]) / 2
+        near = self._upright[bisect_left(self._places, left) : bisect_right(self._places, right)]
+        return any(line.start <= y <= line.end for line in near)
+
+    def _piece(self, letters: list[str], boxes: Sequence[Box], first: int, last: int) -> Piece:
+        """`first`, `last`: indices of characters of it, whose fonts are taken for that of all."""
         lefts, rights, bottoms, tops = zip(*boxes, strict=True)
         left, right, bottom, top = min(lefts), max(rights), min(bottoms), max(tops)
         middle = boxes[len(boxes) // 2]
-        size = middle[3] - middle[2]
+        size = self._size(last, middle[3] - middle[2])
         if not all(map(math.isfinite, (left, right, bottom, top, size))):
             left = right = bottom = top = size = 0.0
         text = "".join(letters).strip()
+        if _ACCENT.search(text):
+            text = _accented(letters, boxes)
+        if text[1:2] == " " and _is_spaced(text):
+            text = _closed_up(letters, boxes)
         upright = len(text) < 3 or right - left > 0.5 * (top - bottom)
-        return Piece(text, left, right, bottom, top, size, self._is_bold(at), upright)
+        bold = self._is_bold(last)
+        return Piece(text, left, right, bottom, top, size, bold, upright, self._is_bold(first))
+
+    def _size(self, at: int, height: float) -> float:
+        """The font's size as it is drawn; boxes differ from font to font. Where it makes no sense, the box's height."""
+        matrix = self._pdfium.FS_MATRIX()
+        self._pdfium.FPDFText_GetMatrix(self._text.raw, at, ctypes.byref(matrix))
+        size = float(self._pdfium.FPDFText_GetFontSize(self._text.raw, at) * math.hypot(matrix.c, matrix.d))
+        return size if FULL_SIZE[0] * height <= size <= FULL_SIZE[1] * height else height
 
     def _quarter(self, count: int) -> int:
         """Counter-clockwise quarter turns of most of the text, from a sample of it; pdfium counts clockwise."""
@@ -173,11 +227,11 @@ class Page:
         name = ctypes.create_string_buffer(64)
         flags = ctypes.c_int()
         self._pdfium.FPDFText_GetFontInfo(self._text.raw, at, name, 64, ctypes.byref(flags))
-        return b"bold" in name.value.lower() or b"black" in name.value.lower() or bool(flags.value & (1 << 18))
+        return bool(_BOLD.search(name.value)) or bool(flags.value & (1 << 18))
 
 
 # From a box on the page to the box as it is read, for text that is turned by so many quarters.
-_TURNS: tuple[Callable[[float, float, float, float], Box] | None, ...] = (
+_TURNS: tuple[Turn | None, ...] = (
     None,
     lambda left, right, bottom, top: (bottom, top, -right, -left),
     lambda left, right, bottom, top: (-right, -left, -top, -bottom),
@@ -187,3 +241,45 @@ _TURNS: tuple[Callable[[float, float, float, float], Box] | None, ...] = (
 
 def _character(code: int) -> str:
     return chr(code) if 0 < code < 0x110000 and not 0xD800 <= code < 0xE000 else "\ufffd"
+
+
+def _accented(letters: Sequence[str], boxes: Sequence[Box]) -> str:
+    """Accents that stand over a letter, to that letter."""
+    places = iter(boxes)
+    drawn = [(letter, None if letter == " " else next(places)) for letter in letters]
+    found: list[str] = []
+    at = 0
+    while at < len(drawn):
+        letter, box = drawn[at]
+        base = at + 1 if letter in ACCENTS and box else at
+        while base < len(drawn) and drawn[base][1] is None:  # pdfium sees a space where the pen goes back
+            base += 1
+        under = drawn[base][1] if base > at and base < len(drawn) else None
+        if box and under and drawn[base][0].isalpha() and _overlap(box, under):
+            found.append(_DOTLESS.get(drawn[base][0], drawn[base][0]) + ACCENTS[letter])
+            at = base + 1
+            continue
+        if box and letter in ACCENTS and found and found[-1].isalpha() and _overlap(box, drawn[at - 1][1]):
+            found[-1] += ACCENTS[letter]
+        else:
+            found.append(letter)
+        at += 1
+    return unicodedata.normalize("NFC", "".join(found)).strip()
+
+
+def _overlap(accent: Box, letter: Box | None) -> bool:
+    """Whether the middle of one is over the other: side by side they are two characters."""
+    return letter is not None and letter[0] < (accent[0] + accent[1]) / 2 < letter[1]
+
+
+def _is_spaced(text: str) -> bool:
+    words = text.split()
+    return len(words) >= SPACED_LETTERS and all(len(word) == 1 for word in words) and "".join(words).isalpha()
+
+
+def _closed_up(letters: Sequence[str], boxes: Sequence[Box]) -> str:
+    """Words whose letters are set wide."""
+    drawn = [letter for letter in letters if letter != " "]
+    gaps = [other[0] - one[1] for one, other in pairwise(boxes)]
+    least = SPACED_GAP * max(median(gaps), 0.1)
+    return "".join(f" {letter}" if gap > least else letter for letter, gap in zip(drawn, [0.0, *gaps], strict=True))

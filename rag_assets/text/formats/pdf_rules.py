@@ -1,0 +1,279 @@
+"""Lines that a page of a PDF draws, to grids of cells: ruled tables, forms, frames around text."""
+
+import ctypes
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Box = tuple[float, float, float, float]  # left, right, bottom, top
+Turn = Callable[[float, float, float, float], Box]
+Matrix = tuple[float, float, float, float, float, float]
+
+NEAR = 2.5  # points: edges that are no further apart are one edge, lines that end so near to each other touch
+SHORTEST = 4.0  # points
+MOST_OBJECTS, MOST_SEGMENTS, MOST_FORMS = 20_000, 20_000, 3  # of one page; deeper forms are not looked into
+MOST_LINES, MOST_CELLS = 2_000, 20_000  # above, it is a drawing
+WHITE = 250  # of 255: a filling that nobody sees
+SAME_EDGES = 3  # lines of the same width below each other, that make a table without upright lines
+
+
+@dataclass(slots=True)
+class Line:
+    """A straight one; `at` is x of an upright one and y of a level one, in points."""
+
+    at: float
+    start: float
+    end: float
+
+
+@dataclass(slots=True)
+class Grid:
+    """Edges of columns from the left and of rows from the top; `owner` names the cell that a place belongs to."""
+
+    xs: list[float]
+    ys: list[float]
+    owner: dict[tuple[int, int], tuple[int, int]]  # row and column, to the upper left one of a merged cell
+
+    @property
+    def box(self) -> Box:
+        return self.xs[0], self.xs[-1], self.ys[-1], self.ys[0]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return len(self.ys) - 1, len(self.xs) - 1
+
+    @property
+    def is_ruled(self) -> bool:
+        """Whether there are lines between columns, too."""
+        return len(self.xs) > 2
+
+    def cell(self, x: float, y: float) -> tuple[int, int] | None:
+        column = next((n for n in range(len(self.xs) - 1) if self.xs[n] <= x <= self.xs[n + 1]), None)
+        row = next((n for n in range(len(self.ys) - 1) if self.ys[n] >= y >= self.ys[n + 1]), None)
+        return None if row is None or column is None else self.owner[row, column]
+
+
+@dataclass(slots=True)
+class Drawn:
+    """What a page draws: `level` and `upright` lines."""
+
+    level: list[Line]
+    upright: list[Line]
+
+
+def drawn(pdfium: Any, page: Any, turn: Turn | None) -> Drawn:
+    """The straight lines of a page (a pdfium handle), turned as its text is read."""
+    collector = _Collector(pdfium, turn)
+    collector.collect(pdfium.FPDFPage_CountObjects, pdfium.FPDFPage_GetObject, page, (1, 0, 0, 1, 0, 0), 0)
+    return Drawn(_merged(collector.level), _merged(collector.upright))
+
+
+def grids(lines: Drawn) -> list[Grid]:
+    """Largest first; a table without upright lines is a grid of one column."""
+    if len(lines.level) > MOST_LINES or len(lines.upright) > MOST_LINES:
+        return []
+    found, used = [], set[int]()
+    for level, upright in _connected(lines):
+        used |= {id(line) for line in level}
+        grid = _grid(level, upright)
+        if grid:
+            found.append(grid)
+    found += _open([line for line in lines.level if id(line) not in used or not _is_inside(line, found)], without=found)
+    return sorted(found, key=lambda grid: -(grid.xs[-1] - grid.xs[0]) * (grid.ys[0] - grid.ys[-1]))
+
+
+class _Collector:
+    def __init__(self, pdfium: Any, turn: Turn | None) -> None:
+        self._pdfium = pdfium
+        self._turn = turn
+        self._objects = self._segments = 0
+        self.level: list[Line] = []
+        self.upright: list[Line] = []
+
+    def collect(self, count: Any, get: Any, holder: Any, matrix: Matrix, depth: int) -> None:
+        pdfium = self._pdfium
+        kind, path, form = pdfium.FPDFPageObj_GetType, pdfium.FPDF_PAGEOBJ_PATH, pdfium.FPDF_PAGEOBJ_FORM
+        for at in range(min(count(holder), MOST_OBJECTS - self._objects)):
+            item = get(holder, at)
+            self._objects += 1
+            here = kind(item)
+            if here == path:
+                self._path(item, matrix)
+            elif here == form and depth < MOST_FORMS:
+                inner = _times(self._matrix(item), matrix)
+                self.collect(pdfium.FPDFFormObj_CountObjects, pdfium.FPDFFormObj_GetObject, item, inner, depth + 1)
+
+    def _path(self, item: Any, matrix: Matrix) -> None:
+        count = self._pdfium.FPDFPath_CountSegments(item)
+        if count > MOST_SEGMENTS - self._segments or not self._is_seen(item):
+            return
+        self._segments += count
+        outer = _times(self._matrix(item), matrix)
+        for x, y, to_x, to_y in self._strokes(item, count):
+            self._add(_placed(outer, x, y), _placed(outer, to_x, to_y))
+
+    def _strokes(self, item: Any, count: int) -> Iterator[tuple[float, float, float, float]]:
+        """Straight segments, the one that closes a figure too."""
+        pdfium = self._pdfium
+        x, y = ctypes.c_float(), ctypes.c_float()
+        point = first = (0.0, 0.0)
+        for at in range(count):
+            segment = pdfium.FPDFPath_GetPathSegment(item, at)
+            pdfium.FPDFPathSegment_GetPoint(segment, ctypes.byref(x), ctypes.byref(y))
+            here, kind = (x.value, y.value), pdfium.FPDFPathSegment_GetType(segment)
+            if kind == pdfium.FPDF_SEGMENT_MOVETO:
+                first = here
+            elif kind == pdfium.FPDF_SEGMENT_LINETO:
+                yield *point, *here
+            if pdfium.FPDFPathSegment_GetClose(segment):
+                yield *here, *first
+            point = here
+
+    def _is_seen(self, item: Any) -> bool:
+        pdfium = self._pdfium
+        fill, stroke = ctypes.c_int(), ctypes.c_int()
+        pdfium.FPDFPath_GetDrawMode(item, ctypes.byref(fill), ctypes.byref(stroke))
+        if stroke.value or not fill.value:
+            return bool(stroke.value)
+        color = [ctypes.c_uint() for _ in range(4)]
+        pdfium.FPDFPageObj_GetFillColor(item, *map(ctypes.byref, color))
+        return min(part.value for part in color[:3]) < WHITE
+
+    def _matrix(self, item: Any) -> Matrix:
+        found = self._pdfium.FS_MATRIX()
+        self._pdfium.FPDFPageObj_GetMatrix(item, ctypes.byref(found))
+        return found.a, found.b, found.c, found.d, found.e, found.f
+
+    def _add(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        left, right, bottom, top = *sorted((start[0], end[0])), *sorted((start[1], end[1]))
+        if not all(map(math.isfinite, (left, right, bottom, top))):
+            return
+        if self._turn:
+            left, right, bottom, top = self._turn(left, right, bottom, top)
+        if top - bottom < 1 and right - left >= SHORTEST:
+            self.level.append(Line((top + bottom) / 2, left, right))
+        elif right - left < 1 and top - bottom >= SHORTEST:
+            self.upright.append(Line((left + right) / 2, bottom, top))
+
+
+def _times(one: Matrix, other: Matrix) -> Matrix:
+    """First `one`, then `other`."""
+    a, b, c, d, e, f = one
+    g, h, i, j, k, m = other
+    return a * g + b * i, a * h + b * j, c * g + d * i, c * h + d * j, e * g + f * i + k, e * h + f * j + m
+
+
+def _placed(matrix: Matrix, x: float, y: float) -> tuple[float, float]:
+    a, b, c, d, e, f = matrix
+    return a * x + c * y + e, b * x + d * y + f
+
+
+def _merged(lines: list[Line]) -> list[Line]:
+    """Parts of the same line taken together, and both edges of a thick one."""
+    found: list[Line] = []
+    open_: list[Line] = []
+    for line in sorted(lines, key=lambda one: (one.at, one.start)):
+        open_ = [one for one in open_ if line.at - one.at <= NEAR]
+        same = next((one for one in open_ if line.start <= one.end + NEAR and one.start <= line.end + NEAR), None)
+        if same:
+            same.start, same.end = min(same.start, line.start), max(same.end, line.end)
+        else:
+            fresh = Line(line.at, line.start, line.end)
+            open_.append(fresh)
+            found.append(fresh)
+        if len(found) > MOST_LINES:
+            break
+    return found
+
+
+# ---- lines to grids
+
+
+def _connected(lines: Drawn) -> Iterator[tuple[list[Line], list[Line]]]:
+    """Level and upright lines that touch or cross each other."""
+    level, upright = list(lines.level), list(lines.upright)
+    while upright:
+        mine, queue = ([], []), [(1, upright.pop())]  # type: tuple[list[Line], list[Line]], list[tuple[int, Line]]
+        while queue:
+            side, line = queue.pop()
+            mine[side].append(line)
+            others = upright if side == 0 else level
+            touching = [one for one in others if _touch(line, one)]
+            others[:] = [one for one in others if not _touch(line, one)]
+            queue += [(1 - side, one) for one in touching]
+        if mine[0]:
+            yield mine
+
+
+def _touch(one: Line, other: Line) -> bool:
+    return other.start - NEAR <= one.at <= other.end + NEAR and one.start - NEAR <= other.at <= one.end + NEAR
+
+
+def _grid(level: Sequence[Line], upright: Sequence[Line]) -> Grid | None:
+    """Open sides are closed where the lines that lead there end."""
+    xs = _edges([line.at for line in upright] + [min(x.start for x in level), max(x.end for x in level)])
+    ys = _edges([line.at for line in level] + [min(y.start for y in upright), max(y.end for y in upright)])
+    if len(xs) < 2 or len(ys) < 2 or len(xs) * len(ys) > MOST_CELLS:
+        return None
+    ys.reverse()
+    return Grid(xs, ys, _owners(xs, ys, level, upright))
+
+
+def _edges(places: Sequence[float]) -> list[float]:
+    found: list[float] = []
+    for place in sorted(places):
+        if not found or place - found[-1] > NEAR:
+            found.append(place)
+    return found
+
+
+def _owners(
+    xs: list[float], ys: list[float], level: Sequence[Line], upright: Sequence[Line]
+) -> dict[tuple[int, int], tuple[int, int]]:
+    """Places that no line parts are one cell: of the upper left one."""
+    owner: dict[tuple[int, int], tuple[int, int]] = {}
+    for row in range(len(ys) - 1):
+        middle = (ys[row] + ys[row + 1]) / 2
+        across = [line.at for line in upright if line.start - NEAR <= middle <= line.end + NEAR]
+        for column in range(len(xs) - 1):
+            center = (xs[column] + xs[column + 1]) / 2
+            if column and not _has(across, xs[column]):
+                owner[row, column] = owner[row, column - 1]
+            elif row and not any(
+                abs(line.at - ys[row]) <= NEAR and line.start - NEAR <= center <= line.end + NEAR for line in level
+            ):
+                owner[row, column] = owner[row - 1, column]
+            else:
+                owner[row, column] = (row, column)
+    return owner
+
+
+def _has(places: Sequence[float], place: float) -> bool:
+    return any(abs(one - place) <= NEAR for one in places)
+
+
+def _is_inside(line: Line, found: Sequence[Grid]) -> bool:
+    return any(
+        grid.ys[-1] - NEAR <= line.at <= grid.ys[0] + NEAR
+        and grid.xs[0] - NEAR <= line.start
+        and line.end <= grid.xs[-1] + NEAR
+        for grid in found
+    )
+
+
+def _open(level: Sequence[Line], *, without: Sequence[Grid]) -> list[Grid]:
+    """Tables that have level lines only: three or more of the same ends."""
+    groups: dict[tuple[int, int], list[Line]] = {}
+    for line in level:
+        if not _is_inside(line, without):
+            groups.setdefault((round(line.start / 4), round(line.end / 4)), []).append(line)
+    found = []
+    for lines in groups.values():
+        ys = _edges([line.at for line in lines])
+        if len(ys) >= SAME_EDGES:
+            xs = [min(line.start for line in lines), max(line.end for line in lines)]
+            ys.reverse()
+            found.append(Grid(xs, ys, {(row, 0): (row, 0) for row in range(len(ys) - 1)}))
+    return found
