@@ -158,7 +158,7 @@ class Page:
         reference = ctypes.byref(box)
         letters: list[str] = []
         boxes: list[Box] = []
-        first = start
+        first = last = start
         for at in range(start, end):
             letter = text[at]
             if letter in BLANKS:
@@ -178,12 +178,13 @@ class Page:
                         gap > GAP * (here[3] - here[2]) or (self._places and gap > 0 and self._is_parted(before, here))
                     )
                 ):
-                    yield self._piece(letters, boxes, first, at - 1)
-                    letters, boxes, first = [], [], at
+                    yield self._piece(letters, boxes, first, last)
+                    letters, boxes = [], []
+            first, last = (first, at) if boxes else (at, at)
             letters.append(letter)
             boxes.append(here)
         if boxes:
-            yield self._piece(letters, boxes, first, end - 1)
+            yield self._piece(letters, boxes, first, last)
 
     def _is_parted(self, one: Box, other: Box) -> bool:
         """Whether an upright line stands between two letters."""
