@@ -14,7 +14,9 @@ from rag_assets.settings import Parsing
 from rag_assets.text import encoding
 from rag_assets.text.formats import tables
 from rag_assets.text.formats.pdf_glyphs import BROKEN, Page, Piece
-from rag_assets.text.formats.pdf_layout import Row, Table, arrange, rows
+from rag_assets.text.formats.pdf_layout import arrange
+from rag_assets.text.formats.pdf_rules import Grid
+from rag_assets.text.formats.pdf_tables import Item, Row, Table, rows
 
 PAGE_BREAK = "\n\n"
 FEW_CHARACTERS = 20  # on a page: if an image fills it, they are a stamp on a scan
@@ -33,8 +35,6 @@ _DIGITS = re.compile(r"\d+")
 _BROKEN = re.compile(rf"([^\W\d_]+)[-\u2010{BROKEN}]$")
 _LOCKED = "password"  # in pdfium's message; it says so of some damaged files, too
 _COMPOUND = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)+")
-
-Item = Row | Table
 
 
 @dataclass(slots=True)
@@ -100,13 +100,14 @@ def _read(document: Any, *, name: str, limits: Parsing) -> tuple[list[_Sheet], l
     sheets: list[_Sheet] = []
     warnings: list[str] = []
     pieces: list[list[Piece]] = []
+    grids: list[list[Grid]] = []
     scanned = characters = 0
     for number in range(len(document)):
-        sheet, found = _Sheet(), list[Piece]()
+        sheet, found, drawn = _Sheet(), list[Piece](), list[Grid]()
         try:
             page = Page(document[number])
             try:
-                found = page.pieces()
+                found, drawn = page.pieces(), page.grids
                 few = sum(len(piece.text) for piece in found) < FEW_CHARACTERS
                 sheet.notes = page.notes(form)
                 scanned += few and not sheet.notes and page.image_share() >= SCANNED_SHARE
@@ -116,6 +117,7 @@ def _read(document: Any, *, name: str, limits: Parsing) -> tuple[list[_Sheet], l
             warnings.append(f"page {number + 1}: {exc}")
         sheets.append(sheet)
         pieces.append(found)
+        grids.append(drawn)
         characters += sum(len(piece.text) for piece in found)
         if characters > limits.max_characters:
             raise DocumentError(
@@ -125,7 +127,7 @@ def _read(document: Any, *, name: str, limits: Parsing) -> tuple[list[_Sheet], l
             )
     running = _running_lines(pieces)
     for at, found in enumerate(pieces):
-        sheets[at].items = list(arrange(_without(found, running, seen=at)))
+        sheets[at].items = list(arrange(_without(found, running, seen=at), grids[at]))
     return sheets, warnings, scanned
 
 

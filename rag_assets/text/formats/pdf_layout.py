@@ -1,12 +1,12 @@
 """Pieces of text on a page to lines and tables in reading order: column by column, row by row."""
 
-import re
-import unicodedata
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
 from statistics import median
 
+from rag_assets.text.formats import pdf_tables
 from rag_assets.text.formats.pdf_glyphs import Piece
+from rag_assets.text.formats.pdf_rules import Grid
+from rag_assets.text.formats.pdf_tables import Block, Item, Row, along, rows
 
 BIN = 2.0  # points: how finely gutters are looked for
 SPANNING = 0.6  # of a region's width: wider pieces run across columns
@@ -15,66 +15,57 @@ PROSE_CHARACTERS = 14  # in the middle piece of a column of prose
 PROSE_WIDTH = 0.6  # of a wide piece, that the middle one has: lines of prose are alike, cells are not
 COLUMN_LINES = 4
 MAX_DEPTH = 8
-LABEL = re.compile(r"[•◦▪‣●○■□–\-*·]|\(?(?:\d{1,3}|[a-zA-Z]|[ivxlcIVXLC]{1,5})[.)]|\[\d{1,3}\]")
+FRAMED_LINES = 3  # at least, for a frame to be read by itself
 
 
-@dataclass(slots=True)
-class Row:
-    """Pieces on one line, in reading order."""
-
-    pieces: list[Piece]
-    new_region: bool = False  # the first line of a column or band
-
-    @property
-    def text(self) -> str:
-        return " ".join(piece.text for piece in self.pieces)
-
-    @property
-    def height(self) -> float:
-        return max(self.pieces, key=lambda piece: len(piece.text)).size
-
-    @property
-    def left(self) -> float:
-        return min(piece.left for piece in self.pieces)
-
-    @property
-    def right(self) -> float:
-        return max(piece.right for piece in self.pieces)
-
-    @property
-    def middle(self) -> float:
-        return max(self.pieces, key=lambda piece: len(piece.text)).middle
-
-    @property
-    def bold(self) -> bool:
-        return all(piece.bold for piece in self.pieces if any(map(str.isalnum, piece.text)))
-
-
-@dataclass(slots=True)
-class Table:
-    """Rows whose cells stand below each other."""
-
-    rows: list[list[str]] = field(default_factory=list)
-    new_region: bool = True
-
-
-def arrange(pieces: Sequence[Piece]) -> list[Row | Table]:
+def arrange(pieces: Sequence[Piece], grids: Sequence[Grid] = ()) -> list[Item]:
     """Everything on a page in reading order; text that is turned against the rest comes last."""
-    upright = _once([piece for piece in pieces if piece.upright])
-    turned = [Row([piece], new_region=True) for piece in pieces if not piece.upright]
-    return [*_region(upright, depth=0), *turned]
+    blocks, free = _framed(_once(pieces), grids)
+    upright = [piece for piece in free if piece.upright]
+    turned = [Row([piece], new_region=True) for piece in free if not piece.upright]
+    return [*_unpacked(_region([*upright, *blocks], depth=0)), *turned]
 
 
-def rows(pieces: Sequence[Piece]) -> list[Row]:
-    """Pieces on the same line together, from the top down."""
-    found: list[list[Piece]] = []
-    for piece in sorted(pieces, key=lambda piece: -piece.middle):
-        line = found[-1] if found else []
-        if line and abs(line[0].middle - piece.middle) < 0.5 * max(line[0].height, piece.height):
-            line.append(piece)
+def _unpacked(items: Iterable[Item]) -> Iterator[Item]:
+    for item in items:
+        if isinstance(item, Row) and isinstance(item.pieces[0], Block):
+            yield from _unpacked(item.pieces[0].items)
         else:
-            found.append([piece])
-    return [Row(_along(line)) for line in found]
+            yield item
+
+
+def _framed(pieces: Sequence[Piece], grids: Sequence[Grid]) -> tuple[list[Piece], list[Piece]]:
+    """Tables and frames as blocks, and the pieces that are in none of them."""
+    free = list(pieces)
+    for grid in sorted(grids, key=lambda one: (one.xs[-1] - one.xs[0]) * (one.ys[0] - one.ys[-1])):
+        inside = [piece for piece in free if _is_in(piece, grid)]
+        if len(inside) < 2:
+            continue
+        items = _content(grid, inside, free)
+        if items:
+            taken = set(map(id, inside))
+            free = [piece for piece in free if id(piece) not in taken]
+            free.append(pdf_tables.block(items, grid.box))
+    return [piece for piece in free if isinstance(piece, Block)], [p for p in free if not isinstance(p, Block)]
+
+
+def _content(grid: Grid, inside: list[Piece], pieces: Sequence[Piece]) -> list[Item]:
+    """A table; or, in a frame that has other text beside it, what is in the frame; else nothing."""
+    if not any(isinstance(piece, Block) for piece in inside):
+        table = pdf_tables.ruled(grid, inside)
+        if table:
+            return [table]
+    left, right, bottom, top = grid.box
+    if grid.size != (1, 1) or len(inside) < FRAMED_LINES:
+        return []
+    if any(bottom < piece.middle < top and not left <= piece.middle_x <= right for piece in pieces):
+        return list(_marked(_region(inside, depth=1)))
+    return []
+
+
+def _is_in(piece: Piece, grid: Grid) -> bool:
+    left, right, bottom, top = grid.box
+    return left <= piece.middle_x <= right and bottom <= piece.middle <= top
 
 
 def _once(pieces: Sequence[Piece]) -> list[Piece]:
@@ -89,26 +80,23 @@ def _once(pieces: Sequence[Piece]) -> list[Piece]:
     return kept
 
 
-def _along(line: list[Piece]) -> list[Piece]:
-    letters = "".join(piece.text for piece in line)
-    right_to_left = sum(unicodedata.bidirectional(letter) in ("R", "AL") for letter in letters)
-    return sorted(line, key=lambda piece: piece.left, reverse=right_to_left > len(letters) / 3)
-
-
 # ---- columns
 
 
-def _region(pieces: list[Piece], *, depth: int) -> Iterator[Row | Table]:
+def _region(pieces: list[Piece], *, depth: int) -> Iterator[Item]:
     gutter = _gutter(pieces) if depth < MAX_DEPTH else None
     if gutter is None:
-        yield from _tables(rows(pieces))
+        yield from pdf_tables.tables(rows(pieces))
         return
     crossing = [piece for piece in pieces if piece.left < gutter - BIN and piece.right > gutter + BIN]
     beside = [piece for piece in pieces if not (piece.left < gutter - BIN and piece.right > gutter + BIN)]
     bars = rows(crossing)
-    for bar in bars:  # what stands beside a line that runs across is part of that line
+    for bar in bars:
+        if bar.is_block:
+            continue
+        # What stands beside a line that runs across is part of that line.
         near = [piece for piece in beside if _is_level(piece, bar)]
-        bar.pieces = _along([*bar.pieces, *near])
+        bar.pieces = along([*bar.pieces, *near])
         beside = [piece for piece in beside if not _is_level(piece, bar)]
     edges = [bar.middle for bar in bars]
     above = float("inf")
@@ -123,7 +111,7 @@ def _region(pieces: list[Piece], *, depth: int) -> Iterator[Row | Table]:
         above = edge
 
 
-def _marked(items: Iterator[Row | Table]) -> Iterator[Row | Table]:
+def _marked(items: Iterator[Item]) -> Iterator[Item]:
     first = next(items)
     first.new_region = True
     yield first
@@ -175,6 +163,7 @@ def _gaps(pieces: Sequence[Piece], left: float, right: float) -> list[tuple[floa
 
 
 def _is_prose(column: Sequence[Piece]) -> bool:
+    column = [piece for piece in column if not isinstance(piece, Block)]
     if len(column) < COLUMN_LINES:
         return False
     widths = sorted(piece.right - piece.left for piece in column)
@@ -189,72 +178,3 @@ def _are_parallel(one: Sequence[Piece], other: Sequence[Piece]) -> bool:
     top = min(max(piece.top for piece in one), max(piece.top for piece in other))
     bottom = max(min(piece.bottom for piece in one), min(piece.bottom for piece in other))
     return top - bottom > 3 * median(piece.height for piece in one)
-
-
-# ---- tables
-
-
-def _tables(lines: list[Row]) -> Iterator[Row | Table]:
-    at = 0
-    while at < len(lines):
-        end = _end_of_run(lines, at) if len(lines[at].pieces) > 1 else at + 1
-        table = _table(lines[at:end]) if end - at > 1 else None
-        if table is None:
-            yield lines[at]
-            at += 1
-        else:
-            yield table
-            at = end
-
-
-def _end_of_run(lines: Sequence[Row], start: int) -> int:
-    """After the last of the lines from here on that have several pieces, a single one between them allowed."""
-    end = start
-    for at in range(start, len(lines)):
-        if at > start and lines[at - 1].middle - lines[at].middle > 4 * lines[at].height:
-            break
-        if len(lines[at].pieces) > 1:
-            end = at + 1
-        elif at - end >= 1:
-            break
-    return end
-
-
-def _table(lines: Sequence[Row]) -> Table | None:
-    several = [line for line in lines if len(line.pieces) > 1]
-    if len(several) < 2 or (len(several) == 2 and len(several[0].pieces) < 3):
-        return None
-    columns = _columns(several)
-    if len(columns) < 2 or (len(columns) == 2 and all(LABEL.fullmatch(line.pieces[0].text) for line in several)):
-        return None
-    placed = [_cells(line, columns) for line in lines]
-    collisions = sum(len(line.pieces) - sum(map(bool, cells)) for line, cells in zip(lines, placed, strict=True))
-    if collisions > 0.2 * sum(len(line.pieces) for line in lines):
-        return None
-    return Table(placed)
-
-
-def _columns(lines: Sequence[Row]) -> list[tuple[float, float]]:
-    """Left and right of each column: the places of the fullest lines' pieces, where they overlap taken together."""
-    most = max(len(line.pieces) for line in lines)
-    spans = sorted((p.left, p.right) for line in lines if len(line.pieces) >= 0.7 * most for p in line.pieces)
-    found: list[tuple[float, float]] = []
-    for left, right in spans:
-        if found and left < found[-1][1]:
-            found[-1] = (found[-1][0], max(right, found[-1][1]))
-        else:
-            found.append((left, right))
-    return found
-
-
-def _cells(line: Row, columns: Sequence[tuple[float, float]]) -> list[str]:
-    cells = [""] * len(columns)
-    for piece in line.pieces:
-        at = min(range(len(columns)), key=lambda n: _distance(piece, columns[n]))
-        cells[at] = f"{cells[at]} {piece.text}".strip()
-    return cells
-
-
-def _distance(piece: Piece, column: tuple[float, float]) -> float:
-    overlap = min(piece.right, column[1]) - max(piece.left, column[0])
-    return -overlap
