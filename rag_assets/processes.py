@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +25,7 @@ if os.getppid() != parent:
 os.execvpe(command[0], command, os.environ)
 """
 
+POLL_SECONDS = 0.02  # between looks at whether processes have ended
 _NEW_GROUP = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 _CREATION_FLAGS = _NEW_GROUP | job.CREATE_SUSPENDED if os.name == "nt" else 0
 
@@ -65,26 +67,41 @@ def spawn(command: Sequence[str], *, environment: Mapping[str, str], log: Path) 
 
 def stop_tree(pid: int, *, seconds: float) -> None:
     """Ask a process to end, wait, then kill it and every descendant that is left."""
-    stop_trees([pid], seconds=seconds, depth=0)
+    stop_trees([pid], seconds=seconds)
 
 
-def stop_trees(pids: Iterable[int], *, seconds: float, depth: int) -> None:
-    """The same for several at once; their children are asked too, down to `depth` (0: only the processes named)."""
+def stop_trees(pids: Sequence[int], *, seconds: float) -> None:
+    """The same for several at once."""
     family: dict[int, psutil.Process] = {}
-    asked: list[psutil.Process] = []
     for pid in pids:
         with suppress(psutil.NoSuchProcess):
             root = psutil.Process(pid)
-            asked += [root, *(root.children() if depth else [])]
             family |= {process.pid: process for process in (root, *root.children(recursive=True))}
-    for process in asked:
-        with suppress(psutil.NoSuchProcess):
-            _ask(process)
-    _, alive = psutil.wait_procs(list(family.values()), timeout=seconds)
-    for process in alive:
+    ask(pids)
+    for process in _alive_after(list(family.values()), seconds=seconds):
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(alive, timeout=seconds)
+    _alive_after(list(family.values()), seconds=seconds)
+
+
+def _alive_after(family: Sequence[psutil.Process], *, seconds: float) -> list[psutil.Process]:
+    """Wait for the end of all, at most so long; which are alive then.
+
+    Not psutil.wait_procs: it waits for those, too, that have ended and that their parent has not asked about.
+    """
+    deadline = time.monotonic() + seconds
+    while (alive := [process for process in family if _is_alive(process)]) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+    return alive
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        process.wait(timeout=0)  # which also buries a child of ours
+    except psutil.TimeoutExpired:
+        with suppress(psutil.NoSuchProcess):
+            return process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def children(pid: int | None) -> list[int]:
@@ -94,11 +111,14 @@ def children(pid: int | None) -> list[int]:
     return []
 
 
-def _ask(process: psutil.Process) -> None:
-    if os.name == "nt":
-        process.send_signal(signal.CTRL_BREAK_EVENT)  # type: ignore[attr-defined, unused-ignore]
-    else:
-        process.terminate()
+def ask(pids: Iterable[int]) -> None:
+    """Tell processes to end, and do not wait for them."""
+    for pid in pids:
+        with suppress(psutil.NoSuchProcess):
+            if os.name == "nt":
+                psutil.Process(pid).send_signal(signal.CTRL_BREAK_EVENT)  # type: ignore[attr-defined, unused-ignore]
+            else:
+                psutil.Process(pid).terminate()
 
 
 def _guarded(command: Sequence[str]) -> list[str]:

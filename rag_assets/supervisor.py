@@ -193,15 +193,19 @@ def _stop_at_signals(stop: threading.Event) -> Iterator[None]:
 
 
 def _stop_all(services: Sequence[Service]) -> None:
-    """Ask all, and the runs, which are their children: those release the documents they work on.
+    """Ask all; runs, which are their children, get time to release the documents they work on.
 
-    The code server comes last and is hardly waited for: it would wait for the sensor, which waits for changes.
+    The code server is hardly waited for: it would wait for the sensor, which waits for changes, and so would the
+    daemon, which waits for the answer.
     """
     code_server, *others = [service.pid for service in services]
-    runs = processes.children(code_server)
-    processes.stop_trees([*filter(None, others), *runs], seconds=STOP_SECONDS, depth=1)
+    asked = [pid for pid in others if pid is not None]
+    runs = [run for pid in (code_server, *asked) for run in processes.children(pid)]
+    processes.ask(asked)
+    processes.stop_trees(runs, seconds=STOP_SECONDS)
     if code_server is not None:
         processes.stop_tree(code_server, seconds=CODE_SERVER_STOP_SECONDS)
+    processes.stop_trees(asked, seconds=STOP_SECONDS)
     for service in services:
         service.reap()
 

@@ -150,13 +150,23 @@ def test_stop_tree_kills_what_does_not_end(spawn: Spawn, tmp_path: Path) -> None
 
 
 @posix
-@pytest.mark.parametrize(("depth", "asked"), [(0, False), (1, True)])
-def test_children_are_asked_only_down_to_a_depth(spawn: Spawn, tmp_path: Path, depth: int, asked: bool) -> None:
-    """A service ends its children itself; the runs below a daemon are to hear of it from us."""
+def test_stop_trees_asks_only_those_it_is_told_of(spawn: Spawn, tmp_path: Path) -> None:
+    """A service ends its children itself."""
     process = spawn(SERVICE)
     until(lambda: "up" in log(tmp_path))
-    processes.stop_trees([process.pid], seconds=1.0, depth=depth)
-    assert ("asked" in log(tmp_path)) is asked
+    processes.stop_trees([process.pid], seconds=1.0)
+    assert "asked" not in log(tmp_path)
+    process.wait()
+
+
+@posix
+def test_stop_trees_waits_for_nobody_who_has_ended(spawn: Spawn) -> None:
+    """A child that its parent has not asked about is a zombie for as long as the parent lives."""
+    process = spawn("import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', '']); time.sleep(600)")
+    until(lambda: any(p.status() == psutil.STATUS_ZOMBIE for p in psutil.Process(process.pid).children()))
+    started = time.monotonic()
+    processes.stop_tree(process.pid, seconds=30)
+    assert time.monotonic() - started < 15
     process.wait()
 
 
