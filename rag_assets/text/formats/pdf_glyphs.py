@@ -7,8 +7,8 @@ import unicodedata
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, field, replace
+from itertools import islice, pairwise
 from statistics import median
 from typing import Any
 
@@ -16,9 +16,11 @@ from rag_assets.text.formats import pdf_rules
 from rag_assets.text.formats.pdf_rules import Box, Grid, Line, Turn
 
 MOST_NOTES, MOST_NOTE_BYTES = 2_000, 2**16  # of one page, of one note
+MOST_IMAGES = 500  # of one page
 SAMPLE = 40  # characters of a page whose direction is asked for
 
 GAP = 1.1  # of a line's height: further apart on a line are cells or columns, nearer are words
+WIDE_SPACE = 0.38  # of a line's height: wider than most spaces between words
 HYPHENS = ("\x02", "\ufffe")  # pdfium's marks for a hyphen that broke a word, in place of a line's end
 BLANKS = frozenset(" \xa0\t")
 LINE_END = re.compile("[\r\n\x02\ufffe]")
@@ -52,6 +54,7 @@ class Piece:
     bold: bool = False  # at its end
     upright: bool = True
     bold_start: bool = False
+    spaces: list[tuple[int, float, float]] = field(default_factory=list)  # wide ones: index in the text, from, to
 
     @property
     def height(self) -> float:
@@ -64,6 +67,31 @@ class Piece:
     @property
     def middle_x(self) -> float:
         return (self.left + self.right) / 2
+
+    def runs(self) -> list[tuple[float, float]]:
+        """From where to where there is text without a wide space in it."""
+        edges = [self.left, *(x for _, left, right in self.spaces for x in (left, right)), self.right]
+        return list(zip(edges[::2], edges[1::2], strict=True))
+
+    def cut(self, places: Sequence[float]) -> list["Piece"]:
+        """Its parts between the wide spaces that lie at these places."""
+        cuts = [space for space in self.spaces if any(space[1] < x < space[2] for x in places)]
+        lefts = [self.left, *(right for _, _, right in cuts)]
+        rights = [*(left for _, left, _ in cuts), self.right]
+        ends = [0, *(at for at, _, _ in cuts), len(self.text)]
+        texts = [self.text[start:end].strip() for start, end in pairwise(ends)]
+        parts = zip(texts, lefts, rights, strict=True)
+        return [replace(self, text=text, left=left, right=right, spaces=[]) for text, left, right in parts]
+
+
+class _Run:
+    """Letters that are being put together; a blank has no box."""
+
+    def __init__(self, first: int) -> None:
+        self.first = self.last = first  # indices of its letters: their fonts are taken for those of all
+        self.letters: list[str] = []
+        self.boxes: list[Box] = []
+        self.spaces: list[tuple[int, float, float]] = []
 
 
 class Page:
@@ -102,12 +130,13 @@ class Page:
         return pieces
 
     def image_share(self) -> float:
-        """How much of the page its largest image covers, 0 to 1."""
+        """How much of the page its images cover, 0 to 1; scans come in strips, too."""
         width, height = self._page.get_size()
         found = self._page.get_objects(filter=[self._pdfium.FPDF_PAGEOBJ_IMAGE], max_depth=3)
-        boxes = (image.get_bounds() for image in found)
-        areas = [abs(right - left) * abs(top - bottom) for left, bottom, right, top in boxes]
-        return float(max(areas, default=0.0) / max(width * height, 1.0))
+        boxes = (image.get_bounds() for image in islice(found, MOST_IMAGES))
+        area = sum(abs(right - left) * abs(top - bottom) for left, bottom, right, top in boxes)
+        share = area / max(width * height, 1.0)
+        return min(share, 1.0) if math.isfinite(share) else 1.0
 
     def notes(self, form: Any) -> list[str]:
         """Values of form fields, and comments: they are no part of a page's own text."""
@@ -156,35 +185,38 @@ class Page:
         get, raw, turn = self._pdfium.FPDFText_GetLooseCharBox, self._text.raw, self._turn
         box = self._pdfium.FS_RECTF()
         reference = ctypes.byref(box)
-        letters: list[str] = []
-        boxes: list[Box] = []
-        first = last = start
+        run = _Run(start)
         for at in range(start, end):
-            letter = text[at]
-            if letter in BLANKS:
-                letters.append(" ")
+            if text[at] in BLANKS:
+                run.letters.append(" ")
                 continue
             get(raw, at, reference)
             here = (box.left, box.right, box.bottom, box.top)
             if turn:
                 here = turn(*here)
-            if boxes:
-                before = boxes[-1]
-                gap = max(here[0] - before[1], before[0] - here[1])
-                if (
-                    here[2] < before[3]
-                    and before[2] < here[3]
-                    and (
-                        gap > GAP * (here[3] - here[2]) or (self._places and gap > 0 and self._is_parted(before, here))
-                    )
-                ):
-                    yield self._piece(letters, boxes, first, last)
-                    letters, boxes = [], []
-            first, last = (first, at) if boxes else (at, at)
-            letters.append(letter)
-            boxes.append(here)
-        if boxes:
-            yield self._piece(letters, boxes, first, last)
+            if not run.boxes:
+                run = _Run(at)
+            elif self._ends(run, here):
+                yield self._piece(run)
+                run = _Run(at)
+            run.letters.append(text[at])
+            run.boxes.append(here)
+            run.last = at
+        if run.boxes:
+            yield self._piece(run)
+
+    def _ends(self, run: "_Run", here: Box) -> bool:
+        """Whether a letter is far from those before, or parted from them; a wide space before it is noted."""
+        left, right, bottom, top = run.boxes[-1]
+        gap = max(here[0] - right, left - here[1])
+        if gap <= 0 or here[2] >= top or bottom >= here[3]:
+            return False
+        height = here[3] - here[2]
+        if gap > GAP * height or (self._places and self._is_parted(run.boxes[-1], here)):
+            return True
+        if right < here[0] - WIDE_SPACE * height:
+            run.spaces.append((len(run.letters), right, here[0]))
+        return False
 
     def _is_parted(self, one: Box, other: Box) -> bool:
         """Whether an upright line stands between two letters."""
@@ -193,22 +225,21 @@ class Page:
         near = self._upright[bisect_left(self._places, left) : bisect_right(self._places, right)]
         return any(line.start <= y <= line.end for line in near)
 
-    def _piece(self, letters: list[str], boxes: Sequence[Box], first: int, last: int) -> Piece:
-        """`first`, `last`: indices of characters of it, whose fonts are taken for that of all."""
-        lefts, rights, bottoms, tops = zip(*boxes, strict=True)
+    def _piece(self, run: "_Run") -> Piece:
+        lefts, rights, bottoms, tops = zip(*run.boxes, strict=True)
         left, right, bottom, top = min(lefts), max(rights), min(bottoms), max(tops)
-        middle = boxes[len(boxes) // 2]
-        size = self._size(last, middle[3] - middle[2])
+        middle = run.boxes[len(run.boxes) // 2]
+        size = self._size(run.last, middle[3] - middle[2])
         if not all(map(math.isfinite, (left, right, bottom, top, size))):
             left = right = bottom = top = size = 0.0
-        text = "".join(letters).strip()
+        text, spaces = "".join(run.letters).rstrip(), run.spaces
         if _ACCENT.search(text):
-            text = _accented(letters, boxes)
+            text, spaces = _accented(run.letters, run.boxes), []
         if text[1:2] == " " and _is_spaced(text):
-            text = _closed_up(letters, boxes)
+            text, spaces = _closed_up(run.letters, run.boxes), []
         upright = len(text) < 3 or right - left > 0.5 * (top - bottom)
-        bold = self._is_bold(last)
-        return Piece(text, left, right, bottom, top, size, bold, upright, self._is_bold(first))
+        bold, bold_start = self._is_bold(run.last), self._is_bold(run.first)
+        return Piece(text, left, right, bottom, top, size, bold, upright, bold_start, spaces)
 
     def _size(self, at: int, height: float) -> float:
         """The font's size as it is drawn; boxes differ from font to font. Where it makes no sense, the box's height."""

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Iterator, Sequence
 from statistics import median
 
-from rag_assets.text.formats import pdf_tables
 from rag_assets.text.formats.pdf_glyphs import Piece
+from rag_assets.text.formats.pdf_lines import Block, Item, Row, along, block, rows
+from rag_assets.text.formats.pdf_ruled import ruled
 from rag_assets.text.formats.pdf_rules import Grid
-from rag_assets.text.formats.pdf_tables import Block, Item, Row, along, rows
+from rag_assets.text.formats.pdf_tables import tables
 
 BIN = 2.0  # points: how finely gutters are looked for
 SPANNING = 0.6  # of a region's width: wider pieces run across columns
@@ -15,6 +16,7 @@ PROSE_CHARACTERS = 14  # in the middle piece of a column of prose
 PROSE_WIDTH = 0.6  # of a wide piece, that the middle one has: lines of prose are alike, cells are not
 COLUMN_LINES = 4
 MAX_DEPTH = 8
+SHADOW = 0.3  # of a height
 FRAMED_LINES = 3  # at least, for a frame to be read by itself
 
 
@@ -45,16 +47,16 @@ def _framed(pieces: Sequence[Piece], grids: Sequence[Grid]) -> tuple[list[Piece]
         if items:
             taken = set(map(id, inside))
             free = [piece for piece in free if id(piece) not in taken]
-            free.append(pdf_tables.block(items, grid.box))
+            free.append(block(items, grid.box))
     return [piece for piece in free if isinstance(piece, Block)], [p for p in free if not isinstance(p, Block)]
 
 
 def _content(grid: Grid, inside: list[Piece], pieces: Sequence[Piece]) -> list[Item]:
     """A table; or, in a frame that has other text beside it, what is in the frame; else nothing."""
     if not any(isinstance(piece, Block) for piece in inside):
-        table = pdf_tables.ruled(grid, inside)
-        if table:
-            return [table]
+        found = ruled(grid, inside)
+        if found:
+            return found
     left, right, bottom, top = grid.box
     if grid.size != (1, 1) or len(inside) < FRAMED_LINES:
         return []
@@ -69,13 +71,14 @@ def _is_in(piece: Piece, grid: Grid) -> bool:
 
 
 def _once(pieces: Sequence[Piece]) -> list[Piece]:
-    """Without what is printed twice at the same place, to look bold."""
-    seen: set[tuple[str, int, int]] = set()
+    """Without what is printed twice at nearly the same place, to look bold or to have a shadow."""
+    seen: dict[str, list[Piece]] = {}
     kept = []
     for piece in pieces:
-        key = (piece.text, round(piece.left / 3), round(piece.middle / 3))
-        if key not in seen:
-            seen.add(key)
+        same = seen.setdefault(piece.text, [])
+        near = SHADOW * piece.height
+        if not any(abs(one.left - piece.left) < near and abs(one.middle - piece.middle) < near for one in same[-9:]):
+            same.append(piece)
             kept.append(piece)
     return kept
 
@@ -86,7 +89,7 @@ def _once(pieces: Sequence[Piece]) -> list[Piece]:
 def _region(pieces: list[Piece], *, depth: int) -> Iterator[Item]:
     gutter = _gutter(pieces) if depth < MAX_DEPTH else None
     if gutter is None:
-        yield from pdf_tables.tables(rows(pieces))
+        yield from tables(rows(pieces))
         return
     crossing = [piece for piece in pieces if piece.left < gutter - BIN and piece.right > gutter + BIN]
     beside = [piece for piece in pieces if not (piece.left < gutter - BIN and piece.right > gutter + BIN)]

@@ -34,6 +34,7 @@ class Grid:
     xs: list[float]
     ys: list[float]
     owner: dict[tuple[int, int], tuple[int, int]]  # row and column, to the upper left one of a merged cell
+    is_closed: bool = True  # has lines between columns
 
     @property
     def box(self) -> Box:
@@ -46,7 +47,7 @@ class Grid:
 
     @property
     def is_ruled(self) -> bool:
-        """Whether there are lines between columns, too."""
+        """Whether there is more than one column."""
         return len(self.xs) > 2
 
     def cell(self, x: float, y: float) -> tuple[int, int] | None:
