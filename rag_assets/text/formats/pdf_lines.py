@@ -1,0 +1,95 @@
+"""Pieces of text to lines; what a page is made of: lines, tables, blocks with a place of their own."""
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from rag_assets.text.formats.pdf_glyphs import Piece
+from rag_assets.text.formats.pdf_rules import Box
+
+
+@dataclass(slots=True)
+class Row:
+    """Pieces on one line, in reading order."""
+
+    pieces: list[Piece]
+    new_region: bool = False  # the first line of a column or band
+
+    @property
+    def is_block(self) -> bool:
+        return isinstance(self.pieces[0], Block)
+
+    @property
+    def text(self) -> str:
+        return " ".join(piece.text for piece in self.pieces)
+
+    @property
+    def height(self) -> float:
+        return max(self.pieces, key=lambda piece: len(piece.text)).size
+
+    @property
+    def left(self) -> float:
+        return min(piece.left for piece in self.pieces)
+
+    @property
+    def right(self) -> float:
+        return max(piece.right for piece in self.pieces)
+
+    @property
+    def top(self) -> float:
+        return self.pieces[0].top if self.is_block else self.middle
+
+    @property
+    def middle(self) -> float:
+        return max(self.pieces, key=lambda piece: len(piece.text)).middle
+
+    @property
+    def bold(self) -> bool:
+        return all(piece.bold for piece in self.pieces if any(map(str.isalnum, piece.text)))
+
+
+@dataclass(slots=True)
+class Table:
+    """Records of cells; the first one is the header."""
+
+    rows: list[list[str]] = field(default_factory=list)
+    new_region: bool = True
+
+
+Item = Row | Table
+
+
+@dataclass(slots=True)
+class Block(Piece):
+    """Something with a place of its own on the page: a table, or all that stands in a frame."""
+
+    items: list[Item] = field(default_factory=list)
+
+
+def block(items: list[Item], box: Box) -> Block:
+    return Block("", *box, size=0.0, items=items)
+
+
+def rows(pieces: Sequence[Piece]) -> list[Row]:
+    """Pieces on the same line together, from the top down; a block stands before what begins beside or below it."""
+    found: list[list[Piece]] = []
+    blocks = [piece for piece in pieces if isinstance(piece, Block)]
+    for piece in sorted(pieces, key=lambda piece: -piece.middle):
+        if isinstance(piece, Block):
+            continue
+        line = found[-1] if found else []
+        if line and abs(line[0].middle - piece.middle) < 0.5 * max(line[0].height, piece.height):
+            line.append(piece)
+        else:
+            found.append([piece])
+    lines = [Row(along(line)) for line in found]
+    for item in blocks:
+        below = next((n for n, row in enumerate(lines) if row.top <= item.top), len(lines))
+        lines.insert(below, Row([item], new_region=True))
+    return lines
+
+
+def along(line: list[Piece]) -> list[Piece]:
+    letters = "".join(piece.text for piece in line)
+    right_to_left = sum(unicodedata.bidirectional(letter) in ("R", "AL") for letter in letters)
+    return sorted(line, key=lambda piece: piece.left, reverse=right_to_left > len(letters) / 3)

@@ -1,0 +1,187 @@
+"""Lines and tables of a PDF to Markdown: headings by their looks, paragraphs, words made whole."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import chain, pairwise
+
+from rag_assets.text import encoding
+from rag_assets.text.formats import tables
+from rag_assets.text.formats.pdf_glyphs import BROKEN, Piece
+from rag_assets.text.formats.pdf_lines import Item, Row, Table
+
+PAGE_BREAK = "\n\n"
+LARGE = 1.15  # times the size of most text: a heading
+HEADING_CHARACTERS, BOLD_HEADING_CHARACTERS = 200, 90
+HEADING_LINES = 3
+MOST_HEADINGS = 0.25  # of the text: above, large or bold letters are how all of it is set
+NEW_PARAGRAPH = 1.35  # times the usual distance of two lines
+
+_LETTERS = str.maketrans(
+    {"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st", "\xa0": " "}
+    # Marks of lists in the fonts Symbol and Wingdings, which say no more than where they stand in the font.
+    | {"\uf0b7": "•", "\uf0a7": "▪", "\uf0d8": "➢", "\uf0fc": "✓", "\uf0a8": "□", "\uf06f": "□", "\uf0e0": "→"}
+)
+_BROKEN = re.compile(rf"([^\W\d_]+)[-\u2010{BROKEN}]$")
+_COMPOUND = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)+")
+_NO_HEADING = re.compile(r"\.{4}|(?:\. ){3}|^\W*(?:page|seite|página)\s*\d+\s*(?:(?:of|/|von|de)\s*\d+)?\W*$", re.I)
+
+
+def pages(
+    sheets: Sequence[tuple[Sequence[Item], Sequence[str]]], pieces: Sequence[Piece], titles: dict[str, int]
+) -> list[str]:
+    """The text of each page, from its lines and tables, and what is said of it; `titles`: levels by `plain` text."""
+    _mend_words([item for items, _ in sheets for item in items if isinstance(item, Row)], pieces)
+    heads = Headings(pieces, titles=titles)
+    found = []
+    for items, notes in sheets:
+        text = PAGE_BREAK.join(filter(None, chain(_blocks(items, heads), notes)))
+        found.append(encoding.clean(text.translate(_LETTERS)).strip())
+    return found
+
+
+def _mend_words(lines: Sequence[Row], pieces: Sequence[Piece]) -> None:
+    """Join words that a hyphen breaks at a line's end, also over columns and pages."""
+    compounds = {word.casefold() for piece in pieces if "-" in piece.text for word in _COMPOUND.findall(piece.text)}
+    for line, following in pairwise(lines):
+        broken = _BROKEN.search(line.text)
+        rest = following.text.split(maxsplit=1) if broken else []
+        if broken and rest and _are_one(line, following, rest[0]):
+            tail = re.match(r"[^\W\d_]*", rest[0])
+            whole = f"{broken[1]}-{tail[0] if tail else ''}".casefold()
+            hyphen = "-" if whole in compounds or not rest[0][0].islower() else ""
+            _set_text(line, f"{line.text[: broken.end(1)]}{hyphen}{rest[0]}")
+            _set_text(following, rest[1] if len(rest) > 1 else "")
+    for line in lines:
+        if BROKEN in line.text:
+            _set_text(line, line.text.replace(BROKEN, "-"))
+
+
+def _are_one(line: Row, following: Row, rest: str) -> bool:
+    """Whether the next line goes on with the word; a capital or a digit does so on the next line only."""
+    return rest[0].islower() or (
+        rest[0].isalnum() and not following.new_region and 0 < line.middle - following.middle < 2 * line.height
+    )
+
+
+def _set_text(row: Row, text: str) -> None:
+    """All of a row's text in one piece of its whole width."""
+    first, last = row.pieces[0], row.pieces[-1]
+    longest = max(row.pieces, key=lambda piece: len(piece.text))
+    row.pieces = [
+        Piece(text, first.left, last.right, longest.bottom, longest.top, longest.size, longest.bold, longest.upright)
+    ]
+
+
+def _blocks(items: Sequence[Item], heads: "Headings") -> Iterator[str]:
+    """Headings, paragraphs and tables; a line of a paragraph is a line of text."""
+    usual = _usual_distance(items)
+    lines: list[Row] = []  # of the block that is being read
+    level = 0
+    for item, following in pairwise([*items, None]):
+        if isinstance(item, Table):
+            yield _block(lines, level)
+            yield tables.table(item.rows)
+            lines, level = [], 0
+        elif item.text:
+            here = heads.level(item, following)
+            if lines and (here != level or _ends(lines, item, level=level, usual=usual)):
+                yield _block(lines, level)
+                lines = []
+            lines.append(item)
+            level = here
+    yield _block(lines, level)
+
+
+def _block(lines: Sequence[Row], level: int) -> str:
+    if level:
+        return tables.heading(" ".join(line.text for line in lines), level)
+    return tables.prose("\n".join(line.text for line in lines))
+
+
+def _ends(lines: Sequence[Row], item: Row, *, level: int, usual: float) -> bool:
+    """Whether a block ends before this line of the same level."""
+    distance = lines[-1].middle - item.middle
+    if level:
+        return len(lines) == HEADING_LINES or not 0 < distance < 2 * item.height
+    return item.new_region or distance < 0 or distance > NEW_PARAGRAPH * max(usual, 0.8 * item.height)
+
+
+def _usual_distance(items: Sequence[Item]) -> float:
+    """Between two lines of a paragraph: the most frequent one, in points."""
+    found: Counter[float] = Counter()
+    for one, other in pairwise(items):
+        if isinstance(one, Row) and isinstance(other, Row) and one.middle > other.middle and not other.new_region:
+            found[round(one.middle - other.middle)] += 1
+    return max(found.most_common(1)[0][0], 1) if found else 0.0
+
+
+class Headings:
+    """Which lines are headings, and of which level: by the outline, by size, by weight."""
+
+    def __init__(self, pieces: Sequence[Piece], *, titles: dict[str, int]) -> None:
+        """`pieces`: all text of the document, that of tables too."""
+        self._titles = titles
+        sizes: Counter[float] = Counter()
+        for piece in pieces:
+            sizes[_rounded(piece.size)] += len(piece.text)
+        self._body = sizes.most_common(1)[0][0] if sizes else 0.0
+        total = sum(sizes.values())
+        large = {size: count for size, count in sizes.items() if count and size >= LARGE * self._body}
+        if sum(large.values()) > MOST_HEADINGS * total:
+            large = {}
+        levels = enumerate(_groups(sorted(large, reverse=True)), start=1)
+        self._sizes = {size: min(level, 5) for level, group in levels for size in group}
+        bold = sum(len(piece.text) for piece in pieces if piece.bold and piece.bold_start)
+        self._bold_level = min(max(self._sizes.values(), default=0) + 1, 6) if bold <= MOST_HEADINGS * total else 0
+
+    def level(self, line: Row, following: Item | None) -> int:
+        """From 1; 0 for what is no heading."""
+        text = line.text
+        if not any(map(str.isalpha, text)) or len(text) > HEADING_CHARACTERS or _NO_HEADING.search(text):
+            return 0
+        if self._titles and (known := self._titles.get(plain(text))):
+            return known
+        if self._is_large(line):
+            return self._sizes.get(_rounded(line.height), 0)
+        return self._bold_level if self._is_bold(line) and not _goes_on(line, following) else 0
+
+    def _is_large(self, line: Row) -> bool:
+        return _rounded(line.height) >= LARGE * self._body and 1 < len(line.text) <= HEADING_CHARACTERS
+
+    def _is_bold(self, line: Row) -> bool:
+        return (
+            line.bold
+            and 0.9 * self._body <= line.height < LARGE * self._body
+            and 2 < len(line.text) <= BOLD_HEADING_CHARACTERS
+            and line.text[-1] not in ".,;"
+            and (line.text[0].isupper() or line.text[0].isdigit() or not line.text[0].isascii())
+        )
+
+
+def _goes_on(line: Row, following: Item | None) -> bool:
+    """Whether bold words are the beginning of the next line's sentence."""
+    if not isinstance(following, Row) or not following.text or line.middle - following.middle > 1.5 * line.height:
+        return False
+    first = following.pieces[0]
+    return line.middle > following.middle and not following.bold and (first.bold_start or first.text[0].islower())
+
+
+def _groups(sizes: Sequence[float]) -> list[list[float]]:
+    """Sizes that differ by next to nothing are one."""
+    groups: list[list[float]] = []
+    for size in sizes:
+        if groups and size > 0.95 * groups[-1][0]:
+            groups[-1].append(size)
+        else:
+            groups.append([size])
+    return groups
+
+
+def _rounded(size: float) -> float:
+    return round(size * 2) / 2
+
+
+def plain(text: str) -> str:
+    """Letters and digits only, for comparing."""
+    return "".join(filter(str.isalnum, text.casefold()))

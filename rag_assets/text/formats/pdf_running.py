@@ -1,0 +1,106 @@
+"""Lines that run through the pages of a PDF: its headers, footers and page numbers, told from what is said once."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from rag_assets.text.formats.pdf_glyphs import Piece
+from rag_assets.text.formats.pdf_lines import Row, rows
+from rag_assets.text.formats.pdf_rules import Grid
+
+EDGE_LINES = 3  # at the top and the bottom of a page, that may run
+RUNNING_SHARE = 0.4  # of the pages that a running line is on: left and right pages may have their own
+RUNNING_PAGES = 3
+STEADY = 0.6  # of the steps from one page to the next: a number stays, or counts pages
+BLANK_LINES = 2  # a page with no more than them may consist of running lines
+
+_DIGITS = re.compile(r"\d+")
+
+Key = str
+
+
+@dataclass(slots=True)
+class Parted:
+    """A page's own pieces; the running lines that no page before it has, above and below."""
+
+    pieces: Sequence[Piece]
+    above: list[Row] = field(default_factory=list)
+    below: list[Row] = field(default_factory=list)
+
+
+def part(pages: Sequence[Sequence[Piece]], grids: Sequence[Sequence[Grid]]) -> Iterator[Parted]:
+    """Each page without its running lines; each such line stays where it is seen first, so that none is lost."""
+    if len(pages) < RUNNING_PAGES:
+        yield from map(Parted, pages)
+        return
+    lines = [rows(page) for page in pages]
+    edges = [_edges(page, drawn) for page, drawn in zip(lines, grids, strict=True)]
+    running = _running(edges)
+    seen: set[Key] = set()
+    for at, page in enumerate(pages):
+        yield _parted(page, edges[at], running, seen, count=len(lines[at]))
+
+
+def _edges(lines: Sequence[Row], grids: Sequence[Grid]) -> tuple[list[Row], list[Row]]:
+    """From the outside in; the head of a table that goes on is no header of a page."""
+    top = lines[:EDGE_LINES]
+    bottom = lines[len(top) :][: -EDGE_LINES - 1 : -1]
+    return _free(top, grids), _free(bottom, grids)
+
+
+def _free(lines: Sequence[Row], grids: Sequence[Grid]) -> list[Row]:
+    found = []
+    for row in lines:
+        if any(grid.is_ruled and grid.cell(row.pieces[0].middle_x, row.middle) for grid in grids):
+            break
+        found.append(row)
+    return found
+
+
+def _running(edges: Sequence[tuple[list[Row], list[Row]]]) -> frozenset[Key]:
+    numbers: dict[Key, dict[int, list[int]]] = defaultdict(dict)
+    for page, sides in enumerate(edges):
+        for row in (row for side in sides for row in side):
+            numbers[_key(row)].setdefault(page, _numbers(row))
+    least = max(RUNNING_PAGES, RUNNING_SHARE * len(edges))
+    return frozenset(key for key, found in numbers.items() if len(found) >= least and _are_steady(found))
+
+
+def _key(row: Row) -> Key:
+    return _DIGITS.sub("#", "".join(row.text.split()).casefold())
+
+
+def _numbers(row: Row) -> list[int]:
+    return [int(digits[-9:]) for digits in _DIGITS.findall(row.text)]
+
+
+def _are_steady(found: dict[int, list[int]]) -> bool:
+    """Whether each number of a line stays the same or goes on with the pages; others are what the line says."""
+    for place in zip(*found.values(), strict=False):
+        steps = [
+            (other - one) in (0, page - before)
+            for (before, one), (page, other) in pairwise(zip(found, place, strict=True))
+        ]
+        if sum(steps) < STEADY * len(steps):
+            return False
+    return True
+
+
+def _parted(
+    pieces: Sequence[Piece], edges: tuple[list[Row], list[Row]], running: frozenset[Key], seen: set[Key], *, count: int
+) -> Parted:
+    sides = [_run(side, running) for side in edges]
+    if sum(map(len, sides)) == count > BLANK_LINES:
+        return Parted(pieces)  # the same page again: it is one all the same
+    dropped = {id(piece) for side in sides for row in side for piece in row.pieces}
+    above, below = ([row for row in side if _key(row) not in seen] for side in sides)
+    seen |= {_key(row) for row in (*above, *below)}
+    return Parted([piece for piece in pieces if id(piece) not in dropped], above, below[::-1])
+
+
+def _run(side: Sequence[Row], running: frozenset[Key]) -> list[Row]:
+    """The outermost lines up to the first that does not run."""
+    end = next((at for at, row in enumerate(side) if _key(row) not in running), len(side))
+    return list(side[:end])
