@@ -8,7 +8,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice, pairwise
+from itertools import chain, islice, pairwise
 from statistics import median
 from typing import Any
 
@@ -116,8 +116,9 @@ class Page:
         self._turn = _TURNS[self._quarter(len(text))]
         lines = pdf_rules.drawn(self._pdfium, self._page.raw, self._turn)
         self.grids = pdf_rules.grids(lines)
-        self._upright = lines.upright
-        self._places = [line.at for line in lines.upright]
+        parting = chain(lines.upright, *(grid.parting() for grid in self.grids))
+        self._upright = sorted(parting, key=lambda line: line.at)
+        self._places = [line.at for line in self._upright]
         pieces: list[Piece] = []
         start = 0
         for end in [*(found.start() for found in LINE_END.finditer(text)), len(text)]:

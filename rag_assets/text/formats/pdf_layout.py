@@ -5,7 +5,7 @@ from statistics import median
 
 from rag_assets.text.formats.pdf_glyphs import Piece
 from rag_assets.text.formats.pdf_lines import Block, Item, Row, along, block, rows
-from rag_assets.text.formats.pdf_ruled import ruled
+from rag_assets.text.formats.pdf_ruled import ruled, with_head
 from rag_assets.text.formats.pdf_rules import Grid
 from rag_assets.text.formats.pdf_tables import tables
 
@@ -16,14 +16,17 @@ PROSE_CHARACTERS = 14  # in the middle piece of a column of prose
 PROSE_WIDTH = 0.6  # of a wide piece, that the middle one has: lines of prose are alike, cells are not
 COLUMN_LINES = 4
 MAX_DEPTH = 8
+INITIAL = 1.8  # times the size of the letters beside it
 SHADOW = 0.3  # of a height
+EMPTY = 5.0  # times the usual height of a line: a figure is there, no space between paragraphs
+FAR = 2.0  # times the size of a line
 FRAMED_LINES = 3  # at least, for a frame to be read by itself
 
 
 def arrange(pieces: Sequence[Piece], grids: Sequence[Grid] = ()) -> list[Item]:
     """Everything on a page in reading order; text that is turned against the rest comes last."""
     blocks, free = _framed(_once(pieces), grids)
-    upright = [piece for piece in free if piece.upright]
+    upright = _with_initials([piece for piece in free if piece.upright])
     turned = [Row([piece], new_region=True) for piece in free if not piece.upright]
     return [*_unpacked(_region([*upright, *blocks], depth=0)), *turned]
 
@@ -39,7 +42,8 @@ def _unpacked(items: Iterable[Item]) -> Iterator[Item]:
 def _framed(pieces: Sequence[Piece], grids: Sequence[Grid]) -> tuple[list[Piece], list[Piece]]:
     """Tables and frames as blocks, and the pieces that are in none of them."""
     free = list(pieces)
-    for grid in sorted(grids, key=lambda one: (one.xs[-1] - one.xs[0]) * (one.ys[0] - one.ys[-1])):
+    for drawn in sorted(grids, key=lambda one: (one.xs[-1] - one.xs[0]) * (one.ys[0] - one.ys[-1])):
+        grid = drawn if drawn.is_ruled else with_head(drawn, free)
         inside = [piece for piece in free if _is_in(piece, grid)]
         if len(inside) < 2:
             continue
@@ -83,27 +87,46 @@ def _once(pieces: Sequence[Piece]) -> list[Piece]:
     return kept
 
 
+def _with_initials(pieces: list[Piece]) -> list[Piece]:
+    """Large initials, to the words that they begin."""
+    initials = [piece for piece in pieces if len(piece.text) == 1 and piece.text.isupper()]
+    for initial in initials:
+        beside = [piece for piece in pieces if _begins(initial, piece)]
+        if len(beside) > 1:
+            first = max(beside, key=lambda piece: piece.middle)
+            first.text = (
+                initial.text + ("" if first.text[:1].islower() or first.text[1:2].isupper() else " ") + first.text
+            )
+            first.left, first.spaces = initial.left, []
+            pieces = [piece for piece in pieces if piece is not initial]
+    return pieces
+
+
+def _begins(initial: Piece, piece: Piece) -> bool:
+    """Whether a piece of much smaller letters stands close beside an initial."""
+    return (
+        initial.size > INITIAL * piece.size
+        and initial.bottom < piece.middle < initial.top
+        and abs(piece.left - initial.right) < initial.size / 2
+    )
+
+
 # ---- columns
 
 
 def _region(pieces: list[Piece], *, depth: int) -> Iterator[Item]:
+    bands = _bands(pieces) if depth < MAX_DEPTH else [pieces]
+    if len(bands) > 1:
+        for band in bands:
+            yield from _marked(_region(band, depth=depth + 1))
+        return
     gutter = _gutter(pieces) if depth < MAX_DEPTH else None
     if gutter is None:
         yield from tables(rows(pieces))
         return
-    crossing = [piece for piece in pieces if piece.left < gutter - BIN and piece.right > gutter + BIN]
-    beside = [piece for piece in pieces if not (piece.left < gutter - BIN and piece.right > gutter + BIN)]
-    bars = rows(crossing)
-    for bar in bars:
-        if bar.is_block:
-            continue
-        # What stands beside a line that runs across is part of that line.
-        near = [piece for piece in beside if _is_level(piece, bar)]
-        bar.pieces = along([*bar.pieces, *near])
-        beside = [piece for piece in beside if not _is_level(piece, bar)]
-    edges = [bar.middle for bar in bars]
+    bars, beside = _bars(pieces, gutter, is_page=depth == 0)
     above = float("inf")
-    for at, edge in enumerate([*edges, float("-inf")]):
+    for at, edge in enumerate([*(bar.middle for bar in bars), float("-inf")]):
         band = [piece for piece in beside if edge < piece.middle <= above]
         for side in ([p for p in band if p.middle_x < gutter], [p for p in band if p.middle_x >= gutter]):
             if side:
@@ -112,6 +135,49 @@ def _region(pieces: list[Piece], *, depth: int) -> Iterator[Item]:
             bars[at].new_region = bool(band) or at == 0
             yield bars[at]
         above = edge
+
+
+def _bands(pieces: list[Piece]) -> list[list[Piece]]:
+    """Parted by level strips that nothing is in, higher than the space between paragraphs."""
+    if len(pieces) < 2 * COLUMN_LINES:
+        return [pieces]
+    least = EMPTY * median(piece.height for piece in pieces)
+    bands: list[list[Piece]] = []
+    reach = float("inf")
+    for piece in sorted(pieces, key=lambda piece: -piece.top):
+        if reach - piece.top > least or not bands:
+            bands.append([])
+            reach = piece.bottom
+        bands[-1].append(piece)
+        reach = min(reach, piece.bottom)
+    return bands
+
+
+def _bars(pieces: list[Piece], gutter: float, *, is_page: bool) -> tuple[list[Row], list[Piece]]:
+    """Lines that run across a gutter, and the pieces beside it."""
+    crossing = [piece for piece in pieces if piece.left < gutter - BIN and piece.right > gutter + BIN]
+    beside = [piece for piece in pieces if not (piece.left < gutter - BIN and piece.right > gutter + BIN)]
+    bars = rows(crossing)
+    for bar in bars:
+        if not bar.is_block:  # what stands beside a line that runs across is part of that line
+            bar.pieces = along([*bar.pieces, *(piece for piece in beside if _is_level(piece, bar))])
+            beside = [piece for piece in beside if not _is_level(piece, bar)]
+    if is_page:
+        edges = list(_over(beside, gutter))
+        taken = {id(piece) for row in edges for piece in row.pieces}
+        beside = [piece for piece in beside if id(piece) not in taken]
+        bars = sorted([*bars, *edges], key=lambda bar: -bar.middle)
+    return bars, beside
+
+
+def _over(pieces: list[Piece], gutter: float) -> Iterator[Row]:
+    """The first and the last line of a page that run across a gutter, far from the rest: they are of the page."""
+    lines = rows(pieces)
+    for edge, inner in ((lines[:1], lines[1:2]), (lines[-1:], lines[-2:-1])):
+        for row, other in zip(edge, inner, strict=False):
+            lefts = {piece.middle_x < gutter for piece in row.pieces}
+            if len(lefts) == 2 and abs(row.middle - other.middle) > FAR * row.height and not row.is_block:
+                yield row
 
 
 def _marked(items: Iterator[Item]) -> Iterator[Item]:

@@ -14,6 +14,7 @@ PAGE_BREAK = "\n\n"
 LARGE = 1.15  # times the size of most text: a heading
 HEADING_CHARACTERS, BOLD_HEADING_CHARACTERS = 200, 90
 HEADING_LINES = 3
+PROSE_CHARACTERS, PROSE_SHARE = 30, 0.1  # of a piece of prose; of all text, for it to say what is usual
 MOST_HEADINGS = 0.25  # of the text: above, large or bold letters are how all of it is set
 NEW_PARAGRAPH = 1.35  # times the usual distance of two lines
 
@@ -24,14 +25,18 @@ _LETTERS = str.maketrans(
 )
 _BROKEN = re.compile(rf"([^\W\d_]+)[-\u2010{BROKEN}]$")
 _COMPOUND = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)+")
-_NO_HEADING = re.compile(r"\.{4}|(?:\. ){3}|^\W*(?:page|seite|página)\s*\d+\s*(?:(?:of|/|von|de)\s*\d+)?\W*$", re.I)
+_NO_HEADING = re.compile(  # an entry of a table of contents, a number of a page
+    r"\.{4}|\.{3}\s*\d+$|(?:\. ){3}|^\W*(?:page|seite|página)\s*\d+\s*(?:(?:of|/|von|de)\s*\d+)?\W*$", re.I
+)
 
 
 def pages(
     sheets: Sequence[tuple[Sequence[Item], Sequence[str]]], pieces: Sequence[Piece], titles: dict[str, int]
 ) -> list[str]:
     """The text of each page, from its lines and tables, and what is said of it; `titles`: levels by `plain` text."""
-    _mend_words([item for items, _ in sheets for item in items if isinstance(item, Row)], pieces)
+    _mend_words(
+        [item for items, _ in sheets for item in items if isinstance(item, Row) and item.pieces[0].upright], pieces
+    )
     heads = Headings(pieces, titles=titles)
     found = []
     for items, notes in sheets:
@@ -125,15 +130,19 @@ class Headings:
         sizes: Counter[float] = Counter()
         for piece in pieces:
             sizes[_rounded(piece.size)] += len(piece.text)
-        self._body = sizes.most_common(1)[0][0] if sizes else 0.0
         total = sum(sizes.values())
+        self._body = _most_common([p for p in pieces if len(p.text) >= PROSE_CHARACTERS], PROSE_SHARE * total) or (
+            _most_common(pieces, 0)
+        )
         large = {size: count for size, count in sizes.items() if count and size >= LARGE * self._body}
         if sum(large.values()) > MOST_HEADINGS * total:
             large = {}
         levels = enumerate(_groups(sorted(large, reverse=True)), start=1)
         self._sizes = {size: min(level, 5) for level, group in levels for size in group}
-        bold = sum(len(piece.text) for piece in pieces if piece.bold and piece.bold_start)
-        self._bold_level = min(max(self._sizes.values(), default=0) + 1, 6) if bold <= MOST_HEADINGS * total else 0
+        usual = [piece for piece in pieces if 0.9 * self._body <= piece.size < LARGE * self._body]
+        bold = sum(len(piece.text) for piece in usual if piece.bold and piece.bold_start)
+        is_rare = bold <= MOST_HEADINGS * sum(len(piece.text) for piece in usual)
+        self._bold_level = min(max(self._sizes.values(), default=0) + 1, 6) if is_rare else 0
 
     def level(self, line: Row, following: Item | None) -> int:
         """From 1; 0 for what is no heading."""
@@ -159,12 +168,24 @@ class Headings:
         )
 
 
+def _most_common(pieces: Sequence[Piece], least: float) -> float:
+    """The size of most characters; 0 when they are fewer than `least`."""
+    sizes: Counter[float] = Counter()
+    for piece in pieces:
+        sizes[_rounded(piece.size)] += len(piece.text)
+    return sizes.most_common(1)[0][0] if sizes and sum(sizes.values()) >= least else 0.0
+
+
 def _goes_on(line: Row, following: Item | None) -> bool:
-    """Whether bold words are the beginning of the next line's sentence."""
+    """Whether bold words are the beginning of a sentence that the next line continues."""
     if not isinstance(following, Row) or not following.text or line.middle - following.middle > 1.5 * line.height:
         return False
-    first = following.pieces[0]
-    return line.middle > following.middle and not following.bold and (first.bold_start or first.text[0].islower())
+    first, text = following.pieces[0], following.text
+    if line.middle <= following.middle:
+        return False
+    if following.bold:
+        return text[-1] in ".,;" or bool(_NO_HEADING.search(text))
+    return first.bold_start or first.text[0].islower()
 
 
 def _groups(sizes: Sequence[float]) -> list[list[float]]:

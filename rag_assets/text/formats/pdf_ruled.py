@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from statistics import median
 
 from rag_assets.text.formats.pdf_glyphs import Piece
@@ -10,11 +11,12 @@ from rag_assets.text.formats.pdf_rules import Grid
 from rag_assets.text.formats.pdf_tables import FULL, has_numbers_below, joined, wrapped
 
 FULL_LINES = 4  # in one ruled row: they are records that no line parts
-FEW_BANDS = 3  # of a table without upright lines: head, body and sums, with many records in the body
+THREE = 3  # columns: of two, both may go on in the next line
 LONG_CELL, LONG_SHARE = 1_500, 0.5  # characters, and of a grid's text: a page's layout, no table
 LONG_OPEN_CELL = 600  # characters, where no upright lines say that it is a table
 SPLIT_LINES = 3  # of a cell that are in several pieces: it holds a table, it is no cell
 THIN = 7.0  # points: a column between a cell's frame and its text
+HEAD_LINES = 3
 CORRIDOR = 0.3  # of a font's size: what no text of a table crosses parts columns
 
 Cells = dict[tuple[int, int], list[Piece]]  # by row and column
@@ -29,7 +31,7 @@ def ruled(grid: Grid, pieces: Sequence[Piece]) -> list[Item]:
         return []
     bands = [{column: cells[at, column] for at, column in cells if at == row} for row in range(grid.size[0])]
     title = list(_title(bands, grid))
-    least = FULL_LINES if grid.is_closed or len(bands) > FEW_BANDS else 2
+    least = FULL_LINES if grid.is_closed or grid.size[1] < THREE else 2
     found = [record for band in bands if band for record in _records(band, grid.size[1], least=least)]
     table = _dense(found, longest=LONG_CELL if grid.is_closed else LONG_OPEN_CELL)
     return [*title, table] if table else []
@@ -100,6 +102,24 @@ def _dense(records: Sequence[list[str]], *, longest: int) -> Table | None:
 
 
 # ---- level lines only
+
+
+def with_head(grid: Grid, pieces: Sequence[Piece]) -> Grid:
+    """The grid with the names of its columns, where no line is drawn above them."""
+    left, right, _, top = grid.box
+    above = [piece for piece in pieces if piece.bottom > top - piece.height / 2 and left <= piece.middle_x <= right]
+    edge, found = top, None
+    for row in rows(above)[: -HEAD_LINES - 1 : -1]:
+        bottom = min(piece.bottom for piece in row.pieces)
+        if row.is_block or bottom - edge > row.height:
+            break
+        edge = max(piece.top for piece in row.pieces)
+        if len(row.pieces) > 1 or row.pieces[0].spaces:
+            found = edge
+    if found is None:
+        return grid
+    ys = [found, *grid.ys]
+    return replace(grid, ys=ys, owner={(row, 0): (row, 0) for row in range(len(ys) - 1)})
 
 
 def _opened(pieces: Sequence[Piece], grid: Grid) -> tuple[list[Piece], Grid]:

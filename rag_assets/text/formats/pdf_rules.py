@@ -4,6 +4,7 @@ import ctypes
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 Box = tuple[float, float, float, float]  # left, right, bottom, top
@@ -15,6 +16,7 @@ SHORTEST = 4.0  # points
 MOST_OBJECTS, MOST_SEGMENTS, MOST_FORMS = 20_000, 20_000, 3  # of one page; deeper forms are not looked into
 MOST_LINES, MOST_CELLS = 2_000, 20_000  # above, it is a drawing
 WHITE = 250  # of 255: a filling that nobody sees
+BANDS = 2.5  # times the height of a colored row, to the next colored one
 SAME_EDGES = 3  # lines of the same width below each other, that make a table without upright lines
 
 
@@ -35,6 +37,11 @@ class Grid:
     ys: list[float]
     owner: dict[tuple[int, int], tuple[int, int]]  # row and column, to the upper left one of a merged cell
     is_closed: bool = True  # has lines between columns
+    is_banded: bool = False  # made of bands of color: nothing is drawn between the columns of every other row
+
+    def parting(self) -> list[Line]:
+        """The lines between its columns that are not drawn."""
+        return [Line(x, self.ys[-1], self.ys[0]) for x in self.xs] if self.is_banded else []
 
     @property
     def box(self) -> Box:
@@ -82,6 +89,7 @@ def grids(lines: Drawn) -> list[Grid]:
         if grid:
             found.append(grid)
     found += _open([line for line in lines.level if id(line) not in used or not _is_inside(line, found)], without=found)
+    found = _stacked(found)
     return sorted(found, key=lambda grid: -(grid.xs[-1] - grid.xs[0]) * (grid.ys[0] - grid.ys[-1]))
 
 
@@ -220,6 +228,25 @@ def _grid(level: Sequence[Line], upright: Sequence[Line]) -> Grid | None:
         return None
     ys.reverse()
     return Grid(xs, ys, _owners(xs, ys, level, upright))
+
+
+def _stacked(found: Sequence[Grid]) -> list[Grid]:
+    """Rows of the same columns that are filled with color, every other one of a table, as one grid."""
+    alike: dict[tuple[int, ...], list[Grid]] = {}
+    for grid in found:
+        alike.setdefault(tuple(round(x / NEAR / 2) for x in grid.xs), []).append(grid)
+    result = []
+    for same in alike.values():
+        same.sort(key=lambda grid: -grid.ys[0])
+        heights = [grid.ys[0] - grid.ys[-1] for grid in same]
+        near = all(one.ys[-1] - other.ys[0] <= BANDS * max(heights) for one, other in pairwise(same))
+        if len(same) > 1 and same[0].is_ruled and near and all(grid.size[0] == 1 for grid in same):
+            ys = sorted(_edges([y for grid in same for y in grid.ys]), reverse=True)
+            places = [(row, column) for row in range(len(ys) - 1) for column in range(same[0].size[1])]
+            result.append(Grid(same[0].xs, ys, {place: place for place in places}, is_banded=True))
+        else:
+            result += same
+    return result
 
 
 def _edges(places: Sequence[float]) -> list[float]:

@@ -1,7 +1,7 @@
 """Lines that run through the pages of a PDF: its headers, footers and page numbers, told from what is said once."""
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -35,12 +35,26 @@ def part(pages: Sequence[Sequence[Piece]], grids: Sequence[Sequence[Grid]]) -> I
     if len(pages) < RUNNING_PAGES:
         yield from map(Parted, pages)
         return
-    lines = [rows(page) for page in pages]
+    pages = _without_turned(pages)
+    lines = [rows([piece for piece in page if piece.upright]) for page in pages]
     edges = [_edges(page, drawn) for page, drawn in zip(lines, grids, strict=True)]
     running = _running(edges)
     seen: set[Key] = set()
     for at, page in enumerate(pages):
         yield _parted(page, edges[at], running, seen, count=len(lines[at]))
+
+
+def _without_turned(pages: Sequence[Sequence[Piece]]) -> list[list[Piece]]:
+    """Marks up a margin stay where they are seen first."""
+    counts = Counter(text for page in pages for text in {piece.text for piece in page if not piece.upright})
+    least = max(RUNNING_PAGES, RUNNING_SHARE * len(pages))
+    seen: set[str] = set()
+    found = []
+    for page in pages:
+        running = {piece.text for piece in page if not piece.upright and counts[piece.text] >= least}
+        found.append([piece for piece in page if piece.upright or piece.text not in running & seen])
+        seen |= running
+    return found
 
 
 def _edges(lines: Sequence[Row], grids: Sequence[Grid]) -> tuple[list[Row], list[Row]]:
