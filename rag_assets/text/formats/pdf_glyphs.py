@@ -236,11 +236,17 @@ class Page:
         text, spaces = "".join(run.letters).rstrip(), run.spaces
         if _ACCENT.search(text):
             text, spaces = _accented(run.letters, run.boxes), []
-        if text[1:2] == " " and _is_spaced(text):
+        if text[1:2] == " " and _is_spaced(text) and self._has_no_space(run):
             text, spaces = _closed_up(run.letters, run.boxes), []
         upright = len(text) < 3 or right - left > 0.5 * (top - bottom)
         bold, bold_start = self._is_bold(run.last), self._is_bold(run.first)
         return Piece(text, left, right, bottom, top, size, bold, upright, bold_start, spaces)
+
+    def _has_no_space(self, run: "_Run") -> bool:
+        """Whether all blanks are pdfium's, put in where letters are far apart."""
+        is_generated = self._pdfium.FPDFText_IsGenerated
+        blanks = (run.first + at for at, letter in enumerate(run.letters) if letter == " ")
+        return all(is_generated(self._text.raw, at) == 1 for at in blanks)
 
     def _size(self, at: int, height: float) -> float:
         """The font's size as it is drawn; boxes differ from font to font. Where it makes no sense, the box's height."""

@@ -11,6 +11,9 @@ LABEL = re.compile(
     r"[•◦▪‣●○■□–\-*·\uf0b7\uf0a7]|\(?(?:\d{1,3}|[a-zA-Z]|[ivxlcIVXLC]{1,5})[.)]|\[\d{1,3}\]|\d{1,2}(?:\.\d{1,2}){1,4}\.?"
 )
 NUMBER = re.compile(r"[-+(]?[$€£]?\s?\d[\d.,\s]*[%)]?|[-–—]|n/?a", re.I)
+LONGEST = 200  # lines of a table on a page
+COLLISIONS = 0.2  # of the pieces may share a cell
+PROSE_LINES, PROSE_CHARACTERS, PROSE_WIDTH = 3, 25, 0.8  # of the longest line has the middle one in prose
 FULL = 0.5  # of a record's columns: a line that fills more begins a record of its own
 TIGHT, WIDE = 1.5, 1.15  # times a font's size, between lines of a cell; times that, between records
 
@@ -19,13 +22,9 @@ def tables(lines: list[Row]) -> Iterator[Item]:
     at = 0
     while at < len(lines):
         end = _end_of_run(lines, at) if _is_split(lines[at]) else at + 1
-        table = _table(lines[at:end]) if end - at > 1 else None
-        if table is None:
-            yield lines[at]
-            at += 1
-        else:
-            yield table
-            at = end
+        found = _table(lines[at:end]) if end - at > 1 else []
+        yield from found or [lines[at]]
+        at = end if found else at + 1
 
 
 def _is_split(line: Row) -> bool:
@@ -36,7 +35,7 @@ def _is_split(line: Row) -> bool:
 def _end_of_run(lines: Sequence[Row], start: int) -> int:
     """After the last of the lines from here on that have several pieces, a single one between them allowed."""
     end = start
-    for at in range(start, len(lines)):
+    for at in range(start, min(len(lines), start + LONGEST)):
         if at > start and lines[at - 1].middle - lines[at].middle > 4 * lines[at].height:
             break
         if lines[at].is_block:
@@ -48,18 +47,31 @@ def _end_of_run(lines: Sequence[Row], start: int) -> int:
     return end
 
 
-def _table(lines: Sequence[Row]) -> Table | None:
+def _table(lines: Sequence[Row]) -> list[Item]:
+    """A table; the lines of columns of prose beside each other, one column after the other; nothing, if neither."""
     several = [line for line in lines if _is_split(line)]
     if len(several) < 2 or (len(several) == 2 and len(several[0].pieces) < 3):
-        return None
+        return []
     columns = _columns(several)
     if len(columns) < 2:
-        return None
+        return []
     placed = [_cells(line, columns) for line in lines]
     collisions = sum(len(line.pieces) - sum(map(bool, cells)) for line, cells in zip(lines, placed, strict=True))
-    if collisions > 0.2 * sum(len(line.pieces) for line in lines):
-        return None
-    return Table(_records(lines, placed))
+    if collisions > COLLISIONS * sum(len(line.pieces) for line in lines):
+        return []
+    if not collisions and all(map(_is_prose, zip(*placed, strict=True))):
+        placed_pieces = [(_place(piece, columns), at, piece) for at, line in enumerate(lines) for piece in line.pieces]
+        return [Row([piece], new_region=at == 0) for _, at, piece in sorted(placed_pieces, key=lambda one: one[:2])]
+    return [Table(_records(lines, placed))]
+
+
+def _is_prose(column: Sequence[str]) -> bool:
+    """Whether these are lines of running text: long, and as long as the column is wide."""
+    lengths = sorted(len(cell) for cell in column if cell)
+    if len(lengths) < PROSE_LINES or any(NUMBER.fullmatch(cell) for cell in column):
+        return False
+    middle = lengths[len(lengths) // 2]
+    return middle >= PROSE_CHARACTERS and middle >= PROSE_WIDTH * lengths[-1]
 
 
 def _records(lines: Sequence[Row], cells: list[list[str]]) -> list[list[str]]:
@@ -120,9 +132,14 @@ def _columns(lines: Sequence[Row]) -> list[tuple[float, float]]:
 def _cells(line: Row, columns: Sequence[tuple[float, float]]) -> list[str]:
     cells = [""] * len(columns)
     for piece in line.pieces:
-        at = min(range(len(columns)), key=lambda n: _distance(piece, columns[n]))
+        at = _place(piece, columns)
         cells[at] = f"{cells[at]} {piece.text}".strip()
     return cells
+
+
+def _place(piece: Piece, columns: Sequence[tuple[float, float]]) -> int:
+    """The column that most of a piece is in."""
+    return min(range(len(columns)), key=lambda n: _distance(piece, columns[n]))
 
 
 def _distance(piece: Piece, column: tuple[float, float]) -> float:
