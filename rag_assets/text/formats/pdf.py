@@ -1,6 +1,7 @@
 """PDF: pages in reading order with headings, tables and whole words, by pdfium, with pypdf as second opinion."""
 
 import io
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -165,6 +166,13 @@ def _outline(document: Any) -> dict[str, int]:
 # ---- second opinion
 
 
+def _reader(data: bytes) -> Any:
+    import pypdf
+
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # a line for each of a hundred thousand damaged objects
+    return pypdf.PdfReader(io.BytesIO(data), strict=False)
+
+
 class _Again:
     """The same document by pypdf, opened when a page asks for it."""
 
@@ -173,9 +181,7 @@ class _Again:
 
     @cached_property
     def _reader(self) -> Any:
-        import pypdf
-
-        return pypdf.PdfReader(io.BytesIO(self._data), strict=False)
+        return _reader(self._data)
 
     def page(self, number: int) -> list[str]:
         """Its text, if pypdf finds some."""
@@ -198,7 +204,7 @@ def _second_opinion(data: bytes, *, name: str, limits: Parsing, reason: str) -> 
     import pypdf.errors
 
     try:
-        reader = pypdf.PdfReader(io.BytesIO(data), strict=False)
+        reader = _reader(data)
         if reader.is_encrypted and (_LOCKED in reason.lower() or not reader.decrypt("")):
             raise DocumentError("encrypted", f"{name} needs a password: save it without one")
         _require_pages(len(reader.pages), name=name, limits=limits)

@@ -11,7 +11,7 @@ LABEL = re.compile(
     r"[•◦▪‣●○■□–\-*·\uf0b7\uf0a7]|\(?(?:\d{1,3}|[a-zA-Z]|[ivxlcIVXLC]{1,5})[.)]|\[\d{1,3}\]|\d{1,2}(?:\.\d{1,2}){1,4}\.?"
 )
 NUMBER = re.compile(r"[-+(]?[$€£]?\s?\d[\d.,\s]*[%)]?|[-–—]|n/?a", re.I)
-LONGEST = 200  # lines of a table on a page
+LONGEST, GIVEN_UP = 200, 60  # lines of a table on a page; lines of an attempt
 COLLISIONS = 0.2  # of the pieces may share a cell
 PROSE_LINES, PROSE_CHARACTERS, PROSE_WIDTH = 3, 25, 0.8  # of the longest line has the middle one in prose
 FULL = 0.5  # of a record's columns: a line that fills more begins a record of its own
@@ -23,8 +23,10 @@ def tables(lines: list[Row]) -> Iterator[Item]:
     while at < len(lines):
         end = _end_of_run(lines, at) if _is_split(lines[at]) else at + 1
         found = _table(lines[at:end]) if end - at > 1 else []
-        yield from found or [lines[at]]
-        at = end if found else at + 1
+        # Of a long run that is no table, half is given up, lest each of its lines is the start of another attempt.
+        after = end if found else at + 1 + (end - at) // GIVEN_UP * (GIVEN_UP // 2)
+        yield from found or lines[at:after]
+        at = after
 
 
 def _is_split(line: Row) -> bool:
