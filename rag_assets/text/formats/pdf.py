@@ -97,7 +97,7 @@ def _read(document: Any, data: bytes, *, name: str, limits: Parsing) -> tuple[li
     form = _form(document)
     sheets: list[_Sheet] = []
     warnings: list[str] = []
-    again = _Again(data)
+    again = _Again(data, count=len(document))
     characters = 0
     for number in range(len(document)):
         try:
@@ -176,17 +176,19 @@ def _reader(data: bytes) -> Any:
 class _Again:
     """The same document by pypdf, opened when a page asks for it."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, *, count: int) -> None:
         self._data = data
+        self._count = count
 
     @cached_property
     def _reader(self) -> Any:
         return _reader(self._data)
 
     def page(self, number: int) -> list[str]:
-        """Its text, if pypdf finds some."""
+        """Its text, if pypdf finds some, and counts the pages as pdfium does: else it would be another page's."""
         try:
-            return list(filter(None, [_text(self._reader, number)]))
+            reader = self._reader
+            return list(filter(None, [_text(reader, number)])) if len(reader.pages) == self._count else []
         except Exception:  # noqa: BLE001 - pypdf raises whatever a damaged file makes of it
             return []
 

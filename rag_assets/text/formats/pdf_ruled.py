@@ -70,11 +70,12 @@ def _title(bands: list[dict[int, list[Piece]]], grid: Grid) -> Iterator[Row]:
 
 
 def _records(cells: dict[int, list[Piece]], width: int, *, least: int) -> list[list[str]]:
-    """Records between two level lines: one, unless `least` lines or those with numbers look like several."""
+    """Records between two level lines: one, unless `least` lines fill all cells, or numbers stand below each other."""
     columns = {id(piece): column for column, pieces in cells.items() for piece in pieces}
     lines = [_placed(line, columns, width) for line in rows([piece for found in cells.values() for piece in found])]
     full = [line for line in lines if sum(map(bool, line)) > FULL * len(cells)]
-    if len(full) > 1 and len(cells) > 1 and (len(full) >= least or has_numbers_below(full)):
+    whole = [line for line in full if sum(map(bool, line)) == len(cells)]
+    if len(full) > 1 and len(cells) > 1 and (len(whole) >= least or has_numbers_below(full)):
         return wrapped(lines)
     return [[joined(row.text for row in rows(cells[at])) if at in cells else "" for at in range(width)]]
 
