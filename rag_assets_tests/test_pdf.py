@@ -297,7 +297,7 @@ def scan(*stamps: str) -> bytes:
     [
         (pdf(""), "no_text"),
         (scan("Seen", "Seen"), "no_text"),
-        (scan("Received 2024-01-05"), "no_text"),
+        (scan("Received 2024-01-05", "2"), "no_text"),
         (b"%PDF-1.4\n" + b"1 0 obj\n<<>>\nendobj\n" * 3, "corrupt"),
         (pdf(show("one", 40, 700))[:200], "corrupt"),
     ],

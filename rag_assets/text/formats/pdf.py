@@ -58,7 +58,8 @@ def _parsed(document: Any, data: bytes, *, name: str, limits: Parsing) -> Parsed
     count = len(document)
     _require_pages(count, name=name, limits=limits)
     sheets, warnings = _read(document, data, name=name, limits=limits)
-    if all(sheet.is_picture or not sheet.characters for sheet in sheets):
+    # A single page with a picture and a few words may be just that; many of them are a scan with stamps.
+    if all((sheet.is_picture and count > 1) or not sheet.characters for sheet in sheets):
         characters = sum(sheet.characters for sheet in sheets)
         raise DocumentError("no_text", f"{name}: {count} pages, {characters} characters of text: run OCR on it first")
     pages = _render(sheets, titles=_outline(document))

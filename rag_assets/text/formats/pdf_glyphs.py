@@ -25,6 +25,7 @@ HYPHENS = ("\x02", "\ufffe")  # pdfium's marks for a hyphen that broke a word, i
 BLANKS = frozenset(" \xa0\t")
 LINE_END = re.compile("[\r\n\x02\ufffe]")
 BROKEN = "\xad"  # at the end of a piece: its last word goes on
+SLANTED = 3.0  # times its letters is the height of a piece that is turned by any angle
 SPACED_LETTERS = 5  # single letters in a row: a word set wide, not five words
 SPACED_GAP = 1.7  # times the usual gap between such letters: a space
 FULL_SIZE = 0.4, 2.5  # of a letter's box, that its font size may be; else the font counts in units of its own
@@ -238,7 +239,7 @@ class Page:
             text, spaces = _accented(run.letters, run.boxes), []
         if text[1:2] == " " and _is_spaced(text) and self._has_no_space(run):
             text, spaces = _closed_up(run.letters, run.boxes), []
-        upright = len(text) < 3 or right - left > 0.5 * (top - bottom)
+        upright = len(text) < 3 or right - left > (0.5 if top - bottom < SLANTED * size else SLANTED) * (top - bottom)
         bold, bold_start = self._is_bold(run.last), self._is_bold(run.first)
         return Piece(text, left, right, bottom, top, size, bold, upright, bold_start, spaces)
 

@@ -43,7 +43,7 @@ def _framed(pieces: Sequence[Piece], grids: Sequence[Grid]) -> tuple[list[Piece]
     """Tables and frames as blocks, and the pieces that are in none of them."""
     free = list(pieces)
     for drawn in sorted(grids, key=lambda one: (one.xs[-1] - one.xs[0]) * (one.ys[0] - one.ys[-1])):
-        grid = drawn if drawn.is_ruled else with_head(drawn, free)
+        grid = drawn if drawn.is_closed else with_head(drawn, free)
         inside = [piece for piece in free if _is_in(piece, grid)]
         if len(inside) < 2:
             continue

@@ -83,7 +83,8 @@ def _blocks(items: Sequence[Item], heads: "Headings") -> Iterator[str]:
     usual = _usual_distance(items)
     lines: list[Row] = []  # of the block that is being read
     level = 0
-    for item, following in pairwise([*items, None]):
+    after: list[Item | None] = [*items[1:], None]
+    for item, following in zip(items, after, strict=False):  # without items there is one None
         if isinstance(item, Table):
             yield _block(lines, level)
             yield tables.table(item.rows)

@@ -24,6 +24,8 @@ Cells = dict[tuple[int, int], list[Piece]]  # by row and column
 
 def ruled(grid: Grid, pieces: Sequence[Piece]) -> list[Item]:
     """A table and the lines that stand over it in its grid; empty for a frame, a drawing or the layout of a page."""
+    if grid.size == (1, 1):
+        return []
     if not grid.is_ruled:
         pieces, grid = _opened(pieces, grid)
     cells = _cells(grid, pieces)
@@ -115,7 +117,7 @@ def with_head(grid: Grid, pieces: Sequence[Piece]) -> Grid:
         if row.is_block or bottom - edge > row.height:
             break
         edge = max(piece.top for piece in row.pieces)
-        if len(row.pieces) > 1 or row.pieces[0].spaces:
+        if len(row.pieces) > 1:
             found = edge
     if found is None:
         return grid

@@ -36,7 +36,7 @@ class Grid:
     xs: list[float]
     ys: list[float]
     owner: dict[tuple[int, int], tuple[int, int]]  # row and column, to the upper left one of a merged cell
-    is_closed: bool = True  # has lines between columns
+    is_closed: bool = True  # has upright lines
     is_banded: bool = False  # made of bands of color: nothing is drawn between the columns of every other row
 
     def parting(self) -> list[Line]:
@@ -303,5 +303,5 @@ def _open(level: Sequence[Line], *, without: Sequence[Grid]) -> list[Grid]:
         if len(ys) >= SAME_EDGES:
             xs = [min(line.start for line in lines), max(line.end for line in lines)]
             ys.reverse()
-            found.append(Grid(xs, ys, {(row, 0): (row, 0) for row in range(len(ys) - 1)}))
+            found.append(Grid(xs, ys, {(row, 0): (row, 0) for row in range(len(ys) - 1)}, is_closed=False))
     return found
