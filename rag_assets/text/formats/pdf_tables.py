@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from rag_assets.text.formats.pdf_glyphs import BROKEN, Piece
@@ -10,6 +11,7 @@ from rag_assets.text.formats.pdf_lines import Item, Row, Table
 LABEL = re.compile(
     r"[•◦▪‣●○■□–\-*·\uf0b7\uf0a7]|\(?(?:\d{1,3}|[a-zA-Z]|[ivxlcIVXLC]{1,5})[.)]|\[\d{1,3}\]|\d{1,2}(?:\.\d{1,2}){1,4}\.?"
 )
+LABEL_GAP = 3.0  # times the height of the text
 NUMBER = re.compile(r"[-+(]?[$€£]?\s?\d[\d.,\s]*[%)]?|[-–—]|n/?a", re.I)
 LONGEST, GIVEN_UP = 200, 60  # lines of a table on a page; lines of an attempt
 COLLISIONS = 0.2  # of the pieces may share a cell
@@ -19,9 +21,11 @@ TIGHT, WIDE = 1.5, 1.15  # times a font's size, between lines of a cell; times t
 
 
 def tables(lines: list[Row]) -> Iterator[Item]:
+    for line in lines:
+        line.pieces = _labelled(line.pieces)
     at = 0
     while at < len(lines):
-        end = _end_of_run(lines, at) if _is_split(lines[at]) else at + 1
+        end = _end_of_run(lines, at) if len(lines[at].pieces) > 1 else at + 1
         found = _table(lines[at:end]) if end - at > 1 else []
         # Of a long run that is no table, half is given up, lest each of its lines is the start of another attempt.
         after = end if found else at + 1 + (end - at) // GIVEN_UP * (GIVEN_UP // 2)
@@ -29,9 +33,14 @@ def tables(lines: list[Row]) -> Iterator[Item]:
         at = after
 
 
-def _is_split(line: Row) -> bool:
-    """Into cells; a mark of a list before its text is no cell."""
-    return len(line.pieces) > 2 or (len(line.pieces) == 2 and not LABEL.fullmatch(line.pieces[0].text))
+def _labelled(pieces: list[Piece]) -> list[Piece]:
+    """The mark or number of an entry is no cell: it belongs to what follows."""
+    if len(pieces) < 2 or not LABEL.fullmatch(pieces[0].text):
+        return pieces
+    label, text = pieces[:2]
+    if not 0 <= text.left - label.right < LABEL_GAP * text.height:
+        return pieces
+    return [replace(text, text=f"{label.text} {text.text}", left=label.left, spaces=[]), *pieces[2:]]
 
 
 def _end_of_run(lines: Sequence[Row], start: int) -> int:
@@ -42,7 +51,7 @@ def _end_of_run(lines: Sequence[Row], start: int) -> int:
             break
         if lines[at].is_block:
             break
-        if _is_split(lines[at]):
+        if len(lines[at].pieces) > 1:
             end = at + 1
         elif at - end >= 1:
             break
@@ -51,7 +60,7 @@ def _end_of_run(lines: Sequence[Row], start: int) -> int:
 
 def _table(lines: Sequence[Row]) -> list[Item]:
     """A table; the lines of columns of prose beside each other, one column after the other; nothing, if neither."""
-    several = [line for line in lines if _is_split(line)]
+    several = [line for line in lines if len(line.pieces) > 1]
     if len(several) < 2 or (len(several) == 2 and len(several[0].pieces) < 3):
         return []
     columns = _columns(several)
