@@ -25,6 +25,8 @@ _LETTERS = str.maketrans(
 )
 _BROKEN = re.compile(rf"([^\W\d_]+)[-\u2010{BROKEN}]$")
 _COMPOUND = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)+")
+_LEADER = re.compile(r" *(?:\.[ .]?){5,} *")  # to a page's number
+_NUMBER = re.compile(r"^(?:[A-Z]|[\dIVX]+)(?:\.\d+)*\.?\s+")  # of a heading
 _NO_HEADING = re.compile(  # an entry of a table of contents, a number of a page
     r"\.{4}|\.{3}\s*\d+$|(?:\. ){3}|^\W*(?:page|seite|página)\s*\d+\s*(?:(?:of|/|von|de)\s*\d+)?\W*$", re.I
 )
@@ -41,7 +43,7 @@ def pages(
     found = []
     for items, notes in sheets:
         text = PAGE_BREAK.join(filter(None, chain(_blocks(items, heads), notes)))
-        found.append(encoding.clean(text.translate(_LETTERS)).strip())
+        found.append(encoding.clean(_LEADER.sub(" ... ", text.translate(_LETTERS))).strip())
     return found
 
 
@@ -128,6 +130,7 @@ class Headings:
     def __init__(self, pieces: Sequence[Piece], *, titles: dict[str, int]) -> None:
         """`pieces`: all text of the document, that of tables too."""
         self._titles = titles
+        self._halves: dict[int, int] = {}  # by the second line of a title
         sizes: Counter[float] = Counter()
         for piece in pieces:
             sizes[_rounded(piece.size)] += len(piece.text)
@@ -150,11 +153,24 @@ class Headings:
         text = line.text
         if not any(map(str.isalpha, text)) or len(text) > HEADING_CHARACTERS or _NO_HEADING.search(text):
             return 0
-        if self._titles and (known := self._titles.get(plain(text))):
+        known = self._outlined(line, following) if self._titles else 0
+        if known:
             return known
         if self._is_large(line):
             return self._sizes.get(_rounded(line.height), 0)
         return self._bold_level if self._is_bold(line) and not _goes_on(line, following) else 0
+
+    def _outlined(self, line: Row, following: Item | None) -> int:
+        """The level of a line that is a title of the outline, with or without its number, or half of one."""
+        here = plain(line.text)
+        known = (
+            self._halves.get(id(line)) or self._titles.get(here) or self._titles.get(plain(_NUMBER.sub("", line.text)))
+        )
+        if not known and isinstance(following, Row):
+            known = self._titles.get(here + plain(following.text))
+            if known:
+                self._halves[id(following)] = known
+        return known or 0
 
     def _is_large(self, line: Row) -> bool:
         return _rounded(line.height) >= LARGE * self._body and 1 < len(line.text) <= HEADING_CHARACTERS

@@ -11,6 +11,7 @@ from rag_assets.text.formats.pdf_lines import Item, Row, Table
 LABEL = re.compile(
     r"[•◦▪‣●○■□–\-*·\uf0b7\uf0a7]|\(?(?:\d{1,3}|[a-zA-Z]|[ivxlcIVXLC]{1,5})[.)]|\[\d{1,3}\]|\d{1,2}(?:\.\d{1,2}){1,4}\.?"
 )
+LEADER = re.compile(r"(?:\.[ .]?){5}")
 LABEL_GAP = 3.0  # times the height of the text
 NUMBER = re.compile(r"[-+(]?[$€£]?\s?\d[\d.,\s]*[%)]?|[-–—]|n/?a", re.I)
 LONGEST, GIVEN_UP = 200, 60  # lines of a table on a page; lines of an attempt
@@ -25,12 +26,17 @@ def tables(lines: list[Row]) -> Iterator[Item]:
         line.pieces = _labelled(line.pieces)
     at = 0
     while at < len(lines):
-        end = _end_of_run(lines, at) if len(lines[at].pieces) > 1 else at + 1
+        end = _end_of_run(lines, at) if _is_split(lines[at]) else at + 1
         found = _table(lines[at:end]) if end - at > 1 else []
         # Of a long run that is no table, half is given up, lest each of its lines is the start of another attempt.
         after = end if found else at + 1 + (end - at) // GIVEN_UP * (GIVEN_UP // 2)
         yield from found or lines[at:after]
         at = after
+
+
+def _is_split(line: Row) -> bool:
+    """Into cells; an entry of a table of contents is a line."""
+    return len(line.pieces) > 2 or (len(line.pieces) == 2 and not LEADER.search(line.text))
 
 
 def _labelled(pieces: list[Piece]) -> list[Piece]:
@@ -51,7 +57,7 @@ def _end_of_run(lines: Sequence[Row], start: int) -> int:
             break
         if lines[at].is_block:
             break
-        if len(lines[at].pieces) > 1:
+        if _is_split(lines[at]):
             end = at + 1
         elif at - end >= 1:
             break
@@ -60,7 +66,7 @@ def _end_of_run(lines: Sequence[Row], start: int) -> int:
 
 def _table(lines: Sequence[Row]) -> list[Item]:
     """A table; the lines of columns of prose beside each other, one column after the other; nothing, if neither."""
-    several = [line for line in lines if len(line.pieces) > 1]
+    several = [line for line in lines if _is_split(line)]
     if len(several) < 2 or (len(several) == 2 and len(several[0].pieces) < 3):
         return []
     columns = _columns(several)
