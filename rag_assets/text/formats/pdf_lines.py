@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from rag_assets.text.formats.pdf_glyphs import Piece
 from rag_assets.text.formats.pdf_rules import Box
 
+LEVEL = 6.0  # points: blocks whose upper edges differ by less stand beside each other
+
 
 @dataclass(slots=True)
 class Row:
@@ -83,13 +85,18 @@ def rows(pieces: Sequence[Piece]) -> list[Row]:
         else:
             found.append([piece])
     lines = [Row(along(line)) for line in found]
-    for item in blocks:
+    for item in sorted(blocks, key=lambda one: (round(one.top / LEVEL), -one.left)):  # the last one first
         below = next((n for n, row in enumerate(lines) if row.top <= item.top), len(lines))
         lines.insert(below, Row([item], new_region=True))
     return lines
 
 
 def along(line: list[Piece]) -> list[Piece]:
-    letters = "".join(piece.text for piece in line)
-    right_to_left = sum(unicodedata.bidirectional(letter) in ("R", "AL") for letter in letters)
-    return sorted(line, key=lambda piece: piece.left, reverse=right_to_left > len(letters) / 3)
+    reverse = is_right_to_left("".join(piece.text for piece in line))
+    return sorted(line, key=lambda piece: piece.left, reverse=reverse)
+
+
+def is_right_to_left(text: str) -> bool:
+    return not text.isascii() and 3 * sum(unicodedata.bidirectional(letter) in ("R", "AL") for letter in text) > len(
+        text
+    )

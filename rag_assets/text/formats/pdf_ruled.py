@@ -3,12 +3,11 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from statistics import median
 
 from rag_assets.text.formats.pdf_glyphs import Piece
 from rag_assets.text.formats.pdf_lines import Item, Row, Table, rows
 from rag_assets.text.formats.pdf_rules import Grid
-from rag_assets.text.formats.pdf_tables import FULL, has_numbers_below, joined, wrapped
+from rag_assets.text.formats.pdf_tables import FULL, corridors, directed, has_numbers_below, joined, wrapped
 
 FULL_LINES = 4  # in one ruled row: they are records that no line parts
 THREE = 3  # columns: of two, both may go on in the next line
@@ -17,7 +16,6 @@ LONG_OPEN_CELL = 600  # characters, where no upright lines say that it is a tabl
 SPLIT_LINES = 3  # of a cell that are in several pieces: it holds a table, it is no cell
 THIN = 7.0  # points: a column between a cell's frame and its text
 HEAD_LINES = 3
-CORRIDOR = 0.3  # of a font's size: what no text of a table crosses parts columns
 
 Cells = dict[tuple[int, int], list[Piece]]  # by row and column
 
@@ -101,7 +99,7 @@ def _dense(records: Sequence[list[str]], *, longest: int) -> Table | None:
         return None
     if max(sizes) > longest and max(sizes) > LONG_SHARE * sum(sizes):
         return None
-    return Table([[record[at] for at in kept] for record in records])
+    return Table(directed([[record[at] for at in kept] for record in records]))
 
 
 # ---- level lines only
@@ -127,23 +125,8 @@ def with_head(grid: Grid, pieces: Sequence[Piece]) -> Grid:
 
 def _opened(pieces: Sequence[Piece], grid: Grid) -> tuple[list[Piece], Grid]:
     """The grid with the columns that its text leaves free between them, and the pieces cut there."""
-    edges = _corridors(pieces)
+    edges = corridors(rows(pieces), lines=2)
     xs = [min(grid.xs[0], *(piece.left for piece in pieces)), *edges, max(grid.xs[-1], *(p.right for p in pieces))]
     places = [(row, column) for row in range(grid.size[0]) for column in range(len(xs) - 1)]
     cut = [part for piece in pieces for part in piece.cut(edges)]
     return cut, Grid(xs, grid.ys, {place: place for place in places}, is_closed=False)
-
-
-def _corridors(pieces: Sequence[Piece]) -> list[float]:
-    """The middles of the upright strips that no text crosses, in lines that have several parts."""
-    lines = [[run for piece in row.pieces for run in piece.runs()] for row in rows(pieces)]
-    lines = [runs for runs in lines if len(runs) > 1]
-    if len(lines) < 2:
-        return []
-    least = CORRIDOR * median(piece.size for piece in pieces)
-    found, reach = [], float("inf")
-    for left, right in sorted(run for runs in lines for run in runs):
-        if left - reach > least:
-            found.append((left + reach) / 2)
-        reach = max(right, reach) if reach < float("inf") else right
-    return [x for x in found if sum(runs[0][0] < x < runs[-1][1] for runs in lines) > 1]

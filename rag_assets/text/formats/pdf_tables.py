@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from statistics import median
 
 from rag_assets.text.formats.pdf_glyphs import BROKEN, Piece
-from rag_assets.text.formats.pdf_lines import Item, Row, Table
+from rag_assets.text.formats.pdf_lines import Item, Row, Table, is_right_to_left
 
 LABEL = re.compile(
     r"[•◦▪‣●○■□–\-*·\uf0b7\uf0a7]|\(?(?:\d{1,3}|[a-zA-Z]|[ivxlcIVXLC]{1,5})[.)]|\[\d{1,3}\]|\d{1,2}(?:\.\d{1,2}){1,4}\.?"
@@ -15,6 +16,8 @@ LEADER = re.compile(r"(?:\.[ .]?){5}")
 LABEL_GAP = 3.0  # times the height of the text
 NUMBER = re.compile(r"[-+(]?[$€£]?\s?\d[\d.,\s]*[%)]?|[-–—]|n/?a", re.I)
 LONGEST, GIVEN_UP = 200, 60  # lines of a table on a page; lines of an attempt
+CORRIDOR = 0.3  # of a font's size: what no text of a table crosses parts columns
+CORRIDOR_LINES = 3  # at least, for two numbers that are near each other to be two cells
 COLLISIONS = 0.2  # of the pieces may share a cell
 PROSE_LINES, PROSE_CHARACTERS, PROSE_WIDTH = 3, 25, 0.8  # of the longest line has the middle one in prose
 FULL = 0.5  # of a record's columns: a line that fills more begins a record of its own
@@ -69,6 +72,9 @@ def _table(lines: Sequence[Row]) -> list[Item]:
     several = [line for line in lines if _is_split(line)]
     if len(several) < 2 or (len(several) == 2 and len(several[0].pieces) < 3):
         return []
+    edges = corridors(several, lines=CORRIDOR_LINES)
+    for line in several:
+        line.pieces = [part for piece in line.pieces for part in piece.cut(edges)]
     columns = _columns(several)
     if len(columns) < 2:
         return []
@@ -79,7 +85,29 @@ def _table(lines: Sequence[Row]) -> list[Item]:
     if not collisions and all(map(_is_prose, zip(*placed, strict=True))):
         placed_pieces = [(_place(piece, columns), at, piece) for at, line in enumerate(lines) for piece in line.pieces]
         return [Row([piece], new_region=at == 0) for _, at, piece in sorted(placed_pieces, key=lambda one: one[:2])]
-    return [Table(_records(lines, placed))]
+    return [Table(directed(_records(lines, placed)))]
+
+
+def corridors(rows: Sequence[Row], *, lines: int) -> list[float]:
+    """The middles of the upright strips that no text crosses, in rows of several parts; `lines` have text beside."""
+    parts = [[run for piece in row.pieces for run in piece.runs()] for row in rows]
+    parts = [runs for runs in parts if len(runs) > 1]
+    if len(parts) < lines:
+        return []
+    least = CORRIDOR * median(row.height for row in rows)
+    found, reach = [], float("inf")
+    for left, right in sorted(run for runs in parts for run in runs):
+        if left - reach > least:
+            found.append((left + reach) / 2)
+        reach = max(right, reach) if reach < float("inf") else right
+    return [x for x in found if sum(min(runs)[0] < x < max(runs)[1] for runs in parts) >= lines]
+
+
+def directed(records: list[list[str]]) -> list[list[str]]:
+    """The first column first: it is the right one where text runs to the left."""
+    if is_right_to_left("".join(cell for record in records for cell in record)):
+        return [record[::-1] for record in records]
+    return records
 
 
 def _is_prose(column: Sequence[str]) -> bool:
