@@ -73,8 +73,12 @@ def _table(lines: Sequence[Row]) -> list[Item]:
     if len(several) < 2 or (len(several) == 2 and len(several[0].pieces) < 3):
         return []
     edges = corridors(several, lines=CORRIDOR_LINES)
-    for line in several:
-        line.pieces = [part for piece in line.pieces for part in piece.cut(edges)]
+    cut = [Row([part for piece in line.pieces for part in piece.cut(edges)], line.new_region) for line in lines]
+    return (_tabled(cut) if edges else []) or _tabled(lines)
+
+
+def _tabled(lines: Sequence[Row]) -> list[Item]:
+    several = [line for line in lines if _is_split(line)]
     columns = _columns(several)
     if len(columns) < 2:
         return []
