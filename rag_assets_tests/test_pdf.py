@@ -159,6 +159,34 @@ def test_frame_is_read_by_itself_when_text_stands_beside_it() -> None:
     assert "\n".join(left) in text
 
 
+def test_frames_beside_each_other_are_read_from_the_left() -> None:
+    """Each as a whole."""
+    drawn = "".join(
+        f"{x} 640 120 70 re S\n" + column(x + 5, 695, [f"Card {n}", "has two", "more lines"])
+        for n, x in enumerate((40, 180, 320), start=1)
+    )
+    text = read(pdf(drawn + column(40, 600, prose(3, seed=13)))).text
+    assert re.findall(r"Card (\d)\nhas two\nmore lines", text) == ["1", "2", "3"]
+
+
+def test_numbers_near_each_other_are_two_cells_when_three_lines_say_so() -> None:
+    """A strip that no line's text crosses parts columns, however narrow."""
+    rows = [("Sales", "1,234 2,345"), ("Costs", "1,200 2,300"), ("Income", "1,034 2,045")]
+    drawn = "".join(
+        show(name, 40, 700 - 14 * n) + f"BT /F1 10 Tf 6 Tw 160 {700 - 14 * n} Td ({numbers}) Tj ET\n"
+        for n, (name, numbers) in enumerate(rows)
+    )
+    assert "| Income | 1,034 | 2,045 |" in read(pdf(drawn)).text.splitlines()
+
+
+def test_entry_of_contents_is_a_line_with_a_short_leader() -> None:
+    """Dots are worth no tokens; what they lead to stays."""
+    entries = [
+        show(f"{n} Care of pumps " + "." * 60, 40, 700 - 14 * n) + show(f"{n}7", 500, 700 - 14 * n) for n in (1, 2)
+    ]
+    assert read(pdf("".join(entries))).text == "1 Care of pumps ... 17\n2 Care of pumps ... 27"
+
+
 def test_bold_words_are_no_heading_when_the_next_line_goes_on_with_them() -> None:
     """They begin a sentence of the paragraph."""
     lines = show("This is important enough to be bold", 40, 700, font="F2") + show("for a line.", 40, 688, font="F2")
@@ -219,6 +247,19 @@ def test_outline_names_headings() -> None:
     ]
     data = pdf(column(40, 700, ["1 Pumps", "1.1 Care", *prose(9, seed=5)]), extra=items, catalog="/Outlines 5 0 R")
     assert read(data).text.startswith("# 1 Pumps\n\n## 1.1 Care\n\n")
+
+
+def test_title_of_the_outline_is_found_over_two_lines_and_without_its_number() -> None:
+    """As documents print them: numbered, and broken where the column ends."""
+    items = [
+        "<</First 6 0 R/Last 7 0 R/Count 2>>",
+        "<</Title(Pumps and how to care for them)/Parent 5 0 R/Next 7 0 R>>",
+        "<</Title(Valves)/Parent 5 0 R/Prev 6 0 R>>",
+    ]
+    lines = ["Pumps and how to", "care for them", *prose(9, seed=5), "2 Valves", *prose(3, seed=14)]
+    data = pdf(column(40, 700, lines), extra=items, catalog="/Outlines 5 0 R")
+    found = [line for line in read(data).text.splitlines() if line.startswith("#")]
+    assert found == ["# Pumps and how to care for them", "# 2 Valves"]
 
 
 def test_running_lines_stay_on_the_first_page_only() -> None:

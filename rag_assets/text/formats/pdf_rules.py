@@ -14,7 +14,7 @@ Matrix = tuple[float, float, float, float, float, float]
 NEAR = 2.5  # points: edges that are no further apart are one edge, lines that end so near to each other touch
 SHORTEST = 4.0  # points
 MOST_OBJECTS, MOST_SEGMENTS, MOST_FORMS = 20_000, 20_000, 3  # of one page; deeper forms are not looked into
-MOST_LINES, MOST_CELLS = 2_000, 20_000  # above, it is a drawing
+MOST_LINES, MOST_CELLS, MOST_GRIDS = 800, 20_000, 200  # of one page; with more lines it is a drawing
 WHITE = 250  # of 255: a filling that nobody sees
 BANDS = 2.5  # times the height of a colored row, to the next colored one
 SAME_EDGES = 3  # lines of the same width below each other, that make a table without upright lines
@@ -90,7 +90,8 @@ def grids(lines: Drawn) -> list[Grid]:
             found.append(grid)
     found += _open([line for line in lines.level if id(line) not in used or not _is_inside(line, found)], without=found)
     found = _stacked(found)
-    return sorted(found, key=lambda grid: -(grid.xs[-1] - grid.xs[0]) * (grid.ys[0] - grid.ys[-1]))
+    found.sort(key=lambda grid: -(grid.xs[-1] - grid.xs[0]) * (grid.ys[0] - grid.ys[-1]))
+    return found[:MOST_GRIDS]
 
 
 class _Collector:
@@ -264,14 +265,13 @@ def _owners(
     owner: dict[tuple[int, int], tuple[int, int]] = {}
     for row in range(len(ys) - 1):
         middle = (ys[row] + ys[row + 1]) / 2
+        above = [line for line in level if abs(line.at - ys[row]) <= NEAR]
         across = [line.at for line in upright if line.start - NEAR <= middle <= line.end + NEAR]
         for column in range(len(xs) - 1):
             center = (xs[column] + xs[column + 1]) / 2
             if column and not _has(across, xs[column]):
                 owner[row, column] = owner[row, column - 1]
-            elif row and not any(
-                abs(line.at - ys[row]) <= NEAR and line.start - NEAR <= center <= line.end + NEAR for line in level
-            ):
+            elif row and not any(line.start - NEAR <= center <= line.end + NEAR for line in above):
                 owner[row, column] = owner[row - 1, column]
             else:
                 owner[row, column] = (row, column)
