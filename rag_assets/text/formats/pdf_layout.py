@@ -217,7 +217,7 @@ def _gaps(pieces: Sequence[Piece], left: float, right: float) -> list[tuple[floa
     for piece in pieces:
         steps[int((piece.left - left) / BIN)] += 1
         steps[int((piece.right - left) / BIN) + 1] -= 1
-    least = median(piece.height for piece in pieces) * 0.5
+    least = median(piece.height for piece in pieces) * 0.3
     found, covered, start = [], 0, None
     for at, step in enumerate(steps):
         covered += step
