@@ -158,6 +158,26 @@ def test_each_document_is_a_partition_when_a_run_took_what_is_pending(project: P
     assert (facts["parser"], facts["status"]) == ("plain", "completed")
 
 
+def test_each_asset_has_batches_of_its_own(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The storage notes one event of a batch as its asset's latest: that of another asset would have none."""
+    storage = project.instance.event_log_storage
+    stored: list[list[str]] = []
+
+    def store(entries: Any) -> None:
+        if all(entry.get_dagster_event().is_step_materialization for entry in entries):
+            stored.append([entry.get_dagster_event().asset_key.to_user_string() for entry in entries])
+        for entry in entries:
+            storage.store_event(entry)
+
+    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "1000")
+    monkeypatch.setattr(storage, "store_event_batch", store)
+    for n in range(3):
+        project.application.add(f"{n}.txt", *WORDS)
+    project.run()
+    assert {len(set(batch)) for batch in stored} == {1}
+    assert sorted(asset for batch in stored for asset in batch) == sorted(events.ASSETS * 3)
+
+
 def test_data_version_is_that_of_the_bytes(project: Project) -> None:
     """A document that was looked at and had not changed makes nothing after it stale."""
     document_id = project.application.add("a.txt", *WORDS)

@@ -27,7 +27,7 @@ SHOWN_IDS = 20
 
 def log_materializations(context: dg.AssetExecutionContext, outcomes: Iterable[Outcome]) -> None:
     """Log one materialization per asset and partition whose documents are now in step with their files."""
-    _log(context, [event for key, some in _by_partition(outcomes).items() for event in materializations(key, some)])
+    _log(context, (event for key, some in _by_partition(outcomes).items() for event in materializations(key, some)))
 
 
 def log_empty(context: dg.AssetExecutionContext) -> None:
@@ -114,10 +114,15 @@ def _by_partition(outcomes: Iterable[Outcome]) -> dict[str, list[Outcome]]:
     return found
 
 
-def _log(context: dg.AssetExecutionContext, events: Sequence[dg.AssetMaterialization]) -> None:
+def _log(context: dg.AssetExecutionContext, events: Iterable[dg.AssetMaterialization]) -> None:
+    """A batch for each asset: of a batch's last event alone does the storage note that it is its asset's latest."""
     step = context.get_step_execution_context()
-    batch_id = generate_event_batch_id()  # type: ignore[no-untyped-call]
-    for position, event in enumerate(events, start=1):
-        DagsterEvent.asset_materialization(
-            step, event, DagsterEventBatchMetadata(batch_id, is_end=position == len(events))
-        )
+    batches: dict[dg.AssetKey, list[dg.AssetMaterialization]] = {}
+    for event in events:
+        batches.setdefault(event.asset_key, []).append(event)
+    for batch in batches.values():
+        batch_id = generate_event_batch_id()  # type: ignore[no-untyped-call]
+        for event in batch:
+            DagsterEvent.asset_materialization(
+                step, event, DagsterEventBatchMetadata(batch_id, is_end=event is batch[-1])
+            )
