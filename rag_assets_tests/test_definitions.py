@@ -178,6 +178,25 @@ def test_each_asset_has_batches_of_its_own(project: Project, monkeypatch: pytest
     assert sorted(asset for batch in stored for asset in batch) == sorted(events.ASSETS * 3)
 
 
+def test_unchanged_document_has_an_event_when_that_is_news(project: Project) -> None:
+    """Asked for, or shown as failed: it is materialized again. Otherwise what is shown is true already."""
+    document_id = project.application.add("a.txt", *WORDS)
+    file = project.application.files / "a.txt"
+
+    def events_after(**options: Any) -> int:
+        project.application.change(document_id)
+        project.run(**options)
+        return len(project.instance.fetch_materializations(KEYS[0], limit=100).records)
+
+    assert [events_after(), events_after(), events_after(partition_key=document_id)] == [1, 1, 2]
+    away = file.rename(file.with_suffix(".away"))
+    assert events_after(succeeds=False) == 2
+    assert project.partitions("FAILED") == {document_id}
+    away.rename(file)
+    assert [events_after(), events_after()] == [3, 3]
+    assert project.partitions("MATERIALIZED") == {document_id}
+
+
 def test_data_version_is_that_of_the_bytes(project: Project) -> None:
     """A document that was looked at and had not changed makes nothing after it stale."""
     document_id = project.application.add("a.txt", *WORDS)

@@ -14,6 +14,7 @@ from dagster._core.events import (
     AssetMaterializationPlannedData,
     DagsterEvent,
     DagsterEventBatchMetadata,
+    DagsterEventType,
     generate_event_batch_id,
 )
 
@@ -23,6 +24,19 @@ from rag_assets.model import Outcome
 RAW_TEXT, CHUNKS, EMBEDDINGS = "raw_text", "chunks", "embeddings"
 ASSETS = (RAW_TEXT, CHUNKS, EMBEDDINGS)
 SHOWN_IDS = 20
+
+
+def news(context: dg.AssetExecutionContext, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """The outcomes without those that add nothing to what is shown: the document is unchanged, and materialized.
+
+    Events cost several times what it costs to find out that nothing changed. A run that was asked for its
+    partitions answers for each of them.
+    """
+    if context.has_partition_key or context.has_partition_key_range:
+        return list(outcomes)
+    unchanged = [key for key, some in _by_partition(outcomes).items() if all(one.status == "skipped" for one in some)]
+    shown = _materialized(context.instance, unchanged)
+    return [outcome for outcome in outcomes if partitions.documents.key(outcome.document_id) not in shown]
 
 
 def log_materializations(context: dg.AssetExecutionContext, outcomes: Iterable[Outcome]) -> None:
@@ -105,6 +119,20 @@ def _of_bucket(key: str, outcomes: Sequence[Outcome]) -> Iterator[dg.AssetMateri
                 "ids": [outcome.document_id for outcome in outcomes[:SHOWN_IDS]],
             },
         )
+
+
+def _materialized(instance: dg.DagsterInstance, keys: Sequence[str]) -> set[str]:
+    """Those of these partitions that are shown as materialized: the last asset reported since the first was marked."""
+    if not keys:
+        return set()
+    done, failed = (
+        instance.get_latest_storage_id_by_partition(dg.AssetKey(asset), event_type, set(keys))
+        for asset, event_type in (
+            (ASSETS[-1], DagsterEventType.ASSET_MATERIALIZATION),
+            (ASSETS[0], DagsterEventType.ASSET_MATERIALIZATION_PLANNED),
+        )
+    )
+    return {key for key, position in done.items() if position > failed.get(key, 0)}
 
 
 def _by_partition(outcomes: Iterable[Outcome]) -> dict[str, list[Outcome]]:
