@@ -72,14 +72,12 @@ def ingest(context: dg.AssetExecutionContext, config: IngestConfig, rag: dg.Reso
     """
     failed: dict[str, Outcome] = {}
     outcomes: list[Outcome] = []
-    with rag.run(**_request(context, config, rag)) as run:
+    with events.Reporter(context) as reporter, rag.run(**_request(context, config, rag)) as run:
         for outcomes in run.outcomes:
             for outcome in outcomes:
                 failed.pop(outcome.document_id, None)  # a later attempt of the same run counts
             failed |= {outcome.document_id: outcome for outcome in outcomes if outcome.status == "failed"}
-            news = events.news(context, outcomes)
-            partitions.follow(context.instance, news, keep_deleted=context.has_partition_key_range)
-            events.log_materializations(context, [one for one in news if one.status != "failed"])
+            reporter.report(outcomes)
         busy = run.intake.busy
     if failed or busy:
         events.mark_failed(context, [*failed, *busy])

@@ -5,8 +5,10 @@ Dagster's public `context.log_event` writes one row per transaction (12 ms each 
 """
 
 import logging
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import dagster as dg
@@ -24,9 +26,55 @@ from rag_assets.model import Outcome
 RAW_TEXT, CHUNKS, EMBEDDINGS = "raw_text", "chunks", "embeddings"
 ASSETS = (RAW_TEXT, CHUNKS, EMBEDDINGS)
 SHOWN_IDS = 20
+MAX_WAITING = 2_000  # documents of which nothing was told yet
 
 
-def news(context: dg.AssetExecutionContext, outcomes: Sequence[Outcome]) -> list[Outcome]:
+class Reporter:
+    """Tells Dagster what became of documents, in a thread of its own: all that came meanwhile in one go.
+
+    A batch of events costs 40 ms however small it is, which neither the embedder nor the next change should wait for.
+    Leaving it waits until everything is told. Raises what the thread raised, at the next report or when left.
+    """
+
+    def __init__(self, context: dg.AssetExecutionContext) -> None:
+        self._context = context
+        self._lock = threading.Lock()
+        self._waiting: list[Outcome] = []
+        self._flushes: list[Future[None]] = []
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="report")
+
+    def __enter__(self) -> "Reporter":
+        return self
+
+    def __exit__(self, kind: object, *exc: object) -> None:
+        self._thread.shutdown()
+        if kind is None:
+            self._raise_failed()
+
+    def report(self, outcomes: Sequence[Outcome]) -> None:
+        """Have the partitions of these documents, and their materializations, told in their order."""
+        self._raise_failed()
+        with self._lock:
+            self._waiting += outcomes
+            is_behind = len(self._waiting) > MAX_WAITING
+        self._flushes.append(self._thread.submit(self._flush))
+        if is_behind:
+            self._flushes[-1].result()
+
+    def _flush(self) -> None:
+        with self._lock:
+            outcomes, self._waiting = self._waiting, []
+        news = _news(self._context, outcomes)
+        partitions.follow(self._context.instance, news, keep_deleted=self._context.has_partition_key_range)
+        log_materializations(self._context, [one for one in news if one.status != "failed"])
+
+    def _raise_failed(self) -> None:
+        for flush in [flush for flush in self._flushes if flush.done()]:
+            self._flushes.remove(flush)
+            flush.result()
+
+
+def _news(context: dg.AssetExecutionContext, outcomes: Sequence[Outcome]) -> list[Outcome]:
     """The outcomes without those that add nothing to what is shown: the document is unchanged, and materialized.
 
     Events cost several times what it costs to find out that nothing changed. A run that was asked for its
