@@ -58,6 +58,11 @@ class Project:
         assert result.success is succeeds, [event.message for event in result.all_events if event.is_failure]
         return result
 
+    def reconcile(self) -> None:
+        self.rag.parts = lambda **_options: self.parts  # type: ignore[method-assign]
+        job = self.definitions.resolve_job_def("reconcile")
+        assert job.execute_in_process(instance=self.instance).success
+
     def tick(self) -> Any:
         definitions = self.definitions
         context = dg.build_sensor_context(
@@ -423,11 +428,34 @@ def test_reconcile_finds_a_file_that_changed_on_disk(project: Project) -> None:
     document_id = project.application.add("a.txt", *WORDS)
     project.run()
     project.application.write("a.txt", "locks")
-    job = project.definitions.resolve_job_def("reconcile")
-    project.rag.parts = lambda **_options: project.parts  # type: ignore[method-assign]
-    result = job.execute_in_process(instance=project.instance)
-    assert result.success
+    project.reconcile()
     assert project.application.pending() == [(document_id, "pending", 0, None)]
+
+
+def test_reconcile_has_dagster_told_when_a_run_was_killed_before_it_could(project: Project) -> None:
+    """A document that is stored becomes a materialized partition, one whose row has gone none."""
+    document_id = project.application.add("a.txt", *WORDS)
+    project.application.run()
+    partitions.documents.add(project.instance, [document_id, "gone"])
+    project.reconcile()
+    assert project.instance.get_dynamic_partitions(partitions.DOCUMENTS) == [document_id]
+    project.run()
+    assert project.partitions("MATERIALIZED") == {document_id}
+    project.reconcile()
+    assert project.application.pending() == []
+
+
+def test_partition_stays_while_a_backfill_may_name_it(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run to come may have it as the end of its range, and could not start."""
+    document_id = project.application.add("a.txt", *WORDS)
+    project.run()
+    monkeypatch.setattr(project.instance, "get_backfills", lambda **_filters: ["one"])
+    project.application.remove(document_id)
+    project.run()
+    assert project.instance.get_dynamic_partitions(partitions.DOCUMENTS) == [document_id]
+    monkeypatch.undo()
+    project.reconcile()
+    assert project.instance.get_dynamic_partitions(partitions.DOCUMENTS) == []
 
 
 @pytest.mark.parametrize("document_id", ["7", "a,b", "a...b", "line\nbreak", "100%", "%2C", "Grüße", "..."])

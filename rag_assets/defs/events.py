@@ -19,6 +19,7 @@ from dagster._core.events import (
     DagsterEventType,
     generate_event_batch_id,
 )
+from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 
 from rag_assets.defs import partitions
 from rag_assets.model import Outcome
@@ -65,7 +66,7 @@ class Reporter:
         with self._lock:
             outcomes, self._waiting = self._waiting, []
         news = _news(self._context, outcomes)
-        partitions.follow(self._context.instance, news, keep_deleted=self._context.has_partition_key_range)
+        _follow(self._context, news)
         log_materializations(self._context, [one for one in news if one.status != "failed"])
 
     def _raise_failed(self) -> None:
@@ -83,7 +84,7 @@ def _news(context: dg.AssetExecutionContext, outcomes: Sequence[Outcome]) -> lis
     if context.has_partition_key or context.has_partition_key_range:
         return list(outcomes)
     unchanged = [key for key, some in _by_partition(outcomes).items() if all(one.status == "skipped" for one in some)]
-    shown = _materialized(context.instance, unchanged)
+    shown = _materialized(context.instance, set(unchanged)) if unchanged else set()
     return [outcome for outcome in outcomes if partitions.documents.key(outcome.document_id) not in shown]
 
 
@@ -96,6 +97,18 @@ def log_empty(context: dg.AssetExecutionContext) -> None:
     """Log this run's partitions without documents, which only buckets can be: nothing in them is out of step."""
     if context.has_partition_key and not partitions.documents.is_by_document:
         _log(context, [event for key in context.partition_keys for event in materializations(key, [])])
+
+
+def untold(instance: dg.DagsterInstance, document_ids: Sequence[str]) -> list[str]:
+    """Those of these documents whose partition is not shown as materialized: a run was killed before it said so."""
+    shown = _materialized(instance, None)
+    return [document_id for document_id in document_ids if partitions.documents.key(document_id) not in shown]
+
+
+def is_backfilling(instance: dg.DagsterInstance) -> bool:
+    """Whether a backfill goes on, whose runs to come may name any partition as the end of a range."""
+    under_way = BulkActionsFilter(statuses=[BulkActionStatus.REQUESTED])
+    return bool(instance.get_backfills(filters=under_way, limit=1))
 
 
 def mark_failed(context: dg.AssetExecutionContext, document_ids: Sequence[str]) -> None:
@@ -169,12 +182,18 @@ def _of_bucket(key: str, outcomes: Sequence[Outcome]) -> Iterator[dg.AssetMateri
         )
 
 
-def _materialized(instance: dg.DagsterInstance, keys: Sequence[str]) -> set[str]:
-    """Those of these partitions that are shown as materialized: the last asset reported since the first was marked."""
-    if not keys:
-        return set()
+def _follow(context: dg.AssetExecutionContext, outcomes: Sequence[Outcome]) -> None:
+    """Add partitions of what a run found by itself; those of deleted documents go, unless a range may name them."""
+    partitions.documents.add(context.instance, [one.document_id for one in outcomes if one.status != "deleted"])
+    deleted = [one.document_id for one in outcomes if one.status == "deleted"]
+    if deleted and not context.has_partition_key_range and not is_backfilling(context.instance):
+        partitions.documents.remove(context.instance, deleted)
+
+
+def _materialized(instance: dg.DagsterInstance, keys: set[str] | None) -> set[str]:
+    """The partitions, of these or of all, that are shown as materialized: the last asset since the first was marked."""
     done, failed = (
-        instance.get_latest_storage_id_by_partition(dg.AssetKey(asset), event_type, set(keys))
+        instance.get_latest_storage_id_by_partition(dg.AssetKey(asset), event_type, keys)
         for asset, event_type in (
             (ASSETS[-1], DagsterEventType.ASSET_MATERIALIZATION),
             (ASSETS[0], DagsterEventType.ASSET_MATERIALIZATION_PLANNED),

@@ -3,8 +3,11 @@
 import dagster as dg
 
 from rag_assets import settings
-from rag_assets.defs import events
+from rag_assets.defs import events, partitions
 from rag_assets.defs.resources import Rag
+from rag_assets.postgres import texts
+from rag_assets.postgres.reconcile import enqueue_idle
+from rag_assets.runtime import Parts
 
 BATCH_TAG = "rag_assets/batch"
 POOL = "llama_server"  # one run at a time
@@ -28,7 +31,18 @@ def run_config(
 def reconcile_index(context: dg.OpExecutionContext, rag: dg.ResourceParam[Rag]) -> None:
     """Enqueue what no trigger saw; the sensor then requests runs for it."""
     with rag.parts() as parts:
-        context.add_output_metadata(dict(parts.reconcile()))
+        found = parts.reconcile()
+        context.add_output_metadata({**found, **_reconcile_partitions(context.instance, parts)})
+
+
+def _reconcile_partitions(instance: dg.DagsterInstance, parts: Parts) -> dict[str, int]:
+    """Have Dagster told what a run was killed before it could tell; how many documents, by what was found."""
+    if not partitions.documents.is_by_document or events.is_backfilling(instance):
+        return {}
+    gone = partitions.documents.remove_gone(instance, parts)
+    with parts.database.transaction() as cursor:
+        untold = events.untold(instance, texts.list_ids(cursor))
+        return {"partitions_without_row": gone, "untold": enqueue_idle(cursor, untold)}
 
 
 @dg.job(description="Finds changes that no trigger saw: files changed on disk, restored backups, other settings.")

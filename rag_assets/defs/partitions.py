@@ -10,7 +10,6 @@ from urllib.parse import unquote
 import dagster as dg
 
 from rag_assets import settings
-from rag_assets.model import Outcome
 from rag_assets.postgres import documents as table
 from rag_assets.runtime import Parts
 
@@ -42,6 +41,9 @@ class Partitioning(Protocol):
     def add_all(self, instance: dg.DagsterInstance, parts: Parts) -> None:
         """Make every row a partition, so that the user interface and the command line can choose among all."""
 
+    def remove_gone(self, instance: dg.DagsterInstance, parts: Parts) -> int:
+        """Forget the partitions that have no row; how many."""
+
 
 class ByDocument:
     """A partition for each document, its key the id as text."""
@@ -70,6 +72,15 @@ class ByDocument:
             ids = table.all_ids(cursor, parts.settings.source)
         known = set(instance.get_dynamic_partitions(DOCUMENTS))
         self.add(instance, [document_id for document_id in ids if self.key(document_id) not in known])
+
+    def remove_gone(self, instance: dg.DagsterInstance, parts: Parts) -> int:
+        known = instance.get_dynamic_partitions(DOCUMENTS)  # before the rows: a new one is no partition without row
+        with parts.database.transaction() as cursor:
+            there = {self.key(document_id) for document_id in table.all_ids(cursor, parts.settings.source)}
+        gone = [key for key in known if key not in there]
+        for key in gone:
+            instance.delete_dynamic_partition(DOCUMENTS, key)
+        return len(gone)
 
 
 class ByBucket:
@@ -104,6 +115,10 @@ class ByBucket:
     def add_all(self, instance: dg.DagsterInstance, parts: Parts) -> None:
         """All partitions exist."""
 
+    def remove_gone(self, instance: dg.DagsterInstance, parts: Parts) -> int:
+        """None: partitions stay."""
+        return 0
+
 
 def _bucket(number: int) -> str:
     return f"bucket-{number:05}"
@@ -122,10 +137,3 @@ documents = _configured(settings.load().worker)
 def add_all_once(instance: dg.DagsterInstance, parts: Parts) -> None:
     """`add_all`, once per process: what comes later is added with its run."""
     documents.add_all(instance, parts)
-
-
-def follow(instance: dg.DagsterInstance, outcomes: Sequence[Outcome], *, keep_deleted: bool) -> None:
-    """Add what a run found by itself; deleted documents lose their partition, unless a range still names it."""
-    documents.add(instance, [o.document_id for o in outcomes if o.status != "deleted"])
-    if not keep_deleted:
-        documents.remove(instance, [o.document_id for o in outcomes if o.status == "deleted"])

@@ -57,7 +57,7 @@ def reconcile_files(database: Database, *, look: Callable[[StoredText], FileFact
             if (facts := found[stored.document_id]) and facts != stored.facts and stored not in changed
         }
         with database.transaction() as cursor:
-            enqueued += _enqueue_idle(cursor, [stored.document_id for stored in changed])
+            enqueued += enqueue_idle(cursor, [stored.document_id for stored in changed])
             texts.refresh(cursor, touched)
         after = page[-1].document_id
     return enqueued
@@ -83,6 +83,11 @@ def free_claims(cursor: Cursor, *, alive: Collection[str]) -> int:
     return sum(outbox.release(cursor, owner) for owner, _ in outbox.owners(cursor) if owner not in alive)
 
 
+def enqueue_idle(cursor: Cursor, ids: list[str]) -> int:
+    """Enqueue those of these documents that are neither pending nor given up; how many."""
+    return _count(cursor, statement("outbox", "enqueue_idle"), {"ids": ids})
+
+
 def _page(database: Database, after: str) -> list[StoredText]:
     with database.transaction() as cursor:
         return texts.list_facts(cursor, after=after, limit=PAGE_DOCUMENTS)
@@ -90,10 +95,6 @@ def _page(database: Database, after: str) -> list[StoredText]:
 
 def _differs(stored: StoredText, now: FileFacts | None) -> bool:
     return now is None or (now.sha256, now.size) != (stored.facts.sha256, stored.facts.size)
-
-
-def _enqueue_idle(cursor: Cursor, ids: list[str]) -> int:
-    return _count(cursor, statement("outbox", "enqueue_idle"), {"ids": ids})
 
 
 def _count(cursor: Cursor, query: object, values: dict[str, object] | None = None) -> int:

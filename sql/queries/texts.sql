@@ -38,3 +38,7 @@ delete from rag_document_text where document_id = %(document_id)s;
 -- Everything that is known of files, a page at a time, for reconciliation.
 select document_id, sha256, size_bytes, mtime_ns, fingerprint, embedding_model, path
 from rag_document_text where document_id > %(after)s order by document_id limit %(limit)s;
+
+-- name: list_ids
+-- The documents whose text is stored.
+select document_id from rag_document_text;
