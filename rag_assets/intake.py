@@ -20,10 +20,11 @@ SLICE_SECONDS = 1.0  # that a slice should take: more, and the next is smaller
 FEW = 10  # documents of a run that works on these alone
 BUSY_PATIENCE_SECONDS = 600.0  # how long a run waits for documents that another run is working on
 LOOK_SECONDS = 1.0  # between looks at whether another run waits, while lingering
+ENDING_LOOK_SECONDS = 0.25  # between looks at whether the documents beside the changes are done
 
 
 class Intake:
-    """Claims documents for one run, a batch at a time; what changed meanwhile goes ahead of what was asked for.
+    """Claims documents for one run, a batch at a time.
 
     While it exists, it holds the lock that tells the sensor that changes are being taken (see `outbox.is_taken`).
     """
@@ -48,7 +49,7 @@ class Intake:
         self.busy: list[str] = []  # asked for, but another run kept them all the time
 
     def pending(self) -> Iterator[list[Claim]]:
-        """Everything that is due now."""
+        """Everything that is due now, in slices."""
         while not self._stopping.is_set() and (claims := self._due()):
             self._taken |= {claim.document_id for claim in claims}
             yield claims
@@ -68,25 +69,27 @@ class Intake:
             yield from self.pending()
 
     def documents(self, ids: Sequence[str]) -> Iterator[list[Claim]]:
-        """These documents, whether they changed or not; those that another run works on come last.
-
-        Changes go ahead of the many documents of a backfill. Whoever asks for a few gets an answer on those alone.
-        """
-        takes_changes = len(ids) > FEW
-        if not takes_changes:
-            self._listener.leave_intake()
+        """These documents, whether they changed or not; those that another run works on come last."""
         deadline = time.monotonic() + BUSY_PATIENCE_SECONDS
         waiting = list(ids)
         while waiting and not self._stopping.is_set():
             self.busy = []
             for part in _slices(waiting):
-                if takes_changes:
-                    yield from self.pending()
                 yield self._claim([document_id for document_id in part if document_id not in self._taken])
             if self.busy and time.monotonic() > deadline:
                 return
             if waiting := self.busy:
-                self._listener.wait(LOOK_SECONDS)
+                self._stopping.wait(LOOK_SECONDS)
+
+    def changes_beside(self, ids: Sequence[str], *, ending: threading.Event) -> Iterator[list[Claim]]:
+        """What changes until `ending` is set, to be worked on beside the many documents of a backfill.
+
+        Nothing, where the documents are few: whoever asks for those gets an answer on them alone.
+        """
+        while len(ids) > FEW and not ending.is_set() and not self._stopping.is_set():
+            yield from self.pending()
+            self._listener.wait(ENDING_LOOK_SECONDS)
+        self._listener.leave_intake()
 
     def linger(self, seconds: float, *, gives_way: Callable[[], bool]) -> Iterator[list[Claim]]:
         """Changes as they are notified, until none came for `seconds` or another run waits for this one's place."""

@@ -1,13 +1,14 @@
 """A stream of claimed documents goes through read, cut, embed and store; one outcome per document comes out."""
 
 import logging
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -31,10 +32,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 GROUPS_IN_FLIGHT = 2  # while one group's last requests finish, the next one's already keep the server busy
+GROUPS_AHEAD = 3  # read before the first of them is stored
 GROUP_TOKENS = 8_192  # a group is sent to be embedded when it holds so many tokens, or a window of documents
 LARGEST_GROUP = 500  # documents
 DATABASE_PATIENCE_SECONDS = 60.0  # how long a finished document waits for a database that restarts
-END = None
 
 
 Resolve = Callable[[str], Path]  # a path of the table -> the file; DocumentError
@@ -79,6 +80,47 @@ class _Group:
     seconds_embed: float = 0.0
 
 
+class _Lane:
+    """Groups on their way to be stored, in the order in which they were read, a few at a time."""
+
+    def __init__(self, something_is_done: threading.Event) -> None:
+        self._something_is_done = something_is_done
+        self._groups: deque[Future[_Group]] = deque()
+        self._room = threading.Semaphore(GROUPS_AHEAD)
+        self._error: BaseException | None = None
+        self._is_fed = True
+
+    def put(self, embed: Callable[[], Future[_Group]]) -> None:
+        """Take a group in, once there is room for it."""
+        self._room.acquire()
+        group = embed()
+        self._groups.append(group)
+        group.add_done_callback(lambda _: self._something_is_done.set())
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Nothing more comes; `error` is the reason if it is a bad one."""
+        self._error, self._is_fed = error, False
+        self._something_is_done.set()
+
+    def make_room(self) -> None:
+        """For a thread that waits for it, and will put nothing in any more."""
+        self._room.release()
+
+    def take(self) -> Future[_Group] | None:
+        """The next group, when it can be stored; raises what the lane ended with after the last one."""
+        if self._groups and self._groups[0].done():
+            self._room.release()
+            return self._groups.popleft()
+        if self._error is not None and not self._groups:
+            raise self._error
+        return None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether all was taken, and nothing went wrong."""
+        return not self._is_fed and not self._groups and self._error is None
+
+
 class Pipeline:
     """Ingests documents for one run; every claim that is handed in is settled, failed or released.
 
@@ -98,49 +140,59 @@ class Pipeline:
         self._owner = f"run:{run_id}"
         self._in_flight: set[str] = set()  # content hashes that an earlier group is about to store
         self._lost: list[Claim] = []  # documents that somebody else held when they were to be stored
+        self._reading = ThreadPoolExecutor(1, thread_name_prefix="read")  # serves both lanes in turn
         self.stopping = threading.Event()  # set when nobody takes outcomes any more: batches should end
+        self.ending = threading.Event()  # set when the last of the batches is stored: changes should end
 
-    def ingest(self, batches: Iterable[Sequence[Claim]]) -> Generator[list[Outcome], None, None]:
+    def ingest(
+        self, batches: Iterable[Sequence[Claim]], *, changes: Iterable[Sequence[Claim]] = ()
+    ) -> Generator[list[Outcome], None, None]:
         """Yield the outcomes of each group of documents once they are committed, in the order of the claims.
 
-        A batch ends a group: its documents do not wait for those of the next batch. Close it when it is left early:
-        until then its threads work on, and keep the claims.
+        A batch ends a group: its documents do not wait for those of the next batch. Those of `changes` wait for
+        none of `batches`. Close it when it is left early: until then its threads work on, and keep the claims.
         """
-        groups: queue.Queue[Future[_Group] | BaseException | None] = queue.Queue(maxsize=GROUPS_IN_FLIGHT)
-        with ThreadPoolExecutor(GROUPS_IN_FLIGHT, thread_name_prefix="embed") as executor:
-            feeder = threading.Thread(target=self._feed, args=(batches, groups, executor), name="read")
-            feeder.start()
+        done = threading.Event()
+        bulk, urgent = _Lane(done), _Lane(done)
+        with self._reading, ThreadPoolExecutor(2 * GROUPS_IN_FLIGHT, thread_name_prefix="embed") as executor:
+            feeders = [
+                threading.Thread(target=self._feed, args=(source, lane, executor), name=f"feed-{name}")
+                for name, source, lane in (("batches", batches, bulk), ("changes", changes, urgent))
+            ]
+            for feeder in feeders:
+                feeder.start()
             heart = threading.Thread(target=self._keep_claims, name="keep-claims")
             heart.start()
             try:
-                while (group := groups.get()) is not END:
-                    if isinstance(group, BaseException):
-                        raise group
-                    yield self._store(group.result())
+                while not (bulk.has_ended and urgent.has_ended):
+                    done.clear()
+                    if (group := urgent.take() or bulk.take()) is not None:
+                        yield self._store(group.result())
+                    elif bulk.has_ended and not self.ending.is_set():
+                        self.ending.set()
+                    else:
+                        done.wait()
             finally:
                 self.stopping.set()
-                _drain(groups, until=feeder)
+                self.ending.set()
+                for feeder, lane in zip(feeders, (bulk, urgent), strict=True):
+                    _join(feeder, lane)
                 heart.join()
                 with suppress(DatabaseUnavailable):  # then the claims run out, or the sensor frees them
                     self._release()
 
-    # ---- read: thread "read" ----
+    # ---- read: a thread for each lane ----
 
-    def _feed(
-        self,
-        batches: Iterable[Sequence[Claim]],
-        groups: "queue.Queue[Future[_Group] | BaseException | None]",
-        executor: ThreadPoolExecutor,
-    ) -> None:
+    def _feed(self, batches: Iterable[Sequence[Claim]], lane: _Lane, executor: ThreadPoolExecutor) -> None:
         try:
             for batch in batches:
                 for group in self._read_groups(batch):
+                    lane.put(partial(executor.submit, self._embed, group))
                     if self.stopping.is_set():
                         return
-                    groups.put(executor.submit(self._embed, group))
-            groups.put(END)
+            lane.end()
         except BaseException as exc:  # noqa: BLE001 - handed to the consumer's thread, which raises it
-            groups.put(exc)
+            lane.end(exc)
 
     def _read_groups(self, batch: Sequence[Claim]) -> Iterator[_Group]:
         window = self._settings.worker.bulk_batch_size
@@ -169,7 +221,8 @@ class Pipeline:
             elif (unchanged := self._unchanged(claim.path, stored)) is not None:
                 work.outcome = unchanged
             else:
-                work.read = self._reader.read(self._resolve(claim.path), name=claim.path)
+                path = self._resolve(claim.path)
+                work.read = self._reading.submit(self._reader.read, path, name=claim.path).result()
         except DocumentError as exc:
             work.outcome = _failed(claim, exc, stage="read")
         work.seconds["read"] = time.perf_counter() - started
@@ -177,7 +230,7 @@ class Pipeline:
 
     def _unchanged(self, path: str, stored: StoredText | None) -> Outcome | None:
         """The outcome of a document whose file, settings and model are those of its stored chunks."""
-        if stored is None or (stored.fingerprint, stored.embedding_model) != self._identity():
+        if stored is None or (stored.fingerprint, stored.embedding_model) != self._identity:
             return None
         resolved = self._resolve(path)
         size, mtime_ns = paths.facts(resolved)
@@ -196,8 +249,10 @@ class Pipeline:
             embedding_model=stored.embedding_model,
         )
 
+    @cached_property
     def _identity(self) -> tuple[str, str]:
-        return self._reader.fingerprint, self._settings.embedding.model
+        fingerprint = self._reading.submit(lambda: self._reader.fingerprint).result()
+        return fingerprint, self._settings.embedding.model
 
     def _group(self, works: list[_Work]) -> _Group:
         """Choose the texts that truly need embedding: not stored, and in no group before this one."""
@@ -366,12 +421,10 @@ class Pipeline:
                 outbox.extend_claims(cursor, self._owner, seconds=seconds)
 
 
-def _drain(groups: "queue.Queue[Future[_Group] | BaseException | None]", *, until: threading.Thread) -> None:
-    """Unblock a feeder that waits for room in the queue, until it has ended."""
-    while until.is_alive():
-        with suppress(queue.Empty):
-            groups.get_nowait()
-        until.join(timeout=0.05)
+def _join(feeder: threading.Thread, lane: _Lane) -> None:
+    while feeder.is_alive():
+        lane.make_room()
+        feeder.join(timeout=0.05)
 
 
 def _tokens(work: _Work) -> int:

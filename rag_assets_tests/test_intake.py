@@ -108,27 +108,28 @@ def test_documents_gives_a_document_without_row_to_be_removed(application: Appli
     assert (claim.document_id, claim.path) == ("12345", None)
 
 
-def test_changes_go_ahead_when_a_backfill_asks_for_many(application: Application, intake: Intake) -> None:
-    """A change is not kept waiting by hundreds of documents, nor done twice when it is one of them."""
+def test_changes_come_beside_the_many_documents_of_a_backfill(application: Application, intake: Intake) -> None:
+    """Until those are done; a document that changed before its turn is not done twice."""
     added = add(application, 50)
     settle(application)
-    batches = intake.documents(added)
+    ending = threading.Event()
+    batches, changes = intake.documents(added), intake.changes_beside(added, ending=ending)
     assert sorted(ids(next(batches)), key=int) == added[:FIRST_SLICE]
-    last = added[-1]
-    application.change(last)
+    application.change(added[-1])
     new = add(application, 1)
-    assert sorted(ids(next(batches))) == sorted([last, *new])
+    assert sorted(ids(next(changes))) == sorted([added[-1], *new])
     assert sorted(chain(*map(ids, batches)), key=int) == added[FIRST_SLICE:-1]
+    assert is_taken(application)
+    ending.set()
+    assert list(changes) == []
+    assert not is_taken(application)
 
 
 def test_few_documents_leave_changes_to_the_sensor(application: Application, intake: Intake) -> None:
-    """A run on a few documents ends soon: changes get a run of their own. One on many takes them itself."""
-    added = add(application, FEW + 1)
-    settle(application)
+    """A run on a few documents ends soon, and tells of these alone: changes get a run of their own."""
+    add(application, 1)
     assert is_taken(application)
-    next(intake.documents(added))
-    assert is_taken(application)
-    next(intake.documents(added[:FEW]))
+    assert list(intake.changes_beside(["1"] * FEW, ending=threading.Event())) == []
     assert not is_taken(application)
 
 

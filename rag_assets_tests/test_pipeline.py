@@ -330,6 +330,29 @@ def test_outcomes_come_in_the_order_of_the_claims(application: Application) -> N
     assert list(application.run()) == sorted(ids, key=int)
 
 
+def test_a_change_does_not_wait_for_what_a_backfill_embeds(application: Application) -> None:
+    """Nor for the documents that were read ahead; what the backfill had of them is kept."""
+    change_is_stored = threading.Event()
+
+    class Slow(HashEmbedder):
+        def embed(self, texts: Sequence[str], *, token_counts: Sequence[int]) -> Vectors:
+            if not any("locks" in one for one in texts):
+                assert change_is_stored.wait(60)
+            return super().embed(texts, token_counts=token_counts)
+
+    for n in range(20):
+        application.add(f"{n}.txt", f"subject {n}")
+    backfill = [[claim] for claim in application.claim(run_id="1")]
+    changed = application.add("changed.txt", "locks")
+    pipeline = application.pipeline(run_id="1", embedder=Slow())
+    stored = []
+    for outcomes in pipeline.ingest(backfill, changes=[application.claim(run_id="1")]):
+        stored += [outcome.document_id for outcome in outcomes if outcome.status == "completed"]
+        change_is_stored.set()
+    assert stored[0] == changed
+    assert len(stored) == 21
+
+
 def test_a_batch_does_not_wait_for_the_next_one(application: Application) -> None:
     """A change is stored at once, however long the run then stays for another one."""
     ids = [application.add(f"{n}.txt", WORDS[n]) for n in range(2)]

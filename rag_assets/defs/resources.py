@@ -8,7 +8,7 @@ from itertools import chain
 
 from rag_assets import runtime, settings
 from rag_assets.intake import Intake
-from rag_assets.model import Outcome
+from rag_assets.model import Claim, Outcome
 from rag_assets.settings import Settings
 
 GivesWay = Callable[[], bool]
@@ -68,12 +68,15 @@ class Rag:
             parts = stack.enter_context(self._parts_of_a_run())
             pipeline = parts.pipeline(run_id=run_id)
             intake = stack.enter_context(parts.intake(run_id=run_id, stopping=pipeline.stopping))
+            changes: Iterator[list[Claim]] = iter(())
             if (ids := document_ids(parts)) is not None:
                 batches = intake.documents(ids)
+                changes = intake.changes_beside(ids, ending=pipeline.ending)
             else:
-                batch = intake.batch(batch_id) if batch_id else ()
+                batch = intake.batch(batch_id) if batch_id else iter(())
                 batches = chain(batch, intake.pending(), intake.linger(linger, gives_way=gives_way))
-            groups = stack.enter_context(closing(pipeline.ingest(batches)))  # first of all: its threads use the rest
+            # Closed first of all: its threads use the rest.
+            groups = stack.enter_context(closing(pipeline.ingest(batches, changes=changes)))
             yield IngestRun(outcomes=self._watched(groups), intake=intake)
 
     def _parts_of_a_run(self) -> AbstractContextManager[runtime.Parts]:

@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,13 +78,20 @@ class Embedder:
         import numpy as np
 
         vectors = np.empty((len(texts), self._settings.embedding.dimension), dtype=np.float32)
-        packs = list(_packs(token_counts, most_texts=self._settings.embedding.batch_size))
+        packs = _packs(token_counts, most_texts=self._settings.embedding.batch_size)
 
         def work(pack: list[int]) -> None:
             vectors[pack] = self._embed_pack(pack, texts)
 
-        requests = [self._executor.submit(work, pack) for pack in packs]
+        requests: set[Future[None]] = set()
         try:
+            for pack in packs:
+                # No more than can be under way: a call of few texts is not to wait behind all of a long one.
+                if len(requests) == self._settings.llama_server.requests_in_flight:
+                    done, requests = wait(requests, return_when=FIRST_COMPLETED)
+                    for request in done:
+                        request.result()
+                requests.add(self._executor.submit(work, pack))
             for request in requests:
                 request.result()
         finally:  # no request of a call outlives it
