@@ -24,6 +24,7 @@ PARALLEL = 3  # paragraphs from which on cells side by side are read line by lin
 
 W = word_styles.W
 _TEXT = f"{W}t"
+_PARAGRAPH, _PROPERTIES, _RUN_PROPERTIES, _HIDDEN = f"{W}p", f"{W}pPr", f"{W}rPr", f"{W}vanish"
 _W14 = "{http://schemas.microsoft.com/office/word/2010/wordml}"
 _DRAWN = "{http://schemas.openxmlformats.org/drawingml/2006/wordprocessingDrawing}"
 _MATH = equations.M
@@ -45,6 +46,7 @@ _FONTS = {"symbol": _SYMBOL, "wingdings": _WINGDINGS, "wingdings 2": {0x50: "✓
 Kind = Literal["prose", "heading", "item", "code", "table", "note"]
 
 
+_ByTag: TypeAlias = "dict[Any, _Element]"
 _Cell: TypeAlias = "tuple[int, Iterable[_Element]]"  # columns spanned, content
 
 
@@ -164,7 +166,7 @@ class _Story:
         """The blocks of a container: a body, a cell, a text box."""
         self._walk(container)
         if self._carried is not None:
-            self._finish(self._carried, word_styles.Look(), None)
+            self._finish(self._carried, word_styles.Look())
         return self.blocks
 
     def inner(self, container: "Iterable[_Element]") -> list[Block]:
@@ -180,7 +182,7 @@ class _Story:
     def _walk(self, container: "Iterable[_Element]") -> None:
         for element in container:
             tag = element.tag
-            if tag == f"{W}p":
+            if tag == _PARAGRAPH:
                 self._paragraph(element)
             elif tag == f"{W}tbl":
                 self._table(element)
@@ -200,28 +202,26 @@ class _Story:
     def _paragraph(self, element: "_Element") -> None:
         line = self._carried or _Line(self)
         self._carried = None
-        properties = element.find(f"{W}pPr")
+        properties = _by_tag(element.find(_PROPERTIES))
         line.read(element)
-        if properties is not None and properties.find(f"{W}rPr/{W}del") is not None:
+        mark = properties.get(_RUN_PROPERTIES)
+        if mark is not None and mark.find(f"{W}del") is not None:
             self._carried = line
             return
-        self._finish(line, self._look(properties), properties)
+        self._finish(line, self._look(properties))
 
-    def _look(self, properties: "_Element | None") -> word_styles.Look:
+    def _look(self, properties: "_ByTag") -> word_styles.Look:
         styles = self.document.styles
-        if properties is None:
-            return styles.look(styles.default)
-        style = properties.find(f"{W}pStyle")
+        style = properties.get(f"{W}pStyle")
         name = style.get(f"{W}val", "") if style is not None else styles.default
         look = styles.look(name)
-        outline = properties.find(f"{W}outlineLvl")
+        outline = properties.get(f"{W}outlineLvl")
         if outline is not None:
             look = look._replace(level=word_styles.outline_level(outline.get(f"{W}val", "")))
-        return self._with_list(look, properties, style=name)
+        return self._with_list(look, properties.get(f"{W}numPr"), style=name)
 
-    def _with_list(self, look: word_styles.Look, properties: "_Element", *, style: str) -> word_styles.Look:
+    def _with_list(self, look: word_styles.Look, own: "_Element | None", *, style: str) -> word_styles.Look:
         """A list of the paragraph's own goes before the style's; list 0 is no list."""
-        own = properties.find(f"{W}numPr")
         number = own.find(f"{W}numId") if own is not None else None
         level = own.find(f"{W}ilvl") if own is not None else None
         if number is not None:
@@ -232,7 +232,7 @@ class _Story:
             look = look._replace(list_level=self.document.numbering.level_of_style(look.list_id, style))
         return look
 
-    def _finish(self, line: "_Line", look: word_styles.Look, properties: "_Element | None") -> None:
+    def _finish(self, line: "_Line", look: word_styles.Look) -> None:
         text = line.text()
         if text.strip():
             self.document.counts["paragraphs"] += 1
@@ -344,7 +344,7 @@ class _Line:
 
     def _run(self, element: "_Element") -> None:
         first = element[0] if len(element) else None
-        if first is not None and first.tag == f"{W}rPr" and _is_on(first.find(f"{W}vanish")):
+        if first is not None and first.tag == _RUN_PROPERTIES and _is_on(first.find(_HIDDEN)):
             self.story.document.hidden += sum(len(text.text or "") for text in element.iter(_TEXT))
         self._walk(element)
 
@@ -485,6 +485,11 @@ _HANDLERS: dict[Any, Callable[[_Line, Any], None] | None] = {
         f"{W}{name}" for name in ("pPr", "rPr", "del", "moveFrom", "sdtPr", "sdtEndPr", "rt", "delText", "delInstrText")
     ),
 }  # fmt: skip
+
+
+def _by_tag(properties: "_Element | None") -> "_ByTag":
+    """One look at each instead of one search for each that is asked for."""
+    return {} if properties is None else {child.tag: child for child in properties}
 
 
 def _rows(table: "_Element") -> "Iterator[_Element]":
