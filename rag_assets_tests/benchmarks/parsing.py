@@ -2,12 +2,15 @@
 
     python -m rag_assets_tests.benchmarks.parsing [--json] [--sample N] [--groups G] [--markitdown-python PATH]
 
-Each reader is given the same bytes, round about, `ROUNDS` times; the median counts. Readers run in one process each,
-started before the clock. Quality is the score of ../shared/corpus/check.py: documents with every required check held.
+Each reader is given the same files, round about, `ROUNDS` times; the median counts. Processes are started before the
+clock; rag_assets reads as it does in a run, through its child process. Quality is the score of
+../shared/corpus/check.py: documents with every required check held.
 """
 
 import argparse
 import json
+import logging
+import shutil
 import statistics
 import subprocess
 import sys
@@ -21,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from rag_assets.errors import DocumentError
-from rag_assets.settings import Parsing
-from rag_assets.text import parsing
+from rag_assets.settings import Chunking, Parsing
+from rag_assets.text.worker import TextWorker
 
 SHARED = Path(__file__).parents[3] / "shared"
 ROUNDS = 3
@@ -44,18 +47,20 @@ Read = Callable[[Path], dict[str, Any]]
 
 def main(argv: Sequence[str] | None = None) -> None:
     options = _options(argv)
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # what it says of fonts is of no use here
     with tempfile.TemporaryDirectory() as folder:
         groups = _documents(Path(folder), sample=options.sample)
         groups = {name: paths for name, paths in groups.items() if name.startswith(options.groups)}
-        readers: dict[str, Read] = {"rag_assets": ours, "plain": plain}
         process = _markitdown(options.markitdown_python)
-        if process:
-            readers["markitdown"] = lambda path: _asked(process, path)
-        try:
-            for result in chain(measured(groups, readers), scored(readers)):
-                print(json.dumps(result) if options.json else _line(result), flush=True)
-        finally:
-            _stop(process)
+        with TextWorker(parsing=Parsing(), chunking=Chunking(), model=None) as worker:
+            readers: dict[str, Read] = {"rag_assets": lambda path: ours(worker, path), "plain": plain}
+            if process:
+                readers["markitdown"] = lambda path: _asked(process, path)
+            try:
+                for result in chain(measured(groups, readers), scored(readers)):
+                    print(json.dumps(result) if options.json else _line(result), flush=True)
+            finally:
+                _stop(process)
 
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -70,9 +75,10 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
 # ---- readers
 
 
-def ours(path: Path) -> dict[str, Any]:
+def ours(worker: TextWorker, path: Path) -> dict[str, Any]:
+    """As a run reads: through the child process."""
     try:
-        return {"text": parsing.parse(path.read_bytes(), name=path.name, limits=Parsing()).text}
+        return {"text": worker.parse(path, name=path.name).parsed.text}
     except DocumentError as exc:
         return {"error": exc.kind}
 
@@ -185,6 +191,8 @@ def _sampled(folder: Path, sample: int) -> dict[str, list[Path]]:
     for kind in ("md", "html", "rst"):
         paths = sorted(folder.rglob(f"*.{kind}"))
         found[f"scale/{kind}"] = paths[:: max(1, len(paths) // sample)][:sample]
+    # Plain text: the same words, under names that say so.
+    found["scale/txt"] = [Path(shutil.copyfile(path, f"{path}.txt")) for path in found["scale/md"]]
     return found
 
 
