@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rag_assets.runtime import Parts
-from rag_assets_tests.benchmarks import figures, ground, sample
+from rag_assets_tests.benchmarks import figures, ground, quiet, sample
 from rag_assets_tests.benchmarks.figures import Figure, say
 from rag_assets_tests.benchmarks.running import Up, up
 from rag_assets_tests.e2e import backfill
@@ -85,14 +85,19 @@ def _during_backfill(running: Up, paths: Sequence[Path]) -> tuple[list[float], d
     started = time.perf_counter()
     launched = running.graphql(backfill.LAUNCH, params=params)["launchPartitionBackfill"]
     assert launched["__typename"] == "LaunchBackfillSuccess", launched
-    seen: list[float] = []
+    seen, pages = [], []
     while True:
         time.sleep(random.uniform(*BACKFILL_SECONDS))
         if not _runs(running, launched["backfillId"]):
             break
         seen.append(_change(running))
-        say(f"During the backfill: {seen[-1]:.3f} s")
-    return seen, {"backfill_documents": len(keys), "backfill_seconds": time.perf_counter() - started}
+        pages.append(quiet.seconds(lambda: running.graphql(backfill.PARTITIONS, key={"path": [backfill.ASSETS[-1]]})))
+        say(f"During the backfill: {seen[-1]:.3f} s; the asset's page {pages[-1]:.3f} s")
+    return seen, {
+        "backfill_documents": len(keys),
+        "backfill_seconds": time.perf_counter() - started,
+        "page_seconds": {"p50": figures.median(pages), "most": max(pages)},
+    }
 
 
 def _rows_nobody_noticed(running: Up, paths: Sequence[Path]) -> list[str]:
