@@ -184,8 +184,9 @@ def _of_bucket(key: str, outcomes: Sequence[Outcome]) -> Iterator[dg.AssetMateri
 
 def _follow(context: dg.AssetExecutionContext, outcomes: Sequence[Outcome]) -> None:
     """Add partitions of what a run found by itself; those of deleted documents go, unless a range may name them."""
-    partitions.documents.add(context.instance, [one.document_id for one in outcomes if one.status != "deleted"])
-    deleted = [one.document_id for one in outcomes if one.status == "deleted"]
+    latest = {one.document_id: one.status for one in outcomes}  # an id may be deleted and inserted again
+    partitions.documents.add(context.instance, [name for name, status in latest.items() if status != "deleted"])
+    deleted = [name for name, status in latest.items() if status == "deleted"]
     if deleted and not context.has_partition_key_range and not is_backfilling(context.instance):
         partitions.documents.remove(context.instance, deleted)
 
