@@ -30,7 +30,7 @@ SOCKET_PATH_BYTES = 90  # the system allows 107, with PostgreSQL's file name
 
 # Written once, at initdb, so that ALTER SYSTEM can change them. Small: the machine embeds at the same time.
 TUNING = {
-    "shared_buffers": "96MB",
+    "shared_buffers": "64MB",
     "maintenance_work_mem": "64MB",
     "work_mem": "8MB",
     "max_connections": "60",
