@@ -27,7 +27,7 @@ from rag_assets.errors import DocumentError
 from rag_assets.settings import Chunking, Parsing
 from rag_assets.text.worker import TextWorker
 
-SHARED = Path(__file__).parents[3] / "shared"
+SHARED = (Path(__file__).parents[3] / "shared").resolve()  # the child reads through no link
 ROUNDS = 3
 MARKITDOWN = """
 import json, sys, time
