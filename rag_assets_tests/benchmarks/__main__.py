@@ -19,7 +19,7 @@ USUAL = {
     "delta": (100, 3, 4),
     "freshness": (100, 10, 9),
     "partitions": (100_000, 3, 6),
-    "memory": (3_000, 3, 6),
+    "memory": (3_000, 3, 8),
     "agreement": (1_000, 1, 6),
 }
 
