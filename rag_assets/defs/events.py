@@ -19,7 +19,6 @@ from dagster._core.events import (
     DagsterEventType,
     generate_event_batch_id,
 )
-from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 
 from rag_assets.defs import partitions
 from rag_assets.model import Outcome
@@ -107,6 +106,8 @@ def untold(instance: dg.DagsterInstance, document_ids: Sequence[str]) -> list[st
 
 def is_backfilling(instance: dg.DagsterInstance) -> bool:
     """Whether a backfill goes on, whose runs to come may name any partition as the end of a range."""
+    from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus  # 0.1 s that few processes need
+
     under_way = BulkActionsFilter(statuses=[BulkActionStatus.REQUESTED])
     return bool(instance.get_backfills(filters=under_way, limit=1))
 
