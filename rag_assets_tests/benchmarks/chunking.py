@@ -248,19 +248,18 @@ def _speed(documents: list[str], ways: Sequence[Way], *, embed: Embedder) -> Ite
 def _stability(documents: list[str], ways: Sequence[Way]) -> Iterator[dict[str, Any]]:
     """Share of the chunks that are found again, text for text, after one sentence was inserted."""
     for way in ways:
-        chosen = documents[::10] if way.name.startswith("semantic ") else documents
-        before = [set(way.texts(text)) for text in chosen]
+        before = [set(way.texts(text)) for text in documents]
         for place, share in INSERTED_AT.items():
             changes = [
                 (len([1 for text in after if text not in known]), len(after))
-                for known, text in zip(before, chosen, strict=True)
+                for known, text in zip(before, documents, strict=True)
                 if (after := way.texts(_inserted(text, share)))
             ]
             yield {
                 "figure": "stability",
                 "way": way.name,
                 "inserted": place,
-                "documents": len(chosen),
+                "documents": len(documents),
                 "chunks": sum(total for _, total in changes),
                 "unchanged": round(statistics.mean(1 - new / total for new, total in changes), 4),
                 "changed_mean": round(statistics.mean(new for new, _ in changes), 2),
