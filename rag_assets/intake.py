@@ -15,7 +15,7 @@ from rag_assets.settings import Settings
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-FIRST_SLICE, LARGEST_SLICE = 10, 500  # documents handed over at a time; changes are looked for in between
+FIRST_SLICE, LARGEST_SLICE = 10, 500  # documents handed over at a time; a batch looks for changes in between
 SLICE_SECONDS = 1.0  # that a slice should take: more, and the next is smaller
 FEW = 10  # documents of a run that works on these alone
 BUSY_PATIENCE_SECONDS = 600.0  # how long a run waits for documents that another run is working on

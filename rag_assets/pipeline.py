@@ -324,7 +324,7 @@ class Pipeline:
         share = group.seconds_embed / max(1, len(group.texts))
         with self._database.transaction() as cursor:
             if self._lost:
-                outbox.release_claims(cursor, self._lost, owner=self._owner)
+                outbox.release(cursor, self._owner, claims=self._lost)
                 self._lost = []
             outcomes = self._settle_skipped(cursor, group.works)
             for work in group.works:

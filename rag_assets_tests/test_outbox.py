@@ -251,8 +251,8 @@ def test_release_gives_back_without_an_attempt_when_a_run_ends_early(database: D
     """What is released can be claimed at once; some of it, or all."""
     _change(database, 1, 2)
     with database.transaction() as cursor:
-        _claim(cursor, owner="run:a")
-        assert outbox.release(cursor, "run:a", document_ids=["1"]) == 1
+        first, _ = _claim(cursor, owner="run:a")
+        assert outbox.release(cursor, "run:a", claims=[first]) == 1
         assert outbox.due_count(cursor) == 1
         assert outbox.release(cursor, "run:a") == 1
         assert [c.attempts for c in _claim(cursor, owner="run:b")] == [0, 0]
@@ -261,7 +261,7 @@ def test_release_gives_back_without_an_attempt_when_a_run_ends_early(database: D
 # ---- settling ----
 
 
-def test_release_claims_leaves_a_newer_claim_when_the_run_took_the_next_change(
+def test_release_leaves_a_newer_claim_when_the_run_took_the_next_change(
     database: Database, documents: list[str]
 ) -> None:
     """A lost claim that is given back late takes nothing from the same run's next one, or neither would ever end."""
@@ -269,9 +269,9 @@ def test_release_claims_leaves_a_newer_claim_when_the_run_took_the_next_change(
     _change(database, 1, value="newer")
     with database.transaction() as cursor:
         (newer,) = _claim(cursor, owner="run:a")
-        outbox.release_claims(cursor, [older], owner="run:a")
+        assert outbox.release(cursor, "run:a", claims=[older]) == 0
         assert _claim(cursor, owner="run:b") == []
-        outbox.release_claims(cursor, [newer], owner="run:a")
+        assert outbox.release(cursor, "run:a", claims=[newer]) == 1
         assert [claim.path for claim in _claim(cursor, owner="run:b")] == ["newer"]
 
 
@@ -437,7 +437,7 @@ def _settle_or_release(database: Database, claim: Claim, *, name: str, settled: 
             settled[claim.document_id] = claim.path
     except LostClaim:
         with database.transaction() as cursor:
-            outbox.release(cursor, f"run:{name}", document_ids=[claim.document_id])
+            outbox.release(cursor, f"run:{name}", claims=[claim])
 
 
 def test_status_counts_every_state_when_there_is_one_of_each(database: Database, documents: list[str]) -> None:

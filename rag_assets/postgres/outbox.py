@@ -63,18 +63,18 @@ def extend_claims(cursor: Cursor, claimed_by: str, *, seconds: float) -> None:
     cursor.execute(statement("outbox", "extend_claims"), {"claimed_by": claimed_by, "seconds": seconds})
 
 
-def release(cursor: Cursor, claimed_by: str, *, document_ids: Sequence[str] | None = None) -> int:
-    """Give back what this owner holds (or these of it), without counting an attempt; how many."""
-    ids = None if document_ids is None else list(document_ids)
-    cursor.execute(statement("outbox", "release"), {"claimed_by": claimed_by, "ids": ids})
+def release(cursor: Cursor, claimed_by: str, *, claims: Sequence[Claim] | None = None) -> int:
+    """Give back what this owner holds, or these claims of it, without counting an attempt; how many.
+
+    Of claims that were lost, those stay that the owner has taken since on later changes of the same documents.
+    """
+    values = {
+        "claimed_by": claimed_by,
+        "ids": None if claims is None else [claim.document_id for claim in claims],
+        "generations": None if claims is None else [claim.generation for claim in claims],
+    }
+    cursor.execute(statement("outbox", "release"), values)
     return int(cursor.rowcount)
-
-
-def release_claims(cursor: Cursor, claims: Sequence[Claim], *, owner: str) -> None:
-    """Give back these claims; not those on a later change of the same documents that the owner has taken since."""
-    ids, generations = [c.document_id for c in claims], [c.generation for c in claims]
-    values = {"ids": ids, "generations": generations, "claimed_by": owner}
-    cursor.execute(statement("outbox", "release_claims"), values)
 
 
 def owners(cursor: Cursor) -> list[tuple[str, float]]:

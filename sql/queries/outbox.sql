@@ -108,25 +108,15 @@ update rag_outbox as o set claimed_until = now() + %(seconds)s * interval '1 sec
 from held where o.document_id = held.document_id;
 
 -- name: release
--- Give back what somebody holds; no attempt is counted.
+-- Give back what somebody holds, or these claims of it, each only as long as it is for the change it was made for.
 with held as materialized (
     select document_id from rag_outbox
-    where claimed_by = %(claimed_by)s and (%(ids)s::text[] is null or document_id = any(%(ids)s::text[]))
+    where claimed_by = %(claimed_by)s and (
+        %(ids)s::text[] is null
+        or (document_id, claimed_generation) in (select * from unnest(%(ids)s::text[], %(generations)s::bigint[]))
+    )
     order by document_id
     for update skip locked
-)
-update rag_outbox as o set claimed_by = null, claimed_until = null, claimed_generation = null
-from held where o.document_id = held.document_id;
-
--- name: release_claims
--- Give back claims, each only as long as it is for the change it was made for.
-with held as materialized (
-    select o.document_id from rag_outbox as o
-    join unnest(%(ids)s::text[], %(generations)s::bigint[]) as s (document_id, generation)
-        on o.document_id = s.document_id and o.claimed_generation = s.generation
-    where o.claimed_by = %(claimed_by)s
-    order by o.document_id
-    for update of o skip locked
 )
 update rag_outbox as o set claimed_by = null, claimed_until = null, claimed_generation = null
 from held where o.document_id = held.document_id;
