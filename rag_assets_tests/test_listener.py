@@ -1,14 +1,11 @@
 """A listener is woken by changes, proves that it listens, and outlives its connection."""
 
 import logging
-import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 
 import pytest
-from psycopg2.extensions import parse_dsn
 
 from rag_assets.errors import DatabaseUnavailable
 from rag_assets.postgres import listener as listening
@@ -16,6 +13,7 @@ from rag_assets.postgres import outbox
 from rag_assets.postgres.database import Database
 from rag_assets.postgres.listener import Listener
 from rag_assets_tests import rows
+from rag_assets_tests.faults.proxy import Proxy
 
 CHANNEL = "document_changes"
 INSERT = """insert into "TblDocumentFiles" (file_path) values ('a')"""
@@ -60,11 +58,10 @@ def test_wait_notices_when_the_line_is_half_open(
     """A line on which nothing comes back any more is given up at a heartbeat, without blocking."""
     monkeypatch.setattr(listening, "HEARTBEAT_SECONDS", 0.1)
     monkeypatch.setattr(listening, "ANSWER_SECONDS", 0.3)
-    with _proxy(database_url) as proxy, Listener(proxy.url, channel=CHANNEL) as listener:
-        proxy.is_black_hole = True
+    with Proxy(database_url) as proxy, Listener(proxy.url, channel=CHANNEL) as listener:
+        assert proxy.swallow() == 1
         assert listener.wait(30)
         assert "no answer within 0.3 s" in caplog.text
-        proxy.is_black_hole = False
         assert not listener.wait(0.5)
         rows.execute(database_url, INSERT)
         assert listener.wait(30)
@@ -75,7 +72,7 @@ def test_wait_logs_little_when_the_database_stays_away(
 ) -> None:
     """However often it tries, at most one line in LOG_SECONDS."""
     monkeypatch.setattr(listening, "RECONNECT_SECONDS", (0.01, 0.02))
-    with _proxy(database_url) as proxy, Listener(proxy.url, channel=CHANNEL) as listener:
+    with Proxy(database_url) as proxy, Listener(proxy.url, channel=CHANNEL) as listener:
         proxy.stop()
         caplog.clear()
         assert listener.wait(10)
@@ -95,7 +92,7 @@ def test_listener_says_once_that_it_is_deaf_when_behind_a_pooler(
     database_url: str, caplog: pytest.LogCaptureFixture, found: bytes, replaced: bytes
 ) -> None:
     """It warns once, holds no lock that the pooler could keep for ever, and goes on waiting."""
-    with _proxy(database_url, replace=(found, replaced)) as proxy:
+    with Proxy(database_url, replace=(found, replaced)) as proxy:
         for _ in range(2):
             with Listener(proxy.url, channel=CHANNEL) as listener:
                 listener.hold_intake()
@@ -127,60 +124,3 @@ def test_listener_raises_when_there_is_no_database_to_begin_with() -> None:
 def _is_taken(url: str) -> bool:
     with closing(Database(url)) as database, database.transaction() as cursor:
         return outbox.is_taken(cursor)
-
-
-class _Proxy:
-    """Between client and server: passes bytes on, changes some, or swallows all of them."""
-
-    def __init__(self, url: str, *, replace: tuple[bytes, bytes]) -> None:
-        self._target = parse_dsn(url)
-        self._replace = replace
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self._sockets: list[socket.socket] = []
-        self.is_black_hole = False
-        threading.Thread(target=self._accept, daemon=True).start()
-        port = self._server.getsockname()[1]
-        password = f":{self._target['password']}" if "password" in self._target else ""
-        self.url = (
-            f"postgresql://{self._target['user']}{password}@127.0.0.1:{port}/{self._target['dbname']}"
-            "?sslmode=disable&gssencmode=disable"
-        )
-
-    def stop(self) -> None:
-        for each in [self._server, *self._sockets]:
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._server.accept()
-                server = self._connect()
-                self._sockets += [client, server]
-                for source, target in ((client, server), (server, client)):
-                    threading.Thread(target=self._pass_on, args=(source, target), daemon=True).start()
-
-    def _connect(self) -> socket.socket:
-        host, port = self._target.get("host", ""), int(self._target.get("port", 5432))
-        if not host.startswith("/"):
-            return socket.create_connection((host, port))
-        connected = socket.socket(socket.AF_UNIX)
-        connected.connect(f"{host}/.s.PGSQL.{port}")
-        return connected
-
-    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(65_536):
-                if not self.is_black_hole:
-                    target.sendall(data.replace(*self._replace))
-            target.shutdown(socket.SHUT_RDWR)
-
-
-@contextmanager
-def _proxy(url: str, *, replace: tuple[bytes, bytes] = (b"\0never\0", b"")) -> Iterator[_Proxy]:
-    proxy = _Proxy(url, replace=replace)
-    try:
-        yield proxy
-    finally:
-        proxy.stop()

@@ -1,4 +1,4 @@
-"""A TCP proxy before a PostgreSQL that can become a black hole: lines stay open, and nothing passes any more."""
+"""A TCP proxy before a PostgreSQL: a black hole, where lines stay open and nothing passes, or what a pooler does."""
 
 import socket
 import threading
@@ -8,10 +8,14 @@ from psycopg2.extensions import parse_dsn
 
 
 class Proxy:
-    """Passes bytes on between `with` and its end, on a free port; `swallow` makes all lines of now black holes."""
+    """Passes bytes on between `with` and its end, on a free port; `swallow` makes all lines of now black holes.
 
-    def __init__(self, url: str) -> None:
+    `replace`: what is changed on its way, in both directions, where it comes in one piece, and by what.
+    """
+
+    def __init__(self, url: str, *, replace: tuple[bytes, bytes] | None = None) -> None:
         self._target = parse_dsn(url)
+        self._replace = replace
         self._server = socket.create_server(("127.0.0.1", 0))
         self._lines: list[tuple[socket.socket, socket.socket]] = []
         self._dead: set[socket.socket] = set()
@@ -27,6 +31,10 @@ class Proxy:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Take no more lines, and end those there are."""
         for each in [self._server, *(end for line in self._lines for end in line)]:
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
@@ -59,6 +67,6 @@ class Proxy:
         with suppress(OSError):
             while data := source.recv(65_536):
                 if source not in self._dead:
-                    target.sendall(data)
+                    target.sendall(data.replace(*self._replace) if self._replace else data)
             if source not in self._dead:
                 target.shutdown(socket.SHUT_RDWR)
