@@ -11,10 +11,8 @@ from rag_assets_tests.faults.arena import Ground
 from rag_assets_tests.faults.kinds import KINDS
 
 SEED = 1
-SLOW = {
-    "kill_daemon",
-    "kill_tree",
-}  # they start all of `rag-assets up`, as the end-to-end tests do; by the command only
+# They start all of `rag-assets up`, as the end-to-end tests do; by the command only.
+SLOW = {"kill_daemon", "kill_tree", "kill_anything"}
 BREAKS = {
     "a chunk is removed": "delete from rag_document_chunks where id = (select min(id) from rag_document_chunks)",
     "a chunk is there twice": "insert into rag_document_chunks (document_id, chunk_index, content, content_sha256, "

@@ -11,6 +11,7 @@ KINDS: dict[str, Callable[..., Result]] = {
     "kill_llama_server": killing.kill_llama_server,
     "kill_daemon": uprooting.kill_daemon,
     "kill_tree": uprooting.kill_tree,
+    "kill_anything": uprooting.kill_anything,
     "postgres_immediate": interrupting.postgres_immediate,
     "listener_terminated": interrupting.listener_terminated,
     "half_open": interrupting.half_open,

@@ -1,4 +1,4 @@
-"""SIGKILL of the daemon, and of every process of `rag-assets up`, under changes: started again, all is done."""
+"""SIGKILL of the daemon, of every process of `rag-assets up`, and of any of them amid everything that people do."""
 
 import json
 import os
@@ -8,20 +8,35 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
+import psycopg2
+import requests
 
-from rag_assets.embedded import postgres
+from rag_assets.embedded import keeper, postgres
 from rag_assets.errors import DatabaseUnavailable
-from rag_assets_tests.faults.arena import EVENTS, Arena, Ground, Result, folder, left_after, processes_marked
+from rag_assets_tests.e2e import backfill
+from rag_assets_tests.faults.arena import DOCUMENTS, EVENTS, Arena, Ground, Result, folder, left_after, processes_marked
 
 MARK = "RAG_ASSETS_FAULT"
 START_SECONDS = 120.0
 SETTLE_SECONDS = 240.0  # a run that was killed is noticed by Dagster's monitoring, its slot freed some seconds later
+VICTIMS = {  # by what is in their command lines
+    "daemon": "dagster._daemon",
+    "code server": "dagster api grpc",
+    "webserver": "dagster_webserver",
+    "run": "rag_assets.runner",
+    "llama-server": "rag_assets.embedded.llama_server",
+    "text worker": "rag_assets.text import child",
+}
+EACH_MINUTE = {"RAG_ASSETS_WORKER__RECONCILE_CRON": "* * * * *"}
+# What asking says while a database, the webserver or the code server, and with it an asset, is away.
+AWAY = (psycopg2.Error, requests.RequestException, AssertionError, KeyError)
+SHOWN_SECONDS = 150.0  # reconciliation, each minute here, tells Dagster what a run was killed before it could tell
 OURS = ("DATABASE_URL", "DAGSTER_", "RAG_ASSETS_", "LLAMA_SERVER_", "DOCUMENT_ROOT_PATH")
 
 
@@ -32,7 +47,7 @@ def kill_daemon(ground: Ground, *, seed: int, long: bool) -> Result:
         for turn in range(3 if long else 1):
             arena.insert(8)
             time.sleep(arena.rng.uniform(0.2, 4))
-            _kill([process for process in up.children() if _is_daemon(process)])
+            _kill(_victims(up, "daemon"))
             arena.change(5)
             _judge(arena, result, turn=turn)
     result.violations += left_after(environment[MARK])
@@ -54,6 +69,112 @@ def kill_tree(ground: Ground, *, seed: int, long: bool) -> Result:
                 _judge(arena, result, turn=turn)
     result.violations += left_after(environment[MARK])
     return result
+
+
+def kill_anything(ground: Ground, *, seed: int, long: bool) -> Result:
+    """Deeds in an order of the seed; then the index is a fresh build's, and Dagster shows its documents and no others.
+
+    Changes, backfills, commands, and the death of a process, PostgreSQL too, some of them at the same time.
+    """
+    result = Result()
+    with _home(ground, seed=seed) as (arena, environment), _up(environment | EACH_MINUTE) as up:
+        scene = _Scene(arena, environment, up)
+        arena.insert(20)
+        for turn in range(10 if long else 1):
+            result.notes[f"deeds of {turn}"] = [scene.do() for _ in range(arena.rng.randint(3, 8))]
+            scene.await_database()
+            arena.change(2)
+            _judge(arena, result, turn=turn)
+            result.violations += [f"turn {turn}: {wrong}" for wrong in scene.wrongly_shown()]
+        scene.await_commands()
+    result.violations += left_after(environment[MARK])
+    return result
+
+
+class _Scene:
+    """What may happen to a running `rag-assets up`."""
+
+    def __init__(self, arena: Arena, environment: Mapping[str, str], up: psutil.Process) -> None:
+        self._arena = arena
+        self._environment = environment
+        self._up = up
+        self._home = Path(environment["RAG_ASSETS_HOME"])
+        self._commands: list[subprocess.Popen[bytes]] = []
+        found = re.search(r"Dagster is at (\S+)", (self._home / "up.log").read_text())
+        assert found
+        self._url = found[1]
+        self._deeds: dict[str, Callable[[], object]] = {
+            "insert": lambda: arena.insert(arena.rng.randint(1, 40)),
+            "change": lambda: arena.change(arena.rng.randint(1, 12)),
+            "backfill": self._backfill,
+            "reconcile": lambda: self._command("reconcile"),
+            "ingest": lambda: self._command("ingest"),
+            "kill postgres": self._kill_postgres,
+            **{f"kill {name}": lambda name=name: self._kill_one(name) for name in VICTIMS},  # type: ignore[misc]
+        }
+
+    def do(self) -> str:
+        """One deed; its name, and what became of it where something was away for it."""
+        name = self._arena.rng.choice(list(self._deeds))
+        try:
+            self._deeds[name]()
+        except AWAY as exc:
+            name = f"{name}: {type(exc).__name__}"
+        time.sleep(self._arena.rng.uniform(0, 4))
+        return name
+
+    def await_database(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            with suppress(psycopg2.OperationalError):
+                self._arena.sql("select 1")
+                return
+            time.sleep(0.2)
+
+    def await_commands(self) -> None:
+        for command in self._commands:
+            command.wait(SETTLE_SECONDS)
+
+    def wrongly_shown(self) -> list[str]:
+        """What Dagster's page of an asset shows beside the documents there are, once it had time to be told."""
+        deadline = time.monotonic() + SHOWN_SECONDS
+        while wrong := self._shown_now():
+            if time.monotonic() > deadline:
+                return wrong
+            time.sleep(1)
+        return []
+
+    def _shown_now(self) -> list[str]:
+        there = {document_id for (document_id,) in self._arena.sql(f"select id::text from {DOCUMENTS}")}
+        try:
+            pages = {asset: backfill.partitions(self._url, asset) for asset in backfill.ASSETS}
+        except AWAY as exc:
+            return [f"Dagster does not answer: {exc}"]
+        return [
+            f"{asset}: {len(there)} documents, {len(page['all'])} partitions, {len(page['materialized'])} materialized"
+            for asset, page in pages.items()
+            if page["failed"] or set(page["all"]) != there or len(page["materialized"]) != len(there)
+        ]
+
+    def _backfill(self) -> None:
+        """Of the documents that Dagster knows, as its page offers them."""
+        keys = backfill.partitions(self._url, backfill.ASSETS[0])["all"]
+        selection = [{"path": [asset]} for asset in backfill.ASSETS]
+        backfill.ask(self._url, backfill.LAUNCH, params={"assetSelection": selection, "partitionNames": keys})
+
+    def _command(self, name: str) -> None:
+        command = [sys.executable, "-m", "rag_assets", name]
+        with (self._home / "commands.log").open("ab") as log:
+            self._commands.append(subprocess.Popen(command, env=dict(self._environment), stdout=log, stderr=log))
+
+    def _kill_one(self, name: str) -> None:
+        if victims := _victims(self._up, name):
+            _kill(victims[:1])
+
+    def _kill_postgres(self) -> None:
+        pid = keeper.running_server((self._home / "postgres" / "data").resolve())
+        if pid is not None:
+            _kill([psutil.Process(pid)])
 
 
 @contextmanager
@@ -117,8 +238,14 @@ def _await_up(process: "subprocess.Popen[bytes]", log: Path) -> None:
         time.sleep(0.1)
 
 
-def _is_daemon(process: psutil.Process) -> bool:
-    return any("dagster._daemon" in part for part in process.cmdline())
+def _victims(up: psutil.Process, name: str) -> list[psutil.Process]:
+    """Those of the descendants that are this."""
+    found = []
+    for process in up.children(recursive=True):
+        with suppress(psutil.Error):
+            if VICTIMS[name] in " ".join(process.cmdline()):
+                found.append(process)
+    return found
 
 
 def _kill(processes: list[psutil.Process]) -> None:
