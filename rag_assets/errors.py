@@ -12,7 +12,8 @@ RagAssetsError
 Between our own rooms only, never shown to a user:
 ├── UnembeddableText(index)      one text of a call cannot be embedded; its document fails, the others go on
 ├── MissingVectors(hashes)       a vector that was to be reused is gone: embed it, write again
-└── LostClaim                    another run took the document over: write nothing
+├── LostClaim                    another run took the document over: write nothing
+└── Interrupted                  the run is being stopped: nothing comes of this call
 """
 
 from collections.abc import Collection
@@ -107,6 +108,10 @@ class MissingVectors(RagAssetsError):
     def __init__(self, hashes: Collection[str]) -> None:
         super().__init__(f"{len(hashes)} vectors are neither given nor stored")
         self.hashes = frozenset(hashes)
+
+
+class Interrupted(RagAssetsError):
+    """What was asked for is wanted no longer: the run is being stopped."""
 
 
 class LostClaim(RagAssetsError):

@@ -42,12 +42,14 @@ Resolve = Callable[[str], Path]  # a path of the table -> the file; DocumentErro
 
 
 class Reader(Protocol):
-    """What the pipeline needs of the text worker."""
+    """What the pipeline needs of the text worker; `interrupt` comes from another thread than the rest."""
 
     @property
     def fingerprint(self) -> str: ...
 
     def read(self, path: Path, *, name: str) -> ReadDocument: ...
+
+    def interrupt(self) -> None: ...
 
 
 class Embeds(Protocol):
@@ -57,6 +59,8 @@ class Embeds(Protocol):
     def build(self) -> str | None: ...
 
     def embed(self, texts: Sequence[str], *, token_counts: Sequence[int]) -> "NDArray[float32]": ...
+
+    def interrupt(self) -> None: ...
 
 
 @dataclass(kw_only=True)
@@ -150,7 +154,8 @@ class Pipeline:
         """Yield the outcomes of each group of documents once they are committed, in the order of the claims.
 
         A batch ends a group: its documents do not wait for those of the next batch. Those of `changes` wait for
-        none of `batches`. Close it when it is left early: until then its threads work on, and keep the claims.
+        none of `batches`. Close it when it is left early: until then its threads work on, and keep the claims. What
+        they are at is then broken off, and all that is not stored yet given back.
         """
         done = threading.Event()
         bulk, urgent = _Lane(done), _Lane(done)
@@ -175,6 +180,9 @@ class Pipeline:
             finally:
                 self.stopping.set()
                 self.ending.set()
+                if not (bulk.has_ended and urgent.has_ended):  # nobody waits for a long document any more
+                    self._reader.interrupt()
+                    self._embedder.interrupt()
                 for feeder, lane in zip(feeders, (bulk, urgent), strict=True):
                     _join(feeder, lane)
                 heart.join()

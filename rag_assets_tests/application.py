@@ -39,6 +39,9 @@ class HashEmbedder:
         self.texts: list[str] = []
         self._meanwhile = meanwhile
 
+    def interrupt(self) -> None:
+        """It takes no time, so there is nothing to break off."""
+
     def embed(self, texts: Sequence[str], *, token_counts: Sequence[int]) -> Vectors:
         assert len(texts) == len(token_counts)
         self.texts += texts

@@ -15,7 +15,7 @@ from rag_assets.embedded import llama_server
 from rag_assets.embedding import embedder as embedding
 from rag_assets.embedding.client import EmbeddingClient
 from rag_assets.embedding.embedder import Embedder
-from rag_assets.errors import EmbeddingError, ServerFailedToStart, UnembeddableText
+from rag_assets.errors import EmbeddingError, Interrupted, ServerFailedToStart, UnembeddableText
 from rag_assets.settings import Settings
 from rag_assets_tests import fake_llama
 from rag_assets_tests.fake_llama import FakeLlama
@@ -116,6 +116,33 @@ def test_no_request_outlives_its_call_when_one_fails(remote: Embedder, fake: Fak
     before = len(fake.requests)
     time.sleep(2 * fake_llama.LATE_SECONDS)
     assert len(fake.requests) == before
+
+
+@pytest.mark.parametrize("behaviour", ["good", "hanging"])
+def test_call_ends_when_it_is_interrupted(tmp_path: Path, behaviour: str) -> None:
+    """After its current requests, or without them where the server hangs; later calls are not touched."""
+    command = [sys.executable, fake_llama.__file__, behaviour]
+    texts = [f"text {number}" for number in range(20_000)]
+    raised: list[BaseException] = []
+
+    def call() -> None:
+        try:
+            embedder.embed(texts, token_counts=[3] * len(texts))
+        except Interrupted as exc:
+            raised.append(exc)
+
+    with closing(Embedder.local(_settings(tmp_path), command=command, model=Path(__file__))) as embedder:
+        thread = threading.Thread(target=call)
+        thread.start()
+        deadline = time.monotonic() + 20
+        while not embedder.started and time.monotonic() < deadline:
+            time.sleep(0.01)
+        embedder.interrupt()
+        thread.join(10)
+        assert len(raised) == 1
+        embedder.interrupt()  # of no calls
+        if behaviour == "good":
+            assert len(embedder.embed(TEXTS, token_counts=COUNTS)) == len(TEXTS)
 
 
 def test_warm_says_so_when_no_server_answers_at_the_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -376,3 +377,18 @@ def test_fingerprint_changes_with_what_changes_chunks(folder: Path) -> None:
     assert fingerprint(parsing=LIMITS.model_copy(update={"max_seconds": 9.0})) == plain
     assert fingerprint(chunking=Chunking(size=100)) != plain
     assert fingerprint(tokenize=list) != plain
+
+
+def test_reading_ends_when_it_is_interrupted(folder: Path) -> None:
+    """From another thread, long before its time is over; the next document finds another child."""
+    with start() as reader:
+        reader.start()
+        reader.interrupt()  # it is idle: nothing happens
+        timer = threading.Timer(0.3, reader.interrupt)
+        timer.start()
+        started = time.monotonic()
+        error = error_of(reader, document(folder, "!hang"))
+        assert time.monotonic() - started < 20
+        timer.join()
+        assert (error.kind, "interrupted" in error.message) == ("crashed", True)
+        assert reader.read(document(folder, "text"), name="a.txt").parsed.text == "text"

@@ -5,12 +5,13 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rag_assets.embedding.client import EmbeddingClient, InputTooLong, ServerAway
 from rag_assets.embedding.server import CANARY, LlamaServer
-from rag_assets.errors import EmbeddingError, ServerFailedToStart, UnembeddableText
+from rag_assets.errors import EmbeddingError, Interrupted, ServerFailedToStart, UnembeddableText
 from rag_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ REQUEST_TOKENS = 2_048
 TRIES = 2  # of a request whose server went away
 FAILURES = 2  # more of a text alone, each after a text that went well, before it counts as at fault
 REMOTE_PATIENCE_SECONDS = 30.0
+LOOK_SECONDS = 0.2  # between looks at whether a call is interrupted while its requests are under way
+PARTING_SECONDS = 1.0  # for the last requests of an interrupted call; then the server is stopped under them
 
 
 class Embedder:
@@ -37,6 +40,8 @@ class Embedder:
         self._server = server
         self._client: EmbeddingClient | None = None
         self._lock = threading.Lock()
+        self._calls = 0
+        self._interrupted = threading.Event()  # set until the last of the calls under way has ended
         # More than one request, so that the server has the next one at hand while it answers one.
         self._executor = ThreadPoolExecutor(
             settings.llama_server.requests_in_flight, thread_name_prefix="embed-request"
@@ -73,7 +78,7 @@ class Embedder:
         """float32 of shape (texts, dimension), each row of length 1.
 
         Raises UnembeddableText for the first text that the server refuses, or dies of, by itself; ServiceErrors
-        for everything that is no text's fault.
+        for everything that is no text's fault; Interrupted.
         """
         import numpy as np
 
@@ -84,21 +89,24 @@ class Embedder:
             vectors[pack] = self._embed_pack(pack, texts)
 
         requests: set[Future[None]] = set()
-        try:
-            for pack in packs:
-                # No more than can be under way: a call of few texts is not to wait behind all of a long one.
-                if len(requests) == self._settings.llama_server.requests_in_flight:
-                    done, requests = wait(requests, return_when=FIRST_COMPLETED)
-                    for request in done:
-                        request.result()
-                requests.add(self._executor.submit(work, pack))
-            for request in requests:
-                request.result()
-        finally:  # no request of a call outlives it
-            for request in requests:
-                request.cancel()
-            wait(requests)
+        with self._call():
+            try:
+                for pack in packs:
+                    # No more than can be under way: a call of few texts is not to wait behind all of a long one.
+                    if len(requests) == self._settings.llama_server.requests_in_flight:
+                        requests = self._some_done(requests)
+                    requests.add(self._executor.submit(work, pack))
+                while requests:
+                    requests = self._some_done(requests)
+            finally:
+                self._end(requests)
         return vectors
+
+    def interrupt(self) -> None:
+        """End the calls that are under way with Interrupted, as soon as their current requests are answered."""
+        with self._lock:
+            if self._calls:
+                self._interrupted.set()
 
     def tokenize(self, text: str) -> list[dict[str, Any]]:
         """The server's own tokens of a text: id and piece of each, without special tokens."""
@@ -119,6 +127,37 @@ class Embedder:
         self._executor.shutdown(wait=True, cancel_futures=True)
         self.stop_server()
 
+    @contextmanager
+    def _call(self) -> Iterator[None]:
+        with self._lock:
+            self._calls += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._calls -= 1
+                if not self._calls:
+                    self._interrupted.clear()
+
+    def _some_done(self, requests: set[Future[None]]) -> set[Future[None]]:
+        """Wait until one has ended at least; those that have not. Raises what became of one that went wrong."""
+        while not self._interrupted.is_set():
+            done, left = wait(requests, timeout=LOOK_SECONDS, return_when=FIRST_COMPLETED)
+            for request in done:
+                request.result()
+            if done:
+                return left
+        raise Interrupted
+
+    def _end(self, requests: set[Future[None]]) -> None:
+        """No request of a call outlives it."""
+        for request in requests:
+            request.cancel()
+        late = wait(requests, timeout=PARTING_SECONDS if self._interrupted.is_set() else None).not_done
+        if late:
+            self.stop_server()
+            wait(late)
+
     def _embed_pack(self, pack: list[int], texts: Sequence[str]) -> "NDArray[float32]":
         try:
             return self._request([texts[index] for index in pack])
@@ -135,11 +174,14 @@ class Embedder:
 
     def _request(self, texts: Sequence[str]) -> "NDArray[float32]":
         for attempt in range(TRIES):
+            if self._interrupted.is_set():
+                raise Interrupted
             client = self._ready()
             try:
                 return client.embed(texts)
             except ServerAway as exc:
-                logger.warning("%s (try %d of %d)", exc, attempt + 1, TRIES)
+                if not self._interrupted.is_set():  # else we stopped it ourselves
+                    logger.warning("%s (try %d of %d)", exc, attempt + 1, TRIES)
                 self._replace(client)
                 away = exc
         raise away

@@ -23,7 +23,7 @@ from rag_assets.settings import LlamaServer as LlamaServerSettings
 UBATCH_TOKENS = 512  # attention is over all tokens of a physical batch: 2048 was a third slower
 LOG_TAIL_LINES = 12
 KEPT_LOGS = 5
-STOP_SECONDS = 5.0
+STOP_SECONDS = 1.0  # it has nothing to save, but waits for what it computes
 HELP_SECONDS = 30.0
 PORT_TRIES = 3
 CANARY = (

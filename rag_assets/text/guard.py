@@ -107,6 +107,13 @@ class Guarded:
             raise BrokenPipeError("the process ended")
         return frame
 
+    def interrupt(self) -> None:
+        """Kill it if it is at work, from any thread: what it was asked ends as crashed."""
+        with self._lock:
+            if self._deadline is not None:
+                self._verdict = self._error("crashed", "was interrupted: the run is being stopped")
+                self._kill()
+
     def quote(self) -> str:
         """What the child wrote since the current request: the head of a crash report, else the last words."""
         with contextlib.suppress(OSError), self._log.open("rb") as log:

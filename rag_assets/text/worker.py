@@ -83,6 +83,11 @@ class TextWorker:
         """Read a file and cut it; DocumentError, or what `tokenize` and `embed` raise."""
         return self._document("read", path, name=name)
 
+    def interrupt(self) -> None:
+        """End what is being read, from another thread: it counts as crashed."""
+        if (child := self._child) is not None:
+            child.interrupt()
+
     def close(self) -> None:
         """End the child process; the next use starts another."""
         self._discard()

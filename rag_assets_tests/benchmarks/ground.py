@@ -30,6 +30,9 @@ class HashEmbedder:
     def __init__(self) -> None:
         self.texts = 0  # embedded so far
 
+    def interrupt(self) -> None:
+        """It takes no time, so there is nothing to break off."""
+
     def embed(self, texts: Sequence[str], *, token_counts: Sequence[int]) -> "NDArray[float32]":
         import numpy as np
 

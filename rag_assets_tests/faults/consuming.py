@@ -63,6 +63,9 @@ class WatchedReader:
     def fingerprint(self) -> str:
         return self._reader.fingerprint
 
+    def interrupt(self) -> None:
+        self._reader.interrupt()
+
     def read(self, path: Path, *, name: str) -> ReadDocument:
         with self._watch.on(name):
             time.sleep(self._seconds)

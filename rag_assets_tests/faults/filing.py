@@ -31,6 +31,9 @@ class MischiefReader:
     def fingerprint(self) -> str:
         return self._reader.fingerprint
 
+    def interrupt(self) -> None:
+        self._reader.interrupt()
+
     def read(self, path: Path, *, name: str) -> ReadDocument:
         timer = threading.Timer(self._rng.uniform(0, READ_SECONDS), self._on, args=[path])
         timer.start()
