@@ -1,13 +1,14 @@
 """The command line: one function per command, what it shows is in rag_assets.console."""
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -17,6 +18,7 @@ from rag_assets.errors import ERROR_KINDS, DocumentError, RagAssetsError, Settin
 from rag_assets.text.worker import TextWorker
 
 JSON = click.option("--json", "as_json", is_flag=True, help="JSON, one object per line, for programs.")
+INTERRUPTED = 130  # exit code, as shells know it
 SAMPLES = Path(__file__).parent / "samples"
 SAMPLE_QUESTIONS = ("How long do I have to return an item?", "What should I do when the pump shows error E4?")
 
@@ -71,6 +73,8 @@ def demo(documents: Path | None, queries: tuple[str, ...], as_json: bool) -> Non
         _migrate(parts)
         parts.register(runtime.files_below([documents or SAMPLES]))
         report = _ingest(parts)
+        if report["interrupted"]:
+            _end_with(report, as_json=as_json)
         answers = {query: parts.search(query, k=2) for query in queries or SAMPLE_QUESTIONS}
     facts = {
         "seconds": round(time.perf_counter() - started, 1),
@@ -129,6 +133,7 @@ def up(port: int, host: str) -> None:
         _migrate(parts)
         _ = parts.model_path  # made now, where its progress is seen, and not by the first run
         supervisor.run(parts.settings, database_url=parts.database_url, host=host, port=port, say=console.say)
+        parts.release_batches()
 
 
 @main.command()
@@ -168,12 +173,15 @@ def register(files: tuple[Path, ...], as_json: bool) -> None:
 @click.argument("ids", nargs=-1)
 @JSON
 def ingest(ids: tuple[str, ...], as_json: bool) -> None:
-    """Ingest what is pending, now, as a Dagster run in this process; with IDS, these documents."""
+    """Ingest what is pending, now, as a Dagster run in this process; with IDS, these documents.
+
+    Ctrl-C stops it: what is stored stays, the rest is pending. The exit code is 1 when a document failed, 130 when
+    it was stopped.
+    """
     with _parts() as parts:
         _migrate(parts)
         report = _ingest(parts, ids=ids)
-    console.print_json(report) if as_json else console.show_report(report)
-    sys.exit(1 if report["failed"] else 0)
+    _end_with(report, as_json=as_json)
 
 
 @main.command()
@@ -342,5 +350,25 @@ def _ingest(parts: runtime.Parts, *, ids: tuple[str, ...] = ()) -> dict[str, Any
     from rag_assets.defs import foreground  # imports dagster, which takes a second, only here
 
     _ = parts.model_path
-    with console.Progress(total=len(ids) or parts.status().pending) as progress:
-        return foreground.ingest(parts, document_ids=ids, on_outcomes=progress.advance)
+    with console.Progress(total=len(ids) or parts.status().pending) as progress, _stopped_by_hang_up():
+        report = foreground.ingest(parts, document_ids=ids, on_outcomes=progress.advance)
+    return report | {"pending": parts.status().pending}
+
+
+def _end_with(report: dict[str, Any], *, as_json: bool) -> NoReturn:
+    console.print_json(report) if as_json else console.show_report(report)
+    sys.exit(INTERRUPTED if report["interrupted"] else 1 if report["failed"] else 0)
+
+
+@contextmanager
+def _stopped_by_hang_up() -> Iterator[None]:
+    """A terminal that closes ends a run as Ctrl-C does; under nohup, it goes on."""
+    name = getattr(signal, "SIGHUP", None)
+    if name is None or signal.getsignal(name) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(name, lambda *_: signal.raise_signal(signal.SIGTERM))  # which Dagster handles, SIGHUP it does not
+    try:
+        yield
+    finally:
+        signal.signal(name, signal.SIG_DFL)

@@ -67,6 +67,10 @@ def show_report(report: Mapping[str, Any]) -> None:
     )
     for failure in report["failures"]:
         click.echo(f"  failed  {failure['document_id']}  {failure['kind']}: {failure['message']}")
+    if report["interrupted"]:
+        click.echo(f"Stopped: what is stored stays, {report['pending']} documents are pending. Next: rag-assets ingest")
+    elif report["pending"]:
+        click.echo(f"{report['pending']} documents are pending: another run has them, or they are tried again later.")
 
 
 def show_answers(answers: Mapping[str, Sequence[Hit]]) -> None:

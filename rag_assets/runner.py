@@ -13,7 +13,6 @@ def main() -> int:
     """Execute one run; 0 also when the run failed: that is in its events."""
     from dagster import DagsterInstance
     from dagster._cli.api import _execute_run_command_body
-    from dagster._core.errors import DagsterExecutionInterruptedError  # noqa: F401 - part of the warm-up
     from dagster._utils.interrupts import capture_interrupts
 
     from rag_assets.definitions import rag

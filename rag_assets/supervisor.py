@@ -193,18 +193,18 @@ def _stop_at_signals(stop: threading.Event) -> Iterator[None]:
 
 
 def _stop_all(services: Sequence[Service]) -> None:
-    """Ask all; runs, which are their children, get time to release the documents they work on.
+    """Ask all; runs, which are the daemon's children, get time to release the documents they work on.
 
-    The code server is hardly waited for: it would wait for the sensor, which waits for changes, and so would the
-    daemon, which waits for the answer.
+    The code server goes first, or its sensor would claim what they release. It is hardly waited for: it would wait
+    for the sensor, which waits for changes, and so would the daemon, which waits for the answer.
     """
     code_server, *others = [service.pid for service in services]
     asked = [pid for pid in others if pid is not None]
-    runs = [run for pid in (code_server, *asked) for run in processes.children(pid)]
-    processes.ask(asked)
-    processes.stop_trees(runs, seconds=STOP_SECONDS)
+    runs = [run for pid in asked for run in processes.children(pid)]
     if code_server is not None:
         processes.stop_tree(code_server, seconds=CODE_SERVER_STOP_SECONDS)
+    processes.ask(asked)
+    processes.stop_trees(runs, seconds=STOP_SECONDS)
     processes.stop_trees(asked, seconds=STOP_SECONDS)
     for service in services:
         service.reap()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import subprocess
 import sys
 import threading
@@ -10,9 +11,8 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import dagster as dg
-import psutil
 import pytest
-from dagster import AssetKey, DagsterInstance, DagsterRunStatus
+from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus
 
 from rag_assets.defs import assets, checks, events, jobs, launching, partitions, sensors
 from rag_assets.defs.jobs import BATCH_TAG, ingest_job
@@ -384,6 +384,16 @@ def test_claim_without_run_is_freed_after_a_while(project: Project, age: float, 
     assert (holder is not None) is kept
 
 
+def test_first_tick_of_a_process_frees_the_batches_of_an_earlier_one(project: Project) -> None:
+    """Their runs were never made, and nobody is left to make them."""
+    document_id = project.application.add("a.txt", *WORDS)
+    claim(project, "batch:lost")
+    [request] = project.tick().run_requests
+    assert [(name, owner) for name, _, _, owner in project.application.pending()] == [
+        (document_id, f"batch:{request.run_key}")
+    ]
+
+
 # ---- the check, the other job, partitions
 
 
@@ -529,6 +539,18 @@ def test_change_goes_past_the_queue_when_nothing_else_is_there(
     assert (len(coordinator.launched), len(coordinator.queued)) == ((1, 0) if is_prompt else (0, 1))
 
 
+def test_run_that_is_repeated_waits_its_turn(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has the batch of the run that failed, but is no change that came this moment."""
+    job = project.definitions.resolve_job_def(ingest_job.name)
+    first = submit(project, tags={BATCH_TAG: "b"}, status=DagsterRunStatus.FAILURE)
+    again = project.instance.create_run_for_job(
+        job, tags={BATCH_TAG: "b"}, status=DagsterRunStatus.NOT_STARTED, parent_run_id=first, root_run_id=first
+    )
+    coordinator = Coordinator(project.instance, monkeypatch)
+    coordinator.submit(again.run_id)
+    assert (coordinator.launched, len(coordinator.queued)) == ([], 1)
+
+
 def test_pool_has_its_limit_before_a_run_goes_past_the_queue(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without it, the next run would not know that the place is taken."""
     coordinator = Coordinator(project.instance, monkeypatch)
@@ -550,27 +572,81 @@ def test_no_spare_process_is_kept_where_no_run_is_launched(launcher: launching.W
     assert launcher._spare is None
 
 
-@pytest.mark.parametrize(("tag", "status"), [("", "RUNNING"), ("mine", "RUNNING"), ("4194305:1.0", "NOT_FOUND")])
-def test_run_whose_process_is_gone_is_found_out(
-    project: Project, launcher: launching.WarmRunLauncher, tag: str, status: str
-) -> None:
-    """A number alone is not enough to know a process by: it may be another one's by now."""
-    mine = f"{os.getpid()}:{psutil.Process().create_time()}"
-    tags = {launching.RUNNER_TAG: tag.replace("mine", mine)} if tag else {}
-    run = project.instance.get_run_by_id(submit(project, tags=tags, status=DagsterRunStatus.STARTED))
+@pytest.fixture
+def dead_pid() -> int:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    return process.pid
+
+
+def run_of(
+    project: Project, pid: int | None, *, status: DagsterRunStatus, tag: str = launching.RUNNER_TAG
+) -> DagsterRun:
+    """A run that a tag says this process has; None: no tag."""
+    run_id = submit(project, tags={}, status=status)
+    run = project.instance.get_run_by_id(run_id)
     assert run is not None
-    assert launcher.check_run_worker_health(run).status.name == status
-    recycled = run.with_tags({**run.tags, launching.RUNNER_TAG: f"{os.getpid()}:1.0"})
-    assert launcher.check_run_worker_health(recycled).status.name == "NOT_FOUND"
+    if pid is not None:
+        project.instance.add_run_tags(run_id, {tag: launching._name(run, pid)})
+        run = project.instance.get_run_by_id(run_id)
+        assert run is not None
+    return run
 
 
-@pytest.mark.parametrize(("tag", "status"), [("", "STARTING"), ("mine", "STARTING"), ("4194305:1.0", "FAILURE")])
-def test_run_that_lost_its_process_while_starting_is_ended(project: Project, tag: str, status: str) -> None:
+@pytest.mark.parametrize("tag", [launching.RUNNER_TAG, launching.PROCESS_TAG])
+def test_run_whose_process_is_gone_is_found_out(
+    project: Project, launcher: launching.WarmRunLauncher, dead_pid: int, tag: str
+) -> None:
+    """Whoever started it; of a run without a tag, nothing is known."""
+    lost = run_of(project, dead_pid, status=DagsterRunStatus.STARTED, tag=tag)
+    at_work = run_of(project, os.getpid(), status=DagsterRunStatus.STARTED, tag=tag)
+    unknown = run_of(project, None, status=DagsterRunStatus.STARTED)
+    health = [launcher.check_run_worker_health(run).status.name for run in (lost, at_work, unknown)]
+    assert health == ["NOT_FOUND", "RUNNING", "RUNNING"]
+
+
+def test_process_is_not_known_by_its_number_alone(project: Project) -> None:
+    """It may be another one's by now; and a run on another machine is not judged from here."""
+    run = run_of(project, os.getpid(), status=DagsterRunStatus.STARTED)
+    named = run.tags[launching.RUNNER_TAG]
+    recycled = named.replace(f":{os.getpid()}.", f":{os.getpid()}.0")
+    assert launching.is_lost(run.with_tags({launching.RUNNER_TAG: recycled}))
+    elsewhere = recycled.replace(platform.node(), "another-machine")
+    assert not launching.is_lost(run.with_tags({launching.RUNNER_TAG: elsewhere}))
+
+
+def test_tags_of_the_run_it_repeats_do_not_make_a_run_lost(
+    project: Project, launcher: launching.WarmRunLauncher, dead_pid: int
+) -> None:
+    """Run again from the UI, or by Dagster itself, a run has the tags of the one that failed."""
+    failed = run_of(project, dead_pid, status=DagsterRunStatus.FAILURE)
+    again = project.instance.get_run_by_id(submit(project, tags=dict(failed.tags), status=DagsterRunStatus.STARTED))
+    assert again is not None
+    assert launcher.check_run_worker_health(again).status.name == "RUNNING"
+
+
+def test_run_signs_with_its_process_unless_it_was_handed_to_it(project: Project) -> None:
+    """A run of plain Dagster, or of the command line, can then be known to be gone."""
+    handed = run_of(project, os.getpid(), status=DagsterRunStatus.STARTED)
+    ordinary = run_of(project, None, status=DagsterRunStatus.STARTED)
+    tags = []
+    for run in (handed, ordinary):
+        launching.sign(project.instance, run)
+        signed = project.instance.get_run_by_id(run.run_id)
+        assert signed is not None
+        assert not launching.is_lost(signed)
+        tags.append(launching.PROCESS_TAG in signed.tags)
+    assert tags == [False, True]
+
+
+@pytest.mark.parametrize(("alive", "status"), [(None, "STARTING"), (True, "STARTING"), (False, "FAILURE")])
+def test_run_that_lost_its_process_while_starting_is_ended(
+    project: Project, dead_pid: int, alive: bool | None, status: str
+) -> None:
     """It would hold its place and its documents until Dagster gives it up; others are left alone."""
-    mine = f"{os.getpid()}:{psutil.Process().create_time()}"
-    tags = {launching.RUNNER_TAG: tag.replace("mine", mine)} if tag else {}
-    run_id = submit(project, tags=tags, status=DagsterRunStatus.STARTING)
-    sensors.end_lost_runs(project.instance)
+    pid = {None: None, True: os.getpid(), False: dead_pid}[alive]
+    run_id = run_of(project, pid, status=DagsterRunStatus.STARTING).run_id
+    sensors.end_lost_runs(project.instance, [DagsterRunStatus.STARTING])
     run = project.instance.get_run_by_id(run_id)
     assert run is not None
     assert run.status.name == status
@@ -579,29 +655,47 @@ def test_run_that_lost_its_process_while_starting_is_ended(project: Project, tag
 def test_run_is_terminated_by_asking_its_process(project: Project, launcher: launching.WarmRunLauncher) -> None:
     """It releases its documents then; a run that has ended, or whose process is gone, is not asked."""
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as process:
-        created = psutil.Process(process.pid).create_time()
-        tags = {launching.RUNNER_TAG: f"{process.pid}:{created}"}
-        ended = submit(project, tags=tags, status=DagsterRunStatus.SUCCESS)
-        at_work = submit(project, tags=tags, status=DagsterRunStatus.STARTED)
-        assert not launcher.terminate(ended)
+        ended = run_of(project, process.pid, status=DagsterRunStatus.SUCCESS)
+        at_work, gone = (run_of(project, process.pid, status=DagsterRunStatus.STARTED) for _ in range(2))
+        assert not launcher.terminate(ended.run_id)
         assert process.poll() is None
-        assert launcher.terminate(at_work)
+        assert launcher.terminate(at_work.run_id)
         assert process.wait() != 0
-    gone = submit(project, tags=tags, status=DagsterRunStatus.STARTED)
-    assert not launcher.terminate(gone)
+    assert not launcher.terminate(gone.run_id)
 
 
 def test_run_is_not_lost_when_the_spare_process_died(
     project: Project, launcher: launching.WarmRunLauncher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It goes Dagster's ordinary way."""
-    ordinary: list[object] = []
+    """It goes to a new one, which ends with us, as the spare would have."""
     monkeypatch.setattr(launching, "RESPAWN_SECONDS", 3_600.0)
-    way = launching.WarmRunLauncher.__mro__[1]
-    monkeypatch.setattr(way, "launch_run", lambda _self, context: ordinary.append(context))
-    run = project.instance.get_run_by_id(submit(project, tags={}, status=DagsterRunStatus.NOT_STARTED))
+    monkeypatch.setenv(launching.WARM_VARIABLE, "1")
+    made: list[subprocess.Popen[bytes]] = []
+
+    def spawn() -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", "import sys; print(sys.stdin.readline(), end='')"]
+        made.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+        return made[-1]
+
+    monkeypatch.setattr(launching, "_spawn", spawn)
+    run = run_of(project, None, status=DagsterRunStatus.NOT_STARTED)
     with subprocess.Popen([sys.executable, "-c", ""], stdin=subprocess.PIPE) as dead:
         dead.wait()
         launcher._spare = dead
         launcher.launch_run(cast(Any, SimpleNamespace(dagster_run=run)))
+    [new] = made
+    assert new.stdout is not None
+    with new, new.stdout as output:
+        assert output.read().decode() == f"{run.run_id}\n"
+
+
+def test_run_goes_the_ordinary_way_where_no_spare_is_kept(
+    project: Project, launcher: launching.WarmRunLauncher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Plain `dagster dev` works as without us."""
+    ordinary: list[object] = []
+    way = launching.WarmRunLauncher.__mro__[1]
+    monkeypatch.setattr(way, "launch_run", lambda _self, context: ordinary.append(context))
+    run = run_of(project, None, status=DagsterRunStatus.NOT_STARTED)
+    launcher.launch_run(cast(Any, SimpleNamespace(dagster_run=run)))
     assert len(ordinary) == 1

@@ -96,12 +96,3 @@ def test_retry_changed_makes_due_what_was_given_up_when_its_file_changed_since(d
         cursor.execute("select document_id from rag_outbox where state = 'pending' and document_id = any(%s)", [ids])
         assert cursor.fetchall() == [(ids[1],)]
     assert reconcile.retry_changed(database, SOURCE, changed_at=times.get) == 0
-
-
-def test_free_claims_releases_when_the_owner_is_dead(database: Database) -> None:
-    """Claims of runs and batches that nobody knows any more are free at once."""
-    with database.transaction() as cursor:
-        outbox.claim_documents(cursor, SOURCE, ["1"], run_id="dead", seconds=600)
-        outbox.claim_documents(cursor, SOURCE, ["2"], run_id="alive", seconds=600)
-        assert reconcile.free_claims(cursor, alive={"run:alive"}) == 1
-        assert [owner for owner, _ in outbox.owners(cursor)] == ["run:alive"]

@@ -7,7 +7,7 @@ import dagster as dg
 from dagster import DagsterRunStatus
 from pydantic import Field
 
-from rag_assets.defs import events, jobs, partitions
+from rag_assets.defs import events, jobs, launching, partitions
 from rag_assets.defs.resources import Rag
 from rag_assets.model import Outcome
 from rag_assets.runtime import Parts
@@ -70,6 +70,7 @@ def ingest(context: dg.AssetExecutionContext, config: IngestConfig, rag: dg.Reso
     Documents stream through reading, cutting, embedding and storing, a few at a time. When some failed, the
     run fails at its end, after the others were stored and reported.
     """
+    launching.sign(context.instance, context.run)
     failed: dict[str, Outcome] = {}
     outcomes: list[Outcome] = []
     with events.Reporter(context) as reporter, rag.run(**_request(context, config, rag)) as run:

@@ -4,12 +4,12 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from typing import Any
 
 import dagster as dg
+from dagster import DagsterRunStatus
 
-from rag_assets.defs import assets, jobs, partitions
+from rag_assets.defs import assets, jobs, partitions, sensors
 from rag_assets.defs.resources import Rag
 from rag_assets.model import Outcome
 from rag_assets.runtime import Parts
@@ -22,7 +22,8 @@ def ingest(
 ) -> dict[str, Any]:
     """Ingest these documents, or all that is pending; the counts, and each failure with its reason.
 
-    Documents that fail are in the report. Raises ServiceError when the run itself could not do its work.
+    Documents that fail are in the report, and so is that it was `interrupted` by SIGINT or SIGTERM: what was not
+    stored by then is pending and free. Raises ServiceError when the run itself could not do its work.
     """
     started = time.perf_counter()
     latest: dict[str, Outcome] = {}
@@ -41,16 +42,28 @@ def ingest(
         executor=dg.in_process_executor,
     )
     run_id = str(uuid.uuid4())
-    with (
-        dg.DagsterInstance.get() as instance,
-        suppress(dg.Failure),
-    ):  # documents that failed are in the report
-        definitions.resolve_job_def(jobs.ingest_job.name).execute_in_process(
-            instance=instance,
-            run_id=run_id,
-            run_config=jobs.run_config(document_ids=list(document_ids)) | QUIET,
-        )
-    return _report(latest.values(), totals, run_id=run_id, seconds=time.perf_counter() - started)
+    interrupted = False
+    with dg.DagsterInstance.get() as instance:
+        _free_what_the_dead_hold(instance, parts)
+        try:
+            definitions.resolve_job_def(jobs.ingest_job.name).execute_in_process(
+                instance=instance,
+                run_id=run_id,
+                run_config=jobs.run_config(document_ids=list(document_ids)) | QUIET,
+            )
+        except dg.Failure:  # documents that failed are in the report
+            pass
+        except dg.DagsterExecutionInterruptedError:
+            interrupted = True
+    seconds = time.perf_counter() - started
+    return _report(latest.values(), totals, run_id=run_id, seconds=seconds) | {"interrupted": interrupted}
+
+
+def _free_what_the_dead_hold(instance: dg.DagsterInstance, parts: Parts) -> None:
+    """Where no daemon runs, nobody else gives back what a run held whose process was killed."""
+    sensors.end_lost_runs(instance, [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED])
+    sensors.free_abandoned_claims(instance, parts)
+    parts.release_batches()
 
 
 def add_partitions(parts: Parts) -> None:

@@ -1,27 +1,31 @@
 """A run coordinator and a run launcher that start the sensor's runs at once, in a process that is already warm.
 
-Plain Dagster takes up to a second to take a run from the queue, and 1.1 s to spawn a process and import itself.
-Runs of the user interface, and everything where no warm process is at hand, go Dagster's ordinary way.
+Plain Dagster takes up to a second to take a run from the queue, and 1.1 s to spawn a process and import itself; its
+processes also outlive the code server that started them, with all that they hold. Ours end with the daemon. Where
+the daemon is not that of `rag-assets up`, runs go Dagster's ordinary way.
 """
 
 import os
+import platform
 import subprocess
 import sys
 import threading
 from contextlib import suppress
 
 import dagster as dg
-import psutil
 from dagster import DagsterRun, DagsterRunStatus
 from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, WorkerStatus
 from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
 from dagster._core.run_coordinator import QueuedRunCoordinator, SubmitRunContext
 
+from rag_assets import processes
 from rag_assets.defs.jobs import BATCH_TAG, POOL
+from rag_assets.embedded import keeper
 
 WARM_VARIABLE = "RAG_ASSETS_WARM"  # set where runs are launched (the daemon), so that nobody else keeps a spare
 RESPAWN_SECONDS = 3.0  # a new spare waits so long: its imports would take the processor from the run that just began
-RUNNER_TAG = "rag_assets/runner"  # pid:create_time of the process that executes a run
+RUNNER_TAG = "rag_assets/runner"  # the process that a run was handed to, as `_name` names it
+PROCESS_TAG = "rag_assets/process"  # the process that a run found itself in
 ACTIVE = [
     DagsterRunStatus.QUEUED,
     DagsterRunStatus.STARTING,
@@ -35,7 +39,8 @@ class PromptRunCoordinator(QueuedRunCoordinator):
 
     def submit_run(self, context: SubmitRunContext) -> DagsterRun:
         run = context.dagster_run
-        is_prompt = BATCH_TAG in run.tags and run.status == DagsterRunStatus.NOT_STARTED
+        is_first = run.parent_run_id is None  # a run made from another one has its tags, too
+        is_prompt = BATCH_TAG in run.tags and is_first and run.status == DagsterRunStatus.NOT_STARTED
         if not is_prompt or self._instance.get_runs_count(dg.RunsFilter(statuses=ACTIVE)):
             return super().submit_run(context)
         # Dagster gives a pool its limit when a run that needs it is first taken from the queue, and counts that run
@@ -54,7 +59,7 @@ class PromptRunCoordinator(QueuedRunCoordinator):
 
 
 class WarmRunLauncher(DefaultRunLauncher):
-    """Hands runs to a spare process that has already imported everything; Dagster's own way when there is none."""
+    """Hands runs to a spare process that has already imported everything, or to a new one; see WARM_VARIABLE."""
 
     def __init__(self, inst_data: object = None) -> None:
         super().__init__(inst_data)  # type: ignore[arg-type]
@@ -65,29 +70,28 @@ class WarmRunLauncher(DefaultRunLauncher):
         self._keep_spare()
 
     def launch_run(self, context: LaunchRunContext) -> None:
-        runner = self._take_spare()
-        if runner is None or not self._hand_over(context.dagster_run, runner):
+        if not os.environ.get(WARM_VARIABLE):
             super().launch_run(context)
+        elif not self._hand_over(context.dagster_run, self._take_spare() or self._new()):
+            self._hand_over(context.dagster_run, self._new())  # the spare died between the look and the word
 
     def terminate(self, run_id: str) -> bool:
         run = self._instance.get_run_by_id(run_id)
-        if run is None or RUNNER_TAG not in run.tags:
+        if run is None or not _named(run, RUNNER_TAG):
             return bool(super().terminate(run_id))  # type: ignore[no-untyped-call]
         if run.is_finished:
             return False
         self._instance.report_run_canceling(run)
-        process = _process(run)
-        if process is not None:
-            process.terminate()
-        return process is not None
+        if not _lives(run, RUNNER_TAG):
+            return False
+        processes.ask([_pid(run, RUNNER_TAG)])
+        return True
 
     @property
     def supports_check_run_worker_health(self) -> bool:
         return True
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
-        if RUNNER_TAG not in run.tags:
-            return CheckRunHealthResult(WorkerStatus.RUNNING)  # watched by the code server that started it
         if is_lost(run):
             return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "The run's process is gone.")
         return CheckRunHealthResult(WorkerStatus.RUNNING)
@@ -107,11 +111,20 @@ class WarmRunLauncher(DefaultRunLauncher):
             later = threading.Timer(RESPAWN_SECONDS, self._keep_spare)
             later.daemon = True
             later.start()
-            self._running = [r for r in self._running if r.poll() is None]
             if runner is None or runner.poll() is not None:
                 return None
-            self._running.append(runner)
+            self._keep(runner)
             return runner
+
+    def _new(self) -> subprocess.Popen[bytes]:
+        with self._lock:
+            runner = _spawn()
+            self._keep(runner)
+            return runner
+
+    def _keep(self, runner: subprocess.Popen[bytes]) -> None:
+        """Its stdin stays open as long as we live."""
+        self._running = [*(other for other in self._running if other.poll() is None), runner]
 
     def _keep_spare(self) -> None:
         with self._lock:
@@ -119,20 +132,26 @@ class WarmRunLauncher(DefaultRunLauncher):
                 self._spare = _spawn()
 
     def _hand_over(self, run: DagsterRun, runner: subprocess.Popen[bytes]) -> bool:
-        created = psutil.Process(runner.pid).create_time()
-        self._instance.add_run_tags(run.run_id, {RUNNER_TAG: f"{runner.pid}:{created}"})
+        self._instance.add_run_tags(run.run_id, {RUNNER_TAG: _name(run, runner.pid)})
         try:
             assert runner.stdin is not None  # noqa: S101 - see _spawn
             runner.stdin.write(f"{run.run_id}\n".encode())
             runner.stdin.flush()
-        except OSError:  # it died between the look and the word; nothing of the run has begun
+        except OSError:  # nothing of the run has begun
             return False
         return True
 
 
+def sign(instance: dg.DagsterInstance, run: DagsterRun) -> None:
+    """Note which process this run is executed in, unless it was handed to it: it can then be known to be gone."""
+    if not _named(run, RUNNER_TAG):
+        instance.add_run_tags(run.run_id, {PROCESS_TAG: _name(run, os.getpid())})
+
+
 def is_lost(run: DagsterRun) -> bool:
-    """Whether it was handed to a process that is no more."""
-    return RUNNER_TAG in run.tags and _process(run) is None
+    """Whether its process is known, and is no more."""
+    known = [tag for tag in (RUNNER_TAG, PROCESS_TAG) if _named(run, tag)]
+    return bool(known) and not any(_lives(run, tag) for tag in known)
 
 
 def _spawn() -> subprocess.Popen[bytes]:
@@ -142,14 +161,27 @@ def _spawn() -> subprocess.Popen[bytes]:
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         start_new_session=os.name != "nt",
+        creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # it can be asked to end by itself
         env={name: value for name, value in os.environ.items() if name != WARM_VARIABLE},
     )
 
 
-def _process(run: DagsterRun) -> psutil.Process | None:
-    pid, _, created = run.tags[RUNNER_TAG].partition(":")
-    with suppress(psutil.NoSuchProcess):
-        process = psutil.Process(int(pid))
-        if abs(process.create_time() - float(created)) < 1 and process.status() != psutil.STATUS_ZOMBIE:
-            return process
-    return None
+def _name(run: DagsterRun, pid: int) -> str:
+    """Names a process, and whose it is: a run that is made from another one has its tags, too."""
+    return f"{run.run_id}:{platform.node()}:{keeper.identify(pid)}"
+
+
+def _named(run: DagsterRun, tag: str) -> str | None:
+    """The identity that the tag gives this run's process; None where it is not for this run, or of another machine."""
+    ours = f"{run.run_id}:{platform.node()}:"
+    value = run.tags.get(tag, "")
+    return value.removeprefix(ours) if value.startswith(ours) else None
+
+
+def _lives(run: DagsterRun, tag: str) -> bool:
+    return keeper.identify(_pid(run, tag)) == _named(run, tag)
+
+
+def _pid(run: DagsterRun, tag: str) -> int:
+    pid = (_named(run, tag) or "").partition(".")[0]
+    return int(pid) if pid.isdecimal() else 0

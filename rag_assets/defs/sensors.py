@@ -2,7 +2,8 @@
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
 
 import dagster as dg
 from dagster import DagsterRunStatus
@@ -33,6 +34,7 @@ def document_changes(
     """
     parts = rag.standing
     partitions.add_all_once(context.instance, parts)
+    _release_batches_once(parts)
     claims, batch_id = _wait_for_changes(context.instance, parts)
     if not claims:
         yield dg.SkipReason("No changes.")
@@ -60,11 +62,11 @@ def free_abandoned_claims(instance: dg.DagsterInstance, parts: Parts) -> None:
                 outbox.extend_claims(cursor, owner, seconds=claim_seconds)
 
 
-def end_lost_runs(instance: dg.DagsterInstance) -> None:
-    """Fail runs whose process was killed before they began, which Dagster would wait for a minute."""
-    for run in instance.get_runs(dg.RunsFilter(job_name=ingest_job.name, statuses=[DagsterRunStatus.STARTING])):
+def end_lost_runs(instance: dg.DagsterInstance, statuses: Sequence[DagsterRunStatus]) -> None:
+    """Fail runs with one of these statuses whose process is gone."""
+    for run in instance.get_runs(dg.RunsFilter(statuses=list(statuses))):
         if launching.is_lost(run):
-            instance.report_run_failed(run, "The process that was to execute this run is gone.")
+            instance.report_run_failed(run, "The process of this run is gone.")
 
 
 def _status(instance: dg.DagsterInstance, owner: str) -> DagsterRunStatus | None:
@@ -74,6 +76,12 @@ def _status(instance: dg.DagsterInstance, owner: str) -> DagsterRunStatus | None
     return runs[0].status if runs else None
 
 
+@cache
+def _release_batches_once(parts: Parts) -> None:
+    """When this process begins, those of an earlier one have no run and will have none."""
+    parts.release_batches()
+
+
 def _wait_for_changes(instance: dg.DagsterInstance, parts: Parts) -> tuple[list[Claim], str]:
     deadline = time.monotonic() + parts.settings.worker.poll_seconds
     next_sweep = 0.0
@@ -81,7 +89,7 @@ def _wait_for_changes(instance: dg.DagsterInstance, parts: Parts) -> tuple[list[
     with Listener(parts.database_url, channel=parts.settings.database.listen_channel) as listener:
         while True:
             if time.monotonic() >= next_sweep:
-                end_lost_runs(instance)
+                end_lost_runs(instance, [DagsterRunStatus.STARTING])  # which Dagster would wait for a minute
                 free_abandoned_claims(instance, parts)
                 next_sweep = time.monotonic() + SWEEP_SECONDS
             claims = [] if _is_taken(instance, parts) else _claim(parts, batch_id)

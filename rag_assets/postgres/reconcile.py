@@ -1,6 +1,6 @@
 """Comparing table, files, outbox and index, and enqueueing what differs: for changes that no trigger saw."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from psycopg2.extensions import cursor as Cursor
@@ -76,11 +76,6 @@ def retry_changed(database: Database, source: Source, *, changed_at: Callable[[s
         return 0
     with database.transaction() as cursor:
         return outbox.retry_dead(cursor, ids=ids)
-
-
-def free_claims(cursor: Cursor, *, alive: Collection[str]) -> int:
-    """Release what is held by owners ("run:<id>", "batch:<id>") that are not among those alive; how many documents."""
-    return sum(outbox.release(cursor, owner) for owner, _ in outbox.owners(cursor) if owner not in alive)
 
 
 def enqueue_idle(cursor: Cursor, ids: list[str]) -> int:
