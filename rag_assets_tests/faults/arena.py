@@ -19,11 +19,11 @@ import psutil
 import psycopg2
 from psycopg2 import sql
 
-from rag_assets.embedded import postgres
+from rag_assets.embedded import keeper, postgres
 from rag_assets.intake import Intake
 from rag_assets.model import Claim, Outcome
 from rag_assets.pipeline import Embeds, Pipeline, Reader
-from rag_assets.postgres import outbox, reconcile
+from rag_assets.postgres import outbox
 from rag_assets.postgres.database import Database
 from rag_assets.postgres.listener import Listener
 from rag_assets.runtime import Parts
@@ -62,6 +62,9 @@ class HashEmbedder:
 
     def __init__(self, seconds: float = 0.0) -> None:
         self._seconds = seconds
+
+    def interrupt(self) -> None:
+        """It takes no time, so there is nothing to break off."""
 
     def embed(self, texts: Any, *, token_counts: Any) -> "np.ndarray[Any, np.dtype[np.float32]]":
         time.sleep(self._seconds)
@@ -235,7 +238,8 @@ class Arena:
     def free_claims(self) -> None:
         """What the sensor does when the runs have ended."""
         with self.database.transaction() as cursor:
-            reconcile.free_claims(cursor, alive=())
+            for owner, _ in outbox.owners(cursor):
+                outbox.release(cursor, owner)
 
     def settle(self) -> None:
         """Runs until nothing is due, as the daemon would start them."""
@@ -337,12 +341,24 @@ def processes_marked(mark: str) -> list[psutil.Process]:
     return [process for process in psutil.process_iter() if mark in _environment(process).values()]
 
 
+def workers_marked(mark: str) -> list[psutil.Process]:
+    """Those of them that do not keep the database."""
+    return [process for process in processes_marked(mark) if Path(keeper.__file__).name not in _command(process)]
+
+
 def left_after(mark: str, *, seconds: float = 10.0) -> list[str]:
-    """Processes with this mark that are still there after so long."""
+    """Processes with this mark that are still there after so long, but for the database's keeper."""
     deadline = time.monotonic() + seconds
-    while (left := processes_marked(mark)) and time.monotonic() < deadline:
+    while (left := workers_marked(mark)) and time.monotonic() < deadline:
         time.sleep(0.1)
-    return [f"left running: {process}" for process in left]
+    return [f"left running: {process.pid} ...{_command(process)[-200:]}" for process in left]
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
 
 
 def _environment(process: psutil.Process) -> dict[str, str]:

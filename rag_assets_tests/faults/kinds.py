@@ -2,7 +2,17 @@
 
 from collections.abc import Callable
 
-from rag_assets_tests.faults import doubling, filing, filling, interrupting, killing, serving, uprooting, writing
+from rag_assets_tests.faults import (
+    doubling,
+    filing,
+    filling,
+    interrupting,
+    killing,
+    serving,
+    stopping,
+    uprooting,
+    writing,
+)
 from rag_assets_tests.faults.arena import Result
 
 KINDS: dict[str, Callable[..., Result]] = {
@@ -12,6 +22,8 @@ KINDS: dict[str, Callable[..., Result]] = {
     "kill_daemon": uprooting.kill_daemon,
     "kill_tree": uprooting.kill_tree,
     "kill_anything": uprooting.kill_anything,
+    "stop_ingest": stopping.stop_ingest,
+    "stop_up": stopping.stop_up,
     "postgres_immediate": interrupting.postgres_immediate,
     "listener_terminated": interrupting.listener_terminated,
     "half_open": interrupting.half_open,

@@ -20,7 +20,17 @@ import requests
 from rag_assets.embedded import keeper, postgres
 from rag_assets.errors import DatabaseUnavailable
 from rag_assets_tests.e2e import backfill
-from rag_assets_tests.faults.arena import DOCUMENTS, EVENTS, Arena, Ground, Result, folder, left_after, processes_marked
+from rag_assets_tests.faults.arena import (
+    DOCUMENTS,
+    EVENTS,
+    Arena,
+    Ground,
+    Result,
+    folder,
+    left_after,
+    processes_marked,
+    workers_marked,
+)
 
 MARK = "RAG_ASSETS_FAULT"
 START_SECONDS = 120.0
@@ -43,31 +53,32 @@ OURS = ("DATABASE_URL", "DAGSTER_", "RAG_ASSETS_", "LLAMA_SERVER_", "DOCUMENT_RO
 def kill_daemon(ground: Ground, *, seed: int, long: bool) -> Result:
     """The daemon dies while changes come in; `up` starts another, which goes on."""
     result = Result()
-    with _home(ground, seed=seed) as (arena, environment), _up(environment) as up:
-        for turn in range(3 if long else 1):
-            arena.insert(8)
-            time.sleep(arena.rng.uniform(0.2, 4))
-            _kill(_victims(up, "daemon"))
-            arena.change(5)
-            _judge(arena, result, turn=turn)
-    result.violations += left_after(environment[MARK])
+    with home(ground, seed=seed) as (arena, environment):
+        with up(environment) as running:
+            for turn in range(3 if long else 1):
+                arena.insert(8)
+                time.sleep(arena.rng.uniform(0.2, 4))
+                _kill(_victims(running, "daemon"))
+                arena.change(5)
+                _judge(arena, result, turn=turn)
+        result.violations += left_after(environment[MARK])
     return result
 
 
 def kill_tree(ground: Ground, *, seed: int, long: bool) -> Result:
     """Every process dies at once, PostgreSQL and its keeper too; `up` again, and the changes of before are done."""
     result = Result()
-    with _home(ground, seed=seed) as (arena, environment):
+    with home(ground, seed=seed) as (arena, environment):
         for turn in range(3 if long else 1):
-            with _up(environment):
+            with up(environment):
                 arena.insert(8)
                 arena.change(4)
                 time.sleep(arena.rng.uniform(0.2, 5))
                 _kill(processes_marked(environment[MARK]))
-            with _up(environment):
+            with up(environment):
                 arena.change(2)
                 _judge(arena, result, turn=turn)
-    result.violations += left_after(environment[MARK])
+        result.violations += left_after(environment[MARK])
     return result
 
 
@@ -77,27 +88,28 @@ def kill_anything(ground: Ground, *, seed: int, long: bool) -> Result:
     Changes, backfills, commands, and the death of a process, PostgreSQL too, some of them at the same time.
     """
     result = Result()
-    with _home(ground, seed=seed) as (arena, environment), _up(environment | EACH_MINUTE) as up:
-        scene = _Scene(arena, environment, up)
-        arena.insert(20)
-        for turn in range(10 if long else 1):
-            result.notes[f"deeds of {turn}"] = [scene.do() for _ in range(arena.rng.randint(3, 8))]
-            scene.await_database()
-            arena.change(2)
-            _judge(arena, result, turn=turn)
-            result.violations += [f"turn {turn}: {wrong}" for wrong in scene.wrongly_shown()]
-        scene.await_commands()
-    result.violations += left_after(environment[MARK])
+    with home(ground, seed=seed) as (arena, environment):
+        with up(environment | EACH_MINUTE) as running:
+            scene = _Scene(arena, environment, running)
+            arena.insert(20)
+            for turn in range(10 if long else 1):
+                result.notes[f"deeds of {turn}"] = [scene.do() for _ in range(arena.rng.randint(3, 8))]
+                scene.await_database()
+                arena.change(2)
+                _judge(arena, result, turn=turn)
+                result.violations += [f"turn {turn}: {wrong}" for wrong in scene.wrongly_shown()]
+            scene.await_commands()
+        result.violations += left_after(environment[MARK])
     return result
 
 
 class _Scene:
     """What may happen to a running `rag-assets up`."""
 
-    def __init__(self, arena: Arena, environment: Mapping[str, str], up: psutil.Process) -> None:
+    def __init__(self, arena: Arena, environment: Mapping[str, str], running: psutil.Process) -> None:
         self._arena = arena
         self._environment = environment
-        self._up = up
+        self._running = running
         self._home = Path(environment["RAG_ASSETS_HOME"])
         self._commands: list[subprocess.Popen[bytes]] = []
         found = re.search(r"Dagster is at (\S+)", (self._home / "up.log").read_text())
@@ -168,7 +180,7 @@ class _Scene:
             self._commands.append(subprocess.Popen(command, env=dict(self._environment), stdout=log, stderr=log))
 
     def _kill_one(self, name: str) -> None:
-        if victims := _victims(self._up, name):
+        if victims := _victims(self._running, name):
             _kill(victims[:1])
 
     def _kill_postgres(self) -> None:
@@ -178,12 +190,13 @@ class _Scene:
 
 
 @contextmanager
-def _home(ground: Ground, *, seed: int) -> Iterator[tuple[Arena, dict[str, str]]]:
+def home(ground: Ground, *, seed: int) -> Iterator[tuple[Arena, dict[str, str]]]:
     """A home with an embedded database, and its application."""
     with folder() as place, ExitStack() as stack:
         home = place / "home"
         environment = _environment(home, place / "files", model=ground.model)
         stack.callback(postgres.remove, home)
+        stack.callback(_end_all, environment[MARK])  # what a kind found left, it has told by then
         url = _database_url(environment)
         chunking = {"size": 512, "overlap": 50}  # what `up` uses
         arena = stack.enter_context(Arena(url, place, model=ground.model, seed=seed, chunking=chunking))
@@ -215,7 +228,7 @@ def _database_url(environment: Mapping[str, str]) -> str:
 
 
 @contextmanager
-def _up(environment: Mapping[str, str]) -> Iterator[psutil.Process]:
+def up(environment: Mapping[str, str]) -> Iterator[psutil.Process]:
     """`rag-assets up`, stopped with SIGINT unless it is gone already."""
     log = Path(environment["RAG_ASSETS_HOME"]) / "up.log"
     with log.open("w") as output:
@@ -238,14 +251,20 @@ def _await_up(process: "subprocess.Popen[bytes]", log: Path) -> None:
         time.sleep(0.1)
 
 
-def _victims(up: psutil.Process, name: str) -> list[psutil.Process]:
+def _victims(running: psutil.Process, name: str) -> list[psutil.Process]:
     """Those of the descendants that are this."""
     found = []
-    for process in up.children(recursive=True):
+    for process in running.children(recursive=True):
         with suppress(psutil.Error):
             if VICTIMS[name] in " ".join(process.cmdline()):
                 found.append(process)
     return found
+
+
+def _end_all(mark: str) -> None:
+    for process in workers_marked(mark):
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def _kill(processes: list[psutil.Process]) -> None:
