@@ -17,7 +17,7 @@ from rag_assets.errors import DocumentError
 from rag_assets.intake import Intake
 from rag_assets.model import FileFacts, Hit, IndexStatus, StoredText
 from rag_assets.pipeline import Pipeline
-from rag_assets.postgres import documents, outbox, reconcile
+from rag_assets.postgres import documents, ingestion_log, outbox, reconcile
 from rag_assets.postgres import search as vector_search
 from rag_assets.postgres.database import Database
 from rag_assets.postgres.listener import Listener
@@ -163,6 +163,11 @@ class Parts:
         changed = reconcile.reconcile_files(self.database, look=self._look)
         changed += reconcile.retry_changed(self.database, self.settings.source, changed_at=self._changed_at)
         return {**asdict(found), "changed": changed}
+
+    def purge_log(self) -> int:
+        """Forget attempts that are older than `worker.log_days`, but for each document's last; how many."""
+        with self.database.transaction() as cursor:
+            return ingestion_log.purge(cursor, days=self.settings.worker.log_days)
 
     def _look(self, stored: StoredText) -> FileFacts | None:
         """A file's facts as they are now; it is hashed only where size or time differ from what is stored."""

@@ -98,6 +98,7 @@ class Worker(Section):
     claim_seconds: Seconds = 900
     linger_seconds: Annotated[float, Field(ge=0)] = 15  # a run of the sensor stays so long for further changes
     reconcile_cron: str = "*/15 * * * *"  # when table, files and index are compared
+    log_days: Positive = 90  # attempts in rag_ingestion_log older than this go, but for each document's last
     poll_seconds: Annotated[float, Field(gt=0, le=50)] = 45  # how long a look at the outbox waits for a notice
 
 

@@ -15,6 +15,7 @@ from types import FrameType
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from rag_assets import processes, runtime
+from rag_assets.embedded import keeper
 from rag_assets.errors import ServiceError
 from rag_assets.settings import Settings, project_root
 
@@ -123,6 +124,7 @@ def run(settings: Settings, *, database_url: str, host: str, port: int, say: Cal
             say(f"Dagster is at http://{host}:{port}  (logs in {code_server.log.parent}; Ctrl-C stops everything)")
         while not stop.wait(0.5):
             for service in services:
+                keeper.bound(service.log)  # without its database, Dagster writes 180 lines a second
                 if not service.alive:
                     say(f"The {service.name} has ended; starting it again. Its log: {service.log}")
                     service.start()

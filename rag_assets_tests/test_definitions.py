@@ -442,6 +442,19 @@ def test_reconcile_finds_a_file_that_changed_on_disk(project: Project) -> None:
     assert project.application.pending() == [(document_id, "pending", 0, None)]
 
 
+def test_reconcile_forgets_old_attempts(project: Project) -> None:
+    """But for the last one of each document."""
+    document_id = project.application.add("a.txt", *WORDS)
+    project.run()
+    project.application.write("a.txt", "pumps")
+    project.application.sql(f"select rag_enqueue(array['{document_id}'], 'update')")
+    project.run()
+    project.application.sql("update rag_ingestion_log set logged_at = now() - interval '100 days'")
+    last = project.application.sql("select max(id) from rag_ingestion_log having count(*) > 1")
+    project.reconcile()
+    assert project.application.sql("select id from rag_ingestion_log") == last
+
+
 def test_reconcile_has_dagster_told_when_a_run_was_killed_before_it_could(project: Project) -> None:
     """A document that is stored becomes a materialized partition, one whose row has gone none."""
     document_id = project.application.add("a.txt", *WORDS)

@@ -286,7 +286,7 @@ def test_log_when_long(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = home / "logs" / "postgres.log"
     log.write_bytes(b"x" * 2_000)
     monkeypatch.setattr(keeper, "LOG_BYTES", 1_000)
-    keeper._bound_log(home)
+    keeper.bound(log)
     assert (log.stat().st_size, (home / "logs" / "postgres.log.1").stat().st_size) == (0, 2_000)
 
 

@@ -31,8 +31,8 @@ def run_config(
 def reconcile_index(context: dg.OpExecutionContext, rag: dg.ResourceParam[Rag]) -> None:
     """Enqueue what no trigger saw; the sensor then requests runs for it."""
     with rag.parts() as parts:
-        found = parts.reconcile()
-        context.add_output_metadata({**found, **_reconcile_partitions(context.instance, parts)})
+        found = parts.reconcile() | _reconcile_partitions(context.instance, parts)
+        context.add_output_metadata({**found, "log_rows_removed": parts.purge_log()})
 
 
 def _reconcile_partitions(instance: dg.DagsterInstance, parts: Parts) -> dict[str, int]:

@@ -352,7 +352,7 @@ class Watch:
     def run(self) -> None:
         while not self._ended_with_last_user():
             self._restart_if_gone()
-            _bound_log(self.home)
+            bound(_log_file(self.home))
             time.sleep(WATCH_SECONDS)
         self._remove_if_home_deleted()
 
@@ -409,9 +409,8 @@ def _log_file(home: Path) -> Path:
     return home / "logs" / "postgres.log"
 
 
-def _bound_log(home: Path) -> None:
-    """Keep the newest part; the server appends through its own handle, so the file is emptied in place."""
-    log = _log_file(home)
+def bound(log: Path) -> None:
+    """Keep the newest part of a log; its writer appends through its own handle, so the file is emptied in place."""
     with suppress(OSError):
         if log.stat().st_size > LOG_BYTES:
             import shutil
