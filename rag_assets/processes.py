@@ -5,10 +5,12 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 
 import psutil
 
@@ -25,6 +27,8 @@ if os.getppid() != parent:
 os.execvpe(command[0], command, os.environ)
 """
 
+# Windows: Ctrl-C, and what `ask` sends.
+INTERRUPTS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)]
 POLL_SECONDS = 0.02  # between looks at whether processes have ended
 _NEW_GROUP = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 _CREATION_FLAGS = _NEW_GROUP | job.CREATE_SUSPENDED if os.name == "nt" else 0
@@ -63,6 +67,36 @@ def spawn(command: Sequence[str], *, environment: Mapping[str, str], log: Path) 
         )
     job.enclose(process)
     return process
+
+
+@contextmanager
+def interrupted_once() -> Iterator[None]:
+    """SIGINT and SIGTERM have the effect that they have now, but once: the clean-up after it is not broken off, too.
+
+    Whoever stops us may ask twice, as people do with Ctrl-C.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in INTERRUPTS}
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        for name in before:
+            signal.signal(name, lambda *_: None)  # not SIG_IGN, which children would have from us
+        handler = before[number]
+        if callable(handler):
+            handler(number, frame)
+        elif handler == signal.SIG_DFL:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+
+    for number in before:
+        signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def stop_tree(pid: int, *, seconds: float) -> None:

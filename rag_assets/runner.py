@@ -4,9 +4,11 @@ import os
 import signal
 import sys
 import threading
+import time
 
 STDIN = 0  # read without Python's buffer, whose lock a waiting thread would hold when the process ends
 RUN_ID_BYTES = 100
+PATIENCE_SECONDS = 1.0  # `rag-assets up`, when it stops, has asked the run itself; a second time would disturb its end
 
 
 def main() -> int:
@@ -31,6 +33,7 @@ def main() -> int:
 def _end_with_parent() -> None:
     """Interrupt the run when whoever launched it is gone: it then releases its documents."""
     os.read(STDIN, 1)
+    time.sleep(PATIENCE_SECONDS)
     signal.raise_signal(signal.SIGTERM) if os.name == "nt" else os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -277,6 +277,7 @@ def test_documents_are_free_at_once_when_a_run_is_interrupted(project: Project) 
     def interrupt(_outcomes: list[Outcome]) -> None:
         raise KeyboardInterrupt
 
+    project.parts.warm()
     threads = threading.active_count()
     project.rag = Rag(project.parts, on_outcomes=interrupt)
     project.run(succeeds=False)

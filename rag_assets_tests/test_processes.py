@@ -1,6 +1,7 @@
 """Child processes: their output is kept, they end when told, and never outlive their owner."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -175,3 +176,28 @@ def test_stopping_what_has_ended_is_no_error(spawn: Spawn) -> None:
     process = spawn("")
     process.wait()
     processes.stop_tree(process.pid, seconds=0.1)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a process cannot send itself SIGTERM there")
+def test_clean_up_is_not_broken_off_by_a_second_interrupt() -> None:
+    """The first one has its effect; afterwards, all is as it was before."""
+    seen: list[str] = []
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in processes.INTERRUPTS}
+    try:
+        with processes.interrupted_once():
+            try:
+                signal.raise_signal(signal.SIGTERM)
+            except KeyboardInterrupt:
+                signal.raise_signal(signal.SIGTERM)
+                signal.raise_signal(signal.SIGINT)
+                seen.append("cleaned up")
+        assert seen == ["cleaned up"]
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

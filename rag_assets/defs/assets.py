@@ -7,6 +7,7 @@ import dagster as dg
 from dagster import DagsterRunStatus
 from pydantic import Field
 
+from rag_assets import processes
 from rag_assets.defs import events, jobs, launching, partitions
 from rag_assets.defs.resources import Rag
 from rag_assets.model import Outcome
@@ -73,7 +74,11 @@ def ingest(context: dg.AssetExecutionContext, config: IngestConfig, rag: dg.Reso
     launching.sign(context.instance, context.run)
     failed: dict[str, Outcome] = {}
     outcomes: list[Outcome] = []
-    with events.Reporter(context) as reporter, rag.run(**_request(context, config, rag)) as run:
+    with (
+        processes.interrupted_once(),
+        events.Reporter(context) as reporter,
+        rag.run(**_request(context, config, rag)) as run,
+    ):
         for outcomes in run.outcomes:
             for outcome in outcomes:
                 failed.pop(outcome.document_id, None)  # a later attempt of the same run counts

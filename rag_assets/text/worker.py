@@ -53,6 +53,7 @@ class TextWorker:
         self._child: Guarded | None = None
         self._next: Future[Guarded] | None = None
         self._documents = 0  # that the child has read
+        self._is_interrupted = False  # what is being read
         self._fingerprint: str | None = None
         # Linux ends a child with the thread that started it: one thread starts them all, and lives as long as we.
         self._starter: ThreadPoolExecutor | None = None
@@ -85,6 +86,7 @@ class TextWorker:
 
     def interrupt(self) -> None:
         """End what is being read, from another thread: it counts as crashed."""
+        self._is_interrupted = True
         if (child := self._child) is not None:
             child.interrupt()
 
@@ -114,6 +116,7 @@ class TextWorker:
 
     def _request(self, request: dict[str, Any]) -> frames.Frame:
         child = self._ready()
+        self._is_interrupted = False
         try:
             with child.limited(self._parsing.max_seconds, doing=f"reading {request.get('name')}"):
                 child.send(request)
@@ -126,7 +129,8 @@ class TextWorker:
             raise DocumentError(exc.kind, exc.message) from exc
         except DocumentError:
             self._discard()
-            self._next = self._start()  # warm by the time the next document comes
+            if not self._is_interrupted:
+                self._next = self._start()  # warm by the time the next document comes
             raise
         except BaseException:
             self._discard()

@@ -17,7 +17,7 @@ STOP_SECONDS = 15.0  # far above what it takes, far below what a long document d
 AT_WORK = "the run is not at work"
 STOPS = [signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)]
 NEVER = {"RAG_ASSETS_WORKER__RECONCILE_CRON": "0 0 1 1 *"}
-HELD = "select document_id from rag_outbox where claimed_by is not null"
+HELD = "select claimed_by, count(*) from rag_outbox where claimed_by is not null group by 1"
 
 
 def stop_ingest(ground: Ground, *, seed: int, long: bool) -> Result:
@@ -36,11 +36,11 @@ def stop_ingest(ground: Ground, *, seed: int, long: bool) -> Result:
 
 
 def stop_up(ground: Ground, *, seed: int, long: bool) -> Result:
-    """`rag-assets up` is stopped with a run at work: soon gone with all its processes, nothing held."""
+    """`rag-assets up` is stopped, or killed alone, with a run at work: soon gone with all it started, nothing held."""
     result = Result()
     with uprooting.home(ground, seed=seed) as (arena, environment):
         arena.insert(FIRST)
-        for turn, number in enumerate(STOPS if long else STOPS[:1]):
+        for turn, number in enumerate([*STOPS, signal.SIGKILL] if long else STOPS[:1]):
             with uprooting.up(environment | NEVER) as process:
                 _lengthen(arena)
                 violations = _until_at_work(arena)
@@ -48,7 +48,8 @@ def stop_up(ground: Ground, *, seed: int, long: bool) -> Result:
                 started = time.monotonic()
                 process.send_signal(number)
                 process.wait(60)
-                violations += _late(started) + left_after(environment[MARK], seconds=1) + _held(arena)
+                patience = 10 if number == signal.SIGKILL else 1  # the run notices that its parents are gone
+                violations += _late(started) + left_after(environment[MARK], seconds=patience) + _held(arena)
             _shorten(arena)
             result.add([*violations, *_ingested(arena, environment)], trial=f"{number.name}, turn {turn}")
     return result
@@ -81,7 +82,7 @@ def _ingested(arena: Arena, environment: Mapping[str, str]) -> list[str]:
 def _until_at_work(arena: Arena) -> list[str]:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        if arena.sql(f"{HELD} and claimed_by like 'run:%'"):
+        if any(owner.startswith("run:") for owner, _ in arena.sql(HELD)):
             return []
         time.sleep(0.05)
     return [AT_WORK]
@@ -93,7 +94,7 @@ def _late(started: float) -> list[str]:
 
 
 def _held(arena: Arena) -> list[str]:
-    return [f"still claimed: {row}" for row in arena.sql(HELD)]
+    return [f"{count} documents are held by {owner}" for owner, count in arena.sql(HELD)]
 
 
 def _lengthen(arena: Arena) -> None:
