@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM, a terminal that closes, and SIGKILL, of the command line's run and of `rag-assets up`."""
+"""Ctrl-C, SIGTERM, a terminal that closes, and SIGKILL, of the command line's run and of `up`; the UI's button."""
 
 import signal
 import subprocess
@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from rag_assets_tests.e2e import backfill
 from rag_assets_tests.faults import uprooting
 from rag_assets_tests.faults.arena import DOCUMENTS, Arena, Ground, Result, left_after
 from rag_assets_tests.faults.uprooting import MARK
@@ -14,9 +15,10 @@ from rag_assets_tests.faults.uprooting import MARK
 FIRST = 12  # documents
 LONG_DOCUMENT = 1_500  # sentences: no run is to wait until all of them are embedded
 STOP_SECONDS = 15.0  # far above what it takes, far below what a long document does
-AT_WORK = "the run is not at work"
 STOPS = [signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)]
 NEVER = {"RAG_ASSETS_WORKER__RECONCILE_CRON": "0 0 1 1 *"}
+TERMINATE = "mutation Terminate($id: String!) { terminateRun(runId: $id) { __typename } }"
+AT_WORK_NOW = "select run_id from dagster.runs where status = 'STARTED'"
 HELD = "select claimed_by, count(*) from rag_outbox where claimed_by is not null group by 1"
 
 
@@ -55,6 +57,27 @@ def stop_up(ground: Ground, *, seed: int, long: bool) -> Result:
     return result
 
 
+def terminate_run(ground: Ground, *, seed: int, long: bool) -> Result:
+    """A run at work is terminated from the UI: soon canceled, and the documents come with the next one."""
+    result = Result()
+    with uprooting.home(ground, seed=seed) as (arena, environment):
+        arena.insert(FIRST)
+        with uprooting.up(environment | NEVER):
+            for turn in range(4 if long else 1):
+                _lengthen(arena)
+                violations = _until_at_work(arena)
+                time.sleep(arena.rng.uniform(0, 3))
+                started = time.monotonic()
+                [(run_id,)] = arena.sql(AT_WORK_NOW)
+                backfill.ask(uprooting.url_of(environment), TERMINATE, id=run_id)
+                violations += _until_canceled(arena, run_id) + _late(started)
+                _shorten(arena)
+                uprooting.judge(arena, result, turn=turn)
+                result.violations += [f"turn {turn}: {violation}" for violation in violations]
+        result.violations += left_after(environment[MARK])
+    return result
+
+
 def _stopped(arena: Arena, environment: Mapping[str, str], number: signal.Signals) -> list[str]:
     log = Path(environment["RAG_ASSETS_HOME"]) / "ingest.log"
     with log.open("wb") as output:
@@ -85,7 +108,17 @@ def _until_at_work(arena: Arena) -> list[str]:
         if any(owner.startswith("run:") for owner, _ in arena.sql(HELD)):
             return []
         time.sleep(0.05)
-    return [AT_WORK]
+    return ["the run is not at work"]
+
+
+def _until_canceled(arena: Arena, run_id: str) -> list[str]:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        [(status,)] = arena.sql(f"select status from dagster.runs where run_id = '{run_id}'")
+        if status == "CANCELED":
+            return [row for row in _held(arena) if run_id in row]
+        time.sleep(0.05)
+    return [f"the run is {status}"]
 
 
 def _late(started: float) -> list[str]:

@@ -60,7 +60,7 @@ def kill_daemon(ground: Ground, *, seed: int, long: bool) -> Result:
                 time.sleep(arena.rng.uniform(0.2, 4))
                 _kill(_victims(running, "daemon"))
                 arena.change(5)
-                _judge(arena, result, turn=turn)
+                judge(arena, result, turn=turn)
         result.violations += left_after(environment[MARK])
     return result
 
@@ -77,7 +77,7 @@ def kill_tree(ground: Ground, *, seed: int, long: bool) -> Result:
                 _kill(processes_marked(environment[MARK]))
             with up(environment):
                 arena.change(2)
-                _judge(arena, result, turn=turn)
+                judge(arena, result, turn=turn)
         result.violations += left_after(environment[MARK])
     return result
 
@@ -96,9 +96,27 @@ def kill_anything(ground: Ground, *, seed: int, long: bool) -> Result:
                 result.notes[f"deeds of {turn}"] = [scene.do() for _ in range(arena.rng.randint(3, 8))]
                 scene.await_database()
                 arena.change(2)
-                _judge(arena, result, turn=turn)
+                judge(arena, result, turn=turn)
                 result.violations += [f"turn {turn}: {wrong}" for wrong in scene.wrongly_shown()]
             scene.await_commands()
+        result.violations += left_after(environment[MARK])
+    return result
+
+
+def two_ups(ground: Ground, *, seed: int, long: bool) -> Result:
+    """Two `rag-assets up`, each with a home of its own, on one database; then one of them loses its daemon."""
+    result = Result()
+    with home(ground, seed=seed) as (arena, environment):
+        first = environment | {"DATABASE_URL": arena.url}
+        second = first | {"RAG_ASSETS_HOME": str(arena.place / "second")}
+        with up(first) as running, up(second):
+            for turn in range(6 if long else 1):
+                arena.insert(10)
+                arena.change(6)
+                if turn % 2:
+                    _kill(_victims(running, "daemon"))
+                    arena.change(4)
+                judge(arena, result, turn=turn)
         result.violations += left_after(environment[MARK])
     return result
 
@@ -112,9 +130,7 @@ class _Scene:
         self._running = running
         self._home = Path(environment["RAG_ASSETS_HOME"])
         self._commands: list[subprocess.Popen[bytes]] = []
-        found = re.search(r"Dagster is at (\S+)", (self._home / "up.log").read_text())
-        assert found
-        self._url = found[1]
+        self._url = url_of(environment)
         self._deeds: dict[str, Callable[[], object]] = {
             "insert": lambda: arena.insert(arena.rng.randint(1, 40)),
             "change": lambda: arena.change(arena.rng.randint(1, 12)),
@@ -231,6 +247,7 @@ def _database_url(environment: Mapping[str, str]) -> str:
 def up(environment: Mapping[str, str]) -> Iterator[psutil.Process]:
     """`rag-assets up`, stopped with SIGINT unless it is gone already."""
     log = Path(environment["RAG_ASSETS_HOME"]) / "up.log"
+    log.parent.mkdir(exist_ok=True)
     with log.open("w") as output:
         command = [sys.executable, "-m", "rag_assets", "up", "--port", "0"]
         process = subprocess.Popen(command, env=dict(environment), stdout=output, stderr=output)
@@ -241,6 +258,13 @@ def up(environment: Mapping[str, str]) -> Iterator[psutil.Process]:
         with suppress(ProcessLookupError):
             process.send_signal(signal.SIGINT)
         process.wait(60)
+
+
+def url_of(environment: Mapping[str, str]) -> str:
+    """Where the webserver of this home's `rag-assets up` is."""
+    found = re.search(r"Dagster is at (\S+)", (Path(environment["RAG_ASSETS_HOME"]) / "up.log").read_text())
+    assert found
+    return found[1]
 
 
 def _await_up(process: "subprocess.Popen[bytes]", log: Path) -> None:
@@ -274,7 +298,7 @@ def _kill(processes: list[psutil.Process]) -> None:
             process.kill()
 
 
-def _judge(arena: Arena, result: Result, *, turn: int) -> None:
+def judge(arena: Arena, result: Result, *, turn: int) -> None:
     """Wait for the daemon to do everything, then look."""
     started = time.monotonic()
     late = [f"not settled within {SETTLE_SECONDS:.0f} s"]
