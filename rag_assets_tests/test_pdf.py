@@ -19,6 +19,9 @@ from rag_assets.text.formats import pdf as pdf_format
 CORPUS = Path(__file__).parents[2] / "shared" / "corpus" / "pdf"
 WORDS = "the pump shows an error when no water comes through its valve and the filter holds sand".split()  # noqa: SIM905
 
+UNLIKE = {"f": 278, "i": 222, "l": 222, "m": 833, "r": 333, "t": 278, "w": 722, " ": 278}
+WIDTHS = dict.fromkeys("abdeghnopqu", 556) | dict.fromkeys("cksvxyz", 500) | UNLIKE  # of Helvetica
+
 
 def show(text: str, x: float, y: float, *, size: float = 10, font: str = "F1", turn: str = "1 0 0 1") -> str:
     escaped = text.replace("\\", "\\\\").replace("(", "\\(").replace(")", "\\)")
@@ -74,6 +77,60 @@ def test_columns_are_read_one_after_the_other() -> None:
     ]
     text = read(pdf(show("All about pumps and how they are kept", 40, 750, size=24) + "".join(lines))).text
     assert text == f"# All about pumps and how they are kept\n\n{chr(10).join(left)}\n\n{chr(10).join(right)}"
+
+
+def stretched(lines: Sequence[str], x: float, y: float, *, width: float) -> str:
+    """Lines of 10 points that reach both margins, as browsers set them: the spaces are as wide as that takes."""
+    drawn = ""
+    for n, line in enumerate(lines):
+        letters = sum(WIDTHS[letter] for letter in line) / 100
+        wide = (width - letters) / max(line.count(" "), 1)
+        drawn += f"BT {wide:.4f} Tw /F1 10 Tf 1 0 0 1 {x} {y - 12 * n} Tm ({line}) Tj 0 Tw ET\n"
+    return drawn
+
+
+def test_lines_are_whole_when_their_spaces_are_as_wide_as_those_of_a_table() -> None:
+    """Words without hyphens in a narrow column leave gaps; there is no table where they happen to meet."""
+    left = ["the pump shows an error", "when no water comes", "through its", "valve and the sand"] * 3
+    right = ["filter holds the sand", "and no error comes", "water through", "its pump and filter"] * 3
+    drawn = stretched(left, 40, 700, width=130) + stretched(right, 200, 700, width=130)
+    assert read(pdf(drawn)).text == f"{chr(10).join(left)}\n\n{chr(10).join(right)}"
+
+
+def test_columns_are_found_when_only_a_part_of_the_page_has_them() -> None:
+    """A magazine's page: three columns, then the whole width, then two columns elsewhere."""
+    one, two, three, wide, four, five = (prose(6, seed=seed) for seed in range(6))
+    narrow = [column(x, 700, [line[:28] for line in lines]) for x, lines in ((40, one), (230, two), (420, three))]
+    title = show("Notes of the valley", 250, 750, size=22)
+    below = show("Accounts", 40, 608, size=14) + column(40, 590, [f"{line} {line} {line}"[:110] for line in wide])
+    pair = column(40, 500, four) + column(320, 500, five)
+    text = read(pdf("".join(narrow) + title + below + pair)).text
+    expected = [
+        "Notes of the valley",
+        one[0][:28],
+        two[0][:28],
+        three[5][:28],
+        "## Accounts",
+        wide[0],
+        four[5],
+        five[0],
+    ]
+    places = [text.index(words) for words in expected]
+    assert places == sorted(places)
+    assert "|" not in text
+
+
+def test_a_line_over_a_table_is_its_head_when_it_names_the_columns() -> None:
+    """Although its words are too near to each other to be cells; cells may go on over several lines."""
+    rows = [("Full", "20", "112", "free entry to all"), ("Half", "10", "48", "students"), ("Two", "35", "23", "adults")]
+    drawn = show("lectures of the winter", 170, 648) + show("and of the spring", 170, 636)
+    for n, row in enumerate(rows):
+        drawn += "".join(show(cell, x, 660 - 40 * n) for cell, x in zip(row, (40, 80, 120, 170), strict=True))
+    table = read(pdf(show("Kind Price Members Remarks", 50, 676, font="F2") + drawn)).text
+    assert table.startswith("| Kind | Price | Members | Remarks |\n")
+    assert "| Full | 20 | 112 | free entry to all lectures of the winter and of the spring |" in table
+    unclear = read(pdf(show("Kind and Price Members Remarks", 40, 676, font="F2") + drawn)).text
+    assert "Kind and Price Members Remarks\n\n| Full |" in unclear
 
 
 def test_words_are_made_whole_when_lines_break_them() -> None:

@@ -26,6 +26,8 @@ BLANKS = frozenset(" \xa0\t")
 LINE_END = re.compile("[\r\n\x02\ufffe]")
 BROKEN = "\xad"  # at the end of a piece: its last word goes on
 SLANTED = 3.0  # times its letters is the height of a piece that is turned by any angle
+JUSTIFIED = 0.06  # of a space: by so little differ those of a line that is stretched to both margins
+UNLIKE = 1.5  # times as wide as the shortest word of a line is its longest: they are no columns of numbers
 SPACED_LETTERS = 5  # single letters in a row: a word set wide, not five words
 SPACED_GAP = 1.7  # times the usual gap between such letters: a space
 FULL_SIZE = 0.4, 2.5  # of a letter's box, that its font size may be; else the font counts in units of its own
@@ -120,16 +122,16 @@ class Page:
         parting = chain(lines.upright, *(grid.parting() for grid in self.grids))
         self._upright = sorted(parting, key=lambda line: line.at)
         self._places = [line.at for line in self._upright]
-        pieces: list[Piece] = []
+        found: list[list[Piece]] = []
         start = 0
-        for end in [*(found.start() for found in LINE_END.finditer(text)), len(text)]:
+        for end in [*(mark.start() for mark in LINE_END.finditer(text)), len(text)]:
             if end > start:
                 line = list(self._line(text, start, end))
                 if line and text[end : end + 1] in HYPHENS:
                     line[-1].text += BROKEN
-                pieces += line
+                found.append(line)
             start = end + 1
-        return pieces
+        return list(chain.from_iterable(_justified(found)))
 
     def image_share(self) -> float:
         """How much of the page its images cover, 0 to 1; scans come in strips, too."""
@@ -277,6 +279,39 @@ _TURNS: tuple[Turn | None, ...] = (
     lambda left, right, bottom, top: (-right, -left, -top, -bottom),
     lambda left, right, bottom, top: (-top, -bottom, left, right),
 )
+
+
+def _justified(lines: Sequence[list[Piece]]) -> Iterator[list[Piece]]:
+    """Lines that were stretched until each word stands by itself are whole again."""
+    before: list[Piece] = []
+    for at, line in enumerate(lines):
+        if len(line) > 1 and _is_stretched(line):
+            after = lines[at + 1] if at + 1 < len(lines) else []
+            like = [other for other in (before, after) if other and _has_margins(line, other)]
+            if like if _is_running(line) else any(map(_is_running, like)):
+                line = [replace(line[-1], text=" ".join(piece.text for piece in line), left=line[0].left, spaces=[])]
+        before = line
+        yield line
+
+
+def _is_stretched(line: Sequence[Piece]) -> bool:
+    """Whether these are words with spaces that are all alike."""
+    if not all(piece.upright and " " not in piece.text for piece in line):
+        return False
+    gaps = [other.left - one.right for one, other in pairwise(line)]
+    return min(gaps) > 0 and max(gaps) - min(gaps) < JUSTIFIED * max(gaps)
+
+
+def _is_running(line: Sequence[Piece]) -> bool:
+    """Whether a line is running text, whole or stretched: its words are unlike, as columns of numbers are not."""
+    widths = [piece.right - piece.left for piece in line]
+    if len(line) == 1:
+        return " " in line[0].text
+    return len(line) > 2 and max(widths) > UNLIKE * min(widths) and _is_stretched(line)
+
+
+def _has_margins(line: Sequence[Piece], other: Sequence[Piece]) -> bool:
+    return abs(line[0].left - other[0].left) + abs(line[-1].right - other[-1].right) < 1
 
 
 def _character(code: int) -> str:

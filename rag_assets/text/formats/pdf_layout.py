@@ -7,6 +7,7 @@ from rag_assets.text.formats.pdf_glyphs import Piece
 from rag_assets.text.formats.pdf_lines import Block, Item, Row, along, block, rows
 from rag_assets.text.formats.pdf_ruled import ruled, with_head
 from rag_assets.text.formats.pdf_rules import Grid
+from rag_assets.text.formats.pdf_strips import strips
 from rag_assets.text.formats.pdf_tables import tables
 
 BIN = 2.0  # points: how finely gutters are looked for
@@ -138,9 +139,24 @@ def _region(pieces: list[Piece], *, depth: int) -> Iterator[Item]:
 
 
 def _bands(pieces: list[Piece]) -> list[list[Piece]]:
-    """Parted by level strips that nothing is in, higher than the space between paragraphs."""
+    """Parts of a region that are read one after the other, from the top down."""
     if len(pieces) < 2 * COLUMN_LINES:
         return [pieces]
+    bands = _apart(pieces)
+    return bands if len(bands) > 1 else _in_strips(pieces)
+
+
+def _in_strips(pieces: list[Piece]) -> list[list[Piece]]:
+    """Parted where columns begin and end, unless the same gutter parts all of them."""
+    parted = strips(pieces, _is_gutter)
+    gutter = _gutter(pieces) if len(parted) > 1 else None
+    if all(_is_within(gutter, strip.gaps) for strip in parted if strip.gutters):
+        return [pieces]
+    return [strip.pieces for strip in parted]
+
+
+def _apart(pieces: list[Piece]) -> list[list[Piece]]:
+    """Parted by level strips that nothing is in, higher than the space between paragraphs."""
     least = EMPTY * median(piece.height for piece in pieces)
     bands: list[list[Piece]] = []
     reach = float("inf")
@@ -200,12 +216,18 @@ def _gutter(pieces: Sequence[Piece]) -> float | None:
     if len(narrow) < 2 * COLUMN_LINES:
         return None
     gaps = _gaps(narrow, left, right)
-    for _, x in sorted(gaps, reverse=True):
-        before = [piece for piece in narrow if piece.right <= x + BIN]
-        after = [piece for piece in narrow if piece.left >= x - BIN]
-        if _is_prose(before) and _is_prose(after) and _are_parallel(before, after):
-            return x
-    return None
+    return next((x for _, x in sorted(gaps, reverse=True) if _is_gutter(narrow, x)), None)
+
+
+def _is_gutter(pieces: Sequence[Piece], x: float) -> bool:
+    """Whether there is prose on both sides."""
+    before = [piece for piece in pieces if piece.right <= x + BIN]
+    after = [piece for piece in pieces if piece.left >= x - BIN]
+    return _is_prose(before) and _is_prose(after) and _are_parallel(before, after)
+
+
+def _is_within(gutter: float | None, gaps: Sequence[tuple[float, float]]) -> bool:
+    return gutter is not None and any(left - BIN <= gutter <= right + BIN for left, right in gaps)
 
 
 def _gaps(pieces: Sequence[Piece], left: float, right: float) -> list[tuple[float, float]]:

@@ -1,7 +1,7 @@
 """Lines of text whose pieces stand below each other, to tables."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from statistics import median
@@ -19,22 +19,50 @@ LONGEST, GIVEN_UP = 200, 60  # lines of a table on a page; lines of an attempt
 CORRIDOR = 0.3  # of a font's size: what no text of a table crosses parts columns
 CORRIDOR_LINES = 3  # at least, for two numbers that are near each other to be two cells
 COLLISIONS = 0.2  # of the pieces may share a cell
+HYPHENS = (BROKEN, "\u2010")  # at the end of a line: what stands within one is typed as another character
 PROSE_LINES, PROSE_CHARACTERS, PROSE_WIDTH = 3, 25, 0.8  # of the longest line has the middle one in prose
+ALIGNED = 1.0  # points: pieces whose left edges differ by less stand below each other
+HEAD_DISTANCE = 2.0  # times its height: a line further above a table is not its head
 FULL = 0.5  # of a record's columns: a line that fills more begins a record of its own
 TIGHT, WIDE = 1.5, 1.15  # times a font's size, between lines of a cell; times that, between records
 
 
-def tables(lines: list[Row]) -> Iterator[Item]:
+def tables(lines: list[Row]) -> list[Item]:
     for line in lines:
         line.pieces = _labelled(line.pieces)
+    items: list[Item] = []
     at = 0
     while at < len(lines):
         end = _end_of_run(lines, at) if _is_split(lines[at]) else at + 1
         found = _table(lines[at:end]) if end - at > 1 else []
+        head = _head(items[-1], lines[at:end], found[0]) if found and items else []
+        if head:
+            items.pop()
+            found = _headed(found, head)
         # Of a long run that is no table, half is given up, lest each of its lines is the start of another attempt.
         after = end if found else at + 1 + (end - at) // GIVEN_UP * (GIVEN_UP // 2)
-        yield from found or lines[at:after]
+        items += found or lines[at:after]
         at = after
+    return items
+
+
+def _headed(found: list[Item], head: list[str]) -> list[Item]:
+    first, *others = found
+    return [Table([head, *first.rows]), *others] if isinstance(first, Table) else found
+
+
+def _head(above: Item, lines: Sequence[Row], table: Item) -> list[str]:
+    """The cells of a line right above a table, whose words stand over its columns but too near for cells."""
+    if isinstance(above, Table) or not isinstance(table, Table) or len(above.pieces) > 1:
+        return []
+    if not 0 < above.middle - lines[0].middle < HEAD_DISTANCE * above.height or is_right_to_left(above.text):
+        return []
+    columns = _columns([line for line in _cut(lines) if _is_split(line)])
+    if len(columns) != len(table.rows[0]) or above.left > columns[0][1] or above.right < columns[-1][0]:
+        return []
+    places = [(one[1] + other[0]) / 2 for one, other in pairwise(columns)]
+    cells = [part.text for part in above.pieces[0].cut(places)]
+    return next((parts for parts in (cells, above.text.split()) if len(parts) == len(columns)), [])
 
 
 def _is_split(line: Row) -> bool:
@@ -53,14 +81,21 @@ def _labelled(pieces: list[Piece]) -> list[Piece]:
 
 
 def _end_of_run(lines: Sequence[Row], start: int) -> int:
-    """After the last of the lines from here on that have several pieces, a single one between them allowed."""
+    """After the last of the lines from here on that have several pieces, or go on below one that is not the first.
+
+    One other line is allowed between them.
+    """
     end = start
+    lefts: list[float] = []
     for at in range(start, min(len(lines), start + LONGEST)):
         if at > start and lines[at - 1].middle - lines[at].middle > 4 * lines[at].height:
             break
         if lines[at].is_block:
             break
         if _is_split(lines[at]):
+            end = at + 1
+            lefts = [piece.left for piece in lines[at].pieces[1:]]
+        elif any(abs(lines[at].left - left) < ALIGNED for left in lefts):
             end = at + 1
         elif at - end >= 1:
             break
@@ -72,9 +107,13 @@ def _table(lines: Sequence[Row]) -> list[Item]:
     several = [line for line in lines if _is_split(line)]
     if len(several) < 2 or (len(several) == 2 and len(several[0].pieces) < 3):
         return []
-    edges = corridors(several, lines=CORRIDOR_LINES)
-    cut = [Row([part for piece in line.pieces for part in piece.cut(edges)], line.new_region) for line in lines]
-    return (_tabled(cut) if edges else []) or _tabled(lines)
+    return _tabled(_cut(lines)) or _tabled(lines)
+
+
+def _cut(lines: Sequence[Row]) -> list[Row]:
+    """Lines with their pieces cut where a space goes through all of them."""
+    edges = corridors(lines, lines=CORRIDOR_LINES)
+    return [Row([part for piece in line.pieces for part in piece.cut(edges)], line.new_region) for line in lines]
 
 
 def _tabled(lines: Sequence[Row]) -> list[Item]:
@@ -205,7 +244,7 @@ def joined(lines: Iterable[str]) -> str:
     """Lines of a cell as one, its broken words mended."""
     text = ""
     for line in lines:
-        if text.endswith(BROKEN):
+        if text.endswith(HYPHENS):
             text = text[:-1] + ("" if line[:1].islower() else "-") + line
         else:
             text = f"{text} {line}" if text else line

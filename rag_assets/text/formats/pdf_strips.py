@@ -1,0 +1,91 @@
+"""A page that has columns in some strips of its height only, or others in each: to those strips, from the top down."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from statistics import median
+
+from rag_assets.text.formats.pdf_glyphs import Piece
+from rag_assets.text.formats.pdf_lines import Block
+
+GUTTER = 0.7  # of the usual height of a line: narrower than that no space between columns is
+MOVED_LINES = 3  # of a heading under columns, that heads what is below them
+FAR = 1.5  # times the usual size is what stands over columns away from them
+LARGE = 1.15  # times the usual size: a title over columns
+
+Span = tuple[float, float]
+
+
+@dataclass(slots=True)
+class Strip:
+    """Pieces below each other, and the upright gaps that none of them reaches into."""
+
+    gaps: list[Span]
+    pieces: list[Piece] = field(default_factory=list)
+    gutters: list[float] = field(default_factory=list)  # the gaps that part columns of prose
+
+
+def strips(pieces: Sequence[Piece], is_gutter: Callable[[Sequence[Piece], float], bool]) -> list[Strip]:
+    """Strips with columns, and what is between them; a single one where there is nothing to part."""
+    found = [Strip([])]
+    for strip in _by_gaps(pieces):
+        strip.gutters = [x for x in ((left + right) / 2 for left, right in strip.gaps) if is_gutter(strip.pieces, x)]
+        if not strip.gutters and not found[-1].gutters:
+            found[-1].pieces += strip.pieces
+        else:
+            found.append(strip)
+    for above, below in pairwise(found):
+        if above.gutters:
+            _move_down(above, below)
+        elif below.gutters:
+            _move_up(above, below)
+    return [strip for strip in found if strip.pieces]
+
+
+def _by_gaps(pieces: Sequence[Piece]) -> list[Strip]:
+    """As high as a gap goes through."""
+    least = GUTTER * median(piece.height for piece in pieces)
+    page = min(piece.left for piece in pieces), max(piece.right for piece in pieces)
+    found = [Strip([page])]
+    for piece in sorted(pieces, key=lambda piece: -piece.top):
+        gaps = _without(found[-1].gaps, piece, least)
+        if not gaps and found[-1].pieces:
+            found.append(Strip(_without([page], piece, least)))
+        else:
+            found[-1].gaps = gaps
+        found[-1].pieces.append(piece)
+    return found
+
+
+def _without(gaps: Sequence[Span], piece: Piece, least: float) -> list[Span]:
+    parts = [part for left, right in gaps for part in ((left, min(right, piece.left)), (max(left, piece.right), right))]
+    return [(left, right) for left, right in parts if right - left > least]
+
+
+def _move_down(above: Strip, below: Strip) -> None:
+    """A heading that stands under all columns, nearer to what is below them than to its own."""
+    for _ in range(MOVED_LINES):
+        last = min(above.pieces, key=lambda piece: piece.bottom)
+        over = [piece for piece in above.pieces if piece is not last]
+        column = [piece for piece in over if piece.left < last.right and last.left < piece.right]
+        if not column or any(piece.bottom < last.top for piece in over) or isinstance(last, Block):
+            return
+        if min(piece.bottom for piece in column) - last.top <= last.bottom - max(piece.top for piece in below.pieces):
+            return
+        above.pieces.remove(last)
+        below.pieces.insert(0, last)
+
+
+def _move_up(above: Strip, below: Strip) -> None:
+    """A title over all columns, or lines that are far from them."""
+    usual = median(piece.size for piece in below.pieces)
+    for _ in range(MOVED_LINES):
+        first = max(below.pieces, key=lambda piece: piece.top)
+        others = [piece for piece in below.pieces if piece.middle < first.bottom]
+        line = [piece for piece in below.pieces if piece.middle >= first.bottom]
+        distance = min(piece.bottom for piece in line) - max((piece.top for piece in others), default=first.top)
+        is_title = first.size > LARGE * usual and len(line) == 1 and distance >= 0
+        if not others or not (is_title or distance > FAR * usual):
+            return
+        above.pieces += line
+        below.pieces = others
