@@ -133,6 +133,51 @@ def test_a_line_over_a_table_is_its_head_when_it_names_the_columns() -> None:
     assert "Kind and Price Members Remarks\n\n| Full |" in unclear
 
 
+def test_rows_without_color_are_rows_of_a_table_whose_every_other_row_has_one() -> None:
+    """The first and the last one, too; the same columns further down are another table."""
+    drawn = ""
+    for title, top in (("Rivers", 700), ("Ports", 560)):
+        drawn += show(title, 40, top + 20, size=16)
+        for n in range(4):
+            row, y = (f"{title} {n}", f"{n} km", f"place {n}"), top - 20 * n
+            if n % 2:
+                drawn += "".join(f"0.8 g {x} {y - 6} 150 20 re f 0 g\n" for x in (40, 190, 340))
+            drawn += "".join(show(cell, x, y) for cell, x in zip(row, (45, 195, 345), strict=True))
+    rows = [[f"| {title} {n} | {n} km | place {n} |" for n in range(4)] for title in ("Rivers", "Ports")]
+    tables = ["\n".join([head, "| --- | --- | --- |", *others]) for head, *others in rows]
+    assert read(pdf(drawn)).text == f"# Rivers\n\n{tables[0]}\n\n# Ports\n\n{tables[1]}"
+
+
+def test_tables_between_level_lines_are_two_when_a_heading_parts_them() -> None:
+    """Although their lines are equally long."""
+    drawn = ""
+    for title, top in (("Rain", 700), ("Sun", 600)):
+        drawn += show(title, 40, top + 20, size=16)
+        for n in range(4):
+            drawn += show(f"{title} month {n}", 45, top - 15 * n) + show(f"{n * 17}", 300, top - 15 * n)
+            drawn += f"40 {top - 15 * n - 4} m 500 {top - 15 * n - 4} l S\n"
+    text = read(pdf(drawn)).text
+    assert "# Sun\n\n| Sun month 0 | 0 |\n| --- | --- |\n| Sun month 1 | 17 |" in text
+
+
+def test_a_stamp_across_a_page_comes_last_and_is_no_heading() -> None:
+    lines = prose(20, seed=5)
+    stamp = show("DRAFT", 100, 500, size=90, turn="0.86 0.5 -0.5 0.86")
+    text = read(pdf(stamp + show("The pump", 40, 740, size=16) + column(40, 700, lines))).text
+    assert text == f"# The pump\n\n{chr(10).join(lines)}\n\nDRAFT"
+
+
+def test_words_that_run_to_the_left_are_read_so_when_the_file_draws_them_from_the_left_or_from_the_right() -> None:
+    """Their letters may be stored in the form that they have within a word."""
+    letters = zip(b"abcde", "\u0627\u0628\ufea3\u0631\u0645", strict=True)
+    codes = "".join(f"<{code:02x}> <{ord(letter):04x}>\n" for code, letter in letters)
+    table = f"1 begincodespacerange <00> <ff> endcodespacerange\n5 beginbfchar\n{codes}endbfchar"
+    backwards = "BT /F1 10 Tf 300 700 Td [(e) 1112 (d) 1112 (c) 1112 (b) 1112 (a)] TJ ET\n"
+    for drawn in (show("abcde", 300, 700), backwards):
+        data = pdf(drawn, extra=[f"<</Length {len(table)}>>stream\n{table}\nendstream"])
+        assert read(data.replace(b"/BaseFont/Helvetica>>", b"/BaseFont/Helvetica/ToUnicode 5 0 R>>")).text == "مرحبا"
+
+
 def test_words_are_made_whole_when_lines_break_them() -> None:
     """Over lines, columns and pages; a compound that the document writes with a hyphen elsewhere keeps it."""
     first = column(40, 700, ["A well-known way to main-", "tain a pump is a well-", "known thing that saves elec-"])

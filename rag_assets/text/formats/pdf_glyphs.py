@@ -8,7 +8,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, islice, pairwise
+from itertools import chain, groupby, islice, pairwise
 from statistics import median
 from typing import Any
 
@@ -28,7 +28,10 @@ BROKEN = "\xad"  # at the end of a piece: its last word goes on
 SLANTED = 3.0  # times its letters is the height of a piece that is turned by any angle
 JUSTIFIED = 0.06  # of a space: by so little differ those of a line that is stretched to both margins
 UNLIKE = 1.5  # times as wide as the shortest word of a line is its longest: they are no columns of numbers
+SLANT = 0.1  # radians
+LEVEL = 1.4  # times its letters is at most the height of a piece that is not slanted
 SPACED_LETTERS = 5  # single letters in a row: a word set wide, not five words
+SINGLES = 0.8  # of the words of such a line
 SPACED_GAP = 1.7  # times the usual gap between such letters: a space
 FULL_SIZE = 0.4, 2.5  # of a letter's box, that its font size may be; else the font counts in units of its own
 _BOLD = re.compile(rb"bold|black|heavy|demi|cmbx|[-,]bd", re.I)
@@ -40,6 +43,8 @@ ACCENTS = dict(
         strict=True,
     )
 )
+_RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
+_SHAPED = re.compile("[\ufb1d-\ufdff\ufe70-\ufefc]+")  # letters by the form that they have within a word
 _ACCENT = re.compile(f"[{''.join(ACCENTS)}]")
 _DOTLESS = {"ı": "i", "ȷ": "j"}
 
@@ -239,11 +244,23 @@ class Page:
         text, spaces = "".join(run.letters).rstrip(), run.spaces
         if _ACCENT.search(text):
             text, spaces = _accented(run.letters, run.boxes), []
-        if text[1:2] == " " and _is_spaced(text) and self._has_no_space(run):
+        if _is_spaced(text) and self._has_no_space(run):
             text, spaces = _closed_up(run.letters, run.boxes), []
-        upright = len(text) < 3 or right - left > (0.5 if top - bottom < SLANTED * size else SLANTED) * (top - bottom)
+        if _RIGHT_TO_LEFT.search(text):
+            text, spaces = _logical(run.letters, run.boxes), []
+        upright = len(text) < 3 or self._is_upright(run, right - left, top - bottom, size)
         bold, bold_start = self._is_bold(run.last), self._is_bold(run.first)
         return Piece(text, left, right, bottom, top, size, bold, upright, bold_start, spaces)
+
+    def _is_upright(self, run: "_Run", width: float, height: float, size: float) -> bool:
+        if width > (0.5 if height < SLANTED * size else SLANTED) * height:
+            return height < LEVEL * size or not self._is_slanted(run.last)
+        return False
+
+    def _is_slanted(self, at: int) -> bool:
+        """Whether a letter is turned by an angle that is no quarter turn, as stamps across a page are."""
+        angle = float(self._pdfium.FPDFText_GetCharAngle(self._text.raw, at))
+        return SLANT < angle % (math.pi / 2) < math.pi / 2 - SLANT
 
     def _has_no_space(self, run: "_Run") -> bool:
         """Whether all blanks are pdfium's, put in where letters are far apart."""
@@ -348,8 +365,14 @@ def _overlap(accent: Box, letter: Box | None) -> bool:
 
 
 def _is_spaced(text: str) -> bool:
+    """Whether nearly all of its words are single letters; two may be together where the font draws them closer."""
+    if " " not in text[1:3]:
+        return False
     words = text.split()
-    return len(words) >= SPACED_LETTERS and all(len(word) == 1 for word in words) and "".join(words).isalpha()
+    singles = sum(len(word) == 1 for word in words)
+    return (
+        singles >= max(SPACED_LETTERS, SINGLES * len(words)) and max(map(len, words)) < 3 and "".join(words).isalpha()
+    )
 
 
 def _closed_up(letters: Sequence[str], boxes: Sequence[Box]) -> str:
@@ -358,3 +381,16 @@ def _closed_up(letters: Sequence[str], boxes: Sequence[Box]) -> str:
     gaps = [other[0] - one[1] for one, other in pairwise(boxes)]
     least = SPACED_GAP * max(median(gaps), 0.1)
     return "".join(f" {letter}" if gap > least else letter for letter, gap in zip(drawn, [0.0, *gaps], strict=True))
+
+
+def _logical(letters: Sequence[str], boxes: Sequence[Box]) -> str:
+    """Words of scripts that run to the left in the order in which they are read, also where the file has the other."""
+    places = iter(boxes)
+    drawn = [(letter, 0.0 if letter == " " else next(places)[0]) for letter in letters]
+    found: list[str] = []
+    for runs_left, group in groupby(drawn, key=lambda one: _RIGHT_TO_LEFT.match(one[0]) is not None):
+        word = list(group)
+        if runs_left and word[0][1] < word[-1][1]:
+            word.reverse()
+        found += [letter for letter, _ in word]
+    return _SHAPED.sub(lambda shaped: unicodedata.normalize("NFKC", shaped.group()), "".join(found)).rstrip()

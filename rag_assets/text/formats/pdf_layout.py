@@ -5,7 +5,7 @@ from statistics import median
 
 from rag_assets.text.formats.pdf_glyphs import Piece
 from rag_assets.text.formats.pdf_lines import Block, Item, Row, along, block, rows
-from rag_assets.text.formats.pdf_ruled import ruled, with_head
+from rag_assets.text.formats.pdf_ruled import completed, ruled
 from rag_assets.text.formats.pdf_rules import Grid
 from rag_assets.text.formats.pdf_strips import strips
 from rag_assets.text.formats.pdf_tables import tables
@@ -43,8 +43,8 @@ def _unpacked(items: Iterable[Item]) -> Iterator[Item]:
 def _framed(pieces: Sequence[Piece], grids: Sequence[Grid]) -> tuple[list[Piece], list[Piece]]:
     """Tables and frames as blocks, and the pieces that are in none of them."""
     free = list(pieces)
-    for drawn in sorted(grids, key=lambda one: (one.xs[-1] - one.xs[0]) * (one.ys[0] - one.ys[-1])):
-        grid = drawn if drawn.is_closed else with_head(drawn, free)
+    drawn = sorted(grids, key=lambda one: (one.xs[-1] - one.xs[0]) * (one.ys[0] - one.ys[-1]))
+    for grid in (one for whole in drawn for one in completed(whole, free)):
         inside = [piece for piece in free if _is_in(piece, grid)]
         if len(inside) < 2:
             continue

@@ -131,6 +131,7 @@ class Headings:
         """`pieces`: all text of the document, that of tables too."""
         self._titles = titles
         self._halves: dict[int, int] = {}  # by the second line of a title
+        pieces = [piece for piece in pieces if piece.upright]
         sizes: Counter[float] = Counter()
         for piece in pieces:
             sizes[_rounded(piece.size)] += len(piece.text)
@@ -153,6 +154,8 @@ class Headings:
         text = line.text
         if not any(map(str.isalpha, text)) or len(text) > HEADING_CHARACTERS or _NO_HEADING.search(text):
             return 0
+        if not line.pieces[0].upright:
+            return 0  # a stamp, a mark up the margin
         known = self._outlined(line, following) if self._titles else 0
         if known:
             return known

@@ -1,12 +1,14 @@
 """Text in grids that a page draws, to tables: what stands between lines belongs together."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise, takewhile
+from statistics import median
 
 from rag_assets.text.formats.pdf_glyphs import Piece
 from rag_assets.text.formats.pdf_lines import Item, Row, Table, rows
-from rag_assets.text.formats.pdf_rules import Grid
+from rag_assets.text.formats.pdf_rules import NEAR, Grid
 from rag_assets.text.formats.pdf_tables import FULL, corridors, directed, has_numbers_below, joined, wrapped
 
 FULL_LINES = 4  # in one ruled row: they are records that no line parts
@@ -15,7 +17,9 @@ LONG_CELL, LONG_SHARE = 1_500, 0.5  # characters, and of a grid's text: a page's
 LONG_OPEN_CELL = 600  # characters, where no upright lines say that it is a table
 SPLIT_LINES = 3  # of a cell that are in several pieces: it holds a table, it is no cell
 THIN = 7.0  # points: a column between a cell's frame and its text
-HEAD_LINES = 3
+CELL_LINES = 0.3  # of a line's height, at most between two lines of a cell
+END_LINES = 3  # above or below a grid, that may be rows of it
+LARGE = 1.15  # times the usual size of a table: a heading
 
 Cells = dict[tuple[int, int], list[Piece]]  # by row and column
 
@@ -102,25 +106,81 @@ def _dense(records: Sequence[list[str]], *, longest: int) -> Table | None:
     return Table(directed([[record[at] for at in kept] for record in records]))
 
 
-# ---- level lines only
+# ---- level lines only, bands of color
 
 
-def with_head(grid: Grid, pieces: Sequence[Piece]) -> Grid:
+def completed(drawn: Grid, pieces: Sequence[Piece]) -> Iterator[Grid]:
+    """What a drawing without upright lines leaves to the text: where a table begins, where another one does."""
+    if drawn.is_banded:
+        yield _with_ends(drawn, pieces)
+    elif drawn.is_closed:
+        yield drawn
+    else:
+        yield from (_with_head(grid, pieces) for grid in _parted(drawn, pieces))
+
+
+def _parted(grid: Grid, pieces: Sequence[Piece]) -> Iterator[Grid]:
+    """Two tables of the same width, if a heading stands between them."""
+    left, right, bottom, top = grid.box
+    inside = [piece for piece in pieces if left <= piece.middle_x <= right and bottom <= piece.middle <= top]
+    usual = median(piece.size for piece in inside) if inside else 0.0
+    places = [row.middle for row in rows(inside) if len(row.pieces) == 1 and row.height >= LARGE * usual]
+    for above, below in pairwise([float("inf"), *places, float("-inf")]):
+        ys = [y for y in grid.ys if below < y < above]
+        if len(ys) > 1:
+            yield replace(grid, ys=ys, owner={(row, 0): (row, 0) for row in range(len(ys) - 1)})
+
+
+def _with_head(grid: Grid, pieces: Sequence[Piece]) -> Grid:
     """The grid with the names of its columns, where no line is drawn above them."""
+    head = _reach(_above(grid, pieces))
+    return _extended(grid, [grid.ys[0] + head, *grid.ys] if head else grid.ys)
+
+
+def _with_ends(grid: Grid, pieces: Sequence[Piece]) -> Grid:
+    """The grid with its first and last row, where these have no color as every other one has none."""
+    head, foot = (
+        _reach(takewhile(lambda line: _fits(line[0], grid), lines), apart=CELL_LINES)
+        for lines in (_above(grid, pieces), _below(grid, pieces))
+    )
+    ys = [grid.ys[0] + head, *grid.ys] if head else grid.ys
+    return _extended(grid, [*ys, grid.ys[-1] - foot] if foot else ys)
+
+
+def _extended(grid: Grid, ys: list[float]) -> Grid:
+    places = [(row, column) for row in range(len(ys) - 1) for column in range(grid.size[1])]
+    return replace(grid, ys=ys, owner={place: place for place in places})
+
+
+def _above(grid: Grid, pieces: Sequence[Piece]) -> list[tuple[Row, float, float]]:
+    """Some lines over a grid, from the bottom up, each with the distances of its edges."""
     left, right, _, top = grid.box
-    above = [piece for piece in pieces if piece.bottom > top - piece.height / 2 and left <= piece.middle_x <= right]
-    edge, found = top, None
-    for row in rows(above)[: -HEAD_LINES - 1 : -1]:
-        bottom = min(piece.bottom for piece in row.pieces)
-        if row.is_block or bottom - edge > row.height:
+    over = [piece for piece in pieces if piece.bottom > top - piece.height / 2 and left <= piece.middle_x <= right]
+    lines = rows(over)[: -END_LINES - 1 : -1]
+    return [(row, min(p.bottom for p in row.pieces) - top, max(p.top for p in row.pieces) - top) for row in lines]
+
+
+def _below(grid: Grid, pieces: Sequence[Piece]) -> list[tuple[Row, float, float]]:
+    left, right, bottom, _ = grid.box
+    under = [piece for piece in pieces if piece.top < bottom + piece.height / 2 and left <= piece.middle_x <= right]
+    lines = rows(under)[:END_LINES]
+    return [(row, bottom - max(p.top for p in row.pieces), bottom - min(p.bottom for p in row.pieces)) for row in lines]
+
+
+def _reach(lines: Iterable[tuple[Row, float, float]], *, apart: float = 1.0) -> float:
+    """How far the lines go that follow each other closely from a grid's edge, up to the last with several pieces."""
+    edge = found = 0.0
+    for row, near, far in lines:
+        if row.is_block or near - edge > row.height * (apart if edge else 1):
             break
-        edge = max(piece.top for piece in row.pieces)
-        if len(row.pieces) > 1:
+        edge = far
+        if len(row.pieces) > 1 or (found and apart < 1):  # so near to it is the rest of a cell
             found = edge
-    if found is None:
-        return grid
-    ys = [found, *grid.ys]
-    return replace(grid, ys=ys, owner={(row, 0): (row, 0) for row in range(len(ys) - 1)})
+    return found
+
+
+def _fits(row: Row, grid: Grid) -> bool:
+    return not any(piece.left < x - NEAR and piece.right > x + NEAR for piece in row.pieces for x in grid.xs[1:-1])
 
 
 def _opened(pieces: Sequence[Piece], grid: Grid) -> tuple[list[Piece], Grid]:

@@ -21,6 +21,7 @@ CORRIDOR_LINES = 3  # at least, for two numbers that are near each other to be t
 COLLISIONS = 0.2  # of the pieces may share a cell
 HYPHENS = (BROKEN, "\u2010")  # at the end of a line: what stands within one is typed as another character
 PROSE_LINES, PROSE_CHARACTERS, PROSE_WIDTH = 3, 25, 0.8  # of the longest line has the middle one in prose
+LARGE = 1.15  # times the size of a table's first line: a heading
 ALIGNED = 1.0  # points: pieces whose left edges differ by less stand below each other
 HEAD_DISTANCE = 2.0  # times its height: a line further above a table is not its head
 FULL = 0.5  # of a record's columns: a line that fills more begins a record of its own
@@ -54,6 +55,8 @@ def _headed(found: list[Item], head: list[str]) -> list[Item]:
 def _head(above: Item, lines: Sequence[Row], table: Item) -> list[str]:
     """The cells of a line right above a table, whose words stand over its columns but too near for cells."""
     if isinstance(above, Table) or not isinstance(table, Table) or len(above.pieces) > 1:
+        return []
+    if _is_heading(above, lines[0]):
         return []
     if not 0 < above.middle - lines[0].middle < HEAD_DISTANCE * above.height or is_right_to_left(above.text):
         return []
@@ -90,7 +93,7 @@ def _end_of_run(lines: Sequence[Row], start: int) -> int:
     for at in range(start, min(len(lines), start + LONGEST)):
         if at > start and lines[at - 1].middle - lines[at].middle > 4 * lines[at].height:
             break
-        if lines[at].is_block:
+        if lines[at].is_block or _is_heading(lines[at], lines[start]):
             break
         if _is_split(lines[at]):
             end = at + 1
@@ -100,6 +103,10 @@ def _end_of_run(lines: Sequence[Row], start: int) -> int:
         elif at - end >= 1:
             break
     return end
+
+
+def _is_heading(line: Row, first: Row) -> bool:
+    return len(line.pieces) == 1 and line.height > LARGE * first.height
 
 
 def _table(lines: Sequence[Row]) -> list[Item]:
