@@ -120,6 +120,19 @@ def test_columns_are_found_when_only_a_part_of_the_page_has_them() -> None:
     assert "|" not in text
 
 
+def test_columns_are_found_on_the_first_page_of_a_paper() -> None:
+    """Below a title of several lines, and although half of the lines in one of them are code and headings."""
+    left, right = ([f"{line} {line}"[:48].strip() for line in prose(count, seed=count)] for count in (20, 10))
+    code = [f"x{n} = read({n})" for n in range(10)]
+    title = column(
+        210, 760, ["How the pumps of the valley", "were repaired in one winter", "by Ann and Ben"], leading=16
+    )
+    drawn = title + column(40, 680, left) + column(292, 680, code) + column(292, 560, right)
+    text = read(pdf(drawn)).text
+    assert text.index(left[0]) < text.index(left[19]) < text.index(code[0]) < text.index(code[9])
+    assert all(f"{line}\n" in text for line in [*left, *code])
+
+
 def test_a_line_over_a_table_is_its_head_when_it_names_the_columns() -> None:
     """Although its words are too near to each other to be cells; cells may go on over several lines."""
     rows = [("Full", "20", "112", "free entry to all"), ("Half", "10", "48", "students"), ("Two", "35", "23", "adults")]

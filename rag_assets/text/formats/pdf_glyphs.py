@@ -101,6 +101,19 @@ class _Run:
         self.boxes: list[Box] = []
         self.spaces: list[tuple[int, float, float]] = []
 
+    def height(self) -> float:
+        """Of the letter in its middle."""
+        box = self.boxes[len(self.boxes) // 2]
+        return box[3] - box[2]
+
+    def last_height(self) -> float:
+        return self.boxes[-1][3] - self.boxes[-1][2]
+
+    def middle(self) -> int:
+        """The index of the letter in its middle."""
+        drawn = [at for at, letter in enumerate(self.letters) if letter != " "]
+        return self.first + drawn[len(drawn) // 2]
+
 
 class Page:
     """One open page; `pieces` are in the order in which the file draws them."""
@@ -237,8 +250,8 @@ class Page:
     def _piece(self, run: "_Run") -> Piece:
         lefts, rights, bottoms, tops = zip(*run.boxes, strict=True)
         left, right, bottom, top = min(lefts), max(rights), min(bottoms), max(tops)
-        middle = run.boxes[len(run.boxes) // 2]
-        size = self._size(run.last, middle[3] - middle[2])
+        height = run.height()
+        size = self._size(run.last if height == run.last_height() else run.middle(), height)
         if not all(map(math.isfinite, (left, right, bottom, top, size))):
             left = right = bottom = top = size = 0.0
         text, spaces = "".join(run.letters).rstrip(), run.spaces

@@ -13,8 +13,10 @@ from rag_assets.text.formats.pdf_tables import tables
 BIN = 2.0  # points: how finely gutters are looked for
 SPANNING = 0.6  # of a region's width: wider pieces run across columns
 CROSSING = 0.04  # of a region's pieces may lie across a gutter
-PROSE_CHARACTERS = 14  # in the middle piece of a column of prose
-PROSE_WIDTH = 0.6  # of a wide piece, that the middle one has: lines of prose are alike, cells are not
+PROSE_CHARACTERS = 14  # in the middle line of a column of prose
+PROSE_SHARE = 0.7  # of its characters in pieces that are so long
+PROSE_WIDTH = 0.6  # of a wide line, that the middle one has: lines of prose are alike, cells are not
+FULL_WIDTH = 0.85  # of a wide line: as wide are those that most characters of a column of prose are on
 COLUMN_LINES = 4
 MAX_DEPTH = 8
 INITIAL = 1.8  # times the size of the letters beside it
@@ -254,14 +256,18 @@ def _gaps(pieces: Sequence[Piece], left: float, right: float) -> list[tuple[floa
 
 
 def _is_prose(column: Sequence[Piece]) -> bool:
+    """Whether most of it is in long pieces, on lines that are alike; headings, equations and code may be among them."""
     column = [piece for piece in column if not isinstance(piece, Block)]
-    if len(column) < COLUMN_LINES:
+    lengths = [len(piece.text) for piece in column]
+    if len(column) < COLUMN_LINES or sum(n for n in lengths if n >= PROSE_CHARACTERS) < PROSE_SHARE * sum(lengths):
         return False
-    widths = sorted(piece.right - piece.left for piece in column)
-    return (
-        median(len(piece.text) for piece in column) >= PROSE_CHARACTERS
-        and median(widths) >= PROSE_WIDTH * widths[int(len(widths) * 0.9)]
-    )
+    lines = [(line.right - line.left, sum(len(piece.text) for piece in line.pieces)) for line in rows(column)]
+    lines.sort()
+    wide = lines[int(len(lines) * 0.9)][0]
+    if len(lines) < COLUMN_LINES or median(length for _, length in lines) < PROSE_CHARACTERS:
+        return False
+    full = sum(length for width, length in lines if width >= FULL_WIDTH * wide)
+    return 2 * full > sum(lengths) or median(width for width, _ in lines) >= PROSE_WIDTH * wide
 
 
 def _are_parallel(one: Sequence[Piece], other: Sequence[Piece]) -> bool:

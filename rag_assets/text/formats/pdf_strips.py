@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import inf
 from statistics import median
 
 from rag_assets.text.formats.pdf_glyphs import Piece
@@ -27,13 +28,10 @@ class Strip:
 
 def strips(pieces: Sequence[Piece], is_gutter: Callable[[Sequence[Piece], float], bool]) -> list[Strip]:
     """Strips with columns, and what is between them; a single one where there is nothing to part."""
-    found = [Strip([])]
-    for strip in _by_gaps(pieces):
+    found = _by_gaps(pieces)
+    for strip in found:
         strip.gutters = [x for x in ((left + right) / 2 for left, right in strip.gaps) if is_gutter(strip.pieces, x)]
-        if not strip.gutters and not found[-1].gutters:
-            found[-1].pieces += strip.pieces
-        else:
-            found.append(strip)
+    found = [Strip([]), *_merged(_grown(_grown(found, _upper)[::-1], _lower)[::-1])]
     for above, below in pairwise(found):
         if above.gutters:
             _move_down(above, below)
@@ -42,18 +40,60 @@ def strips(pieces: Sequence[Piece], is_gutter: Callable[[Sequence[Piece], float]
     return [strip for strip in found if strip.pieces]
 
 
+def _grown(found: Sequence[Strip], near: Callable[[Sequence[Piece], list[Piece]], list[Piece]]) -> list[Strip]:
+    """What keeps clear of the gutters of the strip before it, up to the first line that does not, belongs to it."""
+    grown: list[Strip] = []
+    for strip in found:
+        last = grown[-1] if grown else Strip([])
+        if last.gutters and not strip.gutters:
+            crossing = [piece for piece in strip.pieces if any(piece.left < x < piece.right for x in last.gutters)]
+            mine = near(strip.pieces, crossing)
+            taken = set(map(id, mine))
+            last.pieces += mine
+            strip.pieces = [piece for piece in strip.pieces if id(piece) not in taken]
+        if strip.pieces:
+            grown.append(strip)
+    return grown
+
+
+def _upper(pieces: Sequence[Piece], crossing: list[Piece]) -> list[Piece]:
+    edge = max((piece.top for piece in crossing), default=-inf)
+    return [piece for piece in pieces if piece.middle > edge]
+
+
+def _lower(pieces: Sequence[Piece], crossing: list[Piece]) -> list[Piece]:
+    edge = min((piece.bottom for piece in crossing), default=inf)
+    return [piece for piece in pieces if piece.middle < edge]
+
+
+def _merged(found: Sequence[Strip]) -> list[Strip]:
+    """Those without columns that follow each other as one."""
+    merged: list[Strip] = []
+    for strip in found:
+        if merged and not strip.gutters and not merged[-1].gutters:
+            merged[-1].pieces += strip.pieces
+        else:
+            merged.append(strip)
+    return merged
+
+
 def _by_gaps(pieces: Sequence[Piece]) -> list[Strip]:
-    """As high as a gap goes through."""
+    """As high as a gap goes through with pieces on both sides of it; else of one line."""
     least = GUTTER * median(piece.height for piece in pieces)
     page = min(piece.left for piece in pieces), max(piece.right for piece in pieces)
     found = [Strip([page])]
+    parted, box = False, (inf, -inf, inf)  # whether it has such a gap; its left, right and lower edge
     for piece in sorted(pieces, key=lambda piece: -piece.top):
-        gaps = _without(found[-1].gaps, piece, least)
-        if not gaps and found[-1].pieces:
-            found.append(Strip(_without([page], piece, least)))
-        else:
-            found[-1].gaps = gaps
-        found[-1].pieces.append(piece)
+        strip, (left, right, bottom) = found[-1], box
+        gaps = _without(strip.gaps, piece, least)
+        left, right, bottom = min(left, piece.left), max(right, piece.right), min(bottom, piece.bottom)
+        between = any(left < gap[0] and gap[1] < right for gap in gaps)
+        if strip.pieces and not between and (parted or piece.top <= box[2]):
+            strip, gaps = Strip([]), _without([page], piece, least)
+            left, right, bottom = piece.left, piece.right, piece.bottom
+            found.append(strip)
+        strip.gaps, parted, box = gaps, between, (left, right, bottom)
+        strip.pieces.append(piece)
     return found
 
 

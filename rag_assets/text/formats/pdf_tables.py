@@ -21,6 +21,7 @@ CORRIDOR_LINES = 3  # at least, for two numbers that are near each other to be t
 COLLISIONS = 0.2  # of the pieces may share a cell
 HYPHENS = (BROKEN, "\u2010")  # at the end of a line: what stands within one is typed as another character
 PROSE_LINES, PROSE_CHARACTERS, PROSE_WIDTH = 3, 25, 0.8  # of the longest line has the middle one in prose
+WORD_SPACE = 0.5  # of a font's size: nearer to each other are words, not cells
 LARGE = 1.15  # times the size of a table's first line: a heading
 ALIGNED = 1.0  # points: pieces whose left edges differ by less stand below each other
 HEAD_DISTANCE = 2.0  # times its height: a line further above a table is not its head
@@ -30,7 +31,7 @@ TIGHT, WIDE = 1.5, 1.15  # times a font's size, between lines of a cell; times t
 
 def tables(lines: list[Row]) -> list[Item]:
     for line in lines:
-        line.pieces = _labelled(line.pieces)
+        line.pieces = _labelled(_whole(line.pieces))
     items: list[Item] = []
     at = 0
     while at < len(lines):
@@ -71,6 +72,25 @@ def _head(above: Item, lines: Sequence[Row], table: Item) -> list[str]:
 def _is_split(line: Row) -> bool:
     """Into cells; an entry of a table of contents is a line."""
     return len(line.pieces) > 2 or (len(line.pieces) == 2 and not LEADER.search(line.text))
+
+
+def _whole(pieces: list[Piece]) -> list[Piece]:
+    """Pieces with no more than a space between them are one: an index or a raised number came between."""
+    found = pieces[:1]
+    for piece in pieces[1:]:
+        last = found[-1]
+        gap = piece.left - last.right
+        if 0 <= gap < WORD_SPACE * max(last.size, piece.size):
+            space = (len(last.text) + 1, last.right, piece.left)
+            later = [(at + space[0], left, right) for at, left, right in piece.spaces]
+            found[-1] = replace(
+                max(last, piece, key=lambda one: len(one.text)),
+                text=f"{last.text} {piece.text}", left=last.left, right=piece.right,
+                spaces=[*last.spaces, space, *later], bold=last.bold and piece.bold, bold_start=last.bold_start,
+            )  # fmt: skip
+        else:
+            found.append(piece)
+    return found
 
 
 def _labelled(pieces: list[Piece]) -> list[Piece]:
