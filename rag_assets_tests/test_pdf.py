@@ -191,6 +191,12 @@ def test_words_that_run_to_the_left_are_read_so_when_the_file_draws_them_from_th
         assert read(data.replace(b"/BaseFont/Helvetica>>", b"/BaseFont/Helvetica/ToUnicode 5 0 R>>")).text == "مرحبا"
 
 
+def test_ligatures_are_letters_where_a_file_only_has_their_place_in_a_font_of_tex() -> None:
+    drawn = show("E@cient o@ces #nd di@cult wa!es", 40, 700)
+    drawn = drawn.replace("@", "\\036").replace("#", "\\034").replace("!", "\\037")
+    assert read(pdf(drawn)).text == "Efficient offices find difficult waffles"
+
+
 def test_words_are_made_whole_when_lines_break_them() -> None:
     """Over lines, columns and pages; a compound that the document writes with a hyphen elsewhere keeps it."""
     first = column(40, 700, ["A well-known way to main-", "tain a pump is a well-", "known thing that saves elec-"])

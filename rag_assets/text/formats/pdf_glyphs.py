@@ -43,6 +43,10 @@ ACCENTS = dict(
         strict=True,
     )
 )
+# Where TeX's own fonts have them, for files that do not say what their letters mean.
+_TEX = {"\x0b": "ff", "\x0c": "fi", "\x0e": "ffi", "\x0f": "ffl", "\x15": "–", "\x16": "—"}
+_TEX |= {"\x1b": "ff", "\x1c": "fi", "\x1d": "fl", "\x1e": "ffi", "\x1f": "ffl"}
+_TEX_CODE = re.compile(r"(?<=\w)[\x0b\x0c\x0e\x0f\x15\x16\x1b-\x1f]|[\x0b\x0c\x0e\x0f\x1b-\x1f](?=[^\W\d_])")
 _RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 _SHAPED = re.compile("[\ufb1d-\ufdff\ufe70-\ufefc]+")  # letters by the form that they have within a word
 _ACCENT = re.compile(f"[{''.join(ACCENTS)}]")
@@ -261,6 +265,7 @@ class Page:
             text, spaces = _closed_up(run.letters, run.boxes), []
         if _RIGHT_TO_LEFT.search(text):
             text, spaces = _logical(run.letters, run.boxes), []
+        text = _TEX_CODE.sub(lambda code: _TEX[code.group()], text)
         upright = len(text) < 3 or self._is_upright(run, right - left, top - bottom, size)
         bold, bold_start = self._is_bold(run.last), self._is_bold(run.first)
         return Piece(text, left, right, bottom, top, size, bold, upright, bold_start, spaces)
