@@ -191,6 +191,32 @@ def test_words_that_run_to_the_left_are_read_so_when_the_file_draws_them_from_th
         assert read(data.replace(b"/BaseFont/Helvetica>>", b"/BaseFont/Helvetica/ToUnicode 5 0 R>>")).text == "مرحبا"
 
 
+def test_cells_that_go_on_beside_each_other_are_one_record() -> None:
+    """Where lines stand as close within records as between them."""
+    lines = [
+        ("Kind", "Description", "Limits", "Cost"),
+        ("Point", "Observers stay for one", "Trees are in the way of", "40"),
+        ("", "hour and count all birds", "those who count", ""),
+        ("Line", "Observers walk along a", "None that are known", "65"),
+        ("", "route", "", ""),
+        ("Group", "herons", "few", "12"),
+        ("", "swans", "many", "31"),
+    ]
+    drawn = "".join(
+        show(cell, x, 700 - 12 * n)
+        for n, line in enumerate(lines)
+        for cell, x in zip(line, (40, 100, 260, 420), strict=True)
+        if cell
+    )
+    rows = read(pdf(drawn)).text.splitlines()[2:]
+    assert rows == [
+        "| Point | Observers stay for one hour and count all birds | Trees are in the way of those who count | 40 |",
+        "| Line | Observers walk along a route | None that are known | 65 |",
+        "| Group | herons | few | 12 |",
+        "|  | swans | many | 31 |",
+    ]
+
+
 def test_ligatures_are_letters_where_a_file_only_has_their_place_in_a_font_of_tex() -> None:
     drawn = show("E@cient o@ces #nd di@cult wa!es", 40, 700)
     drawn = drawn.replace("@", "\\036").replace("#", "\\034").replace("!", "\\037")

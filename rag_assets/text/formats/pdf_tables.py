@@ -25,6 +25,7 @@ WORD_SPACE = 0.5  # of a font's size: nearer to each other are words, not cells
 LARGE = 1.15  # times the size of a table's first line: a heading
 ALIGNED = 1.0  # points: pieces whose left edges differ by less stand below each other
 HEAD_DISTANCE = 2.0  # times its height: a line further above a table is not its head
+WRAPPED = 15  # characters at least, of a cell that goes on below beside others that do
 FULL = 0.5  # of a record's columns: a line that fills more begins a record of its own
 TIGHT, WIDE = 1.5, 1.15  # times a font's size, between lines of a cell; times that, between records
 
@@ -213,15 +214,26 @@ def _is_record(group: Sequence[Sequence[str]]) -> bool:
 
 
 def wrapped(cells: Sequence[list[str]]) -> list[list[str]]:
-    """A line with nothing but words that go on with a cell of the line above is part of that record."""
+    """A line with nothing but words that go on with cells of the line above is part of that record."""
     found: list[list[str]] = []
     for line in cells:
         filled = [at for at, cell in enumerate(line) if cell]
-        if found and len(filled) == 1 and _goes_on(found[-1], line[filled[0]], filled[0]):
-            found[-1][filled[0]] = joined([found[-1][filled[0]], line[filled[0]]])
+        if found and filled and _are_rest(found[-1], line, filled):
+            for at in filled:
+                found[-1][at] = joined([found[-1][at], line[at]])
         else:
             found.append(list(line))
     return [[cell.replace(BROKEN, "-") for cell in line] for line in found]
+
+
+def _are_rest(record: Sequence[str], line: Sequence[str], filled: Sequence[int]) -> bool:
+    """Of several cells, one must go on in the middle of a sentence, and all that they go on with must be long."""
+    if not all(_goes_on(record, line[at], at) for at in filled):
+        return False
+    if len(filled) == 1:
+        return True
+    is_rest = any(line[at][0].islower() or record[at].endswith(HYPHENS) for at in filled)
+    return filled[0] > 0 and is_rest and all(len(record[at]) >= WRAPPED for at in filled)
 
 
 def _goes_on(record: Sequence[str], cell: str, at: int) -> bool:
