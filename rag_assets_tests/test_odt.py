@@ -47,6 +47,31 @@ def test_headings_links_and_spaces_are_read() -> None:
     assert read(document(body)).text == "## Head\n\nsee [here](https://example.org) now\nthen\n"
 
 
+def test_listing_of_several_paragraphs_is_one_fence() -> None:
+    """With its empty lines and its indentation."""
+    styles = '<style:style style:name="P1" style:parent-style-name="Preformatted_20_Text"/>'
+    lines = ("def f():", '<text:s text:c="4"/>return 1', "", "f()", "")
+    code = "".join(f'<text:p text:style-name="P1">{line}</text:p>' for line in lines)
+    text = read(document(p("before") + code + p("after") + code, styles=styles)).text
+    fence = "```\ndef f():\n    return 1\n\nf()\n```\n"
+    assert text == f"before\n\n{fence}\nafter\n\n{fence}"
+
+
+def test_equations_are_read_in_their_place() -> None:
+    """Whether they are written within the document or as one of their own."""
+    root = '<math xmlns="http://www.w3.org/1998/Math/MathML">{}</math>'
+    power = "<msup><mi>x</mi><mn>2</mn></msup>"
+    fraction = f"<mfrac><mrow><mi>a</mi><mo>+</mo><mi>b</mi></mrow>{power}</mfrac><annotation>left out?</annotation>"
+    entries = samples.unzipped(
+        document(
+            p(f"Let <draw:frame><draw:object>{root.format(power)}</draw:object></draw:frame> be")
+            + p('<draw:frame><draw:object xlink:href="./Object 1"/></draw:frame> too')
+        )
+    )
+    entries["Object 1/content.xml"] = root.format(fraction.replace("left out?", "{a + b} over x^2")).encode()
+    assert read(samples.zipped(entries)).text == "Let x^2 be\n\n{a + b} over x^2 too\n"
+
+
 def test_deletions_are_out_and_notes_stand_below() -> None:
     """Changes are as if accepted; notes and comments follow their paragraph."""
     note = (

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
 from rag_assets.text import encoding, rendering
+from rag_assets.text.formats import mathml
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -96,6 +97,8 @@ def _markdown(root: "_Element") -> str:
     from lxml import etree
 
     etree.strip_elements(root, *_DROPPED, with_tail=False)
+    for math in list(root.iter("math")):
+        _say(math, mathml.linear(math))
     for head in list(root.iter("head")):
         _remove([head])
     total = _length(root)
@@ -233,6 +236,13 @@ def _remove(elements: Iterable["_Element"]) -> None:
             else:
                 parent.text = (parent.text or "") + element.tail
         parent.remove(element)
+
+
+def _say(element: "_Element", text: str) -> None:
+    """Text in place of all that an element holds."""
+    for child in list(element):
+        element.remove(child)
+    element.text = text
 
 
 def _words(element: "_Element") -> str:

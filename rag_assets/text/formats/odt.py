@@ -8,18 +8,20 @@ from rag_assets.errors import DocumentError
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
 from rag_assets.text import encoding
-from rag_assets.text.formats import numbering, tables, zipped
+from rag_assets.text.formats import mathml, numbering, tables, zipped
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
 MAX_REPEATED = 100  # copies of one cell that are written out
 MAX_SPACES = 100
+FENCE = "```\n"
 
 _OASIS = "urn:oasis:names:tc:opendocument:xmlns:"
 OFFICE, TEXT, TABLE = f"{{{_OASIS}office:1.0}}", f"{{{_OASIS}text:1.0}}", f"{{{_OASIS}table:1.0}}"
 DRAW, STYLE = f"{{{_OASIS}drawing:1.0}}", f"{{{_OASIS}style:1.0}}"
 PRESENTATION = f"{{{_OASIS}presentation:1.0}}"
+MATH = "{http://www.w3.org/1998/Math/MathML}"
 XLINK, DC, SVG = (
     "{http://www.w3.org/1999/xlink}",
     "{http://purl.org/dc/elements/1.1/}",
@@ -53,7 +55,7 @@ def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
     if root is None or body is None or not len(body):
         raise DocumentError("corrupt", f"{name}: its content.xml is missing or has no body")
     kind = next((kind for kind in _KINDS if body[-1].tag == OFFICE + kind), "text")
-    reader = _Reader(_Styles(root, container.xml("styles.xml")))
+    reader = _Reader(_Styles(root, container.xml("styles.xml")), container)
     pages = [encoding.clean("".join(block + "\n\n" for block in page)) for page in _READERS[kind](reader, body[-1])]
     if not any(map(str.strip, pages)):
         raise DocumentError("no_text", f"{name}: an OpenDocument {kind} without any text")
@@ -152,8 +154,9 @@ def _written(number: int, form: str) -> str:
 class _Reader:
     """Reads elements into blocks; notes and boxes come after the block that holds them."""
 
-    def __init__(self, styles: _Styles) -> None:
+    def __init__(self, styles: _Styles, container: zipped.Container) -> None:
         self.styles = styles
+        self._container = container
         self.title: str | None = None
         self.counts = Counter[str]()
         self._headings: dict[int, int] = {}
@@ -161,7 +164,18 @@ class _Reader:
         self._after: list[list[str]] = []
 
     def blocks(self, container: "Iterable[_Element]") -> Iterator[str]:
-        """The blocks of a body, a section, a cell or a box."""
+        """The blocks of a body, a section, a cell or a box; a listing of several paragraphs is one."""
+        lines: list[str] = []
+        for block in self._blocks(container):
+            if block.startswith(FENCE):
+                lines.append(block.removeprefix(FENCE).removesuffix(FENCE.strip()))
+                continue
+            yield from _listing(lines)
+            lines = []
+            yield block
+        yield from _listing(lines)
+
+    def _blocks(self, container: "Iterable[_Element]") -> Iterator[str]:
         for element in container:
             if element.tag in (f"{TEXT}p", f"{TEXT}h"):
                 yield from self._paragraph(element)
@@ -187,6 +201,8 @@ class _Reader:
         if text.strip():
             self.counts["paragraphs"] += 1
             yield self._shaped(element, text)
+        elif self._is_code(element):
+            yield f"{FENCE}\n{FENCE.strip()}"
         yield from after
 
     def _shaped(self, element: "_Element", text: str) -> str:
@@ -197,9 +213,13 @@ class _Reader:
         if self.styles.is_a(style, "Title"):
             self.title = self.title or " ".join(text.split())
             return tables.heading(text, 1)
-        if self.styles.is_a(style, "Preformatted_20_Text", "Source_20_Code", "Source_20_Text"):
-            return "```\n" + text.replace("```", "'''") + "\n```"
+        if self._is_code(element):
+            return FENCE + text.replace("```", "'''") + f"\n{FENCE.strip()}"
         return tables.prose(text)
+
+    def _is_code(self, element: "_Element") -> bool:
+        style = element.get(f"{TEXT}style-name", "")
+        return self.styles.is_a(style, "Preformatted_20_Text", "Source_20_Code", "Source_20_Text")
 
     def _heading_label(self, depth: int, element: "_Element") -> str:
         if depth not in self.styles.outline or element.get(f"{TEXT}is-list-header") == "true":
@@ -254,6 +274,13 @@ class _Reader:
     def _ruby(self, element: "_Element") -> str:
         base = element.find(f"{TEXT}ruby-base")
         return self._inline(base) if base is not None else ""
+
+    def _object(self, element: "_Element") -> str:
+        """An equation, which is a document of its own within this one."""
+        inner = element[0] if len(element) else None
+        if inner is None and (part := element.get(f"{XLINK}href", "").removeprefix("./").rstrip("/")):
+            inner = self._container.xml(f"{part}/content.xml")
+        return mathml.linear(inner) if inner is not None and inner.tag == f"{MATH}math" else ""
 
     def _later(self, block: str) -> None:
         if self._after:
@@ -373,6 +400,7 @@ _INLINE: dict[Any, Callable[[_Reader, Any], str] | None] = {
     f"{DRAW}text-box": _Reader._box,
     f"{DRAW}custom-shape": _Reader._box,
     f"{DRAW}rect": _Reader._box,
+    f"{DRAW}object": _Reader._object,
     f"{SVG}desc": _Reader._description,
     f"{SVG}title": None,
     f"{TEXT}page-number": None,
@@ -380,6 +408,12 @@ _INLINE: dict[Any, Callable[[_Reader, Any], str] | None] = {
     f"{OFFICE}annotation-end": None,
     f"{OFFICE}binary-data": None,
 }  # fmt: skip
+
+
+def _listing(lines: list[str]) -> Iterator[str]:
+    code = "".join(lines).strip("\n")
+    if code.strip():
+        yield f"{FENCE}{code}\n{FENCE.strip()}"
 
 
 def _rows(table: "_Element") -> "Iterator[_Element]":
