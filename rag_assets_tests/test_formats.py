@@ -36,6 +36,12 @@ def read(text: str | bytes, name: str) -> ParsedText:
         ("<p>10<sup>6</sup> H<sub>2</sub>O</p>", "10⁶ H₂O"),
         ("<p>a<span>b</span><span>c</span></p>", "abc"),
         ("<p># not a heading</p>", "\\# not a heading"),
+        ("<p>If <math><mi>x</mi><mo>=</mo><mfrac><mn>1</mn><mi>y</mi></mfrac></math>, go</p>", "If x=1/y, go"),
+        (
+            "<p>a <math><semantics><msup><mi>c</mi><mn>2</mn></msup><annotation encoding='application/x-tex'>"
+            "{\\displaystyle c^{2}}</annotation></semantics></math></p>",
+            "a c^{2}",
+        ),
         ("<table><tr><th>a<th>b<tr><td>1<td>x|y</table>", "| a | b |\n| --- | --- |\n| 1 | x\\|y |"),
         (
             "<table><tr><th>y<th>q<tr><td rowspan=2>1<td>2<tr><td>3</table>",
@@ -208,6 +214,30 @@ def test_xml_docbook_and_feeds() -> None:
     words = "<description>&lt;p&gt;a &lt;b&gt;b&lt;/b&gt;&lt;/p&gt;</description><pubDate>Mon</pubDate>"
     feed = f"<rss><channel><title>F</title><item><title>I</title>{words}</item></channel></rss>"
     assert read(feed, "a.rss").text == "# F\n\n## I\n\na b\n\npubDate: Mon"
+
+
+def test_xml_of_a_journal_has_the_title_of_the_article_and_its_code() -> None:
+    """A title that is cited is no title; widths of columns are not text."""
+    article = (
+        "<article><front><article-meta><title-group><article-title>Herons</article-title></title-group></article-meta>"
+        "</front><body><sec><title>Method</title><p>We count.</p><code language='python'>if a:\n    b()</code>"
+        "<table><colgroup><col width='50%'/></colgroup><tr><td>1</td><td>2</td></tr></table></sec></body><back><ref>"
+        "<article-title>Other birds</article-title></ref></back></article>"
+    )
+    parsed = read(article, "a.xml")
+    assert parsed.title == "Herons"
+    assert parsed.text == (
+        "# Herons\n\n## Method\n\nWe count.\n\n```python\nif a:\n    b()\n```\n\n| 1 | 2 |\n| --- | --- |"
+        "\n\narticle-title: Other birds"
+    )
+
+
+def test_xml_outline_keeps_the_text_of_its_branches_and_long_notes() -> None:
+    """As outliners write them: all words are in attributes."""
+    note = "Words that somebody wrote down about the birds of the valley. " * 6
+    opml = f"<opml><body><outline text='Introduction' _note='{note}'><outline text='Methods'/></outline></body></opml>"
+    text = read(opml, "a.opml").text
+    assert text.split() == f"outline: Introduction, _note {note} outline: Methods".split()
 
 
 def test_xml_entities_are_not_fetched() -> None:

@@ -14,7 +14,8 @@ from rag_assets.text.formats import html
 if TYPE_CHECKING:
     from lxml.etree import XMLParser, _Element
 
-VALUE_CHARACTERS = 200  # of an attribute; longer ones are code or geometry
+VALUE_CHARACTERS = 200  # of an attribute; longer ones are code or geometry, unless they are prose
+PROSE_SHARE = 0.85  # of the characters of sentences are letters and spaces
 NAMED_CHARACTERS = 300  # of a value that its element's name introduces; longer ones are prose
 DEPTH = 6  # of headings
 
@@ -35,18 +36,22 @@ _PROSE = frozenset(
         "p", "para", "simpara", "li", "listitem", "item", "td", "th", "entry", "dd", "dt", "text", "tspan", "desc",
         "l", "v", "line", "note", "body", "summary", "content", "description", "abstract", "quote", "step", "cmd",
         "info", "shortdesc", "ab", "value", "string", "caption", "text-author", "seg", "encoded", "paragraph", "term",
+        "emphasis", "strong", "bold", "italic", "em", "b", "i",
     }
 )  # fmt: skip
-_VERBATIM = frozenset({"programlisting", "screen", "literallayout", "codeblock", "pre", "verbatim", "sourcecode"})
+_VERBATIM = frozenset(
+    {"programlisting", "screen", "literallayout", "codeblock", "pre", "verbatim", "sourcecode", "preformat"}
+)
 _ROWS = frozenset({"row", "tr", "strow", "thead", "tbody", "tfoot", "tgroup", "sthead"})
 _PARAGRAPHS = (
     "{*}p", "{*}para", "{*}simpara", "{*}li", "{*}listitem", "{*}item", "{*}row", "{*}tr", "{*}entry", "{*}td",
     "{*}dt", "{*}dd", "{*}l", "{*}line", "{*}blockquote", "{*}note", "{*}term", "{*}title", "{*}br", "{*}h2", "{*}h3",
 )  # fmt: skip
 _CELLS = frozenset({"td", "th", "entry", "cell", "stentry", "data"})
-_TELLING = ("name", "label", "title", "value", "key", "summary", "description", "alt", "term", "caption")
+_TELLING = ("name", "label", "title", "text", "value", "key", "summary", "description", "alt", "term", "caption")
 _SILENT = frozenset({"id", "class", "style", "xmlns", "space", "schemaLocation", "uid", "guid", "uuid", "rid"})
 _DRAWN = frozenset({"path", "style", "script", "metadata", "defs", "binary"})  # SVG's geometry, FictionBook's images
+_COLUMNS = frozenset({"colspec", "spanspec", "col"})  # widths and alignments, if there are no words in them
 
 
 def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
@@ -128,11 +133,11 @@ class _Writer:
 
     def _write(self, element: "_Element", name: str) -> bool:
         """Write an element; False when its children are to be written one by one."""
-        if name in _DRAWN:
+        if name in _DRAWN or (name in _COLUMNS and not _words(element)):
             return True
-        if name in _VERBATIM:
+        if name in _VERBATIM or (name == "code" and "\n" in (element.text or "").strip()):
             return self._verbatim(element)
-        if name in _TITLES and (words := _words(element)):
+        if (name in _TITLES or _is_article_title(element, name)) and (words := _words(element)):
             return self._heading(words)
         if len(element) > 1 and all(_local(child) in _CELLS for child in element):
             return self._row(element)
@@ -197,12 +202,23 @@ def _facts(element: "_Element") -> Iterator[str]:
     for key, value in element.attrib.items():
         key = str(key).rpartition("}")[2]
         words = " ".join(str(value).split())
-        if not words or len(words) > VALUE_CHARACTERS or key in _SILENT:
+        if not words or key in _SILENT or (len(words) > VALUE_CHARACTERS and not _is_prose(words)):
             continue
         if key in _TELLING:
             yield words
         elif empty or re.search(r"[^\W\d_]{3}\s+[^\W\d_]", words):
             yield f"{key} {words}"
+
+
+def _is_article_title(element: "_Element", name: str) -> bool:
+    """The article's own title, not one of those that it cites."""
+    parent = element.getparent()
+    return name == "article-title" and parent is not None and _local(parent) == "title-group"
+
+
+def _is_prose(words: str) -> bool:
+    """Whether a long value is sentences rather than code or geometry."""
+    return sum(letter.isalpha() or letter == " " for letter in words) > PROSE_SHARE * len(words) and " " in words
 
 
 def _has_words(element: "_Element") -> bool:
