@@ -24,6 +24,8 @@ def read(text: str | bytes, name: str) -> ParsedText:
         ("<ul><li>a<ul><li>b</ul><li>c</ul>", "- a\n  - b\n- c"),
         ("<ol start=3><li>a<li>b</ol>", "3. a\n4. b"),
         ("<p>a<br>b</p>", "a\nb"),
+        ("<td>a<br> <br/>b<br>c</td>", "a\n\nb\nc"),
+        ("<p>pa&shy;per&#8203; bag</p>", "paper bag"),
         ("<p>see <a href='x.html'>the page</a>.</p>", "see [the page](x.html)."),
         ("<p><a href='#top'>top</a></p>", "top"),
         ("<p>use <code>a  b</code></p>", "use `a  b`".replace("  ", " ")),

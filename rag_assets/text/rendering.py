@@ -12,6 +12,7 @@ SPAN_LIMIT = 100  # columns or rows that one cell may span
 LINK_CHARACTERS = 300  # of a link's words and of its address; what is longer is no link to a reader
 
 _BREAK = "\x01"  # a <br> until its paragraph is complete: cleaned text holds no such character
+_EMPTY_LINE = re.compile("\x01\\s*\x01[\\s\x01]*")  # how many pages part their paragraphs
 _LANGUAGE = re.compile(r"(?:^|[\s:])(?:language|lang|highlight(?:-source)?|brush:?|sourceCode|src)[-\s:]\s*([\w+#.]+)")
 _NO_LANGUAGE = frozenset({"text", "none", "default", "plaintext", "plain", "txt", "nohighlight", "notranslate"})
 _HAZARD = re.compile(r"(?:#{1,6}\s|`{3}|~{3}|\|)")
@@ -172,8 +173,9 @@ class _Writer:
             text = "".join(self.pieces)
             self.pieces.clear()
             self._paragraph += 1
-            lines = [" ".join(line.split()) for line in text.split(_BREAK)]
-            self._emit([f"\\{line}" if _HAZARD.match(line) else line for line in lines if line])
+            for part in _EMPTY_LINE.split(text):
+                lines = [" ".join(line.split()) for line in part.split(_BREAK)]
+                self._emit([f"\\{line}" if _HAZARD.match(line) else line for line in lines if line])
 
     def _emit(self, lines: list[str]) -> None:
         if not lines:

@@ -107,7 +107,7 @@ def _markdown(root: "_Element") -> str:
     text = rendering.render(root)
     if len(text) < _length(root) * RENDERED_SHARE:
         text = _second_opinion(root)
-    return text
+    return encoding.clean(text)  # of what entities stand for, soft hyphens for instance
 
 
 def _second_opinion(root: "_Element") -> str:
@@ -115,7 +115,7 @@ def _second_opinion(root: "_Element") -> str:
     from lxml import etree
 
     html = etree.tostring(root, encoding="unicode", method="html")
-    return encoding.clean(markdownify.markdownify(html, heading_style="ATX", bullets="-")).strip()
+    return markdownify.markdownify(html, heading_style="ATX", bullets="-").strip()
 
 
 # ---- what is known of a page
@@ -123,7 +123,7 @@ def _second_opinion(root: "_Element") -> str:
 
 def _title(root: "_Element") -> str | None:
     title = root.find(".//title")
-    return (" ".join("".join(title.itertext()).split()) or None) if title is not None else None
+    return (encoding.clean(" ".join("".join(title.itertext()).split())) or None) if title is not None else None
 
 
 def _facts(root: "_Element") -> dict[str, Any]:
