@@ -9,6 +9,7 @@ CHINESE = "启动设备之前，请检查压力。所有部件均在保修范围
 KOREAN = "장치를 시작하기 전에 압력을 확인하십시오. 모든 부품은 보증 대상입니다."
 RUSSIAN = "Перед запуском проверьте давление и уровень масла. Если давление ниже нормы, обратитесь в сервисный центр."
 FRENCH = "Veuillez vérifier la pression avant de démarrer l’appareil. Toutes les pièces sont garanties, même usées."
+SWEDISH = "Kontrollera först trycket. Älgen åt kött och smör på gården i går, så är det."
 POLISH = "Zażółć gęślą jaźń. Proszę sprawdzić ciśnienie przed uruchomieniem urządzenia."
 GREEK = "Παρακαλώ ελέγξτε την πίεση πριν από την εκκίνηση της συσκευής. Όλα τα μέρη καλύπτονται."
 
@@ -24,6 +25,10 @@ GREEK = "Παρακαλώ ελέγξτε την πίεση πριν από τη�
         (RUSSIAN, "koi8_r"),
         (RUSSIAN, "cp1251"),
         (FRENCH, "cp1252"),
+        (FRENCH.replace("’", "'"), "cp850"),
+        (FRENCH.replace("’", "'"), "mac_roman"),
+        (SWEDISH, "cp850"),
+        (SWEDISH, "mac_roman"),
         (POLISH, "cp1250"),
         (POLISH, "iso8859_2"),
         (GREEK, "cp1253"),
@@ -91,6 +96,11 @@ def test_repair_keeps_joiners_where_scripts_need_them(text: str) -> None:
     assert encoding.clean(text).count("\u200c") == text.count("\u200c")
     assert encoding.clean(text).count("\u200d") == text.count("\u200d")
     assert encoding.clean(text).count("\u200b") == text.count("\u200b")
+
+
+def test_repair_removes_the_colors_of_a_terminal() -> None:
+    """The whole sequence, not its first character only."""
+    assert encoding.clean("\x1b[1;31mfailed\x1b[0m: [31m]\x1b[K") == "failed: [31m]"
 
 
 def test_repair_composes() -> None:

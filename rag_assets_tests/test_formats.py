@@ -179,6 +179,18 @@ def test_csv_dialects(delimiter: str) -> None:
     assert text == f"| name | note |\n| --- | --- |\n| a | {cell} |\n| b | 2 |"
 
 
+def test_csv_quotes_that_are_never_closed_are_letters() -> None:
+    """They would swallow all rows after them."""
+    text = read('a\tb\n1\t"5 inches\n2\tx\n3\t"y"\n', "a.tsv").text
+    assert text == '| a | b |\n| --- | --- |\n| 1 | "5 inches |\n| 2 | x |\n| 3 | "y" |'
+
+
+def test_csv_remarks_stand_above_the_table() -> None:
+    """A header may begin with a # of its own."""
+    assert read("# made by x, on Monday\na,b,c\n1,2,3\n", "a.csv").text.startswith("# made by x, on Monday\n\n| a |")
+    assert read("#a,b,c\n1,2,3\n", "a.csv").text.startswith("| #a | b | c |")
+
+
 def test_csv_when_one_cell_is_long() -> None:
     """A cell over the standard library's limit is read."""
     assert len(read('a,b\n1,"' + "word " * 100_000 + '"\n', "a.csv").text) > 400_000

@@ -51,6 +51,7 @@ _EUROPEAN = {
     "iso8859-2": "ąćęłńóśźżĄĆĘŁŃÓŚŹŻáčďéěíňřšťúůýžČĎŘŠŤŮŽăâîșşţőűöüäßë\xa0",
     "cp1254": "ğışİĞŞçÇöÖüÜâî“”‘’–—…",
 }
+_EUROPEAN |= dict.fromkeys(("cp850", "mac-roman"), "àâäáãåæçèéêëìíîïñòóôöøùúûüßÄÅÆÇÉÑÖØÜ¿¡«»")  # after those of Windows
 _WESTERN = ("cp125", "iso8859", "latin", "mac", "cp437", "cp85", "cp86", "hp", "cp775", "cp500", "cp037", "cp1140")
 _NOT_WESTERN = ("cp1251", "cp1253", "cp1255", "cp1256", "cp866", "iso8859-5", "iso8859-6", "iso8859-7", "iso8859-8")
 
@@ -60,6 +61,8 @@ _BREAKS = re.compile("\r\n?|[\x0b\x85\u2028\u2029]")
 _HARMFUL = re.compile(
     "[\x00-\x08\x0e-\x1f\x7f-\x9f\xad\u180e\u202a-\u202e\u2060\u2066-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
+_WITHIN_WORD = re.compile("[^\\W\\d_](?=[^\\w\x00-\x7f’–—\xa0\xad][^\\W\\d_])|[a-z](?=[À-ÖØ-Þ])")
+_COLORS = re.compile("\x1b\\[[0-9;?]*[A-Za-z]")  # and whatever else moves a terminal's pen
 _SUSPECT = re.compile(f"{_HARMFUL.pattern[:-1]}\r\x0b\u2028\u2029\u200b-\u200d]")
 _SUSPECT_BYTES = bytes({*range(9), 11, 13, *range(14, 32), 127})
 _HARMFUL_ASCII = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
@@ -112,6 +115,8 @@ def clean(text: str) -> str:
 
 def repair(text: str) -> tuple[str, tuple[str, ...]]:
     """One kind of line break, composed characters (NFC), nothing that cannot be seen; and what was taken out."""
+    if "\x1b" in text:
+        text = _COLORS.sub("", text)
     if text.isascii():
         if len(text.encode().translate(None, _SUSPECT_BYTES)) == len(text):
             return text, ()
@@ -218,7 +223,7 @@ def _by_detector(sample: bytes) -> str:
     if not name.startswith(_WESTERN) or name in _NOT_WESTERN:
         return name
     # Central and Western European code pages differ in few letters: what is usual in words decides.
-    return max(_EUROPEAN, key=lambda codec: _share(sample, codec, _EUROPEAN[codec]))
+    return max(_EUROPEAN, key=lambda codec: _share(sample, codec, _EUROPEAN[codec]) - _odd(sample, codec))
 
 
 def _share(sample: bytes, name: str, usual: str) -> float:
@@ -229,6 +234,12 @@ def _share(sample: bytes, name: str, usual: str) -> float:
     if not foreign or broken > max(2, len(foreign) // 100):
         return 0.0
     return sum(map(usual.count, foreign)) / len(foreign)
+
+
+def _odd(sample: bytes, name: str) -> float:
+    """Of the characters that are not ASCII, how many are within a word and no letters, or large ones after small."""
+    text = sample.decode(name, errors="replace")
+    return len(_WITHIN_WORD.findall(text)) / max(1, len(text) - len(text.encode("ascii", "ignore")))
 
 
 def _sample(data: bytes) -> bytes:

@@ -17,6 +17,14 @@ DELIMITERS = ",;\t|:"
 _DECLARED = re.compile(r'"?sep=(.)"?\n', re.IGNORECASE)  # Excel's own first line
 
 
+class _Strict(csv.excel):
+    strict = True
+
+
+class _Unquoted(csv.excel):
+    quoting = csv.QUOTE_NONE
+
+
 def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
     reading = encoding.read(data)
     text = reading.text.replace("\f", " ").lstrip("\n")
@@ -26,7 +34,7 @@ def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
     if delimiter is None:
         return _lines(reading, text)
     return ParsedText(
-        text="\n".join(_table(_rows(text, delimiter))),
+        text="\n".join(_table(_rows(text, delimiter, dialect=_dialect(text, delimiter)), _width(text, delimiter))),
         media_type="text/csv",
         parser="delimited",
         metadata={"encoding": reading.encoding, "delimiter": delimiter},
@@ -48,10 +56,32 @@ def _lines(reading: encoding.Reading, text: str) -> ParsedText:
 
 def _delimiter(text: str) -> str | None:
     """The one that cuts most of the first lines into equally many fields, more than one."""
-    sample = "".join(itertools.islice(io.StringIO(text), SAMPLE_LINES))
+    sample = _sample(text)
     scores = {delimiter: _score(sample, delimiter) for delimiter in DELIMITERS}
     best = max(scores, key=lambda delimiter: scores[delimiter])
     return best if scores[best] > 0 else None
+
+
+def _sample(text: str) -> str:
+    return "".join(itertools.islice(io.StringIO(text), SAMPLE_LINES))
+
+
+def _width(text: str, delimiter: str) -> int:
+    """The usual number of fields in the first lines."""
+    widths = [len(row) for row in _rows(_sample(text), delimiter) if row]
+    return max(set(widths), key=widths.count, default=0)
+
+
+def _dialect(text: str, delimiter: str) -> type[csv.Dialect]:
+    """Quotes are letters like others where one of them would never be closed."""
+    if text.count('"') % 2 == 0:
+        return csv.excel
+    try:
+        for _ in _rows(text, delimiter, dialect=_Strict):
+            pass
+    except csv.Error as exc:
+        return _Unquoted if delimiter == "\t" or "end of data" in str(exc) else csv.excel
+    return csv.excel
 
 
 def _score(sample: str, delimiter: str) -> float:
@@ -64,15 +94,15 @@ def _score(sample: str, delimiter: str) -> float:
     return share * (1 + min(usual, 20) / 20) * (0.5 if rare else 1) if usual > 1 else share / 100
 
 
-def _rows(text: str, delimiter: str) -> Iterator[list[str]]:
+def _rows(text: str, delimiter: str, *, dialect: type[csv.Dialect] = csv.excel) -> Iterator[list[str]]:
     before = csv.field_size_limit(FIELD_CHARACTERS)
     try:
-        yield from csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)
+        yield from csv.reader(io.StringIO(text), dialect, delimiter=delimiter, skipinitialspace=True)
     finally:
         csv.field_size_limit(before)
 
 
-def _table(rows: Iterable[Sequence[str]]) -> Iterator[str]:
+def _table(rows: Iterable[Sequence[str]], width: int) -> Iterator[str]:
     """Rows as a Markdown table; the first one with at least two cells heads it, lines before it stand alone."""
     headed = False
     for row in rows:
@@ -81,6 +111,9 @@ def _table(rows: Iterable[Sequence[str]]) -> Iterator[str]:
             continue
         if not headed and sum(map(bool, cells)) == 1:
             yield f"{''.join(cells)}\n"  # a title over the table
+            continue
+        if not headed and cells[0].startswith("#") and len(cells) != width:
+            yield f"{', '.join(cells)}\n"  # a remark
             continue
         yield f"| {' | '.join(cells)} |"
         if not headed:
