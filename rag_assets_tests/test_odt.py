@@ -131,12 +131,48 @@ def test_sheets_and_slides_are_pages() -> None:
     sheets = read(
         document("".join(f'<table:table table:name="S{n}">{row}</table:table>' for n in (1, 2)), kind="spreadsheet")
     )
-    assert sheets.text == "# S1\n\n| 1,5 % |\n| --- |\n\n# S2\n\n| 1,5 % |\n| --- |\n"
+    assert sheets.text == "# S1\n\n1,5 %\n\n# S2\n\n1,5 %\n"
     assert [sheets.text[at : at + 4] for at in sheets.page_offsets] == ["# S1", "# S2"]
     frame = "<draw:frame {}><draw:text-box>{}</draw:text-box></draw:frame>"
     slide = frame.format("", p("text")) + frame.format('presentation:class="title"', p("Title"))
     slides = read(document(f"<draw:page>{slide}</draw:page>", kind="presentation"))
     assert slides.text == "# Title\n\ntext\n"
+
+
+def test_sheet_has_titles_several_tables_and_comments() -> None:
+    """As in Excel's sheets: an empty row parts tables, a cell alone above one is its title."""
+
+    def row(*cells: str) -> str:
+        inner = "".join(f"<table:table-cell>{cell}</table:table-cell>" for cell in cells)
+        return f"<table:table-row>{inner}</table:table-row>"
+
+    comment = f"<office:annotation><dc:creator>Ann</dc:creator>{p('why')}</office:annotation>"
+    rows = (
+        row(p("Report"), "") + row(p("a"), p("b")) + row(comment + p("-"), p("2")) + row("", "") + row(p("c"), p("d"))
+    )
+    text = read(document(f'<table:table table:name="S">{rows}</table:table>', kind="spreadsheet")).text
+    tables = "| a | b |\n| --- | --- |\n| - | 2 |\n\n| c | d |\n| --- | --- |"
+    assert text == f"# S\n\nReport\n\n{tables}\n\n> Comment by Ann: why\n"
+
+
+def test_slides_are_read_from_the_top_down_with_the_figures_of_charts() -> None:
+    """Wherever in the file a shape stands; a group is where its first shape is."""
+
+    def box(text: str, x: int, y: int) -> str:
+        return f'<draw:frame svg:x="{x}cm" svg:y="{y}cm"><draw:text-box>{p(text)}</draw:text-box></draw:frame>'
+
+    chart = '<draw:frame svg:x="1cm" svg:y="9cm"><draw:object xlink:href="./Object 1"/></draw:frame>'
+    slide = chart + box("right", 9, 2) + f"<draw:g>{box('below', 1, 4)}</draw:g>" + box("left", 1, 2)
+    entries = samples.unzipped(document(f"<draw:page>{slide}</draw:page>", kind="presentation"))
+    cells = "".join(f"<table:table-cell>{p(text)}</table:table-cell>" for text in ("East", "1.5"))
+    title = f"<chart:title>{p('Growth')}</chart:title>"
+    figures = f"<table:table><table:table-row>{cells}</table:table-row></table:table>"
+    entries["Object 1/content.xml"] = (
+        f'<office:document-content {SPACES} xmlns:chart="{OASIS}:chart:1.0"><office:body><office:chart>'
+        f"{title}{figures}</office:chart></office:body></office:document-content>"
+    ).encode()
+    text = read(samples.zipped(entries)).text
+    assert text == "left\n\nright\n\nbelow\n\nGrowth\n\n| East | 1.5 |\n| --- | --- |\n"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """OpenDocument text, spreadsheets and presentations: headings, lists, tables, notes and insertions as Markdown."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,12 +16,14 @@ if TYPE_CHECKING:
 
 MAX_REPEATED = 100  # copies of one cell that are written out
 MAX_SPACES = 100
+SAME_HEIGHT = 0.8  # centimeters: shapes whose tops differ by less stand side by side
+_UNITS = {"cm": 1.0, "mm": 0.1, "in": 2.54, "pt": 2.54 / 72}
 FENCE = "```\n"
 
 _OASIS = "urn:oasis:names:tc:opendocument:xmlns:"
 OFFICE, TEXT, TABLE = f"{{{_OASIS}office:1.0}}", f"{{{_OASIS}text:1.0}}", f"{{{_OASIS}table:1.0}}"
 DRAW, STYLE = f"{{{_OASIS}drawing:1.0}}", f"{{{_OASIS}style:1.0}}"
-PRESENTATION = f"{{{_OASIS}presentation:1.0}}"
+PRESENTATION, CHART = f"{{{_OASIS}presentation:1.0}}", f"{{{_OASIS}chart:1.0}}"
 MATH = "{http://www.w3.org/1998/Math/MathML}"
 XLINK, DC, SVG = (
     "{http://www.w3.org/1999/xlink}",
@@ -157,6 +160,8 @@ class _Reader:
     def __init__(self, styles: _Styles, container: zipped.Container) -> None:
         self.styles = styles
         self._container = container
+        self._parts: set[str] = set()  # charts that were read
+        self._is_sheet = False  # the figures of a chart are those of the sheet, then
         self.title: str | None = None
         self.counts = Counter[str]()
         self._headings: dict[int, int] = {}
@@ -183,8 +188,11 @@ class _Reader:
                 yield from self._list(element)
             elif element.tag == f"{TABLE}table":
                 yield from self._table(element)
+            elif element.tag == f"{DRAW}object":
+                text, blocks = self._embedded(element)
+                yield from ([tables.prose(text)] if text else blocks)
             elif element.tag not in _SKIPPED:
-                yield from self.blocks(element)
+                yield from self._blocks(element)
 
     def margins(self, known: set[str]) -> Iterator[str]:
         """Headers and footers, each text once."""
@@ -276,11 +284,22 @@ class _Reader:
         return self._inline(base) if base is not None else ""
 
     def _object(self, element: "_Element") -> str:
-        """An equation, which is a document of its own within this one."""
-        inner = element[0] if len(element) else None
-        if inner is None and (part := element.get(f"{XLINK}href", "").removeprefix("./").rstrip("/")):
-            inner = self._container.xml(f"{part}/content.xml")
-        return mathml.linear(inner) if inner is not None and inner.tag == f"{MATH}math" else ""
+        text, blocks = self._embedded(element)
+        for block in blocks:
+            self._later(block)
+        return text
+
+    def _embedded(self, element: "_Element") -> tuple[str, list[str]]:
+        """An equation, or a chart's title and figures: documents of their own within this one."""
+        part = element.get(f"{XLINK}href", "").removeprefix("./").rstrip("/")
+        inner = self._container.xml(f"{part}/content.xml") if part else next(element.iterchildren(f"{MATH}math"), None)
+        if inner is None or part in self._parts:
+            return "", []
+        if inner.tag == f"{MATH}math":
+            return mathml.linear(inner), []
+        self._parts.add(part)
+        words = inner.iter(f"{CHART}title", f"{CHART}subtitle") if self._is_sheet else inner.iter(f"{OFFICE}chart")
+        return "", list(self.blocks(words))
 
     def _later(self, block: str) -> None:
         if self._after:
@@ -346,6 +365,12 @@ class _Reader:
             out += [text] * max(1, min(times, MAX_REPEATED))
         return out
 
+    def _sheet_row(self, row: "_Element") -> dict[int, str]:
+        """Its cells that have text; comments on them are kept for below."""
+        for annotation in row.iterfind(f"{TABLE}table-cell/{OFFICE}annotation"):
+            self._annotation(annotation)
+        return {at: text for at, text in enumerate(self._row(row)) if text.strip()}
+
     def _cell(self, cell: "_Element") -> str:
         """Its blocks in one line; rows of a table within it are told apart by <br>."""
         return " ".join(_in_line(block) for block in self.blocks(cell))
@@ -357,18 +382,21 @@ class _Reader:
 
     def spreadsheet(self, body: "_Element") -> Iterator[list[str]]:
         """One page per sheet."""
+        self._is_sheet = True
         for table in body.iterchildren(f"{TABLE}table"):
             self.counts["sheets"] += 1
             title = tables.heading(table.get(f"{TABLE}name", ""), 1)
-            rows = tables.table(self._row(row) for row in _rows(table))
-            if rows:
-                yield [title, rows]
+            self._after.append([])
+            blocks = list(tables.sheet(enumerate(map(self._sheet_row, _rows(table)))))
+            comments = self._after.pop()
+            if blocks or comments:
+                yield [title, *blocks, *comments]
 
     def presentation(self, body: "_Element") -> Iterator[list[str]]:
         """One page per slide: its title, its text, its notes."""
         for page in body.iterchildren(f"{DRAW}page"):
             self.counts["slides"] += 1
-            shapes = [shape for shape in page if shape.tag != f"{PRESENTATION}notes"]
+            shapes = sorted((shape for shape in page if shape.tag != f"{PRESENTATION}notes"), key=_rank)
             titles = [shape for shape in shapes if shape.get(f"{PRESENTATION}class") == "title"]
             title = self._flat(titles)
             blocks = [tables.heading(title, 1)] if title else []
@@ -408,6 +436,18 @@ _INLINE: dict[Any, Callable[[_Reader, Any], str] | None] = {
     f"{OFFICE}annotation-end": None,
     f"{OFFICE}binary-data": None,
 }  # fmt: skip
+
+
+def _rank(shape: "_Element") -> tuple[int, float]:
+    """From the top down, and from the left on the same height; a group is where its first shape is."""
+    placed = next((one for one in shape.iter() if one.get(f"{SVG}y")), shape)
+    top, left = (_centimeters(placed.get(f"{SVG}{side}", "")) for side in ("y", "x"))
+    return int(top / SAME_HEIGHT), left
+
+
+def _centimeters(length: str) -> float:
+    match = re.fullmatch(r"(-?\d*\.?\d+)(cm|mm|in|pt)", length)
+    return float(match.group(1)) * _UNITS[match.group(2)] if match else 0.0
 
 
 def _listing(lines: list[str]) -> Iterator[str]:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from lxml.etree import _Element
 
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-MAX_TITLE_ROWS = 5  # above a table, with one cell each
 
 S = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 _COLUMN = re.compile(r"[A-Z]{1,3}")
@@ -98,7 +97,7 @@ class _Workbook:
         self.sheets: list[tuple[str, str]] = []
         for element in root.iter(f"{S}sheet") if root is not None else ():
             relation = relations.get(element.get(f"{office.RELATION_ID}id", ""))
-            if relation is not None and relation.kind == "worksheet":
+            if relation is not None and relation.kind in ("worksheet", "chartsheet"):
                 self._add(" ".join(element.get("name", "").split()), relation.target, element.get("state", ""))
         self.named = any(title for title, _ in self.sheets)
         properties = root.find(f"{S}workbookPr") if root is not None else None
@@ -139,20 +138,20 @@ def _formats(root: "_Element | None") -> list[tuple[Callable[[float], str], bool
 
 
 def _sheet(workbook: _Workbook, part: str, pages: _Pages) -> Iterator[str]:
-    """Its tables: rows without an empty one between them belong together."""
-    rows: list[_Row] = []
-    last = cells = 0
-    for number, row in _rows(workbook, part):
-        pages.rows += 1
-        cells += len(row)
-        pages.count_cells(cells)
-        if rows and number > last + 1:
-            yield from _blocks(rows, limit=pages.limit)
-            rows, cells = [], 0
-        rows.append(row)
-        last = number
-    yield from _blocks(rows, limit=pages.limit)
+    """Its tables, and what stands around them."""
+    yield from tables.sheet(_counted(_rows(workbook, part), pages), limit=pages.limit)
     yield from _around(workbook.package, part)
+
+
+def _counted(rows: "Iterator[tuple[int, _Row]]", pages: _Pages) -> "Iterator[tuple[int, _Row]]":
+    """The same rows, refused when all of them are more than a document may have."""
+    cells = last = 0
+    for number, row in rows:
+        cells = len(row) + (cells if number == last + 1 else 0)
+        last = number
+        pages.rows += 1
+        pages.count_cells(cells)
+        yield number, row
 
 
 def _rows(workbook: _Workbook, part: str) -> "Iterator[tuple[int, _Row]]":
@@ -200,28 +199,6 @@ def _number(workbook: _Workbook, cell: "_Element", value: str) -> str:
     return write(number + workbook.shift) if dated else write(number)
 
 
-def _blocks(rows: list[_Row], *, limit: int) -> Iterator[str]:
-    """Titles above a table as lines of their own, then the table; columns that nobody uses are left out."""
-    titles = 0
-    while titles < min(MAX_TITLE_ROWS, len(rows) - 1) and len(rows[titles]) == 1:
-        titles += 1
-    if titles and (len(rows[titles]) == 1 or all(len(row) == 1 for row in rows[titles:])):
-        titles = 0
-    yield from (tables.prose(text) for row in rows[:titles] for text in row.values())
-    body = rows[titles:]
-    if len(body) == 1 and len(body[0]) == 1:
-        yield tables.prose(next(iter(body[0].values())))
-    elif body:
-        yield tables.table(_aligned(body, limit=limit))
-
-
-def _aligned(rows: list[_Row], *, limit: int) -> list[list[str]]:
-    columns = sorted(set().union(*rows))
-    if len(columns) * len(rows) > limit:  # a few cells far apart: no grid can hold them
-        return [list(row.values()) for row in rows]
-    return [[row.get(column, "") for column in columns] for row in rows]
-
-
 def _around(package: office.Package, part: str) -> Iterator[str]:
     """Comments on cells, and words in drawings."""
     for target in package.of_kind(part, "comments"):
@@ -231,7 +208,7 @@ def _around(package: office.Package, part: str) -> Iterator[str]:
             if text:
                 yield f"> Comment at {comment.get('ref', '')}: {text}"
     for target in package.of_kind(part, "drawing"):
-        yield from map(tables.prose, package.drawn(target))
+        yield from package.drawn(target)
 
 
 def _column(reference: str) -> int:
