@@ -89,6 +89,46 @@ def test_heading_is_found_through_based_on_and_localised_ids() -> None:
     assert text == "# berschrift1\n\n# own\n\n### headb\n\nloop\n\n# titel\n\n#### direct\n"
 
 
+def test_bold_paragraphs_are_headings_where_no_style_makes_any() -> None:
+    """Short ones that are no sentence, as far as most of the text is not bold."""
+
+    def bold(text: str) -> str:
+        return f"<w:p><w:r><w:rPr><w:b/></w:rPr><w:t>{text}</w:t></w:r></w:p>"
+
+    body = (
+        bold("First part") + samples.paragraph(samples.SENTENCE) + bold("Mind this.") + samples.paragraph("more " * 20)
+    )
+    assert text_of(document(body)).startswith("## First part\n\n")
+    assert "\n\nMind this.\n\n" in text_of(document(body))
+    styled_too = styled("Heading1", "A") + styled("Heading1", "B")
+    assert "\n\nFirst part\n\n" in text_of(document(styled_too + body))
+    assert text_of(document(bold("First part") + bold("Second part"))) == "First part\n\nSecond part\n"
+
+
+def test_charts_and_diagrams_are_read_from_their_own_parts() -> None:
+    """Below the paragraph that they stand in; a chart with its figures."""
+    drawing = "http://schemas.openxmlformats.org/drawingml/2006"
+    spaces = f'xmlns:c="{drawing}/chart" xmlns:a="{drawing}/main"'
+
+    def points(name: str, *values: str) -> str:
+        inner = "".join(f'<c:pt idx="{n}"><c:v>{value}</c:v></c:pt>' for n, value in enumerate(values))
+        return f"<c:{name}>{inner}</c:{name}>"
+
+    series = (
+        f"<c:ser><c:tx>{points('strCache', 'Q1')}</c:tx><c:cat>{points('strCache', 'East', 'West')}</c:cat>"
+        f"<c:val>{points('numCache', '1.50', '0.30000000000000004')}</c:val></c:ser>"
+    )
+    title = "<c:title><a:p><a:r><a:t>Growth</a:t></a:r></a:p></c:title>"
+    diagram = f'<d:dataModel xmlns:d="{drawing}/diagram" {spaces}><a:p><a:r><a:t>Plan</a:t></a:r></a:p></d:dataModel>'
+    body = (
+        f'<w:p><w:r><w:t>See</w:t><w:drawing><c:chart {spaces} r:id="partchart"/></w:drawing></w:r></w:p>'
+        f'<w:p><w:r><d:relIds xmlns:d="{drawing}/diagram" r:dm="partdiagramData"/></w:r></w:p>'
+    )
+    parts = {"chart": f"<c:chartSpace {spaces}>{title}{series}</c:chartSpace>", "diagramData": diagram}
+    table = "|  | Q1 |\n| --- | --- |\n| East | 1.5 |\n| West | 0.3 |"
+    assert text_of(document(body, parts=parts)) == f"See\n\nGrowth\n\n{table}\n\nPlan\n"
+
+
 def test_list_numbers_are_those_that_word_shows() -> None:
     """Formats, levels within levels, restart by a list of its own."""
     level = '<w:lvl w:ilvl="{}"><w:start w:val="{}"/><w:numFmt w:val="{}"/><w:lvlText w:val="{}"/></w:lvl>'

@@ -53,6 +53,23 @@ def read(data: bytes, limits: Parsing | None = None) -> ParsedText:
     return pptx.parse(data, name="a.pptx", limits=limits or Parsing())
 
 
+def test_chart_is_read_with_its_figures_and_a_number_that_nobody_counted_is_not() -> None:
+    """LibreOffice writes <number> where the slide's number is to stand."""
+    number = '<p:txBody><a:p><a:fld type="slidenum"><a:t>&lt;number&gt;</a:t></a:fld></a:p></p:txBody>'
+    drawing = "http://schemas.openxmlformats.org/drawingml/2006"
+    chart = f'<a:graphicData><c:chart xmlns:c="{drawing}/chart" r:id="rId7"/></a:graphicData>'
+    shapes = shape("a") + f"<p:sp>{number}</p:sp><p:graphicFrame><a:graphic>{chart}</a:graphic></p:graphicFrame>"
+    entries = samples.unzipped(deck(shapes))
+    entries["ppt/_rels/s1.xml.rels"] = relations(("rId7", "chart", "chart.xml")).encode()
+    labels, values = (f'<c:pt idx="0"><c:v>{text}</c:v></c:pt>' for text in ("East", "1.5"))
+    series = f"<c:ser><c:cat>{labels}</c:cat><c:val><c:numCache>{values}</c:numCache></c:val></c:ser>"
+    entries["ppt/chart.xml"] = f'<c:chartSpace xmlns:c="{drawing}/chart">{series}</c:chartSpace>'.encode()
+    assert pptx.parse(samples.zipped(entries), name="a.pptx", limits=Parsing()).text.split("\n\n")[:2] == [
+        "a",
+        "| East | 1.5 |\n| --- | --- |",
+    ]
+
+
 def test_slides_are_pages_under_their_titles() -> None:
     """The title comes first wherever it is in the file; notes come last."""
     notes = shape("say this", role="body")

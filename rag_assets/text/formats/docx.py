@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 DEPTH = 100  # elements within a paragraph, or tables within tables; what is nested deeper is taken as its text
 MAX_SPAN = 63  # columns of a table in Word
+BOLD_CHARACTERS, BOLD_SHARE = 90, 0.25  # of a bold paragraph that may be a heading; of the text in such paragraphs
+BOLD_LEVEL = 2
 PARALLEL = 3  # paragraphs from which on cells side by side are read line by line
 
 W = word_styles.W
@@ -43,7 +45,7 @@ _SYMBOL |= {0xA3: "≤", 0xB3: "≥", 0xB1: "±", 0xB4: "×", 0xB8: "÷", 0xB9: 
             0xC7: "∩", 0x22: "∀", 0x24: "∃", 0x2D: "−", 0xD1: "∇"}  # fmt: skip
 _FONTS = {"symbol": _SYMBOL, "wingdings": _WINGDINGS, "wingdings 2": {0x50: "✓", 0x4F: "✗", 0x52: "☑", 0xA3: "☐"}}
 
-Kind = Literal["prose", "heading", "item", "code", "table", "note"]
+Kind = Literal["prose", "bold", "heading", "item", "code", "table", "note"]
 
 
 _ByTag: TypeAlias = "dict[Any, _Element]"
@@ -90,6 +92,17 @@ def joined(blocks: list[Block]) -> str:
     return "".join(out).strip("\n") + "\n" if out else ""
 
 
+def _with_bold_headings(blocks: list[Block]) -> list[Block]:
+    """Where no style makes headings, short bold paragraphs are those, unless much of the text is bold."""
+    bold = sum(len(block.text) for block in blocks if block.kind == "bold")
+    styled = sum(block.kind == "heading" for block in blocks)
+    if not bold or styled > 1 or bold > BOLD_SHARE * sum(len(block.text) for block in blocks):
+        return blocks
+    return [
+        Block("heading", tables.heading(block.text, BOLD_LEVEL)) if block.kind == "bold" else block for block in blocks
+    ]
+
+
 class _Document:
     """What all stories of a document share: styles, lists, notes, counts."""
 
@@ -110,7 +123,7 @@ class _Document:
         body = root.find(f"{W}body") if root is not None else None
         if body is None:
             raise DocumentError("corrupt", f"{self.package.container.name}: {self.main} has no body")
-        blocks = _Story(self, self.main).read(body)
+        blocks = _with_bold_headings(_Story(self, self.main).read(body))
         return blocks + self._margins(body, known={block.text for block in blocks})
 
     def warnings(self) -> tuple[str, ...]:
@@ -236,9 +249,11 @@ class _Story:
         text = line.text()
         if text.strip():
             self.document.counts["paragraphs"] += 1
-            self._add(*self._shaped(text, look))
+            kind, shaped = self._shaped(text, look)
+            self._add("bold" if kind == "prose" and line.is_bold() else kind, shaped)
         for box in line.boxes:
             self.blocks += self.inner(box)
+        self.blocks += line.figures
         self.blocks += line.notes
 
     def _shaped(self, text: str, look: word_styles.Look) -> tuple[Kind, str]:
@@ -307,7 +322,9 @@ class _Line:
         self.story = story
         self.parts: list[str] = []
         self.boxes: list[_Element] = []
+        self.figures: list[Block] = []
         self.notes: list[Block] = []
+        self._element: _Element | None = None
         self._fields: list[_Field] = []
         self._depth = 0
         self._muted = 0  # fields whose instruction, not result, is being read
@@ -316,7 +333,16 @@ class _Line:
     def text(self) -> str:
         return "".join(self.parts)
 
+    def is_bold(self) -> bool:
+        """Whether it is short and all of it is bold: many write their headings so."""
+        text = self.text().strip()
+        if len(text) > BOLD_CHARACTERS or text[-1] in ".,;:" or "\n" in text or self._element is None:
+            return False
+        runs = [run for run in self._element.iter(f"{W}r") if (run.findtext(_TEXT) or "").strip()]
+        return bool(runs) and all(_is_on(run.find(f"{_RUN_PROPERTIES}/{W}b")) for run in runs)
+
     def read(self, element: "_Element") -> None:
+        self._element = element
         self._walk(element)
         if self._muted:  # a field that ends elsewhere, or nowhere, hides nothing
             self.parts += self._held
@@ -417,6 +443,15 @@ class _Line:
         if description and "[" not in description and "]" not in description:
             self._say(f"![{description}]()")
 
+    def _graphic(self, element: "_Element") -> None:
+        """The words of a chart or diagram, and a chart's figures: they are in a part of their own."""
+        package = self.story.document.package
+        for key, name in element.attrib.items():
+            relation = self.story.relations.get(str(name)) if str(key).startswith(office.RELATION_ID) else None
+            if relation is not None and relation.kind in office.DRAWN:
+                self.figures += [Block("prose", text) for text in package.drawn(relation.target)]
+                self.figures += [Block("table", text) for text in package.charted(relation.target)]
+
     def _drawn_text(self, element: "_Element") -> None:
         self._say((element.text or "") + " ")
 
@@ -481,6 +516,8 @@ _HANDLERS: dict[Any, Callable[[_Line, Any], None] | None] = {
     f"{office.ALTERNATE}AlternateContent": _Line._alternative,
     f"{_DRAWN}docPr": _Line._picture,
     f"{office.DRAWING}t": _Line._drawn_text,
+    f"{office.CHART}chart": _Line._graphic,
+    f"{office.DIAGRAM}relIds": _Line._graphic,
     **dict.fromkeys(
         f"{W}{name}" for name in ("pPr", "rPr", "del", "moveFrom", "sdtPr", "sdtEndPr", "rt", "delText", "delInstrText")
     ),

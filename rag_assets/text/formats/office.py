@@ -4,17 +4,20 @@ import io
 import posixpath
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
 from rag_assets.errors import DocumentError
-from rag_assets.text.formats import zipped
+from rag_assets.text.formats import number_formats, tables, zipped
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
 RELATION_ID = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 DRAWING = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
+CHART = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
+DIAGRAM = "{http://schemas.openxmlformats.org/drawingml/2006/diagram}"
 ALTERNATE = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
 
 # ISO 29500 strict names the same things differently.
@@ -35,7 +38,8 @@ _PROPERTIES = {
     "keywords": "keywords", "created": "created", "modified": "modified",
 }  # fmt: skip
 PROPERTY_CHARACTERS = 1_000
-_DRAWN = ("chart", "diagramData")
+DRAWN = ("chart", "diagramData")  # kinds of parts with words in them
+MOST_POINTS, MOST_SERIES = 500, 50  # of one chart
 
 
 class Relation(NamedTuple):
@@ -105,9 +109,20 @@ class Package:
 
     def drawn(self, part: str) -> list[str]:
         """The paragraphs of a drawing, and of the charts and diagrams in it."""
-        charts = [relation.target for relation in self.relations(part).values() if relation.kind in _DRAWN]
+        charts = [relation.target for relation in self.relations(part).values() if relation.kind in DRAWN]
         roots = [self.xml(target) for target in (part, *charts)]
-        return [text for root in roots if root is not None for text in drawn_paragraphs(root)]
+        return [tables.prose(text) for root in roots if root is not None for text in drawn_paragraphs(root)]
+
+    def charted(self, part: str) -> list[str]:
+        """The figures of a chart as a table: a row for each category, a column for each series."""
+        root = self.xml(part)
+        series = list(islice(root.iter(f"{CHART}ser"), MOST_SERIES)) if root is not None else []
+        names = [" ".join(_points(one, "tx").values()) for one in series]
+        figures = [_points(one, "val", "yVal") for one in series]
+        labels = _points(series[0], "cat", "xVal") if series else {}
+        places = sorted(set(labels).union(*figures))
+        rows = [[labels.get(at, ""), *(column.get(at, "") for column in figures)] for at in places]
+        return [tables.table([["", *names], *rows])] if rows else []
 
     def properties(self) -> dict[str, Any]:
         """Title, author, subject, dates: those that are filled in."""
@@ -138,6 +153,28 @@ def drawn_paragraphs(root: "_Element") -> list[str]:
     """Paragraphs of DrawingML that have text, in the order of the file."""
     texts = ("".join(run.text or "" for run in paragraph.iter(f"{DRAWING}t")) for paragraph in root.iter(f"{DRAWING}p"))
     return [text for text in texts if text.strip()]
+
+
+def _points(series: "_Element", *names: str) -> dict[int, str]:
+    """What a chart remembers of the cells that it shows, by their place."""
+    source = next((child for name in names for child in series.iterchildren(f"{CHART}{name}")), None)
+    found: dict[int, str] = {}
+    for value in islice(source.iter(f"{CHART}v"), MOST_POINTS) if source is not None else ():
+        point, text = value.getparent(), value.text or ""
+        at = (point.get("idx") or "") if point is not None else ""
+        found[int(at) if at.isdecimal() else 0] = _figure(text) if _is_number(value) else text
+    return found
+
+
+def _is_number(value: "_Element") -> bool:
+    return any(above.tag in (f"{CHART}numCache", f"{CHART}numLit") for above in value.iterancestors())
+
+
+def _figure(text: str) -> str:
+    try:
+        return number_formats.general(float(text))
+    except ValueError:
+        return text
 
 
 def _relation(element: "_Element", folder: str) -> Relation:

@@ -23,9 +23,9 @@ P = "{http://schemas.openxmlformats.org/presentationml/2006/main}"
 _TITLES = ("title", "ctrTitle")
 _FURNITURE = ("dt", "ftr", "sldNum", "hdr")  # date, footer, number: the same on every slide
 _LISTED = ("obj", "body")  # placeholders whose paragraphs have bullets unless they say otherwise
+_NUMBERS = ("<number>", "‹#›")  # of a slide, as long as nobody has counted
 _DIGITS = re.compile(r"\d+")
 _SHAPES = frozenset(f"{P}{name}" for name in ("sp", "graphicFrame", "pic", "cxnSp"))
-_GRAPHICS = ("chart", "diagramData")
 _AUTOMATIC = {"arabic": "decimal", "alphaLc": "lowerLetter", "alphaUc": "upperLetter", "romanLc": "lowerRoman",
               "romanUc": "upperRoman"}  # fmt: skip
 
@@ -179,8 +179,9 @@ def _description(element: "_Element") -> list[str]:
 def _graphic(package: office.Package, element: "_Element", relations: dict[str, office.Relation]) -> list[str]:
     """The words of a chart or diagram, which are in a part of their own."""
     names = [value for e in element.iter() for key, value in e.attrib.items() if key.startswith(office.RELATION_ID)]
-    found = [relations[name] for name in names if name in relations and relations[name].kind in _GRAPHICS]
-    return [tables.prose(text) for relation in found for text in package.drawn(relation.target)]
+    found = [relations[name] for name in names if name in relations and relations[name].kind in office.DRAWN]
+    targets = [relation.target for relation in found]
+    return [text for target in targets for text in (*package.drawn(target), *package.charted(target))]
 
 
 def _paragraphs(body: "_Element", relations: dict[str, office.Relation], *, listed: bool = False) -> list[str]:
@@ -231,7 +232,8 @@ def _text(paragraph: "_Element", relations: dict[str, office.Relation]) -> str:
     parts: list[str] = []
     for element in paragraph:
         if element.tag in (f"{A}r", f"{A}fld"):
-            parts.append(_run(element, relations))
+            text = _run(element, relations)
+            parts.append("" if text in _NUMBERS and element.tag == f"{A}fld" else text)
         elif element.tag == f"{A}br":
             parts.append("\n")
         elif element.tag not in (f"{A}pPr", f"{A}endParaRPr"):
