@@ -217,6 +217,29 @@ def test_cells_that_go_on_beside_each_other_are_one_record() -> None:
     ]
 
 
+def test_a_row_is_one_of_its_table_when_its_cells_are_nearly_full() -> None:
+    """Numbers grow until the space between them is no wider than one between words may be."""
+    near, full = (40, 90, 140), (40, 82, 128)
+    rows = [
+        ("Region", "1,998", "998"),
+        ("Region", "2,107", "107"),
+        ("Region", "114,107", "107"),
+        ("Region", "115,208", "9"),
+    ]
+    drawn = "".join(
+        show(cell, x, 700 - 15 * n)
+        for n, (row, places) in enumerate(zip(rows, (near, near, full, full), strict=True))
+        for cell, x in zip(row, places, strict=True)
+    )
+    assert read(pdf(drawn)).text.splitlines()[2:] == [f"| {' | '.join(row)} |" for row in rows[1:]]
+
+
+def test_titles_below_each_other_are_two_headings_when_the_second_one_is_numbered() -> None:
+    drawn = show("Annual Report", 200, 740, size=18) + show("1. Overview", 40, 714, size=18)
+    text = read(pdf(drawn + column(40, 690, prose(9, seed=3)))).text
+    assert text.startswith("# Annual Report\n\n# 1. Overview\n\n")
+
+
 def test_ligatures_are_letters_where_a_file_only_has_their_place_in_a_font_of_tex() -> None:
     drawn = show("E@cient o@ces #nd di@cult wa!es", 40, 700)
     drawn = drawn.replace("@", "\\036").replace("#", "\\034").replace("!", "\\037")

@@ -14,6 +14,7 @@ PAGE_BREAK = "\n\n"
 LARGE = 1.15  # times the size of most text: a heading
 HEADING_CHARACTERS, BOLD_HEADING_CHARACTERS = 200, 90
 HEADING_LINES = 3
+HEADING_DISTANCE = 1.75  # times its size, between two lines of a heading
 PROSE_CHARACTERS, PROSE_SHARE = 30, 0.1  # of a piece of prose; of all text, for it to say what is usual
 MOST_HEADINGS = 0.25  # of the text: above, large or bold letters are how all of it is set
 NEW_PARAGRAPH = 1.35  # times the usual distance of two lines
@@ -111,7 +112,8 @@ def _ends(lines: Sequence[Row], item: Row, *, level: int, usual: float) -> bool:
     """Whether a block ends before this line of the same level."""
     distance = lines[-1].middle - item.middle
     if level:
-        return len(lines) == HEADING_LINES or not 0 < distance < 2 * item.height
+        is_next = 0 < distance < HEADING_DISTANCE * item.height and not _NUMBER.match(item.text)
+        return len(lines) == HEADING_LINES or not is_next
     return item.new_region or distance < 0 or distance > NEW_PARAGRAPH * max(usual, 0.8 * item.height)
 
 

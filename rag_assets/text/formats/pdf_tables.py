@@ -110,20 +110,29 @@ def _end_of_run(lines: Sequence[Row], start: int) -> int:
     One other line is allowed between them.
     """
     end = start
-    lefts: list[float] = []
+    last = lines[start]
     for at in range(start, min(len(lines), start + LONGEST)):
         if at > start and lines[at - 1].middle - lines[at].middle > 4 * lines[at].height:
             break
         if lines[at].is_block or _is_heading(lines[at], lines[start]):
             break
         if _is_split(lines[at]):
-            end = at + 1
-            lefts = [piece.left for piece in lines[at].pieces[1:]]
-        elif any(abs(lines[at].left - left) < ALIGNED for left in lefts):
+            end, last = at + 1, lines[at]
+        elif _is_below(lines[at], last) or any(abs(lines[at].left - piece.left) < ALIGNED for piece in last.pieces[1:]):
             end = at + 1
         elif at - end >= 1:
             break
     return end
+
+
+def _is_below(line: Row, above: Row) -> bool:
+    """Whether the wide spaces of a line are the gaps of the one above: its cells are filled to the brim."""
+    spaces = [space for piece in line.pieces for space in piece.spaces]
+    gaps = [(one.right, other.left) for one, other in pairwise(above.pieces)]
+    most = sum(len(piece.spaces) + 1 for piece in above.pieces)
+    return len(gaps) <= len(spaces) <= most and all(
+        any(left < gap_right and gap_left < right for _, left, right in spaces) for gap_left, gap_right in gaps
+    )
 
 
 def _is_heading(line: Row, first: Row) -> bool:
