@@ -240,6 +240,31 @@ def test_titles_below_each_other_are_two_headings_when_the_second_one_is_numbere
     assert text.startswith("# Annual Report\n\n# 1. Overview\n\n")
 
 
+def test_code_is_fenced_with_its_indentation() -> None:
+    """Lines in letters of one width; a word or a line of them is none, nor is a document that is typewritten."""
+    code = ["def f(x):", "    if x:", "        return 1", "", "    return 0"]
+    drawn = "".join(
+        show(line.strip(), 60 + 5.4 * (len(line) - len(line.lstrip())), 600 - 11 * n, size=9, font="F2")
+        for n, line in enumerate(code)
+        if line
+    )
+    text = column(40, 700, prose(7, seed=1)) + drawn + column(40, 520, prose(9, seed=2))
+    text += show("run it", 40, 400, font="F2") + column(40, 380, prose(2, seed=3))
+    found = read(pdf(text).replace(b"/BaseFont/Helvetica-Bold", b"/BaseFont/Courier")).text
+    assert "\n\n```\n{}\n```\n\n".format("\n".join(code)) in found
+    assert found.count("```") == 2
+    typed = pdf(column(40, 700, prose(9, seed=4))).replace(b"/BaseFont/Helvetica>>", b"/BaseFont/Courier>>")
+    assert "```" not in read(typed).text
+
+
+def test_columns_are_found_below_a_list_that_has_room_beside_it() -> None:
+    """Where the right column begins higher than the left one, beside the list."""
+    short, left, right = ["1. Boil it", "2. Mash it", "for a while"], prose(9, seed=11), prose(13, seed=12)
+    drawn = column(40, 740, short) + show("History", 40, 690, size=14) + column(40, 668, left) + column(300, 716, right)
+    text = read(pdf(drawn)).text
+    assert "History\n\n" + "\n".join(left) + "\n\n" + "\n".join(right) in text
+
+
 def test_ligatures_are_letters_where_a_file_only_has_their_place_in_a_font_of_tex() -> None:
     drawn = show("E@cient o@ces #nd di@cult wa!es", 40, 700)
     drawn = drawn.replace("@", "\\036").replace("#", "\\034").replace("!", "\\037")

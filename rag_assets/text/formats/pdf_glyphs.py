@@ -34,6 +34,7 @@ SPACED_LETTERS = 5  # single letters in a row: a word set wide, not five words
 SINGLES = 0.8  # of the words of such a line
 SPACED_GAP = 1.7  # times the usual gap between such letters: a space
 FULL_SIZE = 0.4, 2.5  # of a letter's box, that its font size may be; else the font counts in units of its own
+_FIXED = re.compile(rb"mono|courier|consol|menlo|inconsolata|typewriter|cmtt|lmtt|fixed", re.I)
 _BOLD = re.compile(rb"bold|black|heavy|demi|cmbx|[-,]bd", re.I)
 # Drawn by themselves over or under the letter that comes before or after them, as TeX does.
 ACCENTS = dict(
@@ -66,6 +67,7 @@ class Piece:
     bold: bool = False  # at its end
     upright: bool = True
     bold_start: bool = False
+    fixed: bool = False  # all letters equally wide, as in code
     spaces: list[tuple[int, float, float]] = field(default_factory=list)  # wide ones: index in the text, from, to
 
     @property
@@ -267,8 +269,8 @@ class Page:
             text, spaces = _logical(run.letters, run.boxes), []
         text = _TEX_CODE.sub(lambda code: _TEX[code.group()], text)
         upright = len(text) < 3 or self._is_upright(run, right - left, top - bottom, size)
-        bold, bold_start = self._is_bold(run.last), self._is_bold(run.first)
-        return Piece(text, left, right, bottom, top, size, bold, upright, bold_start, spaces)
+        (bold, fixed), (bold_start, fixed_start) = self._style(run.last), self._style(run.first)
+        return Piece(text, left, right, bottom, top, size, bold, upright, bold_start, fixed and fixed_start, spaces)
 
     def _is_upright(self, run: "_Run", width: float, height: float, size: float) -> bool:
         if width > (0.5 if height < SLANTED * size else SLANTED) * height:
@@ -300,11 +302,13 @@ class Page:
         quarters = Counter(round(-angle / (math.pi / 2)) % 4 for angle in angles if angle >= 0)
         return quarters.most_common(1)[0][0] if quarters else 0
 
-    def _is_bold(self, at: int) -> bool:
+    def _style(self, at: int) -> tuple[bool, bool]:
+        """Whether a letter's font is bold, and whether all of its letters are equally wide."""
         name = ctypes.create_string_buffer(64)
         flags = ctypes.c_int()
         self._pdfium.FPDFText_GetFontInfo(self._text.raw, at, name, 64, ctypes.byref(flags))
-        return bool(_BOLD.search(name.value)) or bool(flags.value & (1 << 18))
+        bold = bool(_BOLD.search(name.value)) or bool(flags.value & (1 << 18))
+        return bold, bool(flags.value & 1) or bool(_FIXED.search(name.value))
 
 
 # From a box on the page to the box as it is read, for text that is turned by so many quarters.

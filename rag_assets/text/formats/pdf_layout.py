@@ -152,7 +152,7 @@ def _in_strips(pieces: list[Piece]) -> list[list[Piece]]:
     """Parted where columns begin and end, unless the same gutter parts all of them."""
     parted = strips(pieces, _is_gutter)
     gutter = _gutter(pieces) if len(parted) > 1 else None
-    if all(_is_within(gutter, strip.gaps) for strip in parted if strip.gutters):
+    if all(len(strip.gutters) == 1 and _is_within(gutter, strip.gaps) for strip in parted if strip.gutters):
         return [pieces]
     return [strip.pieces for strip in parted]
 
@@ -261,13 +261,21 @@ def _is_prose(column: Sequence[Piece]) -> bool:
     lengths = [len(piece.text) for piece in column]
     if len(column) < COLUMN_LINES or sum(n for n in lengths if n >= PROSE_CHARACTERS) < PROSE_SHARE * sum(lengths):
         return False
-    lines = [(line.right - line.left, sum(len(piece.text) for piece in line.pieces)) for line in rows(column)]
+    # Pieces are the lines of several columns, where these end at different heights.
+    pieces = [(piece.right - piece.left, len(piece.text)) for piece in column]
+    return _are_alike(pieces) or _are_alike(
+        [(line.right - line.left, sum(len(piece.text) for piece in line.pieces)) for line in rows(column)]
+    )
+
+
+def _are_alike(lines: list[tuple[float, int]]) -> bool:
+    """Whether lines, each with its width and length, are those of running text."""
     lines.sort()
     wide = lines[int(len(lines) * 0.9)][0]
     if len(lines) < COLUMN_LINES or median(length for _, length in lines) < PROSE_CHARACTERS:
         return False
     full = sum(length for width, length in lines if width >= FULL_WIDTH * wide)
-    return 2 * full > sum(lengths) or median(width for width, _ in lines) >= PROSE_WIDTH * wide
+    return 2 * full > sum(length for _, length in lines) or median(width for width, _ in lines) >= PROSE_WIDTH * wide
 
 
 def _are_parallel(one: Sequence[Piece], other: Sequence[Piece]) -> bool:

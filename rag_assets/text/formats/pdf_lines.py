@@ -1,4 +1,4 @@
-"""Pieces of text to lines; what a page is made of: lines, tables, blocks with a place of their own."""
+"""Pieces of text to lines; what a page is made of: lines, tables, listings, blocks with a place of their own."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -46,6 +46,10 @@ class Row:
         return max(self.pieces, key=lambda piece: len(piece.text)).middle
 
     @property
+    def fixed(self) -> bool:
+        return all(piece.fixed for piece in self.pieces)
+
+    @property
     def bold(self) -> bool:
         return all(piece.bold for piece in self.pieces if any(map(str.isalnum, piece.text)))
 
@@ -58,7 +62,15 @@ class Table:
     new_region: bool = True
 
 
-Item = Row | Table
+@dataclass(slots=True)
+class Listing:
+    """Lines of code, with their indentation."""
+
+    lines: list[str]
+    new_region: bool = True
+
+
+Item = Row | Table | Listing
 
 
 @dataclass(slots=True)

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, pairwise
 
 from rag_assets.text import encoding
-from rag_assets.text.formats import tables
+from rag_assets.text.formats import pdf_code, tables
 from rag_assets.text.formats.pdf_glyphs import BROKEN, Piece
-from rag_assets.text.formats.pdf_lines import Item, Row, Table
+from rag_assets.text.formats.pdf_lines import Item, Listing, Row, Table
 
 PAGE_BREAK = "\n\n"
 LARGE = 1.15  # times the size of most text: a heading
@@ -28,6 +28,7 @@ _BROKEN = re.compile(rf"([^\W\d_]+)[-\u2010{BROKEN}]$")
 _COMPOUND = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)+")
 _LEADER = re.compile(r" *(?:\.[ .]?){5,} *")  # to a page's number
 _NUMBER = re.compile(r"^(?:[A-Z]|[\dIVX]+)(?:\.\d+)*\.?\s+")  # of a heading
+_NUMBERED = re.compile(r"\d+(?:\.\d+)*\.?\s+\S")
 _NO_HEADING = re.compile(  # an entry of a table of contents, a number of a page
     r"\.{4}|\.{3}\s*\d+$|(?:\. ){3}|^\W*(?:page|seite|página)\s*\d+\s*(?:(?:of|/|von|de)\s*\d+)?\W*$", re.I
 )
@@ -37,6 +38,8 @@ def pages(
     sheets: Sequence[tuple[Sequence[Item], Sequence[str]]], pieces: Sequence[Piece], titles: dict[str, int]
 ) -> list[str]:
     """The text of each page, from its lines and tables, and what is said of it; `titles`: levels by `plain` text."""
+    if not pdf_code.is_typed(pieces):
+        sheets = [(pdf_code.with_listings(items), notes) for items, notes in sheets]
     _mend_words(
         [item for items, _ in sheets for item in items if isinstance(item, Row) and item.pieces[0].upright], pieces
     )
@@ -92,6 +95,10 @@ def _blocks(items: Sequence[Item], heads: "Headings") -> Iterator[str]:
             yield _block(lines, level)
             yield tables.table(item.rows)
             lines, level = [], 0
+        elif isinstance(item, Listing):
+            yield _block(lines, level)
+            yield "```\n{}\n```".format("\n".join(item.lines).replace("```", "'''"))
+            lines, level = [], 0
         elif item.text:
             here = heads.level(item, following)
             if lines and (here != level or _ends(lines, item, level=level, usual=usual)):
@@ -112,7 +119,7 @@ def _ends(lines: Sequence[Row], item: Row, *, level: int, usual: float) -> bool:
     """Whether a block ends before this line of the same level."""
     distance = lines[-1].middle - item.middle
     if level:
-        is_next = 0 < distance < HEADING_DISTANCE * item.height and not _NUMBER.match(item.text)
+        is_next = 0 < distance < HEADING_DISTANCE * item.height and not _NUMBERED.match(item.text)
         return len(lines) == HEADING_LINES or not is_next
     return item.new_region or distance < 0 or distance > NEW_PARAGRAPH * max(usual, 0.8 * item.height)
 

@@ -10,11 +10,14 @@ from rag_assets.text.formats.pdf_glyphs import Piece
 from rag_assets.text.formats.pdf_lines import Block
 
 GUTTER = 0.7  # of the usual height of a line: narrower than that no space between columns is
+MOST_BESIDE = 12  # pieces on one line, that are looked for
+LEAST = 8  # pieces of a strip that has a gutter
 MOVED_LINES = 3  # of a heading under columns, that heads what is below them
 FAR = 1.5  # times the usual size is what stands over columns away from them
 LARGE = 1.15  # times the usual size: a title over columns
 
 Span = tuple[float, float]
+IsGutter = Callable[[Sequence[Piece], float], bool]
 
 
 @dataclass(slots=True)
@@ -26,9 +29,9 @@ class Strip:
     gutters: list[float] = field(default_factory=list)  # the gaps that part columns of prose
 
 
-def strips(pieces: Sequence[Piece], is_gutter: Callable[[Sequence[Piece], float], bool]) -> list[Strip]:
+def strips(pieces: Sequence[Piece], is_gutter: IsGutter) -> list[Strip]:
     """Strips with columns, and what is between them; a single one where there is nothing to part."""
-    found = _by_gaps(pieces)
+    found = _by_gaps(pieces, is_gutter)
     for strip in found:
         strip.gutters = [x for x in ((left + right) / 2 for left, right in strip.gaps) if is_gutter(strip.pieces, x)]
     found = [Strip([]), *_merged(_grown(_grown(found, _upper)[::-1], _lower)[::-1])]
@@ -41,16 +44,20 @@ def strips(pieces: Sequence[Piece], is_gutter: Callable[[Sequence[Piece], float]
 
 
 def _grown(found: Sequence[Strip], near: Callable[[Sequence[Piece], list[Piece]], list[Piece]]) -> list[Strip]:
-    """What keeps clear of the gutters of the strip before it, up to the first line that does not, belongs to it."""
+    """What keeps clear of the gutters of the strip before it, up to the first line that does not, belongs to it.
+
+    So do the columns of a smaller strip: there, a few lines stand beside each other by chance.
+    """
     grown: list[Strip] = []
     for strip in found:
         last = grown[-1] if grown else Strip([])
-        if last.gutters and not strip.gutters:
+        if last.gutters and (not strip.gutters or len(strip.pieces) < len(last.pieces)):
             crossing = [piece for piece in strip.pieces if any(piece.left < x < piece.right for x in last.gutters)]
             mine = near(strip.pieces, crossing)
             taken = set(map(id, mine))
             last.pieces += mine
             strip.pieces = [piece for piece in strip.pieces if id(piece) not in taken]
+            strip.gutters = [] if mine else strip.gutters
         if strip.pieces:
             grown.append(strip)
     return grown
@@ -77,8 +84,8 @@ def _merged(found: Sequence[Strip]) -> list[Strip]:
     return merged
 
 
-def _by_gaps(pieces: Sequence[Piece]) -> list[Strip]:
-    """As high as a gap goes through with pieces on both sides of it; else of one line."""
+def _by_gaps(pieces: Sequence[Piece], is_gutter: IsGutter) -> list[Strip]:
+    """As high as a gap goes through with pieces on both sides of it, and all gutters do; else of one line."""
     least = GUTTER * median(piece.height for piece in pieces)
     page = min(piece.left for piece in pieces), max(piece.right for piece in pieces)
     found = [Strip([page])]
@@ -88,13 +95,35 @@ def _by_gaps(pieces: Sequence[Piece]) -> list[Strip]:
         gaps = _without(strip.gaps, piece, least)
         left, right, bottom = min(left, piece.left), max(right, piece.right), min(bottom, piece.bottom)
         between = any(left < gap[0] and gap[1] < right for gap in gaps)
-        if strip.pieces and not between and (parted or piece.top <= box[2]):
-            strip, gaps = Strip([]), _without([page], piece, least)
-            left, right, bottom = piece.left, piece.right, piece.bottom
+        ends = not between and (parted or piece.top <= box[2])
+        if strip.pieces and (ends or _close_gutter(strip, gaps, is_gutter)):
+            line = [*_beside(piece, strip), piece]
+            strip, gaps = Strip([]), [page]
+            for one in line:
+                gaps = _without(gaps, one, least)
+            left, right = min(one.left for one in line), max(one.right for one in line)
+            bottom, between = min(one.bottom for one in line), False
+            strip.pieces = line[:-1]
             found.append(strip)
         strip.gaps, parted, box = gaps, between, (left, right, bottom)
         strip.pieces.append(piece)
-    return found
+    return [strip for strip in found if strip.pieces]
+
+
+def _beside(piece: Piece, strip: Strip) -> list[Piece]:
+    """What was taken for the end of a strip, but stands on the line that begins another one."""
+    beside = [one for one in strip.pieces[-MOST_BESIDE:] if abs(one.middle - piece.middle) < piece.height / 2]
+    taken = set(map(id, beside))
+    strip.pieces = [one for one in strip.pieces if id(one) not in taken]
+    return beside
+
+
+def _close_gutter(strip: Strip, gaps: Sequence[Span], is_gutter: IsGutter) -> bool:
+    """Whether one of a strip's gaps that is gone is a gutter."""
+    if len(strip.pieces) < LEAST:
+        return False
+    gone = [one for one in strip.gaps if not any(one[0] <= left and right <= one[1] for left, right in gaps)]
+    return any(is_gutter(strip.pieces, (left + right) / 2) for left, right in gone)
 
 
 def _without(gaps: Sequence[Span], piece: Piece, least: float) -> list[Span]:

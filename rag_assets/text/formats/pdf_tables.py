@@ -56,7 +56,7 @@ def _headed(found: list[Item], head: list[str]) -> list[Item]:
 
 def _head(above: Item, lines: Sequence[Row], table: Item) -> list[str]:
     """The cells of a line right above a table, whose words stand over its columns but too near for cells."""
-    if isinstance(above, Table) or not isinstance(table, Table) or len(above.pieces) > 1:
+    if not isinstance(above, Row) or not isinstance(table, Table) or len(above.pieces) > 1:
         return []
     if _is_heading(above, lines[0]):
         return []
