@@ -265,6 +265,17 @@ def test_columns_are_found_below_a_list_that_has_room_beside_it() -> None:
     assert "History\n\n" + "\n".join(left) + "\n\n" + "\n".join(right) in text
 
 
+def test_columns_end_at_a_heading_above_something_else() -> None:
+    """Entries with numbers at the right are no second column, although nothing crosses the gutter."""
+    left, right = prose(6, seed=21), prose(6, seed=22)
+    entries = [("Introduction", "1"), ("The main part", "12"), ("The end", "120")]
+    drawn = column(40, 700, left) + column(300, 700, right) + show("Contents", 40, 600, size=14)
+    drawn += "".join(show(a, 40, 580 - 12 * n) + show(b, 450, 580 - 12 * n) for n, (a, b) in enumerate(entries))
+    text = read(pdf(drawn)).text
+    assert text.startswith("\n".join(left) + "\n\n" + "\n".join(right) + "\n\n# Contents")
+    assert text.endswith("| The main part | 12 |\n| The end | 120 |")
+
+
 def test_ligatures_are_letters_where_a_file_only_has_their_place_in_a_font_of_tex() -> None:
     drawn = show("E@cient o@ces #nd di@cult wa!es", 40, 700)
     drawn = drawn.replace("@", "\\036").replace("#", "\\034").replace("!", "\\037")

@@ -8,6 +8,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import chain, groupby, islice, pairwise
 from statistics import median
 from typing import Any
@@ -17,6 +18,7 @@ from rag_assets.text.formats.pdf_rules import Box, Grid, Line, Turn
 
 MOST_NOTES, MOST_NOTE_BYTES = 2_000, 2**16  # of one page, of one note
 MOST_IMAGES = 500  # of one page
+FONT_BYTES = 64  # of a font's name that are looked at
 SAMPLE = 40  # characters of a page whose direction is asked for
 
 GAP = 1.1  # of a line's height: further apart on a line are cells or columns, nearer are words
@@ -133,6 +135,8 @@ class Page:
         self.grids: list[Grid] = []  # after `pieces` was called, turned as they are
         self._upright: list[Line] = []
         self._places: list[float] = []
+        self._font = ctypes.create_string_buffer(FONT_BYTES)
+        self._font_flags = ctypes.c_int()
 
     def close(self) -> None:
         self._text.close()
@@ -257,7 +261,7 @@ class Page:
         lefts, rights, bottoms, tops = zip(*run.boxes, strict=True)
         left, right, bottom, top = min(lefts), max(rights), min(bottoms), max(tops)
         height = run.height()
-        size = self._size(run.last if height == run.last_height() else run.middle(), height)
+        size = self._size(run.last if run.last_height() >= height else run.middle(), height)  # a raised number is small
         if not all(map(math.isfinite, (left, right, bottom, top, size))):
             left = right = bottom = top = size = 0.0
         text, spaces = "".join(run.letters).rstrip(), run.spaces
@@ -265,9 +269,10 @@ class Page:
             text, spaces = _accented(run.letters, run.boxes), []
         if _is_spaced(text) and self._has_no_space(run):
             text, spaces = _closed_up(run.letters, run.boxes), []
-        if _RIGHT_TO_LEFT.search(text):
+        if not text.isascii() and _RIGHT_TO_LEFT.search(text):
             text, spaces = _logical(run.letters, run.boxes), []
-        text = _TEX_CODE.sub(lambda code: _TEX[code.group()], text)
+        if not text.isprintable():
+            text = _TEX_CODE.sub(lambda code: _TEX[code.group()], text)
         upright = len(text) < 3 or self._is_upright(run, right - left, top - bottom, size)
         (bold, fixed), (bold_start, fixed_start) = self._style(run.last), self._style(run.first)
         return Piece(text, left, right, bottom, top, size, bold, upright, bold_start, fixed and fixed_start, spaces)
@@ -304,11 +309,13 @@ class Page:
 
     def _style(self, at: int) -> tuple[bool, bool]:
         """Whether a letter's font is bold, and whether all of its letters are equally wide."""
-        name = ctypes.create_string_buffer(64)
-        flags = ctypes.c_int()
-        self._pdfium.FPDFText_GetFontInfo(self._text.raw, at, name, 64, ctypes.byref(flags))
-        bold = bool(_BOLD.search(name.value)) or bool(flags.value & (1 << 18))
-        return bold, bool(flags.value & 1) or bool(_FIXED.search(name.value))
+        self._pdfium.FPDFText_GetFontInfo(self._text.raw, at, self._font, FONT_BYTES, self._font_flags)
+        return _style_of(self._font.value, self._font_flags.value)
+
+
+@lru_cache(maxsize=1_000)
+def _style_of(name: bytes, flags: int) -> tuple[bool, bool]:
+    return bool(_BOLD.search(name)) or bool(flags & 1 << 18), bool(flags & 1) or bool(_FIXED.search(name))
 
 
 # From a box on the page to the box as it is read, for text that is turned by so many quarters.

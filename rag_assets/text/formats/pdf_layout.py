@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from statistics import median
 
+from rag_assets.text.formats import pdf_prose
 from rag_assets.text.formats.pdf_glyphs import Piece
 from rag_assets.text.formats.pdf_lines import Block, Item, Row, along, block, rows
 from rag_assets.text.formats.pdf_ruled import completed, ruled
@@ -13,11 +14,6 @@ from rag_assets.text.formats.pdf_tables import tables
 BIN = 2.0  # points: how finely gutters are looked for
 SPANNING = 0.6  # of a region's width: wider pieces run across columns
 CROSSING = 0.04  # of a region's pieces may lie across a gutter
-PROSE_CHARACTERS = 14  # in the middle line of a column of prose
-PROSE_SHARE = 0.7  # of its characters in pieces that are so long
-PROSE_WIDTH = 0.6  # of a wide line, that the middle one has: lines of prose are alike, cells are not
-FULL_WIDTH = 0.85  # of a wide line: as wide are those that most characters of a column of prose are on
-COLUMN_LINES = 4
 MAX_DEPTH = 8
 INITIAL = 1.8  # times the size of the letters beside it
 SHADOW = 0.3  # of a height
@@ -142,7 +138,7 @@ def _region(pieces: list[Piece], *, depth: int) -> Iterator[Item]:
 
 def _bands(pieces: list[Piece]) -> list[list[Piece]]:
     """Parts of a region that are read one after the other, from the top down."""
-    if len(pieces) < 2 * COLUMN_LINES:
+    if len(pieces) < 2 * pdf_prose.COLUMN_LINES:
         return [pieces]
     bands = _apart(pieces)
     return bands if len(bands) > 1 else _in_strips(pieces)
@@ -150,9 +146,10 @@ def _bands(pieces: list[Piece]) -> list[list[Piece]]:
 
 def _in_strips(pieces: list[Piece]) -> list[list[Piece]]:
     """Parted where columns begin and end, unless the same gutter parts all of them."""
-    parted = strips(pieces, _is_gutter)
+    parted = strips(pieces)
     gutter = _gutter(pieces) if len(parted) > 1 else None
-    if all(len(strip.gutters) == 1 and _is_within(gutter, strip.gaps) for strip in parted if strip.gutters):
+    is_one = all(len(strip.gutters) == 1 and _is_within(gutter, strip.gaps) for strip in parted if strip.gutters)
+    if is_one and not any(strip.is_apart for strip in parted):
         return [pieces]
     return [strip.pieces for strip in parted]
 
@@ -211,21 +208,14 @@ def _is_level(piece: Piece, bar: Row) -> bool:
 
 def _gutter(pieces: Sequence[Piece]) -> float | None:
     """Where a vertical gap divides the region into two columns of prose; None: nowhere."""
-    if len(pieces) < 2 * COLUMN_LINES:
+    if len(pieces) < 2 * pdf_prose.COLUMN_LINES:
         return None
     left, right = min(piece.left for piece in pieces), max(piece.right for piece in pieces)
     narrow = [piece for piece in pieces if piece.right - piece.left < SPANNING * (right - left)]
-    if len(narrow) < 2 * COLUMN_LINES:
+    if len(narrow) < 2 * pdf_prose.COLUMN_LINES:
         return None
     gaps = _gaps(narrow, left, right)
-    return next((x for _, x in sorted(gaps, reverse=True) if _is_gutter(narrow, x)), None)
-
-
-def _is_gutter(pieces: Sequence[Piece], x: float) -> bool:
-    """Whether there is prose on both sides."""
-    before = [piece for piece in pieces if piece.right <= x + BIN]
-    after = [piece for piece in pieces if piece.left >= x - BIN]
-    return _is_prose(before) and _is_prose(after) and _are_parallel(before, after)
+    return next((x for _, x in sorted(gaps, reverse=True) if pdf_prose.is_gutter(narrow, x)), None)
 
 
 def _is_within(gutter: float | None, gaps: Sequence[tuple[float, float]]) -> bool:
@@ -253,33 +243,3 @@ def _gaps(pieces: Sequence[Piece], left: float, right: float) -> list[tuple[floa
                 found.append((width, left + (start + at) / 2 * BIN))
             start = None
     return found
-
-
-def _is_prose(column: Sequence[Piece]) -> bool:
-    """Whether most of it is in long pieces, on lines that are alike; headings, equations and code may be among them."""
-    column = [piece for piece in column if not isinstance(piece, Block)]
-    lengths = [len(piece.text) for piece in column]
-    if len(column) < COLUMN_LINES or sum(n for n in lengths if n >= PROSE_CHARACTERS) < PROSE_SHARE * sum(lengths):
-        return False
-    # Pieces are the lines of several columns, where these end at different heights.
-    pieces = [(piece.right - piece.left, len(piece.text)) for piece in column]
-    return _are_alike(pieces) or _are_alike(
-        [(line.right - line.left, sum(len(piece.text) for piece in line.pieces)) for line in rows(column)]
-    )
-
-
-def _are_alike(lines: list[tuple[float, int]]) -> bool:
-    """Whether lines, each with its width and length, are those of running text."""
-    lines.sort()
-    wide = lines[int(len(lines) * 0.9)][0]
-    if len(lines) < COLUMN_LINES or median(length for _, length in lines) < PROSE_CHARACTERS:
-        return False
-    full = sum(length for width, length in lines if width >= FULL_WIDTH * wide)
-    return 2 * full > sum(length for _, length in lines) or median(width for width, _ in lines) >= PROSE_WIDTH * wide
-
-
-def _are_parallel(one: Sequence[Piece], other: Sequence[Piece]) -> bool:
-    """Beside each other over a few lines at least."""
-    top = min(max(piece.top for piece in one), max(piece.top for piece in other))
-    bottom = max(min(piece.bottom for piece in one), min(piece.bottom for piece in other))
-    return top - bottom > 3 * median(piece.height for piece in one)

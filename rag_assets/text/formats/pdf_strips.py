@@ -8,16 +8,17 @@ from statistics import median
 
 from rag_assets.text.formats.pdf_glyphs import Piece
 from rag_assets.text.formats.pdf_lines import Block
+from rag_assets.text.formats.pdf_prose import is_gutter, is_prose
 
 GUTTER = 0.7  # of the usual height of a line: narrower than that no space between columns is
 MOST_BESIDE = 12  # pieces on one line, that are looked for
 LEAST = 8  # pieces of a strip that has a gutter
 MOVED_LINES = 3  # of a heading under columns, that heads what is below them
 FAR = 1.5  # times the usual size is what stands over columns away from them
+HEAD_SPACE = 0.4  # times its size, above a heading that ends all columns
 LARGE = 1.15  # times the usual size: a title over columns
 
 Span = tuple[float, float]
-IsGutter = Callable[[Sequence[Piece], float], bool]
 
 
 @dataclass(slots=True)
@@ -27,14 +28,16 @@ class Strip:
     gaps: list[Span]
     pieces: list[Piece] = field(default_factory=list)
     gutters: list[float] = field(default_factory=list)  # the gaps that part columns of prose
+    is_apart: bool = False  # what is below columns, and in none
 
 
-def strips(pieces: Sequence[Piece], is_gutter: IsGutter) -> list[Strip]:
+def strips(pieces: Sequence[Piece]) -> list[Strip]:
     """Strips with columns, and what is between them; a single one where there is nothing to part."""
-    found = _by_gaps(pieces, is_gutter)
+    found = _by_gaps(pieces)
     for strip in found:
         strip.gutters = [x for x in ((left + right) / 2 for left, right in strip.gaps) if is_gutter(strip.pieces, x)]
-    found = [Strip([]), *_merged(_grown(_grown(found, _upper)[::-1], _lower)[::-1])]
+    grown = _grown(_grown(found, _upper)[::-1], _lower)[::-1]
+    found = [Strip([]), *_merged([part for strip in grown for part in _cut(strip)])]
     for above, below in pairwise(found):
         if above.gutters:
             _move_down(above, below)
@@ -73,18 +76,46 @@ def _lower(pieces: Sequence[Piece], crossing: list[Piece]) -> list[Piece]:
     return [piece for piece in pieces if piece.middle < edge]
 
 
+def _cut(strip: Strip) -> list[Strip]:
+    """Parted at a heading with nothing beside it, where what is below it is on both sides but in no columns."""
+    if not strip.gutters:
+        return [strip]
+    x = strip.gutters[0]
+    usual = median(piece.size for piece in strip.pieces)
+    heads = [piece for piece in strip.pieces if piece.size > LARGE * usual and piece.right < x]
+    for head in sorted(heads, key=lambda piece: -piece.top):
+        above = [piece for piece in strip.pieces if piece.bottom >= head.top + HEAD_SPACE * head.size]
+        below = [piece for piece in strip.pieces if piece.middle < head.bottom]
+        if len(above) + len(below) + 1 < len(strip.pieces):
+            continue
+        left, right = (
+            [piece for piece in below if piece.middle_x < x],
+            [piece for piece in below if piece.middle_x >= x],
+        )
+        if (
+            left
+            and right
+            and not is_prose(left)
+            and not is_prose(right)
+            and all(is_gutter(above, x) for x in strip.gutters)
+        ):
+            return [Strip(strip.gaps, above, strip.gutters), Strip([], [head, *below], is_apart=True)]
+    return [strip]
+
+
 def _merged(found: Sequence[Strip]) -> list[Strip]:
     """Those without columns that follow each other as one."""
     merged: list[Strip] = []
     for strip in found:
         if merged and not strip.gutters and not merged[-1].gutters:
             merged[-1].pieces += strip.pieces
+            merged[-1].is_apart |= strip.is_apart
         else:
             merged.append(strip)
     return merged
 
 
-def _by_gaps(pieces: Sequence[Piece], is_gutter: IsGutter) -> list[Strip]:
+def _by_gaps(pieces: Sequence[Piece]) -> list[Strip]:
     """As high as a gap goes through with pieces on both sides of it, and all gutters do; else of one line."""
     least = GUTTER * median(piece.height for piece in pieces)
     page = min(piece.left for piece in pieces), max(piece.right for piece in pieces)
@@ -96,7 +127,7 @@ def _by_gaps(pieces: Sequence[Piece], is_gutter: IsGutter) -> list[Strip]:
         left, right, bottom = min(left, piece.left), max(right, piece.right), min(bottom, piece.bottom)
         between = any(left < gap[0] and gap[1] < right for gap in gaps)
         ends = not between and (parted or piece.top <= box[2])
-        if strip.pieces and (ends or _close_gutter(strip, gaps, is_gutter)):
+        if strip.pieces and (ends or _close_gutter(strip, gaps)):
             line = [*_beside(piece, strip), piece]
             strip, gaps = Strip([]), [page]
             for one in line:
@@ -118,7 +149,7 @@ def _beside(piece: Piece, strip: Strip) -> list[Piece]:
     return beside
 
 
-def _close_gutter(strip: Strip, gaps: Sequence[Span], is_gutter: IsGutter) -> bool:
+def _close_gutter(strip: Strip, gaps: Sequence[Span]) -> bool:
     """Whether one of a strip's gaps that is gone is a gutter."""
     if len(strip.pieces) < LEAST:
         return False

@@ -81,7 +81,8 @@ def _whole(pieces: list[Piece]) -> list[Piece]:
     for piece in pieces[1:]:
         last = found[-1]
         gap = piece.left - last.right
-        if 0 <= gap < WORD_SPACE * max(last.size, piece.size):
+        are_numbers = last.text[-1:].isdigit() and piece.text[:1].isdigit()
+        if 0 <= gap < WORD_SPACE * max(last.size, piece.size) and not are_numbers:
             space = (len(last.text) + 1, last.right, piece.left)
             later = [(at + space[0], left, right) for at, left, right in piece.spaces]
             found[-1] = replace(
