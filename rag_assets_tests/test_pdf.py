@@ -217,6 +217,16 @@ def test_cells_that_go_on_beside_each_other_are_one_record() -> None:
     ]
 
 
+def test_dots_that_lead_to_a_page_number_are_no_cells() -> None:
+    """However far they are from each other."""
+    entries = [("1 Welcome", 2), ("2 How to begin with it", 12), ("3 The end", 120)]
+    drawn = ""
+    for n, (title, number) in enumerate(entries):
+        drawn += show(title, 40, 700 - 14 * n) + show(str(number), 400, 700 - 14 * n)
+        drawn += "".join(show(".", x, 700 - 14 * n) for x in range(200, 390, 15))
+    assert read(pdf(drawn)).text == "\n".join(f"{title} ... {number}" for title, number in entries)
+
+
 def test_a_row_is_one_of_its_table_when_its_cells_are_nearly_full() -> None:
     """Numbers grow until the space between them is no wider than one between words may be."""
     near, full = (40, 90, 140), (40, 82, 128)
@@ -277,9 +287,20 @@ def test_columns_end_at_a_heading_above_something_else() -> None:
 
 
 def test_ligatures_are_letters_where_a_file_only_has_their_place_in_a_font_of_tex() -> None:
+    """A font of bitmaps without names; in other fonts, the same places are other letters."""
+    glyph = "6 0 d0 0 0 5 7 re f"
+    names = [f"/a{code}" for code in range(256)]
+    bitmaps = (
+        f"<</Type/Font/Subtype/Type3/FontBBox[0 0 6 7]/FontMatrix[0.1 0 0 0.1 0 0]/FirstChar 0/LastChar 255"
+        f"/Widths[{' 6' * 256}]/Encoding<</Differences[0{''.join(names)}]>>"
+        f"/CharProcs<<{' '.join(f'{name} 5 0 R' for name in names)}>>>>"
+    )
     drawn = show("E@cient o@ces #nd di@cult wa!es", 40, 700)
     drawn = drawn.replace("@", "\\036").replace("#", "\\034").replace("!", "\\037")
-    assert read(pdf(drawn)).text == "Efficient offices find difficult waffles"
+    data = pdf(drawn, extra=[f"<</Length {len(glyph)}>>stream\n{glyph}\nendstream"])
+    named = b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"
+    assert read(data.replace(named, bitmaps.encode())).text == "Efficient offices find difficult waffles"
+    assert "Efficient" not in read(data).text
 
 
 def test_words_are_made_whole_when_lines_break_them() -> None:

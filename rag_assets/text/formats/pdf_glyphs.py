@@ -46,7 +46,7 @@ ACCENTS = dict(
         strict=True,
     )
 )
-# Where TeX's own fonts have them, for files that do not say what their letters mean.
+# Where TeX's own fonts have them: as bitmaps they have no name, and no names for their letters.
 _TEX = {"\x0b": "ff", "\x0c": "fi", "\x0e": "ffi", "\x0f": "ffl", "\x15": "–", "\x16": "—"}
 _TEX |= {"\x1b": "ff", "\x1c": "fi", "\x1d": "fl", "\x1e": "ffi", "\x1f": "ffl"}
 _TEX_CODE = re.compile(r"(?<=\w)[\x0b\x0c\x0e\x0f\x15\x16\x1b-\x1f]|[\x0b\x0c\x0e\x0f\x1b-\x1f](?=[^\W\d_])")
@@ -271,10 +271,10 @@ class Page:
             text, spaces = _closed_up(run.letters, run.boxes), []
         if not text.isascii() and _RIGHT_TO_LEFT.search(text):
             text, spaces = _logical(run.letters, run.boxes), []
-        if not text.isprintable():
-            text = _TEX_CODE.sub(lambda code: _TEX[code.group()], text)
         upright = len(text) < 3 or self._is_upright(run, right - left, top - bottom, size)
         (bold, fixed), (bold_start, fixed_start) = self._style(run.last), self._style(run.first)
+        if not text.isprintable() and not self._font.value:
+            text = _TEX_CODE.sub(lambda code: _TEX[code.group()], text)
         return Piece(text, left, right, bottom, top, size, bold, upright, bold_start, fixed and fixed_start, spaces)
 
     def _is_upright(self, run: "_Run", width: float, height: float, size: float) -> bool:

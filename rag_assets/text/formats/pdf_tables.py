@@ -82,7 +82,8 @@ def _whole(pieces: list[Piece]) -> list[Piece]:
         last = found[-1]
         gap = piece.left - last.right
         are_numbers = last.text[-1:].isdigit() and piece.text[:1].isdigit()
-        if 0 <= gap < WORD_SPACE * max(last.size, piece.size) and not are_numbers:
+        is_near = 0 <= gap < WORD_SPACE * max(last.size, piece.size) and not are_numbers
+        if is_near or not piece.text.strip(". "):  # a dot of those that lead to a page's number
             space = (len(last.text) + 1, last.right, piece.left)
             later = [(at + space[0], left, right) for at, left, right in piece.spaces]
             found[-1] = replace(
