@@ -120,11 +120,16 @@ def _end_of_run(lines: Sequence[Row], start: int) -> int:
             break
         if _is_split(lines[at]):
             end, last = at + 1, lines[at]
-        elif _is_below(lines[at], last) or any(abs(lines[at].left - piece.left) < ALIGNED for piece in last.pieces[1:]):
+        elif _is_below(lines[at], last) or _goes_on_below(lines[at], last):
             end = at + 1
         elif at - end >= 1:
             break
     return end
+
+
+def _goes_on_below(line: Row, above: Row) -> bool:
+    """Whether a line stands below a cell; with two of them, the first may be a note in the margin of running text."""
+    return len(above.pieces) > 2 and any(abs(line.left - piece.left) < ALIGNED for piece in above.pieces[1:])
 
 
 def _is_below(line: Row, above: Row) -> bool:
