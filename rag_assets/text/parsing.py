@@ -39,7 +39,7 @@ FORMATS: tuple[Format, ...] = (
         module="pdf",
         media_type="application/pdf",
         suffixes=".pdf",
-        keeps="pages, reading order across columns, headings, tables, joined hyphenation, form values, OCR layers",
+        keeps="pages, reading order across columns, headings, tables, code, joined hyphenation, form values, OCR layers",
     ),
     Format(
         name="docx",
@@ -53,7 +53,7 @@ FORMATS: tuple[Format, ...] = (
         module="pptx",
         media_type=f"{_OFFICE}.presentationml.presentation",
         suffixes=".pptx .pptm",
-        keeps="slides as pages, titles as headings, tables, groups, speaker notes",
+        keeps="slides as pages, titles as headings, tables, charts, groups, speaker notes",
     ),
     Format(
         name="xlsx",
