@@ -50,6 +50,7 @@ def test_table_of_contents_is_not_text_but_names_chapters() -> None:
     """A chapter without a heading takes the one that readers are shown."""
     nav = '<nav><ol><li><a href="t%20x/c0.xhtml#a">First of all</a></li></ol></nav>'
     assert read(book("<p>text</p>", nav=nav)).text == "# First of all\n\ntext\n"
+    assert read(book("<p>First of all</p><p>text</p>", nav=nav)).text == "# First of all\n\ntext\n"
 
 
 def test_notes_in_asides_are_kept() -> None:

@@ -32,6 +32,14 @@ def test_characters_are_read_in_every_form(body: str, text: str) -> None:
     assert text_of(body) == text + "\n"
 
 
+def test_code_is_fenced_with_its_indentation() -> None:
+    """Paragraphs of a style for code together, with the empty ones among them."""
+    styles = r"{\stylesheet{\s0 Normal;}{\s3\sbasedon0 Preformatted Text;}}"
+    code = r"\pard\s3 if a:\par\pard\s3     b()\par\pard\s3\par\pard\s3 c()\par"
+    fenced = "```\nif a:\n    b()\n\nc()\n```"
+    assert text_of(styles + r"\pard\s0 x\par" + code + r"\pard\plain\s0 y\par") == f"x\n\n{fenced}\n\ny\n"
+
+
 def test_headings_are_found_by_level_and_style() -> None:
     """Outline levels and the styles that Word calls headings."""
     styles = r"{\stylesheet{\s0 Normal;}{\s2 heading 2;}}"

@@ -39,7 +39,7 @@ FORMATS: tuple[Format, ...] = (
         module="pdf",
         media_type="application/pdf",
         suffixes=".pdf",
-        keeps="pages, reading order across columns, headings, tables, code, joined hyphenation, form values, OCR layers",
+        keeps="pages, reading order across columns, headings, tables, code, whole words, form values, OCR layers",
     ),
     Format(
         name="docx",

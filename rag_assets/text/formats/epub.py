@@ -114,7 +114,8 @@ def _chapter(container: zipped.Container, item: _Item, title: str) -> str:
             raise
         return ""  # a cover, or a picture
     if text and title and not _HEADING.search(text):
-        return f"{tables.heading(title, 1)}\n\n{text}"
+        first, _, rest = text.partition("\n")
+        return f"{tables.heading(title, 1)}\n\n{rest.lstrip() if first.strip() == title else text}"
     return text
 
 

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Callable
+from itertools import groupby
 
 from rag_assets.errors import DocumentError
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
 from rag_assets.text import encoding
-from rag_assets.text.formats import tables
+from rag_assets.text.formats import tables, word_styles
 
 MEDIA_TYPE = "application/rtf"
 MAX_GROUPS = 10_000  # within one another
@@ -63,8 +64,9 @@ class _Story:
         self.notes: list[str] = []  # for after the paragraph
         self.is_item = False
 
-    def end_paragraph(self, *, in_table: bool = False, level: int | None = None) -> None:
-        text, is_item = "".join(self.parts).strip(), self.is_item
+    def end_paragraph(self, *, in_table: bool = False, level: int | None = None, code: bool = False) -> None:
+        whole, is_item = "".join(self.parts), self.is_item
+        text = whole.strip()
         self.parts, self.is_item = [], False
         if in_table:
             self.cell += [text] if text else []
@@ -72,6 +74,8 @@ class _Story:
         self.end_table()
         if text and level is not None:
             self.blocks.append(("heading", tables.heading(text, level)))
+        elif code:
+            self.blocks.append(("code", whole.rstrip().replace("```", "'''")))
         elif text:
             self.blocks.append(("item", text.replace("\n", " ")) if is_item else ("prose", tables.prose(text)))
         self._add_notes()
@@ -111,11 +115,14 @@ class _Story:
 
     def text(self) -> str:
         """All of it; items of a list stay together."""
-        out, before = [], ""
-        for kind, text in self.blocks:
-            out += ["\n" if kind == before == "item" else "\n\n", text]
-            before = kind
-        return "".join(out).strip("\n")
+        out: list[str] = []
+        for kind, group in groupby(self.blocks, key=lambda block: block[0]):
+            texts = [text for _, text in group]
+            if kind == "code":
+                listing = "\n".join(texts).strip("\n")
+                texts = [f"```\n{listing}\n```"] if listing.strip() else []
+            out.append(("\n" if kind == "item" else "\n\n").join(texts))
+        return "\n\n".join(filter(None, out)).strip("\n")
 
     def _add_notes(self) -> None:
         self.blocks += [("prose", note) for note in self.notes]
@@ -176,6 +183,7 @@ class _Reader:
         self.state = _State(self.body)
         self.properties: dict[str, str] = {}
         self.levels: dict[int, int] = {}  # style -> heading level
+        self.code: set[int] = set()  # styles of code
         self.fonts: dict[int, str] = {}  # font -> codec
         self._stack: list[_State] = []
         self._margins: list[str] = []
@@ -254,6 +262,8 @@ class _Reader:
         elif state.destination == "stylesheet":
             if heading := _HEADING.match(text.strip()):
                 self.levels[state.style] = int(heading.group(1))
+            elif word_styles.is_code(text.strip().rstrip(";")):
+                self.code.add(state.style)
         elif state.destination in _PROPERTIES:
             self.properties[state.destination] = (self.properties.get(state.destination, "") + text).strip()
 
@@ -342,10 +352,12 @@ class _Reader:
     def _end_paragraph(self, number: int | None = None) -> None:
         self._flush()
         state = self.state
-        state.story.end_paragraph(in_table=state.in_table, level=state.level)
+        state.story.end_paragraph(in_table=state.in_table, level=state.level, code=state.style in self.code)
 
     def _new_paragraph(self, number: int | None) -> None:
         self.state.in_table, self.state.level = False, None
+        if self.state.destination == "":
+            self.state.style = 0
 
     def _style(self, number: int | None) -> None:
         self.state.style = number or 0

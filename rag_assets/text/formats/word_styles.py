@@ -77,7 +77,7 @@ class Styles:
         return Look(
             level=level,
             title=level is None and any(_TITLE.fullmatch(name) for name in names),
-            code=level is None and any(_CODE.match(name) for name in names),
+            code=level is None and any(map(is_code, names)),
             list_id=_first(chain, f"{W}pPr/{W}numPr/{W}numId"),
             list_level=_number(_first(chain[:1], f"{W}pPr/{W}numPr/{W}ilvl")),
         )
@@ -90,6 +90,11 @@ class Styles:
             chain.append(self._elements[style])
             style = _value(chain[-1], "basedOn")
         return chain
+
+
+def is_code(name: str) -> bool:
+    """Whether a style of this name is for code."""
+    return _CODE.match(name) is not None
 
 
 def outline_level(value: str) -> int | None:
