@@ -286,6 +286,14 @@ def test_columns_end_at_a_heading_above_something_else() -> None:
     assert text.endswith("| The main part | 12 |\n| The end | 120 |")
 
 
+def test_paragraphs_and_headings_when_a_page_has_two_sizes_of_text() -> None:
+    """A letter that is set wide above terms in small print: each has its own distance of lines."""
+    letter, terms = prose(12, seed=31), prose(20, seed=32)
+    drawn = show("Statement", 40, 760, size=18, font="F2") + column(40, 720, letter, leading=17)
+    drawn += "".join(show(line, 40, 490 - 10 * n, size=8) for n, line in enumerate(terms))
+    assert read(pdf(drawn)).text == "# Statement\n\n" + "\n".join(letter) + "\n\n" + "\n".join(terms)
+
+
 def test_ligatures_are_letters_where_a_file_only_has_their_place_in_a_font_of_tex() -> None:
     """A font of bitmaps without names; in other fonts, the same places are other letters."""
     glyph = "6 0 d0 0 0 5 7 re f"

@@ -1,7 +1,7 @@
 """Lines and tables of a PDF to Markdown: headings by their looks, paragraphs, words made whole."""
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import chain, pairwise
 
@@ -17,6 +17,7 @@ HEADING_LINES = 3
 HEADING_DISTANCE = 1.75  # times its size, between two lines of a heading
 PROSE_CHARACTERS, PROSE_SHARE = 30, 0.1  # of a piece of prose; of all text, for it to say what is usual
 MOST_HEADINGS = 0.25  # of the text: above, large or bold letters are how all of it is set
+USUAL_LINES = 3  # of one size at least, for their distance to be the usual one
 NEW_PARAGRAPH = 1.35  # times the usual distance of two lines
 
 _LETTERS = str.maketrans(
@@ -86,7 +87,7 @@ def _set_text(row: Row, text: str) -> None:
 
 def _blocks(items: Sequence[Item], heads: "Headings") -> Iterator[str]:
     """Headings, paragraphs and tables; a line of a paragraph is a line of text."""
-    usual = _usual_distance(items)
+    usual = _usual_distances(items)
     lines: list[Row] = []  # of the block that is being read
     level = 0
     after: list[Item | None] = [*items[1:], None]
@@ -115,22 +116,27 @@ def _block(lines: Sequence[Row], level: int) -> str:
     return tables.prose("\n".join(line.text for line in lines))
 
 
-def _ends(lines: Sequence[Row], item: Row, *, level: int, usual: float) -> bool:
+def _ends(lines: Sequence[Row], item: Row, *, level: int, usual: dict[float, float]) -> bool:
     """Whether a block ends before this line of the same level."""
     distance = lines[-1].middle - item.middle
     if level:
         is_next = 0 < distance < HEADING_DISTANCE * item.height and not _NUMBERED.match(item.text)
         return len(lines) == HEADING_LINES or not is_next
-    return item.new_region or distance < 0 or distance > NEW_PARAGRAPH * max(usual, 0.8 * item.height)
+    most = NEW_PARAGRAPH * max(usual.get(_rounded(item.height), usual.get(0, 0)), 0.8 * item.height)
+    return item.new_region or distance < 0 or distance > most
 
 
-def _usual_distance(items: Sequence[Item]) -> float:
-    """Between two lines of a paragraph: the most frequent one, in points."""
-    found: Counter[float] = Counter()
+def _usual_distances(items: Sequence[Item]) -> dict[float, float]:
+    """Between two lines of a paragraph, by the size of their letters: the most frequent one, in points; 0: of all."""
+    found: dict[float, Counter[float]] = defaultdict(Counter)
     for one, other in pairwise(items):
         if isinstance(one, Row) and isinstance(other, Row) and one.middle > other.middle and not other.new_region:
-            found[round(one.middle - other.middle)] += 1
-    return max(found.most_common(1)[0][0], 1) if found else 0.0
+            distance = round(one.middle - other.middle)
+            found[0][distance] += 1
+            if _rounded(one.height) == _rounded(other.height):
+                found[_rounded(other.height)][distance] += 1
+    most = {size: counts.most_common(1)[0] for size, counts in found.items()}
+    return {size: max(distance, 1) for size, (distance, count) in most.items() if count >= USUAL_LINES or not size}
 
 
 class Headings:
@@ -149,8 +155,8 @@ class Headings:
             _most_common(pieces, 0)
         )
         large = {size: count for size, count in sizes.items() if count and size >= LARGE * self._body}
-        if sum(large.values()) > MOST_HEADINGS * total:
-            large = {}
+        while sum(large.values()) > MOST_HEADINGS * total:
+            del large[min(large)]
         levels = enumerate(_groups(sorted(large, reverse=True)), start=1)
         self._sizes = {size: min(level, 5) for level, group in levels for size in group}
         usual = [piece for piece in pieces if 0.9 * self._body <= piece.size < LARGE * self._body]
