@@ -294,6 +294,15 @@ def test_paragraphs_and_headings_when_a_page_has_two_sizes_of_text() -> None:
     assert read(pdf(drawn)).text == "# Statement\n\n" + "\n".join(letter) + "\n\n" + "\n".join(terms)
 
 
+def test_a_paragraph_of_large_letters_is_no_heading() -> None:
+    """An abstract, a motto: more lines than a heading has, close to each other."""
+    abstract, text = prose(5, seed=41), prose(30, seed=42)
+    drawn = "".join(show(line, 40, 740 - 15 * n, size=12) for n, line in enumerate(abstract))
+    drawn += show("Pumps", 40, 640, size=16) + column(40, 610, text)
+    expected = ["\n".join(abstract), "# Pumps", "\n".join(text)]
+    assert read(pdf(drawn)).text.split("\n\n") == expected
+
+
 def test_ligatures_are_letters_where_a_file_only_has_their_place_in_a_font_of_tex() -> None:
     """A font of bitmaps without names; in other fonts, the same places are other letters."""
     glyph = "6 0 d0 0 0 5 7 re f"

@@ -90,24 +90,46 @@ def _blocks(items: Sequence[Item], heads: "Headings") -> Iterator[str]:
     usual = _usual_distances(items)
     lines: list[Row] = []  # of the block that is being read
     level = 0
-    after: list[Item | None] = [*items[1:], None]
-    for item, following in zip(items, after, strict=False):  # without items there is one None
-        if isinstance(item, Table):
-            yield _block(lines, level)
-            yield tables.table(item.rows)
-            lines, level = [], 0
-        elif isinstance(item, Listing):
-            yield _block(lines, level)
-            yield "```\n{}\n```".format("\n".join(item.lines).replace("```", "'''"))
-            lines, level = [], 0
-        elif item.text:
-            here = heads.level(item, following)
-            if lines and (here != level or _ends(lines, item, level=level, usual=usual)):
+    for item, here in zip(items, _levels(items, heads), strict=True):
+        if isinstance(item, Row):
+            if lines and item.text and (here != level or _ends(lines, item, level=level, usual=usual)):
                 yield _block(lines, level)
                 lines = []
-            lines.append(item)
-            level = here
+            if item.text:
+                lines.append(item)
+                level = here
+            continue
+        yield _block(lines, level)
+        lines, level = [], 0
+        yield tables.table(item.rows) if isinstance(item, Table) else _listing(item)
     yield _block(lines, level)
+
+
+def _levels(items: Sequence[Item], heads: "Headings") -> list[int]:
+    """Of each line; many large lines that follow each other closely are a paragraph of large letters."""
+    after: list[Item | None] = [*items[1:], None]
+    levels = [
+        heads.level(item, following) if isinstance(item, Row) and item.text else 0
+        for item, following in zip(items, after, strict=False)  # without items there is one None
+    ]
+    start = 0
+    for at in range(1, len(items) + 1):
+        if at < len(items) and levels[at] == levels[start] and _is_next_of_heading(items[at - 1], items[at]):
+            continue
+        if at - start > HEADING_LINES:
+            levels[start:at] = [0] * (at - start)
+        start = at
+    return levels
+
+
+def _is_next_of_heading(one: Item, other: Item) -> bool:
+    if not isinstance(one, Row) or not isinstance(other, Row) or other.new_region:
+        return False
+    return 0 < one.middle - other.middle < HEADING_DISTANCE * other.height
+
+
+def _listing(code: Listing) -> str:
+    return "```\n{}\n```".format("\n".join(code.lines).replace("```", "'''"))
 
 
 def _block(lines: Sequence[Row], level: int) -> str:
