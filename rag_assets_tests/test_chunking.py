@@ -165,6 +165,35 @@ def test_chunks_keep_every_promise_when_text_is_hard(text: str, strategy: str) -
     _check(text, cut(text, strategy=strategy), size=512, overlap=50)
 
 
+@pytest.mark.parametrize("size", [16, 17, 24, 32])
+@pytest.mark.parametrize("strategy", ["recursive", "fixed", "semantic"])
+def test_no_chunk_lies_in_the_one_before_when_words_are_cut(size: int, strategy: Any) -> None:
+    """Counts do not add up inside words; a chunk that has to be cut again loses its overlap, not its place."""
+    for seed in range(6):
+        chooser = random.Random(seed)
+        runs = ["".join(chooser.choices("abcdef", k=chooser.choice([2, 3, 3]))) for _ in range(60)]
+        starts = [f"{tokens.WORD_START}{run}" for run in [*"abcdef", *runs[:20]]]
+        tokenizer = tokens.WordPiece([*starts, *"abcdef", *runs[20:]])
+        text = "".join(chooser.choices("abcdef/+", k=6_000))
+        parsed = ParsedText(text=text, media_type="text/plain", parser="test")
+        for overlap in (1, size // 2, size - 1):
+            chosen = Chunking(size=size, overlap=overlap, strategy=strategy)
+            chunks = chunking.chunk(parsed, tokenizer=tokenizer, settings=chosen, embed=embed)
+            assert _uncovered(text, chunks) == ""
+            for before, after in pairwise(chunks):
+                assert before.char_start < after.char_start
+                assert before.char_end < after.char_end
+
+
+@pytest.mark.parametrize("size", [20, 32, 64])
+@pytest.mark.parametrize("strategy", ["recursive", "fixed", "semantic"])
+def test_words_stay_whole_when_a_sentence_is_too_long(size: int, strategy: str) -> None:
+    """Of a sentence over the limit each part, and its overlap, begins and ends with whole words."""
+    text = " ".join(["hello", "wonderful", "the", "abcdef"] * 300)
+    chunks = cut(text, size=size, overlap=size // 3, strategy=strategy)
+    assert {word for chunk in chunks for word in chunk.content.split()} == {"hello", "wonderful", "the", "abcdef"}
+
+
 @pytest.mark.parametrize("text", ["", " \n\t\n", "\u00a0\u3000"])
 def test_nothing_is_cut_when_text_is_blank(text: str) -> None:
     """No chunk is ever empty."""
@@ -216,6 +245,14 @@ def test_heading_stays_with_its_text_when_it_comes_near_the_limit() -> None:
     text = "\n\n".join(part for body in prose(40, seed=4) for part in ("## the world", body))
     for chunk in cut(text, size=100, overlap=10):
         assert not chunk.content.endswith("## the world")
+
+
+def test_heading_path_is_that_of_the_start_when_an_empty_section_ends() -> None:
+    """A heading above an empty section is not repeated in the chunk of the next section."""
+    text = "\n\n".join(part for body in prose(20, seed=4) for part in ("# the", body, "### hello", "## world", body))
+    headings = {"# the": ("the",), "### hello": ("the", "hello"), "## world": ("the", "world")}
+    for chunk in cut(text, size=100, overlap=30):
+        assert headings.get(chunk.content.splitlines()[0], chunk.heading_path) == chunk.heading_path
 
 
 def test_heading_context_goes_before_the_text_when_it_is_set() -> None:
@@ -276,6 +313,12 @@ def test_fence_is_cut_at_lines_when_it_is_over_the_limit() -> None:
         assert chunk.kind == "code"
 
 
+def test_fence_ends_when_the_quotation_around_it_ends() -> None:
+    """Even if it was never closed."""
+    chunks = cut("> hello\n> ```\n> the = world\n\nhello\n\n# Next\n\nworld", size=16, overlap=0)
+    assert chunks[-1].heading_path == ("Next",)
+
+
 def test_table_header_goes_with_each_part_when_the_table_is_cut() -> None:
     """A row without its header has no meaning."""
     header = "| name | value |\n| --- | --- |\n"
@@ -284,6 +327,18 @@ def test_table_header_goes_with_each_part_when_the_table_is_cut() -> None:
     assert len(chunks) > 5
     assert all(header in chunk.content and chunk.kind == "table" for chunk in chunks)
     assert all(header not in chunk.content.replace(header, "", 1) for chunk in chunks)
+
+
+@pytest.mark.parametrize("overlap", [0, 20, 63])
+@pytest.mark.parametrize("columns", [4, 8, 11, 14])
+def test_rows_stay_whole_when_header_and_row_come_near_the_limit(columns: int, overlap: int) -> None:
+    """A row that fits is never cut; it has its header where both fit."""
+    header = "|" + " hello |" * columns + "\n|" + " - |" * columns + "\n"
+    rows = ["|" + f" {chr(97 + number)} |" * columns for number in range(8)]
+    fits = TOKENIZER.count(header + rows[0]) <= 62
+    chunks = cut(header + "\n".join(rows), size=64, overlap=overlap)
+    for row in rows:
+        assert [chunk for chunk in chunks if row in chunk.content and (header in chunk.content or not fits)]
 
 
 PYTHON = '''import os

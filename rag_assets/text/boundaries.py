@@ -9,6 +9,7 @@ from rag_assets.text.tokens import Span
 
 LONGEST_TOKEN = 64  # characters
 HASHED_CHARACTERS = 24
+MARGIN = 12  # characters before the first word of a line, at most
 RARITY = 4  # windows, on average, between two places that are always a cut
 
 Cut = tuple[int, int]  # where a part starts, and the strength of the cut before it
@@ -34,7 +35,7 @@ _REMARK = re.compile(r"\s*(?:#|//|/\*|\*|--|;|@\w|\"\"\"|'''|<!--)")
 
 
 def prose(text: str, start: int, *, end: int) -> Iterator[Cut]:
-    """Sentences, list items and lines."""
+    """Sentences, list items and lines; the strength of a line that begins inside a sentence is that of a word."""
     for match in _BREAK.finditer(text, start, end):
         at = match.end()
         if at >= end:
@@ -42,7 +43,12 @@ def prose(text: str, start: int, *, end: int) -> Iterator[Cut]:
         if match[0].endswith("\n") and _ITEM.match(text, at, end):
             yield at, ITEM
         else:
-            yield at, LINE if match[0] == "\n" else SENTENCE
+            yield at, SENTENCE if match[0] != "\n" else WORD if _runs_on(text, at) else LINE
+
+
+def _runs_on(text: str, at: int) -> bool:
+    """Whether a line only continues the sentence of the one above."""
+    return text[at : at + MARGIN].lstrip(" \t>")[:1].islower()
 
 
 def rows(text: str, start: int, *, end: int) -> Iterator[Cut]:
@@ -110,15 +116,15 @@ def short_spans(spans: Sequence[Span], *, offset: int) -> list[Span]:
 
 def word_start(text: str, spans: Sequence[Span], *, at: int, last: int) -> int:
     """Index of the first token from `at` on that begins a word; `last` if there is none before."""
-    return next((later for later in range(at, last) if not _is_inside_word(text, spans, at=later)), last)
+    return next((later for later in range(at, last) if not is_inside_word(text, spans[later][0])), last)
+
+
+def is_inside_word(text: str, at: int) -> bool:
+    """Whether a cut there would part a word."""
+    return 0 < at < len(text) and text[at].isalnum() and text[at - 1].isalnum()
 
 
 def _rank(text: str, spans: Sequence[Span], *, at: int, late: int, rarity: int) -> tuple[bool, bool, int, int]:
     start = spans[at][0]
     place = crc32(text[start : start + HASHED_CHARACTERS].encode("utf-8", "surrogatepass")) % rarity
-    return _is_inside_word(text, spans, at=at), at < late and place > 0, place, at
-
-
-def _is_inside_word(text: str, spans: Sequence[Span], *, at: int) -> bool:
-    start = spans[at][0]
-    return at > 0 and spans[at - 1][1] == start and text[start].isalnum() and text[start - 1].isalnum()
+    return is_inside_word(text, start), at < late and place > 0, place, at

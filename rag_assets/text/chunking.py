@@ -13,10 +13,10 @@ from rag_assets.text import boundaries, packing, semantic, structure
 from rag_assets.text.packing import Group
 from rag_assets.text.pieces import SEPARATOR, Cutter, Measured, Piece, Sizes, pieces
 from rag_assets.text.semantic import Embed
-from rag_assets.text.structure import BLOCK, SENTENCE, WORD, Block
+from rag_assets.text.structure import BLOCK, PART, SENTENCE, WORD, Block
 from rag_assets.text.tokens import SPECIAL_TOKENS, Span, Tokenizer
 
-VERSION = 1  # of the rules; another one means that documents are cut anew
+VERSION = 2  # of the rules; another one means that documents are cut anew
 CONTEXT_SHARE = 4  # with heading_context, up to 1/4 of a chunk is left free for the headings above it
 PIECE_SHARE = 4  # paragraphs up to 1/4 of a chunk are not looked into
 SEMANTIC_FULLNESS = 0.5  # semantic chunks may be smaller where the topic changes
@@ -33,8 +33,10 @@ def chunk(
     cutting = _Cutting(parsed, tokenizer, settings)
     if not cutting.blocks:
         return ()
-    bodies = _bodies(cutting, settings, embed=embed)
-    fitting = [part for body in bodies for part in cutting.fitted(body)]
+    fitting: list[_Body] = []
+    for body in _bodies(cutting, settings, embed=embed):
+        is_repeated_whole = bool(fitting) and body.start <= fitting[-1].start
+        fitting.extend(cutting.fitted(replace(body, start=body.own) if is_repeated_whole else body))
     return tuple(cutting.chunk(index, body) for index, body in enumerate(fitting))
 
 
@@ -47,6 +49,7 @@ class _Body:
     kind: ChunkKind
     path: tuple[str, ...]
     outer: tuple[str, ...]
+    own: int  # where what is repeated from the chunk before ends
     header: Span | None = None
     tokens: int = 0  # of the content, once it is known to fit
 
@@ -95,10 +98,11 @@ class _Cutting:
             end = spans[following][0] if following < len(spans) else len(self.text)
             block = self.blocks[max(0, bisect_right(starts, start) - 1)]
             outer = block.path[:-1] if block.is_heading else block.path
-            yield _Body(start=start, end=end, kind=block.kind, path=block.path, outer=outer)
+            own = spans[cut][0] if cut else 0
+            yield _Body(start=start, end=end, kind=block.kind, path=block.path, outer=outer, own=own)
 
     def fitted(self, body: _Body) -> Iterator[_Body]:
-        """The body without white space around it; in parts if it is over the limit after all.
+        """The body without white space around it; without overlap or in parts if it is over the limit after all.
 
         Counts of parts do not always add up: where a word was cut, and with other models' tokenizers.
         """
@@ -109,9 +113,11 @@ class _Cutting:
         tokens = self.tokenizer.count(self._content(body))
         if tokens <= self.limit or end - start == 1:
             yield replace(body, tokens=tokens)
-            return
-        for first, last in self.measured.windows(start, end, size=self.limit):
-            yield from self.fitted(replace(body, start=first, end=last, header=None))
+        elif start < body.own:
+            yield from self.fitted(replace(body, start=body.own))
+        else:
+            for first, last in self.measured.windows(start, end, size=self.limit):
+                yield from self.fitted(replace(body, start=first, end=last, header=None))
 
     def chunk(self, index: int, body: _Body) -> Chunk:
         content = self._content(body)
@@ -146,6 +152,7 @@ class _Cutting:
                 kind=_kind(parts[first:last]),
                 path=block.path,
                 outer=outer,
+                own=head.start,
                 header=head.header,
             )
 
@@ -157,12 +164,14 @@ class _Cutting:
         first, last = group
         start, free = parts[first].start, self._free_for_overlap(parts[first:last])
         for at in range(first, max(previous, first - OVERLAPPED_PIECES), -1):
-            before = parts[at - 1]
-            if not _runs_on(before, parts[at]) or free <= 0:
+            before, after = parts[at - 1 : at + 1]
+            if not _runs_on(before, after) or free <= 0:
                 return start
             if before.tokens > free or at - 1 == previous:
-                return self._last_sentences(before, start, free=free, words=parts[at].strength == WORD)
-            start, free = before.start, free - before.tokens
+                words = after.strength in (PART, WORD)
+                last_start = self._last_sentences(before, after.start, free=free, words=words)
+                return last_start if last_start < after.start else start
+            start, free = start if before.strength == PART else before.start, free - before.tokens
         return start
 
     def _free_for_overlap(self, group: Sequence[Piece]) -> int:
@@ -213,7 +222,8 @@ def _kind(group: Sequence[Piece]) -> ChunkKind:
 
 
 def _runs_on(before: Piece, after: Piece) -> bool:
-    return after.strength <= BLOCK and before.block.kind == after.block.kind == "prose"
+    is_heading = after.block.is_heading
+    return after.strength <= BLOCK and before.block.kind == after.block.kind == "prose" and not is_heading
 
 
 def _trimmed(text: str, start: int, *, end: int) -> Span:

@@ -7,15 +7,36 @@ from zlib import crc32
 
 from rag_assets.text import boundaries
 from rag_assets.text.boundaries import Cut
-from rag_assets.text.structure import AFTER_HEADING, BLOCK, DEFINITION, ITEM, LINE, SENTENCE, STRONGEST, WORD, Block
+from rag_assets.text.structure import (
+    AFTER_HEADING,
+    BLOCK,
+    DEFINITION,
+    ITEM,
+    LINE,
+    PART,
+    SENTENCE,
+    STRONGEST,
+    WORD,
+    Block,
+)
 from rag_assets.text.tokens import RemoteTokenizer, Span, Tokenizer
 
 CHARACTERS_PER_TOKEN = 16  # more is text the model has no words for; its pieces end by length
 USUAL_CHARACTERS = 8  # of a token; longer blocks are looked into without being counted first
 CLOSE_CUTS = 8  # cuts closer than target / 8 characters are thinned out
+HEADER_SHARE = 3  # of a table's header to its rows, at most, in one chunk
 HASHED_CHARACTERS = 64
 SEPARATOR = " > "  # between the headings above a chunk
-PRICE = {AFTER_HEADING: 2.0, WORD: 1.5, LINE: 0.8, SENTENCE: 0.5, ITEM: 0.35, BLOCK: 0.1, DEFINITION: 0.05}
+PRICE = {
+    PART: 10.0,
+    AFTER_HEADING: 2.0,
+    WORD: 1.5,
+    LINE: 0.8,
+    SENTENCE: 0.5,
+    ITEM: 0.35,
+    BLOCK: 0.1,
+    DEFINITION: 0.05,
+}
 SECTION_PRICE = -0.25  # a chunk that runs on into another section is named by the wrong heading
 _CUTS = {"prose": boundaries.prose, "table": boundaries.rows, "code": boundaries.code}
 
@@ -44,7 +65,7 @@ class Sizes(NamedTuple):
 
     @property
     def target(self) -> int:
-        """What every piece must fit; only a Markdown fence may have `limit`."""
+        """What a piece of prose must fit; code and tables are not repeated and may have `limit`."""
         return max(1, self.limit - self.overlap)
 
 
@@ -97,6 +118,9 @@ class Cutter:
             return
         starts = [(block.start, block.strength), *self._thinned(block)]
         ends = [*(start for start, _ in starts[1:]), block.end]
+        if block.header and self._measured.tokens(block.start, ends[0]) > self._sizes.limit:
+            starts.insert(1, (block.header[1], AFTER_HEADING))
+            ends.insert(0, block.header[1])
         for (start, strength), end in zip(starts, ends, strict=True):
             yield from self._fitting(block, start, end=end, strength=strength)
 
@@ -122,29 +146,33 @@ class Cutter:
             yield kept
 
     def _fitting(self, block: Block, start: int, *, end: int, strength: int) -> Iterator[Piece]:
-        """One piece, or several where a sentence, a line or an unknown word is over the target."""
-        most = self._sizes.limit if self._fences_whole and block.kind == "code" else self._sizes.target
+        """One piece, or several where a sentence, a line or an unknown word is too long."""
+        most = self._sizes.target if block.kind == "prose" else self._sizes.limit
         if end - start <= most * CHARACTERS_PER_TOKEN:
             tokens = self._measured.tokens(start, end)
             if tokens <= most or end - start == 1:
                 yield self._piece(block, start, end=end, tokens=tokens, strength=strength)
                 return
         for at, stop in self._measured.windows(start, end, size=self._sizes.target // 4):
-            yield from self._fitting(block, at, end=stop, strength=strength if at == start else WORD)
+            inside = PART if boundaries.is_inside_word(self._text, at) else WORD
+            yield from self._fitting(block, at, end=stop, strength=strength if at == start else inside)
 
     def _piece(self, block: Block, start: int, *, end: int, tokens: int, strength: int) -> Piece:
-        header, room = self._header(block, start)
+        header, room = self._header(block, start, tokens=tokens)
         room += self._context(block)
         if block.kind == "prose" and strength <= BLOCK:
             room += self._sizes.overlap
         price = PRICE.get(strength, SECTION_PRICE)
         return Piece(start, end, tokens, strength, price, self._hash(start), block, header, room)
 
-    def _header(self, block: Block, start: int) -> tuple[Span | None, int]:
+    def _header(self, block: Block, start: int, *, tokens: int) -> tuple[Span | None, int]:
+        """The header to repeat and the tokens to leave free: all of them where rows stand without it, alone."""
         if not block.header or start < block.header[1]:
             return None, 0
-        tokens = self._measured.tokens(*block.header)
-        return (block.header, tokens) if tokens <= self._sizes.target * 3 // 4 else (None, 0)
+        header, limit = self._measured.tokens(*block.header), self._sizes.limit
+        if header > HEADER_SHARE * max(tokens, limit // (HEADER_SHARE + 1)):
+            return None, 0
+        return (block.header, header) if header + tokens <= limit else (None, limit - tokens)
 
     def _context(self, block: Block) -> int:
         if not self._sizes.context or not block.path:

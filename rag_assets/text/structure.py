@@ -8,7 +8,7 @@ from rag_assets.model import ChunkKind, ParsedText, Structure
 from rag_assets.text.tokens import Span
 
 # How good a place before something is to cut: higher is better.
-AFTER_HEADING, WORD, LINE, SENTENCE, ITEM, BLOCK, DEFINITION, SECTION = range(8)
+PART, AFTER_HEADING, WORD, LINE, SENTENCE, ITEM, BLOCK, DEFINITION, SECTION = range(9)
 STRONGEST = SECTION + 6  # before a first-level heading
 
 TITLE_CHARACTERS = 300  # of a heading; some documents have whole paragraphs there
@@ -111,16 +111,21 @@ class _Markdown:
         return self._paragraph(at)
 
     def _heading(self, at: int, *, end: int, level: int, title: str) -> tuple[int, Block]:
+        ends_empty_section = bool(self.path) and level < self.path[-1][0]
         self.path = [(above, name) for above, name in self.path if above < level]
         if title:
             self.path.append((level, title))
-        strength = AFTER_HEADING if self.glue == AFTER_HEADING else STRONGEST - level + 1
+        is_glued = self.glue == AFTER_HEADING and not ends_empty_section
+        strength = AFTER_HEADING if is_glued else STRONGEST - level + 1
         return end, self._made(at, end=end, kind="prose")._replace(strength=strength, is_heading=True)
 
     def _fence(self, at: int, *, mark: str) -> tuple[int, Block]:
         closing = re.compile(rf"[ \t>]*{re.escape(mark[0])}{{{len(mark)},}}[ \t\r]*\n?$")
+        is_quoted = self._line(at).lstrip().startswith(">")
         end = at + 1
         while end < len(self.lines) and not closing.match(self._line(end)):
+            if is_quoted and self._line(end).lstrip()[:1] not in ("", ">"):
+                return end, self._made(at, end=end, kind="code")  # the quotation ends, and its fence with it
             end += 1
         end = min(end + 1, len(self.lines))
         return end, self._made(at, end=end, kind="code")
