@@ -4,12 +4,14 @@ import re
 from collections.abc import Iterator, Sequence
 from zlib import crc32
 
-from rag_assets.text.structure import DEFINITION, ITEM, LINE, SENTENCE, WORD, lines
+from rag_assets.text.structure import AFTER_HEADING, DEFINITION, ITEM, LINE, SENTENCE, WORD, lines
 from rag_assets.text.tokens import Span
 
 LONGEST_TOKEN = 64  # characters
 HASHED_CHARACTERS = 24
 MARGIN = 12  # characters before the first word of a line, at most
+LONGEST_SIGNATURE = 300  # characters
+LONGEST_DECORATOR = 40  # lines
 RARITY = 4  # windows, on average, between two places that are always a cut
 
 Cut = tuple[int, int]  # where a part starts, and the strength of the cut before it
@@ -25,12 +27,30 @@ _BREAK = re.compile(
     re.VERBOSE,
 )
 _DEFINITION = re.compile(
-    r"\s*(?:@\w|#\[|(?:(?:export|default|public|private|protected|internal|static|final|abstract|async|pub(?:\([^)]*\))?"
-    r"|inline|virtual|override|unsafe|extern|const|sealed|partial|open|data)\s+)*"
-    r"(?:def|class|function|func|fn|fun|interface|struct|enum|trait|impl|type|namespace|module|mod|object|record"
-    r"|sub|procedure|macro_rules!|create|CREATE|resource|describe|it|test)\b)"
+    r"""@\w|\#\[|-{3}$|\[{1,2}[\w.\- "']+\]{1,2}$                                    # decorators; YAML, TOML and INI
+    |(?:(?:export|default|declare|public|private|protected|internal|static|final|abstract|async|pub(?:\([^)]*\))?|inline
+       |virtual|override|unsafe|extern|const|sealed|partial|open|data|local|case|implicit|suspend|companion)\s+)*(?:
+      (?:def(?:p|n|un|macro|module)?|func|fn|impl)\b(?:\s+["'$\w(&*]|<)
+      |(?:class|interface|trait|type|namespace|module|mod|object|record|protocol|extension|message|service|variable
+        |(?:struct|enum|union)(?:\s+class)?|fun|function|sub|Sub|Function|procedure)\b\*?
+       (?:\s*[({]|\s+extends\b|\s+["'$\w][\w.$:"'-]*\s*(?:[({<;:\[@=]|$|extends\b|implements\b|where\b|[\w.$]+\s*[({:]))
+      |typedef\s+(?:struct|enum|union)\b|macro_rules!|(?:describe|it|test)\(|(?:resource|data)\s+"
+      |(?i:create\s+(?:or\s+replace|(?:global\s+)?temp\w*|unique|table|(?:materialized\s+)?view|index|function|procedure
+        |trigger|type|schema|sequence|database|role|user|policy|domain|extension)(?![\w-]))
+      |(?:const|let|var)\s+[\w$]+[^=]*=\s*(?:async\b\s*)?(?:function\b|\([^()]*\)[^=]*=>|[\w$]+\s*=>)
+      |[\w.]+\s*(?:<-|=)\s*function\b)""",
+    re.VERBOSE,
 )
+_FUNCTION = re.compile(
+    r"(?!(?:if|for|foreach|while|until|unless|switch|match|when|case|catch|return|else|elif|do|try|with|using|lock|new"
+    r"|synchronized|await|throw|yield|defer|go|and|or|not|assert|guard|function)\b)"
+    r"[\w$<>\[\],.?*&:~@ ]*[\w$>*&\]] ?\((?:[^();{}]|\([^();{}]*\))*\)[^;{}()=]*(\{?)$"
+)
+_FUNCTION_NAME = re.compile(r"[\w~:]+ ?\(")  # alone on its line in C, with its type above
+_TYPE = re.compile(r"[A-Za-z_][\w *]*\n")
 _CLOSING = re.compile(r"\s*(?:[)\]}]|(?:else|elif|except|finally|catch|end|fi|done|esac)\b)")
+_DECORATOR = re.compile(r"\s*(?:@\w|#\[)")
+_FENCE = re.compile(r"[ \t>]*(?:[-*+][ \t]+|\d{1,9}[.)][ \t]+)?(?:`{3}|~{3})")
 _REMARK = re.compile(r"\s*(?:#|//|/\*|\*|--|;|@\w|\"\"\"|'''|<!--)")
 
 
@@ -57,13 +77,32 @@ def rows(text: str, start: int, *, end: int) -> Iterator[Cut]:
 
 
 def code(text: str, start: int, *, end: int) -> Iterator[Cut]:
-    """Definitions, together with the remarks above them; then blank lines; then any line."""
+    """Definitions, together with what stands above them; then blank lines; then any line but a fence's own."""
     spans = lines(text, start, end=end)
     strengths = [_code_strength(text, spans, at=at) for at in range(len(spans))]
     for at in range(len(spans) - 1, 0, -1):
-        if strengths[at] > LINE and _REMARK.match(text, *spans[at - 1]):
-            strengths[at - 1], strengths[at] = max(strengths[at - 1], strengths[at]), LINE
+        if strengths[at] > LINE and (top := _top(text, spans, at=at)) < at:
+            strengths[top], strengths[at] = max(strengths[top], strengths[at]), LINE
+    for mark, at in ((0, 1), (-1, len(spans) - 1)):
+        if len(spans) > 1 and _FENCE.match(text, *spans[mark]):
+            strengths[at] = AFTER_HEADING
     return ((spans[at][0], strengths[at]) for at in range(1, len(spans)) if strengths[at])
+
+
+def _top(text: str, spans: Sequence[Span], *, at: int) -> int:
+    """The line above that belongs to a definition (a remark, a decorator, a type), or the definition's own."""
+    above = text[slice(*spans[at - 1])]
+    if _REMARK.match(above):
+        return at - 1
+    if _TYPE.fullmatch(above) and not _CLOSING.match(above) and _FUNCTION_NAME.match(text, *spans[at]):
+        return at - 1
+    if above.strip() in (")", "])", "})", ")]"):
+        margin = _indentation(above)
+        for top in range(at - 2, max(at - LONGEST_DECORATOR, -1), -1):
+            line = text[slice(*spans[top])]
+            if not line.isspace() and _indentation(line) <= margin:
+                return top if _DECORATOR.match(line) else at
+    return at
 
 
 def _code_strength(text: str, spans: Sequence[Span], *, at: int) -> int:
@@ -71,16 +110,23 @@ def _code_strength(text: str, spans: Sequence[Span], *, at: int) -> int:
     if line.isspace():
         return 0
     is_flush = line[0] not in " \t"
-    if _CLOSING.match(line):
+    if _CLOSING.match(line) or line.strip() == "{":
         return WORD
-    if _DEFINITION.match(line):
+    if _is_definition(line.strip(), following=text[slice(*spans[at + 1])] if at + 1 < len(spans) else ""):
         return DEFINITION if is_flush else ITEM
     if before.isspace():
         return ITEM if is_flush else SENTENCE
     deeper = _indentation(line) - _indentation(before)
-    if deeper == 0 and _CLOSING.match(before):
+    if (deeper == 0 and _CLOSING.match(before)) or (deeper < 0 and is_flush):
         return SENTENCE
     return LINE if deeper <= 0 else WORD
+
+
+def _is_definition(line: str, *, following: str) -> bool:
+    if _DEFINITION.match(line):
+        return True
+    function = _FUNCTION.match(line) if len(line) <= LONGEST_SIGNATURE else None
+    return function is not None and (function[1] == "{" or following.strip() == "{")
 
 
 def _indentation(line: str) -> int:
