@@ -1,7 +1,8 @@
 """Speed, stability and retrieval of every way to cut, beside llama-index and semantic-text-splitter.
 
-`python -m rag_assets_tests.benchmarks.chunking [--only speed|stability|retrieval] [--json]` prints one line per
-figure, on the Markdown files of ../shared/scale.tar.xz (or --documents), with the embedded model and llama-server.
+`python -m rag_assets_tests.benchmarks.chunking [--only speed|stability|retrieval] [--questions N] [--json]`
+prints one line per figure, on the Markdown files of ../shared/scale.tar.xz (or --documents), with the embedded model
+and llama-server. 200 questions cannot tell hit rates apart that differ by less than 0.04.
 """
 
 import argparse
@@ -61,7 +62,7 @@ def main() -> None:
     model_path = model.ensure(Path(tempfile.gettempdir()) / "rag-assets-benchmarks", quantization="q8_0")
     tokenizer = tokens.WordPiece.from_gguf(model_path)
     with _embedder(model_path) as embed:
-        for figure in _figures(_documents(options.documents), tokenizer, model_path, embed=embed, only=options.only):
+        for figure in _figures(options, tokenizer, model_path, embed=embed):
             line = json.dumps(figure) if options.json else "  ".join(f"{key}={value}" for key, value in figure.items())
             print(line, flush=True)
 
@@ -70,6 +71,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m rag_assets_tests.benchmarks.chunking")
     parser.add_argument("--documents", type=Path, default=SCALE, help="folder or .tar.xz of Markdown files")
     parser.add_argument("--only", choices=["speed", "stability", "retrieval"])
+    parser.add_argument("--questions", type=int, default=QUESTIONS, help="of retrieval, at most")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
 
@@ -101,15 +103,17 @@ def _embedder(model_path: Path) -> Iterator["Embedder"]:
 
 
 def _figures(
-    documents: list[str], tokenizer: tokens.WordPiece, model_path: Path, *, embed: "Embedder", only: str | None
+    options: argparse.Namespace, tokenizer: tokens.WordPiece, model_path: Path, *, embed: "Embedder"
 ) -> Iterator[dict[str, Any]]:
+    documents, only = _documents(options.documents), options.only
     ways = [*_ours(tokenizer, 512, overlap=50, embed=embed), *_peers(tokenizer, 512, overlap=50, model_path=model_path)]
     if only in (None, "speed"):
         yield from _speed(documents, ways, embed=embed)
     if only in (None, "stability"):
         yield from _stability(sorted(documents, key=len)[-60:-10], ways)
     if only in (None, "retrieval"):
-        yield from _retrieval(documents, tokenizer, model_path=model_path, embed=embed)
+        texts, questions = _questions(documents, most=options.questions)
+        yield from _retrieval(texts, questions, tokenizer, model_path=model_path, embed=embed)
 
 
 # ---- the ways
@@ -277,14 +281,13 @@ def _inserted(text: str, share: float) -> str:
 
 
 def _retrieval(
-    documents: list[str], tokenizer: tokens.WordPiece, *, model_path: Path, embed: Embed
+    texts: list[str], questions: list[Question], tokenizer: tokens.WordPiece, *, model_path: Path, embed: Embed
 ) -> Iterator[dict[str, Any]]:
     """Sentences are taken out of long documents; each must find the paragraph it came from, among all chunks.
 
     The answer is the rest of the paragraph: what only repeats the question's words elsewhere does not count. Large
     chunks cover more at the same rank, so the hit rate is also given for a fixed amount of text read.
     """
-    texts, questions = _questions(documents)
     vectors = embed([question.text for question in questions])
     for way in _candidates(tokenizer, model_path=model_path, embed=embed):
         started = time.perf_counter()
@@ -303,14 +306,14 @@ def _candidates(tokenizer: tokens.WordPiece, *, model_path: Path, embed: Embed) 
         yield from _peers(tokenizer, size, overlap=overlap, model_path=model_path)
 
 
-def _questions(documents: list[str]) -> tuple[list[str], list[Question]]:
+def _questions(documents: list[str], *, most: int) -> tuple[list[str], list[Question]]:
     """Documents without the sentences that became questions."""
     chooser = random.Random(2026)
     long = [text for text in documents if 15_000 < len(text) < 90_000 and _is_english(text)]
     texts: list[str] = []
     questions: list[Question] = []
     for text in chooser.sample(long, len(long)):
-        if len(questions) >= QUESTIONS:
+        if len(questions) >= most:
             break
         paragraphs = [match.span() for match in _PARAGRAPH.finditer(text) if _sentences(match[0])]
         if len(paragraphs) >= QUESTIONS_PER_DOCUMENT // 2:
@@ -318,7 +321,7 @@ def _questions(documents: list[str]) -> tuple[list[str], list[Question]]:
             cloze, found = _without_sentences(text, len(texts), paragraphs=chosen, chooser=chooser)
             texts.append(cloze)
             questions.extend(found)
-    return texts, questions[:QUESTIONS]
+    return texts, questions[:most]
 
 
 _PARAGRAPH = re.compile(r"(?:\A|(?<=\n\n))[A-Z](?:[^\n#|`<>{}]|\n(?!\n)){300,1500}(?=\n\n)")
