@@ -254,13 +254,15 @@ def test_partition_is_gone_when_its_document_is(project: Project) -> None:
     assert project.instance.get_dynamic_partitions(partitions.DOCUMENTS) == []
 
 
+class Short(HashEmbedder):
+    """An embedder whose server does not fit."""
+
+    def embed(self, texts: Any, *, token_counts: Any) -> Any:
+        raise NotEnoughMemory(available_bytes=1_200_000_000, needed_bytes=2_000_000_000)
+
+
 def test_no_attempt_is_counted_when_memory_is_short(project: Project) -> None:
     """The run says how much is there and how much is needed; the documents stay pending and are free."""
-
-    class Short(HashEmbedder):
-        def embed(self, texts: Any, *, token_counts: Any) -> Any:
-            raise NotEnoughMemory(available_bytes=1_200_000_000, needed_bytes=2_000_000_000)
-
     document_id = project.application.add("a.txt", *WORDS)
     project.embed_with(Short())
     result = project.run(succeeds=False)
@@ -393,6 +395,32 @@ def test_first_tick_of_a_process_frees_the_batches_of_an_earlier_one(project: Pr
     assert [(name, owner) for name, _, _, owner in project.application.pending()] == [
         (document_id, f"batch:{request.run_key}")
     ]
+
+
+def test_runs_come_less_and_less_often_while_they_cannot_do_their_work(project: Project) -> None:
+    """Up to a minute apart; the first one that does its work ends that."""
+    project.application.add("a.txt", *WORDS)
+    project.embed_with(Short())
+    pauses = []
+    for _ in range(3):
+        project.run(succeeds=False)
+        pauses.append(sensors._pause(project.instance))
+    assert pauses == [pytest.approx(seconds, abs=2) for seconds in (5, 10, 20)]
+    ticked = project.tick()
+    assert not ticked.run_requests
+    assert "the next is tried in" in ticked.skip_message
+    project.embed_with(HashEmbedder())
+    project.run()
+    assert sensors._pause(project.instance) == 0
+    project.application.add("b.txt", *WORDS)
+    assert project.tick().run_requests
+
+
+def test_failed_documents_make_no_pause(project: Project) -> None:
+    """They have attempts of their own; changes of others do not wait for them."""
+    project.application.add_row("missing.txt")
+    project.run(succeeds=False)
+    assert sensors._pause(project.instance) == 0
 
 
 # ---- the check, the other job, partitions

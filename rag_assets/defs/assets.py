@@ -1,6 +1,7 @@
 """The three assets: each document of the application's table is read, cut and embedded."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
@@ -10,6 +11,7 @@ from pydantic import Field
 from rag_assets import processes
 from rag_assets.defs import events, jobs, launching, partitions
 from rag_assets.defs.resources import Rag
+from rag_assets.errors import ServiceError
 from rag_assets.model import Outcome
 from rag_assets.runtime import Parts
 
@@ -75,6 +77,7 @@ def ingest(context: dg.AssetExecutionContext, config: IngestConfig, rag: dg.Reso
     failed: dict[str, Outcome] = {}
     outcomes: list[Outcome] = []
     with (
+        _faults_marked(context),
         processes.interrupted_once(),
         events.Reporter(context) as reporter,
         rag.run(**_request(context, config, rag)) as run,
@@ -92,6 +95,16 @@ def ingest(context: dg.AssetExecutionContext, config: IngestConfig, rag: dg.Reso
         events.log_empty(context)
     return
     yield  # a generator without outputs: each document was reported by its own event
+
+
+@contextmanager
+def _faults_marked(context: dg.AssetExecutionContext) -> Iterator[None]:
+    """Mark a run that could not do its work: the sensor then leaves more and more time before the next one."""
+    try:
+        yield
+    except ServiceError:
+        context.instance.add_run_tags(context.run.run_id, {jobs.FAULT_TAG: context.run.run_id})
+        raise
 
 
 def _request(context: dg.AssetExecutionContext, config: IngestConfig, rag: Rag) -> dict[str, Any]:

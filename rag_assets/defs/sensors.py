@@ -4,12 +4,13 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from functools import cache
+from itertools import takewhile
 
 import dagster as dg
 from dagster import DagsterRunStatus
 
 from rag_assets.defs import launching, partitions
-from rag_assets.defs.jobs import BATCH_TAG, ingest_job, run_config
+from rag_assets.defs.jobs import BATCH_TAG, FAULT_TAG, ingest_job, run_config
 from rag_assets.defs.resources import Rag
 from rag_assets.model import Claim
 from rag_assets.postgres import outbox
@@ -18,6 +19,8 @@ from rag_assets.runtime import Parts
 
 SWEEP_SECONDS = 5.0  # between looks for claims of runs that have ended
 RUNLESS_SECONDS = 30.0  # from a claim to its run at most; far above what the daemon needs
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 60.0  # after runs that failed for no document's fault
+FAULTS_COUNTED = 6  # of the last runs: enough for the longest pause
 PRIORITY = "10"  # a change goes ahead of the runs of a backfill, which have 0
 ENDED = {DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED}
 UNSTARTED = [DagsterRunStatus.QUEUED, DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING]
@@ -37,7 +40,8 @@ def document_changes(
     _release_batches_once(parts)
     claims, batch_id = _wait_for_changes(context.instance, parts)
     if not claims:
-        yield dg.SkipReason("No changes.")
+        pause = _pause(context.instance)
+        yield dg.SkipReason(f"The last runs failed; the next is tried in {pause:.0f} s." if pause else "No changes.")
         return
     partitions.documents.add(context.instance, [claim.document_id for claim in claims if claim.path is not None])
     yield dg.RunRequest(
@@ -92,7 +96,8 @@ def _wait_for_changes(instance: dg.DagsterInstance, parts: Parts) -> tuple[list[
                 end_lost_runs(instance, [DagsterRunStatus.STARTING])  # which Dagster would wait for a minute
                 free_abandoned_claims(instance, parts)
                 next_sweep = time.monotonic() + SWEEP_SECONDS
-            claims = [] if _is_taken(instance, parts) else _claim(parts, batch_id)
+            is_waiting = _is_taken(instance, parts) or _pause(instance) > 0
+            claims = [] if is_waiting else _claim(parts, batch_id)
             if claims or time.monotonic() >= deadline:
                 return claims, batch_id
             listener.wait(_until(deadline, parts))
@@ -105,6 +110,25 @@ def _is_taken(instance: dg.DagsterInstance, parts: Parts) -> bool:
             return True
     waiting = dg.RunsFilter(job_name=ingest_job.name, statuses=UNSTARTED, tags={"dagster/priority": PRIORITY})
     return instance.get_runs_count(waiting) > 0
+
+
+def _pause(instance: dg.DagsterInstance) -> float:
+    """Seconds for which no run is requested, doubled with each run in a row that could not do its work.
+
+    Without it, there would be 17,000 failed runs in a day without memory.
+    """
+    ended = dg.RunsFilter(job_name=ingest_job.name, statuses=list(ENDED))
+    records = instance.get_run_records(ended, limit=FAULTS_COUNTED)
+    faults = list(takewhile(_is_fault, records))
+    if not faults:
+        return 0.0
+    pause: float = min(FIRST_PAUSE_SECONDS * 2 ** (len(faults) - 1), LONGEST_PAUSE_SECONDS)
+    return max(0.0, (faults[0].end_time or 0.0) + pause - time.time())
+
+
+def _is_fault(record: dg.RunRecord) -> bool:
+    run = record.dagster_run
+    return run.status == DagsterRunStatus.FAILURE and run.tags.get(FAULT_TAG) == run.run_id
 
 
 def _claim(parts: Parts, batch_id: str) -> list[Claim]:
