@@ -11,7 +11,6 @@ from pydantic import Field
 from rag_assets import processes
 from rag_assets.defs import events, jobs, launching, partitions
 from rag_assets.defs.resources import Rag
-from rag_assets.errors import ServiceError
 from rag_assets.model import Outcome
 from rag_assets.runtime import Parts
 
@@ -102,7 +101,7 @@ def _faults_marked(context: dg.AssetExecutionContext) -> Iterator[None]:
     """Mark a run that could not do its work: the sensor then leaves more and more time before the next one."""
     try:
         yield
-    except ServiceError:
+    except Exception:
         context.instance.add_run_tags(context.run.run_id, {jobs.FAULT_TAG: context.run.run_id})
         raise
 
