@@ -357,7 +357,7 @@ def _ingest(parts: runtime.Parts, *, ids: tuple[str, ...] = ()) -> dict[str, Any
 
 def _end_with(report: dict[str, Any], *, as_json: bool) -> NoReturn:
     console.print_json(report) if as_json else console.show_report(report)
-    sys.exit(INTERRUPTED if report["interrupted"] else 1 if report["failed"] else 0)
+    sys.exit(INTERRUPTED if report["interrupted"] else 1 if report["failed"] or report["busy"] else 0)
 
 
 @contextmanager

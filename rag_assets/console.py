@@ -67,6 +67,8 @@ def show_report(report: Mapping[str, Any]) -> None:
     )
     for failure in report["failures"]:
         click.echo(f"  failed  {failure['document_id']}  {failure['kind']}: {failure['message']}")
+    for document_id in report["busy"]:
+        click.echo(f"  busy    {document_id}  another run is working on it; try again when that has ended")
     if report["interrupted"]:
         click.echo(f"Stopped: what is stored stays, {report['pending']} documents are pending. Next: rag-assets ingest")
     elif report["pending"]:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from rag_assets import processes
+from rag_assets import cli, processes
 from rag_assets.cli import main
 from rag_assets_tests import fake_llama
 from rag_assets_tests.application import WORDS, Application, paragraph, text
@@ -254,6 +254,28 @@ def test_ingest_says_what_is_short_and_loses_nothing(
     assert "Error: Not enough memory to start embedding server: " in said
     assert "1000000.0 GB needed" in said
     assert configured.pending() == [(document_id, "pending", 0, None)]
+
+
+@pytest.mark.parametrize(
+    ("found", "code", "says"),
+    [
+        ({"busy": ["5"]}, 1, "busy    5  another run is working on it"),
+        ({"interrupted": True, "pending": 7}, 130, "Stopped: what is stored stays, 7 documents are pending."),
+        ({"pending": 7}, 0, "7 documents are pending: another run has them"),
+        ({}, 0, "2 completed"),
+    ],
+)
+def test_what_was_asked_for_and_not_done_is_no_success(
+    capsys: pytest.CaptureFixture[str], found: dict[str, Any], code: int, says: str
+) -> None:
+    """It is told, and the exit code tells it too."""
+    names = ("skipped", "deleted", "failed", "chunks_embedded", "chunks_reused", "seconds", "pending")
+    counts = dict.fromkeys(names, 0)
+    report = {"completed": 2, "run_id": "r", "failures": [], "busy": [], "interrupted": False, **counts, **found}
+    with pytest.raises(SystemExit) as ended:
+        cli._end_with(report, as_json=False)
+    assert ended.value.code == code
+    assert says in capsys.readouterr().out
 
 
 @posix
