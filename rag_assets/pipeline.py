@@ -35,6 +35,7 @@ GROUPS_IN_FLIGHT = 2  # while one group's last requests finish, the next one's a
 GROUPS_AHEAD = 3  # read before the first of them is stored
 GROUP_TOKENS = 8_192  # a group is sent to be embedded when it holds so many tokens, or a window of documents
 LARGEST_GROUP = 500  # documents
+WAIT_SECONDS = 0.5  # at a time, for a group: on Windows, Ctrl-C does not end a wait that has no end
 DATABASE_PATIENCE_SECONDS = 60.0  # how long a finished document waits for a database that restarts
 
 
@@ -176,7 +177,7 @@ class Pipeline:
                     elif bulk.has_ended and not self.ending.is_set():
                         self.ending.set()
                     else:
-                        done.wait()
+                        done.wait(WAIT_SECONDS)
             finally:
                 self.stopping.set()
                 self.ending.set()
