@@ -3,11 +3,9 @@
 import contextlib
 import math
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +16,7 @@ import psutil
 
 from rag_assets import job
 from rag_assets.errors import DocumentError, ErrorKind
-from rag_assets.text import confinement, frames
+from rag_assets.text import confinement, frames, workplace
 
 POLL_SECONDS = 0.02  # between two looks at the clock and the child's memory
 CLOSE_SECONDS = 2.0  # for the child to end by itself
@@ -42,7 +40,8 @@ class Guarded:
         self.peak_memory = 0
         self._memory = memory
         self._frame_limit = frame_limit
-        self._folder = Path(tempfile.mkdtemp(prefix="rag-assets-text-"))
+        self._open = contextlib.ExitStack()
+        self._folder = self._open.enter_context(workplace.workplace())
         self._log = self._folder / "log"
         self._lock = threading.Lock()  # over _deadline and _verdict: nobody is killed for an answer just given
         self._deadline: float | None = None  # None: idle; infinite: waits for us
@@ -55,7 +54,7 @@ class Guarded:
             self._process = self._spawn(command)
             self._job = job.enclose(self._process, memory=memory)
         except BaseException:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._open.close()
             raise
         self._watcher = threading.Thread(target=self._watch, name="watch-text-worker", daemon=True)
         self._watcher.start()
@@ -137,22 +136,22 @@ class Guarded:
         cast(IO[bytes], self._process.stdout).close()
         self._watcher.join()
         job.close(self._job)
-        shutil.rmtree(self._folder, ignore_errors=True)  # Windows: a scanner may hold a file a moment longer
+        self._open.close()
 
     _log_start = 0
     _seconds = 0.0
 
     def _spawn(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
-        workplace = self._folder / "work"
-        workplace.mkdir()
+        place = self._folder / "work"
+        place.mkdir()
         with self._log.open("wb") as log:
             return subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                cwd=workplace,
-                env=_environment(os.environ, workplace),
+                cwd=place,
+                env=_environment(os.environ, place),
                 start_new_session=os.name != "nt",
                 creationflags=FLAGS,
             )
