@@ -71,7 +71,8 @@ def demo(documents: Path | None, queries: tuple[str, ...], as_json: bool) -> Non
                 "Name a folder of yours with --documents, or unset DATABASE_URL."
             )
         _migrate(parts)
-        parts.register(runtime.files_below([documents or SAMPLES]))
+        registered = parts.register(runtime.files_below([documents or SAMPLES]))
+        console.show_left_out(registered)
         report = _ingest(parts)
         if report["interrupted"]:
             _end_with(report, as_json=as_json)
@@ -87,7 +88,7 @@ def demo(documents: Path | None, queries: tuple[str, ...], as_json: bool) -> Non
         console.show_report(report)
         console.show_answers(answers)
         console.show_demo_end(facts)
-    sys.exit(1 if report["failed"] else 0)
+    sys.exit(1 if report["failed"] or registered.left_out else 0)
 
 
 @main.command()
@@ -157,16 +158,15 @@ def init(as_json: bool) -> None:
 def register(files: tuple[Path, ...], as_json: bool) -> None:
     """Add files, and all files below folders, as rows of the documents table.
 
-    For people without an application that fills the table. Hidden files and folders are left out.
+    For people without an application that fills the table. Hidden files and folders, and __pycache__, are left out,
+    and so are files whose name is not UTF-8: then the exit code is 1.
     """
     with _parts() as parts:
         _migrate(parts)
-        rows, new = parts.register(runtime.files_below(files))
+        found = parts.register(runtime.files_below(files))
         _add_partitions(parts)
-    if as_json:
-        console.print_json({"registered": rows, "new": new})
-    else:
-        click.echo(f"{rows} files, {new} of them new. Next: rag-assets ingest")
+    console.print_json(asdict(found)) if as_json else console.show_registered(found)
+    sys.exit(1 if found.left_out else 0)
 
 
 @main.command()

@@ -17,6 +17,7 @@ from rag_assets.doctor import Finding
 from rag_assets.embedding.calibration import Calibration
 from rag_assets.errors import DocumentError
 from rag_assets.model import Chunk, Hit, IndexStatus, Outcome, ReadDocument
+from rag_assets.runtime import Registered
 
 PREVIEW_CHARACTERS = 320
 
@@ -56,6 +57,20 @@ class Progress:
         self._counts.update(outcome.status for outcome in outcomes)
         self._bar.set_postfix(dict(self._counts), refresh=False)
         self._bar.update(len(outcomes))
+
+
+def show_registered(found: Registered) -> None:
+    """How many files are rows now; where there are none, why that may be."""
+    show_left_out(found)
+    if found.registered:
+        click.echo(f"{found.registered} files, {found.new} of them new. Next: rag-assets ingest")
+    else:
+        click.echo("No files there: hidden ones and folders behind links are left out.")
+
+
+def show_left_out(found: Registered) -> None:
+    for name in found.left_out:
+        say(f"Left out, its name is not UTF-8, so no row can hold it: {name}. Rename it, and register it again.")
 
 
 def show_report(report: Mapping[str, Any]) -> None:

@@ -5,7 +5,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from rag_assets.text.worker import TextWorker
 
 LLAMA_SERVER = "llama-server"
 DAGSTER_SCHEMA = "dagster"  # in our database, unless DAGSTER_DATABASE_URL is set
+BYTE_CODE = "__pycache__"  # written beside code by Python, and by pip beside the samples of an installed package
 Say = Callable[[str], None]
 
 
@@ -62,14 +63,23 @@ def model_path(settings: Settings, *, say: Say = silent) -> Path | None:
 
 
 def files_below(places: Iterable[Path]) -> Iterator[Path]:
-    """The files named, and all files below the folders named, in order; hidden ones only when named."""
+    """The files named, and all files below the folders named, in order; hidden ones and byte code only when named."""
     for place in places:
         if not place.is_dir():
             yield place
             continue
         for folder, folders, files in os.walk(place):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            folders[:] = sorted(name for name in folders if not name.startswith(".") and name != BYTE_CODE)
             yield from (Path(folder, name) for name in sorted(files) if not name.startswith("."))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registered:
+    """What became of files that were to be rows; those `left_out` have a name that no row can hold."""
+
+    registered: int
+    new: int
+    left_out: tuple[str, ...]
 
 
 class Parts:
@@ -136,13 +146,16 @@ class Parts:
             self.database.create_schema(DAGSTER_SCHEMA)
         return self.database.migrate(self.settings.source, dimension=self.settings.embedding.dimension)
 
-    def register(self, files: Iterable[Path]) -> tuple[int, int]:
-        """Make files rows of the documents table; how many there are, and how many of them are new."""
+    def register(self, files: Iterable[Path]) -> Registered:
+        """Make files rows of the documents table."""
         names = [self._name(path) for path in files]
+        possible = [name for name in names if name == _without_surrogates(name)]
         with self.database.transaction() as cursor:
             before = documents.count(cursor, self.settings.source)
-            rows = documents.register(cursor, self.settings.source, names)
-            return len(rows), documents.count(cursor, self.settings.source) - before
+            rows = documents.register(cursor, self.settings.source, possible)
+            new = documents.count(cursor, self.settings.source) - before
+        left_out = tuple(shown for name in names if (shown := _without_surrogates(name)) != name)
+        return Registered(registered=len(rows), new=new, left_out=left_out)
 
     def search(self, query: str, *, k: int) -> list[Hit]:
         """The k nearest passages, best first."""
@@ -238,3 +251,8 @@ class Parts:
         if root is not None and absolute.is_relative_to(root.resolve()):
             return absolute.relative_to(root.resolve()).as_posix()
         return str(absolute)
+
+
+def _without_surrogates(name: str) -> str:
+    """The name as it can be shown: bytes that are no UTF-8, which Python keeps as surrogates, are question marks."""
+    return name.encode("utf-8", "replace").decode("utf-8")

@@ -244,6 +244,24 @@ def test_files_are_registered_ingested_and_found(configured: Application, fake_s
 
 
 @posix
+def test_register_leaves_out_only_what_cannot_be_a_row(configured: Application) -> None:
+    """A name of other bytes than UTF-8 is told, with exit code 1; byte code beside samples or code is no document."""
+    configured.write("a.txt", "pumps")
+    (configured.files / "__pycache__").mkdir()
+    (configured.files / "__pycache__" / "a.pyc").write_bytes(b"\0")
+    (configured.files / os.fsdecode(b"b\xff.txt")).touch()
+    done = run("register", "--json", str(configured.files), code=1)
+    [found] = objects(done.stdout)
+    assert (found["registered"], found["new"], len(found["left_out"])) == (1, 1, 1)
+    assert "b?.txt. Rename it" in run("register", str(configured.files), code=1).stderr
+
+
+def test_register_of_an_empty_folder_says_so(configured: Application) -> None:
+    """Nobody is sent on to ingest nothing."""
+    assert "No files there" in run("register", str(configured.files)).stdout
+
+
+@posix
 def test_ingest_says_what_is_short_and_loses_nothing(
     configured: Application, fake_server: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,7 @@ def measure(*, documents: int, rounds: int) -> Figure:
     with ground.home() as home, ground.ready(ground.PartsWithoutServer(ground.load())) as parts:
         say(f"Unpacking {documents} documents")
         paths = sample.unpack(home / "documents", documents=documents)
-        count, _ = parts.register(paths)
+        count = parts.register(paths).registered
         say(f"Filling the index with {count} documents")
         fill = quiet.seconds(lambda: ground.ingest(parts))
         embedded = parts.embedder.texts
