@@ -2,6 +2,7 @@
 
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import psycopg2
 import pytest
@@ -54,6 +55,41 @@ def test_migrate_names_the_columns_there_are_when_one_is_missing(empty_database_
         pytest.raises(SettingsError, match=r"source\.id_column is 'id'.* columns key, place.*SOURCE__ID_COLUMN"),
     ):
         database.migrate(SOURCE, dimension=384)
+
+
+def test_migrate_names_the_setting_when_its_schema_is_missing(empty_database_url: str) -> None:
+    """A schema is the application's: it is not made, but named."""
+    with (
+        closing(Database(empty_database_url)) as database,
+        pytest.raises(SettingsError, match=r'schema "nowhere" does not exist.*source\.table is \'nowhere\.documents\''),
+    ):
+        database.migrate(settings.Source(table="nowhere.documents"), dimension=384)
+
+
+def test_migrate_refuses_when_the_encoding_is_not_utf8(postgres_url: str) -> None:
+    """Documents in every script could not be stored: said before the first one fails."""
+    with closing(psycopg2.connect(postgres_url)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute("create database latin template template0 encoding 'LATIN1' locale 'C'")
+            try:
+                with (
+                    closing(Database(urlunsplit(urlsplit(postgres_url)._replace(path="/latin")))) as database,
+                    pytest.raises(SettingsError, match=r"encoding LATIN1.*needed is UTF8"),
+                ):
+                    database.migrate(SOURCE, dimension=384)
+            finally:
+                cursor.execute("drop database latin with (force)")
+
+
+def test_connections_speak_utf8_when_the_environment_says_otherwise(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A variable of libpq is no reason for a document to fail."""
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    with closing(Database(database_url)) as database, database.transaction() as cursor:
+        cursor.execute("select %s", ("日本",))
+        assert cursor.fetchone() == ("日本",)
 
 
 def test_migrate_refuses_when_an_applied_migration_was_edited(database_url: str) -> None:
@@ -168,6 +204,16 @@ def test_transaction_says_what_to_run_when_nothing_was_migrated(empty_database_u
         database.transaction() as cursor,
     ):
         cursor.execute("select * from rag_outbox")
+
+
+def test_transaction_names_the_role_when_it_lacks_rights(database_url: str) -> None:
+    """A role that may not read our tables is a matter of settings, not a bug."""
+    with (
+        closing(Database(database_url)) as database,
+        pytest.raises(SettingsError, match=r"denied for table rag_outbox\. Have DATABASE_URL name"),
+        database.transaction() as cursor,
+    ):
+        cursor.execute("set local role pg_monitor; select * from rag_outbox")
 
 
 @pytest.mark.parametrize(

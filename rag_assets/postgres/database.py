@@ -23,6 +23,7 @@ from rag_assets.settings import Source
 Cursor = psycopg2.extensions.cursor  # what transaction() gives
 
 APPLICATION_NAME = "rag_assets"
+ENCODING = "UTF8"  # documents are in every script
 KEEPALIVES: dict[str, Any] = {  # seconds; tcp_user_timeout in milliseconds: a line that is cut is known within a minute
     "keepalives": 1,
     "keepalives_idle": 30,
@@ -56,6 +57,8 @@ class Database:
                 raise unavailable(self.url, exc) from exc
             except (pg_errors.UndefinedTable, pg_errors.UndefinedFunction, pg_errors.UndefinedColumn) as exc:
                 raise _not_migrated(self.url, exc) from exc
+            except pg_errors.InsufficientPrivilege as exc:
+                raise _not_allowed(self.url, exc) from exc
             except psycopg2.DatabaseError as exc:
                 if not _is_of_a_lost_line(exc):
                     raise
@@ -75,7 +78,8 @@ class Database:
 
         Returns the names of the migrations that were applied; a second call applies none. Safe to call from
         several processes at once. Raises SettingsError when the source table lacks the configured columns, when
-        an applied migration was edited, or when stored vectors have another dimension.
+        an applied migration was edited, when stored vectors have another dimension, or when the database itself does
+        not do: its encoding, pgvector, the role's rights.
         """
         with self.transaction() as cursor:
             try:
@@ -85,9 +89,14 @@ class Database:
                     f"{hide_password(self.url)}: a transaction holds {source.table} or a table of ours for long. "
                     "Nothing was changed; try again when it has ended (see pg_stat_activity)."
                 ) from exc
+            except pg_errors.InvalidSchemaName as exc:
+                raise SettingsError(
+                    f"{hide_password(self.url)}: {_first_line(exc)}. Setting source.table is {source.table!r}: "
+                    "create the schema, or correct the setting (capitals count)."
+                ) from exc
             except (pg_errors.UndefinedFile, pg_errors.FeatureNotSupported, pg_errors.InsufficientPrivilege) as exc:
                 raise SettingsError(
-                    f"{hide_password(self.url)}: {str(exc).strip()}. The database needs the extension vector "
+                    f"{hide_password(self.url)}: {_first_line(exc)}. The database needs the extension vector "
                     "(pgvector), and a role that may create tables, and triggers on the documents table."
                 ) from exc
 
@@ -121,7 +130,11 @@ def connect(url: str, *, seconds: int) -> connection:
     """A new connection; DatabaseUnavailable when there is none within `seconds`."""
     try:
         made: connection = psycopg2.connect(
-            url, connect_timeout=seconds, application_name=APPLICATION_NAME, **KEEPALIVES
+            url,
+            connect_timeout=seconds,
+            application_name=APPLICATION_NAME,
+            client_encoding=ENCODING,  # whatever PGCLIENTENCODING says
+            **KEEPALIVES,
         )
         return made
     except psycopg2.OperationalError as exc:
@@ -159,9 +172,21 @@ def _is_of_a_lost_line(error: psycopg2.DatabaseError) -> bool:
     return type(error) is psycopg2.DatabaseError and error.pgcode is None
 
 
+def _not_allowed(url: str, cause: psycopg2.Error) -> SettingsError:
+    return SettingsError(
+        f"Database {hide_password(url)}: {_first_line(cause)}. Have DATABASE_URL name the role that ran "
+        "`rag-assets init`, or give this one its rights."
+    )
+
+
+def _first_line(cause: psycopg2.Error) -> str:
+    return str(cause).strip().splitlines()[0]
+
+
 def _not_migrated(url: str, cause: psycopg2.Error) -> SettingsError:
-    message = str(cause).strip().splitlines()[0]
-    return SettingsError(f"Database {hide_password(url)}: {message}. Run `rag-assets init` to bring it up to date.")
+    return SettingsError(
+        f"Database {hide_password(url)}: {_first_line(cause)}. Run `rag-assets init` to bring it up to date."
+    )
 
 
 def _answers(idle: connection) -> bool:
@@ -175,6 +200,7 @@ def _answers(idle: connection) -> bool:
 
 
 def _migrate(cursor: Cursor, source: Source, *, dimension: int, channel: str) -> list[str]:
+    _require_encoding(cursor)
     cursor.execute(statement("migrations", "lock_migrations"))
     cursor.execute(statement("migrations", "limit_waiting"))
     documents.ensure_table(cursor, source)
@@ -184,6 +210,15 @@ def _migrate(cursor: Cursor, source: Source, *, dimension: int, channel: str) ->
     documents.ensure_triggers(cursor, source)
     cursor.execute(composed("outbox", "enqueue_unknown", **documents.identifiers(cursor, source)))
     return applied
+
+
+def _require_encoding(cursor: Cursor) -> None:
+    found = cursor.connection.info.parameter_status("server_encoding")
+    if found != ENCODING:
+        raise SettingsError(
+            f"The database of DATABASE_URL has the encoding {found}, in which not every document can be stored; needed "
+            f"is {ENCODING}: createdb --encoding={ENCODING} --template=template0 ..."
+        )
 
 
 def _apply_migrations(cursor: Cursor) -> list[str]:
