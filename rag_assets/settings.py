@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import tomllib
 from collections.abc import Iterable
@@ -9,7 +10,16 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -28,6 +38,21 @@ CALIBRATION = "calibration.json"  # below home
 Quantization = Literal["f32", "f16", "q8_0"]
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
+CRON = {"minute": (0, 59), "hour": (0, 23), "day": (1, 31), "month": (1, 12), "weekday": (0, 7)}
+CRON_ENTRY = re.compile(r"(\*|\d+|[a-zA-Z]{3})(-(\d+|[a-zA-Z]{3}))?(/[1-9]\d*)?")
+
+
+def _cron(value: str) -> str:
+    """Five fields of entries as cron knows them, each number in its range."""
+    fields = value.split()
+    if len(fields) != len(CRON):
+        raise ValueError(f"needed are five fields, {' '.join(CRON)}, as in */15 * * * *")
+    for field, (name, (least, most)) in zip(fields, CRON.items(), strict=True):
+        numbers = [int(number) for number in re.findall(r"(?<![/\d])\d+", field)]
+        fits = all(CRON_ENTRY.fullmatch(entry) for entry in field.split(","))
+        if not fits or any(not least <= number <= most for number in numbers):
+            raise ValueError(f"{field} is no {name}: allowed are * and {least} to {most}, as in 1,3 or 1-5 or */2")
+    return value
 
 
 class Section(BaseModel):
@@ -43,9 +68,11 @@ class Database(Section):
 class Source(Section):
     """The application's table."""
 
-    table: str = "TblDocumentFiles"  # may be schema-qualified: app.documents
-    id_column: str = "id"
-    path_column: str = "file_path"
+    table: Annotated[str, Field(pattern=r"^[^.]+(\.[^.]+)?$")] = (
+        "TblDocumentFiles"  # may be schema-qualified: app.documents
+    )
+    id_column: Annotated[str, Field(min_length=1)] = "id"
+    path_column: Annotated[str, Field(min_length=1)] = "file_path"
     ignored_columns: tuple[str, ...] = ()  # a change in these alone does not count: counters, access times
     allowed_roots: tuple[Path, ...] = ()  # besides DOCUMENT_ROOT_PATH
     path_map: dict[str, Path] = {}  # prefix in the table -> local folder: {"D:\\Docs": "/srv/docs"}
@@ -97,7 +124,7 @@ class Worker(Section):
     retry_max_seconds: Seconds = 3_600
     claim_seconds: Seconds = 900
     linger_seconds: Annotated[float, Field(ge=0)] = 15  # a run of the sensor stays so long for further changes
-    reconcile_cron: str = "*/15 * * * *"  # when table, files and index are compared
+    reconcile_cron: Annotated[str, AfterValidator(_cron)] = "*/15 * * * *"  # when table, files and index are compared
     log_days: Positive = 90  # attempts in rag_ingestion_log older than this go, but for each document's last
     poll_seconds: Annotated[float, Field(gt=0, le=50)] = 45  # how long a look at the outbox waits for a notice
 

@@ -111,11 +111,22 @@ def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
         ("llama_server", {"port": 65_536}, "Setting llama_server.port (is 65536): Input should be less than"),
         ("embedding", {"quantization": "q2"}, "Setting embedding.quantization (is 'q2'): Input should be 'f32', 'f16'"),
         ("parsing", {"max_bytes": 0}, "Setting parsing.max_bytes (is 0): Input should be greater than 0"),
+        ("source", {"table": "a.b.c"}, "Setting source.table (is 'a.b.c'): String should match pattern"),
+        ("source", {"id_column": ""}, "Setting source.id_column (is ''): String should have at least 1 character"),
+        ("worker", {"reconcile_cron": "daily"}, "Setting worker.reconcile_cron (is 'daily'): needed are five fields"),
+        ("worker", {"reconcile_cron": "60 * * * *"}, "60 is no minute: allowed are * and 0 to 59"),
+        ("worker", {"reconcile_cron": "0 3 * * x"}, "x is no weekday: allowed are * and 0 to 7"),
     ],
 )
 def test_a_value_out_of_range_is_refused(section: str, values: dict[str, Any], said: str) -> None:
     """With its name, its value and what is allowed."""
     assert said in refused(**{section: values})
+
+
+@pytest.mark.parametrize("cron", ["*/15 * * * *", "0 3 * * mon-fri", "5,35 0-6/2 1 jan 7"])
+def test_a_cron_expression_that_is_one_is_taken(cron: str) -> None:
+    """As Dagster takes it."""
+    assert settings.load(worker={"reconcile_cron": cron}).worker.reconcile_cron == cron
 
 
 def test_all_wrong_values_are_named_at_once() -> None:
