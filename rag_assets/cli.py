@@ -250,7 +250,7 @@ def examine(calibrate: bool, as_json: bool) -> None:
     if calibrate:
         _calibrate(as_json=as_json)
         return
-    with _parts() as parts:
+    with _parts_of(settings.load()) as parts:
         findings = [_shown(finding, as_json=as_json) for finding in doctor.examine(parts)]
     sys.exit(1 if any(finding.verdict == "fail" for finding in findings) else 0)
 
@@ -312,7 +312,9 @@ def chunk(files: tuple[str, ...], strategy: str | None, size: int | None, overla
 
 @contextmanager
 def _parts(**overrides: Any) -> Iterator[runtime.Parts]:
-    with _parts_of(settings.load(**overrides)) as parts:
+    config = settings.load(**overrides)
+    runtime.require_home(config)
+    with _parts_of(config) as parts:
         yield parts
 
 

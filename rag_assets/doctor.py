@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from rag_assets.embedding import calibration, memory
 from rag_assets.embedding.calibration import Calibration
 from rag_assets.embedding.server import known_flags
 from rag_assets.errors import RagAssetsError, SettingsError
-from rag_assets.postgres import health
+from rag_assets.postgres import documents, health
 from rag_assets.postgres.health import Health
 from rag_assets.runtime import Parts, Say
 from rag_assets.settings import CALIBRATION, Quantization, Settings, calibrated
@@ -34,8 +33,9 @@ NEEDED_FLAGS = {"--model", "--host", "--port", "--embedding", "--pooling", "--ap
 TRIED: tuple[Quantization, ...] = ("q8_0", "f16")  # f32 is never faster
 
 STEPS = {  # where a check could not be made at all
+    "home": "Set RAG_ASSETS_HOME to a folder of yours, then: rag-assets doctor",
     "database": "Check DATABASE_URL and that PostgreSQL runs there; unset it to use the embedded one.",
-    "tables": "See database.",
+    "tables": "Correct what is named here or at database, then: rag-assets doctor",
     "embedding": "Read the log that is named; LLAMA_SERVER_BINARY, LLAMA_SERVER_MODEL and embedding.dimension decide.",
 }
 
@@ -68,7 +68,7 @@ def examine(parts: Parts) -> Iterator[Finding]:
     for name, check in checks.items():
         try:
             yield check(parts)
-        except RagAssetsError as exc:
+        except (RagAssetsError, OSError) as exc:  # the latter where the home cannot be written
             yield Finding(
                 check=name, verdict="fail", found=str(exc), next=STEPS.get(name, "Correct it, then: rag-assets doctor")
             )
@@ -153,13 +153,8 @@ def _is_installed(name: str) -> bool:
 
 def _home(parts: Parts) -> Finding:
     home = parts.settings.home
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=home) as file:
-            file.write(b"x")
-        free = shutil.disk_usage(home).free
-    except OSError as exc:
-        return Finding(check="home", verdict="fail", found=str(exc), next="Set RAG_ASSETS_HOME to a folder of yours.")
+    runtime.require_home(parts.settings)
+    free = shutil.disk_usage(home).free
     found = f"{home}, {free / 1e9:.1f} GB free"
     if free < LEAST_FREE_BYTES:
         return Finding(check="home", verdict="warn", found=found, next="Make room: PostgreSQL stops on a full disk.")
@@ -208,6 +203,8 @@ def _tables(parts: Parts) -> Finding:
         missing = [name for name, there in ((table, seen.has_source), ("rag_* tables", seen.has_tables)) if not there]
         step = "rag-assets init creates them; is source.table the application's table?"
         return Finding(check="tables", verdict="warn", found=f"missing: {', '.join(missing)}", next=step)
+    with parts.database.transaction() as cursor:
+        documents.require_columns(cursor, parts.settings.source)
     if not seen.has_triggers:
         step = "rag-assets init puts them there; until then, changes are found by reconciliation only."
         return Finding(check="tables", verdict="fail", found=f"{table} lacks our triggers, or they are off", next=step)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,7 +14,7 @@ from rag_assets.embedded import llama_server as embedded_llama_server
 from rag_assets.embedded import model as embedded_model
 from rag_assets.embedded import postgres as embedded_postgres
 from rag_assets.embedding.embedder import Embedder
-from rag_assets.errors import DocumentError
+from rag_assets.errors import DocumentError, SettingsError
 from rag_assets.intake import Intake
 from rag_assets.model import FileFacts, Hit, IndexStatus, StoredText
 from rag_assets.pipeline import Pipeline
@@ -43,6 +44,18 @@ def database_url(settings: Settings) -> str:
     if settings.database_url is not None:
         return settings.database_url.get_secret_value()
     return embedded_postgres.start(settings.home)
+
+
+def require_home(settings: Settings) -> None:
+    """Make the home where there is none; SettingsError where nothing can be written to it."""
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=settings.home) as file:
+            file.write(b"x")
+    except OSError as exc:
+        raise SettingsError(
+            f"Nothing can be written to {settings.home} ({exc.strerror}): set RAG_ASSETS_HOME to a folder of yours."
+        ) from exc
 
 
 def llama_command(settings: Settings) -> list[str]:

@@ -319,6 +319,16 @@ def test_export_line_is_quoted_for_its_shell(shell: str, line: str) -> None:
     assert console.export_line("DAGSTER_HOME", "a b", shell=shell) == line
 
 
+@pytest.mark.parametrize("command", [["demo"], ["status"], ["chunk", "a.txt"]])
+def test_home_that_cannot_be_written_is_named(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the variable that says where else."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("RAG_ASSETS_HOME", str(tmp_path / "file" / "home"))
+    assert "file/home (Not a directory): set RAG_ASSETS_HOME to" in invoke(*command, code=1).stderr.replace("\\", "/")
+
+
 def test_demo_does_not_touch_a_users_table(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sample documents have no place in it."""
     monkeypatch.setenv("DATABASE_URL", "postgresql://me@127.0.0.1:1/documents")

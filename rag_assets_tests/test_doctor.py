@@ -89,3 +89,17 @@ def test_missing_model_file_is_a_failure(findings: Any, tmp_path: Path) -> None:
     found = findings(llama_server_model=tmp_path / "gone.gguf")
     assert found["model"].verdict == "fail"
     assert "LLAMA_SERVER_MODEL" in found["model"].next
+
+
+def test_table_without_the_configured_columns_is_a_failure(findings: Any) -> None:
+    found = findings(source={"id_column": "nr"})["tables"]
+    assert found.verdict == "fail"
+    assert "source.id_column is 'nr'" in found.found
+
+
+def test_home_that_cannot_be_written_hides_nothing_else(findings: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    found = findings(home=tmp_path / "file" / "home")
+    assert found["home"].verdict == found["embedding"].verdict == "fail"
+    assert "RAG_ASSETS_HOME" in found["home"].next
+    assert found["database"].verdict == "ok"

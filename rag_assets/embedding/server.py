@@ -109,7 +109,8 @@ class LlamaServer:
             self._ended.wait(STOP_SECONDS)
             self._process = None
         for name in (self._record, self._key_file):
-            name.unlink(missing_ok=True)
+            with suppress(FileNotFoundError, NotADirectoryError):  # the latter under a home that is none
+                name.unlink()
 
     @property
     def log(self) -> Path:

@@ -21,7 +21,24 @@ def ensure_table(cursor: Cursor, source: Source) -> None:
     """Create the table where there is none; SettingsError where it lacks the configured columns."""
     if not _columns(cursor, source):
         cursor.execute(composed("documents", "create_table", **_names(source)))
-    _require_columns(cursor, source)
+    require_columns(cursor, source)
+
+
+def require_columns(cursor: Cursor, source: Source) -> dict[str, str]:
+    """The table's columns and their types; SettingsError where there is no table, or not the configured ones."""
+    columns = _columns(cursor, source)
+    if not columns:
+        raise SettingsError(
+            f"There is no table {source.table}. Run `rag-assets init` to have one, or set RAG_ASSETS_SOURCE__TABLE, "
+            "or [source] table in settings.toml, to the application's (capitals count; another schema: schema.table)."
+        )
+    for key, column in (("id_column", source.id_column), ("path_column", source.path_column)):
+        if column not in columns:
+            raise SettingsError(
+                f"Setting source.{key} is {column!r}, but the table {source.table} has the columns "
+                f"{', '.join(columns)}. Set RAG_ASSETS_SOURCE__{key.upper()}, or [source] {key} in settings.toml."
+            )
+    return columns
 
 
 def ensure_triggers(cursor: Cursor, source: Source) -> None:
@@ -52,7 +69,7 @@ def identifiers(cursor: Cursor, source: Source) -> dict[str, sql.Composable]:
     """
     key = (cursor.connection.dsn, source.table, source.id_column)
     if key not in _id_types:
-        _id_types[key] = _require_columns(cursor, source)[source.id_column]
+        _id_types[key] = require_columns(cursor, source)[source.id_column]
     typed = cursor.connection.server_version >= TYPED_INPUT_VERSION
     return _names(source) | {
         "claimed_id": _cast("o.document_id", to=_id_types[key], typed=typed),
@@ -129,22 +146,6 @@ def _columns(cursor: Cursor, source: Source) -> dict[str, str]:
     """The table's columns and their types, as SQL wants them written; none where there is no such table."""
     cursor.execute(statement("documents", "get_columns"), {"table": quoted(cursor, source)})
     return dict(cursor.fetchall())
-
-
-def _require_columns(cursor: Cursor, source: Source) -> dict[str, str]:
-    columns = _columns(cursor, source)
-    if not columns:
-        raise SettingsError(
-            f"There is no table {source.table}. Run `rag-assets init` to have one, or set RAG_ASSETS_SOURCE__TABLE, "
-            "or [source] table in settings.toml, to the application's (capitals count; another schema: schema.table)."
-        )
-    for key, column in (("id_column", source.id_column), ("path_column", source.path_column)):
-        if column not in columns:
-            raise SettingsError(
-                f"Setting source.{key} is {column!r}, but the table {source.table} has the columns "
-                f"{', '.join(columns)}. Set RAG_ASSETS_SOURCE__{key.upper()}, or [source] {key} in settings.toml."
-            )
-    return columns
 
 
 def _cast(text: str, *, to: str, typed: bool) -> sql.Composable:
