@@ -45,6 +45,11 @@ def database(database_url: str) -> Iterator[Database]:
     [
         ("select", NOTHING),
         ("""insert into "TblDocumentFiles" (file_path) values ('d')""", replace(NOTHING, unknown=1)),
+        (
+            """alter table "TblDocumentFiles" alter file_path drop not null;
+            insert into "TblDocumentFiles" (file_path) values (null)""",
+            NOTHING,
+        ),
         ("""delete from "TblDocumentFiles" where id = 1""", replace(NOTHING, vanished=1)),
         ("""delete from rag_document_text; delete from "TblDocumentFiles" """, replace(NOTHING, vanished=3)),
         ("""update "TblDocumentFiles" set file_path = 'z' where id = 2""", replace(NOTHING, moved=1)),

@@ -164,9 +164,10 @@ where o.state = 'dead';
 select rag_enqueue(%(ids)s::text[], %(operation)s, %(priority)s::smallint);
 
 -- name: enqueue_unknown
--- Enqueue every document of the table of which nothing is known yet: the first fill.
+-- Enqueue every document of the table of which nothing is known yet: the first fill. Without a path it is none.
 select rag_enqueue(array_agg(d.{id_column}::text), 'insert', 1::smallint) from {table} as d
-where not exists (select from rag_document_text as t where t.document_id = d.{id_column}::text)
+where d.{path_column} is not null
+    and not exists (select from rag_document_text as t where t.document_id = d.{id_column}::text)
     and not exists (select from rag_outbox as o where o.document_id = d.{id_column}::text)
 having count(*) > 0;
 
