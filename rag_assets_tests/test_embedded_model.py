@@ -1,6 +1,7 @@
 """The embedded model's file: whole or not there, made once, refused when its weights are not the published ones."""
 
 import json
+import subprocess
 import threading
 import zipfile
 from pathlib import Path
@@ -150,3 +151,19 @@ def test_embedded_server_says_when_there_is_no_model(tmp_path: Path, capsys: pyt
         for name, handler in before.items():
             signal.signal(name, handler)
     assert f"error: no model file: {tmp_path / 'none.gguf'}" in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_model_is_named_in_one_line(tmp_path: Path) -> None:
+    """What the error of a server that did not start quotes has no traceback in it."""
+    pytest.importorskip("xllamacpp")
+    (tmp_path / "text.gguf").write_text("not a model")
+    done = subprocess.run(
+        [*llama_server.command(), "--model", str(tmp_path / "text.gguf")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(f"error: {tmp_path / 'text.gguf'}: ")
+    assert "Traceback" not in done.stderr

@@ -32,7 +32,11 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.model is None or not arguments.model.is_file():
         print(f"error: no model file: {arguments.model}", file=sys.stderr)  # noqa: T201
         return 1
-    server = xllamacpp.Server(_params(arguments, xllamacpp))
+    try:
+        server = xllamacpp.Server(_params(arguments, xllamacpp))
+    except RuntimeError as exc:  # what is wrong with the file, llama.cpp has said
+        print(f"error: {arguments.model}: {exc}", file=sys.stderr)  # noqa: T201
+        return 1
     print(f"listening on {server.listening_address}", file=sys.stderr, flush=True)  # noqa: T201
     while not stop.wait(1):
         pass
