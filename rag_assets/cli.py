@@ -14,13 +14,26 @@ import click
 
 from rag_assets import console, doctor, footprint, logs, runtime, settings, supervisor
 from rag_assets.embedded import postgres as embedded_postgres
-from rag_assets.errors import ERROR_KINDS, DocumentError, RagAssetsError, SettingsError
+from rag_assets.errors import ERROR_KINDS, DocumentError, RagAssetsError, SettingsError, UnembeddableText
+from rag_assets.model import Hit
 from rag_assets.text.worker import TextWorker
 
 JSON = click.option("--json", "as_json", is_flag=True, help="JSON, one object per line, for programs.")
 INTERRUPTED = 130  # exit code, as shells know it
 SAMPLES = Path(__file__).parent / "samples"
 SAMPLE_QUESTIONS = ("How long do I have to return an item?", "What should I do when the pump shows error E4?")
+
+
+class Question(click.ParamType[str]):
+    """A text that has words."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        if not text.strip():
+            self.fail("it is empty: ask with a few words.", param, ctx)
+        return text
 
 
 class Commands(click.Group):
@@ -58,7 +71,7 @@ def main() -> None:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="A folder of your own documents instead of those shipped with the package.",
 )
-@click.option("--query", "-q", "queries", multiple=True, help="A question to ask; may be repeated.")
+@click.option("--query", "-q", "queries", multiple=True, type=Question(), help="A question to ask; may be repeated.")
 @JSON
 def demo(documents: Path | None, queries: tuple[str, ...], as_json: bool) -> None:
     """Ingest a handful of documents, ask two questions, show the answers, stop everything."""
@@ -76,7 +89,7 @@ def demo(documents: Path | None, queries: tuple[str, ...], as_json: bool) -> Non
         report = _ingest(parts)
         if report["interrupted"]:
             _end_with(report, as_json=as_json)
-        answers = {query: parts.search(query, k=2) for query in queries or SAMPLE_QUESTIONS}
+        answers = {query: _search(parts, query, k=2) for query in queries or SAMPLE_QUESTIONS}
     facts = {
         "seconds": round(time.perf_counter() - started, 1),
         "peak_memory_mb": watch.peak_bytes // 2**20,
@@ -130,7 +143,7 @@ def env(pid: int | None, shell: str, as_json: bool) -> None:
 )
 def up(port: int, host: str) -> None:
     """Run everything until Ctrl-C: database, code server, Dagster's UI and daemon."""
-    with _parts() as parts:
+    with _parts() as parts, supervisor.alone(parts.settings.home):
         _migrate(parts)
         _ = parts.model_path  # made now, where its progress is seen, and not by the first run
         supervisor.run(parts.settings, database_url=parts.database_url, host=host, port=port, say=console.say)
@@ -185,13 +198,13 @@ def ingest(ids: tuple[str, ...], as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("query")
+@click.argument("query", type=Question())
 @click.option("-k", type=click.IntRange(1, 1_000), default=5, show_default=True, help="How many passages.")
 @JSON
 def search(query: str, k: int, as_json: bool) -> None:
     """Show the passages nearest in meaning to QUERY."""
     with _parts() as parts:
-        hits = parts.search(query, k=k)
+        hits = _search(parts, query, k=k)
     for hit in hits:
         console.print_json(asdict(hit)) if as_json else console.show_hit(hit)
     if not hits and not as_json:
@@ -231,7 +244,8 @@ def reconcile(as_json: bool) -> None:
     if as_json:
         console.print_json(found)
     else:
-        click.echo(", ".join(f"{count} {what}" for what, count in found.items()) + ". Next: rag-assets ingest")
+        step = "Next: rag-assets ingest" if any(found.values()) else "Nothing is to be done."
+        click.echo(f"{', '.join(f'{count} {what}' for what, count in found.items())}. {step}")
 
 
 @main.command(name="doctor")
@@ -352,9 +366,18 @@ def _ingest(parts: runtime.Parts, *, ids: tuple[str, ...] = ()) -> dict[str, Any
     from rag_assets.defs import foreground  # imports dagster, which takes a second, only here
 
     _ = parts.model_path
-    with console.Progress(total=len(ids) or parts.status().pending) as progress, _stopped_by_hang_up():
+    with console.Progress(total=len(set(ids)) or parts.status().pending) as progress, _stopped_by_hang_up():
         report = foreground.ingest(parts, document_ids=ids, on_outcomes=progress.advance)
     return report | {"pending": parts.status().pending}
+
+
+def _search(parts: runtime.Parts, query: str, *, k: int) -> list[Hit]:
+    try:
+        return parts.search(query, k=k)
+    except UnembeddableText as exc:
+        raise click.BadParameter(
+            f"the model does not take it: ask with fewer words. {exc}", param_hint="QUERY"
+        ) from exc
 
 
 def _end_with(report: dict[str, Any], *, as_json: bool) -> NoReturn:

@@ -84,6 +84,8 @@ def show_report(report: Mapping[str, Any]) -> None:
         click.echo(f"  failed  {failure['document_id']}  {failure['kind']}: {failure['message']}")
     for document_id in report["busy"]:
         click.echo(f"  busy    {document_id}  another run is working on it; try again when that has ended")
+    if report["gone"]:
+        click.echo(f"Not in the table, so nothing is kept of them: {', '.join(report['gone'])}")
     if report["interrupted"]:
         click.echo(f"Stopped: what is stored stays, {report['pending']} documents are pending. Next: rag-assets ingest")
     elif report["pending"]:

@@ -19,6 +19,7 @@ from rag_assets.embedded import keeper
 from rag_assets.errors import ServiceError
 from rag_assets.settings import Settings, project_root
 
+LOCK_SECONDS = 2.0  # for another `up` of the same home that is just ending
 STOP_SECONDS = 8.0  # for services and runs to end by themselves
 CODE_SERVER_STOP_SECONDS = 0.5
 READY_SECONDS = 120.0
@@ -94,6 +95,20 @@ class Service:
 
     def _tail(self) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:])
+
+
+@contextmanager
+def alone(home: Path) -> Iterator[None]:
+    """Hold this home's place for Dagster's daemon: two of them would launch each run twice, or stop each other's."""
+    lock = home / "run" / "up.lock"
+    lock.parent.mkdir(exist_ok=True)
+    lock.touch()
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(keeper.locked(lock, patience=LOCK_SECONDS))
+        except TimeoutError as exc:
+            raise ServiceError(f"`rag-assets up` runs already for {home}: stop that one first.") from exc
+        yield
 
 
 def run(settings: Settings, *, database_url: str, host: str, port: int, say: Callable[[str], None]) -> None:

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from rag_assets import cli, processes
+from rag_assets import cli, processes, supervisor
 from rag_assets.cli import main
+from rag_assets.errors import UnembeddableText
 from rag_assets_tests import fake_llama
 from rag_assets_tests.application import WORDS, Application, paragraph, text
 
@@ -222,6 +223,7 @@ def test_reconcile_finds_what_no_trigger_saw(configured: Application) -> None:
     document_id = configured.add("a.txt", *WORDS)
     configured.run()
     assert set(objects(invoke("reconcile", "--json").stdout)[0].values()) == {0}
+    assert "Nothing is to be done." in invoke("reconcile").stdout
     configured.write("a.txt", "locks")
     assert "1 changed. Next: rag-assets ingest" in invoke("reconcile").stdout
     assert configured.pending() == [(document_id, "pending", 0, None)]
@@ -262,6 +264,32 @@ def test_register_of_an_empty_folder_says_so(configured: Application) -> None:
 
 
 @posix
+def test_ingest_names_what_is_not_in_the_table(configured: Application, fake_server: None) -> None:
+    """A mistyped id is not left as a document that was deleted."""
+    document_id = configured.add("a.txt", *WORDS)
+    assert objects(run("ingest", "--json", document_id, "99", document_id).stdout)[0]["gone"] == ["99"]
+    assert "Not in the table, so nothing is kept of them: 99\n" in run("ingest", "99").stdout
+
+
+@posix
+def test_search_refuses_a_query_that_the_model_does_not_take(
+    configured: Application, fake_server: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing to ask, or too much of it, is a wrong command line."""
+    assert "it is empty" in invoke("search", " ", code=2).output
+    assert "it is empty" in invoke("demo", "-q", "", code=2).output
+    monkeypatch.setattr("rag_assets.runtime.Parts.search", _too_large)
+    assert (
+        "Invalid value for QUERY: the model does not take it: ask with fewer words."
+        in invoke("search", "pumps", code=2).output
+    )
+
+
+def _too_large(_parts: object, _query: str, *, k: int) -> None:
+    raise UnembeddableText(k, kind="too_large", message="20002 tokens")
+
+
+@posix
 def test_ingest_says_what_is_short_and_loses_nothing(
     configured: Application, fake_server: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -289,7 +317,16 @@ def test_what_was_asked_for_and_not_done_is_no_success(
     """It is told, and the exit code tells it too."""
     names = ("skipped", "deleted", "failed", "chunks_embedded", "chunks_reused", "seconds", "pending")
     counts = dict.fromkeys(names, 0)
-    report = {"completed": 2, "run_id": "r", "failures": [], "busy": [], "interrupted": False, **counts, **found}
+    report = {
+        "completed": 2,
+        "run_id": "r",
+        "failures": [],
+        "gone": [],
+        "busy": [],
+        "interrupted": False,
+        **counts,
+        **found,
+    }
     with pytest.raises(SystemExit) as ended:
         cli._end_with(report, as_json=False)
     assert ended.value.code == code
@@ -327,6 +364,12 @@ def test_home_that_cannot_be_written_is_named(
     (tmp_path / "file").touch()
     monkeypatch.setenv("RAG_ASSETS_HOME", str(tmp_path / "file" / "home"))
     assert "file/home (Not a directory): set RAG_ASSETS_HOME to" in invoke(*command, code=1).stderr.replace("\\", "/")
+
+
+def test_up_is_refused_where_another_one_runs(configured: Application, home: Path) -> None:
+    """Two daemons on one home would get into each other's way."""
+    with supervisor.alone(home):
+        assert "`rag-assets up` runs already for" in invoke("up", code=1).stderr
 
 
 def test_demo_does_not_touch_a_users_table(monkeypatch: pytest.MonkeyPatch) -> None:

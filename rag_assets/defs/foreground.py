@@ -22,9 +22,9 @@ def ingest(
 ) -> dict[str, Any]:
     """Ingest these documents, or all that is pending; the counts, and each failure with its reason.
 
-    Documents that fail are in the report, and so are those asked for that another run kept (`busy`), and that it was
-    `interrupted` by SIGINT or SIGTERM: what was not stored by then is pending and free.
-    Raises ServiceError when the run itself could not do its work.
+    Of those asked for, the ones that the table does not have are `gone`, and the ones that another run kept are `busy`.
+    Documents that fail are in the report, and so is that it was `interrupted` by SIGINT or SIGTERM: what was not stored
+    by then is pending and free. Raises ServiceError when the run itself could not do its work.
     """
     started = time.perf_counter()
     latest: dict[str, Outcome] = {}
@@ -57,8 +57,10 @@ def ingest(
         except dg.DagsterExecutionInterruptedError:
             interrupted = True
     report = _report(latest.values(), totals, run_id=run_id, seconds=time.perf_counter() - started)
-    busy = [] if interrupted else [document_id for document_id in document_ids if document_id not in latest]
-    return report | {"busy": busy, "interrupted": interrupted}
+    asked = list(dict.fromkeys(document_ids))
+    gone = [one for one in asked if one in latest and latest[one].status == "deleted"]
+    busy = [] if interrupted else [one for one in asked if one not in latest]
+    return report | {"gone": gone, "busy": busy, "interrupted": interrupted}
 
 
 def _free_what_the_dead_hold(instance: dg.DagsterInstance, parts: Parts) -> None:
