@@ -5,12 +5,13 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
+import psutil
 
 from rag_assets import console, doctor, footprint, logs, runtime, settings, supervisor
 from rag_assets.embedded import postgres as embedded_postgres
@@ -62,7 +63,8 @@ def main() -> None:
     Nothing needs to be configured. DATABASE_URL, DOCUMENT_ROOT_PATH, LLAMA_SERVER_BINARY and
     LLAMA_SERVER_MODEL (or settings.toml) point it at your own parts.
     """
-    logs.configure(os.environ.get("LOG_FORMAT", "pretty"))
+    with suppress(SettingsError):  # which the command itself will say, if it needs any
+        logs.configure(settings.load().log_format)
 
 
 @main.command()
@@ -113,6 +115,8 @@ def env(pid: int | None, shell: str, as_json: bool) -> None:
 
     Starts the embedded database, if that is the one in use, for as long as your shell lives.
     """
+    if pid is not None and not psutil.pid_exists(pid):
+        raise click.BadParameter(f"there is no process {pid}", param_hint="--pid")
     with _parts() as parts:
         if parts.settings.database_url is None:
             _announce_start(parts)

@@ -5,6 +5,7 @@ import logging
 import sys
 from datetime import UTC, datetime
 
+NAME = "rag_assets"  # of our handler
 PRETTY = "%(asctime)s %(levelname)-7s %(name)s %(message)s"
 
 
@@ -24,9 +25,10 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(log_format: str, *, level: int = logging.WARNING) -> None:
-    """Send this project's log lines to standard error."""
+    """Send log lines, this project's and those of the libraries it uses, to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else logging.Formatter(PRETTY))
-    logger = logging.getLogger("rag_assets")
-    logger.handlers = [handler]
-    logger.setLevel(level)
+    handler.set_name(NAME)
+    root = logging.getLogger()
+    root.handlers = [*(other for other in root.handlers if other.name != NAME), handler]
+    logging.getLogger("rag_assets").setLevel(level)

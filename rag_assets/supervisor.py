@@ -169,6 +169,8 @@ def _services(
         ],
         "daemon": [sys.executable, "-m", "dagster._daemon", "run", "-w", str(workspace)],
     }
+    if settings.log_format == "json":
+        commands = {name: [*command, "--log-format", "json"] for name, command in commands.items()}
     logs = settings.home / "logs"
     launching = {"RAG_ASSETS_WARM": "1"}  # see defs.launching: only the daemon launches the sensor's runs
     return [

@@ -31,10 +31,10 @@ def _bare(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
         if name.startswith(OURS) and name not in kept:
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
-    logger = logging.getLogger("rag_assets")
-    handlers, level = logger.handlers, logger.level
+    logger, root = logging.getLogger("rag_assets"), logging.getLogger()
+    handlers, level = root.handlers, logger.level
     yield
-    logger.handlers = handlers
+    root.handlers = handlers
     logger.setLevel(level)
 
 
@@ -96,6 +96,18 @@ def test_help_begins_with_the_first_steps() -> None:
     """Who knows nothing learns which command to try."""
     shown = invoke("--help").output
     assert shown.index("First steps") < shown.index("rag-assets demo") < shown.index("Commands:")
+
+
+def test_log_format_may_stand_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As .env.example has it; what is wrong there is said by the command, and hides no help."""
+    formats: list[str] = []
+    monkeypatch.setattr("rag_assets.cli.logs.configure", formats.append)
+    Path(".env").write_text("LOG_FORMAT=json\n")
+    invoke("status", "--help")
+    assert formats == ["json"]
+    Path(".env").write_text("LOG_FORMAT=loud\n")
+    invoke("status", "--help")
+    assert "Setting LOG_FORMAT (is 'loud'): Input should be 'pretty' or 'json'" in invoke("status", code=1).stderr
 
 
 # ---- without a database
@@ -344,6 +356,11 @@ def test_env_gives_a_shell_what_dagster_needs(tmp_path: Path) -> None:
     assert (Path(dagster_home) / "dagster.yaml").is_file()
     assert json.loads(status)["documents"] == 0
     assert done.stderr == "Starting the embedded PostgreSQL\n", "standard output is for the shell"
+
+
+def test_env_refuses_a_process_that_is_none() -> None:
+    """The embedded database would have nobody to stay up for."""
+    assert "there is no process 4194305" in invoke("env", "--pid", "4194305", code=2).output
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ from rag_assets import logs
 
 @pytest.fixture
 def logger() -> Iterator[logging.Logger]:
-    """Ours, as it was before when the test is over."""
-    logger = logging.getLogger("rag_assets")
-    handlers, level = logger.handlers, logger.level
+    """Ours; levels and handlers are as they were before when the test is over."""
+    logger, root = logging.getLogger("rag_assets"), logging.getLogger()
+    handlers, level = root.handlers, logger.level
     yield logger
-    logger.handlers = handlers
+    root.handlers = handlers
     logger.setLevel(level)
 
 
@@ -43,3 +43,11 @@ def test_lines_come_once_when_configured_twice(logger: logging.Logger, capsys: p
     logger.warning("loud")
     [line] = capsys.readouterr().err.splitlines()
     assert line.endswith("WARNING rag_assets loud")
+
+
+def test_lines_of_libraries_look_like_ours(logger: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also those that are logged without a name, which would give the root a handler of its own."""
+    logs.configure("json")
+    logging.warning("Retrying failed database connection")
+    [line] = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["message"] == "Retrying failed database connection"

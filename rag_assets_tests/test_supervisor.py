@@ -98,6 +98,14 @@ def test_one_code_server_serves_webserver_and_daemon(config: Settings, address: 
 # ---- services
 
 
+def test_services_log_as_they_are_told(config: Settings) -> None:
+    """LOG_FORMAT=json is for their log files too."""
+    config.home.mkdir()
+    told = config.model_copy(update={"log_format": "json"})
+    services = supervisor._services(told, {}, address="socket", host="127.0.0.1", port=1)
+    assert [service._command[-2:] for service in services] == [["--log-format", "json"]] * 3
+
+
 def service(name: str, code: str, *arguments: str, place: Path, environment: Mapping[str, str] = os.environ) -> Service:
     command = [sys.executable, "-c", code, *arguments]
     return Service(name, command, environment=environment, log=place / f"{name.replace(' ', '-')}.log")
