@@ -28,8 +28,9 @@ def say(message: str) -> None:
 
 
 def print_json(value: Mapping[str, Any]) -> None:
-    """One object on one line; times as ISO 8601."""
-    click.echo(json.dumps(value, ensure_ascii=False, default=_plain))
+    """One object on one line, in UTF-8; times as ISO 8601, bytes of a path that are no UTF-8 as Python has them."""
+    line = json.dumps(value, ensure_ascii=False, default=_plain)
+    click.echo(line.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 def export_line(name: str, value: str, *, shell: str) -> str:

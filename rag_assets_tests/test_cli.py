@@ -132,6 +132,15 @@ def test_parse_shows_the_others_when_a_file_is_missing(configured: Application) 
     assert found["text"].split() == text("roses").split()
 
 
+@posix
+def test_json_is_utf8_whatever_the_path(configured: Application) -> None:
+    """Bytes of a name that are no UTF-8 are escaped: one such file does not make the output unreadable."""
+    name = os.fsdecode(b"b\xff.txt")
+    command = [sys.executable, "-m", "rag_assets", "parse", "--json", name]
+    done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    assert json.loads(done.stdout.decode("utf-8"))["path"] == name
+
+
 def test_parse_starts_no_database(home: Path, tmp_path: Path) -> None:
     """Looking at a file leaves nothing behind."""
     (tmp_path / "a.txt").write_text("Some words.")
