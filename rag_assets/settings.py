@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from dotenv import dotenv_values
 from pydantic import (
     AfterValidator,
     AliasChoices,
@@ -33,6 +34,8 @@ from rag_assets.errors import SettingsError
 MODEL_POSITIONS = 512  # of all-MiniLM-L6-v2, with [CLS] and [SEP]
 SPECIAL_TOKENS = 2
 PREFIX = "RAG_ASSETS_"  # of variables of the environment
+ENV_FILE = ".env"
+ENV_ENCODING = "utf-8-sig"  # editors on Windows begin it with a mark
 CALIBRATION = "calibration.json"  # below home
 
 Quantization = Literal["f32", "f16", "q8_0"]
@@ -159,7 +162,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
         env_nested_delimiter="__",
-        env_file=".env",
+        env_file=ENV_FILE,
+        env_file_encoding=ENV_ENCODING,
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
@@ -327,8 +331,12 @@ def _from_file() -> dict[str, Any]:
 
 
 def _refuse_unknown_variables() -> None:
-    """A section that is misspelt in the environment would be passed over in silence; a misspelt key is not."""
-    for variable in os.environ:
+    """A section that is misspelt in the environment or .env would be passed over in silence; a misspelt key is not."""
+    try:
+        in_file = dotenv_values(ENV_FILE, encoding=ENV_ENCODING)
+    except (OSError, ValueError) as exc:
+        raise SettingsError(f"{ENV_FILE} cannot be read in UTF-8: {exc}") from exc
+    for variable in (*os.environ, *in_file):
         name = variable.lower().removeprefix(PREFIX.lower())
         section, is_nested, _ = name.partition("__")
         if name != variable.lower() and is_nested and section not in Settings.model_fields:

@@ -158,6 +158,18 @@ def test_an_unknown_section_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("settings.toml").unlink()
     monkeypatch.setenv("RAG_ASSETS_CHUNKS__SIZE", "64")
     assert refused().startswith("RAG_ASSETS_CHUNKS__SIZE: there is no section chunks. There are chunking, database, ")
+    monkeypatch.delenv("RAG_ASSETS_CHUNKS__SIZE")
+    Path(".env").write_text("RAG_ASSETS_CHUNK__SIZE=64\n")
+    assert refused().startswith("RAG_ASSETS_CHUNK__SIZE: there is no section chunk. ")
+
+
+def test_env_file_is_utf8_with_a_mark_or_without() -> None:
+    """As editors on Windows write it; another encoding is named."""
+    for encoding in ("utf-8", "utf-8-sig"):
+        Path(".env").write_text("DOCUMENT_ROOT_PATH=/srv/größe", encoding=encoding)
+        assert settings.load().document_root_path == Path("/srv/größe")
+    Path(".env").write_text("DOCUMENT_ROOT_PATH=/srv/größe", encoding="latin-1")
+    assert refused().startswith(".env cannot be read in UTF-8: ")
 
 
 @pytest.mark.parametrize("content", [b"[chunking\n", "size = 'größe'".encode("latin-1"), b"\xff\xfe[\x00"])
