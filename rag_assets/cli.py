@@ -86,7 +86,7 @@ def demo(documents: Path | None, queries: tuple[str, ...], as_json: bool) -> Non
                 "Name a folder of yours with --documents, or unset DATABASE_URL."
             )
         _migrate(parts)
-        registered = parts.register(runtime.files_below([documents or SAMPLES]))
+        registered = parts.register([documents or SAMPLES])
         console.show_left_out(registered)
         report = _ingest(parts)
         if report["interrupted"]:
@@ -176,11 +176,11 @@ def register(files: tuple[Path, ...], as_json: bool) -> None:
     """Add files, and all files below folders, as rows of the documents table.
 
     For people without an application that fills the table. Hidden files and folders, and __pycache__, are left out,
-    and so are files whose name is not UTF-8: then the exit code is 1.
+    and so are folders that cannot be read and files whose name is not UTF-8: then the exit code is 1.
     """
     with _parts() as parts:
         _migrate(parts)
-        found = parts.register(runtime.files_below(files))
+        found = parts.register(files)
         _add_partitions(parts)
     console.print_json(asdict(found)) if as_json else console.show_registered(found)
     sys.exit(1 if found.left_out else 0)

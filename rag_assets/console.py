@@ -70,8 +70,8 @@ def show_registered(found: Registered) -> None:
 
 
 def show_left_out(found: Registered) -> None:
-    for name in found.left_out:
-        say(f"Left out, its name is not UTF-8, so no row can hold it: {name}. Rename it, and register it again.")
+    for reason in found.left_out:
+        say(f"Left out: {reason}")
 
 
 def show_report(report: Mapping[str, Any]) -> None:

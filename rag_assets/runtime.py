@@ -75,20 +75,23 @@ def model_path(settings: Settings, *, say: Say = silent) -> Path | None:
     return embedded_model.ensure(settings.home, quantization=settings.embedding.quantization, progress=say)
 
 
-def files_below(places: Iterable[Path]) -> Iterator[Path]:
-    """The files named, and all files below the folders named, in order; hidden ones and byte code only when named."""
+def files_below(places: Iterable[Path], *, on_error: Callable[[OSError], None]) -> Iterator[Path]:
+    """The files named, and all files below the folders named, in order; hidden ones and byte code only when named.
+
+    `on_error` is told of each folder that cannot be read; the others are.
+    """
     for place in places:
         if not place.is_dir():
             yield place
             continue
-        for folder, folders, files in os.walk(place):
+        for folder, folders, files in os.walk(place, onerror=on_error):
             folders[:] = sorted(name for name in folders if not name.startswith(".") and name != BYTE_CODE)
             yield from (Path(folder, name) for name in sorted(files) if not name.startswith("."))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Registered:
-    """What became of files that were to be rows; those `left_out` have a name that no row can hold."""
+    """What became of files that were to be rows; why each was `left_out` that was, and each folder."""
 
     registered: int
     new: int
@@ -159,16 +162,20 @@ class Parts:
             self.database.create_schema(DAGSTER_SCHEMA)
         return self.database.migrate(self.settings.source, dimension=self.settings.embedding.dimension)
 
-    def register(self, files: Iterable[Path]) -> Registered:
-        """Make files rows of the documents table."""
-        names = [self._name(path) for path in files]
+    def register(self, places: Iterable[Path]) -> Registered:
+        """Make files, and those below folders, rows of the documents table."""
+        unreadable: list[OSError] = []
+        names = [self._name(path) for path in files_below(places, on_error=unreadable.append)]
         possible = [name for name in names if name == _without_surrogates(name)]
         with self.database.transaction() as cursor:
             before = documents.count(cursor, self.settings.source)
             rows = documents.register(cursor, self.settings.source, possible)
             new = documents.count(cursor, self.settings.source) - before
-        left_out = tuple(shown for name in names if (shown := _without_surrogates(name)) != name)
-        return Registered(registered=len(rows), new=new, left_out=left_out)
+        left_out = [f"cannot be read, {exc.strerror}: {_without_surrogates(str(exc.filename))}" for exc in unreadable]
+        for name in names:
+            if (shown := _without_surrogates(name)) != name:
+                left_out.append(f"no row can hold a name that is not UTF-8: {shown}")
+        return Registered(registered=len(rows), new=new, left_out=tuple(left_out))
 
     def search(self, query: str, *, k: int) -> list[Hit]:
         """The k nearest passages, best first."""

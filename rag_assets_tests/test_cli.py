@@ -1,5 +1,6 @@
 """The command line: results to standard output, an exit code that tells, errors that say what to do, no traceback."""
 
+import errno
 import json
 import logging
 import os
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from rag_assets import cli, processes, supervisor
+from rag_assets import cli, processes, runtime, settings, supervisor
 from rag_assets.cli import main
 from rag_assets.errors import UnembeddableText
 from rag_assets_tests import fake_llama
@@ -276,7 +277,28 @@ def test_register_leaves_out_only_what_cannot_be_a_row(configured: Application) 
     done = run("register", "--json", str(configured.files), code=1)
     [found] = objects(done.stdout)
     assert (found["registered"], found["new"], len(found["left_out"])) == (1, 1, 1)
-    assert "b?.txt. Rename it" in run("register", str(configured.files), code=1).stderr
+    said = run("register", str(configured.files), code=1).stderr
+    assert said == "Left out: no row can hold a name that is not UTF-8: b?.txt\n"
+
+
+def test_register_names_a_folder_that_cannot_be_read(configured: Application, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its files are not left out in silence; those of the others are rows."""
+    configured.write("a.txt", "pumps")
+    (configured.files / "shut").mkdir()
+    scan = os.scandir
+
+    def refuse(path: str) -> Any:
+        if Path(path).name == "shut":
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with runtime.Parts(settings.load()) as parts:
+        found = parts.register([configured.files])
+    assert (found.registered, found.left_out) == (
+        1,
+        (f"cannot be read, Permission denied: {configured.files / 'shut'}",),
+    )
 
 
 def test_register_of_an_empty_folder_says_so(configured: Application) -> None:
