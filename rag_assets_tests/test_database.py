@@ -66,6 +66,16 @@ def test_migrate_names_the_setting_when_its_schema_is_missing(empty_database_url
         database.migrate(settings.Source(table="nowhere.documents"), dimension=384)
 
 
+def test_migrate_names_the_setting_when_it_is_a_view(empty_database_url: str) -> None:
+    """Only a table can tell of its changes."""
+    rows.execute(empty_database_url, "create view shown as select 1 as id, 'a'::text as file_path")
+    with (
+        closing(Database(empty_database_url)) as database,
+        pytest.raises(SettingsError, match=r"is a view.*source\.table is 'shown', and has to name a table"),
+    ):
+        database.migrate(settings.Source(table="shown"), dimension=384)
+
+
 def test_migrate_refuses_when_the_encoding_is_not_utf8(postgres_url: str) -> None:
     """Documents in every script could not be stored: said before the first one fails."""
     with closing(psycopg2.connect(postgres_url)) as connection:

@@ -89,10 +89,10 @@ class Database:
                     f"{hide_password(self.url)}: a transaction holds {source.table} or a table of ours for long. "
                     "Nothing was changed; try again when it has ended (see pg_stat_activity)."
                 ) from exc
-            except pg_errors.InvalidSchemaName as exc:
+            except (pg_errors.InvalidSchemaName, pg_errors.WrongObjectType) as exc:
                 raise SettingsError(
-                    f"{hide_password(self.url)}: {_first_line(exc)}. Setting source.table is {source.table!r}: "
-                    "create the schema, or correct the setting (capitals count)."
+                    f"{hide_password(self.url)}: {_first_line(exc)}. Setting source.table is {source.table!r}, "
+                    "and has to name a table (no view, which has no triggers) in a schema that is there."
                 ) from exc
             except (pg_errors.UndefinedFile, pg_errors.FeatureNotSupported, pg_errors.InsufficientPrivilege) as exc:
                 raise SettingsError(
