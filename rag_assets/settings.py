@@ -97,8 +97,10 @@ class Parsing(Section):
 
 
 class Chunking(Section):
-    size: Annotated[int, Field(ge=16)] = 512  # tokens of the embedding model, special tokens included
-    overlap: Annotated[int, Field(ge=0)] = 50  # tokens that neighbours share at most; half of size is never exceeded
+    # Tokens of the embedding model, special tokens included.
+    size: Annotated[int, Field(ge=16, description="16 to the model's limit, 512 of the embedded one")] = 512
+    # Tokens that neighbours share at most; half of size is never exceeded.
+    overlap: Annotated[int, Field(ge=0, description="0 to below size")] = 50
     strategy: Literal["semantic", "fixed", "recursive"] = "recursive"
     heading_context: bool = False  # embed the heading path before the chunk's own words
 
@@ -369,4 +371,15 @@ def _describe(error: Any) -> str:
     value = error.get("input")
     shown = "" if isinstance(value, dict | Settings | Section) else f" (is {value!r})"
     named = f"Setting {key}{shown}: " if key else ""  # a rule between sections names both itself
-    return named + str(error["msg"]).removeprefix("Value error, ")
+    return named + str(error["msg"]).removeprefix("Value error, ") + _allowed(error["loc"])
+
+
+def _allowed(loc: tuple[str, ...]) -> str:
+    """The whole range of a number that has two ends, where one of them is what was said."""
+    section = Settings.model_fields.get(loc[0]) if loc else None
+    field = type(section.default).model_fields.get(loc[1]) if section and len(loc) > 1 else None
+    if field is None:
+        return ""
+    bounds = {name: getattr(each, name) for each in field.metadata for name in ("ge", "le") if hasattr(each, name)}
+    known = f"{bounds['ge']} to {bounds['le']}" if len(bounds) == 2 else field.description
+    return f"; allowed is {known}" if known else ""

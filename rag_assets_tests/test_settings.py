@@ -83,14 +83,24 @@ def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("section", "values", "said"),
     [
-        ("chunking", {"size": 15}, "Setting chunking.size (is 15): Input should be greater than or equal to 16"),
+        (
+            "chunking",
+            {"size": 15},
+            "Setting chunking.size (is 15): Input should be greater than or equal to 16; "
+            "allowed is 16 to the model's limit, 512 of the embedded one",
+        ),
         ("chunking", {"size": 513}, "chunking.size is 513; allowed is 16 to 512, the model's limit"),
         (
             "chunking",
             {"size": 64, "overlap": 64},
             "Setting chunking: overlap is 64; allowed is 0 to 63, which is below size",
         ),
-        ("chunking", {"overlap": -1}, "Setting chunking.overlap (is -1): Input should be greater than or equal to 0"),
+        (
+            "chunking",
+            {"overlap": -1},
+            "Setting chunking.overlap (is -1): Input should be greater than or equal to 0; allowed is 0 to below size",
+        ),
+        ("database", {"pool_max_size": 0}, "greater than or equal to 1; allowed is 1 to 100"),
         (
             "chunking",
             {"strategy": "clever"},
