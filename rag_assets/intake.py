@@ -84,9 +84,12 @@ class Intake:
     def changes_beside(self, ids: Sequence[str], *, ending: threading.Event) -> Iterator[list[Claim]]:
         """What changes until `ending` is set, to be worked on beside the many documents of a backfill.
 
+        With it, what the sensor claimed before it could see this run: a run for that would wait until this one ends.
         Nothing, where the documents are few: whoever asks for those gets an answer on them alone.
         """
         while len(ids) > FEW and not ending.is_set() and not self._stopping.is_set():
+            with self._database.transaction() as cursor:
+                outbox.release_batches(cursor)
             yield from self.pending()
             self._listener.wait(ENDING_LOOK_SECONDS)
         self._listener.leave_intake()

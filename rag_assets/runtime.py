@@ -232,13 +232,9 @@ class Parts:
             return outbox.retry_dead(cursor, ids=ids, kind=kind)
 
     def release_batches(self) -> int:
-        """Give back what a sensor claimed for runs that it was about to request, when it is gone; how many.
-
-        A run that comes for such a batch after all works on what is pending, its documents among the rest.
-        """
+        """Give back what a sensor claimed for runs that it was about to request, when it is gone; how many."""
         with self.database.transaction() as cursor:
-            held = [owner for owner, _ in outbox.owners(cursor) if owner.startswith("batch:")]
-            return sum(outbox.release(cursor, owner) for owner in held)
+            return outbox.release_batches(cursor)
 
     def resolve(self, path: str) -> Path:
         """The file that a path of the table means; DocumentError not_found or outside_root."""

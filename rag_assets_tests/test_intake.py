@@ -125,6 +125,21 @@ def test_changes_come_beside_the_many_documents_of_a_backfill(application: Appli
     assert not is_taken(application)
 
 
+def test_many_documents_come_with_what_the_sensor_claimed_just_before(application: Application, intake: Intake) -> None:
+    """The run for that would wait until this one ends: 84 s were seen for a change."""
+    added = add(application, FEW + 1)
+    settle(application)
+    new = add(application, 1)
+    application.sql("select rag_take_changes()")
+    application.sql("update rag_outbox set claimed_by = 'batch:b', claimed_until = now() + '1 hour'")
+    ending = threading.Event()
+    late = threading.Timer(5, ending.set)  # so that it ends without them, too
+    late.start()
+    assert ids(next(intake.changes_beside(added, ending=ending), [])) == new
+    late.cancel()
+    late.join()
+
+
 def test_few_documents_leave_changes_to_the_sensor(application: Application, intake: Intake) -> None:
     """A run on a few documents ends soon, and tells of these alone: changes get a run of their own."""
     add(application, 1)

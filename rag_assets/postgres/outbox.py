@@ -77,6 +77,14 @@ def release(cursor: Cursor, claimed_by: str, *, claims: Sequence[Claim] | None =
     return int(cursor.rowcount)
 
 
+def release_batches(cursor: Cursor) -> int:
+    """Give back what sensors claimed for runs that have not begun; how many.
+
+    A run that comes for such a batch after all works on what is pending, its documents among the rest.
+    """
+    return sum(release(cursor, owner) for owner, _ in owners(cursor) if owner.startswith("batch:"))
+
+
 def owners(cursor: Cursor) -> list[tuple[str, float]]:
     """Who holds claims, and for how many seconds more."""
     cursor.execute(statement("outbox", "list_owners"))
