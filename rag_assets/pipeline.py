@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Protocol
 from rag_assets.errors import (
     DatabaseUnavailable,
     DocumentError,
-    LostClaim,
     MissingVectors,
     UnembeddableText,
 )
@@ -144,7 +143,6 @@ class Pipeline:
         self._run_id = run_id
         self._owner = f"run:{run_id}"
         self._in_flight: set[str] = set()  # content hashes that an earlier group is about to store
-        self._lost: list[Claim] = []  # documents that somebody else held when they were to be stored
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="read")  # serves both lanes in turn
         self.stopping = threading.Event()  # set when nobody takes outcomes any more: batches should end
         self.ending = threading.Event()  # set when the last of the batches is stored: changes should end
@@ -332,29 +330,24 @@ class Pipeline:
     def _commit(self, group: _Group, *, after_lost_connection: bool) -> list[Outcome]:
         share = group.seconds_embed / max(1, len(group.texts))
         with self._database.transaction() as cursor:
-            if self._lost:
-                outbox.release(cursor, self._owner, claims=self._lost)
-                self._lost = []
-            outcomes = self._settle_skipped(cursor, group.works)
-            for work in group.works:
-                if work.outcome and work.outcome.status == "skipped":
-                    continue
-                try:
+            held = outbox.lock_many(cursor, [work.claim for work in group.works], owner=self._owner)
+            ours = [work for work in group.works if work.claim.document_id in held]
+            outcomes = self._settle_skipped(cursor, ours)
+            for work in ours:
+                if not (work.outcome and work.outcome.status == "skipped"):
                     outcomes.append(self._write(cursor, work, group=group, share=share))
-                except LostClaim:
-                    self._lost.append(work.claim)
-                    outcomes += self._already_settled(cursor, work.claim) if after_lost_connection else []
+            if after_lost_connection:  # a commit whose answer was lost with it did happen where the log has its rows
+                lost = [work.claim.document_id for work in group.works if work.claim.document_id not in held]
+                outcomes += ingestion_log.of_run(cursor, lost, run_id=self._run_id)
         return outcomes
 
     def _settle_skipped(self, cursor: Cursor, works: list[_Work]) -> list[Outcome]:
         """Settle the unchanged documents, in a few statements; their outcomes."""
         skipped = [(work.claim, work.outcome) for work in works if work.outcome and work.outcome.status == "skipped"]
-        if not skipped:
-            return []
-        lost = outbox.settle_many(cursor, skipped, run_id=self._run_id)
-        self._lost += [claim for claim, _ in skipped if claim.document_id in lost]
-        texts.move(cursor, {claim.document_id: claim.path or "" for claim, _ in skipped})
-        return [outcome for claim, outcome in skipped if claim.document_id not in lost]
+        if skipped:
+            outbox.settle_many(cursor, skipped, run_id=self._run_id)
+            texts.move(cursor, {claim.document_id: claim.path or "" for claim, _ in skipped})
+        return [outcome for _, outcome in skipped]
 
     def _write(self, cursor: Cursor, work: _Work, *, group: _Group, share: float) -> Outcome:
         started = time.perf_counter()
@@ -411,11 +404,6 @@ class Pipeline:
             seconds=seconds,
             warnings=read.parsed.warnings,
         )
-
-    def _already_settled(self, cursor: Cursor, claim: Claim) -> list[Outcome]:
-        """A commit whose answer was lost with the connection did happen when the log has this run's row."""
-        logged = ingestion_log.of_run(cursor, claim.document_id, run_id=self._run_id)
-        return [logged] if logged else []
 
     def _release(self) -> None:
         with self._database.transaction() as cursor:

@@ -44,7 +44,7 @@ def test_migrate_enqueues_the_rows_of_a_full_table_when_run_first(empty_database
         database.migrate(SOURCE, dimension=384)
         database.migrate(SOURCE, dimension=384)
     pending = rows.execute(empty_database_url, "select document_id, generation, priority from rag_outbox order by 1")
-    assert pending == [("1", 1, 1), ("2", 1, 1)]
+    assert pending == [("1", 1, 1), ("2", 2, 1)]
 
 
 def test_migrate_names_the_columns_there_are_when_one_is_missing(empty_database_url: str) -> None:

@@ -31,16 +31,14 @@ OUTCOME = Outcome(
 )
 
 
-def test_latest_gives_back_what_was_written_when_it_is_the_last(database_url: str) -> None:
-    """Every field of the outcome, of the last attempt."""
+def test_log_gives_back_what_was_written_when_a_run_asks_for_its_own(database_url: str) -> None:
+    """Every field of the outcome, of the run's last attempt."""
     with closing(Database(database_url)) as database, database.transaction() as cursor:
         ingestion_log.write_log(cursor, [replace(OUTCOME, chunks=99)], run_id="a")
         ingestion_log.write_log(cursor, [OUTCOME, replace(OUTCOME, document_id="2")], run_id="b")
-        assert ingestion_log.latest(cursor, ["1", "3"]) == {"1": OUTCOME}
-        earlier = ingestion_log.of_run(cursor, "1", run_id="a")
-        assert earlier is not None
-        assert earlier.chunks == 99
-        assert ingestion_log.of_run(cursor, "1", run_id="c") is None
+        assert ingestion_log.of_run(cursor, ["1", "3"], run_id="b") == [OUTCOME]
+        assert [earlier.chunks for earlier in ingestion_log.of_run(cursor, ["1"], run_id="a")] == [99]
+        assert ingestion_log.of_run(cursor, ["1"], run_id="c") == []
 
 
 def test_purge_keeps_each_documents_last_attempt_when_all_are_old(database_url: str) -> None:
@@ -50,4 +48,5 @@ def test_purge_keeps_each_documents_last_attempt_when_all_are_old(database_url: 
         cursor.execute("update rag_ingestion_log set logged_at = now() - interval '100 days'")
         ingestion_log.write_log(cursor, [replace(OUTCOME, document_id="3")] * 2, run_id="a")
         assert ingestion_log.purge(cursor, days=90) == 1
-        assert set(ingestion_log.latest(cursor, ["1", "2", "3"])) == {"1", "2", "3"}
+        cursor.execute("select document_id from rag_ingestion_log order by id")
+        assert cursor.fetchall() == [("1",), ("2",), ("3",), ("3",)]

@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+import psycopg2
 import pytest
 
 from rag_assets import settings
@@ -28,6 +29,22 @@ class Refusing(HashEmbedder):
         for index, text in enumerate(texts):
             if POISON in text:
                 raise UnembeddableText(index, kind="too_large", message="600 tokens, allowed are 512")
+        return super().embed(texts, token_counts=token_counts)
+
+
+class Held(HashEmbedder):
+    """Embeds a text about one of these things only when its event is set; `holds` is set when one came."""
+
+    def __init__(self, **until: threading.Event) -> None:
+        super().__init__()
+        self.holds = threading.Event()
+        self._until = until
+
+    def embed(self, texts: Sequence[str], *, token_counts: Sequence[int]) -> Vectors:
+        for about, event in self._until.items():
+            if about in texts[0]:
+                self.holds.set()
+                assert event.wait(60)
         return super().embed(texts, token_counts=token_counts)
 
 
@@ -210,6 +227,25 @@ def test_nothing_is_written_when_the_claim_was_lost_meanwhile(application: Appli
     assert application.pending() == [(document_id, "pending", 0, "run:other")]
 
 
+def test_document_is_stored_when_its_claim_is_just_being_extended(application: Application, database_url: str) -> None:
+    """Somebody who touches the row of the outbox for a moment costs a moment, not the work on the document."""
+    document_id = application.add("a.txt", *WORDS)
+    busy = psycopg2.connect(database_url)
+    others = threading.Timer(0.5, busy.commit)
+
+    def extend() -> None:
+        with busy.cursor() as cursor:
+            cursor.execute("update rag_outbox set claimed_until = claimed_until + interval '1 minute'")
+        others.start()
+
+    embedder = HashEmbedder(meanwhile=extend)
+    with closing(busy):
+        outcomes = application.run(embedder=embedder)
+        others.join()
+    assert (outcomes[document_id].status, len(embedder.texts)) == ("completed", len(WORDS))
+    assert application.pending() == []
+
+
 def test_newer_change_is_not_lost_when_it_comes_during_the_run(application: Application) -> None:
     """What was read is stored; the document stays pending, free to be taken, and the next run reads it again."""
     document_id = application.add("a.txt", "pumps")
@@ -223,6 +259,36 @@ def test_newer_change_is_not_lost_when_it_comes_during_the_run(application: Appl
     assert application.pending() == [(document_id, "pending", 0, None)]
     application.run(run_id="2")
     assert application.stored(document_id) == [paragraph("roses").strip()]
+
+
+def test_newest_change_is_stored_when_a_backfill_is_slower_than_several(application: Application) -> None:
+    """A document that is changed, stored and changed again while a backfill embeds what it was at first."""
+    document_id = application.add("a.txt", "pumps")
+    backfill = application.claim(run_id="1")
+    third_is_claimed, first_is_stored = threading.Event(), threading.Event()
+    embedder = Held(pumps=third_is_claimed, taxes=first_is_stored)
+
+    def change(about: str) -> list[Claim]:
+        application.write("a.txt", about)
+        application.change(document_id)
+        return application.claim(run_id="1")
+
+    def changes() -> Iterator[list[Claim]]:
+        assert embedder.holds.wait(60)
+        yield change("roses")
+        while application.stored(document_id) != [paragraph("roses").strip()]:
+            time.sleep(0.01)
+        third = change("taxes")
+        third_is_claimed.set()
+        yield third
+
+    stored = []
+    for outcomes in application.pipeline(run_id="1", embedder=embedder).ingest([backfill], changes=changes()):
+        stored += [application.stored(outcome.document_id) for outcome in outcomes]
+        if len(stored) == 2:
+            first_is_stored.set()
+    assert stored == [[paragraph(about).strip()] for about in ("roses", "pumps", "taxes")]
+    assert application.pending() == []
 
 
 def test_chunks_go_when_the_row_was_deleted_during_the_run(application: Application) -> None:

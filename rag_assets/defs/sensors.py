@@ -62,7 +62,7 @@ def free_abandoned_claims(instance: dg.DagsterInstance, parts: Parts) -> None:
             status = _status(instance, owner)
             if status in ENDED or (status is None and seconds_left < claim_seconds - RUNLESS_SECONDS):
                 outbox.release(cursor, owner)
-            elif status is not None:
+            elif status is not None and seconds_left < claim_seconds / 2:  # runs at work extend theirs before that
                 outbox.extend_claims(cursor, owner, seconds=claim_seconds)
 
 

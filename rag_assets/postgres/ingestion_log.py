@@ -23,17 +23,10 @@ def write_log(cursor: Cursor, outcomes: Sequence[Outcome], *, run_id: str) -> No
     )
 
 
-def of_run(cursor: Cursor, document_id: str, *, run_id: str) -> Outcome | None:
-    """How this run's last attempt at the document ended."""
-    cursor.execute(statement("ingestion_log", "get_of_run"), {"document_id": document_id, "run_id": run_id})
-    row = cursor.fetchone()
-    return _outcome(cursor, row) if row else None
-
-
-def latest(cursor: Cursor, ids: Sequence[str]) -> dict[str, Outcome]:
-    """How the last attempt at each of these documents ended."""
-    cursor.execute(statement("ingestion_log", "get_latest"), {"ids": list(ids)})
-    return {row[0]: _outcome(cursor, row) for row in cursor.fetchall()}
+def of_run(cursor: Cursor, ids: Sequence[str], *, run_id: str) -> list[Outcome]:
+    """How this run's last attempt at each of these documents ended, if there was one."""
+    cursor.execute(statement("ingestion_log", "list_of_run"), {"ids": list(ids), "run_id": run_id})
+    return [_outcome(cursor, row) for row in cursor.fetchall()]
 
 
 def purge(cursor: Cursor, *, days: int) -> int:

@@ -63,17 +63,9 @@ def extend_claims(cursor: Cursor, claimed_by: str, *, seconds: float) -> None:
     cursor.execute(statement("outbox", "extend_claims"), {"claimed_by": claimed_by, "seconds": seconds})
 
 
-def release(cursor: Cursor, claimed_by: str, *, claims: Sequence[Claim] | None = None) -> int:
-    """Give back what this owner holds, or these claims of it, without counting an attempt; how many.
-
-    Of claims that were lost, those stay that the owner has taken since on later changes of the same documents.
-    """
-    values = {
-        "claimed_by": claimed_by,
-        "ids": None if claims is None else [claim.document_id for claim in claims],
-        "generations": None if claims is None else [claim.generation for claim in claims],
-    }
-    cursor.execute(statement("outbox", "release"), values)
+def release(cursor: Cursor, claimed_by: str) -> int:
+    """Give back what this owner holds, without counting an attempt; how many."""
+    cursor.execute(statement("outbox", "release"), {"claimed_by": claimed_by})
     return int(cursor.rowcount)
 
 
@@ -133,7 +125,7 @@ def is_taken(cursor: Cursor) -> bool:
 
 
 def lock(cursor: Cursor, claim: Claim, *, owner: str) -> None:
-    """Hold the claim until the end of the transaction; LostClaim when it is not this owner's, or just changing."""
+    """Hold the claim until the end of the transaction; LostClaim when it is not this owner's any more."""
     if not lock_many(cursor, [claim], owner=owner):
         raise LostClaim(claim.document_id)
 
@@ -141,8 +133,7 @@ def lock(cursor: Cursor, claim: Claim, *, owner: str) -> None:
 def lock_many(cursor: Cursor, claims: Sequence[Claim], *, owner: str) -> set[str]:
     """Hold those of the claims that are still this owner's until the end of the transaction; their document ids.
 
-    Never waits: a document that somebody is making pending again at this moment counts as lost. It becomes due for
-    this owner as for others.
+    To be called before the transaction holds other rows of the outbox: it waits for whoever is touching these.
     """
     ids = [claim.document_id for claim in claims]
     cursor.execute(statement("outbox", "lock_claims"), {"ids": ids, "claimed_by": owner})
@@ -160,20 +151,18 @@ def settle(cursor: Cursor, claim: Claim, outcome: Outcome, *, run_id: str) -> No
 
 def settle_many(cursor: Cursor, settled: Sequence[tuple[Claim, Outcome]], *, run_id: str) -> list[str]:
     """The same for many, in a few statements; the ids of those whose claim was lost, which are left alone."""
-    owner = f"run:{run_id}"
-    held = lock_many(cursor, [claim for claim, _ in settled], owner=owner)
+    held = lock_many(cursor, [claim for claim, _ in settled], owner=f"run:{run_id}")
     mine = [(claim, outcome) for claim, outcome in settled if claim.document_id in held]
     if mine:
         ingestion_log.write_log(cursor, [outcome for _, outcome in mine], run_id=run_id)
-        _remove(cursor, [claim for claim, _ in mine], owner=owner)
+        _remove(cursor, [claim for claim, _ in mine])
     return [claim.document_id for claim, _ in settled if claim.document_id not in held]
 
 
 def fail(cursor: Cursor, claim: Claim, outcome: Outcome, *, run_id: str, worker: Worker) -> bool:
     """Log a failure and count the attempt; whether there will be another one, with exponential backoff or at once
     because the document changed meanwhile. Raises LostClaim as `settle` does."""
-    owner = f"run:{run_id}"
-    lock(cursor, claim, owner=owner)
+    lock(cursor, claim, owner=f"run:{run_id}")
     ingestion_log.write_log(cursor, [outcome], run_id=run_id)
     attempts = claim.attempts + 1
     again = outcome.retry and attempts < worker.max_attempts
@@ -188,7 +177,7 @@ def fail(cursor: Cursor, claim: Claim, outcome: Outcome, *, run_id: str, worker:
     }
     cursor.execute(statement("outbox", "record_failure"), values)
     if cursor.rowcount == 0:
-        _free_changed(cursor, [claim], owner=owner)
+        _free_changed(cursor, [claim])
         return True
     return again
 
@@ -207,17 +196,17 @@ def status(cursor: Cursor, source: Source) -> IndexStatus:
     return IndexStatus(**dict(zip(names, single(cursor), strict=True)))
 
 
-def _remove(cursor: Cursor, claims: Sequence[Claim], *, owner: str) -> None:
+def _remove(cursor: Cursor, claims: Sequence[Claim]) -> None:
     ids, generations = [c.document_id for c in claims], [c.generation for c in claims]
     cursor.execute(statement("outbox", "delete_settled"), {"ids": ids, "generations": generations})
     if cursor.rowcount < len(claims):
-        _free_changed(cursor, claims, owner=owner)
+        _free_changed(cursor, claims)
 
 
-def _free_changed(cursor: Cursor, claims: Sequence[Claim], *, owner: str) -> None:
-    ids, generations = [c.document_id for c in claims], [c.generation for c in claims]
-    values = {"ids": ids, "generations": generations, "claimed_by": owner}
-    cursor.execute(statement("outbox", "free_changed"), values)
+def _free_changed(cursor: Cursor, claims: Sequence[Claim]) -> None:
+    """Of claims that are locked, those that were made for what is not the last change any more."""
+    ids, generations = [claim.document_id for claim in claims], [claim.generation for claim in claims]
+    cursor.execute(statement("outbox", "free_changed"), {"ids": ids, "generations": generations})
 
 
 def _claims(cursor: Cursor, source: Source) -> list[Claim]:

@@ -8,8 +8,8 @@ begin
     end if;
     perform pg_advisory_xact_lock(hashtext('rag_assets.changes'), 0);
     with taken as (delete from rag_changes returning changed_at, operation, document_id)
-    insert into rag_outbox as o (document_id, operation, generation, priority, enqueued_at)
-    select document_id, (array_agg(operation order by changed_at desc))[1], count(*), 0, min(changed_at)
+    insert into rag_outbox as o (document_id, operation, priority, enqueued_at)
+    select document_id, (array_agg(operation order by changed_at desc))[1], 0, min(changed_at)
     from taken group by 1 order by 1
     {coalesce};
 end

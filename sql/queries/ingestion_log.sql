@@ -6,20 +6,13 @@ insert into rag_ingestion_log (
     seconds, warnings
 ) values %s;
 
--- name: get_of_run
--- How a run's last attempt at a document ended.
-select document_id, path, status, stage, error_kind, error_message, content_sha256, media_type, parser, pages,
-    characters, chunks, chunks_embedded, chunks_reused, chunks_deleted, tokens, embedding_model, server_build,
-    seconds, warnings
-from rag_ingestion_log where document_id = %(document_id)s and run_id = %(run_id)s order by id desc limit 1;
-
--- name: get_latest
--- How the last attempt at each of these documents ended.
+-- name: list_of_run
+-- How a run's last attempt at each of these documents ended.
 select distinct on (document_id)
     document_id, path, status, stage, error_kind, error_message, content_sha256, media_type, parser, pages,
     characters, chunks, chunks_embedded, chunks_reused, chunks_deleted, tokens, embedding_model, server_build,
     seconds, warnings
-from rag_ingestion_log where document_id = any(%(ids)s::text[]) order by document_id, id desc;
+from rag_ingestion_log where document_id = any(%(ids)s::text[]) and run_id = %(run_id)s order by document_id, id desc;
 
 -- name: purge_log
 -- Forget attempts that are older than this and not the last one of their document.

@@ -2,7 +2,7 @@
 -- What a further change of a pending document does to its row: the end of every insert into the outbox by functions.
 on conflict (document_id) do update set
     operation = excluded.operation,
-    generation = o.generation + excluded.generation,
+    generation = nextval('rag_outbox_generation'),
     priority = least(o.priority, excluded.priority),
     state = 'pending',
     attempts = 0,
@@ -36,7 +36,7 @@ returning o.document_id;
 -- name: claim_batch
 -- Take over, for a run, what the sensor claimed under its batch.
 with held as materialized (
-    select document_id from rag_outbox where claimed_by = %(batch)s order by document_id for update skip locked
+    select document_id from rag_outbox where claimed_by = %(batch)s order by document_id for update
 )
 update rag_outbox as o
 set claimed_by = %(claimed_by)s, claimed_until = now() + %(seconds)s * interval '1 second',
@@ -74,12 +74,12 @@ where o.document_id = any(%(ids)s::text[])
 order by o.priority, o.enqueued_at, o.document_id;
 
 -- name: lock_claims
--- Those of the claims that are still ours, locked until the end of the transaction. A document that is just made
--- pending again is not among them: what was read of it is old.
+-- Those of the documents that are still ours, locked until the end of the transaction. Waits for whoever extends claims
+-- or makes a document pending again: for a moment, as all who hold such rows hold them, and in the same order as all.
 select document_id from rag_outbox
 where document_id = any(%(ids)s::text[]) and claimed_by = %(claimed_by)s
 order by document_id
-for update skip locked;
+for update;
 
 -- name: delete_settled
 -- Done: remove the pending work, unless the document changed again meanwhile.
@@ -90,7 +90,7 @@ where o.document_id = s.document_id and o.generation = s.generation;
 -- Documents that changed meanwhile stay pending, and anybody may take them; unless the same run already did.
 update rag_outbox as o set claimed_by = null, claimed_until = null, claimed_generation = null
 from unnest(%(ids)s::text[], %(generations)s::bigint[]) as s (document_id, generation)
-where o.document_id = s.document_id and o.claimed_by = %(claimed_by)s and o.claimed_generation = s.generation;
+where o.document_id = s.document_id and o.claimed_generation = s.generation;
 
 -- name: record_failure
 -- Count an attempt and plan the next one, or none.
@@ -108,15 +108,9 @@ update rag_outbox as o set claimed_until = now() + %(seconds)s * interval '1 sec
 from held where o.document_id = held.document_id;
 
 -- name: release
--- Give back what somebody holds, or these claims of it, each only as long as it is for the change it was made for.
+-- Give back all that somebody holds.
 with held as materialized (
-    select document_id from rag_outbox
-    where claimed_by = %(claimed_by)s and (
-        %(ids)s::text[] is null
-        or (document_id, claimed_generation) in (select * from unnest(%(ids)s::text[], %(generations)s::bigint[]))
-    )
-    order by document_id
-    for update skip locked
+    select document_id from rag_outbox where claimed_by = %(claimed_by)s order by document_id for update skip locked
 )
 update rag_outbox as o set claimed_by = null, claimed_until = null, claimed_generation = null
 from held where o.document_id = held.document_id;
