@@ -48,10 +48,9 @@ class Intake:
         self._taken: set[str] = set()  # changed meanwhile, so ahead of their turn
         self.busy: list[str] = []  # asked for, but another run kept them all the time
 
-    def pending(self) -> Iterator[list[Claim]]:
-        """Everything that is due now, in slices."""
-        while not self._stopping.is_set() and (claims := self._due()):
-            self._taken |= {claim.document_id for claim in claims}
+    def pending(self, *, gives_way: Callable[[], bool] = lambda: False) -> Iterator[list[Claim]]:
+        """Everything that is due, in slices, until nothing is or another run waits for this one's place."""
+        while not self._stopping.is_set() and not gives_way() and (claims := self._due()):
             yield claims
 
     def batch(self, batch_id: str) -> Iterator[list[Claim]]:
@@ -66,7 +65,8 @@ class Intake:
             )
         for part in _slices(claims):
             yield part
-            yield from self.pending()
+            if claims := self._due():  # once, or a table that never rests would keep the rest of the batch for ever
+                yield claims
 
     def documents(self, ids: Sequence[str]) -> Iterator[list[Claim]]:
         """These documents, whether they changed or not; those that another run works on come last."""
@@ -90,8 +90,10 @@ class Intake:
         while len(ids) > FEW and not ending.is_set() and not self._stopping.is_set():
             with self._database.transaction() as cursor:
                 outbox.release_batches(cursor)
-            yield from self.pending()
-            self._listener.wait(ENDING_LOOK_SECONDS)
+            if claims := self._due():
+                yield claims
+            else:
+                self._listener.wait(ENDING_LOOK_SECONDS)
         self._listener.leave_intake()
 
     def linger(self, seconds: float, *, gives_way: Callable[[], bool]) -> Iterator[list[Claim]]:
@@ -107,13 +109,15 @@ class Intake:
 
     def _due(self) -> list[Claim]:
         with self._database.transaction() as cursor:
-            return outbox.claim_due(
+            claims = outbox.claim_due(
                 cursor,
                 self._settings.source,
                 limit=LARGEST_SLICE,
                 claimed_by=self._owner,
                 seconds=self._settings.worker.claim_seconds,
             )
+        self._taken |= {claim.document_id for claim in claims}
+        return claims
 
     def _claim(self, ids: Sequence[str]) -> list[Claim]:
         with self._database.transaction() as cursor:

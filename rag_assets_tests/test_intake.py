@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice
 
 import pytest
 
@@ -54,6 +54,29 @@ def test_pending_gives_each_document_once_when_there_are_many(
     batches = [ids(batch) for batch in intake.pending()]
     assert [len(batch) for batch in batches] == [20, 20, 1]
     assert sorted(chain(*batches), key=int) == added
+
+
+def test_a_table_that_never_rests_keeps_nobody_waiting(application: Application, intake: Intake) -> None:
+    """Not another run, not the rest of a batch, and not the end of a backfill's run."""
+    first, *others = add(application, FIRST_SLICE + 2)
+    with application.database.transaction() as cursor:
+        source = application.settings.source
+        outbox.claim_due(cursor, source, limit=999, claimed_by="batch:mine", seconds=60)
+
+    def changing(batches: Iterator[list[Claim]]) -> Iterator[list[str]]:
+        for batch in batches:
+            application.change(first)
+            yield ids(batch)
+
+    batch = changing(intake.batch("mine"))
+    assert [len(slice_) for slice_ in islice(batch, 4)] == [FIRST_SLICE, 1, 2, 1]
+    waiting = iter([False, False, True])
+    assert list(changing(intake.pending(gives_way=lambda: next(waiting)))) == [[first]] * 2
+    ending = threading.Event()
+    beside = changing(intake.changes_beside(others, ending=ending))
+    assert next(beside) == [first]
+    ending.set()
+    assert list(beside) == []
 
 
 def test_nothing_more_is_claimed_when_the_run_is_stopping(

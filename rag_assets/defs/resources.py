@@ -74,7 +74,7 @@ class Rag:
                 changes = intake.changes_beside(ids, ending=pipeline.ending)
             else:
                 batch = intake.batch(batch_id) if batch_id else iter(())
-                batches = chain(batch, intake.pending(), intake.linger(linger, gives_way=gives_way))
+                batches = chain(batch, intake.pending(gives_way=gives_way), intake.linger(linger, gives_way=gives_way))
             # Closed first of all: its threads use the rest.
             groups = stack.enter_context(closing(pipeline.ingest(batches, changes=changes)))
             yield IngestRun(outcomes=self._watched(groups), intake=intake)

@@ -60,14 +60,15 @@ class HashEmbedder:
 
     build = "hash"
 
-    def __init__(self, seconds: float = 0.0) -> None:
+    def __init__(self, seconds: float = 0.0, *, per_text: float = 0.0) -> None:
         self._seconds = seconds
+        self._per_text = per_text
 
     def interrupt(self) -> None:
         """It takes no time, so there is nothing to break off."""
 
     def embed(self, texts: Any, *, token_counts: Any) -> "np.ndarray[Any, np.dtype[np.float32]]":
-        time.sleep(self._seconds)
+        time.sleep(self._seconds + self._per_text * len(texts))
         return np.array([rows.vector(text) for text in texts], dtype=np.float32).reshape(len(texts), DIMENSION)
 
 
@@ -300,9 +301,13 @@ def run(
     embedder: Embeds | None,
     reader: Reader | None,
     take: Take = Intake.pending,
+    beside: Sequence[str] = (),
     listener_url: str | None = None,
 ) -> int:
-    """One run outside Dagster, on what it is to take; its events go to a table of the tests' own. How many outcomes."""
+    """One run outside Dagster, on what it is to take, and on what changes beside these documents of a backfill.
+
+    Its events go to a table of the tests' own. How many outcomes.
+    """
     done = 0
     channel = settings.database.listen_channel
     with Parts(settings) as parts, Listener(listener_url or parts.database_url, channel=channel) as listener:
@@ -315,7 +320,8 @@ def run(
             resolve=parts.resolve,
             run_id=run_id,
         )
-        for outcomes in pipeline.ingest(take(intake)):
+        changes = intake.changes_beside(beside, ending=pipeline.ending) if beside else ()
+        for outcomes in pipeline.ingest(take(intake), changes=changes):
             report(parts.database, outcomes, run_id=run_id)
             done += len(outcomes)
     return done

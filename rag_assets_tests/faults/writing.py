@@ -2,8 +2,10 @@
 
 import random
 import secrets
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,12 +13,16 @@ from functools import partial
 import psycopg2
 from psycopg2.extensions import cursor as Cursor
 
+from rag_assets.intake import Intake
 from rag_assets_tests import rows
+from rag_assets_tests.faults import arena as arenas
 from rag_assets_tests.faults.arena import DOCUMENTS, Arena, Ground, HashEmbedder, Result, replace_text
 from rag_assets_tests.faults.consuming import Consumer
 
 WRITERS = 16
 COMMIT_SECONDS = 0.02  # the longest delay before a commit
+BACKFILLED = 60  # documents: several groups of them
+BACKFILL_SECONDS = 60.0  # several times what it takes
 EMBED_SECONDS = 0.03  # of a call: time for a change of what was already read
 LOST_CODES = (None, "57P01", "57P02", "57P03", "53100", "40P01")  # ended, not yet there, no room, deadlock
 TOUCH = f"update {DOCUMENTS} set version = version + 1 where id = %s"
@@ -135,6 +141,52 @@ def writers_without_notify(ground: Ground, *, seed: int, long: bool) -> Result:
     """The same when no notice ever comes: the runs look."""
     with ground.arena(seed, database={"listen_channel": "where_nobody_speaks"}) as arena:
         return _written(arena, seed=seed, long=long)
+
+
+def edited_amid_backfill(ground: Ground, *, seed: int, long: bool) -> Result:
+    """Documents are changed again and again while a backfill works on them, slower than on their changes."""
+    result = Result()
+    for turn in range(10 if long else 2):
+        with ground.arena(seed + turn) as arena:
+            arena.embedder = HashEmbedder(per_text=EMBED_SECONDS / 5)
+            arena.insert(BACKFILLED)
+            arena.settle()
+            members = team(arena, seed=seed + turn, writers=4)
+            backfill = Future[int]()
+            thread = threading.Thread(target=_backfill, args=(arena, backfill))
+            thread.start()
+            until = partial(_is_at_work, backfill, time.monotonic() + BACKFILL_SECONDS)
+            rows.in_threads([partial(writer.work_while, until) for writer in members])
+            late = [] if backfill.done() else ["the backfill did not end while changes came"]
+            thread.join()
+            backfill.result()
+            arena.settle()
+            result.add([*late, *arena.violations()], trial=f"turn {turn}")
+        result.notes["changes"] = result.notes.get("changes", 0) + sum(writer.changes for writer in members)
+    return result
+
+
+def _backfill(arena: Arena, done: Future[int]) -> None:
+    """Of all that there is, and as if it were not stored, as a run of partitions does."""
+    ids = [str(document) for document in names_of(arena)]
+    arena.sql("delete from rag_document_text")
+    try:
+        outcomes = arenas.run(
+            arena.settings,
+            run_id=secrets.token_hex(6),
+            embedder=arena.embedder,
+            reader=arena.reader,
+            take=partial(Intake.documents, ids=ids),
+            beside=ids,
+        )
+    except BaseException as exc:  # noqa: BLE001 - raised by `result`
+        done.set_exception(exc)
+    else:
+        done.set_result(outcomes)
+
+
+def _is_at_work(backfill: Future[int], deadline: float) -> bool:
+    return not backfill.done() and time.monotonic() < deadline
 
 
 def _written(arena: Arena, *, seed: int, long: bool) -> Result:
