@@ -19,6 +19,7 @@ FIRST_SLICE, LARGEST_SLICE = 10, 500  # documents handed over at a time; a batch
 SLICE_SECONDS = 1.0  # that a slice should take: more, and the next is smaller
 FEW = 10  # documents of a run that works on these alone
 BUSY_PATIENCE_SECONDS = 600.0  # how long a run waits for documents that another run is working on
+LONGEST_SECONDS = 600.0  # that a run stays for changes, also where they never end; the next one has a second's start
 LOOK_SECONDS = 1.0  # between looks at whether another run waits, while lingering
 ENDING_LOOK_SECONDS = 0.25  # between looks at whether the documents beside the changes are done
 
@@ -52,6 +53,7 @@ class Intake:
         """Everything that is due, in slices, until nothing is or another run waits for this one's place."""
         while not self._stopping.is_set() and not gives_way() and (claims := self._due()):
             yield claims
+        self._listener.leave_intake()
 
     def batch(self, batch_id: str) -> Iterator[list[Claim]]:
         """What the sensor claimed under this batch."""
@@ -97,9 +99,14 @@ class Intake:
         self._listener.leave_intake()
 
     def linger(self, seconds: float, *, gives_way: Callable[[], bool]) -> Iterator[list[Claim]]:
-        """Changes as they are notified, until none came for `seconds` or another run waits for this one's place."""
+        """Everything that is due, and changes as they are notified, until none came for `seconds`.
+
+        Or until another run waits for this one's place, or it has been at it for LONGEST_SECONDS: what failed in a run
+        is shown when it ends, and its events are read as a whole.
+        """
+        end = time.monotonic() + LONGEST_SECONDS
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and not self._stopping.is_set() and not gives_way():
+        while time.monotonic() < min(deadline, end) and not self._stopping.is_set() and not gives_way():
             if claims := self._due():
                 yield claims
                 deadline = time.monotonic() + seconds

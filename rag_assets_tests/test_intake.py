@@ -226,6 +226,19 @@ def test_linger_ends_when_nothing_changes_for_its_time(application: Application,
     assert not is_taken(application)
 
 
+def test_linger_ends_in_time_when_changes_never_do(
+    application: Application, intake: Intake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What failed meanwhile is to be seen some day, and a run's events are to stay readable."""
+    monkeypatch.setattr(intake_module, "LONGEST_SECONDS", 0.5)
+    [changed] = add(application, 1)
+    for batch in intake.linger(30, gives_way=never):
+        assert ids(batch) == [changed]
+        application.change(changed)
+    assert not is_taken(application)
+    assert application.pending() == [(changed, "pending", 0, "run:1")]
+
+
 def test_linger_ends_at_once_when_another_run_waits(application: Application, intake: Intake) -> None:
     """Whoever wants the one place at llama-server does not wait for a run that has nothing to do."""
     assert list(intake.linger(3_600, gives_way=lambda: True)) == []

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 
 from rag_assets import runtime, settings
@@ -74,7 +74,8 @@ class Rag:
                 changes = intake.changes_beside(ids, ending=pipeline.ending)
             else:
                 batch = intake.batch(batch_id) if batch_id else iter(())
-                batches = chain(batch, intake.pending(gives_way=gives_way), intake.linger(linger, gives_way=gives_way))
+                follow = partial(intake.linger, linger) if linger else intake.pending
+                batches = chain(batch, follow(gives_way=gives_way))
             # Closed first of all: its threads use the rest.
             groups = stack.enter_context(closing(pipeline.ingest(batches, changes=changes)))
             yield IngestRun(outcomes=self._watched(groups), intake=intake)

@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import chain
 from pathlib import Path
 
 from rag_assets.errors import DatabaseUnavailable, ServiceError
@@ -146,7 +145,7 @@ class Consumer:
         self._ended.add(run_id)
 
     def _take(self, intake: Intake) -> Iterator[Sequence[Claim]]:
-        return chain(intake.pending(), intake.linger(self._linger, gives_way=self._stop.is_set))
+        return intake.linger(self._linger, gives_way=self._stop.is_set)
 
     def _free_ended(self) -> None:
         """As the sensor does every few seconds, for runs that could not release what they held."""
