@@ -342,12 +342,26 @@ class Pipeline:
         return outcomes
 
     def _settle_skipped(self, cursor: Cursor, works: list[_Work]) -> list[Outcome]:
-        """Settle the unchanged documents, in a few statements; their outcomes."""
+        """Settle the unchanged documents, in a few statements; their outcomes.
+
+        Given back is what is not stored any more as it was when it was compared: the state that an earlier change
+        had, read by this run before this change came, was stored in between.
+        """
         skipped = [(work.claim, work.outcome) for work in works if work.outcome and work.outcome.status == "skipped"]
-        if skipped:
-            outbox.settle_many(cursor, skipped, run_id=self._run_id)
-            texts.move(cursor, {claim.document_id: claim.path or "" for claim, _ in skipped})
-        return [outcome for _, outcome in skipped]
+        if not skipped:
+            return []
+        stored = texts.get_stored(cursor, [claim.document_id for claim, _ in skipped])
+        same = [pair for pair in skipped if self._is_stored(pair[1], stored.get(pair[1].document_id))]
+        outbox.settle_many(cursor, same, run_id=self._run_id)
+        texts.move(cursor, {claim.document_id: claim.path or "" for claim, _ in same})
+        if len(same) < len(skipped):
+            settled = {claim for claim, _ in same}
+            outbox.give_back(cursor, [claim for claim, _ in skipped if claim not in settled])
+        return [outcome for _, outcome in same]
+
+    def _is_stored(self, outcome: Outcome, stored: StoredText | None) -> bool:
+        known = stored and (stored.facts.sha256, stored.fingerprint, stored.embedding_model)
+        return known == (outcome.content_sha256, *self._identity)
 
     def _write(self, cursor: Cursor, work: _Work, *, group: _Group, share: float) -> Outcome:
         started = time.perf_counter()

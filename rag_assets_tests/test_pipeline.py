@@ -291,6 +291,32 @@ def test_newest_change_is_stored_when_a_backfill_is_slower_than_several(applicat
     assert application.pending() == []
 
 
+def test_document_is_as_its_file_when_a_change_is_undone_before_it_is_stored(application: Application) -> None:
+    """Unchanged is what is stored when that is settled, not when it was looked at: then it was read once more."""
+    document_id = application.add("a.txt", "pumps")
+    application.run()
+    is_undone = threading.Event()
+
+    def change(about: str) -> list[Claim]:
+        application.write("a.txt", about)
+        application.change(document_id)
+        return application.claim(run_id="2")
+
+    def batches() -> Iterator[list[Claim]]:
+        yield change("roses")
+        yield change("pumps")
+        is_undone.set()
+        for _ in range(100):
+            yield application.claim(run_id="2")
+            time.sleep(0.01)
+
+    pipeline = application.pipeline(run_id="2", embedder=Held(roses=is_undone))
+    outcomes = [outcome.status for group in pipeline.ingest(batches()) for outcome in group]
+    assert application.stored(document_id) == [paragraph("pumps").strip()]
+    assert outcomes == ["completed", "completed"]
+    assert application.pending() == []
+
+
 def test_chunks_go_when_the_row_was_deleted_during_the_run(application: Application) -> None:
     """What a run stores of a document that is gone by then is removed by the next."""
     document_id = application.add("a.txt", *WORDS)

@@ -177,9 +177,15 @@ def fail(cursor: Cursor, claim: Claim, outcome: Outcome, *, run_id: str, worker:
     }
     cursor.execute(statement("outbox", "record_failure"), values)
     if cursor.rowcount == 0:
-        _free_changed(cursor, [claim])
+        give_back(cursor, [claim])
         return True
     return again
+
+
+def give_back(cursor: Cursor, claims: Sequence[Claim]) -> None:
+    """Free the documents of claims that are locked, for anybody to take; not where the same run has a newer claim."""
+    ids, generations = [claim.document_id for claim in claims], [claim.generation for claim in claims]
+    cursor.execute(statement("outbox", "give_back"), {"ids": ids, "generations": generations})
 
 
 def dead(cursor: Cursor, source: Source) -> list[tuple[str, str, float]]:
@@ -200,13 +206,7 @@ def _remove(cursor: Cursor, claims: Sequence[Claim]) -> None:
     ids, generations = [c.document_id for c in claims], [c.generation for c in claims]
     cursor.execute(statement("outbox", "delete_settled"), {"ids": ids, "generations": generations})
     if cursor.rowcount < len(claims):
-        _free_changed(cursor, claims)
-
-
-def _free_changed(cursor: Cursor, claims: Sequence[Claim]) -> None:
-    """Of claims that are locked, those that were made for what is not the last change any more."""
-    ids, generations = [claim.document_id for claim in claims], [claim.generation for claim in claims]
-    cursor.execute(statement("outbox", "free_changed"), {"ids": ids, "generations": generations})
+        give_back(cursor, claims)
 
 
 def _claims(cursor: Cursor, source: Source) -> list[Claim]:

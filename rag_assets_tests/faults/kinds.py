@@ -31,6 +31,7 @@ KINDS: dict[str, Callable[..., Result]] = {
     "half_open": interrupting.half_open,
     "writers": writing.writers,
     "writers_without_notify": writing.writers_without_notify,
+    "changed_back": writing.changed_back,
     "edited_amid_backfill": writing.edited_amid_backfill,
     "delivered_twice": doubling.delivered_twice,
     "two_daemons": doubling.two_daemons,

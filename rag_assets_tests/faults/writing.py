@@ -143,6 +143,25 @@ def writers_without_notify(ground: Ground, *, seed: int, long: bool) -> Result:
         return _written(arena, seed=seed, long=long)
 
 
+def changed_back(ground: Ground, *, seed: int, long: bool) -> Result:
+    """Documents are changed, and changed back at some moment before that is stored; while a run stays for changes."""
+    result = Result()
+    with ground.arena(seed) as arena:
+        arena.embedder = HashEmbedder(EMBED_SECONDS)
+        arena.insert(12)  # three groups of them
+        names = names_of(arena).values()
+        before = {name: (arena.files / name).read_text() for name in names}
+        with Consumer(arena) as consumer:
+            for turn in range(100 if long else 8):
+                for texts in ({name: arena.text() for name in names}, before):
+                    for name, text in texts.items():
+                        replace_text(arena.files / name, text)
+                    arena.sql(f"update {DOCUMENTS} set version = version + 1")
+                    time.sleep(arena.rng.uniform(0, 4 * EMBED_SECONDS))
+                result.add([*consumer.catch_up(), *arena.violations()], trial=f"turn {turn}")
+    return result
+
+
 def edited_amid_backfill(ground: Ground, *, seed: int, long: bool) -> Result:
     """Documents are changed again and again while a backfill works on them, slower than on their changes."""
     result = Result()

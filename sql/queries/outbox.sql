@@ -86,8 +86,8 @@ for update;
 delete from rag_outbox as o using unnest(%(ids)s::text[], %(generations)s::bigint[]) as s (document_id, generation)
 where o.document_id = s.document_id and o.generation = s.generation;
 
--- name: free_changed
--- Documents that changed meanwhile stay pending, and anybody may take them; unless the same run already did.
+-- name: give_back
+-- Documents that stay pending, as they changed meanwhile, may be taken by anybody; unless the same run already did.
 update rag_outbox as o set claimed_by = null, claimed_until = null, claimed_generation = null
 from unnest(%(ids)s::text[], %(generations)s::bigint[]) as s (document_id, generation)
 where o.document_id = s.document_id and o.claimed_generation = s.generation;
