@@ -188,10 +188,10 @@ class Parts:
         model = self.settings.embedding.model
         with self.database.transaction() as cursor:
             outbox.take_changes(cursor)  # or what the trigger saw would be found once more
+        found = reconcile.reconcile_table(
+            self.database, self.settings.source, fingerprint=self.reader.fingerprint, model=model
+        )
         with self.database.transaction() as cursor:
-            found = reconcile.reconcile_table(
-                cursor, self.settings.source, fingerprint=self.reader.fingerprint, model=model
-            )
             outbox.retry_dead(cursor, kind="not_found")  # a file that was missing may be there now
         changed = reconcile.reconcile_files(self.database, look=self._look)
         changed += reconcile.retry_changed(self.database, self.settings.source, changed_at=self._changed_at)

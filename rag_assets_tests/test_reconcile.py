@@ -1,6 +1,8 @@
 """Changes that no trigger saw are found by comparing."""
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 
@@ -63,10 +65,30 @@ def test_reconcile_table_enqueues_once_when_something_differs(
 ) -> None:
     """Each kind of difference is found, counted, and pending; a second look finds nothing more."""
     rows.execute(database.url, statement)
+    assert reconcile.reconcile_table(database, SOURCE, fingerprint="f", model=rows.MODEL) == found
     with database.transaction() as cursor:
-        assert reconcile.reconcile_table(cursor, SOURCE, fingerprint="f", model=rows.MODEL) == found
         assert outbox.pending_count(cursor) == sum(vars(found).values())
-        assert reconcile.reconcile_table(cursor, SOURCE, fingerprint="f", model=rows.MODEL) == NOTHING
+    assert reconcile.reconcile_table(database, SOURCE, fingerprint="f", model=rows.MODEL) == NOTHING
+
+
+def test_reconcile_table_stops_nobody_who_takes_changes(database: Database) -> None:
+    """What it found first is free for others while it looks for more, or each would wait for the other."""
+    rows.execute(database.url, """update "TblDocumentFiles" set file_path = 'z' where id = 1""")
+    rows.execute(database.url, """insert into "TblDocumentFiles" (file_path) values ('d')""")
+    with ThreadPoolExecutor(1) as executor, database.transaction() as taking:
+        outbox.enqueue(taking, ["1"])
+        found = executor.submit(reconcile.reconcile_table, database, SOURCE, fingerprint="f", model=rows.MODEL)
+        _wait_for_one_who_waits(database)
+        outbox.enqueue(taking, ["4"])
+        taking.connection.commit()
+        assert found.result() == replace(NOTHING, unknown=1, moved=1)
+
+
+def _wait_for_one_who_waits(database: Database) -> None:
+    deadline = time.monotonic() + 10
+    while not rows.execute(database.url, "select pid from pg_locks where not granted"):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_reconcile_files_enqueues_when_bytes_changed_or_vanished(
@@ -85,6 +107,34 @@ def test_reconcile_files_enqueues_when_bytes_changed_or_vanished(
     with database.transaction() as cursor:
         assert outbox.due_count(cursor) == 2
         assert [texts.get_stored(cursor, ["2"])["2"].facts.mtime_ns] == [7]
+
+
+def test_reconcile_files_stops_nobody_who_stores(database: Database) -> None:
+    """It notes an mtime where nobody is about to store another one, and waits for none of them."""
+
+    def look(stored: StoredText) -> FileFacts:
+        return replace(stored.facts, mtime_ns=7)
+
+    touch = "update rag_document_text set mtime_ns = 5 where document_id = %s"
+    with ThreadPoolExecutor(1) as executor, database.transaction() as storing:
+        storing.execute(touch, ["2"])
+        assert executor.submit(reconcile.reconcile_files, database, look=look).result(timeout=10) == 0
+        storing.execute(touch, ["1"])
+    with database.transaction() as cursor:
+        stored = texts.get_stored(cursor, ["1", "2", "3"])
+    assert {name: text.facts.mtime_ns for name, text in stored.items()} == {"1": 5, "2": 5, "3": 7}
+
+
+def test_reconcile_files_notes_no_facts_of_bytes_that_were_replaced_meanwhile(database: Database) -> None:
+    """They would be those of a version that is not stored."""
+
+    def look(stored: StoredText) -> FileFacts:
+        rows.execute(database.url, "update rag_document_text set sha256 = 'newer', mtime_ns = 5")
+        return replace(stored.facts, mtime_ns=7)
+
+    assert reconcile.reconcile_files(database, look=look) == 0
+    with database.transaction() as cursor:
+        assert {text.facts.mtime_ns for text in texts.get_stored(cursor, ["1", "2", "3"]).values()} == {5}
 
 
 def test_retry_changed_makes_due_what_was_given_up_when_its_file_changed_since(database: Database) -> None:

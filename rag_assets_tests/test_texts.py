@@ -50,7 +50,7 @@ def test_refresh_and_move_change_only_their_columns_when_a_file_was_written_anew
     with closing(Database(database_url)) as database:
         _store(database, 2)
         with database.transaction() as cursor:
-            texts.refresh(cursor, {"1": FileFacts(sha256="ignored", size=9, mtime_ns=99)})
+            texts.refresh(cursor, {"1": FileFacts(sha256=rows.sha256("text 1"), size=9, mtime_ns=99)})
             texts.move(cursor, {"1": "elsewhere"})
             stored = texts.get_stored(cursor, ["1", "2"])
         assert stored["1"].facts == FileFacts(sha256=rows.sha256("text 1"), size=9, mtime_ns=99)

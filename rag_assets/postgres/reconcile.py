@@ -26,18 +26,21 @@ class Differences:
     incomplete: int  # chunks are missing
 
 
-def reconcile_table(cursor: Cursor, source: Source, *, fingerprint: str, model: str) -> Differences:
+def reconcile_table(database: Database, source: Source, *, fingerprint: str, model: str) -> Differences:
     """Enqueue every document whose row and index differ and that is not pending already.
 
-    `fingerprint` and `model` are what a document would be read and embedded with now.
+    `fingerprint` and `model` are what a document would be read and embedded with now. A transaction for each kind: who
+    takes changes locks documents in their order, and would wait for this, as this would for them.
     """
-    names = documents.identifiers(cursor, source)
+    with database.transaction() as cursor:
+        names = documents.identifiers(cursor, source)
+    settings: dict[str, object] = {"fingerprint": fingerprint, "model": model}
     return Differences(
-        unknown=_count(cursor, composed("outbox", "enqueue_unknown", **names)),
-        vanished=_count(cursor, composed("outbox", "enqueue_vanished", **names)),
-        moved=_count(cursor, composed("outbox", "enqueue_moved", **names)),
-        outdated=_count(cursor, statement("outbox", "enqueue_outdated"), {"fingerprint": fingerprint, "model": model}),
-        incomplete=_count(cursor, statement("outbox", "enqueue_incomplete")),
+        unknown=_enqueue(database, composed("outbox", "enqueue_unknown", **names)),
+        vanished=_enqueue(database, composed("outbox", "enqueue_vanished", **names)),
+        moved=_enqueue(database, composed("outbox", "enqueue_moved", **names)),
+        outdated=_enqueue(database, statement("outbox", "enqueue_outdated"), settings),
+        incomplete=_enqueue(database, statement("outbox", "enqueue_incomplete")),
     )
 
 
@@ -90,6 +93,11 @@ def _page(database: Database, after: str) -> list[StoredText]:
 
 def _differs(stored: StoredText, now: FileFacts | None) -> bool:
     return now is None or (now.sha256, now.size) != (stored.facts.sha256, stored.facts.size)
+
+
+def _enqueue(database: Database, query: object, values: dict[str, object] | None = None) -> int:
+    with database.transaction() as cursor:
+        return _count(cursor, query, values)
 
 
 def _count(cursor: Cursor, query: object, values: dict[str, object] | None = None) -> int:

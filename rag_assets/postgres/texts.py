@@ -55,9 +55,10 @@ def move(cursor: Cursor, paths: dict[str, str]) -> None:
 
 
 def refresh(cursor: Cursor, facts: Mapping[str, FileFacts]) -> None:
-    """Note size and mtime of files that were written anew with the same bytes."""
+    """Note size and mtime of files that were written anew with the same bytes; not where others are stored by now."""
     values = {
         "ids": list(facts),
+        "hashes": [fact.sha256 for fact in facts.values()],
         "sizes": [fact.size for fact in facts.values()],
         "mtimes": [fact.mtime_ns for fact in facts.values()],
     }

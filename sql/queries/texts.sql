@@ -25,10 +25,16 @@ from unnest(%(ids)s::text[], %(paths)s::text[]) as m (document_id, path)
 where t.document_id = m.document_id and t.path <> m.path;
 
 -- name: refresh_facts
--- An unchanged file that was written anew: what spares the next look its hash.
-update rag_document_text as t set size_bytes = f.size_bytes, mtime_ns = f.mtime_ns
-from unnest(%(ids)s::text[], %(sizes)s::bigint[], %(mtimes)s::bigint[]) as f (document_id, size_bytes, mtime_ns)
-where t.document_id = f.document_id;
+-- An unchanged file that was written anew: what spares the next look its hash. Who is storing the document knows better.
+with known as materialized (
+    select t.document_id, f.size_bytes, f.mtime_ns
+    from rag_document_text as t
+    join unnest(%(ids)s::text[], %(hashes)s::text[], %(sizes)s::bigint[], %(mtimes)s::bigint[])
+        as f (document_id, sha256, size_bytes, mtime_ns) using (document_id, sha256)
+    for update of t skip locked
+)
+update rag_document_text as t set size_bytes = k.size_bytes, mtime_ns = k.mtime_ns
+from known as k where t.document_id = k.document_id;
 
 -- name: delete_text
 -- Forget a document.
