@@ -44,7 +44,7 @@ class FileFacts:
 
     sha256: str
     size: int  # bytes
-    mtime_ns: int  # nanoseconds since the epoch
+    mtime_ns: int  # nanoseconds since the epoch; see text.paths.telling
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

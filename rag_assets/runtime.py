@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -205,14 +206,14 @@ class Parts:
     def _look(self, stored: StoredText) -> FileFacts | None:
         """A file's facts as they are now; it is hashed only where size or time differ from what is stored."""
         try:
-            path = self.resolve(stored.path)
+            path, looked_at = self.resolve(stored.path), time.time_ns()
             size, mtime_ns = paths.facts(path)
             if (size, mtime_ns) == (stored.facts.size, stored.facts.mtime_ns):
                 return stored.facts
             sha256 = paths.sha256(path, limit=self.settings.parsing.max_bytes)
         except DocumentError:
             return None
-        return FileFacts(sha256=sha256, size=size, mtime_ns=mtime_ns)
+        return FileFacts(sha256=sha256, size=size, mtime_ns=paths.telling(mtime_ns, looked_at=looked_at))
 
     def _changed_at(self, path: str) -> float | None:
         """When a file was written or put in its place, whichever came last."""

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -184,10 +185,20 @@ def test_devices_are_refused_without_a_root_too(root: Path | None) -> None:
 def test_bytes_hash_and_facts_agree(root: Path) -> None:
     """One reading gives all three."""
     file = root / "a" / "b.txt"
+    os.utime(file, (1e9, 1e9))
     data, facts = paths.read(file, limit=4)
     assert data == b"text"
     assert facts.sha256 == hashlib.sha256(data).hexdigest() == paths.sha256(file, limit=4)
     assert (facts.size, facts.mtime_ns) == paths.facts(file)
+
+
+@pytest.mark.parametrize(("age", "tells"), [(3600, True), (3, True), (1, False), (-3600, False)])
+def test_mtime_is_noted_once_the_file_cannot_be_written_again_and_keep_it(root: Path, age: int, tells: bool) -> None:
+    """Of a file written just now, or tomorrow, it says nothing about the bytes."""
+    file = root / "a" / "b.txt"
+    mtime_ns = time.time_ns() - age * 10**9
+    os.utime(file, ns=(mtime_ns, mtime_ns))
+    assert paths.read(file, limit=4)[1].mtime_ns == (mtime_ns if tells else paths.TELLS_NOTHING)
 
 
 @pytest.mark.parametrize("read", [paths.read, paths.sha256])

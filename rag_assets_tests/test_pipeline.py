@@ -16,6 +16,7 @@ from rag_assets import settings
 from rag_assets.embedding.embedder import Embedder
 from rag_assets.errors import EmbeddingError, NotEnoughMemory, ServerFailedToStart, ServiceError, UnembeddableText
 from rag_assets.model import Claim
+from rag_assets.runtime import Parts
 from rag_assets_tests import fake_llama
 from rag_assets_tests.application import WORDS, Application, HashEmbedder, Vectors, paragraph
 
@@ -100,16 +101,40 @@ def test_document_is_skipped_when_its_bytes_are_the_same(application: Applicatio
 @pytest.mark.parametrize(("about", "status"), [("pumpz", "skipped"), ("locks and keys", "completed")])
 def test_time_and_size_are_enough_where_that_is_set(application: Application, about: str, status: str) -> None:
     """`unchanged = "stat"`: no byte is read of a file whose time and size are those that were read; size counts."""
-    parsing = application.settings.parsing.model_copy(update={"unchanged": "stat"})
-    application.settings = application.settings.model_copy(update={"parsing": parsing})
+    _settle_for_stat(application)
     document_id = application.add("a.txt", "pumps")
+    an_hour_ago = time.time() - 3_600
+    os.utime(application.files / "a.txt", (an_hour_ago, an_hour_ago))
     application.run()
-    file = application.files / "a.txt"
-    before = file.stat()
     application.write("a.txt", about)
-    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    os.utime(application.files / "a.txt", (an_hour_ago, an_hour_ago))
     application.change(document_id)
     assert application.run()[document_id].status == status
+
+
+@pytest.mark.parametrize("is_told", [True, False], ids=["by the table", "by nobody"])
+def test_file_is_read_again_when_it_was_written_twice_in_a_second(application: Application, is_told: bool) -> None:
+    """Where a file's time is in whole seconds, the second version may have size and time of the one that was read."""
+    _settle_for_stat(application)
+    document_id = application.add("a.txt", "pumps")
+    file, second = application.files / "a.txt", int(time.time())
+    os.utime(file, (second, second))
+    application.run()
+    application.write("a.txt", "roses")
+    os.utime(file, (second, second))
+    if is_told:
+        application.change(document_id)
+    else:
+        with Parts(application.settings) as parts:
+            parts.reader = application.reader  # type: ignore[assignment]
+            assert parts.reconcile()["changed"] == 1
+    assert application.run()[document_id].status == "completed"
+    assert application.stored(document_id) == [paragraph("roses").strip()]
+
+
+def _settle_for_stat(application: Application) -> None:
+    parsing = application.settings.parsing.model_copy(update={"unchanged": "stat"})
+    application.settings = application.settings.model_copy(update={"parsing": parsing})
 
 
 def test_document_keeps_its_chunks_when_only_its_path_changed(application: Application) -> None:

@@ -5,6 +5,7 @@ import hashlib
 import os
 import re
 import stat
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ from rag_assets.model import FileFacts
 
 READ_ATTEMPTS = 3  # at a file that changes while it is read
 BLOCK_BYTES = 2**20
+COARSEST_MTIME_NS = 2_000_000_000  # of the file systems in use: FAT's
+TELLS_NOTHING = -1  # in place of an mtime
 NO_MAP: Mapping[str, Path] = MappingProxyType({})
 
 # Folders of a POSIX system whose "files" are devices or made up by the kernel.
@@ -57,6 +60,15 @@ def facts(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
+def telling(mtime_ns: int, *, looked_at: int) -> int:
+    """The mtime of a file as it is to be noted with what was in it at this time (nanoseconds since the epoch).
+
+    Until it is older than the coarsest clock of a file system ticks, the file may be written again and keep it: then
+    TELLS_NOTHING.
+    """
+    return mtime_ns if looked_at - mtime_ns > COARSEST_MTIME_NS else TELLS_NOTHING
+
+
 def sha256(path: Path, *, limit: int) -> str:
     """Hash of a file of at most `limit` bytes, in hexadecimal."""
     with open_regular(path) as file:
@@ -73,9 +85,10 @@ def sha256(path: Path, *, limit: int) -> str:
 def read(path: Path, *, limit: int) -> tuple[bytes, FileFacts]:
     """The bytes of a file of at most `limit` bytes with the facts of exactly these bytes.
 
-    A file that is written to meanwhile is read again; one that never rests is `timed_out`.
+    A file that is written to meanwhile is read again; one that never rests is `timed_out`. The mtime is `telling`.
     """
     for _ in range(READ_ATTEMPTS):
+        looked_at = time.time_ns()
         with open_regular(path) as file:
             before = os.fstat(file)
             _check_size(path, before.st_size, limit=limit)
@@ -84,7 +97,8 @@ def read(path: Path, *, limit: int) -> tuple[bytes, FileFacts]:
         _check_size(path, len(data), limit=limit)
         if _state(before) == _state(after) and len(data) == after.st_size:
             sha = hashlib.sha256(data).hexdigest()
-            return data, FileFacts(sha256=sha, size=len(data), mtime_ns=after.st_mtime_ns)
+            mtime_ns = telling(after.st_mtime_ns, looked_at=looked_at)
+            return data, FileFacts(sha256=sha, size=len(data), mtime_ns=mtime_ns)
     raise DocumentError("timed_out", f"File changed during each of {READ_ATTEMPTS} attempts to read it: {path}")
 
 
