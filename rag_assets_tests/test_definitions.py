@@ -6,6 +6,7 @@ import platform
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
@@ -416,6 +417,17 @@ def test_runs_come_less_and_less_often_while_they_cannot_do_their_work(project: 
     assert project.tick().run_requests
 
 
+def test_pause_is_over_when_the_clock_was_set_back(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or changes would wait until it shows again what it showed when the last run failed."""
+    project.application.add("a.txt", *WORDS)
+    project.embed_with(Short())
+    project.run(succeeds=False)
+    assert sensors._pause(project.instance) > 0
+    an_hour_ago = time.time() - 3_600
+    monkeypatch.setattr(time, "time", lambda: an_hour_ago)
+    assert sensors._pause(project.instance) == 0
+
+
 def test_failed_documents_make_no_pause(project: Project) -> None:
     """They have attempts of their own; changes of others do not wait for them."""
     project.application.add_row("missing.txt")
@@ -692,6 +704,25 @@ def test_run_that_lost_its_process_while_starting_is_ended(
     run = project.instance.get_run_by_id(run_id)
     assert run is not None
     assert run.status.name == status
+
+
+def test_run_that_ended_while_it_was_looked_at_is_as_it_ended(
+    project: Project, dead_pid: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that is gone has told how its run ended, between the look at that run and the one at the process."""
+    run = run_of(project, dead_pid, status=DagsterRunStatus.STARTED)
+    is_lost = launching.is_lost
+
+    def ends(looked_at: DagsterRun) -> bool:
+        event = dg.DagsterEvent("PIPELINE_SUCCESS", looked_at.job_name)
+        project.instance.report_dagster_event(event, looked_at.run_id)
+        return is_lost(looked_at)
+
+    monkeypatch.setattr(launching, "is_lost", ends)
+    sensors.end_lost_runs(project.instance, [DagsterRunStatus.STARTED])
+    ended = project.instance.get_run_by_id(run.run_id)
+    assert ended is not None
+    assert ended.status == DagsterRunStatus.SUCCESS
 
 
 def test_run_is_terminated_by_asking_its_process(project: Project, launcher: launching.WarmRunLauncher) -> None:

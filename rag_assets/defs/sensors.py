@@ -69,7 +69,8 @@ def free_abandoned_claims(instance: dg.DagsterInstance, parts: Parts) -> None:
 def end_lost_runs(instance: dg.DagsterInstance, statuses: Sequence[DagsterRunStatus]) -> None:
     """Fail runs with one of these statuses whose process is gone."""
     for run in instance.get_runs(dg.RunsFilter(statuses=list(statuses))):
-        if launching.is_lost(run):
+        # A process that is gone may have ended its run since that was looked at.
+        if launching.is_lost(run) and instance.get_runs_count(dg.RunsFilter([run.run_id], statuses=list(statuses))):
             instance.report_run_failed(run, "The process of this run is gone.")
 
 
@@ -123,7 +124,8 @@ def _pause(instance: dg.DagsterInstance) -> float:
     if not faults:
         return 0.0
     pause: float = min(FIRST_PAUSE_SECONDS * 2 ** (len(faults) - 1), LONGEST_PAUSE_SECONDS)
-    return max(0.0, (faults[0].end_time or 0.0) + pause - time.time())
+    left = (faults[0].end_time or 0.0) + pause - time.time()
+    return left if 0 < left <= pause else 0.0  # more is left only where the clock was set back
 
 
 def _is_fault(record: dg.RunRecord) -> bool:
