@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator,
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -65,11 +65,12 @@ class Embeds(Protocol):
 
 @dataclass(kw_only=True)
 class _Work:
-    """One document on its way; exactly one of `read` and `outcome` is known once it left the reader."""
+    """One document on its way; exactly one of the three that may be None is known once it left the reader."""
 
     claim: Claim
     read: ReadDocument | None = None
-    outcome: Outcome | None = None
+    unchanged_from: StoredText | None = None
+    outcome: Outcome | None = None  # of a document that failed, or is gone
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -85,9 +86,10 @@ class _Group:
 
 
 class _Lane:
-    """Groups on their way to be stored, in the order in which they were read, a few at a time."""
+    """Groups on their way to be stored, in the order in which `reader` read them, a few at a time."""
 
-    def __init__(self, something_is_done: threading.Event) -> None:
+    def __init__(self, reader: Reader, *, something_is_done: threading.Event) -> None:
+        self.reader = reader
         self._something_is_done = something_is_done
         self._groups: deque[Future[_Group]] = deque()
         self._room = threading.Semaphore(GROUPS_AHEAD)
@@ -133,17 +135,25 @@ class Pipeline:
     """
 
     def __init__(
-        self, database: Database, settings: Settings, *, reader: Reader, embedder: Embeds, resolve: Resolve, run_id: str
+        self,
+        database: Database,
+        settings: Settings,
+        *,
+        reader: Reader,
+        urgent_reader: Reader,
+        embedder: Embeds,
+        resolve: Resolve,
+        run_id: str,
     ) -> None:
         self._database = database
         self._settings = settings
         self._reader = reader
+        self._urgent_reader = urgent_reader  # of changes beside the batches: one document may take a reader a minute
         self._embedder = embedder
         self._resolve = resolve
         self._run_id = run_id
         self._owner = f"run:{run_id}"
         self._in_flight: set[str] = set()  # content hashes that an earlier group is about to store
-        self._reading = ThreadPoolExecutor(1, thread_name_prefix="read")  # serves both lanes in turn
         self.stopping = threading.Event()  # set when nobody takes outcomes any more: batches should end
         self.ending = threading.Event()  # set when the last of the batches is stored: changes should end
 
@@ -157,8 +167,8 @@ class Pipeline:
         they are at is then broken off, and all that is not stored yet given back.
         """
         done = threading.Event()
-        bulk, urgent = _Lane(done), _Lane(done)
-        with self._reading, ThreadPoolExecutor(2 * GROUPS_IN_FLIGHT, thread_name_prefix="embed") as executor:
+        bulk, urgent = (_Lane(reader, something_is_done=done) for reader in (self._reader, self._urgent_reader))
+        with ThreadPoolExecutor(2 * GROUPS_IN_FLIGHT, thread_name_prefix="embed") as executor:
             feeders = [
                 threading.Thread(target=self._feed, args=(source, lane, executor), name=f"feed-{name}")
                 for name, source, lane in (("batches", batches, bulk), ("changes", changes, urgent))
@@ -181,6 +191,7 @@ class Pipeline:
                 self.ending.set()
                 if not (bulk.has_ended and urgent.has_ended):  # nobody waits for a long document any more
                     self._reader.interrupt()
+                    self._urgent_reader.interrupt()
                     self._embedder.interrupt()
                 for feeder, lane in zip(feeders, (bulk, urgent), strict=True):
                     _join(feeder, lane)
@@ -193,7 +204,7 @@ class Pipeline:
     def _feed(self, batches: Iterable[Sequence[Claim]], lane: _Lane, executor: ThreadPoolExecutor) -> None:
         try:
             for batch in batches:
-                for group in self._read_groups(batch):
+                for group in self._read_groups(batch, lane.reader):
                     lane.put(partial(executor.submit, self._embed, group))
                     if self.stopping.is_set():
                         return
@@ -201,14 +212,14 @@ class Pipeline:
         except BaseException as exc:  # noqa: BLE001 - handed to the consumer's thread, which raises it
             lane.end(exc)
 
-    def _read_groups(self, batch: Sequence[Claim]) -> Iterator[_Group]:
+    def _read_groups(self, batch: Sequence[Claim], reader: Reader) -> Iterator[_Group]:
         window = self._settings.worker.bulk_batch_size
         stored = self._stored(batch)
         works: list[_Work] = []
         for claim in batch:
             if self.stopping.is_set():
                 return
-            works.append(self._read(claim, stored.get(claim.document_id)))
+            works.append(self._read(claim, stored.get(claim.document_id), reader=reader))
             if _is_full(works, window=window):
                 yield self._group(works)
                 works = []
@@ -219,47 +230,32 @@ class Pipeline:
         with self._database.transaction() as cursor:
             return texts.get_stored(cursor, [claim.document_id for claim in batch])
 
-    def _read(self, claim: Claim, stored: StoredText | None) -> _Work:
+    def _read(self, claim: Claim, stored: StoredText | None, *, reader: Reader) -> _Work:
         started = time.perf_counter()
         work = _Work(claim=claim)
         try:
             if claim.path is None:
                 work.outcome = Outcome(document_id=claim.document_id, path=None, status="deleted", stage="write")
-            elif (unchanged := self._unchanged(claim.path, stored)) is not None:
-                work.outcome = unchanged
+            elif stored is not None and self._is_unchanged(claim.path, stored, reader=reader):
+                work.unchanged_from = stored
             else:
-                path = self._resolve(claim.path)
-                work.read = self._reading.submit(self._reader.read, path, name=claim.path).result()
+                work.read = reader.read(self._resolve(claim.path), name=claim.path)
         except DocumentError as exc:
             work.outcome = _failed(claim, exc, stage="read")
         work.seconds["read"] = time.perf_counter() - started
         return work
 
-    def _unchanged(self, path: str, stored: StoredText | None) -> Outcome | None:
-        """The outcome of a document whose file, settings and model are those of its stored chunks."""
-        if stored is None or (stored.fingerprint, stored.embedding_model) != self._identity:
-            return None
+    def _is_unchanged(self, path: str, stored: StoredText, *, reader: Reader) -> bool:
+        """Whether a document's file, settings and model are those of its stored chunks."""
+        if (stored.fingerprint, stored.embedding_model) != (reader.fingerprint, self._settings.embedding.model):
+            return False
         resolved = self._resolve(path)
         size, mtime_ns = paths.facts(resolved)
         if size != stored.facts.size:
-            return None
-        sure = self._settings.parsing.unchanged == "stat" and mtime_ns == stored.facts.mtime_ns
-        limit = self._settings.parsing.max_bytes
-        if not sure and paths.sha256(resolved, limit=limit) != stored.facts.sha256:
-            return None
-        return Outcome(
-            document_id=stored.document_id,
-            path=path,
-            status="skipped",
-            stage="read",
-            content_sha256=stored.facts.sha256,
-            embedding_model=stored.embedding_model,
-        )
-
-    @cached_property
-    def _identity(self) -> tuple[str, str]:
-        fingerprint = self._reading.submit(lambda: self._reader.fingerprint).result()
-        return fingerprint, self._settings.embedding.model
+            return False
+        if self._settings.parsing.unchanged == "stat" and mtime_ns == stored.facts.mtime_ns:
+            return True
+        return paths.sha256(resolved, limit=self._settings.parsing.max_bytes) == stored.facts.sha256
 
     def _group(self, works: list[_Work]) -> _Group:
         """Choose the texts that truly need embedding: not stored, and in no group before this one."""
@@ -333,9 +329,8 @@ class Pipeline:
             held = outbox.lock_many(cursor, [work.claim for work in group.works], owner=self._owner)
             ours = [work for work in group.works if work.claim.document_id in held]
             outcomes = self._settle_skipped(cursor, ours)
-            for work in ours:
-                if not (work.outcome and work.outcome.status == "skipped"):
-                    outcomes.append(self._write(cursor, work, group=group, share=share))
+            changed = [work for work in ours if not work.unchanged_from]
+            outcomes += [self._write(cursor, work, group=group, share=share) for work in changed]
             if after_lost_connection:  # a commit whose answer was lost with it did happen where the log has its rows
                 lost = [work.claim.document_id for work in group.works if work.claim.document_id not in held]
                 outcomes += ingestion_log.of_run(cursor, lost, run_id=self._run_id)
@@ -347,21 +342,20 @@ class Pipeline:
         Given back is what is not stored any more as it was when it was compared: the state that an earlier change
         had, read by this run before this change came, was stored in between.
         """
-        skipped = [(work.claim, work.outcome) for work in works if work.outcome and work.outcome.status == "skipped"]
+        skipped = [(work.claim, work.unchanged_from) for work in works if work.unchanged_from]
         if not skipped:
             return []
         stored = texts.get_stored(cursor, [claim.document_id for claim, _ in skipped])
-        same = [pair for pair in skipped if self._is_stored(pair[1], stored.get(pair[1].document_id))]
-        outbox.settle_many(cursor, same, run_id=self._run_id)
+        same = [
+            (claim, now) for claim, then in skipped if (now := stored.get(claim.document_id)) and _is_same(then, now)
+        ]
+        settled = [(claim, _skipped(claim, now)) for claim, now in same]
+        outbox.settle_many(cursor, settled, run_id=self._run_id)
         texts.move(cursor, {claim.document_id: claim.path or "" for claim, _ in same})
         if len(same) < len(skipped):
-            settled = {claim for claim, _ in same}
-            outbox.give_back(cursor, [claim for claim, _ in skipped if claim not in settled])
-        return [outcome for _, outcome in same]
-
-    def _is_stored(self, outcome: Outcome, stored: StoredText | None) -> bool:
-        known = stored and (stored.facts.sha256, stored.fingerprint, stored.embedding_model)
-        return known == (outcome.content_sha256, *self._identity)
+            done = {claim for claim, _ in same}
+            outbox.give_back(cursor, [claim for claim, _ in skipped if claim not in done])
+        return [outcome for _, outcome in settled]
 
     def _write(self, cursor: Cursor, work: _Work, *, group: _Group, share: float) -> Outcome:
         started = time.perf_counter()
@@ -467,6 +461,26 @@ def _fail_documents_with(content_sha256: str, *, group: _Group, error: Unembedda
             work.outcome = _failed(work.claim, DocumentError(error.kind, error.message), stage="embed")
             work.read = None
     group.texts = _texts_of(group, group.texts.keys())
+
+
+def _is_same(then: StoredText, now: StoredText) -> bool:
+    """Whether the chunks that are stored are still those that were."""
+    return (then.facts.sha256, then.fingerprint, then.embedding_model) == (
+        now.facts.sha256,
+        now.fingerprint,
+        now.embedding_model,
+    )
+
+
+def _skipped(claim: Claim, stored: StoredText) -> Outcome:
+    return Outcome(
+        document_id=claim.document_id,
+        path=claim.path,
+        status="skipped",
+        stage="read",
+        content_sha256=stored.facts.sha256,
+        embedding_model=stored.embedding_model,
+    )
 
 
 def _failed(claim: Claim, error: DocumentError, *, stage: Stage) -> Outcome:

@@ -142,6 +142,14 @@ class Parts:
 
     @cached_property
     def reader(self) -> TextWorker:
+        return self._new_reader()
+
+    @cached_property
+    def urgent_reader(self) -> TextWorker:
+        """For changes that come while `reader` works on a backfill; its process is started by the first of them."""
+        return self._new_reader()
+
+    def _new_reader(self) -> TextWorker:
         reader = TextWorker(
             parsing=self.settings.parsing,
             chunking=self.settings.chunking,
@@ -251,6 +259,7 @@ class Parts:
             self.database,
             self.settings,
             reader=self.reader,
+            urgent_reader=self.urgent_reader,
             embedder=self.embedder,
             resolve=self.resolve,
             run_id=run_id,

@@ -50,13 +50,14 @@ class HashEmbedder:
 
 
 class Application:
-    """Documents are known by the names of their files; `reader` must cut by CHUNKING."""
+    """Documents are known by the names of their files; the readers must cut by CHUNKING."""
 
-    def __init__(self, url: str, place: Path, *, reader: Reader, **sections: Any) -> None:
+    def __init__(self, url: str, place: Path, *, reader: Reader, urgent_reader: Reader, **sections: Any) -> None:
         self.url = url
         self.files = place / "files"
         self.files.mkdir(exist_ok=True)
         self.reader = reader
+        self.urgent_reader = urgent_reader
         self.settings = settings.load(
             home=place / "home",
             database_url=url,
@@ -118,6 +119,7 @@ class Application:
             self.database,
             self.settings,
             reader=self.reader,
+            urgent_reader=self.urgent_reader,
             embedder=embedder or HashEmbedder(),
             resolve=lambda path: paths.resolve(path, root=self.files, allowed_roots=(), path_map={}),
             run_id=run_id,

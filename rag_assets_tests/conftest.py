@@ -110,22 +110,35 @@ def model_path() -> Path:
 @pytest.fixture(scope="session")
 def reader(model_path: Path) -> Iterator["TextWorker"]:
     """One warm child process that reads and cuts documents as `application.CHUNKING` says."""
+    with _new_reader(model_path) as worker:
+        yield worker
+
+
+@pytest.fixture(scope="session")
+def urgent_reader(model_path: Path) -> Iterator["TextWorker"]:
+    """Another one, beside which the first may be at work."""
+    with _new_reader(model_path) as worker:
+        yield worker
+
+
+@pytest.fixture
+def application(
+    database_url: str, tmp_path: Path, reader: "TextWorker", urgent_reader: "TextWorker"
+) -> Iterator["Application"]:
+    """A table and a folder of documents."""
+    from rag_assets_tests.application import Application
+
+    with closing(Application(database_url, tmp_path, reader=reader, urgent_reader=urgent_reader)) as made:
+        yield made
+
+
+def _new_reader(model_path: Path) -> "TextWorker":
     from rag_assets.settings import Chunking, Parsing
     from rag_assets.text.worker import TextWorker
     from rag_assets_tests import application
 
     chunking = Chunking.model_validate(application.CHUNKING)
-    with TextWorker(parsing=Parsing(), chunking=chunking, model=model_path) as worker:
-        yield worker
-
-
-@pytest.fixture
-def application(database_url: str, tmp_path: Path, reader: "TextWorker") -> Iterator["Application"]:
-    """A table and a folder of documents."""
-    from rag_assets_tests.application import Application
-
-    with closing(Application(database_url, tmp_path, reader=reader)) as made:
-        yield made
+    return TextWorker(parsing=Parsing(), chunking=chunking, model=model_path)
 
 
 def _database(server_url: str, *, template: str) -> Iterator[str]:

@@ -93,6 +93,7 @@ def project(application: Application) -> Iterator[Project]:
     application.settings = application.settings.model_copy(update={"worker": worker})
     with DagsterInstance.ephemeral(settings=POOLS) as instance, Parts(application.settings) as parts:
         parts.reader = application.reader  # type: ignore[assignment]
+        parts.urgent_reader = application.urgent_reader  # type: ignore[assignment]
         made = Project(application, instance, parts)
         made.embed_with(HashEmbedder())
         yield made

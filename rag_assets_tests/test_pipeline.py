@@ -15,7 +15,7 @@ import pytest
 from rag_assets import settings
 from rag_assets.embedding.embedder import Embedder
 from rag_assets.errors import EmbeddingError, NotEnoughMemory, ServerFailedToStart, ServiceError, UnembeddableText
-from rag_assets.model import Claim
+from rag_assets.model import Claim, ReadDocument
 from rag_assets.runtime import Parts
 from rag_assets_tests import fake_llama
 from rag_assets_tests.application import WORDS, Application, HashEmbedder, Vectors, paragraph
@@ -468,6 +468,29 @@ def test_a_change_does_not_wait_for_what_a_backfill_embeds(application: Applicat
         change_is_stored.set()
     assert stored[0] == changed
     assert len(stored) == 21
+
+
+def test_a_change_does_not_wait_for_what_a_backfill_reads(application: Application) -> None:
+    """One document may keep a reader for a minute."""
+    change_is_stored = threading.Event()
+    reader = application.reader
+
+    class Slow:
+        fingerprint, interrupt = reader.fingerprint, reader.interrupt
+
+        def read(self, path: Path, *, name: str) -> ReadDocument:
+            assert change_is_stored.wait(60)
+            return reader.read(path, name=name)
+
+    application.reader = Slow()
+    slow = application.add("slow.txt", "glaciers")
+    backfill = [application.claim(run_id="1")]
+    changed = application.add("changed.txt", "locks")
+    stored = []
+    for outcomes in application.pipeline(run_id="1").ingest(backfill, changes=[application.claim(run_id="1")]):
+        stored += [outcome.document_id for outcome in outcomes]
+        change_is_stored.set()
+    assert stored == [changed, slow]
 
 
 def test_a_batch_does_not_wait_for_the_next_one(application: Application) -> None:

@@ -316,6 +316,7 @@ def run(
             parts.database,
             settings,
             reader=reader or parts.reader,
+            urgent_reader=parts.urgent_reader,
             embedder=embedder or parts.embedder,
             resolve=parts.resolve,
             run_id=run_id,
