@@ -386,6 +386,34 @@ def test_fail_is_final_when_trying_again_cannot_help(database: Database, documen
         assert [c.attempts for c in _claim(cursor)] == [0]
 
 
+def test_retry_counts_when_an_attempt_is_just_being_made(database: Database, documents: list[str]) -> None:
+    """What it read may be what was put right since: the document is tried again, with all its attempts."""
+    _change(database, 1)
+    assert _fail_once(database, retry=True)
+    with database.transaction() as cursor:
+        cursor.execute("update rag_outbox set not_before = now(), attempts = %s", [WORKER.max_attempts - 1])
+    with database.transaction() as cursor:
+        [claim] = _claim(cursor)
+    with database.transaction() as cursor:
+        assert outbox.retry_dead(cursor) == 1
+    failed = rows.outcome(claim, "failed", error_kind="timed_out", error_message="late", retry=True)
+    with database.transaction() as cursor:
+        assert outbox.fail(cursor, claim, failed, run_id="a", worker=WORKER)
+    with database.transaction() as cursor:
+        assert [again.attempts for again in _claim(cursor, owner="run:b")] == [0]
+
+
+def test_change_is_due_when_the_clock_was_set_back_after_it(database: Database, documents: list[str]) -> None:
+    """Only a document that failed waits for its time."""
+    _change(database, 1, 2)
+    with database.transaction() as cursor:
+        [claim] = _claim(cursor, limit=1)
+        failed = rows.outcome(claim, "failed", error_kind="timed_out", error_message="late", retry=True)
+        outbox.fail(cursor, claim, failed, run_id="a", worker=WORKER)
+        cursor.execute("update rag_outbox set not_before = now() + interval '1 hour'")
+        assert [due.document_id for due in _claim(cursor)] == ["2"]
+
+
 def test_fail_counts_nothing_when_the_document_changed_meanwhile(database: Database, documents: list[str]) -> None:
     """The failure was one of the older file: the newer one is due at once, with all its attempts."""
     claim = _claim_change(database)

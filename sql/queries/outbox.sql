@@ -17,10 +17,11 @@ select rag_take_changes();
 
 -- name: claim_due
 -- Take pending documents that are due: those that nobody holds, and those that changed after their owner took them.
--- Changes before first fills, oldest first; never waits for a writer.
+-- Changes before first fills, oldest first; never waits for a writer. Only what failed has to wait for its time, or a
+-- change would, too, where the clock was set back.
 with due as materialized (
     select document_id from rag_outbox
-    where state = 'pending' and not_before <= now() and priority <= %(priority)s
+    where state = 'pending' and (not_before <= now() or error_kind is null) and priority <= %(priority)s
         and (claimed_by is null or claimed_until < now()
             or (claimed_by = %(claimed_by)s and claimed_generation < generation))
     order by priority, enqueued_at
@@ -127,7 +128,8 @@ select count(*) from rag_outbox where state = 'pending';
 -- name: count_due
 -- Documents that could be claimed now.
 select count(*) from rag_outbox
-where state = 'pending' and not_before <= now() and (claimed_by is null or claimed_until < now());
+where state = 'pending' and (not_before <= now() or error_kind is null)
+    and (claimed_by is null or claimed_until < now());
 
 -- name: get_next_due
 -- Seconds until the next document falls due that nobody holds; null when none will.
@@ -135,7 +137,8 @@ select extract(epoch from min(greatest(not_before, coalesce(claimed_until, not_b
 from rag_outbox where state = 'pending';
 
 -- name: retry
--- Make failed and dead documents due again, with all their attempts.
+-- Make failed and dead documents due again, with all their attempts, as if they had changed: where one is just being
+-- made, what it read may be what was put right.
 with failed as materialized (
     select document_id from rag_outbox
     where (state = 'dead' or error_kind is not null)
@@ -144,7 +147,9 @@ with failed as materialized (
     order by document_id
     for update skip locked
 )
-update rag_outbox as o set state = 'pending', attempts = 0, not_before = now(), enqueued_at = now()
+update rag_outbox as o
+set state = 'pending', attempts = 0, not_before = now(), enqueued_at = now(),
+    generation = nextval('rag_outbox_generation')
 from failed where o.document_id = failed.document_id;
 
 -- name: list_dead
