@@ -510,6 +510,26 @@ def test_reconcile_has_dagster_told_when_a_run_was_killed_before_it_could(projec
     assert project.application.pending() == []
 
 
+def test_reconcile_makes_a_partition_of_every_row(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of one that came back just when its partition was to be forgotten with it."""
+    document_id = project.application.add("a.txt", *WORDS)
+    project.run()
+    project.application.remove(document_id)
+    project.application.run(run_id="killed before it could say so")
+    remove = project.instance.delete_dynamic_partition
+
+    def meanwhile(name: str, key: str) -> None:
+        columns = "(id, file_path) overriding system value"
+        project.application.sql(f"""insert into "TblDocumentFiles" {columns} values ({document_id}, 'a.txt')""")
+        project.run()
+        remove(name, key)
+
+    monkeypatch.setattr(project.instance, "delete_dynamic_partition", meanwhile)
+    project.reconcile()
+    assert project.instance.get_dynamic_partitions(partitions.DOCUMENTS) == [document_id]
+    assert project.partitions("MATERIALIZED") == {document_id}
+
+
 def test_partition_stays_while_a_backfill_may_name_it(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run to come may have it as the end of its range, and could not start."""
     document_id = project.application.add("a.txt", *WORDS)

@@ -41,6 +41,7 @@ def _reconcile_partitions(instance: dg.DagsterInstance, parts: Parts) -> dict[st
     if not partitions.documents.is_by_document or events.is_backfilling(instance):
         return {}
     gone = partitions.documents.remove_gone(instance, parts)
+    partitions.documents.add_all(instance, parts)  # with what came back meanwhile
     with parts.database.transaction() as cursor:
         indexed = texts.list_ids(cursor)
     missed = events.untold(instance, indexed)  # takes seconds for 100,000: outside of a transaction
