@@ -510,6 +510,20 @@ def test_reconcile_has_dagster_told_when_a_run_was_killed_before_it_could(projec
     assert project.application.pending() == []
 
 
+def test_reconcile_has_dagster_told_of_the_version_that_is_stored(project: Project) -> None:
+    """A materialized partition is no sign of it: a run may have been killed before it told of a later version."""
+    document_id = project.application.add("a.txt", *WORDS)
+    project.run()
+    project.application.write("a.txt", "pumps")
+    project.application.change(document_id)
+    stored = project.application.run(run_id="killed before it could say so")[document_id]
+    project.reconcile()
+    project.run()
+    assert project.last("embeddings").tags == {"dagster/data_version": stored.content_sha256}
+    project.reconcile()
+    assert project.application.pending() == []
+
+
 def test_reconcile_makes_a_partition_of_every_row(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also of one that came back just when its partition was to be forgotten with it."""
     document_id = project.application.add("a.txt", *WORDS)

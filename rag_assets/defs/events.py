@@ -7,7 +7,7 @@ Dagster's public `context.log_event` writes one row per transaction (12 ms each 
 import logging
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -25,6 +25,7 @@ from rag_assets.model import Outcome
 
 RAW_TEXT, CHUNKS, EMBEDDINGS = "raw_text", "chunks", "embeddings"
 ASSETS = (RAW_TEXT, CHUNKS, EMBEDDINGS)
+VERSION_TAG = "dagster/data_version"  # the hash of the file's bytes
 SHOWN_IDS = 20
 MAX_WAITING = 2_000  # documents of which nothing was told yet
 
@@ -75,7 +76,7 @@ class Reporter:
 
 
 def _news(context: dg.AssetExecutionContext, outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """The outcomes without those that add nothing to what is shown: the document is unchanged, and materialized.
+    """The outcomes without those that add nothing to what is shown: the document is unchanged, and that was told.
 
     Events cost several times what it costs to find out that nothing changed. A run that was asked for its
     partitions answers for each of them.
@@ -83,8 +84,8 @@ def _news(context: dg.AssetExecutionContext, outcomes: Sequence[Outcome]) -> lis
     if context.has_partition_key or context.has_partition_key_range:
         return list(outcomes)
     unchanged = [key for key, some in _by_partition(outcomes).items() if all(one.status == "skipped" for one in some)]
-    shown = _materialized(context.instance, set(unchanged)) if unchanged else set()
-    return [outcome for outcome in outcomes if partitions.documents.key(outcome.document_id) not in shown]
+    shown = _materialized(context.instance, set(unchanged)) if unchanged else {}
+    return [outcome for outcome in outcomes if not _is_shown(outcome.document_id, outcome.content_sha256, shown)]
 
 
 def log_materializations(context: dg.AssetExecutionContext, outcomes: Iterable[Outcome]) -> None:
@@ -98,10 +99,10 @@ def log_empty(context: dg.AssetExecutionContext) -> None:
         _log(context, [event for key in context.partition_keys for event in materializations(key, [])])
 
 
-def untold(instance: dg.DagsterInstance, document_ids: Sequence[str]) -> list[str]:
-    """Those of these documents whose partition is not shown as materialized: a run was killed before it said so."""
+def untold(instance: dg.DagsterInstance, versions: Mapping[str, str]) -> list[str]:
+    """Those of these documents that are not shown as materialized in this version: a run was killed before that."""
     shown = _materialized(instance, None)
-    return [document_id for document_id in document_ids if partitions.documents.key(document_id) not in shown]
+    return [document_id for document_id, version in versions.items() if not _is_shown(document_id, version, shown)]
 
 
 def is_backfilling(instance: dg.DagsterInstance) -> bool:
@@ -161,7 +162,7 @@ def _of_document(key: str, outcome: Outcome) -> Iterator[dg.AssetMaterialization
             asset,
             partition=key,
             metadata=common | (facts if known else {}),
-            tags={"dagster/data_version": outcome.content_sha256} if outcome.content_sha256 else None,
+            tags={VERSION_TAG: outcome.content_sha256} if outcome.content_sha256 else None,
         )
 
 
@@ -192,16 +193,26 @@ def _follow(context: dg.AssetExecutionContext, outcomes: Sequence[Outcome]) -> N
         partitions.documents.remove(context.instance, deleted)
 
 
-def _materialized(instance: dg.DagsterInstance, keys: set[str] | None) -> set[str]:
-    """The partitions, of these or of all, that are shown as materialized: the last asset since the first was marked."""
-    done, failed = (
-        instance.get_latest_storage_id_by_partition(dg.AssetKey(asset), event_type, keys)
-        for asset, event_type in (
-            (ASSETS[-1], DagsterEventType.ASSET_MATERIALIZATION),
-            (ASSETS[0], DagsterEventType.ASSET_MATERIALIZATION_PLANNED),
-        )
+def _materialized(instance: dg.DagsterInstance, keys: set[str] | None) -> dict[str, str | None]:
+    """The partitions, of these or of all, that are shown as materialized, with the version that was told last.
+
+    Shown is the last asset, since the first was marked.
+    """
+    last, materialized = dg.AssetKey(ASSETS[-1]), DagsterEventType.ASSET_MATERIALIZATION
+    planned = DagsterEventType.ASSET_MATERIALIZATION_PLANNED
+    done = instance.get_latest_storage_id_by_partition(last, materialized, keys)
+    failed = instance.get_latest_storage_id_by_partition(dg.AssetKey(ASSETS[0]), planned, keys)
+    tags = instance.event_log_storage.get_latest_tags_by_partition(
+        last, materialized, [VERSION_TAG], asset_partitions=None if keys is None else list(keys)
     )
-    return {key for key, position in done.items() if position > failed.get(key, 0)}
+    shown = [key for key, position in done.items() if position > failed.get(key, 0)]
+    return {key: tags.get(key, {}).get(VERSION_TAG) for key in shown}
+
+
+def _is_shown(document_id: str, version: str | None, shown: Mapping[str, str | None]) -> bool:
+    """Whether there is nothing to tell of a document in this version; those of a bucket have none in common."""
+    key = partitions.documents.key(document_id)
+    return key in shown and (shown[key] == version or not partitions.documents.is_by_document)
 
 
 def _by_partition(outcomes: Iterable[Outcome]) -> dict[str, list[Outcome]]:

@@ -43,7 +43,7 @@ def _reconcile_partitions(instance: dg.DagsterInstance, parts: Parts) -> dict[st
     gone = partitions.documents.remove_gone(instance, parts)
     partitions.documents.add_all(instance, parts)  # with what came back meanwhile
     with parts.database.transaction() as cursor:
-        indexed = texts.list_ids(cursor)
+        indexed = texts.list_hashes(cursor)
     missed = events.untold(instance, indexed)  # takes seconds for 100,000: outside of a transaction
     with parts.database.transaction() as cursor:
         return {"partitions_without_row": gone, "untold": enqueue_idle(cursor, missed)}

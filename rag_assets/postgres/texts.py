@@ -21,10 +21,10 @@ def list_facts(cursor: Cursor, *, after: str, limit: int) -> list[StoredText]:
     return [_stored(row) for row in cursor.fetchall()]
 
 
-def list_ids(cursor: Cursor) -> list[str]:
-    """The documents whose text is stored."""
-    cursor.execute(statement("texts", "list_ids"))
-    return [row[0] for row in cursor.fetchall()]
+def list_hashes(cursor: Cursor) -> dict[str, str]:
+    """The hash of the file's bytes of each document whose text is stored."""
+    cursor.execute(statement("texts", "list_hashes"))
+    return dict(cursor.fetchall())
 
 
 def write_text(cursor: Cursor, document_id: str, *, path: str, read: ReadDocument, model: str) -> None:

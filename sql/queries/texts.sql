@@ -45,6 +45,6 @@ delete from rag_document_text where document_id = %(document_id)s;
 select document_id, sha256, size_bytes, mtime_ns, fingerprint, embedding_model, path
 from rag_document_text where document_id > %(after)s order by document_id limit %(limit)s;
 
--- name: list_ids
--- The documents whose text is stored.
-select document_id from rag_document_text;
+-- name: list_hashes
+-- The documents whose text is stored, and what was read.
+select document_id, sha256 from rag_document_text;
