@@ -240,6 +240,12 @@ class Parts:
         with self.database.transaction() as cursor:
             return outbox.retry_dead(cursor, ids=ids, kind=kind)
 
+    def retry_failures_of(self, run_id: str) -> int:
+        """The same for those that failed in this run, and did not succeed since."""
+        with self.database.transaction() as cursor:
+            ids = ingestion_log.failed_in(cursor, run_id=run_id)
+            return outbox.retry_dead(cursor, ids=ids) if ids else 0
+
     def release_batches(self) -> int:
         """Give back what a sensor claimed for runs that it was about to request, when it is gone; how many."""
         with self.database.transaction() as cursor:

@@ -292,6 +292,42 @@ def test_documents_are_free_at_once_when_a_run_is_interrupted(project: Project) 
     assert project.application.pending() == []
 
 
+def said(project: Project, run_id: str) -> list[str]:
+    """What the run logged, as the UI shows it."""
+    logged = [record.event_log_entry for record in project.instance.get_records_for_run(run_id).records]
+    return [entry.user_message for entry in logged if not entry.is_dagster_event]
+
+
+def test_run_says_what_it_did(project: Project) -> None:
+    """Also where that is nothing, and which of the documents it was asked for are none."""
+    document_id = project.application.add("a.txt", *WORDS)
+    first, second = project.run(), project.run()
+    config = jobs.run_config(document_ids=[document_id, "99", "pumps"])
+    third = project.run(run_config=config)
+    told = [said(project, result.run_id)[-1] for result in (first, second, third)]
+    assert told == [
+        "1 completed, 0 unchanged, 0 deleted, 0 failed; 6 chunks embedded, 0 reused.",
+        "Nothing was pending.",
+        "0 completed, 1 unchanged, 2 deleted, 0 failed; 0 chunks embedded, 0 reused. "
+        "Not in the table, so nothing is kept of them: 99, pumps",
+    ]
+
+
+@pytest.mark.parametrize("is_corrected", [True, False])
+def test_run_that_is_repeated_tries_again_what_failed(project: Project, is_corrected: bool) -> None:
+    """Re-executed in the UI, a run of the sensor is no success while its documents still fail."""
+    project.application.add("a.txt", *WORDS)
+    (project.application.files / "empty.txt").touch()
+    bad = project.application.add_row("empty.txt")
+    [request] = project.tick().run_requests
+    first = project.run(succeeds=False, run_config=request.run_config, tags=request.tags)
+    if is_corrected:
+        project.application.write("empty.txt", "pumps")
+    tags = request.tags | {jobs.PARENT_TAG: first.run_id}
+    project.run(succeeds=is_corrected, run_config=request.run_config, tags=tags)
+    assert project.partitions("FAILED") == (set() if is_corrected else {bad})
+
+
 # ---- the sensor
 
 

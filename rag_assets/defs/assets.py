@@ -1,7 +1,9 @@
 """The three assets: each document of the application's table is read, cut and embedded."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import dagster as dg
@@ -14,7 +16,8 @@ from rag_assets.defs.resources import Rag
 from rag_assets.model import Outcome
 from rag_assets.runtime import Parts
 
-SHOWN_FAILURES = 20
+SHOWN = 20  # documents that are named in one message
+NEXT = "When they are corrected: re-execute this run, or rag-assets retry. What may pass is tried again by itself."
 WAITING = dg.RunsFilter(statuses=[DagsterRunStatus.QUEUED])
 
 source_table = dg.AssetSpec(
@@ -31,6 +34,38 @@ class IngestConfig(dg.Config):
     document_ids: list[str] = Field(default=[], description="Documents to ingest, whether they changed or not.")
     batch_id: str | None = Field(default=None, description="The batch that the sensor claimed for this run.")
     linger: bool = Field(default=False, description="Whether to stay for further changes when done.")
+
+
+class Tally:
+    """What a run has done so far, for who looks at it afterwards."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()  # outcomes, by status
+        self.failed: dict[str, Outcome] = {}
+        self._gone: dict[str, None] = {}
+        self._chunks: Counter[str] = Counter()
+
+    def add(self, outcomes: Sequence[Outcome]) -> None:
+        for outcome in outcomes:
+            self.counts[outcome.status] += 1
+            self._chunks.update(embedded=outcome.chunks_embedded, reused=outcome.chunks_reused)
+            self.failed.pop(outcome.document_id, None)  # a later attempt of the same run counts
+            self._gone.pop(outcome.document_id, None)
+            if outcome.status == "failed":
+                self.failed[outcome.document_id] = outcome
+            elif outcome.status == "deleted":
+                self._gone[outcome.document_id] = None
+
+    @property
+    def summary(self) -> str:
+        if not self.counts:
+            return "Nothing was pending."
+        counts, chunks = self.counts, self._chunks
+        done = (
+            f"{counts['completed']} completed, {counts['skipped']} unchanged, {counts['deleted']} deleted, "
+            f"{counts['failed']} failed; {chunks['embedded']} chunks embedded, {chunks['reused']} reused."
+        )
+        return f"{done} Not in the table, so nothing is kept of them: {_named(self._gone)}" if self._gone else done
 
 
 @dg.multi_asset(
@@ -73,8 +108,7 @@ def ingest(context: dg.AssetExecutionContext, config: IngestConfig, rag: dg.Reso
     run fails at its end, after the others were stored and reported.
     """
     launching.sign(context.instance, context.run)
-    failed: dict[str, Outcome] = {}
-    outcomes: list[Outcome] = []
+    tally = Tally()
     with (
         _faults_marked(context),
         processes.interrupted_once(),
@@ -82,15 +116,14 @@ def ingest(context: dg.AssetExecutionContext, config: IngestConfig, rag: dg.Reso
         rag.run(**_request(context, config, rag)) as run,
     ):
         for outcomes in run.outcomes:
-            for outcome in outcomes:
-                failed.pop(outcome.document_id, None)  # a later attempt of the same run counts
-            failed |= {outcome.document_id: outcome for outcome in outcomes if outcome.status == "failed"}
+            tally.add(outcomes)
             reporter.report(outcomes)
         busy = run.intake.busy
-    if failed or busy:
-        events.mark_failed(context, [*failed, *busy])
-        raise _failure(list(failed.values()), busy=busy)
-    if not outcomes:
+    context.log.info(tally.summary)
+    if tally.failed or busy:
+        events.mark_failed(context, [*tally.failed, *busy])
+        raise _failure(list(tally.failed.values()), busy=busy)
+    if not tally.counts:
         events.log_empty(context)
     return
     yield  # a generator without outputs: each document was reported by its own event
@@ -108,11 +141,13 @@ def _faults_marked(context: dg.AssetExecutionContext) -> Iterator[None]:
 
 def _request(context: dg.AssetExecutionContext, config: IngestConfig, rag: Rag) -> dict[str, Any]:
     """What this run is to work on: its partitions if it has any, else what its config says."""
+    repeats = context.run.tags.get(jobs.PARENT_TAG)
     return {
         "run_id": context.run.run_id,
         "document_ids": _documents(context, config),
         "batch_id": config.batch_id,
-        "linger": rag.settings.worker.linger_seconds if config.linger else 0.0,
+        "repeats": repeats,
+        "linger": rag.settings.worker.linger_seconds if config.linger and not repeats else 0.0,
         "gives_way": lambda: context.instance.get_runs_count(WAITING) > 0,
     }
 
@@ -125,13 +160,22 @@ def _documents(context: dg.AssetExecutionContext, config: IngestConfig) -> Calla
 
 
 def _failure(failed: Sequence[Outcome], *, busy: Sequence[str]) -> dg.Failure:
-    shown = [f"{o.document_id}  {o.error_kind}: {o.error_message}" for o in failed[:SHOWN_FAILURES]]
-    kept = [f"{document_id}  another run is working on it" for document_id in busy[:SHOWN_FAILURES]]
+    shown = [f"{o.document_id}  {o.error_kind}: {o.error_message}" for o in failed[:SHOWN]]
+    kept = [f"{document_id}  another run is working on it" for document_id in busy[:SHOWN]]
     more = len(failed) + len(busy) - len(shown) - len(kept)
     lines = shown + kept + ([f"... and {more} more: rag_ingestion_log has them all"] if more else [])
     return dg.Failure(
         f"{len(failed) + len(busy)} documents were not ingested; all others of this run are stored.\n"
-        + "\n".join(lines),
-        metadata={"failed": [o.document_id for o in failed], "busy": list(busy)},
+        + "\n".join([*lines, NEXT]),
+        metadata={
+            "failed": len(failed),
+            "busy": len(busy),
+            "kinds": dict(Counter(str(outcome.error_kind) for outcome in failed)),
+        },
         allow_retries=False,  # each document has its own attempts
     )
+
+
+def _named(ids: Collection[str]) -> str:
+    more = len(ids) - SHOWN
+    return ", ".join(islice(ids, SHOWN)) + (f" and {more} more" if more > 0 else "")

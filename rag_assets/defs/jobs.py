@@ -11,6 +11,7 @@ from rag_assets.runtime import Parts
 
 BATCH_TAG = "rag_assets/batch"
 FAULT_TAG = "rag_assets/fault"  # the id of a run that failed for no document's fault: memory, llama-server, settings
+PARENT_TAG = "dagster/parent_run_id"  # Dagster's, on a run that repeats another one
 POOL = "llama_server"  # one run at a time
 
 ingest_job = dg.define_asset_job(

@@ -60,10 +60,14 @@ class Rag:
         run_id: str,
         document_ids: Callable[[runtime.Parts], Sequence[str] | None],
         batch_id: str | None,
+        repeats: str | None,
         linger: float,
         gives_way: GivesWay,
     ) -> Iterator["IngestRun"]:
-        """One run's stream of outcomes, a group of documents at a time: of the ids, or without them what is pending."""
+        """One run's stream of outcomes, a group of documents at a time: of the ids, or without them what is pending.
+
+        Then, what failed in the run that this one `repeats` is pending again, as with `rag-assets retry`.
+        """
         with ExitStack() as stack:
             parts = stack.enter_context(self._parts_of_a_run())
             pipeline = parts.pipeline(run_id=run_id)
@@ -73,6 +77,8 @@ class Rag:
                 batches = intake.documents(ids)
                 changes = intake.changes_beside(ids, ending=pipeline.ending)
             else:
+                if repeats:
+                    parts.retry_failures_of(repeats)
                 batch = intake.batch(batch_id) if batch_id else iter(())
                 follow = partial(intake.linger, linger) if linger else intake.pending
                 batches = chain(batch, follow(gives_way=gives_way))

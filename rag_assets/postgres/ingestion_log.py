@@ -29,6 +29,12 @@ def of_run(cursor: Cursor, ids: Sequence[str], *, run_id: str) -> list[Outcome]:
     return [_outcome(cursor, row) for row in cursor.fetchall()]
 
 
+def failed_in(cursor: Cursor, *, run_id: str) -> list[str]:
+    """The documents of which an attempt failed in this run."""
+    cursor.execute(statement("ingestion_log", "list_failed"), {"run_id": run_id})
+    return [row[0] for row in cursor.fetchall()]
+
+
 def purge(cursor: Cursor, *, days: int) -> int:
     """Forget attempts older than so many days that are not their document's last; how many."""
     cursor.execute(statement("ingestion_log", "purge_log"), {"days": days})

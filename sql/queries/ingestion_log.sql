@@ -14,6 +14,10 @@ select distinct on (document_id)
     seconds, warnings
 from rag_ingestion_log where document_id = any(%(ids)s::text[]) and run_id = %(run_id)s order by document_id, id desc;
 
+-- name: list_failed
+-- The documents of which an attempt failed in this run.
+select distinct document_id from rag_ingestion_log where run_id = %(run_id)s and status = 'failed';
+
 -- name: purge_log
 -- Forget attempts that are older than this and not the last one of their document.
 delete from rag_ingestion_log as l
