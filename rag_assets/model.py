@@ -164,3 +164,18 @@ class IndexStatus:
     dead: dict[str, int]  # error kind -> documents that wait for `retry` or a new change
     chunks: int
     chunks_with_vector: int
+
+    @property
+    def faults(self) -> list[str]:
+        """What is not well and does not become so by itself, with what to do; pending work is no fault."""
+        given_up, without_vector = sum(self.dead.values()), self.chunks - self.chunks_with_vector
+        overlooked = self.documents - self.up_to_date - self.pending - given_up
+        faults = []
+        if given_up:
+            kinds = ", ".join(f"{count} {kind}" for kind, count in self.dead.items())
+            faults.append(f"{given_up} documents were given up ({kinds}): correct them, then rag-assets retry.")
+        if overlooked > 0:
+            faults.append(f"{overlooked} documents are neither indexed nor pending: rag-assets reconcile finds them.")
+        if without_vector:
+            faults.append(f"{without_vector} chunks have no vector: rag-assets doctor.")
+        return faults

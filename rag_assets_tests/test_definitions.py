@@ -142,6 +142,19 @@ def test_assets_follow_one_another_from_the_applications_table() -> None:
         assert graph.get(after).partitions_def == partitions.documents.definition
 
 
+def test_everything_in_the_ui_says_what_it_is_for() -> None:
+    """Who sees Dagster for the first time learns from it what there is."""
+    from rag_assets.definitions import defs
+
+    repository = defs.get_repository_def()
+    graph = defs.resolve_asset_graph()
+    shown: list[Any] = [*repository.sensor_defs, *repository.schedule_defs]
+    shown += [defs.resolve_job_def(job.name) for job in (jobs.ingest_job, jobs.reconcile)]
+    shown += [graph.get(key) for key in graph.get_all_asset_keys()]
+    shown += [spec for check in (checks.index_in_step,) for spec in check.check_specs]
+    assert all(len(one.description or "") > 40 for one in shown)
+
+
 def test_sensor_and_schedule_run_when_nobody_started_them() -> None:
     """An index that follows its table needs no click."""
     from rag_assets.definitions import defs
@@ -499,6 +512,45 @@ def test_check_warns_when_a_document_was_given_up(project: Project) -> None:
     assert result.metadata["dead"].value == {"empty": 1}
 
 
+def test_check_warns_of_a_row_that_nobody_will_look_at(project: Project) -> None:
+    """It is no success because nothing is pending; a row without a path is no document."""
+    project.application.sql('alter table "TblDocumentFiles" alter file_path drop not null')
+    project.application.sql('insert into "TblDocumentFiles" (file_path) values (null)')
+    project.run()
+    assert check(project).passed
+    project.application.sql('alter table "TblDocumentFiles" disable trigger rag_document_inserted')
+    project.application.add("a.txt", *WORDS)
+    result = check(project)
+    assert not result.passed
+    assert result.description == "1 documents are neither indexed nor pending: rag-assets reconcile finds them."
+    project.reconcile()
+    assert check(project).passed
+
+
+def test_check_is_no_part_of_a_run_of_the_assets(project: Project) -> None:
+    """All that a click on Materialize selects: Dagster would skip it there, and show that instead of what is."""
+    selection = dg.AssetSelection.assets(*events.ASSETS)  # with their checks
+    keys = project.definitions.resolve_asset_graph()
+    assert selection.resolve_checks(keys) == set()
+
+
+def test_reconcile_evaluates_the_check(project: Project) -> None:
+    """What Dagster shows is of the last quarter of an hour, without a click."""
+    (project.application.files / "empty.txt").touch()
+    project.application.add_row("empty.txt")
+    project.run(succeeds=False)
+    project.application.sql("update rag_outbox set not_before = now() + interval '1 hour'")  # or it had just changed
+    project.reconcile()
+    [evaluation] = project.instance.event_log_storage.get_asset_check_execution_history(
+        dg.AssetCheckKey(AssetKey(events.SOURCE), checks.NAME), limit=5
+    )
+    assert evaluation.status.name == "FAILED"
+    assert evaluation.event is not None
+    said = evaluation.event.asset_check_evaluation
+    assert said is not None
+    assert said.description == "1 documents were given up (1 empty): correct them, then rag-assets retry."
+
+
 def test_check_can_be_run_from_dagster(project: Project) -> None:
     """Without a partition, and without a run of the assets."""
     selection = dg.AssetSelection.checks(checks.index_in_step)
@@ -578,6 +630,27 @@ def test_reconcile_makes_a_partition_of_every_row(project: Project, monkeypatch:
     project.reconcile()
     assert project.instance.get_dynamic_partitions(partitions.DOCUMENTS) == [document_id]
     assert project.partitions("MATERIALIZED") == {document_id}
+
+
+def test_reconcile_puts_back_what_was_deleted_in_dagster(project: Project) -> None:
+    """A partition whose row is there, and materializations of one asset alone."""
+    ids = {project.application.add(f"{n}.txt", *WORDS) for n in range(2)}
+    project.run()
+    project.instance.delete_dynamic_partition(partitions.DOCUMENTS, min(ids))
+    project.reconcile()
+    assert project.partitions("MATERIALIZED") == ids
+    project.instance.wipe_assets([AssetKey(events.CHUNKS)])
+    assert project.partitions("MATERIALIZED") == set()
+    project.reconcile()
+    project.run()
+    assert project.partitions("MATERIALIZED") == ids
+
+
+def test_row_without_path_is_no_partition(project: Project) -> None:
+    """There is nothing to materialize."""
+    project.application.sql('alter table "TblDocumentFiles" alter file_path drop not null')
+    project.application.sql('insert into "TblDocumentFiles" (file_path) values (null)')
+    assert partitions.documents.add_all(project.instance, project.parts) == 0
 
 
 def test_partition_stays_while_a_backfill_may_name_it(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,8 +21,9 @@ NEXT = "When they are corrected: re-execute this run, or rag-assets retry. What 
 WAITING = dg.RunsFilter(statuses=[DagsterRunStatus.QUEUED])
 
 source_table = dg.AssetSpec(
-    "TblDocumentFiles",
-    description="The application's table of documents; owned by the application.",
+    events.SOURCE,
+    description="The application's table of documents (source.table); owned by the application. A changed row becomes "
+    "a run of the three assets within seconds, by the sensor document_changes.",
     kinds={"postgres"},
     group_name="source",
 )

@@ -23,6 +23,7 @@ from dagster._core.events import (
 from rag_assets.defs import partitions
 from rag_assets.model import Outcome
 
+SOURCE = "TblDocumentFiles"  # the application's table, whatever its name
 RAW_TEXT, CHUNKS, EMBEDDINGS = "raw_text", "chunks", "embeddings"
 ASSETS = (RAW_TEXT, CHUNKS, EMBEDDINGS)
 VERSION_TAG = "dagster/data_version"  # the hash of the file's bytes
@@ -196,16 +197,17 @@ def _follow(context: dg.AssetExecutionContext, outcomes: Sequence[Outcome]) -> N
 def _materialized(instance: dg.DagsterInstance, keys: set[str] | None) -> dict[str, str | None]:
     """The partitions, of these or of all, that are shown as materialized, with the version that was told last.
 
-    Shown is the last asset, since the first was marked.
+    Shown is the last asset, since the first was marked. The others are looked at because they can be wiped one by one.
     """
-    last, materialized = dg.AssetKey(ASSETS[-1]), DagsterEventType.ASSET_MATERIALIZATION
-    planned = DagsterEventType.ASSET_MATERIALIZATION_PLANNED
-    done = instance.get_latest_storage_id_by_partition(last, materialized, keys)
+    materialized, planned = DagsterEventType.ASSET_MATERIALIZATION, DagsterEventType.ASSET_MATERIALIZATION_PLANNED
+    *others, done = [
+        instance.get_latest_storage_id_by_partition(dg.AssetKey(asset), materialized, keys) for asset in ASSETS
+    ]
     failed = instance.get_latest_storage_id_by_partition(dg.AssetKey(ASSETS[0]), planned, keys)
     tags = instance.event_log_storage.get_latest_tags_by_partition(
-        last, materialized, [VERSION_TAG], asset_partitions=None if keys is None else list(keys)
+        dg.AssetKey(ASSETS[-1]), materialized, [VERSION_TAG], asset_partitions=None if keys is None else list(keys)
     )
-    shown = [key for key, position in done.items() if position > failed.get(key, 0)]
+    shown = {key for key, position in done.items() if position > failed.get(key, 0)}.intersection(*others)
     return {key: tags.get(key, {}).get(VERSION_TAG) for key in shown}
 
 

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from rag_assets import settings
-from rag_assets.defs import events, partitions
+from rag_assets.defs import checks, events, partitions
 from rag_assets.defs.resources import Rag
 from rag_assets.postgres import texts
 from rag_assets.postgres.reconcile import enqueue_idle
@@ -17,7 +17,8 @@ POOL = "llama_server"  # one run at a time
 ingest_job = dg.define_asset_job(
     "ingest_documents",
     selection=dg.AssetSelection.assets(*events.ASSETS).without_checks(),
-    description="Brings the index in step with the documents that changed, or with those named in the config.",
+    description="Brings the index in step: with everything that is pending, or with the document_ids of the config, "
+    "changed or not. Requested by the sensor; a run that is re-executed tries again what failed in it.",
 )
 
 
@@ -35,22 +36,28 @@ def reconcile_index(context: dg.OpExecutionContext, rag: dg.ResourceParam[Rag]) 
     with rag.parts() as parts:
         found = parts.reconcile() | _reconcile_partitions(context.instance, parts)
         context.add_output_metadata({**found, "log_rows_removed": parts.purge_log()})
+        context.instance.report_runless_asset_event(checks.evaluation(parts))
 
 
 def _reconcile_partitions(instance: dg.DagsterInstance, parts: Parts) -> dict[str, int]:
-    """Have Dagster told what a run was killed before it could tell; how many documents, by what was found."""
+    """Have Dagster told what a run was killed before it could tell, or somebody deleted; how many documents, by what
+    was found."""
     if not partitions.documents.is_by_document or events.is_backfilling(instance):
         return {}
-    gone = partitions.documents.remove_gone(instance, parts)
-    partitions.documents.add_all(instance, parts)  # with what came back meanwhile
+    # In this order: what comes back while others go is added again.
+    gone, added = partitions.documents.remove_gone(instance, parts), partitions.documents.add_all(instance, parts)
     with parts.database.transaction() as cursor:
         indexed = texts.list_hashes(cursor)
     missed = events.untold(instance, indexed)  # takes seconds for 100,000: outside of a transaction
     with parts.database.transaction() as cursor:
-        return {"partitions_without_row": gone, "untold": enqueue_idle(cursor, missed)}
+        untold = enqueue_idle(cursor, missed)
+    return {"partitions_without_row": gone, "rows_without_partition": added, "untold": untold}
 
 
-@dg.job(description="Finds changes that no trigger saw: files changed on disk, restored backups, other settings.")
+@dg.job(
+    description="Finds what no trigger saw and makes it pending: files changed on disk, restored backups, other "
+    "settings; partitions added or deleted by hand. Evaluates the check index_in_step. Safe to launch at any time."
+)
 def reconcile() -> None:
     reconcile_index()
 
@@ -60,4 +67,6 @@ reconcile_schedule = dg.ScheduleDefinition(
     job=reconcile,
     cron_schedule=settings.load().worker.reconcile_cron,
     default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="When table, files and index are compared (worker.reconcile_cron). Off, changes that no trigger saw "
+    "wait for `rag-assets reconcile`.",
 )

@@ -38,8 +38,8 @@ class Partitioning(Protocol):
     def remove(self, instance: dg.DagsterInstance, document_ids: Iterable[str]) -> None:
         """Forget the partitions of documents that are gone."""
 
-    def add_all(self, instance: dg.DagsterInstance, parts: Parts) -> None:
-        """Make every row a partition, so that the user interface and the command line can choose among all."""
+    def add_all(self, instance: dg.DagsterInstance, parts: Parts) -> int:
+        """Make every row a partition, so that the UI and the command line can choose among all; how many were none."""
 
     def remove_gone(self, instance: dg.DagsterInstance, parts: Parts) -> int:
         """Forget the partitions that have no row; how many."""
@@ -67,11 +67,13 @@ class ByDocument:
         for document_id in document_ids:
             instance.delete_dynamic_partition(DOCUMENTS, self.key(document_id))
 
-    def add_all(self, instance: dg.DagsterInstance, parts: Parts) -> None:
+    def add_all(self, instance: dg.DagsterInstance, parts: Parts) -> int:
         with parts.database.transaction() as cursor:
             ids = table.all_ids(cursor, parts.settings.source)
         known = set(instance.get_dynamic_partitions(DOCUMENTS))
-        self.add(instance, [document_id for document_id in ids if self.key(document_id) not in known])
+        new = [document_id for document_id in ids if self.key(document_id) not in known]
+        self.add(instance, new)
+        return len(new)
 
     def remove_gone(self, instance: dg.DagsterInstance, parts: Parts) -> int:
         known = instance.get_dynamic_partitions(DOCUMENTS)  # before the rows: a new one is no partition without row
@@ -112,8 +114,9 @@ class ByBucket:
     def remove(self, instance: dg.DagsterInstance, document_ids: Iterable[str]) -> None:
         """Partitions stay."""
 
-    def add_all(self, instance: dg.DagsterInstance, parts: Parts) -> None:
-        """All partitions exist."""
+    def add_all(self, instance: dg.DagsterInstance, parts: Parts) -> int:
+        """None: all partitions exist."""
+        return 0
 
     def remove_gone(self, instance: dg.DagsterInstance, parts: Parts) -> int:
         """None: partitions stay."""

@@ -26,7 +26,13 @@ ENDED = {DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CA
 UNSTARTED = [DagsterRunStatus.QUEUED, DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING]
 
 
-@dg.sensor(job=ingest_job, minimum_interval_seconds=1, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.sensor(
+    job=ingest_job,
+    minimum_interval_seconds=1,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Waits for changes of the table and requests one run for all that are due. Off, changes stay pending "
+    "and are taken once it is on again; a wait that has begun ends first, within a minute.",
+)
 def document_changes(
     context: dg.SensorEvaluationContext, rag: dg.ResourceParam[Rag]
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:

@@ -11,7 +11,7 @@ begin
         select o.state, o.error_kind, count(*) as n from rag_outbox as o where o.error_kind is not null group by 1, 2
     )
     select
-        (select count(*) from {table}),
+        (select count(*) from {table} as d where d.{path_column} is not null),
         (select count(*) from {table} as d
             join rag_document_text as t on t.document_id = d.{id_column}::text
             where not exists (select from rag_outbox as o where o.document_id = t.document_id)

@@ -15,8 +15,8 @@ select {id_column}::text, {path_column}::text from {table}
 where {id_column} in (select {given_id} from unnest(%(ids)s::text[]) as given);
 
 -- name: list_ids
--- The ids of all documents.
-select d.{id_column}::text from {table} as d order by d.{id_column};
+-- The ids of all documents; a row without a path is none.
+select d.{id_column}::text from {table} as d where d.{path_column} is not null order by d.{id_column};
 
 -- name: list_ids_of_buckets
 -- The ids of the documents whose hash falls into these buckets.
