@@ -102,13 +102,17 @@ class ReadDocument:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredText:
-    """What rag_document_text knows of a document: the key for "already done?"."""
+    """What rag_document_text knows of a document: the key for "already done?", and what is told when it is."""
 
     document_id: str
     facts: FileFacts
     fingerprint: str
     embedding_model: str
     path: str
+    media_type: str
+    parser: str
+    pages: int | None
+    chunks: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

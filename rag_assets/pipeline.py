@@ -479,6 +479,10 @@ def _skipped(claim: Claim, stored: StoredText) -> Outcome:
         status="skipped",
         stage="read",
         content_sha256=stored.facts.sha256,
+        media_type=stored.media_type,
+        parser=stored.parser,
+        pages=stored.pages,
+        chunks=stored.chunks,
         embedding_model=stored.embedding_model,
     )
 

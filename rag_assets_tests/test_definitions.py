@@ -178,6 +178,21 @@ def test_each_document_is_a_partition_when_a_run_took_what_is_pending(project: P
     assert (facts["parser"], facts["status"]) == ("plain", "completed")
 
 
+def test_unchanged_document_is_still_described(project: Project) -> None:
+    """After a backfill, the last event of a document that had not changed tells what was read and how it was cut."""
+    document_id = project.application.add("a.txt", *WORDS)
+    partitions.documents.add(project.instance, [document_id])
+    told = []
+    for _ in range(2):
+        project.run(partition_key=document_id)
+        told.append({asset: {k: v.value for k, v in project.last(asset).metadata.items()} for asset in events.ASSETS})
+    first, second = told
+    assert [facts.pop("status") for facts in second.values()] == ["unchanged"] * 3
+    assert all(facts.items() <= first[asset].items() for asset, facts in second.items())
+    assert set(second["raw_text"]) == {"path", "sha256", "media_type", "parser"}, "and no pages, which a text has not"
+    assert (second["chunks"]["chunks"], set(second["embeddings"])) == (len(WORDS), {"path", "model"})
+
+
 def test_each_asset_has_batches_of_its_own(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """The storage notes one event of a batch as its asset's latest: that of another asset would have none."""
     storage = project.instance.event_log_storage

@@ -28,6 +28,7 @@ RAW_TEXT, CHUNKS, EMBEDDINGS = "raw_text", "chunks", "embeddings"
 ASSETS = (RAW_TEXT, CHUNKS, EMBEDDINGS)
 VERSION_TAG = "dagster/data_version"  # the hash of the file's bytes
 SHOWN_IDS = 20
+SHOWN_WARNINGS = 20  # rag_document_text has them all
 MAX_WAITING = 2_000  # documents of which nothing was told yet
 
 
@@ -134,37 +135,44 @@ def materializations(key: str, outcomes: Sequence[Outcome]) -> Iterator[dg.Asset
 
 
 def _of_document(key: str, outcome: Outcome) -> Iterator[dg.AssetMaterialization]:
-    common: dict[str, Any] = {"status": outcome.status, "path": outcome.path or ""}
-    read: dict[str, Any] = {
-        "sha256": outcome.content_sha256 or "",
-        "media_type": outcome.media_type or "",
-        "parser": outcome.parser or "",
-        "characters": outcome.characters,
-        "pages": outcome.pages or 0,
-        "warnings": list(outcome.warnings),
-        "seconds": outcome.seconds.get("read", 0.0),
-    }
-    cut: dict[str, Any] = {
-        "chunks": outcome.chunks,
-        "tokens": outcome.tokens,
-        "seconds": outcome.seconds.get("chunk", 0.0),
-    }
-    embedded: dict[str, Any] = {
-        "model": outcome.embedding_model or "",
-        "server_build": outcome.server_build or "",
-        "embedded": outcome.chunks_embedded,
-        "reused": outcome.chunks_reused,
-        "deleted": outcome.chunks_deleted,
-        "seconds": outcome.seconds.get("embed", 0.0),
-    }
-    known = outcome.status == "completed"
-    for asset, facts in ((RAW_TEXT, read), (CHUNKS, cut), (EMBEDDINGS, embedded)):
-        yield dg.AssetMaterialization(
-            asset,
-            partition=key,
-            metadata=common | (facts if known else {}),
-            tags={VERSION_TAG: outcome.content_sha256} if outcome.content_sha256 else None,
-        )
+    tags = {VERSION_TAG: outcome.content_sha256} if outcome.content_sha256 else None
+    for asset, facts in _facts(outcome).items():
+        known = {name: value for name, value in facts.items() if value is not None}
+        yield dg.AssetMaterialization(asset, partition=key, metadata=_common(outcome) | known, tags=tags)
+
+
+def _common(outcome: Outcome) -> dict[str, Any]:
+    status = "unchanged" if outcome.status == "skipped" else outcome.status
+    return {"status": status} | ({"path": dg.MetadataValue.path(outcome.path)} if outcome.path else {})
+
+
+def _facts(outcome: Outcome) -> dict[str, dict[str, Any]]:
+    """What is known of each asset, also where nothing had to be done; None: nothing is."""
+    known: dict[str, dict[str, Any]] = {asset: {} for asset in ASSETS}
+    if outcome.status in ("completed", "skipped"):
+        known[RAW_TEXT] = {
+            "sha256": outcome.content_sha256,
+            "media_type": outcome.media_type,
+            "parser": outcome.parser,
+            "pages": outcome.pages,
+        }
+        known[CHUNKS] = {"chunks": outcome.chunks}
+        known[EMBEDDINGS] = {"model": outcome.embedding_model}
+    if outcome.status == "completed":
+        known[RAW_TEXT] |= {
+            "characters": outcome.characters,
+            "warnings": list(outcome.warnings[:SHOWN_WARNINGS]),
+            "seconds": outcome.seconds.get("read", 0.0),
+        }
+        known[CHUNKS] |= {"tokens": outcome.tokens, "seconds": outcome.seconds.get("chunk", 0.0)}
+        known[EMBEDDINGS] |= {
+            "server_build": outcome.server_build,
+            "embedded": outcome.chunks_embedded,
+            "reused": outcome.chunks_reused,
+            "deleted": outcome.chunks_deleted,
+            "seconds": outcome.seconds.get("embed", 0.0),
+        }
+    return known
 
 
 def _of_bucket(key: str, outcomes: Sequence[Outcome]) -> Iterator[dg.AssetMaterialization]:

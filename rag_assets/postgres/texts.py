@@ -1,6 +1,7 @@
 """rag_document_text: what was read of each document, and the facts of its file."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import Json
@@ -69,7 +70,16 @@ def delete(cursor: Cursor, document_id: str) -> None:
     cursor.execute(statement("texts", "delete_text"), {"document_id": document_id})
 
 
-def _stored(row: tuple[str, str, int, int, str, str, str]) -> StoredText:
-    document_id, sha256, size, mtime_ns, fingerprint, model, path = row
-    facts = FileFacts(sha256=sha256, size=size, mtime_ns=mtime_ns)
-    return StoredText(document_id=document_id, facts=facts, fingerprint=fingerprint, embedding_model=model, path=path)
+def _stored(row: tuple[Any, ...]) -> StoredText:
+    document_id, sha256, size, mtime_ns, fingerprint, model, path, media_type, parser, pages, chunks = row
+    return StoredText(
+        document_id=document_id,
+        facts=FileFacts(sha256=sha256, size=size, mtime_ns=mtime_ns),
+        fingerprint=fingerprint,
+        embedding_model=model,
+        path=path,
+        media_type=media_type,
+        parser=parser,
+        pages=pages,
+        chunks=chunks,
+    )

@@ -1,7 +1,8 @@
 -- name: get_stored
--- What is known of documents: the key for "already done?".
-select document_id, sha256, size_bytes, mtime_ns, fingerprint, embedding_model, path
-from rag_document_text where document_id = any(%(ids)s::text[]);
+-- What is known of documents: the key for "already done?", and what is told when it is.
+select document_id, sha256, size_bytes, mtime_ns, fingerprint, embedding_model, path, media_type, parser, pages,
+    coalesce(chunk_count, (select count(*) from rag_document_chunks as c where c.document_id = t.document_id))
+from rag_document_text as t where document_id = any(%(ids)s::text[]);
 
 -- name: upsert_text
 -- Store what was read.
@@ -42,8 +43,9 @@ delete from rag_document_text where document_id = %(document_id)s;
 
 -- name: list_facts
 -- Everything that is known of files, a page at a time, for reconciliation.
-select document_id, sha256, size_bytes, mtime_ns, fingerprint, embedding_model, path
-from rag_document_text where document_id > %(after)s order by document_id limit %(limit)s;
+select document_id, sha256, size_bytes, mtime_ns, fingerprint, embedding_model, path, media_type, parser, pages,
+    coalesce(chunk_count, (select count(*) from rag_document_chunks as c where c.document_id = t.document_id))
+from rag_document_text as t where document_id > %(after)s order by document_id limit %(limit)s;
 
 -- name: list_hashes
 -- The documents whose text is stored, and what was read.
