@@ -320,6 +320,15 @@ def test_ligatures_are_letters_where_a_file_only_has_their_place_in_a_font_of_te
     assert "Efficient" not in read(data).text
 
 
+def test_marks_of_lists_are_read_where_a_file_only_has_their_place_in_a_font_of_tex() -> None:
+    """In its fonts of symbols they are at a place where others have a control character."""
+    font = b"/BaseFont/Helvetica/ToUnicode 5 0 R>>"
+    codes = "/CIDInit/ProcSet findresource begin begincmap 1 beginbfchar <2a> <0088> endbfchar endcmap end"
+    drawn = show("* a pump", 40, 700)
+    data = pdf(drawn, extra=[f"<</Length {len(codes)}>>stream\n{codes}\nendstream"])
+    assert read(data.replace(b"/BaseFont/Helvetica>>", font)).text == "• a pump"
+
+
 def test_words_are_made_whole_when_lines_break_them() -> None:
     """Over lines, columns and pages; a compound that the document writes with a hyphen elsewhere keeps it."""
     first = column(40, 700, ["A well-known way to main-", "tain a pump is a well-", "known thing that saves elec-"])
@@ -423,6 +432,28 @@ def test_numbers_near_each_other_are_two_cells_when_three_lines_say_so() -> None
     assert "| Income | 1,034 | 2,045 |" in read(pdf(drawn)).text.splitlines()
 
 
+def test_a_list_right_below_a_table_is_none_of_its_rows() -> None:
+    """The space after its mark happens to be in the gap between the table's columns."""
+    rows = "".join(show(f"Key {n}", 40, 700 - 15 * n) + show(f"Value {n}", 190, 700 - 15 * n) for n in range(4))
+    items = "".join(show("\x95", 72, 640 - 12 * n) + show(f"Item {n} of all", 84, 640 - 12 * n) for n in range(3))
+    font = b"/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>"
+    text = read(pdf(rows + items + column(40, 560, prose(5, seed=3))).replace(b"/BaseFont/Helvetica>>", font)).text
+    assert "\n\n" + "\n".join(f"• Item {n} of all" for n in range(3)) in text
+    assert text.count("|") == 5 * 3
+
+
+def test_cells_are_apart_when_the_gaps_of_a_row_happen_to_be_alike() -> None:
+    """Words with equal spaces are a line that was stretched, but not beside rows whose gaps are unlike."""
+    rows = [("of", "1", "2"), ("name", "a", "b"), ("bad", "4", "5")]
+    drawn = "".join(
+        show(cell, x, 700 - 14 * line)
+        for line, row in enumerate(rows)
+        for cell, x in zip(row, (40, 79.01, 98.57), strict=True)
+    )
+    text = read(pdf(drawn + column(40, 600, prose(5, seed=3)))).text
+    assert text.startswith("| of | 1 | 2 |\n| --- | --- | --- |\n| name | a | b |\n| bad | 4 | 5 |\n\n")
+
+
 def test_entry_of_contents_is_a_line_with_a_short_leader() -> None:
     """Dots are worth no tokens; what they lead to stays."""
     entries = [
@@ -517,6 +548,25 @@ def test_running_lines_stay_on_the_first_page_only() -> None:
     assert "Note 7" in read(pdf(*pages[:3], pages[3] + show("Note 7", 40, 795))).text
 
 
+def test_titles_of_chapters_stay_when_each_begins_a_page_and_their_numbers_count_pages() -> None:
+    """Large letters over a page are no header, unless they are the same on all pages."""
+    pages = [
+        show("Manual", 40, 780) + show(f"Chapter {n}", 40, 740, size=18) + column(40, 700, prose(9, seed=n))
+        for n in (1, 2, 3, 4)
+    ]
+    text = read(pdf(*pages)).text
+    assert re.findall("^# .*$", text, re.M) == [f"# Chapter {n}" for n in (1, 2, 3, 4)]
+    assert text.count("Manual") == 1
+
+
+def test_running_line_below_pages_parts_no_sentence() -> None:
+    """It is kept under the last page that has it."""
+    pages = [column(40, 700, prose(5, seed=n)) + show("For internal use", 40, 20) for n in range(4)]
+    text = read(pdf(*pages)).text
+    assert text.count("For internal use") == 1
+    assert text.endswith("For internal use")
+
+
 def test_running_line_is_kept_where_it_is_first_seen() -> None:
     """Not only on the first page of all."""
     pages = [column(40, 700, prose(4, seed=n)) for n in range(5)]
@@ -550,6 +600,17 @@ def test_form_values_and_comments_are_read() -> None:
         catalog="/AcroForm<</Fields[5 0 R]/DA(/F1 10 Tf)>>",
     )  # fmt: skip
     assert read(data).text == "Your name\n\nname: Ada Lovelace\n\nPlease check"
+
+
+def test_comments_on_marked_text_are_read_unless_they_repeat_it() -> None:
+    """Fields are named as the form names them to its reader."""
+    mark = "<</Type/Annot/Subtype/Highlight/Contents({})/Rect[40 690 99 710]/QuadPoints[40 710 99 710 40 690 99 690]>>"
+    field = "<</Type/Annot/Subtype/Widget/FT/Tx/T(f1_01[0])/TU(First name)/V(Ada)/Rect[100 600 300 620]/F 4>>"
+    data = pdf(
+        show("Ten percent", 40, 700), page="/Annots[5 0 R 6 0 R 7 0 R]",
+        extra=[mark.format("Is this so?"), mark.format("Ten  percent"), field], catalog="/AcroForm<</Fields[7 0 R]>>",
+    )  # fmt: skip
+    assert read(data).text == "Ten percent\n\nIs this so?\n\nFirst name: Ada"
 
 
 def test_pages_are_where_they_are_said_to_be() -> None:

@@ -49,6 +49,7 @@ ACCENTS = dict(
 # Where TeX's own fonts have them: as bitmaps they have no name, and no names for their letters.
 _TEX = {"\x0b": "ff", "\x0c": "fi", "\x0e": "ffi", "\x0f": "ffl", "\x15": "–", "\x16": "—"}
 _TEX |= {"\x1b": "ff", "\x1c": "fi", "\x1d": "fl", "\x1e": "ffi", "\x1f": "ffl"}
+TEX_BULLET = "\x88"  # elsewhere a control character, which no page shows
 _TEX_CODE = re.compile(r"(?<=\w)[\x0b\x0c\x0e\x0f\x15\x16\x1b-\x1f]|[\x0b\x0c\x0e\x0f\x1b-\x1f](?=[^\W\d_])")
 _RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 _SHAPED = re.compile("[\ufb1d-\ufdff\ufe70-\ufefc]+")  # letters by the form that they have within a word
@@ -135,6 +136,7 @@ class Page:
         self.grids: list[Grid] = []  # after `pieces` was called, turned as they are
         self._upright: list[Line] = []
         self._places: list[float] = []
+        self._shown = ""  # the page's letters, without white space
         self._font = ctypes.create_string_buffer(FONT_BYTES)
         self._font_flags = ctypes.c_int()
 
@@ -144,6 +146,7 @@ class Page:
 
     def pieces(self) -> list[Piece]:
         text = self._characters()
+        self._shown = "".join(text.split())
         self._turn = _TURNS[self._quarter(len(text))]
         lines = pdf_rules.drawn(self._pdfium, self._page.raw, self._turn)
         self.grids = pdf_rules.grids(lines)
@@ -185,11 +188,14 @@ class Page:
         kind = pdfium.FPDFAnnot_GetSubtype(annotation)
         if kind == pdfium.FPDF_ANNOT_WIDGET and form is not None:
             value = self._string(pdfium.FPDFAnnot_GetFormFieldValue, form.raw, annotation)
-            field = self._string(pdfium.FPDFAnnot_GetFormFieldName, form.raw, annotation)
+            field = self._string(pdfium.FPDFAnnot_GetFormFieldAlternateName, form.raw, annotation)
+            field = field or self._string(pdfium.FPDFAnnot_GetFormFieldName, form.raw, annotation)
             return f"{field}: {value}" if value and value != "Off" else ""
-        if kind in (pdfium.FPDF_ANNOT_TEXT, pdfium.FPDF_ANNOT_FREETEXT):
-            return self._string(pdfium.FPDFAnnot_GetStringValue, annotation, b"Contents")
-        return ""
+        if not pdfium.FPDF_ANNOT_TEXT <= kind <= pdfium.FPDF_ANNOT_INK or kind == pdfium.FPDF_ANNOT_LINK:
+            return ""
+        said = self._string(pdfium.FPDFAnnot_GetStringValue, annotation, b"Contents")
+        is_mark = pdfium.FPDF_ANNOT_HIGHLIGHT <= kind <= pdfium.FPDF_ANNOT_STRIKEOUT
+        return "" if is_mark and "".join(said.split()) in self._shown else said  # some programs copy what is marked
 
     def _string(self, get: Callable[..., int], *arguments: Any) -> str:
         """A string as pdfium hands it out: first its length in bytes, then UTF-16 with a zero at the end."""
@@ -273,8 +279,10 @@ class Page:
             text, spaces = _logical(run.letters, run.boxes), []
         upright = len(text) < 3 or self._is_upright(run, right - left, top - bottom, size)
         (bold, fixed), (bold_start, fixed_start) = self._style(run.last), self._style(run.first)
-        if not text.isprintable() and not self._font.value:
-            text = _TEX_CODE.sub(lambda code: _TEX[code.group()], text)
+        if not text.isprintable():
+            text = text.replace(TEX_BULLET, "•")
+            if not self._font.value:
+                text = _TEX_CODE.sub(lambda code: _TEX[code.group()], text)
         return Piece(text, left, right, bottom, top, size, bold, upright, bold_start, fixed and fixed_start, spaces)
 
     def _is_upright(self, run: "_Run", width: float, height: float, size: float) -> bool:
@@ -333,11 +341,16 @@ def _justified(lines: Sequence[list[Piece]]) -> Iterator[list[Piece]]:
     for at, line in enumerate(lines):
         if len(line) > 1 and _is_stretched(line):
             after = lines[at + 1] if at + 1 < len(lines) else []
-            like = [other for other in (before, after) if other and _has_margins(line, other)]
+            like = [other for other in (before, after) if other and _has_margins(line, other) and _is_even(other)]
             if like if _is_running(line) else any(map(_is_running, like)):
                 line = [replace(line[-1], text=" ".join(piece.text for piece in line), left=line[0].left, spaces=[])]
         before = line
         yield line
+
+
+def _is_even(line: Sequence[Piece]) -> bool:
+    """Whether a line is whole or stretched; one with unlike gaps is the row of a table."""
+    return len(line) == 1 or _is_stretched(line)
 
 
 def _is_stretched(line: Sequence[Piece]) -> bool:

@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from statistics import median
 
 from rag_assets.text.formats.pdf_glyphs import Piece
 from rag_assets.text.formats.pdf_lines import Row, rows
@@ -15,6 +16,7 @@ RUNNING_SHARE = 0.4  # of the pages that a running line is on: left and right pa
 RUNNING_PAGES = 3
 STEADY = 0.6  # of the steps from one page to the next: a number stays, or counts pages
 BLANK_LINES = 2  # a page with no more than them may consist of running lines
+LARGE = 1.4  # times the usual size: with a number that counts, a chapter's title, not a header
 
 _DIGITS = re.compile(r"\d+")
 
@@ -23,7 +25,7 @@ Key = str
 
 @dataclass(slots=True)
 class Parted:
-    """A page's own pieces; the running lines that no page before it has, above and below."""
+    """A page's own pieces; the running lines above that no page before it has, those below that no later one has."""
 
     pieces: Sequence[Piece]
     above: list[Row] = field(default_factory=list)
@@ -31,17 +33,25 @@ class Parted:
 
 
 def part(pages: Sequence[Sequence[Piece]], grids: Sequence[Sequence[Grid]]) -> Iterator[Parted]:
-    """Each page without its running lines; each such line stays where it is seen first, so that none is lost."""
+    """Each page without its running lines. Each such line is kept once, so that none is lost.
+
+    Above a page it stays where it is seen first; below, where it is seen last: there it parts no sentence from its end.
+    """
     if len(pages) < RUNNING_PAGES:
         yield from map(Parted, pages)
         return
     pages = _without_turned(pages)
     lines = [rows([piece for piece in page if piece.upright]) for page in pages]
     edges = [_edges(page, drawn) for page, drawn in zip(lines, grids, strict=True)]
-    running = _running(edges)
+    running = _running(edges, usual=median([row.height for page in lines for row in page] or [0.0]))
+    parted = [_parted(page, edges[at], running, count=len(lines[at])) for at, page in enumerate(pages)]
     seen: set[Key] = set()
-    for at, page in enumerate(pages):
-        yield _parted(page, edges[at], running, seen, count=len(lines[at]))
+    for page in parted:
+        page.above = _fresh(page.above, seen)
+    seen_below: set[Key] = set()
+    for page in reversed(parted):
+        page.below = [row for row in _fresh(page.below, seen_below) if _key(row) not in seen]
+    yield from parted
 
 
 def _without_turned(pages: Sequence[Sequence[Piece]]) -> list[list[Piece]]:
@@ -73,13 +83,24 @@ def _free(lines: Sequence[Row], grids: Sequence[Grid]) -> list[Row]:
     return found
 
 
-def _running(edges: Sequence[tuple[list[Row], list[Row]]]) -> frozenset[Key]:
+def _running(edges: Sequence[tuple[list[Row], list[Row]]], *, usual: float) -> frozenset[Key]:
     numbers: dict[Key, dict[int, list[int]]] = defaultdict(dict)
-    for page, sides in enumerate(edges):
-        for row in (row for side in sides for row in side):
+    large: set[Key] = set()
+    for page, (top, bottom) in enumerate(edges):
+        large |= {_key(row) for row in top if row.height > LARGE * usual}
+        for row in (*top, *bottom):
             numbers[_key(row)].setdefault(page, _numbers(row))
     least = max(RUNNING_PAGES, RUNNING_SHARE * len(edges))
-    return frozenset(key for key, found in numbers.items() if len(found) >= least and _are_steady(found))
+    return frozenset(
+        key
+        for key, found in numbers.items()
+        if len(found) >= least and _are_steady(found) and not (key in large and _counts(found))
+    )
+
+
+def _counts(found: dict[int, list[int]]) -> bool:
+    """Whether its numbers are not the same on all pages."""
+    return len(set(map(tuple, found.values()))) > 1
 
 
 def _key(row: Row) -> Key:
@@ -103,15 +124,20 @@ def _are_steady(found: dict[int, list[int]]) -> bool:
 
 
 def _parted(
-    pieces: Sequence[Piece], edges: tuple[list[Row], list[Row]], running: frozenset[Key], seen: set[Key], *, count: int
+    pieces: Sequence[Piece], edges: tuple[list[Row], list[Row]], running: frozenset[Key], *, count: int
 ) -> Parted:
-    sides = [_run(side, running) for side in edges]
-    if sum(map(len, sides)) == count > BLANK_LINES:
+    above, below = (_run(side, running) for side in edges)
+    if len(above) + len(below) == count > BLANK_LINES:
         return Parted(pieces)  # the same page again: it is one all the same
-    dropped = {id(piece) for side in sides for row in side for piece in row.pieces}
-    above, below = ([row for row in side if _key(row) not in seen] for side in sides)
-    seen |= {_key(row) for row in (*above, *below)}
+    dropped = {id(piece) for row in (*above, *below) for piece in row.pieces}
     return Parted([piece for piece in pieces if id(piece) not in dropped], above, below[::-1])
+
+
+def _fresh(rows: Sequence[Row], seen: set[Key]) -> list[Row]:
+    """Those that are not among `seen`, which they are added to."""
+    found = [row for row in rows if _key(row) not in seen]
+    seen |= {_key(row) for row in found}
+    return found
 
 
 def _run(side: Sequence[Row], running: frozenset[Key]) -> list[Row]:

@@ -12,6 +12,7 @@ from rag_assets.text.formats.pdf_lines import Item, Row, Table, is_right_to_left
 LABEL = re.compile(
     r"[•◦▪‣●○■□–\-*·\uf0b7\uf0a7]|\(?(?:\d{1,3}|[a-zA-Z]|[ivxlcIVXLC]{1,5})[.)]|\[\d{1,3}\]|\d{1,2}(?:\.\d{1,2}){1,4}\.?"
 )
+BULLET = re.compile(r"[•◦▪‣●○■□\uf0b7\uf0a7]")
 LEADER = re.compile(r"(?:\.[ .]?){5}")
 LABEL_GAP = 3.0  # times the height of the text
 NUMBER = re.compile(r"[-+(]?[$€£]?\s?\d[\d.,\s]*[%)]?|[-–—]|n/?a", re.I)
@@ -133,7 +134,12 @@ def _goes_on_below(line: Row, above: Row) -> bool:
 
 
 def _is_below(line: Row, above: Row) -> bool:
-    """Whether the wide spaces of a line are the gaps of the one above: its cells are filled to the brim."""
+    """Whether the wide spaces of a line are the gaps of the one above: its cells are filled to the brim.
+
+    The space after the mark of a list is none of them.
+    """
+    if BULLET.match(line.text):
+        return False
     spaces = [space for piece in line.pieces for space in piece.spaces]
     gaps = [(one.right, other.left) for one, other in pairwise(above.pieces)]
     most = sum(len(piece.spaces) + 1 for piece in above.pieces)
