@@ -237,6 +237,53 @@ def test_strict_form_and_code_are_read() -> None:
     assert text_of(samples.zipped(strict)) == "```\nif x:\n    y\n```\n\nend\n"
 
 
+def typed(text: str, font: str = "Courier New") -> str:
+    run = f'<w:rPr><w:rFonts w:ascii="{font}"/></w:rPr><w:t xml:space="preserve">{text}</w:t>'
+    return f"<w:p><w:r>{run}</w:r></w:p>"
+
+
+def test_paragraphs_in_letters_of_one_width_are_code() -> None:
+    """Unless most of a document is: then it is typewritten."""
+    code = typed("if x:") + typed("    y", "DejaVu Sans Mono")
+    assert text_of(document(paragraph("What to run: ") + code)) == "What to run:\n\n```\nif x:\n    y\n```\n"
+    assert text_of(document(code + paragraph("end"))) == "if x:\n\ny\n\nend\n"
+    equation = "<w:p><m:oMath><m:r><m:t>x</m:t></m:r></m:oMath></w:p>"
+    assert text_of(document(paragraph("An equation: ") + equation)) == "An equation:\n\nx\n"
+    assert text_of(document(f"<w:tbl>{row(cell(typed('ls  -l')), cell(paragraph('lists')))}</w:tbl>")) == (
+        "| ls -l | lists |\n| --- | --- |\n"
+    )
+
+
+MHT = 'MIME-Version: 1.0\nContent-Type: multipart/related; boundary="b"\n\n--b\nContent-Type: text/html\n\n{}\n--b--\n'
+INNER = document(paragraph("Within") + '<w:altChunk r:id="partaFChunk"/>', parts={"aFChunk": ""})
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"<html><body><h2>Within</h2></body></html>", "## Within"),
+        (MHT.format("<html><body><h2>Within</h2></body></html>").encode(), "## Within"),
+        (b"{\\rtf1 Within}", "Within"),
+        (INNER, "Within"),
+        (b"Within", "Within"),
+    ],
+)
+def test_included_documents_are_read(data: bytes, text: str) -> None:
+    """What Word would take in when it opens the document; programs that merge documents leave it so."""
+    made = document(paragraph("Before") + '<w:altChunk r:id="partaFChunk"/>', parts={"aFChunk": ""})
+    entries = samples.unzipped(made) | {"word/aFChunk.xml": data}
+    assert text_of(samples.zipped(entries)) == f"Before\n\n{text}\n"
+
+
+def test_documents_within_included_documents_are_told() -> None:
+    """One may include itself."""
+    inner = samples.unzipped(INNER) | {"word/aFChunk.xml": INNER}
+    outer = samples.zipped(samples.unzipped(INNER) | {"word/aFChunk.xml": samples.zipped(inner)})
+    parsed = docx.parse(outer, name="a.docx", limits=Parsing())
+    assert parsed.text == "Within\n\nWithin\n"
+    assert parsed.warnings == ("a document within an included document is not read",)
+
+
 @pytest.mark.parametrize("text", ["# 5 items", "```", "----"])
 def test_plain_text_does_not_become_markup(text: str) -> None:
     """A paragraph that begins like a heading is none."""

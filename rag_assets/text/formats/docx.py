@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 DEPTH = 100  # elements within a paragraph, or tables within tables; what is nested deeper is taken as its text
+INCLUDED_LEVELS = 1  # of documents within a document
 MAX_SPAN = 63  # columns of a table in Word
 BOLD_CHARACTERS, BOLD_SHARE = 90, 0.25  # of a bold paragraph that may be a heading; of the text in such paragraphs
 BOLD_LEVEL = 2
+TYPED_SHARE = 0.5  # of the text: with more of it in letters of one width, it is typewritten, not code
 PARALLEL = 3  # paragraphs from which on cells side by side are read line by line
 
 W = word_styles.W
@@ -45,7 +47,7 @@ _SYMBOL |= {0xA3: "≤", 0xB3: "≥", 0xB1: "±", 0xB4: "×", 0xB8: "÷", 0xB9: 
             0xC7: "∩", 0x22: "∀", 0x24: "∃", 0x2D: "−", 0xD1: "∇"}  # fmt: skip
 _FONTS = {"symbol": _SYMBOL, "wingdings": _WINGDINGS, "wingdings 2": {0x50: "✓", 0x4F: "✗", 0x52: "☑", 0xA3: "☐"}}
 
-Kind = Literal["prose", "bold", "heading", "item", "code", "table", "note"]
+Kind = Literal["prose", "bold", "typed", "heading", "item", "code", "table", "note"]
 
 
 _ByTag: TypeAlias = "dict[Any, _Element]"
@@ -103,11 +105,24 @@ def _with_bold_headings(blocks: list[Block]) -> list[Block]:
     ]
 
 
+def _with_code(blocks: list[Block]) -> list[Block]:
+    """Paragraphs in letters of one width are code, unless most of the text is in these."""
+    typed = sum(len(block.text) for block in blocks if block.kind == "typed")
+    if typed > TYPED_SHARE * sum(len(block.text) for block in blocks):
+        return [_untyped(block) for block in blocks]
+    return [block._replace(kind="code") if block.kind == "typed" else block for block in blocks]
+
+
+def _untyped(block: Block) -> Block:
+    return Block("prose", tables.prose(block.text)) if block.kind == "typed" else block
+
+
 class _Document:
     """What all stories of a document share: styles, lists, notes, counts."""
 
-    def __init__(self, package: office.Package, main: str) -> None:
+    def __init__(self, package: office.Package, main: str, *, level: int = 0) -> None:
         self.package = package
+        self.level = level  # of documents within one another
         self.main = main
         kinds = {relation.kind: relation.target for relation in package.relations(main).values()}
         self.styles = word_styles.Styles(package.xml(kinds.get("styles", "")))
@@ -123,7 +138,7 @@ class _Document:
         body = root.find(f"{W}body") if root is not None else None
         if body is None:
             raise DocumentError("corrupt", f"{self.package.container.name}: {self.main} has no body")
-        blocks = _with_bold_headings(_Story(self, self.main).read(body))
+        blocks = _with_bold_headings(_with_code(_Story(self, self.main).read(body)))
         return blocks + self._margins(body, known={block.text for block in blocks})
 
     def warnings(self) -> tuple[str, ...]:
@@ -137,7 +152,8 @@ class _Document:
         for reference in body.iter(f"{W}headerReference", f"{W}footerReference"):
             relation = relations.pop(reference.get(f"{office.RELATION_ID}id", ""), None)
             root = self.package.xml(relation.target) if relation else None
-            for block in _Story(self, relation.target).read(root) if relation and root is not None else ():
+            story = _Story(self, relation.target).read(root) if relation and root is not None else ()
+            for block in map(_untyped, story):
                 if block.text not in known and any(map(str.isalpha, block.text)):
                     known.add(block.text)
                     blocks.append(block)
@@ -250,6 +266,8 @@ class _Story:
         if text.strip():
             self.document.counts["paragraphs"] += 1
             kind, shaped = self._shaped(text, look)
+            if kind == "prose" and line.is_typed(look):
+                kind, shaped = "typed", text.rstrip().replace("```", "'''")
             self._add("bold" if kind == "prose" and line.is_bold() else kind, shaped)
         for box in line.boxes:
             self.blocks += self.inner(box)
@@ -305,14 +323,33 @@ class _Story:
         relation = self.relations.get(element.get(f"{office.RELATION_ID}id", ""))
         data = self.document.package.container.read(relation.target) if relation and not relation.external else b""
         head = data[:2_000].lstrip(b"\xef\xbb\xbf \r\n\t").lower()
-        if head.startswith((b"<html", b"<!doctype html", b"<?xml", b"<body", b"<p", b"<div")):
-            from rag_assets.text.formats import html
+        if head.startswith(b"pk") and self.document.level < INCLUDED_LEVELS:
+            self.blocks += self._included(data)
+        elif head.startswith(b"pk"):
+            self.document.unread.append("a document within an included document is not read")
+        elif data:
+            self._add("prose", self._converted(data, head).strip())
 
-            self._add("prose", html.to_markdown(encoding.decode(data)[0]).strip())
-        elif data and not head.startswith((b"pk", b"mime-version", b"{\\rtf")):
-            self._add("prose", tables.prose(encoding.decode(data)[0]))
-        else:
-            self.document.unread.append("an included document of another format is not read")
+    def _included(self, data: bytes) -> list[Block]:
+        container = self.document.package.container
+        package = office.Package(zipped.Container(data, name=container.name, limits=container.limits))
+        document = _Document(package, package.main(), level=self.document.level + 1)
+        blocks = document.read()
+        self.document.hidden += document.hidden
+        self.document.unread += document.unread
+        return blocks
+
+    def _converted(self, data: bytes, head: bytes) -> str:
+        from rag_assets.text.formats import html, mail, rtf
+
+        container = self.document.package.container
+        if head.startswith(b"{\\rtf"):
+            return rtf.parse(data, name=container.name, limits=container.limits).text
+        if head.startswith((b"mime-version:", b"from:")):
+            return mail.body(data)
+        if head.startswith((b"<html", b"<!doctype html", b"<?xml", b"<body", b"<p", b"<div")):
+            return html.to_markdown(encoding.decode(data)[0])
+        return tables.prose(encoding.decode(data)[0])
 
 
 class _Line:
@@ -338,8 +375,18 @@ class _Line:
         text = self.text().strip()
         if len(text) > BOLD_CHARACTERS or text[-1] in ".,;:" or "\n" in text or self._element is None:
             return False
-        runs = [run for run in self._element.iter(f"{W}r") if (run.findtext(_TEXT) or "").strip()]
+        runs = list(self._runs())
         return bool(runs) and all(_is_on(run.find(f"{_RUN_PROPERTIES}/{W}b")) for run in runs)
+
+    def is_typed(self, look: word_styles.Look) -> bool:
+        """Whether all of it is in letters of one width."""
+        fonts = [run.find(f"{_RUN_PROPERTIES}/{W}rFonts") for run in self._runs()]
+        return bool(fonts) and all(look.typed if font is None else word_styles.is_typed(font) for font in fonts)
+
+    def _runs(self) -> "Iterator[_Element]":
+        """The runs that have text."""
+        if self._element is not None:
+            yield from (run for run in self._element.iter(f"{W}r") if (run.findtext(_TEXT) or "").strip())
 
     def read(self, element: "_Element") -> None:
         self._element = element
@@ -441,7 +488,7 @@ class _Line:
     def _picture(self, element: "_Element") -> None:
         description = " ".join(element.get("descr", "").split())
         if description and "[" not in description and "]" not in description:
-            self._say(f"![{description}]()")
+            self._say(f" ![{description}]() ")
 
     def _graphic(self, element: "_Element") -> None:
         """The words of a chart or diagram, and a chart's figures: they are in a part of their own."""

@@ -45,6 +45,11 @@ def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
     )
 
 
+def body(data: bytes) -> str:
+    """What a message says, without who wrote it: a page that was saved as one."""
+    return _body(_message(_narrow(data).lstrip(b"\r\n\t ")))
+
+
 def _narrow(data: bytes) -> bytes:
     """Mail is written in bytes; what was saved as UTF-16, or with a byte order mark, is brought back to that."""
     if encoding.wide(data) or data.startswith((b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")):

@@ -29,6 +29,10 @@ _CODE = re.compile(
     r"|html preformatted|preformatted|verbatim|macro text|plain text$|listing$",
     re.IGNORECASE,
 )
+_FONT = f"{W}rPr/{W}rFonts"
+_TYPEWRITER = re.compile(
+    r"courier|consolas|lucida console|menlo|monaco|inconsolata|source code|.*\b(?:mono\b|code$)", re.I
+)
 _TOC = re.compile(r"toc[ _]?(?:heading|[1-9])", re.IGNORECASE)
 
 
@@ -38,6 +42,7 @@ class Look(NamedTuple):
     level: int | None = None
     title: bool = False
     code: bool = False
+    typed: bool = False  # in letters that are all equally wide
     list_id: str = ""
     list_level: int | None = None
 
@@ -78,6 +83,7 @@ class Styles:
             level=level,
             title=level is None and any(_TITLE.fullmatch(name) for name in names),
             code=level is None and any(map(is_code, names)),
+            typed=is_typed(next((font for style in chain if (font := style.find(_FONT)) is not None), None)),
             list_id=_first(chain, f"{W}pPr/{W}numPr/{W}numId"),
             list_level=_number(_first(chain[:1], f"{W}pPr/{W}numPr/{W}ilvl")),
         )
@@ -95,6 +101,11 @@ class Styles:
 def is_code(name: str) -> bool:
     """Whether a style of this name is for code."""
     return _CODE.match(name) is not None
+
+
+def is_typed(font: "_Element | None") -> bool:
+    """Whether a font (w:rFonts) has letters that are all equally wide."""
+    return font is not None and _TYPEWRITER.match(font.get(f"{W}ascii", "")) is not None
 
 
 def outline_level(value: str) -> int | None:
