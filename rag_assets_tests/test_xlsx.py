@@ -64,6 +64,12 @@ def test_cells_of_every_type_are_read() -> None:
     assert "| plain | rich | TRUE | #N/A | 0.3 | x | =SUM(A:A) |" in read(workbook(row)).text
 
 
+def test_formula_is_read_where_its_result_is_an_empty_element() -> None:
+    """As libraries write it; the empty text is a result."""
+    row = '<row><c><v>7</v></c><c><f>A1*2</f><v></v></c><c><f>A1*3</f><v/></c><c t="str"><f>T(1)</f><v></v></c></row>'
+    assert "| 7 | =A1*2 | =A1*3 |\n" in read(workbook(row)).text
+
+
 @pytest.mark.parametrize(
     ("code", "value", "shown"),
     [

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from rag_assets.errors import DocumentError
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 S = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+_CELL, _VALUE, _FORMULA, _INLINE = f"{S}c", f"{S}v", f"{S}f", f"{S}is"
 _COLUMN = re.compile(r"[A-Z]{1,3}")
+_DIGITS = "0123456789"
 _1904_DAYS = 1_462  # between the two epochs that a workbook may count days from
 
 _Row = dict[int, str]
@@ -161,10 +164,10 @@ def _rows(workbook: _Workbook, part: str) -> "Iterator[tuple[int, _Row]]":
         number = _int(element.get("r")) or number + 1
         row: _Row = {}
         column = 0
-        for cell in element.iterchildren(f"{S}c"):
-            column = _column(cell.get("r", "")) or column + 1
+        for cell in element.iterchildren(_CELL):
+            column = _column(cell.get("r", "").rstrip(_DIGITS)) or column + 1
             text = _cell(workbook, cell)
-            if text.strip():
+            if text and not text.isspace():
                 row[column] = text
         if row:
             yield number, row
@@ -172,13 +175,16 @@ def _rows(workbook: _Workbook, part: str) -> "Iterator[tuple[int, _Row]]":
 
 def _cell(workbook: _Workbook, cell: "_Element") -> str:
     kind = cell.get("t", "n")
-    value = cell.findtext(f"{S}v")
-    if kind == "inlineStr":
-        inline = cell.find(f"{S}is")
-        return _rich(inline) if inline is not None else ""
-    if value is None:
-        formula = cell.findtext(f"{S}f")
-        return f"={formula}" if formula else ""  # written by a program that does not calculate
+    value = formula = None
+    for child in cell:
+        if child.tag == _VALUE:
+            value = child.text
+        elif child.tag == _FORMULA:
+            formula = child.text
+        elif child.tag == _INLINE and kind == "inlineStr":
+            return _rich(child)
+    if not value:  # written by a program that does not calculate, unless the result is an empty text
+        return f"={formula}" if formula and kind != "str" else ""
     if kind == "s":
         at = _int(value)
         return workbook.strings[at] if 0 <= at < len(workbook.strings) else ""
@@ -211,11 +217,11 @@ def _around(package: office.Package, part: str) -> Iterator[str]:
         yield from package.drawn(target)
 
 
-def _column(reference: str) -> int:
-    """The column's number, from 1, of a reference such as AB12; 0 when it has none."""
-    match = _COLUMN.match(reference)
+@lru_cache(maxsize=1_000)
+def _column(letters: str) -> int:
+    """The column's number, from 1, of letters such as AB; 0 when there are none."""
     number = 0
-    for letter in match.group() if match else "":
+    for letter in letters if _COLUMN.fullmatch(letters) else "":
         number = number * 26 + ord(letter) - 64
     return number
 
