@@ -50,6 +50,16 @@ def read(text: str | bytes, name: str) -> ParsedText:
             "| y | q |\n| --- | --- |\n| 1 | 2 |\n| 1 | 3 |",
         ),
         ("<table role=presentation><tr><td>a<td>b</table>", "a\n\nb"),
+        ("<table><tr><td>a<td>b<td><tr><td>1<td>2<td></table>", "| a | b |\n| --- | --- |\n| 1 | 2 |"),
+        ("<table><tr><td>a<td><p>b<p>c</table>", "a\n\nb\n\nc"),
+        ("<label>Name</label><input value=x><label>City</label><textarea>Rome</textarea>", "Name City Rome"),
+        ("<svg><title>icon</title><text>Tank</text><foreignObject><p>Pump</p></foreignObject></svg>", "Tank Pump"),
+        (
+            "<p class=MsoListParagraph><![if !supportLists]><span style='font-family:Symbol'><span style='mso-list:"
+            "Ignore'>·<span style='font:7.0pt'>&nbsp; </span></span></span><![endif]>a pump</p>",
+            "- a pump",
+        ),
+        ("<p><span style='mso-list:Ignore'>1.<span>&nbsp; </span></span>a valve</p>", "1. a valve"),
         ("<p>a<img src='data:image/png;base64,AAAA' alt='A map'></p>", "a A map"),
         ("<p>x<script>var a</script><style>p{}</style></p>" + PROSE, None),
     ],
@@ -131,6 +141,13 @@ def test_markdown_front_matter_and_comments() -> None:
     assert parsed.title == "A: b"
     assert parsed.metadata["front_matter"] == {"title": "A: b", "tags": ["x", "y"], "list": ["one", "two"]}
     assert parsed.text == "# A: b\n\nText\n\n```html\n<!-- kept -->\n```\n"
+
+
+@pytest.mark.parametrize("heading", ["# Guide", "Guide\n====="])
+def test_markdown_title_is_there_once(heading: str) -> None:
+    """Also where it does not stand at the very top."""
+    text = f"[TOC]\n\n{heading}\n\nText"
+    assert read(f"---\ntitle: Guide\n---\n{text}", "a.md").text == text
 
 
 def test_markdown_rule_is_no_front_matter() -> None:

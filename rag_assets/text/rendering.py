@@ -30,6 +30,9 @@ _BLOCKS = (
 )  # fmt: skip
 
 
+_PARAGRAPHS = frozenset(("p", "div", "ul", "ol", "dl", "blockquote"))
+
+
 class _Prefix:
     """What stands before the lines of a list item or a quotation: `first` once, `rest` from then on."""
 
@@ -75,7 +78,8 @@ class _Table:
         rows = [row for row in self.rows if any(row)]
         if not rows:
             return []
-        width = max(map(len, rows))
+        width = max(at for row in rows for at, cell in enumerate(row, 1) if cell)
+        rows = [row[:width] for row in rows]
         lines = ["| " + " | ".join(row + [""] * (width - len(row))) + " |" for row in rows]
         return [lines[0], "|" + " --- |" * width, *lines[1:]]
 
@@ -134,7 +138,7 @@ class _Writer:
         self._register()
 
     def _register(self) -> None:
-        for name in ("a", "br", "q", "img", "input", "pre", "table", "tr", "li", "dd", "dt", "blockquote"):
+        for name in ("a", "br", "q", "img", "input", "textarea", "pre", "table", "tr", "li", "dd", "dt", "blockquote"):
             self._on(name)
         for names, name in (
             (("h1", "h2", "h3", "h4", "h5", "h6"), "heading"),
@@ -381,6 +385,14 @@ class _Writer:
     def _start_input(self, element: "_Element") -> None:
         if element.get("type") == "checkbox":
             self.pieces.append("[ ] " if element.get("checked") is None else "[x] ")
+        else:
+            self.pieces.append(" ")
+
+    def _start_textarea(self, element: "_Element") -> None:
+        self.pieces.append(" ")
+
+    def _end_textarea(self, element: "_Element") -> None:
+        self.pieces.append(" ")
 
     def _start_pre(self, element: "_Element") -> bool:
         self._boundary(element)
@@ -420,6 +432,9 @@ def _is_layout(table: "_Element") -> bool:
         return True
     if next(table.iter("h1", "h2", "h3", "h4", "pre"), None) is not None:
         return True
+    rows = list(islice(table.iter("tr"), 2))
+    if len(rows) == 1 and any(sum(part.tag in _PARAGRAPHS for part in cell) > 1 for cell in rows[0]):
+        return True  # columns of text beside each other
     widest = max((len(row) for row in table.iter("tr")), default=0)
     return widest < 2 or _is_nested(table)
 

@@ -27,13 +27,14 @@ _DECLARED = re.compile(
 )
 _SKIP = re.compile(r"(?:skip|jump) to\b.{0,50}", re.I | re.S)
 _DROPPED = (
-    "script", "style", "template", "noscript", "svg", "iframe", "object", "embed", "applet", "canvas", "audio",
+    "script", "style", "template", "noscript", "iframe", "object", "embed", "applet", "canvas", "audio",
     "video", "select", "datalist", "map", "rp",
 )  # fmt: skip
 # XHTML closes these at once; for an HTML parser they stay open and swallow the page.
 _CLOSED_AT_ONCE = re.compile(r"<(script|style|title|textarea|iframe|noscript|template)\b([^<>]*)/>", re.I)
 _ANY_TAG = re.compile(r"<[^<>]*>")
 _HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all", re.I)
+_LIST_MARK = re.compile(r"mso-list\s*:\s*ignore", re.I)
 _NAVIGATION = re.compile(
     r"nav(?:bar|igation|box|header|footer|path|list|row|menu)?(?![a-z])|sphinxsidebar|mw-editsection|noprint"
     r"|(?<![a-z])(?:menu|sidebar|breadcrumbs?|pagination|pager|skip|share|sharing|social|toc|tabs|languages?"
@@ -99,6 +100,11 @@ def _markdown(root: "_Element") -> str:
     etree.strip_elements(root, *_DROPPED, with_tail=False)
     for math in list(root.iter("math")):
         _say(math, mathml.linear(math))
+    for drawing in list(root.iter("svg")):
+        _say(drawing, _drawn(drawing))
+    for mark in list(root.iter("span")):
+        if _LIST_MARK.search(mark.get("style") or ""):
+            _say(mark, _list_mark(_words(mark)))
     for head in list(root.iter("head")):
         _remove([head])
     total = _length(root)
@@ -243,6 +249,19 @@ def _say(element: "_Element", text: str) -> None:
     for child in list(element):
         element.remove(child)
     element.text = text
+
+
+def _drawn(drawing: "_Element") -> str:
+    """The words of a drawing that are seen in it."""
+    parts = (" ".join(_words(part).split()) for part in drawing.iter("text", "foreignobject"))
+    words = " ".join(filter(None, parts))
+    return f" {words} " if words else ""
+
+
+def _list_mark(words: str) -> str:
+    """What Word writes before an item of a list, which it saves as a paragraph: a number, or a letter of some font."""
+    number = "".join(words.split())
+    return f"{number} " if len(number) > 1 or number.isdecimal() else "- "
 
 
 def _words(element: "_Element") -> str:

@@ -18,6 +18,7 @@ _BLOCK = re.compile(r"[|>][-+0-9]*[ \t]*")
 _LIST = re.compile(r"\[(.*)\]")
 _TITLE = re.compile(r"^# +(.+?)(?: +#+)?[ \t]*$", re.MULTILINE)
 _UNDERLINED_TITLE = re.compile(r"\s*(\S[^\n]*)\n=+[ \t]*$", re.MULTILINE)
+_LATER_TITLE = re.compile(r"^(\S[^\n]*)\n=+[ \t]*$", re.MULTILINE)
 _MARK = re.compile(r"^ {0,3}(`{3,}|~{3,}|<!--)", re.MULTILINE)
 _REST_OF_LINE = re.compile(r"[ \t]*\n?")
 
@@ -73,13 +74,16 @@ def without_comments(text: str) -> str:
 def _headed(body: str, fields: dict[str, Any]) -> str:
     """Title and description head the text where it has none: they are words of the document that readers search."""
     title, description = _plain(fields.get("title")), _plain(fields.get("description") or fields.get("summary"))
-    lines = [f"# {title}"] if title and not _is_titled(body) else []
+    lines = [f"# {title}"] if title and not _is_titled(body, title) else []
     lines += [description] if description and description not in body[:2000] else []
     return "\n\n".join([*lines, body]) if lines else body
 
 
-def _is_titled(body: str) -> bool:
-    return bool(_TITLE.match(body.lstrip()) or _UNDERLINED_TITLE.match(body))
+def _is_titled(body: str, title: str) -> bool:
+    """Whether the text begins with a title, or has this one further down: below badges, or a table of contents."""
+    if _TITLE.match(body.lstrip()) or _UNDERLINED_TITLE.match(body):
+        return True
+    return any(found.group(1).strip() == title for form in (_TITLE, _LATER_TITLE) for found in form.finditer(body))
 
 
 def _plain(value: object) -> str | None:
