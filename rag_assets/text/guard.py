@@ -22,7 +22,7 @@ POLL_SECONDS = 0.02  # between two looks at the clock and the child's memory
 CLOSE_SECONDS = 2.0  # for the child to end by itself
 WAITING_SHARE = 0.1  # of the time that our answers take, counted as the document's
 QUOTED_CHARACTERS = 400  # of the log, in an error
-NEAR_THE_LIMIT = 0.7  # of its memory: a crash up there is one for want of memory
+NEAR_THE_LIMIT = 1 / 3  # of its memory: a crash up there is one for want of memory, a buffer asks for twice its size
 
 # Windows: no console, and nothing runs before the job is around it.
 FLAGS = job.CREATE_SUSPENDED | getattr(subprocess, "CREATE_NO_WINDOW", 0) if os.name == "nt" else 0

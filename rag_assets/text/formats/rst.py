@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from itertools import zip_longest
 
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
@@ -192,16 +193,16 @@ class _Pass:
 
     def _grid(self) -> Iterator[str]:
         rows: list[list[str]] = []
-        row: list[str] = []
+        row: list[list[str]] = []  # its lines
         while self._at < len(self._source) and self._peek(0).lstrip()[:1] in ("+", "|"):
             line = self._source[self._at].strip()
             self._at += 1
-            if line.startswith("+"):
-                rows, row = ([*rows, row] if row else rows), []
-                continue
-            cells = [cell.strip() for cell in line.strip("|").split("|")]
-            row = [f"{old} {new}".strip() for old, new in _zipped(row, cells)]
-        yield from _rows([[_inline(cell) for cell in each] for each in ([*rows, row] if row else rows)])
+            if not line.startswith("+"):
+                row.append([cell.strip() for cell in line.strip("|").split("|")])
+            elif row:
+                rows.append(_joined(row))
+                row = []
+        yield from _rows([*rows, _joined(row)] if row else rows)
 
     def _simple_table(self) -> Iterator[str]:
         rule = self._source[self._at]
@@ -283,9 +284,9 @@ def _rows(rows: list[list[str]]) -> Iterator[str]:
     yield ""
 
 
-def _zipped(old: list[str], new: list[str]) -> Iterator[tuple[str, str]]:
-    for at in range(max(len(old), len(new))):
-        yield (old[at] if at < len(old) else "", new[at] if at < len(new) else "")
+def _joined(lines: list[list[str]]) -> list[str]:
+    """The cells of a row from its lines."""
+    return [_inline(" ".join(filter(None, parts))) for parts in zip_longest(*lines, fillvalue="")]
 
 
 def _deeper(line: str, first: str) -> bool:
