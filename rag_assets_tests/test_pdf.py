@@ -191,6 +191,29 @@ def test_words_that_run_to_the_left_are_read_so_when_the_file_draws_them_from_th
         assert read(data.replace(b"/BaseFont/Helvetica>>", b"/BaseFont/Helvetica/ToUnicode 5 0 R>>")).text == "مرحبا"
 
 
+def written_to_the_left(letters: dict[str, str], drawn: str) -> str:
+    """The text of content in which the codes of `drawn` stand for other letters."""
+    codes = "".join(f"<{ord(code):02x}> <{text.encode('utf-16-be').hex()}>\n" for code, text in letters.items())
+    table = f"1 begincodespacerange <00> <ff> endcodespacerange\n{len(letters)} beginbfchar\n{codes}endbfchar"
+    data = pdf(drawn, extra=[f"<</Length {len(table)}>>stream\n{table}\nendstream"])
+    return read(data.replace(b"/BaseFont/Helvetica>>", b"/BaseFont/Helvetica/ToUnicode 5 0 R>>")).text
+
+
+def test_brackets_and_ligatures_are_right_in_words_that_run_to_the_left() -> None:
+    """A file may have the letter that a bracket stands for, and two letters for the glyph of lam and alef."""
+    hebrew = {"a": "א", "b": "ב", "c": "ג", "d": "ד"}
+    assert written_to_the_left(hebrew, show("dc )ba( ab", 300, 700)) == "בא (אב) גד"
+    assert written_to_the_left(hebrew, show("dc (ba) ab", 300, 700)) == "בא (אב) גד"
+    assert written_to_the_left({"a": "ا", "b": "لأ", "c": "و", "d": "ل"}, show("dcba", 300, 700)) == "الأول"
+
+
+def test_number_in_a_line_that_runs_to_the_left_is_no_cell() -> None:
+    """It runs to the right, so its far end comes next to the word before it."""
+    hebrew = {"a": "א", "b": "ב", "c": "ג", "d": "ד"}
+    lines = "".join(show(f"dcbadcba {n}1234567 dcbadcba", 300, 700 - 14 * n) for n in range(1, 4))
+    assert written_to_the_left(hebrew, lines).split("\n") == [f"אבגדאבגד {n}1234567 אבגדאבגד" for n in range(1, 4)]
+
+
 def test_cells_that_go_on_beside_each_other_are_one_record() -> None:
     """Where lines stand as close within records as between them."""
     lines = [

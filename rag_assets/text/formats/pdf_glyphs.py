@@ -49,6 +49,12 @@ ACCENTS = dict(
 # Where TeX's own fonts have them: as bitmaps they have no name, and no names for their letters.
 _TEX = {"\x0b": "ff", "\x0c": "fi", "\x0e": "ffi", "\x0f": "ffl", "\x15": "–", "\x16": "—"}
 _TEX |= {"\x1b": "ff", "\x1c": "fi", "\x1d": "fl", "\x1e": "ffi", "\x1f": "ffl"}
+ALEFS, LAM = "اأإآ", "ل"
+_MIRRORED = str.maketrans("()[]{}", ")(][}{")
+_UPRIGHT, _TURNED = (
+    re.compile(r"(?<!\S)[(\[{](?=\w)|(?<=\w)[)\]}](?!\w)"),
+    re.compile(r"(?<!\S)[)\]}](?=\w)|(?<=\w)[(\[{](?!\w)"),
+)
 TEX_BULLET = "\x88"  # elsewhere a control character, which no page shows
 _TEX_CODE = re.compile(r"(?<=\w)[\x0b\x0c\x0e\x0f\x15\x16\x1b-\x1f]|[\x0b\x0c\x0e\x0f\x1b-\x1f](?=[^\W\d_])")
 _RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
@@ -434,5 +440,17 @@ def _logical(letters: Sequence[str], boxes: Sequence[Box]) -> str:
         word = list(group)
         if runs_left and word[0][1] < word[-1][1]:
             word.reverse()
+        for at, (one, other) in enumerate(pairwise(word)):
+            if one[1] == other[1] and one[0] in ALEFS and other[0] == LAM:  # one glyph for both, the lam is first
+                word[at : at + 2] = other, one
         found += [letter for letter, _ in word]
-    return _SHAPED.sub(lambda shaped: unicodedata.normalize("NFKC", shaped.group()), "".join(found)).rstrip()
+    text = _SHAPED.sub(lambda shaped: unicodedata.normalize("NFKC", shaped.group()), "".join(found)).rstrip()
+    return text.translate(_MIRRORED) if _has_turned_brackets(text) else text
+
+
+def _has_turned_brackets(text: str) -> bool:
+    """Whether more brackets open after a word or close before one than the other way round.
+
+    Some files have the letter that a bracket stands for, some the one that it looks like in text to the left.
+    """
+    return len(_TURNED.findall(text)) > len(_UPRIGHT.findall(text))

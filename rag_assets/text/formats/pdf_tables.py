@@ -81,7 +81,8 @@ def _whole(pieces: list[Piece]) -> list[Piece]:
     found = pieces[:1]
     for piece in pieces[1:]:
         last = found[-1]
-        gap = piece.left - last.right
+        runs_left = piece.right <= last.left
+        gap = last.left - piece.right if runs_left else piece.left - last.right
         are_numbers = last.text[-1:].isdigit() and piece.text[:1].isdigit()
         is_near = 0 <= gap < WORD_SPACE * max(last.size, piece.size) and not are_numbers
         if is_near or not piece.text.strip(". "):  # a dot of those that lead to a page's number
@@ -89,8 +90,9 @@ def _whole(pieces: list[Piece]) -> list[Piece]:
             later = [(at + space[0], left, right) for at, left, right in piece.spaces]
             found[-1] = replace(
                 max(last, piece, key=lambda one: len(one.text)),
-                text=f"{last.text} {piece.text}", left=last.left, right=piece.right,
-                spaces=[*last.spaces, space, *later], bold=last.bold and piece.bold, bold_start=last.bold_start,
+                text=f"{last.text} {piece.text}", left=min(last.left, piece.left), right=max(last.right, piece.right),
+                spaces=[] if runs_left else [*last.spaces, space, *later],
+                bold=last.bold and piece.bold, bold_start=last.bold_start,
             )  # fmt: skip
         else:
             found.append(piece)
