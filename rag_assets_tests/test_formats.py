@@ -133,6 +133,32 @@ def test_xhtml_with_closed_script() -> None:
     assert read(f"{head}<body><p>text</p></body></html>", "a.xhtml").text == "text"
 
 
+def test_workbook_in_one_xml_file() -> None:
+    """Rows and cells stand where they say, whatever the name of the file."""
+    space = "urn:schemas-microsoft-com:office:spreadsheet"
+
+    def cell(text: str, place: str = "") -> str:
+        return f'<Cell{place}><Data ss:Type="String">{text}</Data></Cell>'
+
+    third, wide = ' ss:Index="3"', ' ss:MergeAcross="1"'
+    rows = [
+        f"<Row>{cell('Part')}{cell('Price')}{cell('Due')}</Row>",
+        f"<Row>{cell('Pump')}{cell('2026-01-31T00:00:00.000', third)}</Row>",
+        f'<Row ss:Index="9">{cell("a|b", wide)}{cell("c")}</Row>',
+    ]
+    sheet = f'<Worksheet ss:Name="Stock"><Table>{"".join(rows)}</Table></Worksheet>'
+    parsed = read(f'<?xml version="1.0"?><Workbook xmlns="{space}" xmlns:ss="{space}">{sheet}</Workbook>', "stock.xls")
+    assert parsed.text == (
+        "# Stock\n\n| Part | Price | Due |\n| --- | --- | --- |\n| Pump |  | 2026-01-31 |\n\n"
+        "| a\\|b | c |\n| --- | --- |"
+    )
+
+
+def test_log_in_colors_is_text() -> None:
+    """What moves a terminal's pen is neither text nor a sign of a binary file."""
+    assert read("\x1b[1;32mok\x1b[0m\n\x1b[31mno\x1b[0m\n", "a.log").text == "ok\nno\n"
+
+
 def test_markdown_front_matter_and_comments() -> None:
     """Front matter becomes metadata, comments go, fences stay."""
     header = "---\ntitle: 'A: b'\ntags: [x, y]\nlist:\n  - one\n  - two\n---\n\n"

@@ -96,6 +96,7 @@ _ATX = re.compile(r"^#{1,6} \S", re.M)
 _MARKS = re.compile(r"^(?:```|~~~|[-*] |\d+\. |> )|\]\(\S+\)|\*\*\S", re.M)
 _UNDERLINED = re.compile(r"^(\S[^\n]*)\n([=\-~^\"'#*+])\2{2,}[ \t]*$", re.M)
 _ROLE = re.compile(r"^\.\. [\w-]+::|:[a-z]+:`[^`\n]+`|``[^`\n]+``|`[^`\n<]+ <[^>\n]+>`_", re.M)
+_COLORS = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")  # of a terminal, in logs of programs that write to one
 _CONTROLS = bytes(sorted({*range(9), 11, *range(14, 27), *range(28, 32), 127}))
 
 
@@ -188,7 +189,7 @@ def _head(data: bytes, name: str) -> str:
 def _refuse_binary(data: bytes, name: str) -> None:
     if b"\0" in data:
         raise DocumentError("unsupported", f"{name} is binary (NUL bytes) and no known kind of document")
-    head = data[:HEAD_BYTES]
+    head = _COLORS.sub(b"", data[:HEAD_BYTES])
     controls = len(head) - len(head.translate(None, _CONTROLS))
     if controls > len(head) * CONTROL_SHARE and not encoding.escaped(head):
         share = f"{controls} of the first {len(head)} bytes are control characters"

@@ -9,7 +9,7 @@ from rag_assets.errors import DocumentError
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
 from rag_assets.text import encoding
-from rag_assets.text.formats import html
+from rag_assets.text.formats import html, spreadsheet_xml
 
 if TYPE_CHECKING:
     from lxml.etree import XMLParser, _Element
@@ -59,7 +59,10 @@ def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
     reading = encoding.read(data, declared=stated.group(1).decode("ascii") if stated else None)
     root, warnings = _tree(reading.text, name=name)
     writer = _Writer(named=_local(root) != "svg")
-    writer.walk(root)
+    if root.tag == f"{spreadsheet_xml.S}Workbook":
+        writer.out.append(spreadsheet_xml.text(root, limit=limits.max_characters))
+    else:
+        writer.walk(root)
     return ParsedText(
         text=encoding.clean("".join(writer.out).strip()),
         media_type="application/xml",
