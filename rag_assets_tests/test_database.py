@@ -47,6 +47,23 @@ def test_migrate_enqueues_the_rows_of_a_full_table_when_run_first(empty_database
     assert pending == [("1", 1, 1), ("2", 2, 1)]
 
 
+def test_migrate_works_twice_when_the_table_is_partitioned(empty_database_url: str) -> None:
+    """The triggers that its partitions have from it are not those of a table that was the documents table once."""
+    rows.execute(
+        empty_database_url,
+        """create table "TblDocumentFiles" (id int primary key, file_path text) partition by range (id);
+        create table first_documents partition of "TblDocumentFiles" for values from (0) to (10);
+        create table other_documents partition of "TblDocumentFiles" default""",
+    )
+    with closing(Database(empty_database_url)) as database:
+        for _ in range(2):
+            database.migrate(SOURCE, dimension=384)
+        rows.execute(empty_database_url, """insert into "TblDocumentFiles" values (1, 'a'), (11, 'b')""")
+        rows.execute(empty_database_url, "set session_replication_role = replica; delete from first_documents")
+        changes = rows.execute(empty_database_url, "select operation, document_id from rag_changes order by changed_at")
+    assert changes == [("insert", "1"), ("insert", "11"), ("delete", "1")]
+
+
 def test_migrate_names_the_columns_there_are_when_one_is_missing(empty_database_url: str) -> None:
     """The error lists the table's columns and the setting to change."""
     rows.execute(empty_database_url, 'create table "TblDocumentFiles" (key int primary key, place text)')

@@ -33,7 +33,14 @@ SCRIPTS = {
     "update": f"\\set id random(1, {DOCUMENTS})\nupdate {TABLE} set version = version + 1 where id = :id;\n",
 }
 FILL = f"insert into {TABLE} (file_path, version) select 'reports/' || n, 0 from generate_series(1, {DOCUMENTS}) as n"
-TRIGGERS = ("rag_document_inserted", "rag_document_updated", "rag_document_deleted", "rag_documents_truncated")
+REPLICATED = "rag_document_replicated"
+TRIGGERS = (
+    "rag_document_inserted",
+    "rag_document_updated",
+    "rag_document_deleted",
+    "rag_documents_truncated",
+    REPLICATED,
+)
 LEAST = (
     """
     create function least_trigger() returns trigger language plpgsql security definer set search_path = public, pg_temp
@@ -147,7 +154,7 @@ def _prepare(url: str, load: str, *, way: str) -> None:
     if load == "update":
         rows.execute(url, FILL)
     for name in WAYS[way]:
-        rows.execute(url, f"alter table {TABLE} enable always trigger {name}")
+        rows.execute(url, f"alter table {TABLE} enable {'replica' if name == REPLICATED else 'always'} trigger {name}")
     _alone(url, "vacuum analyze")
     _alone(url, "checkpoint")
 

@@ -9,7 +9,14 @@
 create or replace function notify_document_change()
 returns trigger language plpgsql security definer set search_path = {schema}, pg_temp as $$
 begin
-    if tg_op = 'INSERT' then
+    if tg_level = 'ROW' then
+        -- Logical replication applies rows without statements, so that only triggers for rows fire.
+        insert into rag_changes (operation, document_id)
+        select lower(tg_op), changed.id
+        from (select new.*) as n, (select old.*) as o,
+            lateral (select n.{id_column}::text union select o.{id_column}::text) as changed (id)
+        where changed.id is not null and (tg_op <> 'UPDATE' or {is_changed});
+    elsif tg_op = 'INSERT' then
         insert into rag_changes (operation, document_id)
         select 'insert', n.{id_column}::text from new_rows as n where n.{id_column} is not null;
     elsif tg_op = 'DELETE' then

@@ -41,12 +41,14 @@ select {id_column}::text, {path_column}::text from {table} where {path_column} =
 
 -- name: has_triggers
 -- Whether the table has all our triggers, enabled as they should be.
-select count(*) = 4 from pg_trigger
-where tgrelid = to_regclass(%(table)s) and tgfoid = 'notify_document_change'::regproc and tgenabled = 'A'
-    and tgname in ('rag_document_inserted', 'rag_document_updated', 'rag_document_deleted', 'rag_documents_truncated');
+select count(*) = 5 from pg_trigger
+where tgrelid = to_regclass(%(table)s) and tgfoid = 'notify_document_change'::regproc and (tgname, tgenabled) in (
+    ('rag_document_inserted', 'A'), ('rag_document_updated', 'A'), ('rag_document_deleted', 'A'),
+    ('rag_documents_truncated', 'A'), ('rag_document_replicated', 'R')
+);
 
 -- name: create_triggers
--- Call us after each statement that changes the table, also where logical replication applies rows.
+-- Call us after each statement that changes the table, and after each row that logical replication applies.
 create or replace trigger rag_document_inserted after insert on {table}
     referencing new table as new_rows for each statement execute function notify_document_change();
 create or replace trigger rag_document_updated after update on {table}
@@ -56,16 +58,19 @@ create or replace trigger rag_document_deleted after delete on {table}
     referencing old table as old_rows for each statement execute function notify_document_change();
 create or replace trigger rag_documents_truncated after truncate on {table}
     for each statement execute function notify_document_change();
+create or replace trigger rag_document_replicated after insert or update or delete on {table}
+    for each row execute function notify_document_change();
 alter table {table} enable always trigger rag_document_inserted;
 alter table {table} enable always trigger rag_document_updated;
 alter table {table} enable always trigger rag_document_deleted;
 alter table {table} enable always trigger rag_documents_truncated;
+alter table {table} enable replica trigger rag_document_replicated;
 
 -- name: list_other_triggers
--- Triggers of ours on tables that were the documents table once.
+-- Triggers of ours on tables that were the documents table once; not those that partitions have from it.
 select n.nspname, c.relname, t.tgname
 from pg_trigger as t join pg_class as c on c.oid = t.tgrelid join pg_namespace as n on n.oid = c.relnamespace
-where t.tgfoid = 'notify_document_change'::regproc and t.tgrelid <> to_regclass(%(table)s);
+where t.tgfoid = 'notify_document_change'::regproc and t.tgrelid <> to_regclass(%(table)s) and t.tgparentid = 0;
 
 -- name: drop_trigger
 -- Remove one.
