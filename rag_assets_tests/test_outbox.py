@@ -4,6 +4,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import psycopg2
@@ -233,6 +234,32 @@ def test_claim_documents_takes_all_but_those_of_other_runs_when_chosen_by_hand(
         )
     assert {c.document_id: c.path for c in claims} == {"2": "v", "3": "v", "4": "f4", "99": None, "no number": None}
     assert busy == ["1"]
+
+
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+def test_claim_due_takes_what_came_while_it_waited_whatever_isolation_is_the_default(
+    database_url: str, level: str
+) -> None:
+    """An application's choice for its own transactions: ours look again after they waited for each other."""
+    rows.execute(
+        database_url,
+        f"""do $$ begin
+        execute format('alter database %I set default_transaction_isolation = %L', current_database(), '{level}');
+    end $$""",
+    )
+    with closing(Database(database_url)) as database, ThreadPoolExecutor(1) as executor:
+        _sql(database, """insert into "TblDocumentFiles" (file_path) values ('a'), ('b')""")
+
+        def claimed() -> list[str]:
+            with database.transaction() as cursor:
+                return [claim.document_id for claim in _claim(cursor)]
+
+        with database.transaction() as cursor:
+            outbox.take_changes(cursor)
+            second = executor.submit(claimed)
+            while not rows.execute(database_url, "select pid from pg_locks where not granted"):
+                assert not second.done()
+        assert sorted(second.result()) == ["1", "2"]
 
 
 def test_claim_documents_waits_for_no_writer_when_one_is_changing_a_document(

@@ -136,6 +136,8 @@ def connect(url: str, *, seconds: int) -> connection:
             client_encoding=ENCODING,  # whatever PGCLIENTENCODING says
             **KEEPALIVES,
         )
+        # Whatever the application's default: a statement that waited for somebody has to see what was committed.
+        made.set_session(isolation_level="READ COMMITTED")
         return made
     except psycopg2.OperationalError as exc:
         raise unavailable(url, exc) from exc
