@@ -465,6 +465,38 @@ def test_a_list_right_below_a_table_is_none_of_its_rows() -> None:
     assert text.count("|") == 5 * 3
 
 
+def test_rest_of_a_long_cell_ends_a_table() -> None:
+    """The cells beside it ended before, some of them in the line above."""
+    rows = [
+        ("Req.", "What it says", "Whose it is", "State"), ("1", "The pump starts", "Ann", "open"),
+        ("2", "The valve shuts when", "Bob of the", "done"), ("", "no water comes and", "workshop", ""),
+        ("", "the filter is full", "", ""),
+    ]  # fmt: skip
+    drawn = "".join(
+        show(cell, x, y)
+        for row, y in zip(rows, (700, 680, 660, 649, 638), strict=True)
+        for cell, x in zip(row, (40, 80, 240, 340), strict=True)
+        if cell
+    )
+    assert read(pdf(drawn + column(40, 600, prose(4, seed=5)))).text.split("\n\n")[0].split("\n")[-1] == (
+        "| 2 | The valve shuts when no water comes and the filter is full | Bob of the workshop | done |"
+    )
+
+
+def test_lists_beside_each_other_are_read_one_after_the_other() -> None:
+    """As slides have them, however short."""
+    left, right = ["Hire in Rome", "Open in Berlin"], ["Train all", "Move the canteen", "Buy bikes"]
+    drawn = "".join(
+        show("\x95", x, 600 - 30 * n, size=18) + show(item, x + 20, 600 - 30 * n, size=18)
+        for x, items in ((40, left), (340, right))
+        for n, item in enumerate(items)
+    )
+    data = pdf(drawn + column(40, 400, prose(5, seed=3)))
+    data = data.replace(b"/BaseFont/Helvetica>>", b"/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>")
+    found = [line.lstrip("# ") for line in read(data).text.splitlines() if "•" in line]
+    assert found == [f"• {item}" for item in (*left, *right)]
+
+
 def test_cells_are_apart_when_the_gaps_of_a_row_happen_to_be_alike() -> None:
     """Words with equal spaces are a line that was stretched, but not beside rows whose gaps are unlike."""
     rows = [("of", "1", "2"), ("name", "a", "b"), ("bad", "4", "5")]
@@ -588,6 +620,22 @@ def test_running_line_below_pages_parts_no_sentence() -> None:
     text = read(pdf(*pages)).text
     assert text.count("For internal use") == 1
     assert text.endswith("For internal use")
+
+
+def test_head_of_a_table_that_goes_on_is_no_header_of_the_page() -> None:
+    """No line is drawn; what is over its columns on each page names them there."""
+    head, xs = ("Part", "Place", "Count"), (40, 180, 320)
+    pages = [
+        "".join(
+            show(cell, x, 780 - 15 * line)
+            for line, row in enumerate(
+                [head, *((f"Pump {n}{line}", f"hall {line}", f"{line}{n}") for line in range(6))]
+            )
+            for cell, x in zip(row, xs, strict=True)
+        )
+        for n in range(4)
+    ]
+    assert read(pdf(*pages)).text.count("| Part | Place | Count |\n| --- |") == 4
 
 
 def test_running_line_is_kept_where_it_is_first_seen() -> None:

@@ -10,12 +10,14 @@ from statistics import median
 from rag_assets.text.formats.pdf_glyphs import Piece
 from rag_assets.text.formats.pdf_lines import Row, rows
 from rag_assets.text.formats.pdf_rules import Grid
+from rag_assets.text.formats.pdf_tables import ALIGNED
 
 EDGE_LINES = 3  # at the top and the bottom of a page, that may run
 RUNNING_SHARE = 0.4  # of the pages that a running line is on: left and right pages may have their own
 RUNNING_PAGES = 3
 STEADY = 0.6  # of the steps from one page to the next: a number stays, or counts pages
 BLANK_LINES = 2  # a page with no more than them may consist of running lines
+HEAD_PIECES, BELOW_HEAD = 3, 2  # of a table's head, at least; lines below it that are looked at
 LARGE = 1.4  # times the usual size: with a number that counts, a chapter's title, not a header
 
 _DIGITS = re.compile(r"\d+")
@@ -71,7 +73,17 @@ def _edges(lines: Sequence[Row], grids: Sequence[Grid]) -> tuple[list[Row], list
     """From the outside in; the head of a table that goes on is no header of a page."""
     top = lines[:EDGE_LINES]
     bottom = lines[len(top) :][: -EDGE_LINES - 1 : -1]
-    return _free(top, grids), _free(bottom, grids)
+    head = next((at for at in range(len(top)) if _is_head(lines[at], lines[at + 1 : at + 1 + BELOW_HEAD])), len(top))
+    return _free(top[:head], grids), _free(bottom, grids)
+
+
+def _is_head(row: Row, below: Sequence[Row]) -> bool:
+    """Whether all pieces of a line, three at least, begin or end where others do right below it."""
+    others = [piece for line in below for piece in line.pieces]
+    return len(row.pieces) >= HEAD_PIECES and all(
+        any(abs(piece.left - other.left) < ALIGNED or abs(piece.right - other.right) < ALIGNED for other in others)
+        for piece in row.pieces
+    )
 
 
 def _free(lines: Sequence[Row], grids: Sequence[Grid]) -> list[Row]:

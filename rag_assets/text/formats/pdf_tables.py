@@ -1,7 +1,7 @@
 """Lines of text whose pieces stand below each other, to tables."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from statistics import median
@@ -115,7 +115,7 @@ def _end_of_run(lines: Sequence[Row], start: int) -> int:
     One other line is allowed between them.
     """
     end = start
-    last = lines[start]
+    last = fullest = lines[start]
     for at in range(start, min(len(lines), start + LONGEST)):
         if at > start and lines[at - 1].middle - lines[at].middle > 4 * lines[at].height:
             break
@@ -123,11 +123,23 @@ def _end_of_run(lines: Sequence[Row], start: int) -> int:
             break
         if _is_split(lines[at]):
             end, last = at + 1, lines[at]
+            fullest = max(fullest, last, key=lambda line: len(line.pieces))
         elif _is_below(lines[at], last) or _goes_on_below(lines[at], last):
             end = at + 1
         elif at - end >= 1:
             break
-    return end
+    return end + _rest_of_cells(lines[end : start + LONGEST], fullest, last=lines[end - 1])
+
+
+def _rest_of_cells(lines: Sequence[Row], fullest: Row, *, last: Row) -> int:
+    """How many lines are the rest of a cell that is longer than those beside it."""
+    for at, line in enumerate(lines):
+        if len(line.pieces) > 1 or line.is_block or not _goes_on_below(line, fullest):
+            return at
+        if not 0 < last.middle - line.middle < TIGHT * line.height:
+            return at
+        last = line
+    return len(lines)
 
 
 def _goes_on_below(line: Row, above: Row) -> bool:
@@ -157,6 +169,8 @@ def _is_heading(line: Row, first: Row) -> bool:
 def _table(lines: Sequence[Row]) -> list[Item]:
     """A table; the lines of columns of prose beside each other, one column after the other; nothing, if neither."""
     several = [line for line in lines if _is_split(line)]
+    if len(several) > 1 and all(BULLET.match(piece.text) for line in lines for piece in line.pieces):
+        return list(_beside(lines, _columns(several)))  # lists beside each other
     if len(several) < 2 or (len(several) == 2 and len(several[0].pieces) < 3):
         return []
     return _tabled(_cut(lines)) or _tabled(lines)
@@ -178,9 +192,15 @@ def _tabled(lines: Sequence[Row]) -> list[Item]:
     if collisions > COLLISIONS * sum(len(line.pieces) for line in lines):
         return []
     if not collisions and all(map(_is_prose, zip(*placed, strict=True))):
-        placed_pieces = [(_place(piece, columns), at, piece) for at, line in enumerate(lines) for piece in line.pieces]
-        return [Row([piece], new_region=at == 0) for _, at, piece in sorted(placed_pieces, key=lambda one: one[:2])]
+        return list(_beside(lines, columns))
     return [Table(directed(_records(lines, placed)))]
+
+
+def _beside(lines: Sequence[Row], columns: Sequence[tuple[float, float]]) -> Iterator[Row]:
+    """The lines of each column, one column after the other."""
+    placed = [(_place(piece, columns), at, piece) for at, line in enumerate(lines) for piece in line.pieces]
+    for _, at, piece in sorted(placed, key=lambda one: one[:2]):
+        yield Row([piece], new_region=at == 0)
 
 
 def corridors(rows: Sequence[Row], *, lines: int) -> list[float]:
