@@ -298,6 +298,15 @@ def test_columns_are_found_below_a_list_that_has_room_beside_it() -> None:
     assert "History\n\n" + "\n".join(left) + "\n\n" + "\n".join(right) in text
 
 
+def test_columns_end_at_a_heading_above_lines_as_wide_as_the_page() -> None:
+    """It stands below the left column, and heads what is below both."""
+    left, right = prose(9, seed=31), prose(9, seed=32)
+    below = [f"{one} {other}" for one, other in zip(prose(3, seed=33), prose(3, seed=34), strict=True)]
+    drawn = column(40, 700, left) + column(300, 700, right) + show("Imprint", 40, 570, size=13) + column(40, 554, below)
+    text = read(pdf(drawn)).text
+    assert text == "\n\n".join(["\n".join(left), "\n".join(right), "# Imprint", "\n".join(below)])
+
+
 def test_columns_end_at_a_heading_above_something_else() -> None:
     """Entries with numbers at the right are no second column, although nothing crosses the gutter."""
     left, right = prose(6, seed=21), prose(6, seed=22)
@@ -463,6 +472,33 @@ def test_a_list_right_below_a_table_is_none_of_its_rows() -> None:
     text = read(pdf(rows + items + column(40, 560, prose(5, seed=3))).replace(b"/BaseFont/Helvetica>>", font)).text
     assert "\n\n" + "\n".join(f"• Item {n} of all" for n in range(3)) in text
     assert text.count("|") == 5 * 3
+
+
+def test_columns_go_on_in_rows_that_no_upright_line_parts() -> None:
+    """Some styles draw lines in every other row only; the first row may be the rest of a cell of the page before."""
+    xs, ys = (40, 100, 200, 260), (720, 700, 680, 660, 640)
+    level = "".join(f"{xs[0]} {y} m {xs[-1]} {y} l S\n" for y in ys)
+    upright = "".join(f"{x} {top} m {x} {top - 20} l S\n" for x in xs for top in (700, 660))
+    sides = "".join(f"{x} {ys[0]} m {x} {ys[-1]} l S\n" for x in (xs[0], xs[-1]))
+    rows = [("", "shuts again", ""), ("1", "Pump", "Ann"), ("2", "Valve", "Bob"), ("3", "Filter", "Eve")]
+    cells = "".join(
+        show(cell, x + 4, y - 14) for row, y in zip(rows, ys, strict=False) for cell, x in zip(row, xs, strict=False)
+    )
+    assert read(pdf(level + upright + sides + cells)).text.splitlines() == [
+        "|  | shuts again |  |", "| --- | --- | --- |", "| 1 | Pump | Ann |", "| 2 | Valve | Bob |",
+        "| 3 | Filter | Eve |",
+    ]  # fmt: skip
+
+
+def test_lines_are_apart_on_a_page_that_has_few_of_them() -> None:
+    """Where pdfium sees no direction of lines, it takes what is below the end of one for its next words."""
+    rows = [("1", "Pump", "Ann"), ("2", "Valve", "Bob"), ("3", "Filter", "Eve")]
+    drawn = "".join(
+        show(cell, x, 700 - 20 * n) for n, row in enumerate(rows) for cell, x in zip(row, (40, 104, 204), strict=True)
+    )
+    assert [line for line in read(pdf(drawn)).text.splitlines() if "-" not in line] == [
+        f"| {' | '.join(row)} |" for row in rows
+    ]
 
 
 def test_rest_of_a_long_cell_ends_a_table() -> None:

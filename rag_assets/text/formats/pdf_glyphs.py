@@ -252,6 +252,8 @@ class Page:
     def _ends(self, run: "_Run", here: Box) -> bool:
         """Whether a letter is far from those before, or parted from them; a wide space before it is noted."""
         left, right, bottom, top = run.boxes[-1]
+        if here[3] <= bottom and here[1] < left:  # the next line: pdfium does not tell where a page has few of them
+            return True
         gap = max(here[0] - right, left - here[1])
         if gap <= 0 or here[2] >= top or bottom >= here[3]:
             return False

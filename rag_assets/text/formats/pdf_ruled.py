@@ -1,7 +1,7 @@
 """Text in grids that a page draws, to tables: what stands between lines belongs together."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise, takewhile
 from statistics import median
@@ -30,6 +30,7 @@ def ruled(grid: Grid, pieces: Sequence[Piece]) -> list[Item]:
         return []
     if not grid.is_ruled:
         pieces, grid = _opened(pieces, grid)
+    grid = _with_columns(grid, pieces)
     cells = _cells(grid, pieces)
     if not grid.is_ruled or any(map(_is_layout, cells.values())):
         return []
@@ -39,6 +40,32 @@ def ruled(grid: Grid, pieces: Sequence[Piece]) -> list[Item]:
     found = [record for band in bands if band for record in _records(band, grid.size[1], least=least)]
     table = _dense(found, longest=LONG_CELL if grid.is_closed else LONG_OPEN_CELL)
     return [*title, table] if table else []
+
+
+def _with_columns(grid: Grid, pieces: Sequence[Piece]) -> Grid:
+    """The grid with its columns also in rows that no upright line parts, where the text keeps to them.
+
+    Some styles of tables draw lines in every other row only. Text in one column alone may be a title of the table,
+    unless it begins where other text of that column does.
+    """
+    width = grid.size[1]
+    whole = {row for row in range(grid.size[0]) if all(grid.owner[row, at] == (row, 0) for at in range(width))}
+    if not whole or len(whole) == grid.size[0]:
+        return grid
+    lines: dict[int, list[Piece]] = defaultdict(list)
+    for piece in pieces:
+        if cell := grid.cell(piece.middle_x, piece.middle):
+            lines[cell[0]].append(piece)
+    lefts = {(grid.column(p.middle_x), round(p.left)) for row in lines.keys() - whole for p in lines[row]}
+    parted = [row for row in whole if _keeps_to_columns(lines[row], lefts, grid)]
+    return replace(grid, owner=grid.owner | {(row, at): (row, at) for row in parted for at in range(width)})
+
+
+def _keeps_to_columns(line: Sequence[Piece], lefts: Collection[tuple[int | None, int]], grid: Grid) -> bool:
+    if any(piece.left < x < piece.right for piece in line for x in grid.xs[1:-1]):
+        return False
+    columns = {grid.column(piece.middle_x) for piece in line}
+    return len(columns) > 1 or (0 not in columns and {(*columns, round(piece.left)) for piece in line} <= set(lefts))
 
 
 def _cells(grid: Grid, pieces: Sequence[Piece]) -> Cells:

@@ -57,8 +57,11 @@ class Grid:
         """Whether there is more than one column."""
         return len(self.xs) > 2
 
+    def column(self, x: float) -> int | None:
+        return next((n for n in range(len(self.xs) - 1) if self.xs[n] <= x <= self.xs[n + 1]), None)
+
     def cell(self, x: float, y: float) -> tuple[int, int] | None:
-        column = next((n for n in range(len(self.xs) - 1) if self.xs[n] <= x <= self.xs[n + 1]), None)
+        column = self.column(x)
         row = next((n for n in range(len(self.ys) - 1) if self.ys[n] >= y >= self.ys[n + 1]), None)
         return None if row is None or column is None else self.owner[row, column]
 

@@ -41,6 +41,7 @@ def strips(pieces: Sequence[Piece]) -> list[Strip]:
     for above, below in pairwise(found):
         if above.gutters:
             _move_down(above, below)
+            below.is_apart |= not below.gutters and _is_heading(max(below.pieces, key=lambda one: one.top), above)
         elif below.gutters:
             _move_up(above, below)
     return [strip for strip in found if strip.pieces]
@@ -174,6 +175,13 @@ def _move_down(above: Strip, below: Strip) -> None:
             return
         above.pieces.remove(last)
         below.pieces.insert(0, last)
+        below.is_apart = True
+
+
+def _is_heading(piece: Piece, above: Strip) -> bool:
+    """Whether a strip below columns begins with a title that stands beside their gutters."""
+    usual = median(one.size for one in above.pieces)
+    return piece.size > LARGE * usual and not any(piece.left < x < piece.right for x in above.gutters)
 
 
 def _move_up(above: Strip, below: Strip) -> None:
