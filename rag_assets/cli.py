@@ -20,9 +20,15 @@ from rag_assets.model import Hit
 from rag_assets.text.worker import TextWorker
 
 JSON = click.option("--json", "as_json", is_flag=True, help="JSON, one object per line, for programs.")
+SHOWN_TROUBLES = 20  # documents that `status` names
 INTERRUPTED = 130  # exit code, as shells know it
 SAMPLES = Path(__file__).parent / "samples"
 SAMPLE_QUESTIONS = ("How long do I have to return an item?", "What should I do when the pump shows error E4?")
+
+
+def _examples(*commands: str) -> str:
+    """The end of a command's help."""
+    return "\n".join(["\b", "For example:", *(f"  rag-assets {command}" for command in commands)])
 
 
 class Question(click.ParamType[str]):
@@ -67,7 +73,10 @@ def main() -> None:
         logs.configure(settings.load().log_format)
 
 
-@main.command()
+@main.command(
+    short_help="See it work on a few documents, then stop everything.",
+    epilog=_examples("demo", 'demo --documents docs -q "who pays for shipping?"'),
+)
 @click.option(
     "--documents",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -106,9 +115,15 @@ def demo(documents: Path | None, queries: tuple[str, ...], as_json: bool) -> Non
     sys.exit(1 if report["failed"] or registered.left_out else 0)
 
 
-@main.command()
+@main.command(short_help="Print what plain Dagster commands need.")
 @click.option("--pid", type=int, help="The process for which the embedded database stays up. [default: your shell]")
-@click.option("--shell", type=click.Choice(["sh", "powershell"]), default="powershell" if os.name == "nt" else "sh")
+@click.option(
+    "--shell",
+    type=click.Choice(["sh", "powershell"]),
+    default="powershell" if os.name == "nt" else "sh",
+    show_default=True,
+    help="Whose language the lines are in.",
+)
 @JSON
 def env(pid: int | None, shell: str, as_json: bool) -> None:
     """Print what plain Dagster commands need: eval "$(rag-assets env)".
@@ -131,7 +146,9 @@ def env(pid: int | None, shell: str, as_json: bool) -> None:
         click.echo(console.export_line(name, value, shell=shell))
 
 
-@main.command()
+@main.command(
+    short_help="Run Dagster's UI and follow the table until Ctrl-C.", epilog=_examples("up", "up --port 3001")
+)
 @click.option(
     "--port",
     type=click.IntRange(0, 65_535),
@@ -154,7 +171,7 @@ def up(port: int, host: str) -> None:
         parts.release_batches()
 
 
-@main.command()
+@main.command(short_help="Create or update tables, functions and triggers.")
 @JSON
 def init(as_json: bool) -> None:
     """Create or update tables, functions and triggers; rows that are there become pending. Safe to repeat."""
@@ -169,7 +186,7 @@ def init(as_json: bool) -> None:
         click.echo(f"{status.documents} documents, {status.pending} pending. Next: rag-assets ingest")
 
 
-@main.command()
+@main.command(short_help="Add files as rows of the documents table.", epilog=_examples("register docs report.pdf"))
 @click.argument("files", nargs=-1, required=True, metavar="PATH...", type=click.Path(exists=True, path_type=Path))
 @JSON
 def register(files: tuple[Path, ...], as_json: bool) -> None:
@@ -186,7 +203,10 @@ def register(files: tuple[Path, ...], as_json: bool) -> None:
     sys.exit(1 if found.left_out else 0)
 
 
-@main.command()
+@main.command(
+    short_help="Ingest now what is pending.",
+    epilog=_examples("ingest       # what is pending", "ingest 7 12  # these, whether they changed or not"),
+)
 @click.argument("ids", nargs=-1)
 @JSON
 def ingest(ids: tuple[str, ...], as_json: bool) -> None:
@@ -201,7 +221,10 @@ def ingest(ids: tuple[str, ...], as_json: bool) -> None:
     _end_with(report, as_json=as_json)
 
 
-@main.command()
+@main.command(
+    short_help="Show the passages nearest in meaning.",
+    epilog=_examples('search "who pays for shipping?"', 'search -k 3 --json "error E4"'),
+)
 @click.argument("query", type=Question())
 @click.option("-k", type=click.IntRange(1, 1_000), default=5, show_default=True, help="How many passages.")
 @JSON
@@ -212,19 +235,27 @@ def search(query: str, k: int, as_json: bool) -> None:
     for hit in hits:
         console.print_json(asdict(hit)) if as_json else console.show_hit(hit)
     if not hits and not as_json:
-        click.echo("Nothing found: the index is empty. See `rag-assets status`.")
+        model = parts.settings.embedding.model
+        click.echo(f"Nothing found: no vector of {model} is stored. See `rag-assets status`.")
 
 
-@main.command()
+@main.command(short_help="Show what is up to date, pending, failed, and why.")
 @JSON
 def status(as_json: bool) -> None:
-    """Documents, up to date, pending, running, failed by kind, dead, coverage of vectors."""
+    """Show how many documents are up to date, pending and running, and which failed, why, and what to do.
+
+    Dead are those given up: until they change, or rag-assets retry.
+    """
     with _parts() as parts:
         now = parts.status()
-    console.print_json(asdict(now)) if as_json else console.show_status(now)
+        troubles = [] if as_json else parts.troubles(limit=SHOWN_TROUBLES)
+    console.print_json(asdict(now)) if as_json else console.show_status(now, troubles)
 
 
-@main.command()
+@main.command(
+    short_help="Make failed and dead documents pending again.",
+    epilog=_examples("retry", "retry --kind not_found  # the files are there now", "retry 7 12"),
+)
 @click.argument("ids", nargs=-1)
 @click.option("--kind", type=click.Choice(ERROR_KINDS), help="Only documents that failed with this kind of error.")
 @JSON
@@ -232,10 +263,10 @@ def retry(ids: tuple[str, ...], kind: str | None, as_json: bool) -> None:
     """Make failed and dead documents pending again: all, those of one kind, or IDS."""
     with _parts() as parts:
         count = parts.retry(ids=ids, kind=kind)
-    console.print_json({"retried": count}) if as_json else click.echo(f"{count} documents are pending again.")
+    console.print_json({"retried": count}) if as_json else console.show_retried(count)
 
 
-@main.command()
+@main.command(short_help="Find what no trigger saw.")
 @JSON
 def reconcile(as_json: bool) -> None:
     """Compare table, files and index, and make pending what differs.
@@ -252,7 +283,11 @@ def reconcile(as_json: bool) -> None:
         click.echo(f"{', '.join(f'{count} {what}' for what, count in found.items())}. {step}")
 
 
-@main.command(name="doctor")
+@main.command(
+    name="doctor",
+    short_help="Check what is needed, and say what to do.",
+    epilog=_examples("doctor", "doctor --calibrate"),
+)
 @click.option(
     "--calibrate", is_flag=True, help="Find the fastest llama-server settings of this machine, and keep them."
 )
@@ -288,7 +323,7 @@ def _calibrate(*, as_json: bool) -> None:
         console.show_calibration(found, file)
 
 
-@main.command()
+@main.command(short_help="Show what would be read from files.", epilog=_examples("parse report.pdf"))
 @click.argument("files", nargs=-1, required=True, metavar="PATH...")
 @JSON
 def parse(files: tuple[str, ...], as_json: bool) -> None:
@@ -306,7 +341,7 @@ def parse(files: tuple[str, ...], as_json: bool) -> None:
     sys.exit(1 if failed else 0)
 
 
-@main.command()
+@main.command(short_help="Show how files would be cut.", epilog=_examples("chunk --size 256 report.pdf"))
 @click.argument("files", nargs=-1, required=True, metavar="PATH...")
 @click.option("--strategy", type=click.Choice(["semantic", "fixed", "recursive"]), help="How to cut.")
 @click.option("--size", type=int, help="Largest chunk, in tokens of the embedding model.")

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from rag_assets.doctor import Finding
 from rag_assets.embedding.calibration import Calibration
 from rag_assets.errors import DocumentError
-from rag_assets.model import Chunk, Hit, IndexStatus, Outcome, ReadDocument
+from rag_assets.model import Chunk, Hit, IndexStatus, Outcome, ReadDocument, Trouble
 from rag_assets.runtime import Registered
 
 PREVIEW_CHARACTERS = 320
@@ -118,9 +118,28 @@ def show_demo_end(facts: Mapping[str, Any]) -> None:
     )
 
 
-def show_status(status: IndexStatus) -> None:
+def show_status(status: IndexStatus, troubles: Sequence[Trouble]) -> None:
+    """The numbers, the first of the documents that failed, and what to do."""
     for key, value in asdict(status).items():
         click.echo(f"{key.replace('_', ' '):>20}  {_readable(value)}")
+    for one in troubles:
+        again = "given up" if one.seconds_to_next is None else f"tried again in {one.seconds_to_next:.0f} s"
+        click.echo(f"  failed  {one.document_id}  {one.error_kind}: {one.error_message} ({again})")
+    more = sum(status.failed.values()) + sum(status.dead.values()) - len(troubles)
+    if troubles and more > 0:
+        click.echo(f"  ... and {more} more: rag_ingestion_log has them all")
+    for fault in status.faults:
+        click.echo(f"-> {fault}")
+
+
+def show_retried(count: int) -> None:
+    """How many are pending, and who takes them; where there are none, where to look."""
+    step = (
+        "Next: rag-assets ingest, unless `rag-assets up` runs."
+        if count
+        else "None of those had failed: see rag-assets status."
+    )
+    click.echo(f"{count} documents are pending again. {step}")
 
 
 def show_finding(finding: Finding) -> None:

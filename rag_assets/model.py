@@ -156,6 +156,16 @@ class Hit:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Trouble:
+    """A document whose last attempt failed, and when the next one is; None: it was given up."""
+
+    document_id: str
+    error_kind: ErrorKind
+    error_message: str
+    seconds_to_next: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class IndexStatus:
     """The index at a glance; the same numbers as the view rag_status."""
 

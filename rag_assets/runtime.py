@@ -17,7 +17,7 @@ from rag_assets.embedded import postgres as embedded_postgres
 from rag_assets.embedding.embedder import Embedder
 from rag_assets.errors import DocumentError, SettingsError
 from rag_assets.intake import Intake
-from rag_assets.model import FileFacts, Hit, IndexStatus, StoredText
+from rag_assets.model import FileFacts, Hit, IndexStatus, StoredText, Trouble
 from rag_assets.pipeline import Pipeline
 from rag_assets.postgres import documents, ingestion_log, outbox, reconcile
 from rag_assets.postgres import search as vector_search
@@ -234,6 +234,11 @@ class Parts:
     def status(self) -> IndexStatus:
         with self.database.transaction() as cursor:
             return outbox.status(cursor, self.settings.source)
+
+    def troubles(self, *, limit: int) -> list[Trouble]:
+        """Documents whose last attempt failed, those given up first."""
+        with self.database.transaction() as cursor:
+            return outbox.troubles(cursor, limit=limit)
 
     def retry(self, *, ids: Sequence[str], kind: str | None) -> int:
         """Make failed and dead documents pending again; how many."""

@@ -4,6 +4,7 @@ import errno
 import json
 import logging
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -91,6 +93,27 @@ def test_help_of_every_command_is_more_than_its_name(command: str | None) -> Non
     shown = invoke(*filter(None, [command]), "--help").output
     assert "Usage: rag-assets" in shown
     assert len(shown) > 150
+    options = [one for one in (main.commands[command] if command else main).params if isinstance(one, click.Option)]
+    assert all(option.help for option in options)
+
+
+@pytest.mark.parametrize("command", ["chunk", "demo", "doctor", "ingest", "parse", "register", "retry", "search", "up"])
+def test_help_of_a_command_with_arguments_has_an_example(command: str) -> None:
+    """That can be copied: click takes it."""
+    shown = invoke(command, "--help").output
+    Path("docs").mkdir()
+    Path("report.pdf").touch()
+    examples = re.findall(r"^ +rag-assets (.*)$", shown.partition("For example:")[2], re.MULTILINE)
+    assert examples
+    for example in examples:
+        name, *arguments = shlex.split(example, comments=True)
+        assert name == command
+        main.commands[name].make_context(name, arguments)
+
+
+def test_every_command_fits_its_line_of_the_help() -> None:
+    """What it does is not cut off in the middle."""
+    assert "..." not in invoke("--help").output.partition("Commands:")[2]
 
 
 def test_help_begins_with_the_first_steps() -> None:
@@ -193,6 +216,20 @@ def test_status_counts_what_there_is(configured: Application) -> None:
         "chunks_with_vector": len(WORDS),
     }
     assert "up to date  1\n" in invoke("status").stdout
+    assert "->" not in invoke("status").stdout
+
+
+def test_status_says_what_failed_and_what_to_do(configured: Application) -> None:
+    """Without a look into the tables: why, whether it is tried again, and the command for what is not."""
+    (configured.files / "empty.txt").touch()
+    configured.add_row("empty.txt")
+    configured.add_row("missing.txt")
+    configured.run()
+    *_, first, second, last = invoke("status").stdout.splitlines()
+    assert first.startswith("  failed  1  empty: ")
+    assert first.endswith(" (given up)")
+    assert re.fullmatch(r"  failed  2  not_found: File not found: missing.txt \(tried again in \d+ s\)", second)
+    assert last == "-> 1 documents were given up (1 empty): correct them, then rag-assets retry."
 
 
 def test_database_that_is_away_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,7 +267,9 @@ def test_retry_makes_failed_documents_pending(configured: Application, options: 
     assert configured.add_row("missing.txt") == "1"
     configured.add_row("empty.txt")
     configured.run()
-    assert f"{count} documents are pending again." in invoke("retry", *options).stdout
+    said = invoke("retry", *options).stdout
+    assert f"{count} documents are pending again." in said
+    assert ("Next: rag-assets ingest" if count else "None of those had failed") in said
     fresh = [row for row in configured.pending() if row[1:3] == ("pending", 0)]
     assert len(fresh) == count
 
@@ -326,6 +365,17 @@ def test_search_refuses_a_query_that_the_model_does_not_take(
         "Invalid value for QUERY: the model does not take it: ask with fewer words."
         in invoke("search", "pumps", code=2).output
     )
+
+
+@posix
+def test_search_that_finds_nothing_says_of_which_model(
+    configured: Application, fake_server: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The index need not be empty: its vectors may be of the model that was set before."""
+    configured.add("a.txt", *WORDS)
+    configured.run()
+    monkeypatch.setenv("RAG_ASSETS_EMBEDDING__MODEL", "another")
+    assert "no vector of another is stored" in invoke("search", "pumps").stdout
 
 
 def _too_large(_parts: object, _query: str, *, k: int) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from psycopg2.extensions import cursor as Cursor
 
 from rag_assets.errors import LostClaim
-from rag_assets.model import Claim, IndexStatus, Operation, Outcome
+from rag_assets.model import Claim, IndexStatus, Operation, Outcome, Trouble
 from rag_assets.postgres import documents, ingestion_log
 from rag_assets.postgres.statements import composed, single, statement
 from rag_assets.settings import Source, Worker
@@ -192,6 +192,15 @@ def dead(cursor: Cursor, source: Source) -> list[tuple[str, str, float]]:
     """The documents given up that still have a row: id, path, and when the last attempt failed, in Unix seconds."""
     cursor.execute(composed("outbox", "list_dead", **documents.identifiers(cursor, source)))
     return [(row[0], row[1], row[2]) for row in cursor.fetchall()]
+
+
+def troubles(cursor: Cursor, *, limit: int) -> list[Trouble]:
+    """Documents whose last attempt failed, those given up first."""
+    cursor.execute(statement("outbox", "list_troubles"), {"limit": limit})
+    return [
+        Trouble(document_id=row[0], error_kind=row[1], error_message=row[2] or "", seconds_to_next=row[3])
+        for row in cursor.fetchall()
+    ]
 
 
 def status(cursor: Cursor, source: Source) -> IndexStatus:

@@ -158,6 +158,13 @@ select o.document_id, d.{path_column}::text, extract(epoch from o.not_before)::f
 from rag_outbox as o join {table} as d on d.{id_column} = {claimed_id}
 where o.state = 'dead';
 
+-- name: list_troubles
+-- Documents whose last attempt failed, those given up first, with the seconds to the next attempt of the others.
+select document_id, error_kind, last_error,
+    case when state = 'pending' then greatest(0, extract(epoch from not_before - now()))::float8 end
+from rag_outbox where error_kind is not null
+order by state, not_before, document_id limit %(limit)s;
+
 -- name: enqueue
 -- Enqueue documents as changed.
 select rag_enqueue(%(ids)s::text[], %(operation)s, %(priority)s::smallint);
