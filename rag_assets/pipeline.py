@@ -168,6 +168,7 @@ class Pipeline:
         """
         done = threading.Event()
         bulk, urgent = (_Lane(reader, something_is_done=done) for reader in (self._reader, self._urgent_reader))
+        lanes = deque([urgent, bulk])  # by turns, or changes that never end would keep the batches from theirs
         with ThreadPoolExecutor(2 * GROUPS_IN_FLIGHT, thread_name_prefix="embed") as executor:
             feeders = [
                 threading.Thread(target=self._feed, args=(source, lane, executor), name=f"feed-{name}")
@@ -180,10 +181,14 @@ class Pipeline:
             try:
                 while not (bulk.has_ended and urgent.has_ended):
                     done.clear()
-                    if (group := urgent.take() or bulk.take()) is not None:
-                        yield self._store(group.result())
-                    elif bulk.has_ended and not self.ending.is_set():
+                    if bulk.has_ended:
                         self.ending.set()
+                    if (group := lanes[0].take()) is not None:
+                        lanes.rotate()
+                    else:
+                        group = lanes[1].take()
+                    if group is not None:
+                        yield self._store(group.result())
                     else:
                         done.wait(WAIT_SECONDS)
             finally:

@@ -493,6 +493,28 @@ def test_a_change_does_not_wait_for_what_a_backfill_reads(application: Applicati
     assert stored == [changed, slow]
 
 
+def test_a_backfill_does_not_wait_for_changes_that_never_end(application: Application) -> None:
+    """Changes are taken faster than they are told: there is always one that could be stored."""
+    touched = application.add("touched.txt", "locks")
+    application.run()
+    for n in range(3):
+        application.add(f"{n}.txt", f"subject {n}")
+    backfill = [[claim] for claim in application.claim(run_id="1")]
+    pipeline = application.pipeline(run_id="1")
+
+    def changes() -> Iterator[list[Claim]]:
+        while not pipeline.ending.is_set():
+            application.change(touched)
+            yield application.claim(run_id="1")
+
+    statuses = []
+    for outcomes in pipeline.ingest(backfill, changes=changes()):
+        statuses += [outcome.status for outcome in outcomes]
+        assert len(statuses) < 50
+        time.sleep(0.05)
+    assert statuses.count("completed") == 3
+
+
 def test_a_batch_does_not_wait_for_the_next_one(application: Application) -> None:
     """A change is stored at once, however long the run then stays for another one."""
     ids = [application.add(f"{n}.txt", WORDS[n]) for n in range(2)]
