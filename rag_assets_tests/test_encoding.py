@@ -43,6 +43,14 @@ def test_decode_when_nothing_is_declared(text: str, codec: str) -> None:
     assert encoding.decode(text.encode(codec))[0] == text
 
 
+@pytest.mark.parametrize(
+    "text", ["Grüße an alle", "# Autor: Jörg Müller", "Señor Núñez", "à bientôt", "São Paulo", "10 °C"]
+)
+def test_decode_when_there_is_little_to_tell_from(text: str) -> None:
+    """A detector takes it for any of a hundred code pages; no word mixes letters of two scripts."""
+    assert encoding.decode(text.encode("cp1252")) == (text, "cp1252")
+
+
 def test_decode_when_a_page_says_latin_1_and_is_utf_8() -> None:
     """Valid UTF-8 is believed before a declared single-byte encoding."""
     assert encoding.decode(FRENCH.encode(), declared="iso-8859-1") == (FRENCH, "utf-8")

@@ -52,8 +52,20 @@ _EUROPEAN = {
     "cp1254": "ğışİĞŞçÇöÖüÜâî“”‘’–—…",
 }
 _EUROPEAN |= dict.fromkeys(("cp850", "mac-roman"), "àâäáãåæçèéêëìíîïñòóôöøùúûüßÄÅÆÇÉÑÖØÜ¿¡«»")  # after those of Windows
-_WESTERN = ("cp125", "iso8859", "latin", "mac", "cp437", "cp85", "cp86", "hp", "cp775", "cp500", "cp037", "cp1140")
-_NOT_WESTERN = ("cp1251", "cp1253", "cp1255", "cp1256", "cp866", "iso8859-5", "iso8859-6", "iso8859-7", "iso8859-8")
+# What the detector chooses from, of all that Python knows: it takes short texts for any of them.
+_DETECTED = [
+    *(f"cp125{digit}" for digit in range(9)), "cp437", "cp737", "cp850", "cp852", "cp855", "cp857", "cp858", "cp862",
+    "cp865", "cp866", "cp869", "cp874", "koi8_r", "koi8_u", "iso8859_2", "iso8859_4", "iso8859_5", "iso8859_6",
+    "iso8859_7", "iso8859_8", "iso8859_9", "iso8859_13", "iso8859_15", "mac_cyrillic",
+    "mac_greek", "mac_latin2", "mac_roman", "mac_turkish",
+]  # fmt: skip
+_FOREIGN = re.compile("[^\\W\\d_\x00-\x7f]")
+_BESIDE_ASCII = re.compile(f"(?<=[A-Za-z]){_FOREIGN.pattern}|{_FOREIGN.pattern}(?=[A-Za-z])")
+_WESTERN = ("cp125", "iso8859", "mac", "cp437", "cp85", "cp86")
+_NOT_WESTERN = (
+    "cp1251", "cp1253", "cp1255", "cp1256", "cp855", "cp862", "cp866", "cp869", "iso8859-5", "iso8859-6", "iso8859-7",
+    "iso8859-8", "mac-cyrillic", "mac-greek",
+)  # fmt: skip
 
 _BREAKS = re.compile("\r\n?|[\x0b\x85\u2028\u2029]")
 # Seen by nobody, and in the way of tokenizers, databases and readers of diffs: controls, byte order marks within the
@@ -218,12 +230,18 @@ def _east_asian(sample: bytes) -> list[str]:
 def _by_detector(sample: bytes) -> str:
     from charset_normalizer import from_bytes
 
-    best = from_bytes(sample, cp_exclusion=[*_FREQUENT, "big5", "gbk", "gb2312", "johab"]).best()
+    best = from_bytes(sample, cp_isolation=_DETECTED).best()
     name = (best and known(best.encoding)) or "cp1252"
-    if not name.startswith(_WESTERN) or name in _NOT_WESTERN:
+    if (not name.startswith(_WESTERN) or name in _NOT_WESTERN) and not _mixes_scripts(sample, name):
         return name
     # Central and Western European code pages differ in few letters: what is usual in words decides.
     return max(_EUROPEAN, key=lambda codec: _share(sample, codec, _EUROPEAN[codec]) - _odd(sample, codec))
+
+
+def _mixes_scripts(sample: bytes, name: str) -> bool:
+    """Whether most letters that are not ASCII, if any, are beside ASCII letters: those of other scripts never are."""
+    text = sample.decode(name, errors="replace")
+    return 2 * len(_BESIDE_ASCII.findall(text)) >= len(_FOREIGN.findall(text))
 
 
 def _share(sample: bytes, name: str, usual: str) -> float:
