@@ -213,6 +213,12 @@ def test_rst_titles_code_and_tables() -> None:
     assert "Note: Mind this." in lines
 
 
+def test_rst_words_are_whole_where_markup_is_within_them() -> None:
+    """An escaped space only parts the two; in code it is code."""
+    source = "Title\n=====\n\nH\\ :sub:`2`\\ O and *re*\\ read::\n\n    a\\ b\n"
+    assert read(source, "a.rst").text == "# Title\n\nH2O and *re*read:\n\n```\na\\ b\n```\n"
+
+
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_csv_dialects(delimiter: str) -> None:
     """Any delimiter; quoted delimiters and line breaks stay within their cell."""

@@ -31,6 +31,8 @@ _SILENT = frozenset(
     }
 )  # fmt: skip
 _NUMBERED = re.compile(r":(pep|rfc|issue|cve):`([^`<]{1,300}?)(?:\s{0,9}<[^`>]{0,500}>)?`", re.IGNORECASE)
+_JOINED = re.compile(r"(?<!\\)\\ ")  # an escaped space is none: it parts markup from a word
+_SHIFTED = re.compile(r":(?:sub|sup|subscript|superscript):`([^`]{1,300})`")
 _ROLES = re.compile(r":(?:[\w.+-]{1,40}:){1,4}`(?:~|!)?([^`<]{1,300}?)(?:\s{0,9}<[^`>]{0,500}>)?`")
 _LINKS = re.compile(r"`([^`<>]{1,300}?)\s{0,9}<([^`>\s]{1,500})>`__?")
 _REFERENCES = re.compile(r"`([^`\n]+)`__?(?!\w)")
@@ -295,8 +297,10 @@ def _deeper(line: str, first: str) -> bool:
 
 def _inline(text: str) -> str:
     """Roles, links and literals as a reader sees them."""
+    text = _JOINED.sub("", text)
     if "`" not in text:
         return text
+    text = _SHIFTED.sub(r"\1", text)
     text = _NUMBERED.sub(lambda match: f"{match.group(1).upper()} {match.group(2)}", text)
     text = _ROLES.sub(r"`\1`", text)
     text = _LINKS.sub(r"[\1](\2)", text)
