@@ -27,8 +27,9 @@ TYPED_SHARE = 0.5  # of the text: with more of it in letters of one width, it is
 PARALLEL = 3  # paragraphs from which on cells side by side are read line by line
 
 W = word_styles.W
-_TEXT = f"{W}t"
+_TEXT, _RUN = f"{W}t", f"{W}r"
 _PARAGRAPH, _PROPERTIES, _RUN_PROPERTIES, _HIDDEN = f"{W}p", f"{W}pPr", f"{W}rPr", f"{W}vanish"
+_FONTS_OF_RUN = f"{W}rFonts"
 _W14 = "{http://schemas.microsoft.com/office/word/2010/wordml}"
 _DRAWN = "{http://schemas.openxmlformats.org/drawingml/2006/wordprocessingDrawing}"
 _MATH = equations.M
@@ -130,6 +131,7 @@ class _Document:
         self.notes = {kind: _Notes(self, kinds.get(kind, "")) for kind in ("footnotes", "endnotes", "comments")}
         self.counts: dict[str, int] = dict.fromkeys(("paragraphs", "tables", "footnotes", "endnotes", "comments"), 0)
         self.title: str | None = None
+        self.has_typed_runs = False  # whether to look for code that has no style of its own
         self.hidden = 0  # characters
         self.unread: list[str] = []
 
@@ -138,6 +140,8 @@ class _Document:
         body = root.find(f"{W}body") if root is not None else None
         if body is None:
             raise DocumentError("corrupt", f"{self.package.container.name}: {self.main} has no body")
+        fonts = {font.get(f"{W}ascii", "") for font in body.iter(f"{W}rFonts")}
+        self.has_typed_runs = any(map(word_styles.is_typewriter, fonts))
         blocks = _with_bold_headings(_with_code(_Story(self, self.main).read(body)))
         return blocks + self._margins(body, known={block.text for block in blocks})
 
@@ -266,7 +270,7 @@ class _Story:
         if text.strip():
             self.document.counts["paragraphs"] += 1
             kind, shaped = self._shaped(text, look)
-            if kind == "prose" and line.is_typed(look):
+            if kind == "prose" and (look.typed or self.document.has_typed_runs) and line.is_typed(look):
                 kind, shaped = "typed", text.rstrip().replace("```", "'''")
             self._add("bold" if kind == "prose" and line.is_bold() else kind, shaped)
         for box in line.boxes:
@@ -380,13 +384,19 @@ class _Line:
 
     def is_typed(self, look: word_styles.Look) -> bool:
         """Whether all of it is in letters of one width."""
-        fonts = [run.find(f"{_RUN_PROPERTIES}/{W}rFonts") for run in self._runs()]
-        return bool(fonts) and all(look.typed if font is None else word_styles.is_typed(font) for font in fonts)
+        found = False
+        for run in self._runs():  # the first one tells of most paragraphs
+            properties = run.find(_RUN_PROPERTIES)
+            font = properties.find(_FONTS_OF_RUN) if properties is not None else None
+            if not (look.typed if font is None else word_styles.is_typewriter(font.get(f"{W}ascii", ""))):
+                return False
+            found = True
+        return found
 
     def _runs(self) -> "Iterator[_Element]":
         """The runs that have text."""
         if self._element is not None:
-            yield from (run for run in self._element.iter(f"{W}r") if (run.findtext(_TEXT) or "").strip())
+            yield from (run for run in self._element.iter(_RUN) if (run.findtext(_TEXT) or "").strip())
 
     def read(self, element: "_Element") -> None:
         self._element = element

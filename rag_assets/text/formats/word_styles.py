@@ -83,7 +83,9 @@ class Styles:
             level=level,
             title=level is None and any(_TITLE.fullmatch(name) for name in names),
             code=level is None and any(map(is_code, names)),
-            typed=is_typed(next((font for style in chain if (font := style.find(_FONT)) is not None), None)),
+            typed=is_typewriter(
+                next((font.get(f"{W}ascii", "") for style in chain if (font := style.find(_FONT)) is not None), "")
+            ),
             list_id=_first(chain, f"{W}pPr/{W}numPr/{W}numId"),
             list_level=_number(_first(chain[:1], f"{W}pPr/{W}numPr/{W}ilvl")),
         )
@@ -103,9 +105,9 @@ def is_code(name: str) -> bool:
     return _CODE.match(name) is not None
 
 
-def is_typed(font: "_Element | None") -> bool:
-    """Whether a font (w:rFonts) has letters that are all equally wide."""
-    return font is not None and _TYPEWRITER.match(font.get(f"{W}ascii", "")) is not None
+def is_typewriter(font: str) -> bool:
+    """Whether the letters of a font of this name are all equally wide."""
+    return _TYPEWRITER.match(font) is not None
 
 
 def outline_level(value: str) -> int | None:
