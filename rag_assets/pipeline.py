@@ -422,7 +422,7 @@ class Pipeline:
         with self._database.transaction() as cursor:
             released = outbox.release(cursor, self._owner)
         if released:
-            logger.info("Released %d unfinished documents", released)
+            logger.info("Released %d unfinished documents: they are pending, and the next run takes them", released)
 
     def _keep_claims(self) -> None:
         seconds = self._settings.worker.claim_seconds

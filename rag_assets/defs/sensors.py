@@ -47,7 +47,10 @@ def document_changes(
     claims, batch_id = _wait_for_changes(context.instance, parts)
     if not claims:
         pause = _pause(context.instance)
-        yield dg.SkipReason(f"The last runs failed; the next is tried in {pause:.0f} s." if pause else "No changes.")
+        failing = (
+            f"The last runs could not do their work: the last one's error says why; the next is tried in {pause:.0f} s."
+        )
+        yield dg.SkipReason(failing if pause else "No changes.")
         return
     partitions.documents.add(context.instance, [claim.document_id for claim in claims if claim.path is not None])
     yield dg.RunRequest(
