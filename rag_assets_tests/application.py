@@ -84,7 +84,7 @@ class Application:
     def change(self, document_id: str) -> None:
         """What the trigger sees of an update."""
         with self.database.transaction() as cursor:
-            outbox.enqueue(cursor, [document_id])
+            rows.enqueue(cursor, [document_id])
 
     def remove(self, document_id: str) -> None:
         self.sql(f'delete from "TblDocumentFiles" where id = {document_id}')

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import psycopg2
+from psycopg2.extensions import cursor as Cursor
 
 from rag_assets.model import Chunk, Claim, FileFacts, Outcome, ParsedText, ReadDocument
+from rag_assets.postgres import outbox
 
 MODEL = "test-model"
 DIMENSION = 384
@@ -20,6 +22,18 @@ def execute(url: str, statement: str) -> list[tuple[Any, ...]]:
     with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
         cursor.execute(statement)
         return cursor.fetchall() if cursor.description else []
+
+
+def enqueue(cursor: Cursor, ids: Sequence[str], *, priority: int = outbox.CHANGES) -> None:
+    """Make these documents pending as if they had changed."""
+    cursor.execute("select rag_enqueue(%s, 'update', %s::smallint)", [list(ids), priority])
+
+
+def pending(cursor: Cursor) -> int:
+    """How many documents are neither done nor given up."""
+    outbox.take_changes(cursor)
+    cursor.execute("select count(*) from rag_outbox where state = 'pending'")
+    return int((cursor.fetchone() or (0,))[0])
 
 
 def in_threads(tasks: Sequence[Callable[[], object]]) -> None:

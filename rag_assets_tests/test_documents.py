@@ -92,7 +92,7 @@ def test_touch_makes_only_existing_documents_pending_when_asked(database: Databa
         (document,) = documents.register(cursor, source, ["a"])
         cursor.execute("delete from rag_changes")
         assert documents.touch(cursor, source, [document.id, "99", "x"]) == 1
-        assert outbox.due_count(cursor) == 1
+        assert rows.pending(cursor) == 1
 
 
 def test_nothing_is_created_when_the_table_has_gone(database: Database) -> None:

@@ -162,7 +162,7 @@ def test_trigger_ends_in_no_deadlock_when_writers_touch_the_same_documents(
 def test_claim_due_takes_changes_before_first_fills_when_both_are_due(database: Database, documents: list[str]) -> None:
     """Priority first, then age; and never more than asked for."""
     with database.transaction() as cursor:
-        outbox.enqueue(cursor, ["1", "2"], priority=1)
+        rows.enqueue(cursor, ["1", "2"], priority=1)
     _change(database, 3)
     with database.transaction() as cursor:
         assert [c.document_id for c in _claim(cursor, limit=1)] == ["3"]
@@ -295,7 +295,7 @@ def test_settle_removes_the_pending_work_when_nothing_changed_meanwhile(
     with database.transaction() as cursor:
         outbox.settle(cursor, claim, rows.outcome(claim, chunks=3), run_id="a")
     with database.transaction() as cursor:
-        assert outbox.pending_count(cursor) == 0
+        assert rows.pending(cursor) == 0
         assert [outcome.chunks for outcome in ingestion_log.of_run(cursor, ["1"], run_id="a")] == [3]
 
 
@@ -323,7 +323,7 @@ def test_claim_due_takes_a_newer_change_when_the_run_holds_the_older_one(
         outbox.settle(cursor, claim, rows.outcome(claim), run_id="a")
         assert _claim(cursor, owner="run:b") == []
         outbox.settle(cursor, newer, rows.outcome(newer), run_id="a")
-        assert outbox.pending_count(cursor) == 0
+        assert rows.pending(cursor) == 0
 
 
 def test_settle_leaves_a_later_change_when_the_document_was_done_in_between(
@@ -339,7 +339,7 @@ def test_settle_leaves_a_later_change_when_the_document_was_done_in_between(
         outbox.settle(cursor, late, rows.outcome(late), run_id="a")
     with database.transaction() as cursor:
         outbox.settle(cursor, third, rows.outcome(third), run_id="a")
-        assert outbox.pending_count(cursor) == 0
+        assert rows.pending(cursor) == 0
 
 
 def test_settle_writes_nothing_when_the_claim_was_lost(database: Database, documents: list[str]) -> None:
@@ -377,7 +377,7 @@ def test_settle_many_settles_what_is_ours_when_some_claims_were_lost(database: D
         cursor.execute("update rag_outbox set claimed_by = 'run:b' where document_id = '7'")
         pairs = [(claim, rows.outcome(claim, "skipped")) for claim in claims]
         assert outbox.settle_many(cursor, pairs, run_id="a") == ["7"]
-        assert outbox.pending_count(cursor) == 1
+        assert rows.pending(cursor) == 1
         cursor.execute("select count(*) from rag_ingestion_log where status = 'skipped'")
         assert cursor.fetchone() == (2999,)
 
@@ -391,10 +391,9 @@ def test_fail_plans_longer_and_longer_waits_when_trying_again_can_help(
     for attempt, (shortest, longest) in enumerate([(80, 120), (120, 180)], start=1):
         assert _fail_once(database, retry=True, worker=worker)
         with database.transaction() as cursor:
-            wait = outbox.seconds_to_next(cursor)
-            assert wait is not None
-            assert shortest - 5 <= wait <= longest
-            assert outbox.due_count(cursor) == 0
+            cursor.execute("select extract(epoch from not_before - now())::float8 from rag_outbox")
+            assert shortest - 5 <= (cursor.fetchone() or (0,))[0] <= longest
+            assert _claim(cursor) == []
             cursor.execute("update rag_outbox set not_before = now() returning attempts, error_kind, last_error")
             assert cursor.fetchone() == (attempt, "timed_out", "late")
     assert not _fail_once(database, retry=True, worker=worker)
@@ -523,7 +522,7 @@ def _pending(database: Database) -> set[object]:
 
 def _left(database: Database) -> int:
     with database.transaction() as cursor:
-        return outbox.pending_count(cursor)
+        return rows.pending(cursor)
 
 
 def _change(database: Database, *ids: int, value: str = "v") -> None:

@@ -67,7 +67,7 @@ def test_reconcile_table_enqueues_once_when_something_differs(
     rows.execute(database.url, statement)
     assert reconcile.reconcile_table(database, SOURCE, fingerprint="f", model=rows.MODEL) == found
     with database.transaction() as cursor:
-        assert outbox.pending_count(cursor) == sum(vars(found).values())
+        assert rows.pending(cursor) == sum(vars(found).values())
     assert reconcile.reconcile_table(database, SOURCE, fingerprint="f", model=rows.MODEL) == NOTHING
 
 
@@ -76,10 +76,10 @@ def test_reconcile_table_stops_nobody_who_takes_changes(database: Database) -> N
     rows.execute(database.url, """update "TblDocumentFiles" set file_path = 'z' where id = 1""")
     rows.execute(database.url, """insert into "TblDocumentFiles" (file_path) values ('d')""")
     with ThreadPoolExecutor(1) as executor, database.transaction() as taking:
-        outbox.enqueue(taking, ["1"])
+        rows.enqueue(taking, ["1"])
         found = executor.submit(reconcile.reconcile_table, database, SOURCE, fingerprint="f", model=rows.MODEL)
         _wait_for_one_who_waits(database)
-        outbox.enqueue(taking, ["4"])
+        rows.enqueue(taking, ["4"])
         taking.connection.commit()
         assert found.result() == replace(NOTHING, unknown=1, moved=1)
 
@@ -105,7 +105,7 @@ def test_reconcile_files_enqueues_when_bytes_changed_or_vanished(
     assert reconcile.reconcile_files(database, look=look) == 2
     assert reconcile.reconcile_files(database, look=look) == 0
     with database.transaction() as cursor:
-        assert outbox.due_count(cursor) == 2
+        assert rows.pending(cursor) == 2
         assert [texts.get_stored(cursor, ["2"])["2"].facts.mtime_ns] == [7]
 
 
@@ -143,7 +143,7 @@ def test_retry_changed_makes_due_what_was_given_up_when_its_file_changed_since(d
         cursor.execute(INSERT_THREE)
         cursor.execute('select id::text from "TblDocumentFiles" order by id desc limit 3')
         ids = sorted(row[0] for row in cursor.fetchall())
-        outbox.enqueue(cursor, ids)
+        rows.enqueue(cursor, ids)
         cursor.execute("update rag_outbox set state = 'dead', error_kind = 'empty', not_before = to_timestamp(1e6)")
     times = dict(zip(("old", "new", "gone"), (1e6 - 3_600, 1e6 + 1, None), strict=True))
     assert reconcile.retry_changed(database, SOURCE, changed_at=times.get) == 1

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from psycopg2.extensions import cursor as Cursor
 
 from rag_assets.errors import LostClaim
-from rag_assets.model import Claim, IndexStatus, Operation, Outcome, Trouble
+from rag_assets.model import Claim, IndexStatus, Outcome, Trouble
 from rag_assets.postgres import documents, ingestion_log
 from rag_assets.postgres.statements import composed, single, statement
 from rag_assets.settings import Source, Worker
@@ -81,35 +81,6 @@ def owners(cursor: Cursor) -> list[tuple[str, float]]:
     """Who holds claims, and for how many seconds more."""
     cursor.execute(statement("outbox", "list_owners"))
     return [(owner, float(seconds)) for owner, seconds in cursor.fetchall()]
-
-
-def pending_count(cursor: Cursor) -> int:
-    """How many documents are neither done nor given up."""
-    take_changes(cursor)
-    cursor.execute(statement("outbox", "count_pending"))
-    return int(single(cursor)[0])
-
-
-def due_count(cursor: Cursor) -> int:
-    """How many documents could be claimed now."""
-    take_changes(cursor)
-    cursor.execute(statement("outbox", "count_due"))
-    return int(single(cursor)[0])
-
-
-def seconds_to_next(cursor: Cursor) -> float | None:
-    """Seconds until the next pending document may be claimed, negative when one may be now; None: there is none."""
-    take_changes(cursor)
-    cursor.execute(statement("outbox", "get_next_due"))
-    value = single(cursor)[0]
-    return None if value is None else float(value)
-
-
-def enqueue(cursor: Cursor, ids: Sequence[str], *, operation: Operation = "update", priority: int = CHANGES) -> int:
-    """Make these documents pending as if they had changed; how many."""
-    values = {"ids": list(ids), "operation": operation, "priority": priority}
-    cursor.execute(statement("outbox", "enqueue"), values)
-    return int(single(cursor)[0])
 
 
 def retry_dead(cursor: Cursor, *, ids: Sequence[str] = (), kind: str | None = None) -> int:

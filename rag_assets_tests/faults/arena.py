@@ -234,7 +234,7 @@ class Arena:
 
     def is_settled(self) -> bool:
         with self.database.transaction() as cursor:
-            return outbox.pending_count(cursor) == 0
+            return rows.pending(cursor) == 0
 
     def free_claims(self) -> None:
         """What the sensor does when the runs have ended."""

@@ -121,21 +121,6 @@ from held where o.document_id = held.document_id;
 select claimed_by, extract(epoch from max(claimed_until) - clock_timestamp())
 from rag_outbox where claimed_by is not null group by claimed_by order by claimed_by;
 
--- name: count_pending
--- Documents that are not done and not given up.
-select count(*) from rag_outbox where state = 'pending';
-
--- name: count_due
--- Documents that could be claimed now.
-select count(*) from rag_outbox
-where state = 'pending' and (not_before <= now() or error_kind is null)
-    and (claimed_by is null or claimed_until < now());
-
--- name: get_next_due
--- Seconds until the next document falls due that nobody holds; null when none will.
-select extract(epoch from min(greatest(not_before, coalesce(claimed_until, not_before))) - now())::float8
-from rag_outbox where state = 'pending';
-
 -- name: retry
 -- Make failed and dead documents due again, with all their attempts, as if they had changed: where one is just being
 -- made, what it read may be what was put right.
