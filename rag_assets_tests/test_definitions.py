@@ -310,10 +310,12 @@ def test_documents_are_free_at_once_when_a_run_is_interrupted(project: Project) 
         raise KeyboardInterrupt
 
     project.parts.warm()
-    threads = threading.active_count()
+    threads = set(threading.enumerate())
     project.rag = Rag(project.parts, on_outcomes=interrupt)
     project.run(succeeds=False)
-    assert threading.active_count() == threads, threading.enumerate()
+    assert (
+        set(threading.enumerate()) <= threads
+    )  # the one that watches the text worker goes with it where it was at work
     assert {owner for *_, owner in project.application.pending()} == {None}
     project.rag = Rag(project.parts)
     project.run()
