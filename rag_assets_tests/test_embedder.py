@@ -107,6 +107,21 @@ def test_embed_names_the_text_when_one_cannot_be_embedded(local: Embedder, word:
     assert len(local.embed(TEXTS, token_counts=COUNTS)) == len(TEXTS)
 
 
+def test_a_call_of_one_request_does_not_queue_when_long_ones_do(remote: Embedder, fake: FakeLlama) -> None:
+    """It is sent next, whatever else waits for its turn."""
+    fake.always = "late"
+    long = [threading.Thread(target=remote.embed, args=(TEXTS,), kwargs={"token_counts": COUNTS}) for _ in range(2)]
+    for thread in long:
+        thread.start()
+    while len(fake.requests) < 3:
+        time.sleep(0.01)
+    before = len(fake.requests)
+    remote.embed(["a change"], token_counts=[2])
+    assert fake.requests.index(["a change"]) <= before + 1
+    for thread in long:
+        thread.join()
+
+
 def test_no_request_outlives_its_call_when_one_fails(remote: Embedder, fake: FakeLlama) -> None:
     """The next call does not meet what is left of this one."""
     fake.next.extend(["late", "late"])

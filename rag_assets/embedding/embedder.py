@@ -42,9 +42,11 @@ class Embedder:
         self._lock = threading.Lock()
         self._calls = 0
         self._interrupted = threading.Event()  # set until the last of the calls under way has ended
-        # More than one request, so that the server has the next one at hand while it answers one.
-        self._executor = ThreadPoolExecutor(
-            settings.llama_server.requests_in_flight, thread_name_prefix="embed-request"
+        # More than one request, so that the server has the next one at hand while it answers one. A call of one
+        # request does not queue behind those of long calls: a change during a backfill waits half as long.
+        self._executor, self._short_calls = (
+            ThreadPoolExecutor(settings.llama_server.requests_in_flight, thread_name_prefix="embed-request")
+            for _ in range(2)
         )
         self.build: str | None = None
 
@@ -83,7 +85,8 @@ class Embedder:
         import numpy as np
 
         vectors = np.empty((len(texts), self._settings.embedding.dimension), dtype=np.float32)
-        packs = _packs(token_counts, most_texts=self._settings.embedding.batch_size)
+        packs = list(_packs(token_counts, most_texts=self._settings.embedding.batch_size))
+        executor = self._executor if len(packs) > 1 else self._short_calls
 
         def work(pack: list[int]) -> None:
             vectors[pack] = self._embed_pack(pack, texts)
@@ -92,10 +95,10 @@ class Embedder:
         with self._call():
             try:
                 for pack in packs:
-                    # No more than can be under way: a call of few texts is not to wait behind all of a long one.
+                    # No more than can be under way: no call is to wait behind all of a long one.
                     if len(requests) == self._settings.llama_server.requests_in_flight:
                         requests = self._some_done(requests)
-                    requests.add(self._executor.submit(work, pack))
+                    requests.add(executor.submit(work, pack))
                 while requests:
                     requests = self._some_done(requests)
             finally:
@@ -124,7 +127,8 @@ class Embedder:
                 self._server.stop()
 
     def close(self) -> None:
-        self._executor.shutdown(wait=True, cancel_futures=True)
+        for executor in (self._executor, self._short_calls):
+            executor.shutdown(wait=True, cancel_futures=True)
         self.stop_server()
 
     @contextmanager
