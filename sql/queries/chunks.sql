@@ -52,10 +52,10 @@ where attrelid = 'rag_document_chunks'::regclass and attname = 'embedding';
 alter table rag_document_chunks alter column embedding type vector({dimension});
 
 -- name: search
--- The nearest chunks by cosine distance.
+-- The nearest chunks by cosine distance; of the same words in several documents always the same one first.
 select c.document_id, t.path, c.chunk_index, c.content, 1 - (c.embedding <=> %(vector)s::vector), c.page,
     c.heading_path
 from rag_document_chunks as c left join rag_document_text as t using (document_id)
 where c.embedding_model = %(model)s
-order by c.embedding <=> %(vector)s::vector
+order by c.embedding <=> %(vector)s::vector, c.document_id, c.chunk_index
 limit %(k)s;
