@@ -262,6 +262,20 @@ def test_claim_due_takes_what_came_while_it_waited_whatever_isolation_is_the_def
         assert sorted(second.result()) == ["1", "2"]
 
 
+def test_claim_documents_waits_for_nobody_who_works_on_a_document_when_it_took_changes(
+    database: Database, documents: list[str]
+) -> None:
+    """It holds what it took, and who works on another document may wait for that: each would wait for the other."""
+    _change(database, 1)
+    _claim_change(database)
+    _change(database, 2)
+    with database.transaction() as working, database.transaction() as claiming:
+        outbox.extend_claims(working, "run:a", seconds=60)
+        claiming.execute("set local lock_timeout = '2s'")
+        claims, busy = outbox.claim_documents(claiming, SOURCE, ["1", "2"], run_id="b", seconds=60)
+        assert ([claim.document_id for claim in claims], busy) == (["2"], ["1"])
+
+
 def test_claim_documents_waits_for_no_writer_when_one_is_changing_a_document(
     database: Database, database_url: str, documents: list[str]
 ) -> None:

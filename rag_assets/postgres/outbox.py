@@ -50,6 +50,7 @@ def claim_documents(
 ) -> tuple[list[Claim], list[str]]:
     """Claim these documents, changed or not; second, the ids of those that another run works on."""
     take_changes(cursor)
+    cursor.execute(statement("outbox", "take_turn"))
     cursor.execute(statement("outbox", "enqueue_missing"), {"ids": list(ids)})
     values = {"ids": list(ids), "claimed_by": f"run:{run_id}", "seconds": seconds}
     cursor.execute(statement("outbox", "claim_documents"), values)

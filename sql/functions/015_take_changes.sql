@@ -1,5 +1,6 @@
 -- Moves what the trigger wrote down into the outbox: each look at the outbox begins with it.
--- One at a time: who comes second waits until the first has committed, or it would see neither.
+-- One at a time: who comes second waits until the first has committed, or it would see neither. All who insert into the
+-- outbox take the same turn, or two of them could wait for each other's rows.
 
 create or replace function rag_take_changes() returns void language plpgsql as $$
 begin

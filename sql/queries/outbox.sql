@@ -45,10 +45,15 @@ set claimed_by = %(claimed_by)s, claimed_until = now() + %(seconds)s * interval 
 from held where o.document_id = held.document_id
 returning o.document_id;
 
+-- name: take_turn
+-- Wait for who inserts into the outbox, and be the only one until the end of the transaction.
+select pg_advisory_xact_lock(hashtext('rag_assets.changes'), 0);
+
 -- name: enqueue_missing
--- Make documents pending that are not; those that are keep their generation.
+-- Make documents pending that are not; those that are keep their generation, and are not waited for.
 insert into rag_outbox (document_id, operation, priority)
-select distinct unnest(%(ids)s::text[]) as document_id, 'update', 1 order by document_id
+select asked.id, 'update', 1 from (select distinct unnest(%(ids)s::text[]) as id order by 1) as asked
+where not exists (select from rag_outbox as o where o.document_id = asked.id)
 on conflict (document_id) do nothing;
 
 -- name: claim_documents
