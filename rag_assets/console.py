@@ -206,7 +206,7 @@ def _readable(value: object) -> str:
         return ", ".join(f"{count} {kind}" for kind, count in value.items()) or "none"
     if isinstance(value, datetime):
         seconds = (datetime.now(tz=value.tzinfo) - value).total_seconds()
-        return f"{value:%Y-%m-%d %H:%M:%S} ({seconds:.0f} s ago)"
+        return f"{value.astimezone():%Y-%m-%d %H:%M:%S} ({seconds:.0f} s ago)"
     return "none" if value is None else str(value)
 
 

@@ -30,6 +30,9 @@ ErrorKind = Literal[
     "too_large",
     "timed_out",
     "crashed",
+    "id_doubled",
+    "id_missing",
+    "id_too_long",
 ]
 ERROR_KINDS: tuple[ErrorKind, ...] = get_args(ErrorKind)
 

@@ -28,7 +28,7 @@ class Document:
 class Claim:
     """The right to work on one document: its pending outbox row, fenced by `generation`.
 
-    `path` is None when the document's row is gone (its chunks are to be removed).
+    `path` is None when the document's row is gone (its chunks are to be removed); of several rows, it is one of theirs.
     """
 
     document_id: str
@@ -36,6 +36,7 @@ class Claim:
     operation: Operation
     attempts: int
     path: str | None
+    rows: int = 1  # of the table that have this id
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -183,7 +184,7 @@ class IndexStatus:
     def faults(self) -> list[str]:
         """What is not well and does not become so by itself, with what to do; pending work is no fault."""
         given_up, without_vector = sum(self.dead.values()), self.chunks - self.chunks_with_vector
-        overlooked = self.documents - self.up_to_date - self.pending - given_up
+        overlooked = self.documents - self.up_to_date - self.pending - self.running - given_up
         faults = []
         if given_up:
             kinds = ", ".join(f"{count} {kind}" for kind, count in self.dead.items())

@@ -239,6 +239,7 @@ class Pipeline:
         started = time.perf_counter()
         work = _Work(claim=claim)
         try:
+            _require_one_row(claim)
             if claim.path is None:
                 work.outcome = Outcome(document_id=claim.document_id, path=None, status="deleted", stage="write")
             elif stored is not None and self._is_unchanged(claim.path, stored, reader=reader):
@@ -435,6 +436,15 @@ def _join(feeder: threading.Thread, lane: _Lane) -> None:
     while feeder.is_alive():
         lane.make_room()
         feeder.join(timeout=0.05)
+
+
+def _require_one_row(claim: Claim) -> None:
+    if claim.rows > 1:
+        raise DocumentError(
+            "id_doubled",
+            f"{claim.rows} rows of the table have the id {claim.document_id}, one of them the path {claim.path}: "
+            "give each an id of its own, or delete all but one",
+        )
 
 
 def _tokens(work: _Work) -> int:

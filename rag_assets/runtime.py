@@ -236,9 +236,9 @@ class Parts:
             return outbox.status(cursor, self.settings.source)
 
     def troubles(self, *, limit: int) -> list[Trouble]:
-        """Documents whose last attempt failed, those given up first."""
+        """Rows that can be no documents, then documents whose last attempt failed, those given up first."""
         with self.database.transaction() as cursor:
-            return outbox.troubles(cursor, limit=limit)
+            return outbox.troubles(cursor, self.settings.source, limit=limit)
 
     def retry(self, *, ids: Sequence[str], kind: str | None) -> int:
         """Make failed and dead documents pending again; how many."""

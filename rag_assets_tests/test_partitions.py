@@ -8,7 +8,7 @@ from rag_assets.runtime import Parts
 from rag_assets.settings import Settings
 from rag_assets_tests import rows
 
-HARD_IDS = ["7", "a,b", "...", "a...b....", "100%", "%2C", "line\nbreak", "\x7f", "ß/ö c"]
+HARD_IDS = ["", " ", "7", "a,b", "...", "a...b....", "100%", "%2C", "line\nbreak", "\x7f", "ß/ö c"]
 
 
 @pytest.mark.parametrize("document_id", HARD_IDS)

@@ -14,7 +14,9 @@ from rag_assets.postgres import documents as table
 from rag_assets.runtime import Parts
 
 DOCUMENTS = "documents"
-_UNFIT = re.compile(r"[%,\x00-\x1f\x7f]|\.(?=\.\.)")  # for a key: Dagster's lists and ranges, and what it refuses
+# For a key: Dagster's lists and ranges, and what it refuses.
+_UNFIT = re.compile(r"[%,\x00-\x1f\x7f]|\.(?=\.\.)")
+_EMPTY = "%00"  # no id has that character, and no key may be empty
 
 
 class Partitioning(Protocol):
@@ -55,10 +57,10 @@ class ByDocument:
         self.partitions_per_run = documents_per_run
 
     def key(self, document_id: str) -> str:
-        return _UNFIT.sub(lambda found: f"%{ord(found[0]):02X}", document_id)
+        return _UNFIT.sub(lambda found: f"%{ord(found[0]):02X}", document_id) or _EMPTY
 
     def document_ids(self, keys: Sequence[str], parts: Parts) -> list[str]:
-        return [unquote(key) for key in keys]
+        return [unquote(key) if key != _EMPTY else "" for key in keys]
 
     def add(self, instance: dg.DagsterInstance, document_ids: Iterable[str]) -> None:
         instance.add_dynamic_partitions(DOCUMENTS, [self.key(document_id) for document_id in document_ids])

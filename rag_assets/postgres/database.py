@@ -136,8 +136,11 @@ def connect(url: str, *, seconds: int) -> connection:
             client_encoding=ENCODING,  # whatever PGCLIENTENCODING says
             **KEEPALIVES,
         )
+        made.autocommit = True
+        with made.cursor() as cursor:
+            cursor.execute(statement("documents", "write_ids_alike"))
         # Whatever the application's default: a statement that waited for somebody has to see what was committed.
-        made.set_session(isolation_level="READ COMMITTED")
+        made.set_session(isolation_level="READ COMMITTED", autocommit=False)
         return made
     except psycopg2.OperationalError as exc:
         raise unavailable(url, exc) from exc
@@ -209,6 +212,7 @@ def _migrate(cursor: Cursor, source: Source, *, dimension: int, channel: str) ->
     applied = _apply_migrations(cursor)
     _set_dimension(cursor, dimension)
     _apply_functions(cursor, source, channel=channel)
+    documents.require_comparable_ids(cursor, source)
     documents.ensure_triggers(cursor, source)
     cursor.execute(composed("outbox", "enqueue_unknown", **documents.identifiers(cursor, source)))
     return applied
@@ -250,6 +254,9 @@ def _apply_functions(cursor: Cursor, source: Source, *, channel: str) -> None:
         "schema": schema,
         "channel": sql.Identifier(channel),
         "is_changed": documents.is_changed(cursor, source),
+        "id_bytes": sql.Literal(documents.ID_BYTES),
+        "id_settings": documents.id_settings(cursor, source),
+        "is_same_id": documents.is_same_id(cursor, source),
         "coalesce": sql.SQL(statement("outbox", "coalesce").rstrip(";")),
     }
     for file in folder("functions"):

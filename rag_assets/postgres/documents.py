@@ -11,10 +11,12 @@ from rag_assets.model import Document
 from rag_assets.postgres.statements import composed, single, statement
 from rag_assets.settings import Source
 
-_id_types: dict[tuple[str, str, str], str] = {}  # by database, table and column; a type does not change
-
-
-TYPED_INPUT_VERSION = 160_000  # PostgreSQL 16 can say whether a text is a valid id before it is cast
+# In UTF-8, of an id as text. As a partition key, where a character may take three, it fits an index of Dagster's with
+# what stands beside it there: an entry has 2,704 bytes.
+ID_BYTES = 800
+# Types of ids that are written alike in every session, and those of them of which what is equal is also written alike.
+ALIKE_EVERYWHERE = {"smallint", "integer", "bigint", "numeric", "text", "character varying", "character", "uuid"}
+ALIKE_WHEN_EQUAL = ALIKE_EVERYWHERE - {"numeric"}
 
 
 def ensure_table(cursor: Cursor, source: Source) -> None:
@@ -66,15 +68,13 @@ def identifiers(cursor: Cursor, source: Source) -> dict[str, sql.Composable]:
     """The names with which statements on the table are composed, quoted.
 
     `claimed_id` and `given_id` are o.document_id and given as the table's type of id, null where they cannot be one.
+    The type is the one that the column has when the statement runs: a table may be replaced at any time.
     """
-    key = (cursor.connection.dsn, source.table, source.id_column)
-    if key not in _id_types:
-        _id_types[key] = require_columns(cursor, source)[source.id_column]
-    typed = cursor.connection.server_version >= TYPED_INPUT_VERSION
-    return _names(source) | {
-        "claimed_id": _cast("o.document_id", to=_id_types[key], typed=typed),
-        "given_id": _cast("given", to=_id_types[key], typed=typed),
-    }
+    require_columns(cursor, source)
+    names = _names(source)
+    as_id = sql.SQL("rag_as_id({}, (null::{table}).{id_column})")
+    given = {name: sql.SQL(text) for name, text in (("claimed_id", "o.document_id"), ("given_id", "given"))}
+    return names | {name: as_id.format(text, **names) for name, text in given.items()}
 
 
 def is_changed(cursor: Cursor, source: Source) -> sql.Composable:
@@ -88,22 +88,58 @@ def is_changed(cursor: Cursor, source: Source) -> sql.Composable:
 
 
 def get_documents(cursor: Cursor, source: Source, ids: Sequence[str]) -> dict[str, Document]:
-    """The rows of these ids that exist."""
-    cursor.execute(composed("documents", "get_documents", **identifiers(cursor, source)), {"ids": list(ids)})
-    return {row[0]: Document(id=row[0], path=row[1]) for row in cursor.fetchall()}
+    """The rows of these ids that exist, by the id as it was given: 07 may name the document 7."""
+    values = {"ids": [one for one in ids if is_fit(one)]}
+    cursor.execute(composed("documents", "get_documents", **identifiers(cursor, source)), values)
+    return {row[0]: Document(id=row[1], path=row[2]) for row in cursor.fetchall()}
+
+
+def id_settings(cursor: Cursor, source: Source) -> sql.Composable:
+    """The end of a function's head: that ids are written in it as in our own sessions, whoever calls it.
+
+    Empty for the usual types of ids, which are written alike everywhere: settings of a function cost its callers time.
+    """
+    if _id_type(cursor, source) in ALIKE_EVERYWHERE:
+        return sql.SQL("")
+    return sql.SQL(statement("documents", "write_ids_alike").replace(";", ""))
+
+
+def is_same_id(cursor: Cursor, source: Source) -> sql.Composable:
+    """The condition under which rows n and o have the id of the same document: 1.0 = 1.00, but they are two texts."""
+    same = "n.{0} = o.{0}" if _id_type(cursor, source) in ALIKE_WHEN_EQUAL else "n.{0}::text = o.{0}::text"
+    return sql.SQL(same).format(sql.Identifier(source.id_column))
+
+
+def is_fit(document_id: str) -> bool:
+    """Whether a text can be the id of a document: not too long, and one that PostgreSQL can hold."""
+    try:
+        return "\0" not in document_id and len(document_id.encode()) <= ID_BYTES
+    except UnicodeEncodeError:  # bytes of a command line that are no UTF-8
+        return False
+
+
+def require_comparable_ids(cursor: Cursor, source: Source) -> None:
+    """SettingsError where the id column has a type without equality, such as json: no row could be found by its id."""
+    try:
+        cursor.execute(composed("documents", "compare_ids", **identifiers(cursor, source)))
+    except pg_errors.UndefinedFunction as exc:
+        raise SettingsError(
+            f"Setting source.id_column is {source.id_column!r}, whose values cannot be compared "
+            f"({exc.diag.message_primary}). Name a column of numbers, texts or uuids."
+        ) from exc
 
 
 def all_ids(cursor: Cursor, source: Source) -> list[str]:
-    """The ids of all rows, in their order."""
-    cursor.execute(composed("documents", "list_ids", **_names(source)))
-    return [row[0] for row in cursor.fetchall()]
+    """The ids of all documents, in their order, each once."""
+    cursor.execute(composed("documents", "list_ids", **_names(source)), {"id_bytes": ID_BYTES})
+    return list(dict.fromkeys(row[0] for row in cursor.fetchall()))
 
 
 def ids_of_buckets(cursor: Cursor, source: Source, numbers: Sequence[int], *, buckets: int) -> list[str]:
     """The ids of the rows whose hash falls into these of so many buckets, in their order."""
-    values = {"numbers": list(numbers), "buckets": buckets}
+    values = {"numbers": list(numbers), "buckets": buckets, "id_bytes": ID_BYTES}
     cursor.execute(composed("documents", "list_ids_of_buckets", **_names(source)), values)
-    return [row[0] for row in cursor.fetchall()]
+    return list(dict.fromkeys(row[0] for row in cursor.fetchall()))
 
 
 def count(cursor: Cursor, source: Source) -> int:
@@ -113,7 +149,8 @@ def count(cursor: Cursor, source: Source) -> int:
 
 def touch(cursor: Cursor, source: Source, ids: Sequence[str]) -> int:
     """Make those of these documents that exist pending as if they had changed; how many."""
-    values = {"ids": sorted(get_documents(cursor, source, ids)), "operation": "update", "priority": 0}
+    found = {document.id for document in get_documents(cursor, source, ids).values()}
+    values = {"ids": sorted(found), "operation": "update", "priority": 0}
     cursor.execute(statement("outbox", "enqueue"), values)
     return int(single(cursor)[0])
 
@@ -131,7 +168,13 @@ def register(cursor: Cursor, source: Source, paths: Sequence[str]) -> list[Docum
             "column a default, or insert the rows yourself."
         ) from exc
     cursor.execute(composed("documents", "get_by_path", **_names(source)), {"paths": list(paths)})
-    return [Document(id=row[0], path=row[1]) for row in cursor.fetchall()]
+    found = [Document(id=row[0], path=row[1]) for row in cursor.fetchall()]
+    if any(document.id is None for document in found):
+        raise SettingsError(
+            f"Rows of {source.table} get no {source.id_column} by themselves: give the column a default, as in "
+            "`generated always as identity`, or insert the rows yourself. Nothing was added."
+        )
+    return found
 
 
 def _names(source: Source) -> dict[str, sql.Composable]:
@@ -142,15 +185,12 @@ def _names(source: Source) -> dict[str, sql.Composable]:
     }
 
 
+def _id_type(cursor: Cursor, source: Source) -> str:
+    """The type of the id column, without its size."""
+    return require_columns(cursor, source)[source.id_column].partition("(")[0]
+
+
 def _columns(cursor: Cursor, source: Source) -> dict[str, str]:
     """The table's columns and their types, as SQL wants them written; none where there is no such table."""
     cursor.execute(statement("documents", "get_columns"), {"table": quoted(cursor, source)})
     return dict(cursor.fetchall())
-
-
-def _cast(text: str, *, to: str, typed: bool) -> sql.Composable:
-    value, kind = sql.SQL(text), sql.SQL(to)  # of the catalogue, and our own
-    if not typed:
-        return sql.SQL("{}::{}").format(value, kind)
-    condition = sql.SQL("pg_input_is_valid({}, {})").format(value, sql.Literal(to))
-    return sql.SQL("case when {} then {}::{} end").format(condition, value, kind)

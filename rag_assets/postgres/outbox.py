@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from psycopg2.extensions import cursor as Cursor
 
-from rag_assets.errors import LostClaim
+from rag_assets.errors import ErrorKind, LostClaim
 from rag_assets.model import Claim, IndexStatus, Outcome, Trouble
 from rag_assets.postgres import documents, ingestion_log
 from rag_assets.postgres.statements import composed, single, statement
@@ -48,11 +48,15 @@ def claim_batch(cursor: Cursor, source: Source, *, batch_id: str, run_id: str, s
 def claim_documents(
     cursor: Cursor, source: Source, ids: Sequence[str], *, run_id: str, seconds: float
 ) -> tuple[list[Claim], list[str]]:
-    """Claim these documents, changed or not; second, the ids of those that another run works on."""
+    """Claim these documents, changed or not; second, the ids of those that another run works on.
+
+    What can be no document's id is left out.
+    """
+    ids = [one for one in ids if documents.is_fit(one)]
     take_changes(cursor)
     cursor.execute(statement("outbox", "take_turn"))
-    cursor.execute(statement("outbox", "enqueue_missing"), {"ids": list(ids)})
-    values = {"ids": list(ids), "claimed_by": f"run:{run_id}", "seconds": seconds}
+    cursor.execute(statement("outbox", "enqueue_missing"), {"ids": ids})
+    values = {"ids": ids, "claimed_by": f"run:{run_id}", "seconds": seconds}
     cursor.execute(statement("outbox", "claim_documents"), values)
     claims = _claims(cursor, source)
     mine = {claim.document_id for claim in claims}
@@ -166,10 +170,12 @@ def dead(cursor: Cursor, source: Source) -> list[tuple[str, str, float]]:
     return [(row[0], row[1], row[2]) for row in cursor.fetchall()]
 
 
-def troubles(cursor: Cursor, *, limit: int) -> list[Trouble]:
-    """Documents whose last attempt failed, those given up first."""
-    cursor.execute(statement("outbox", "list_troubles"), {"limit": limit})
-    return [
+def troubles(cursor: Cursor, source: Source, *, limit: int) -> list[Trouble]:
+    """Rows that can be no documents, then documents whose last attempt failed, those given up first."""
+    cursor.execute(statement("outbox", "list_unfit_rows"), {"limit": limit})
+    unfit = [_unfit(kind, beginning, path, source=source) for kind, beginning, path in cursor.fetchall()]
+    cursor.execute(statement("outbox", "list_troubles"), {"limit": limit - len(unfit)})
+    return unfit + [
         Trouble(document_id=row[0], error_kind=row[1], error_message=row[2] or "", seconds_to_next=row[3])
         for row in cursor.fetchall()
     ]
@@ -197,9 +203,19 @@ def _claims(cursor: Cursor, source: Source) -> list[Claim]:
         return []
     cursor.execute(composed("outbox", "get_claims", **documents.identifiers(cursor, source)), {"ids": ids})
     return [
-        Claim(document_id=row[0], generation=row[1], operation=row[2], attempts=row[3], path=row[4])
+        Claim(document_id=row[0], generation=row[1], operation=row[2], attempts=row[3], path=row[4], rows=row[5])
         for row in cursor.fetchall()
     ]
+
+
+def _unfit(kind: ErrorKind, beginning: str | None, path: str, *, source: Source) -> Trouble:
+    """What is wrong with a row of the table, and what is to be done about it."""
+    if kind == "id_missing":
+        why = f"the row with the path {path} has no {source.id_column}: give it one"
+    else:
+        why = f"the {source.id_column} of the row with the path {path} is longer than {documents.ID_BYTES} bytes"
+        why += ": give it a shorter one, or name another column in source.id_column"
+    return Trouble(document_id=f"{beginning or ''}...", error_kind=kind, error_message=why, seconds_to_next=None)
 
 
 def _delay(attempts: int, *, worker: Worker) -> float:

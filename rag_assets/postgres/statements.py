@@ -42,6 +42,8 @@ def folder(name: str) -> list[Path]:
 def _with_percent_doubled(part: sql.Composable) -> sql.Composable:
     if isinstance(part, sql.Identifier):
         return sql.Identifier(*(name.replace("%", "%%") for name in part.strings))
+    if isinstance(part, sql.Composed):
+        return sql.Composed(map(_with_percent_doubled, part.seq))
     return part
 
 

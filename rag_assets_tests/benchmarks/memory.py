@@ -67,7 +67,7 @@ def _ingest(running: Up, paths: Sequence[Path]) -> None:
     ]
     say(f"Waiting for {len(ids)} documents")
     started = time.monotonic()
-    while left := running.sql("select pending from rag_status")[0][0]:
+    while left := running.sql("select pending + running from rag_status")[0][0]:
         assert time.monotonic() - started < PATIENCE_SECONDS, f"{left} documents are still pending"
         time.sleep(1)
     failed = running.sql("select document_id, last_error from rag_outbox where state = 'dead' limit 3")

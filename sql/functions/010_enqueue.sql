@@ -10,7 +10,7 @@ begin
     insert into rag_outbox as o (document_id, operation, priority)
     select changed.id, changed_how, with_priority
     from (select distinct unnest(changed_ids) as id order by 1) as changed
-    where changed.id is not null
+    where octet_length(changed.id) <= {id_bytes}  -- what has none, or a longer one, is shown by rag_unfit_rows
     {coalesce};
     get diagnostics enqueued = row_count;
     return enqueued;

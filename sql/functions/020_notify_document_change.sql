@@ -7,7 +7,7 @@
 -- costs a waiter at most the time to its next look, never a change.
 
 create or replace function notify_document_change()
-returns trigger language plpgsql security definer set search_path = {schema}, pg_temp as $$
+returns trigger language plpgsql security definer set search_path = {schema}, pg_temp {id_settings} as $$
 begin
     if tg_level = 'ROW' then
         -- Logical replication applies rows without statements, so that only triggers for rows fire.
@@ -26,13 +26,13 @@ begin
         -- One row, as nearly always: `is true` keeps the planner from a hash join, which costs more than the rest.
         insert into rag_changes (operation, document_id)
         select 'update', n.{id_column}::text from new_rows as n, old_rows as o
-        where not exists (select from old_rows offset 1) and (n.{id_column} = o.{id_column}) is true and {is_changed};
+        where not exists (select from old_rows offset 1) and ({is_same_id}) is true and {is_changed};
         if not found then
             -- Rows that the statement really changed; a document whose id changed is gone under its old one.
             insert into rag_changes (operation, document_id)
             select case when n.{id_column} is null then 'delete' else 'update' end,
                 coalesce(n.{id_column}, o.{id_column})::text
-            from new_rows as n full join old_rows as o on o.{id_column} = n.{id_column}
+            from new_rows as n full join old_rows as o on {is_same_id}
             where coalesce(n.{id_column}, o.{id_column}) is not null
                 and (n.{id_column} is null or o.{id_column} is null or {is_changed});
         end if;

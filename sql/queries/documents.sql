@@ -10,18 +10,33 @@ where a.attrelid = to_regclass(%(table)s) and a.attnum > 0 and not a.attisdroppe
 order by a.attnum;
 
 -- name: get_documents
--- These documents' rows.
-select {id_column}::text, {path_column}::text from {table}
-where {id_column} in (select {given_id} from unnest(%(ids)s::text[]) as given);
+-- These documents' rows, beside the ids as they were given.
+select given, d.{id_column}::text, d.{path_column}::text from unnest(%(ids)s::text[]) as given
+join {table} as d on d.{id_column} = {given_id};
+
+-- name: compare_ids
+-- Whether ids can be compared, without which no row can be found.
+select {given_id} = {given_id} from (select '' as given) as no_id;
+
+-- name: write_ids_alike
+-- Have ids of all types, times among them, written the same way in every session.
+set datestyle = 'ISO, MDY';
+set timezone = 'UTC';
+set intervalstyle = 'postgres';
+set bytea_output = 'hex';
+set extra_float_digits = 1;
 
 -- name: list_ids
--- The ids of all documents; a row without a path is none.
-select d.{id_column}::text from {table} as d where d.{path_column} is not null order by d.{id_column};
+-- The ids of all documents; a row without a path, or with an id of no use, is none.
+select d.{id_column}::text from {table} as d
+where d.{path_column} is not null and octet_length(d.{id_column}::text) <= %(id_bytes)s
+order by d.{id_column};
 
 -- name: list_ids_of_buckets
 -- The ids of the documents whose hash falls into these buckets.
 select {id_column}::text from {table}
 where ('x' || left(md5({id_column}::text), 8))::bit(32)::bigint %% %(buckets)s = any(%(numbers)s)
+    and octet_length({id_column}::text) <= %(id_bytes)s
 order by {id_column};
 
 -- name: count_documents

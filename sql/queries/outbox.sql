@@ -73,11 +73,14 @@ from free where o.document_id = free.document_id
 returning o.document_id;
 
 -- name: get_claims
--- The claims on these documents, with the path of those that still have a row.
-select o.document_id, o.generation, o.operation, o.attempts, d.{path_column}::text as path
-from rag_outbox as o left join {table} as d on d.{id_column} = {claimed_id}
+-- The claims on these documents, with the path of those that still have a row, and how many rows have it. Equal is not
+-- enough for an id: 1.0 = 1.00, and there are texts that are equal whatever their capitals.
+select o.document_id, o.generation, o.operation, o.attempts, min(d.{path_column}::text), count(d.{path_column})
+from rag_outbox as o left join {table} as d
+    on d.{id_column} = {claimed_id} and d.{id_column}::text collate "C" = o.document_id
 where o.document_id = any(%(ids)s::text[])
-order by o.priority, o.enqueued_at, o.document_id;
+group by o.document_id
+order by o.priority, o.enqueued_at, rag_id_order(o.document_id), o.document_id;
 
 -- name: lock_claims
 -- Those of the documents that are still ours, locked until the end of the transaction. Waits for whoever extends claims
@@ -145,7 +148,8 @@ from failed where o.document_id = failed.document_id;
 -- name: list_dead
 -- Documents given up, with the time of their last attempt, which is when one more would have been due.
 select o.document_id, d.{path_column}::text, extract(epoch from o.not_before)::float8
-from rag_outbox as o join {table} as d on d.{id_column} = {claimed_id}
+from rag_outbox as o join {table} as d
+    on d.{id_column} = {claimed_id} and d.{id_column}::text collate "C" = o.document_id
 where o.state = 'dead';
 
 -- name: list_troubles
@@ -153,7 +157,12 @@ where o.state = 'dead';
 select document_id, error_kind, last_error,
     case when state = 'pending' then greatest(0, extract(epoch from not_before - now()))::float8 end
 from rag_outbox where error_kind is not null
-order by state, not_before, document_id limit %(limit)s;
+order by state, case when state = 'pending' then not_before end, rag_id_order(document_id), document_id
+limit %(limit)s;
+
+-- name: list_unfit_rows
+-- Rows that cannot be documents for want of an id that is one: the error kind, the id or its beginning, the path.
+select kind, left(id, 60), path from rag_unfit_rows() order by kind, path limit %(limit)s;
 
 -- name: enqueue
 -- Enqueue documents as changed.
