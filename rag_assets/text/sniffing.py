@@ -87,7 +87,7 @@ _ROOT = re.compile(
     rf"{_SPACE}(?:<\?(?>.*?\?>){_SPACE})*+(?:<!DOCTYPE[^\[>]*(?:\[.*?\]\s*)?>{_SPACE})?<([A-Za-z_][\w.-]*:)?([A-Za-z_][\w.-]*)([^>]*)",
     re.S,
 )
-_HEADER = re.compile(r"(?:From [^\n]*\n)?((?:[!-9;-~]+:[^\n]*\n(?:[ \t]+\S[^\n]*\n)*)+)(?:\n|[^\n]*$)")
+_HEADER = re.compile(r"(?:From [^\n]*\n)?((?:[!-9;-~]+:[^\n]*\n(?:[ \t][^\n]*\n)*)+)(?:\n|[^\n]*$)")
 _FIELD = re.compile(
     r"^(from|to|subject|date|mime-version|message-id|received|return-path|delivered-to|content-type|reply-to|cc"
     r"|in-reply-to|x-mailer|sender)(?=:)", re.I | re.M

@@ -1,7 +1,10 @@
 """Mail: who wrote what to whom and when, the best body, and what is attached; also whole mailboxes."""
 
+import base64
+import binascii
 import email
 import email.policy
+import quopri
 import re
 from collections.abc import Iterator
 from email.message import Message
@@ -18,11 +21,18 @@ SHOWN = ("Subject", "From", "To", "Cc", "Date")
 
 _NEXT = re.compile(rb"(?:\A|\r?\n\r?\n)From \S+[^\r\n]*\d{4}[^\r\n]*\r?\n(?=[A-Za-z-]+:)")  # a mailbox's separator
 _ADDRESS_QUOTES = re.compile(r'"([^"<>@]*)"(?=\s*<)')
+_ENCODED = re.compile(r"=\?([\w.:-]{1,40})(?:\*[\w-]{0,20})?\?([BbQq])\?([^?]{0,2000})\?=")
+_ENCODED_RUN = re.compile(
+    r"=\?[\w.:*-]{1,60}\?[BbQq]\?[^?]{0,2000}\?=(?:\s*=\?[\w.:*-]{1,60}\?[BbQq]\?[^?]{0,2000}\?=)*"
+)
+_MESSAGES = ("message/rfc822", "message/global", "message/news", "message/partial")
+_FOR_PROGRAMS = ("text/calendar", "text/x-amp-html", "text/watch-html")  # alternatives that no reader sees
 
 
 class _Policy(email.policy.EmailPolicy):
     def header_fetch_parse(self, name: str, value: str) -> Any:
-        return super().header_fetch_parse(name, value[:HEADER_CHARACTERS] if len(value) > HEADER_CHARACTERS else value)
+        value = value[:HEADER_CHARACTERS] if len(value) > HEADER_CHARACTERS else value
+        return super().header_fetch_parse(name, _ENCODED_RUN.sub(_one_word, value) if "=?" in value else value)
 
 
 def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
@@ -61,6 +71,32 @@ def _message(data: bytes) -> Message:
     return email.message_from_bytes(data, policy=_Policy())
 
 
+def _one_word(run: re.Match[str]) -> str:
+    """A run of encoded words as one in UTF-8: writers cut them within a character, or name a subset of their code."""
+    stretches: list[tuple[str, bytes]] = []
+    for charset, form, text in _ENCODED.findall(run.group()):
+        charset = charset.lower()
+        before = stretches.pop()[1] if stretches and stretches[-1][0] == charset else b""
+        stretches.append((charset, before + _word_bytes(form, text)))
+    text = "".join(encoding.decode(data, declared=charset)[0] for charset, data in stretches)
+    return f"=?utf-8?B?{base64.b64encode(text.encode()).decode()}?="
+
+
+def _word_bytes(form: str, text: str) -> bytes:
+    data = text.encode("utf-8", "surrogateescape")
+    return quopri.decodestring(data, header=True) if form in "qQ" else _from_base64(data)
+
+
+def _from_base64(data: bytes) -> bytes:
+    """What base64 stands for; where it is cut off or damaged, as much as there is."""
+    letters = re.sub(rb"[^A-Za-z0-9+/]", b"", data)
+    letters = letters[:-1] if len(letters) % 4 == 1 else letters
+    try:
+        return base64.b64decode(letters + b"=" * (-len(letters) % 4))
+    except binascii.Error:
+        return b""
+
+
 def _text(message: Message, *, depth: int) -> str:
     lines = [f"{key}: {value}" for key in SHOWN if (value := _header(message, key))]
     subject = _header(message, "Subject")
@@ -91,27 +127,28 @@ def _body(message: Message) -> str:
 
 
 def _inline(message: Message) -> Iterator[Message]:
+    """The parts that are the text; the whole of a message is that, and one of alternatives, whatever their names."""
     stack: list[Message] = [message]
+    bodies = {id(message)}
     while stack:
         part = stack.pop()
-        kind = part.get_content_type()
-        if kind == "multipart/alternative":
-            chosen = _best(part)
-            stack.extend([chosen] if chosen is not None else [])
-        elif part.is_multipart() and part.get_content_maintype() == "multipart":
+        if part.get_content_type() == "multipart/alternative":
+            chosen = [one for one in (_best(part),) if one is not None]
+            bodies.update(map(id, chosen))
+            stack += chosen
+        elif part.get_content_maintype() == "multipart":
             stack.extend(reversed(_parts(part)))
-        elif part.get_content_maintype() == "text" and not _is_attached(part):
+        elif _is_text(part) and (id(part) in bodies or not _is_attached(part)):
             yield part
 
 
 def _best(alternatives: Message) -> Message | None:
-    parts = [part for part in _parts(alternatives) if not _is_attached(part)]
+    parts = [part for part in _parts(alternatives) if part.is_multipart() or _is_alternative(part)]
+    parts = [part for part in parts if part.get_content_type() not in _FOR_PROGRAMS] or parts
     plain = next((part for part in parts if part.get_content_type() == "text/plain"), None)
     rich = next((part for part in reversed(parts) if part is not plain), None)
     if plain is None or rich is None:
         return plain if rich is None else rich
-    if rich.get_content_type() == "text/calendar":
-        return plain
     words = _part_text(plain).split()
     stub = len(words) < 20 and len("".join(_body(rich).split())) > 2 * len("".join(words))
     return rich if stub else plain
@@ -131,12 +168,31 @@ def _part_text(part: Message) -> str:
     text = encoding.decode(data, declared=charset)[0]
     if kind == "html":
         return html.to_markdown(text)
-    return _unflowed(text) if part.get_param("format") == "flowed" else text
+    return (
+        _unflowed(text, joined=_parameter(part, "delsp") == "yes") if _parameter(part, "format") == "flowed" else text
+    )
 
 
-def _unflowed(text: str) -> str:
-    """Lines that a mail program broke softly (RFC 3676) are one line again."""
-    return re.sub(r"(?<!^--) \n(?![>\n])", " ", text, flags=re.MULTILINE)
+def _parameter(part: Message, name: str) -> str:
+    return str(part.get_param(name, "")).strip().lower()
+
+
+def _unflowed(text: str, *, joined: bool) -> str:
+    """Lines that a mail program broke softly (RFC 3676) are one line again.
+
+    With `joined` (DelSp=yes) the space before a soft break belongs to the break, not to the text.
+    """
+    out: list[str] = []
+    flows, depth = False, 0
+    for line in text.split("\n"):
+        words = line.lstrip(">")
+        quotes = len(line) - len(words)
+        words = words.removeprefix(" ")  # stuffed
+        goes_on = flows and quotes == depth and words not in ("", "-- ")
+        flows, depth = words.endswith(" ") and words != "-- ", quotes
+        words = words[:-1] if flows and joined else words
+        out.append(words if goes_on else f"\n{'>' * quotes}{' ' if quotes else ''}{words}")
+    return "".join(out)[1:]
 
 
 # ---- attachments
@@ -144,6 +200,11 @@ def _unflowed(text: str) -> str:
 
 def _is_attached(part: Message) -> bool:
     return part.get_content_disposition() == "attachment" or bool(_file_name(part))
+
+
+def _is_alternative(part: Message) -> bool:
+    """Among alternatives only what is called an attachment is one: bodies have names, too."""
+    return not part.is_multipart() and part.get_content_disposition() != "attachment"
 
 
 def _file_name(part: Message) -> str:
@@ -155,13 +216,31 @@ def _file_name(part: Message) -> str:
 
 def _attached(message: Message) -> Iterator[Message]:
     """Attachments, and messages that were passed on; not what is inside of those."""
-    stack = list(reversed(_parts(message))) if message.get_content_maintype() == "multipart" else []
+    stack = [message]
     while stack:
         part = stack.pop()
-        if part.get_content_maintype() == "multipart":
+        if part.get_content_type() == "multipart/alternative":
+            stack.extend(reversed([one for one in _parts(part) if not _is_alternative(one)]))
+        elif part.get_content_maintype() == "multipart":
             stack.extend(reversed(_parts(part)))
-        elif part.get_content_type() == "message/rfc822" or _is_attached(part):
+        elif part.get_content_maintype() == "message" or (
+            _is_attached(part) if part is not message else not _is_text(part)
+        ):
             yield part
+
+
+def _is_text(part: Message) -> bool:
+    return part.get_content_maintype() == "text"
+
+
+def _passed_on(part: Message) -> Iterator[Message]:
+    """The messages in a part; some programs encode them, although none may (RFC 2046, 5.2.1)."""
+    coding = str(part.get("Content-Transfer-Encoding") or "").strip().lower()
+    for inner in _parts(part):
+        if coding in ("base64", "quoted-printable"):
+            data = inner.as_bytes(policy=email.policy.compat32.clone(max_line_length=None))
+            inner = _message((_from_base64(data) if coding == "base64" else quopri.decodestring(data)).lstrip())
+        yield inner
 
 
 def _attachment_names(message: Message) -> Iterator[str]:
@@ -171,12 +250,20 @@ def _attachment_names(message: Message) -> Iterator[str]:
 def _attachments(message: Message, *, depth: int) -> Iterator[str]:
     for part in _attached(message):
         name = _file_name(part)
-        if part.get_content_type() == "message/rfc822":
-            yield from (_text(inner, depth=depth + 1) for inner in _parts(part) if depth < NESTED)
-        elif part.get_content_maintype() == "text" and part.get_content_subtype() != "calendar":
+        if part.get_content_maintype() == "message" and part.get_content_type() not in _MESSAGES:
+            yield "\n".join(_fields(part))
+        elif part.get_content_maintype() == "message":
+            yield from (_text(inner, depth=depth + 1) for inner in _passed_on(part) if depth < NESTED)
+        elif _is_text(part) and part.get_content_subtype() != "calendar":
             yield f"Attachment: {name}\n\n{_part_text(part).strip()}"
         else:
             yield f"Attachment: {name} ({part.get_content_type()})"
+
+
+def _fields(part: Message) -> Iterator[str]:
+    """What is said of a delivery, a receipt or a complaint: fields of one or several blocks."""
+    for block in _parts(part):
+        yield from (f"{key}: {_header(block, key)}" for key in dict.fromkeys(block.keys()))
 
 
 def _defects(message: Message) -> list[str]:
