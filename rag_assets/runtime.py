@@ -156,6 +156,7 @@ class Parts:
             model=self.model_path,
             tokenize=lambda text: [str(token["piece"]) for token in self.embedder.tokenize(text)],
             embed=lambda texts: self.embedder.embed(texts, token_counts=[len(text) for text in texts]).tolist(),
+            below=self.settings.home / "run",
         )
         self._open.callback(reader.close)
         return reader

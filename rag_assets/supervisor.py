@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
-from rag_assets import processes, runtime
+from rag_assets import processes, runtime, workplace
 from rag_assets.embedded import keeper
 from rag_assets.errors import ServiceError
 from rag_assets.settings import Settings, project_root
@@ -90,8 +89,10 @@ class Service:
         return self._process.pid if self._process else None
 
     def reap(self) -> None:
+        """Take note of its end; one that the kernel holds in a call, on a disk that is gone, is not waited for."""
         if self._process is not None:
-            self._process.wait()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(STOP_SECONDS)
 
     def _tail(self) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:])
@@ -101,8 +102,7 @@ class Service:
 def alone(home: Path) -> Iterator[None]:
     """Hold this home's place for Dagster's daemon: two of them would launch each run twice, or stop each other's."""
     lock = home / "run" / "up.lock"
-    lock.parent.mkdir(exist_ok=True)
-    lock.touch()
+    keeper.make_lock(lock)
     with ExitStack() as stack:
         try:
             stack.enter_context(keeper.locked(lock, patience=LOCK_SECONDS))
@@ -121,10 +121,10 @@ def run(settings: Settings, *, database_url: str, host: str, port: int, say: Cal
         raise ServiceError(f"No free port on {host} ({exc}): is this an address of this machine?") from exc
     with (
         _stop_at_signals(stop),
-        tempfile.TemporaryDirectory(prefix="rag_assets-") as sockets,
+        workplace.workplace("rag_assets-") as sockets,
         ExitStack() as stack,
     ):
-        address = _code_server_address(Path(sockets))
+        address = _code_server_address(sockets)
         services = _services(settings, variables, address=address, host=host, port=port)
         stack.callback(_stop_all, services)
         stack.callback(say, "Stopping")

@@ -507,3 +507,27 @@ def test_remove_when_the_data_was_put_on_another_disk(open_home: Path, tmp_path:
     assert (disk / "cluster" / "PG_VERSION").exists()
     postgres.remove(home)
     assert [path.name for path in disk.iterdir()] == ["home"]
+
+
+# ---- folders of sockets
+
+
+@posix
+def test_socket_folders_of_homes_that_are_gone_are_removed(tmp_path: Path) -> None:
+    """Those that are used stay, and so does what others have put there, FIFOs included."""
+
+    def folder(name: str, *, home: str, mode: int = 0o700) -> Path:
+        place = tmp_path / f"rag-pg-{name}"
+        place.mkdir(mode=mode)
+        (place / "home").write_text(home)
+        return place
+
+    used = tmp_path / "used"
+    (used / "postgres").mkdir(parents=True)
+    gone, kept = folder("1", home=str(tmp_path / "gone")), folder("2", home=str(used))
+    (used / "postgres" / "socket").write_text(str(kept))
+    open_to_all, pipe = folder("3", home=str(tmp_path / "gone"), mode=0o755), tmp_path / "rag-pg-4"
+    pipe.mkdir(mode=0o700)
+    os.mkfifo(pipe / "home")
+    postgres._remove_abandoned_sockets(tmp_path)
+    assert [place.exists() for place in (gone, kept, open_to_all, pipe)] == [False, True, True, True]

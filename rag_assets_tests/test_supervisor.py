@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -35,6 +36,38 @@ posix = pytest.mark.skipif(os.name == "nt", reason="sends itself a signal")
 @pytest.fixture
 def config(tmp_path: Path) -> Settings:
     return settings.load(home=tmp_path / "home")
+
+
+# ---- its place
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="root can be another account")
+@pytest.mark.parametrize("is_new", [True, False])
+def test_lock_cannot_be_held_by_another_account(tmp_path: Path, is_new: bool) -> None:
+    """Whoever may open the file for reading may lock it: `up` then said that it runs already."""
+    lock = tmp_path / "home" / "run" / "up.lock"
+    if not is_new:  # as an earlier release left it
+        lock.parent.mkdir(parents=True)
+        lock.touch(mode=0o644)
+    for folder in [tmp_path, *tmp_path.parents][:-2]:
+        folder.chmod(folder.stat().st_mode | 0o011)
+    with supervisor.alone(tmp_path / "home"):
+        pass
+    code = (
+        "import fcntl, os, sys; os.setgroups([]); os.setgid(65_534); os.setuid(65_534)\n"
+        "fcntl.flock(open(sys.argv[1]), fcntl.LOCK_EX)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(lock)], capture_output=True, check=False)
+    assert b"PermissionError" in done.stderr
+
+
+@posix
+def test_pipe_in_the_place_of_the_lock_is_not_waited_for(tmp_path: Path) -> None:
+    """It is an error that names the file."""
+    (tmp_path / "run").mkdir()
+    os.mkfifo(tmp_path / "run" / "up.lock")
+    with pytest.raises(FileExistsError, match=r"up\.lock"), supervisor.alone(tmp_path):
+        pass
 
 
 # ---- the environment of every Dagster process

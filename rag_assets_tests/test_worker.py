@@ -8,7 +8,6 @@ import signal
 import struct
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -20,7 +19,7 @@ import pytest
 from rag_assets.errors import DocumentError, EmbeddingError, ServiceError, SettingsError, UnembeddableText
 from rag_assets.model import ParsedText
 from rag_assets.settings import Chunking, Parsing
-from rag_assets.text import chunking, frames, seccomp, tokens, worker, workplace
+from rag_assets.text import chunking, frames, seccomp, tokens, worker
 from rag_assets.text.worker import TextWorker
 from rag_assets_tests import misbehaving
 
@@ -393,31 +392,3 @@ def test_reading_ends_when_it_is_interrupted(folder: Path) -> None:
         timer.join()
         assert (error.kind, "interrupted" in error.message) == ("crashed", True)
         assert reader.read(document(folder, "text"), name="a.txt").parsed.text == "text"
-
-
-@pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
-def test_folder_of_a_killed_owner_is_removed_by_a_later_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """That of a living one stays."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    own = (
-        "import time; from rag_assets.text import workplace\n"
-        "with workplace.workplace() as folder: print(folder, flush=True); time.sleep(600)"
-    )
-    owners = [
-        subprocess.Popen(
-            [sys.executable, "-c", own], stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(tmp_path)}
-        )
-        for _ in range(2)
-    ]
-    killed, living = [Path(owner.stdout.readline().strip()) for owner in owners if owner.stdout]
-    owners[0].kill()
-    owners[0].wait()
-    try:
-        workplace._remove_abandoned.cache_clear()
-        with workplace.workplace() as mine:
-            assert [folder.exists() for folder in (killed, living, mine)] == [False, True, True]
-        assert not mine.exists()
-    finally:
-        for owner in owners:
-            with owner:
-                owner.kill()

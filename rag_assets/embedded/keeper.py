@@ -4,9 +4,11 @@
 or what went wrong, and then watches. Standard library only: it is a process of its own for a long time.
 """
 
+import errno
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -47,13 +49,19 @@ class StartFailed(Exception):
     """The server ended, or was not ready in time."""
 
 
-# ---- users and locks; postgres.py uses these too
+# ---- users and locks; others use these too
+
+
+def make_lock(path: Path) -> None:
+    """Have a lock file there that other accounts cannot open: whoever can, can hold it for ever."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(_opened(path, os.O_CREAT))
 
 
 @contextmanager
 def locked(path: Path, *, patience: float = LOCK_SECONDS) -> Iterator[None]:
     """Hold the lock file `path`, waiting `patience` seconds; the system frees it when its holder dies."""
-    handle = os.open(path, os.O_RDWR)
+    handle = _opened(path)
     try:
         deadline = time.monotonic() + patience
         while not _lock_exclusively(handle):
@@ -68,13 +76,27 @@ def locked(path: Path, *, patience: float = LOCK_SECONDS) -> Iterator[None]:
 def is_locked(path: Path) -> bool:
     """Whether a living process holds the lock file `path`."""
     try:
-        handle = os.open(path, os.O_RDWR)
+        handle = _opened(path)
     except FileNotFoundError:
         return False
     try:
         return not _lock_shared(handle)
     finally:
         os.close(handle)
+
+
+def _opened(path: Path, flags: int = 0) -> int:
+    """A descriptor of a lock file; OSError at once where something else is in its place."""
+    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_NOINHERIT"):
+        flags |= getattr(os, name, 0)
+    handle = os.open(path, flags | os.O_RDWR, 0o600)
+    facts = os.fstat(handle)
+    if not stat.S_ISREG(facts.st_mode):
+        os.close(handle)
+        raise FileExistsError(errno.EEXIST, "it is no file, and a lock is to be there", str(path))
+    if not WINDOWS and facts.st_mode & 0o077 and facts.st_uid == os.geteuid():
+        os.fchmod(handle, 0o600)
+    return handle
 
 
 if sys.platform == "win32":
@@ -261,7 +283,8 @@ def _await_ready(server: "subprocess.Popen[bytes]", data: Path) -> None:
             return
         time.sleep(0.02)
     server.kill()
-    server.wait()
+    with suppress(subprocess.TimeoutExpired):  # the kernel may hold it in a call on its disk
+        server.wait(STOP_SECONDS)
     raise StartFailed(f"PostgreSQL was not ready within {START_SECONDS:.0f} s")
 
 
@@ -283,7 +306,13 @@ def _launch_on_windows(spec: Spec, log: Path) -> int:
 
 def _pg_ctl(spec: Spec, *arguments: str) -> None:
     command = [program(spec.binaries, "pg_ctl"), "-D", spec.data, *arguments]
-    done = subprocess.run(command, env=server_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    seconds = START_SECONDS + STOP_SECONDS
+    try:
+        done = subprocess.run(
+            command, env=server_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=seconds
+        )
+    except subprocess.TimeoutExpired as exc:
+        raise StartFailed(f"pg_ctl {arguments[0]} did not end within {seconds:.0f} s") from exc
     if done.returncode:
         raise StartFailed(f"pg_ctl {arguments[0]} ended with status {done.returncode}")
 

@@ -59,7 +59,7 @@ def ensure(home: Path, *, quantization: Quantization, progress: Callable[[str], 
     if target.is_file():
         return target
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "lock").touch()
+    keeper.make_lock(folder / "lock")
     say = progress or (lambda _message: None)
     with keeper.locked(folder / "lock"):
         if not target.is_file():  # another process may have made it while we waited

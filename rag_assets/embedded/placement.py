@@ -133,6 +133,13 @@ def _account(data: Path) -> Account:
     )
 
 
+def accounts() -> set[int]:
+    """The user ids of those that run servers for root."""
+    import pwd
+
+    return {entry.pw_uid for entry in pwd.getpwall() if entry.pw_name in ACCOUNTS} if os.geteuid() == 0 else set()
+
+
 def _can_enter(path: Path, account: Account) -> bool:
     """Whether the account may pass every folder down to and including `path`."""
     return all(_allows(each, account, 0o1) for each in (path, *path.parents))

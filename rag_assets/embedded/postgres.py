@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import psycopg2
@@ -25,7 +25,10 @@ from rag_assets.errors import DatabaseUnavailable
 ROLE = "rag_assets"
 DATABASE = "rag_assets"
 JOIN_SECONDS = 60.0
+RELEASE_SECONDS = 4 * keeper.STOP_SECONDS  # it asks three times, each harder than before
 LOG_LINES = 15
+SOCKETS = "rag-pg-"  # how folders of sockets begin
+LONGEST_PATH = 4_096  # bytes
 SOCKET_PATH_BYTES = 90  # the system allows 107, with PostgreSQL's file name
 
 # Written once, at initdb, so that ALTER SYSTEM can change them. Small: the machine embeds at the same time.
@@ -73,7 +76,8 @@ def release(home: Path, *, user_pid: int | None = None) -> None:
         keeper.remove_user(home, user_pid or os.getpid())
         if not keeper.users(home) and is_running(home) and not _has_keeper(home):
             _start_keeper(home)  # its keeper was killed; a new one sees that nobody is left
-    while _has_keeper(home) and not keeper.users(home):
+    deadline = time.monotonic() + RELEASE_SECONDS
+    while _has_keeper(home) and not keeper.users(home) and time.monotonic() < deadline:
         time.sleep(0.05)
 
 
@@ -96,7 +100,7 @@ def _prepare(home: Path) -> None:
     for folder in (keeper.folder(home), keeper.folder(home) / "users", home / "logs"):
         folder.mkdir(mode=0o700, exist_ok=True)
     for lock in (keeper.LOCK, keeper.KEEPER_LOCK):
-        (keeper.folder(home) / lock).touch(mode=0o600)
+        keeper.make_lock(keeper.folder(home) / lock)
 
 
 def _has_keeper(home: Path) -> bool:
@@ -263,8 +267,39 @@ def _new_socket_folder(beside: Path) -> Path:
             return beside
         beside.rmdir()
     configured = Path(tempfile.gettempdir())
-    base = configured if _is_plain(configured / "rag-pg-12345678") else Path("/tmp")  # noqa: S108
-    return Path(tempfile.mkdtemp(prefix="rag-pg-", dir=base))
+    base = configured if _is_plain(configured / f"{SOCKETS}12345678") else Path("/tmp")  # noqa: S108
+    _remove_abandoned_sockets(base)
+    return Path(tempfile.mkdtemp(prefix=SOCKETS, dir=base))
+
+
+def _remove_abandoned_sockets(base: Path) -> None:
+    """Folders whose home is gone, or has another by now; in a folder that all may write to, names say nothing."""
+    owners = {os.geteuid(), *placement.accounts()}
+    for place in base.glob(f"{SOCKETS}*"):
+        with suppress(OSError, UnicodeDecodeError):
+            facts = place.lstat()
+            if stat.S_ISDIR(facts.st_mode) and facts.st_uid in owners and not facts.st_mode & 0o077:
+                home = Path(_small_file(place / "home"))
+                if not _is_used(place, home):
+                    shutil.rmtree(place, ignore_errors=True)
+
+
+def _is_used(place: Path, home: Path) -> bool:
+    """Whether a server may be listening there, or its home would look there for one."""
+    record = _socket_record(home)
+    return _has_keeper(home) or (record.is_file() and record.read_text() == str(place))
+
+
+def _small_file(path: Path) -> str:
+    """What a file says; OSError at once where it is none, or not of the account whose folder it is in."""
+    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        facts = os.fstat(file)
+        if not stat.S_ISREG(facts.st_mode) or facts.st_uid != os.geteuid():
+            raise FileExistsError(f"{path} is no file of ours")
+        return os.read(file, LONGEST_PATH).decode()
+    finally:
+        os.close(file)
 
 
 def _is_plain(path: Path) -> bool:

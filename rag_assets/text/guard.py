@@ -14,10 +14,11 @@ from typing import IO, Any, cast
 
 import psutil
 
-from rag_assets import job
+from rag_assets import job, workplace
 from rag_assets.errors import DocumentError, ErrorKind
-from rag_assets.text import confinement, frames, workplace
+from rag_assets.text import confinement, frames
 
+PREFIX = "rag-assets-text-"  # of the names of work folders
 POLL_SECONDS = 0.02  # between two looks at the clock and the child's memory
 CLOSE_SECONDS = 2.0  # for the child to end by itself
 WAITING_SHARE = 0.1  # of the time that our answers take, counted as the document's
@@ -36,12 +37,12 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # a thread c
 class Guarded:
     """One child process; `peak_memory` is the most that was seen of it, in bytes."""
 
-    def __init__(self, command: Sequence[str], *, memory: int, frame_limit: int) -> None:
+    def __init__(self, command: Sequence[str], *, memory: int, frame_limit: int, below: Path | None = None) -> None:
         self.peak_memory = 0
         self._memory = memory
         self._frame_limit = frame_limit
         self._open = contextlib.ExitStack()
-        self._folder = self._open.enter_context(workplace.workplace())
+        self._folder = self._open.enter_context(workplace.workplace(PREFIX, below=below))
         self._log = self._folder / "log"
         self._lock = threading.Lock()  # over _deadline and _verdict: nobody is killed for an answer just given
         self._deadline: float | None = None  # None: idle; infinite: waits for us

@@ -44,12 +44,14 @@ class TextWorker:
         model: Path | None,
         tokenize: Tokenize | None = None,
         embed: Embed | None = None,
+        below: Path | None = None,
     ) -> None:
         self._parsing = parsing
         self._chunking = chunking
         self._model = model
         self._tokenize = tokenize
         self._embed = embed
+        self._below = below  # a folder of ours for work folders; else that for temporary files
         self._child: Guarded | None = None
         self._next: Future[Guarded] | None = None
         self._documents = 0  # that the child has read
@@ -169,7 +171,7 @@ class TextWorker:
     def _started(self) -> Guarded:
         limit = MESSAGE_BYTES + BYTES_PER_CHARACTER * self._parsing.max_characters
         try:
-            child = Guarded(command(), memory=self._parsing.max_memory_mb * 2**20, frame_limit=limit)
+            child = Guarded(command(), memory=self._parsing.max_memory_mb * 2**20, frame_limit=limit, below=self._below)
         except OSError as exc:
             raise ServiceError(f"The text worker cannot be started with {sys.executable}: {exc}") from exc
         try:
