@@ -17,6 +17,7 @@ from rag_assets import console, doctor, footprint, logs, runtime, settings, supe
 from rag_assets.embedded import postgres as embedded_postgres
 from rag_assets.errors import ERROR_KINDS, DocumentError, RagAssetsError, SettingsError, UnembeddableText
 from rag_assets.model import Hit
+from rag_assets.service import dagster_ui
 from rag_assets.text.worker import TextWorker
 
 JSON = click.option("--json", "as_json", is_flag=True, help="JSON, one object per line, for programs.")
@@ -160,14 +161,18 @@ def env(pid: int | None, shell: str, as_json: bool) -> None:
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="Where the UI listens. It has no login: think before you change this.",
+    help="Where the UI listens. Other addresses than this machine's own need the setting web.token to log in with.",
 )
-def up(port: int, host: str) -> None:
+@click.option("--read-only", is_flag=True, help="Nobody launches, deletes or changes anything through the UI.")
+def up(port: int, host: str, read_only: bool) -> None:
     """Run everything until Ctrl-C: database, code server, Dagster's UI and daemon."""
+    dagster_ui.require_safe_address(settings.load(), host)
     with _parts() as parts, supervisor.alone(parts.settings.home):
         _migrate(parts)
         _ = parts.model_path  # made now, where its progress is seen, and not by the first run
-        supervisor.run(parts.settings, database_url=parts.database_url, host=host, port=port, say=console.say)
+        supervisor.run(
+            parts.settings, database_url=parts.database_url, host=host, port=port, say=console.say, read_only=read_only
+        )
         parts.release_batches()
 
 

@@ -12,6 +12,8 @@ defs = dg.Definitions(
     jobs=[jobs.ingest_job, jobs.reconcile],
     schedules=[jobs.reconcile_schedule],
     sensors=[sensors.document_changes],
-    resources={"rag": rag},
+    # Nothing is handed from asset to asset. Dagster's default IO manager would take a path from a run's config, and put
+    # the value of any environment variable that is named there in its place.
+    resources={"rag": rag, "io_manager": dg.mem_io_manager},
     executor=dg.in_process_executor,  # one step per run; another process would cost 1.5 s and the warm parts
 )

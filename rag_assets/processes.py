@@ -145,6 +145,21 @@ def children(pid: int | None) -> list[int]:
     return []
 
 
+def owns_port(pid: int | None, port: int) -> bool:
+    """Whether it is this process, or one that it started, that takes connections at a TCP port of this machine."""
+    with suppress(psutil.Error):
+        if pid is not None:
+            root = psutil.Process(pid)
+            family = (root, *root.children(recursive=True))  # on Windows, a virtual environment's Python starts another
+            return any(_listens(process, port) for process in family)
+    return False
+
+
+def _listens(process: psutil.Process, port: int) -> bool:
+    connections = process.net_connections("tcp")
+    return any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in connections)
+
+
 def ask(pids: Iterable[int]) -> None:
     """Tell processes to end, and do not wait for them."""
     for pid in pids:

@@ -153,6 +153,15 @@ class LlamaServer(Section):
     required_memory_gb: Annotated[float, Field(ge=0)] = 2
 
 
+class Web(Section):
+    """Dagster's page under `rag-assets up`."""
+
+    # What people log in with, and programs send as a bearer token; needed where --host is not this machine alone.
+    token: Annotated[SecretStr, Field(min_length=16, description="at least 16 characters")] | None = None
+    allowed_hosts: tuple[str, ...] = ()  # names besides localhost under which it is asked, as of a reverse proxy
+    read_only: bool = False  # nobody launches, deletes or changes anything through the page
+
+
 class Settings(BaseSettings):
     """Everything that can be configured.
 
@@ -194,6 +203,7 @@ class Settings(BaseSettings):
     embedding: Embedding = Embedding()
     worker: Worker = Worker()
     llama_server: LlamaServer = LlamaServer()
+    web: Web = Web()
 
     @model_validator(mode="after")
     def _chunks_fit_the_model(self) -> "Settings":
@@ -369,9 +379,17 @@ def _describe(error: Any) -> str:
         section = Settings.model_fields[error["loc"][0]].default
         return f"Setting {key}: there is no such setting. There are {_list(type(section).model_fields)}"
     value = error.get("input")
-    shown = "" if isinstance(value, dict | Settings | Section) else f" (is {value!r})"
+    shown = "" if isinstance(value, dict | Settings | Section) or _is_secret(error["loc"]) else f" (is {value!r})"
     named = f"Setting {key}{shown}: " if key else ""  # a rule between sections names both itself
     return named + str(error["msg"]).removeprefix("Value error, ") + _allowed(error["loc"])
+
+
+def _is_secret(loc: tuple[str, ...]) -> bool:
+    """Whether a setting's value is a password, a token or a URL that may hold one."""
+    field = Settings.model_fields.get(str(loc[0]).lower()) if loc else None  # or the variable's name
+    if field is not None and len(loc) > 1 and isinstance(field.default, Section):
+        field = type(field.default).model_fields.get(loc[1])
+    return field is not None and "SecretStr" in str(field.annotation)
 
 
 def _allowed(loc: tuple[str, ...]) -> str:

@@ -25,6 +25,8 @@ READY_SECONDS = 120.0
 RESTARTS = 5  # of one service, within RESTART_WINDOW_SECONDS
 RESTART_WINDOW_SECONDS = 60.0
 LOG_TAIL_LINES = 15
+WORK_SECRETS = frozenset({"DATABASE_URL", "DAGSTER_DATABASE_URL", "RAG_ASSETS_LLAMA_SERVER__API_KEY"})
+PAGE_SECRETS = frozenset({"RAG_ASSETS_WEB__TOKEN"})
 Address = str | tuple[str, int]  # a socket's path, or host and port
 # A terminal that closes: SIGHUP, on Windows SIGBREAK.
 _HANG_UP = [getattr(signal, name) for name in ("SIGHUP", "SIGBREAK") if hasattr(signal, name)]
@@ -111,7 +113,15 @@ def alone(home: Path) -> Iterator[None]:
         yield
 
 
-def run(settings: Settings, *, database_url: str, host: str, port: int, say: Callable[[str], None]) -> None:
+def run(
+    settings: Settings,
+    *,
+    database_url: str,
+    host: str,
+    port: int,
+    say: Callable[[str], None],
+    read_only: bool = False,
+) -> None:
     """Run Dagster until SIGINT or SIGTERM; nothing of it is left when this returns."""
     stop = threading.Event()
     variables = {**os.environ, **environment(settings, database_url=database_url)}
@@ -125,7 +135,7 @@ def run(settings: Settings, *, database_url: str, host: str, port: int, say: Cal
         ExitStack() as stack,
     ):
         address = _code_server_address(sockets)
-        services = _services(settings, variables, address=address, host=host, port=port)
+        services = _services(settings, variables, address=address, host=host, port=port, read_only=read_only)
         stack.callback(_stop_all, services)
         stack.callback(say, "Stopping")
         say("Starting Dagster")
@@ -135,7 +145,8 @@ def run(settings: Settings, *, database_url: str, host: str, port: int, say: Cal
         _wait_until(lambda: _listens(address), services=[code_server], stop=stop)
         for service in others:
             service.start()
-        if _wait_until(lambda: _listens((host, port)), services=services, stop=stop):
+        webserver = services[1]
+        if _wait_until(lambda: processes.owns_port(webserver.pid, port), services=services, stop=stop):
             say(f"Dagster is at http://{host}:{port}  (logs in {code_server.log.parent}; Ctrl-C stops everything)")
         while not stop.wait(0.5):
             for service in services:
@@ -146,7 +157,7 @@ def run(settings: Settings, *, database_url: str, host: str, port: int, say: Cal
 
 
 def _services(
-    settings: Settings, variables: Mapping[str, str], *, address: Address, host: str, port: int
+    settings: Settings, variables: Mapping[str, str], *, address: Address, host: str, port: int, read_only: bool
 ) -> list[Service]:
     """One code server for both the webserver and the daemon: each would start its own, at 150 MB."""
     where, flags = _code_server_flags(address)
@@ -157,31 +168,27 @@ def _services(
     commands = {
         "code server": [*dagster, "api", "grpc", *flags, *module, "--inject-env-vars-from-instance"],
         "webserver": [
-            sys.executable,
-            "-m",
-            "dagster_webserver",
-            "-h",
-            host,
-            "-p",
-            str(port),
-            "-w",
-            str(workspace),
+            *[sys.executable, "-m", "rag_assets.service.dagster_ui", "--workspace", str(workspace)],
+            *["--host", host, "--port", str(port), *(["--read-only"] if read_only else [])],
         ],
         "daemon": [sys.executable, "-m", "dagster._daemon", "run", "-w", str(workspace)],
     }
     if settings.log_format == "json":
-        commands = {name: [*command, "--log-format", "json"] for name, command in commands.items()}
+        for name in ("code server", "daemon"):
+            commands[name] += ["--log-format", "json"]
     logs = settings.home / "logs"
-    launching = {"RAG_ASSETS_WARM": "1"}  # see defs.launching: only the daemon launches the sensor's runs
     return [
-        Service(
-            name,
-            command,
-            environment={**variables, **(launching if name == "daemon" else {})},
-            log=logs / f"{name.replace(' ', '-')}.log",
-        )
+        Service(name, command, environment=_variables_of(name, variables), log=logs / f"{name.replace(' ', '-')}.log")
         for name, command in commands.items()
     ]
+
+
+def _variables_of(service: str, variables: Mapping[str, str]) -> dict[str, str]:
+    """What a service needs to know: the page keeps its token, and the others what only they ask for."""
+    withheld = WORK_SECRETS if service == "webserver" else PAGE_SECRETS
+    kept = {name: value for name, value in variables.items() if name.upper() not in withheld}
+    # See defs.launching: only the daemon launches the sensor's runs.
+    return {**kept, "RAG_ASSETS_WARM": "1"} if service == "daemon" else kept
 
 
 def _code_server_address(folder: Path) -> Address:

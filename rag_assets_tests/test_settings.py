@@ -251,3 +251,19 @@ def test_calibration_that_cannot_be_read_is_none(tmp_path: Path, content: str) -
 def test_project_root_has_what_dagster_is_started_with() -> None:
     """The clone, or what a wheel carries."""
     assert {"dagster.yaml", "workspace.yaml", "sql"} <= {path.name for path in settings.project_root().iterdir()}
+
+
+def test_a_wrong_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The setting's name is: messages end up in logs."""
+    monkeypatch.setenv("RAG_ASSETS_WEB__TOKEN", "sesame")
+    with pytest.raises(SettingsError, match=r"web\.token") as info:
+        settings.load()
+    assert "sesame" not in str(info.value)
+
+
+@pytest.mark.parametrize("wrong", [{"database_url": ["sesame"]}, {"llama_server": {"api_key": ["sesame"]}}])
+def test_a_secret_of_a_wrong_type_is_not_shown(wrong: dict[str, Any]) -> None:
+    """As TOML could give one."""
+    with pytest.raises(SettingsError) as info:
+        settings.load(**wrong)
+    assert "sesame" not in str(info.value)

@@ -120,7 +120,7 @@ def test_every_process_knows_home_and_instance(config: Settings) -> None:
 def test_one_code_server_serves_webserver_and_daemon(config: Settings, address: Address) -> None:
     """Both find it by the workspace that is written for them; only the daemon keeps a spare process."""
     config.home.mkdir()
-    services = supervisor._services(config, {}, address=address, host="127.0.0.1", port=1)
+    services = supervisor._services(config, {}, address=address, host="127.0.0.1", port=1, read_only=False)
     assert [service.name for service in services] == ["code server", "webserver", "daemon"]
     assert ["RAG_ASSETS_WARM" in service._environment for service in services] == [False, False, True]
     [entry] = yaml.safe_load((config.home / "workspace.yaml").read_text())["load_from"]
@@ -135,8 +135,21 @@ def test_services_log_as_they_are_told(config: Settings) -> None:
     """LOG_FORMAT=json is for their log files too."""
     config.home.mkdir()
     told = config.model_copy(update={"log_format": "json"})
-    services = supervisor._services(told, {}, address="socket", host="127.0.0.1", port=1)
-    assert [service._command[-2:] for service in services] == [["--log-format", "json"]] * 3
+    services = supervisor._services(told, {}, address="socket", host="127.0.0.1", port=1, read_only=False)
+    code_server, _, daemon = services  # the webserver reads the setting itself
+    assert [each._command[-2:] for each in (code_server, daemon)] == [["--log-format", "json"]] * 2
+
+
+def test_services_know_what_they_need(config: Settings) -> None:
+    """The page, which others reach, holds no password of documents or embedding; nobody else holds its token."""
+    config.home.mkdir()
+    secrets = {"DATABASE_URL", "DAGSTER_DATABASE_URL", "RAG_ASSETS_LLAMA_SERVER__API_KEY", "RAG_ASSETS_WEB__TOKEN"}
+    variables = dict.fromkeys(secrets | {"DAGSTER_PG_URL"}, "x")
+    services = supervisor._services(config, variables, address="socket", host="127.0.0.1", port=1, read_only=False)
+    held = {service.name: secrets & service._environment.keys() for service in services}
+    assert held["webserver"] == {"RAG_ASSETS_WEB__TOKEN"}
+    assert held["daemon"] == held["code server"] == secrets - {"RAG_ASSETS_WEB__TOKEN"}
+    assert all("DAGSTER_PG_URL" in service._environment for service in services)
 
 
 def service(name: str, code: str, *arguments: str, place: Path, environment: Mapping[str, str] = os.environ) -> Service:
@@ -192,7 +205,14 @@ class Up:
                 do()
 
     def make(
-        self, _settings: Settings, variables: Mapping[str, str], *, address: Address, host: str, port: int
+        self,
+        _settings: Settings,
+        variables: Mapping[str, str],
+        *,
+        address: Address,
+        host: str,
+        port: int,
+        read_only: bool,
     ) -> list[Service]:
         where = [address, "-"] if isinstance(address, str) else [address[0], str(address[1])]
         self.services = [

@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import dagster as dg
 from dagster import DagsterRunStatus
-from pydantic import Field
 
 from rag_assets import processes
 from rag_assets.defs import events, jobs, launching, partitions
@@ -29,12 +29,24 @@ source_table = dg.AssetSpec(
 )
 
 
-class IngestConfig(dg.Config):
+# Plain types: those that dg.Config makes of str and bool put the value of any environment variable that a run's config
+# names in its place, password and all, for whoever launches the run to read in its log.
+CONFIG_SCHEMA = {
+    "document_ids": dg.Field([str], default_value=[], description="Documents to ingest, whether they changed or not."),
+    "batch_id": dg.Field(
+        dg.Noneable(str), default_value=None, description="The batch that the sensor claimed for this run."
+    ),
+    "linger": dg.Field(bool, default_value=False, description="Whether to stay for further changes when done."),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestConfig:
     """What a run that was not given partitions works on; with neither of both, everything that is pending."""
 
-    document_ids: list[str] = Field(default=[], description="Documents to ingest, whether they changed or not.")
-    batch_id: str | None = Field(default=None, description="The batch that the sensor claimed for this run.")
-    linger: bool = Field(default=False, description="Whether to stay for further changes when done.")
+    document_ids: list[str]
+    batch_id: str | None
+    linger: bool
 
 
 class Tally:
@@ -101,14 +113,16 @@ class Tally:
     can_subset=True,
     backfill_policy=dg.BackfillPolicy.multi_run(partitions.documents.partitions_per_run),
     pool=jobs.POOL,
+    config_schema=CONFIG_SCHEMA,
 )
-def ingest(context: dg.AssetExecutionContext, config: IngestConfig, rag: dg.ResourceParam[Rag]) -> Iterator[None]:
+def ingest(context: dg.AssetExecutionContext, rag: dg.ResourceParam[Rag]) -> Iterator[None]:
     """Bring the index in step with the files of many documents; each succeeds or fails alone.
 
     Documents stream through reading, cutting, embedding and storing, a few at a time. When some failed, the
     run fails at its end, after the others were stored and reported.
     """
     launching.sign(context.instance, context.run)
+    config = IngestConfig(**context.op_execution_context.op_config)
     tally = Tally()
     with (
         _faults_marked(context),

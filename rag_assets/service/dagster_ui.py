@@ -1,0 +1,87 @@
+"""Dagster's web page behind our guard: `python -m rag_assets.service.dagster_ui`, which `rag-assets up` starts.
+
+It does what the command `dagster-webserver` does, with the guard around the application. Should a release of Dagster
+move what is imported here, this process ends with an ImportError, and never serves the page unguarded.
+"""
+
+import argparse
+import ipaddress
+import socket
+from importlib import metadata
+from pathlib import Path
+
+from rag_assets import settings
+from rag_assets.errors import SettingsError
+from rag_assets.service.guard import Guard
+from rag_assets.settings import Settings
+
+# Those of the command dagster-webserver.
+STATEMENT_TIMEOUT_MS = 15_000
+CONNECTION_SECONDS = 3_600
+POOL_OVERFLOW = 20
+POLL_MS = 2_000  # how often the page asks for news of assets
+STOP_SECONDS = 2  # for requests under way, when told to end
+
+
+def require_safe_address(config: Settings, host: str) -> None:
+    """SettingsError where the page would be open to other machines without a token."""
+    if config.web.token is None and not _is_loopback(host):
+        raise SettingsError(
+            f"Dagster's page would be open to everybody who reaches {host}. Set web.token (RAG_ASSETS_WEB__TOKEN, at "
+            "least 16 characters), with which people log in, or leave --host at 127.0.0.1."
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether only this machine reaches all addresses of a name; no where it is not known."""
+    try:
+        found = socket.getaddrinfo(host, None)
+    except OSError:
+        return False
+    return all(ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback for *_, address in found)
+
+
+def serve(config: Settings, *, host: str, port: int, workspace: Path, read_only: bool) -> None:
+    """Serve the page until SIGINT or SIGTERM; with `read_only`, nobody changes anything through it."""
+    import uvicorn
+    from dagster import DagsterInstance
+    from dagster._core.workspace.context import WorkspaceProcessContext
+    from dagster._core.workspace.load_target import WorkspaceFileTarget
+    from dagster._utils.log import configure_loggers
+    from dagster_webserver.app import create_app_from_workspace_process_context
+
+    configure_loggers(formatter="json" if config.log_format == "json" else "colored", log_level="INFO")
+    with DagsterInstance.get() as instance:
+        instance.optimize_for_webserver(STATEMENT_TIMEOUT_MS, CONNECTION_SECONDS, POOL_OVERFLOW)
+        target = WorkspaceFileTarget(paths=[str(workspace)])
+        with WorkspaceProcessContext(
+            instance, target, version=metadata.version("dagster-webserver"), read_only=read_only
+        ) as context:
+            app = create_app_from_workspace_process_context(context, "", POLL_MS)
+            token = config.web.token.get_secret_value() if config.web.token else None
+            uvicorn.run(
+                Guard(app, hosts=config.web.allowed_hosts, token=token, read_only=read_only),
+                host=host,
+                port=port,
+                log_level="warning",
+                server_header=False,
+                timeout_graceful_shutdown=STOP_SECONDS,
+            )
+
+
+def main() -> None:
+    """Read the command line, which holds nothing secret: the token comes with the settings."""
+    parser = argparse.ArgumentParser(prog="python -m rag_assets.service.dagster_ui", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--workspace", type=Path, required=True, help="the workspace.yaml that names the code server")
+    parser.add_argument("--read-only", action="store_true", help="as the setting web.read_only does")
+    given = parser.parse_args()
+    config = settings.load()
+    require_safe_address(config, given.host)
+    read_only = given.read_only or config.web.read_only
+    serve(config, host=given.host, port=given.port, workspace=given.workspace, read_only=read_only)
+
+
+if __name__ == "__main__":
+    main()
