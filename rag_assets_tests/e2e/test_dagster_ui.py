@@ -104,7 +104,6 @@ def test_a_run_tells_no_secret(running: Running) -> None:
         {"ops": {"ingest": {"config": {"document_ids": [{"env": "SOME_SECRET"}]}}}},
         {"ops": {"ingest": {"config": {"batch_id": {"env": "SOME_SECRET"}}}}},
         {"ops": {"ingest": {"config": {"linger": {"env": "SOME_SECRET"}}}}},
-        {"resources": {"io_manager": {"config": {"base_dir": {"env": "SOME_SECRET"}}}}},
     ):
         given = params(config)
         checked = running.graphql(VALID, selector=given["selector"], config=config)["isPipelineConfigValid"]
