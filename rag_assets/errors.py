@@ -45,16 +45,17 @@ class RagAssetsError(Exception):
 
 
 class DocumentError(RagAssetsError):
-    """One document cannot be ingested; `kind` is one of ERROR_KINDS, `message` names file, number and limit."""
+    """One document cannot be ingested; `kind` is one of ERROR_KINDS, `message` names file, number and limit.
 
-    def __init__(self, kind: ErrorKind, message: str) -> None:
+    `retryable` says whether trying the same bytes again can help: as the kind does, unless it is `certain` that they
+    end the same each time.
+    """
+
+    def __init__(self, kind: ErrorKind, message: str, *, certain: bool = False) -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
-
-    @property
-    def retryable(self) -> bool:
-        return self.kind in RETRYABLE_KINDS
+        self.retryable = kind in RETRYABLE_KINDS and not certain
 
 
 class ServiceError(RagAssetsError):

@@ -78,6 +78,11 @@ def _hang_in_c() -> None:
     ctypes.PyDLL(None).sleep(600)  # holds the interpreter's lock all the time
 
 
+def _work_for_ever() -> None:
+    while True:
+        pass
+
+
 def _print() -> None:
     print("a library's chatter" * 1_000, flush=True)
     os.write(1, b"and at the level of the system")
@@ -140,6 +145,7 @@ BEHAVIOUR: dict[str, Callable[[], object]] = {
     "exit": lambda: os._exit(3),
     "hang": lambda: time.sleep(600),
     "hang in c": _hang_in_c,
+    "work": _work_for_ever,
     "memory": _take_all_memory,
     "memory at once": _take_memory_quickly,
     "memory in c": _exhaust_memory_in_c,

@@ -6,8 +6,10 @@ HYPOTHESIS_CASES=5000 runs the long form of the property tests (150 cases each o
 import hashlib
 import os
 import random
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -441,3 +443,33 @@ def test_overlap_repeats_whole_sentences_when_a_section_is_cut() -> None:
     overlapping = [chunk for before, chunk in pairwise(chunks) if chunk.char_start < before.char_end]
     assert len(overlapping) > len(chunks) / 2
     assert all(chunk.content[0].isupper() for chunk in chunks)
+
+
+# ---- costs
+
+
+def lines_run(action: Callable[[], object]) -> int:
+    """How many lines of Python code it takes: unlike seconds, the same on every machine."""
+    count = 0
+
+    def trace(_frame: FrameType, event: str, _argument: object) -> Callable[..., Any]:
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        action()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+@pytest.mark.parametrize("structure", ["plain", "markdown", "code"])
+@pytest.mark.parametrize("line", ["{\n", "\\\n", "{", "# a\n", "```\n", "- a\n"])
+def test_cost_of_cutting_is_bounded_by_the_length(structure: Structure, line: str) -> None:
+    """Lines of single marks took up to 250 steps a character: each was weighed against the 128 before it."""
+    text = line * (4_000 // len(line))
+    cut(text, structure=structure)  # fills caches
+    assert lines_run(lambda: cut(text, structure=structure)) < 80 * len(text)

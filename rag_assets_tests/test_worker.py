@@ -19,7 +19,7 @@ import pytest
 from rag_assets.errors import DocumentError, EmbeddingError, ServiceError, SettingsError, UnembeddableText
 from rag_assets.model import ParsedText
 from rag_assets.settings import Chunking, Parsing
-from rag_assets.text import chunking, frames, seccomp, tokens, worker
+from rag_assets.text import chunking, frames, guard, seccomp, tokens, worker
 from rag_assets.text.worker import TextWorker
 from rag_assets_tests import misbehaving
 
@@ -127,6 +127,20 @@ def test_document_that_harms_its_reader_fails_alone(folder: Path, behaviour: str
     assert "table/name.txt" in error.message
     assert after.parsed.text == "after"
     assert 0 < reader.peak_memory <= LIMITS.max_memory_mb * MIB
+
+
+@linux
+@pytest.mark.parametrize(("behaviour", "again"), [("work", False), ("hang", True)])
+def test_document_that_was_read_all_the_time_is_not_tried_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, behaviour: str, again: bool
+) -> None:
+    """The same bytes would take as long; one that waited for something may be lucky."""
+    monkeypatch.setattr(guard, "WORKED_SHARE", 0.02)  # the machine of the tests may be busy
+    with start(parsing=LIMITS.model_copy(update={"max_seconds": 3.0})) as reader:
+        reader.read(document(folder, "before"), name="before")
+        error = error_of(reader, document(folder, f"!{behaviour}"))
+    assert (error.kind, error.retryable) == ("timed_out", again)
+    assert ("not tried again" in error.message) is not again
 
 
 @linux

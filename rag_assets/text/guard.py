@@ -22,6 +22,7 @@ PREFIX = "rag-assets-text-"  # of the names of work folders
 POLL_SECONDS = 0.02  # between two looks at the clock and the child's memory
 CLOSE_SECONDS = 2.0  # for the child to end by itself
 WAITING_SHARE = 0.1  # of the time that our answers take, counted as the document's
+WORKED_SHARE = 0.25  # of the time it had: a parse that was at work so long would not end the next time either
 QUOTED_CHARACTERS = 400  # of the log, in an error
 NEAR_THE_LIMIT = 1 / 3  # of its memory: a crash up there is one for want of memory, a buffer asks for twice its size
 
@@ -74,6 +75,7 @@ class Guarded:
         self._doing = doing
         self._log_start = self._log.stat().st_size
         self._seconds = seconds
+        self._worked_before = None
         self._deadline = time.monotonic() + seconds
         self._busy.set()
         try:
@@ -141,6 +143,7 @@ class Guarded:
 
     _log_start = 0
     _seconds = 0.0
+    _worked_before: float | None = None  # processor time of the child when the current request was first looked at
 
     def _spawn(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
         place = self._folder / "work"
@@ -168,13 +171,30 @@ class Guarded:
 
     def _judge(self, deadline: float) -> None:
         memory = self._resident()
+        if self._worked_before is None:
+            self._worked_before = self._processor_seconds()
         self.peak_memory = max(self.peak_memory, memory)
         if memory > self._memory:
             self._verdict = self._too_large(f"took {memory / 2**20:,.0f} MiB of memory")
         elif time.monotonic() > deadline:
-            self._verdict = self._error("timed_out", f"took longer than {self._seconds:g} s (parsing.max_seconds)")
+            self._verdict = self._late()
         if self._verdict is not None:
             self._kill()
+
+    def _late(self) -> DocumentError:
+        """Who worked all the time would do so again; who waited, for a disk or the processor, may not."""
+        worked = self._processor_seconds() - (self._worked_before or 0.0)
+        certain = worked > self._seconds * WORKED_SHARE
+        again = f", {worked:.0f} s of it at work, and is not tried again until it changes" if certain else ""
+        what = f"took longer than {self._seconds:g} s (parsing.max_seconds){again}"
+        return self._error("timed_out", what, certain=certain)
+
+    def _processor_seconds(self) -> float:
+        """Of the child, since it started."""
+        with contextlib.suppress(psutil.Error):
+            used = [process.cpu_times() for process in self._family]
+            return float(sum(times.user + times.system for times in used))
+        return 0.0
 
     def _resident(self) -> int:
         """Bytes in memory; 0 when the process is gone. On Windows a launcher may stand before the interpreter."""
@@ -218,8 +238,8 @@ class Guarded:
         limit = self._memory // 2**20
         return self._error("too_large", f"{what}; the limit (parsing.max_memory_mb) is {limit:,} MiB")
 
-    def _error(self, kind: ErrorKind, what: str) -> DocumentError:
-        return DocumentError(kind, f"The process that was {self._doing} {what}")
+    def _error(self, kind: ErrorKind, what: str, *, certain: bool = False) -> DocumentError:
+        return DocumentError(kind, f"The process that was {self._doing} {what}", certain=certain)
 
 
 def _environment(given: Mapping[str, str], workplace: Path) -> dict[str, str]:

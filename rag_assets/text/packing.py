@@ -11,6 +11,8 @@ from itertools import accumulate, pairwise
 from rag_assets.text.pieces import Piece
 
 STRETCH = 3  # groups that are weighed against each other at once
+MOST_CUTS = 128  # weighed in one stretch
+SPREAD = 7  # of pieces that are all alike, every seventh begins a group first
 MOST_PIECES = 128  # in one group; bounds the time spent on confetti
 
 Group = tuple[int, int]  # indices of the first piece and of the one after the last
@@ -42,29 +44,41 @@ def _anchors(pieces: Sequence[Piece], sums: Sequence[int], *, size: int) -> list
 
 def _best(pieces: Sequence[Piece], sums: Sequence[int], *, stretch: Group, size: int, fullness: float) -> list[Group]:
     """The cheapest grouping of one stretch: full groups, cut at strong places."""
-    first, last = stretch
+    cuts = _worth_weighing(pieces, stretch)
+    ends = [sums[at] for at in cuts]
+    starts = [sums[at] - (pieces[at].room if at < stretch[1] else 0) for at in cuts]
+    emptiness = [fullness * max(0.0, 1 - used / size) ** 2 for used in range(size + 1)]
     cost = [0.0]
-    origin = [first]
-    for end in range(first + 1, last + 1):
-        best, chosen = float("inf"), end - 1
-        for at in range(end - 1, max(first, end - MOST_PIECES) - 1, -1):
-            used = sums[end] - sums[at] + pieces[at].room
+    origin = [0]
+    for end in range(1, len(cuts)):
+        best, chosen, total = float("inf"), end - 1, ends[end]
+        for at in range(end - 1, max(0, end - MOST_PIECES) - 1, -1):
+            used = total - starts[at]
             if used > size and at < end - 1:
-                if sums[end] - sums[at] > size:
+                if total - ends[at] > size:
                     break
                 continue
-            price = cost[at - first] + fullness * max(0.0, 1 - used / size) ** 2
+            price = cost[at] + (emptiness[used] if used < size else 0.0)
             if price < best:
                 best, chosen = price, at
-        cost.append(best + (pieces[end].price if end < last else 0.0))
+        cost.append(best + (pieces[cuts[end]].price if cuts[end] < stretch[1] else 0.0))
         origin.append(chosen)
-    return _walk_back(origin, stretch)
+    return [(cuts[first], cuts[last]) for first, last in _walk_back(origin)]
 
 
-def _walk_back(origin: Sequence[int], stretch: Group) -> list[Group]:
-    first, last = stretch
+def _worth_weighing(pieces: Sequence[Piece], stretch: Group) -> list[int]:
+    """Where a stretch may be cut, its two ends included: of very many the strongest, of equal ones by hash."""
+    inner = range(stretch[0] + 1, stretch[1])
+    if len(inner) > MOST_CUTS:
+        chosen = sorted(inner, key=lambda at: (-pieces[at].strength, pieces[at].hash, at % SPREAD, at))[:MOST_CUTS]
+        return [stretch[0], *sorted(chosen), stretch[1]]
+    return [*range(stretch[0], stretch[1] + 1)]
+
+
+def _walk_back(origin: Sequence[int]) -> list[Group]:
     groups: list[Group] = []
-    while last > first:
-        groups.append((origin[last - first], last))
-        last = origin[last - first]
+    last = len(origin) - 1
+    while last > 0:
+        groups.append((origin[last], last))
+        last = origin[last]
     return groups[::-1]
