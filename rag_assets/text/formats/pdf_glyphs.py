@@ -78,6 +78,7 @@ class Piece:
     bold_start: bool = False
     fixed: bool = False  # all letters equally wide, as in code
     spaces: list[tuple[int, float, float]] = field(default_factory=list)  # wide ones: index in the text, from, to
+    place: int = 0  # in the order in which the page's author has it read, as far as the file says
 
     @property
     def height(self) -> float:

@@ -24,6 +24,8 @@ FRAMED_LINES = 3  # at least, for a frame to be read by itself
 
 def arrange(pieces: Sequence[Piece], grids: Sequence[Grid] = ()) -> list[Item]:
     """Everything on a page in reading order; text that is turned against the rest comes last."""
+    for at, piece in enumerate(pieces):
+        piece.place = at
     blocks, free = _framed(_once(pieces), grids)
     upright = _with_initials([piece for piece in free if piece.upright])
     turned = [Row([piece], new_region=True) for piece in free if not piece.upright]
@@ -50,7 +52,7 @@ def _framed(pieces: Sequence[Piece], grids: Sequence[Grid]) -> tuple[list[Piece]
         if items:
             taken = set(map(id, inside))
             free = [piece for piece in free if id(piece) not in taken]
-            free.append(block(items, grid.box))
+            free.append(block(items, grid.box, place=min(piece.place for piece in inside)))
     return [piece for piece in free if isinstance(piece, Block)], [p for p in free if not isinstance(p, Block)]
 
 

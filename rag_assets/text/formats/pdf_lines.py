@@ -80,8 +80,8 @@ class Block(Piece):
     items: list[Item] = field(default_factory=list)
 
 
-def block(items: list[Item], box: Box) -> Block:
-    return Block("", *box, size=0.0, items=items)
+def block(items: list[Item], box: Box, *, place: int) -> Block:
+    return Block("", *box, size=0.0, place=place, items=items)
 
 
 def rows(pieces: Sequence[Piece]) -> list[Row]:

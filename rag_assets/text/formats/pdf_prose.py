@@ -1,6 +1,7 @@
 """Pieces of text on a page: whether they are a column of prose, and what parts two of them."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from statistics import median
 
 from rag_assets.text.formats.pdf_glyphs import Piece
@@ -13,14 +14,44 @@ LONG_SHARE = 0.55  # of its pieces are so long: code with remarks beside it is n
 PROSE_WIDTH = 0.6  # of a wide line, that the middle one has: lines of prose are alike, cells are not
 FULL_WIDTH = 0.85  # of a wide line: as wide are those that most characters of a column of prose are on
 COLUMN_LINES = 4
+LINE_CHARACTERS = 20  # at least, in a line that says that there is prose
+LEADING = 2.2  # times a font's size, at most from one line of a paragraph to the next
+MOST_CHANGES, CHANGES_SHARE = 3, 0.1  # from one side of a gutter to the other, and of the pieces of the smaller side
 LINES_OF_PIECES = 10  # at least, of a column whose lines are in several pieces each
 
 
 def is_gutter(pieces: Sequence[Piece], x: float) -> bool:
-    """Whether there is prose on both sides."""
+    """Whether there is prose on both sides; or on one, where the page says that it is read by itself."""
     before = [piece for piece in pieces if piece.right <= x + EDGE]
     after = [piece for piece in pieces if piece.left >= x - EDGE]
-    return is_prose(before) and is_prose(after) and _are_parallel(before, after)
+    if not before or not after or not _are_parallel(before, after):
+        return False
+    if is_prose(before) and is_prose(after):
+        return True
+    return _are_drawn_apart(before, after) and (has_prose(before) or has_prose(after))
+
+
+def _are_drawn_apart(one: Sequence[Piece], other: Sequence[Piece]) -> bool:
+    """Whether the page has all of one side before the other, but for a few pieces, and not line by line."""
+    places = sorted([(piece.place, 0) for piece in one] + [(piece.place, 1) for piece in other])
+    changes = sum(before != after for (_, before), (_, after) in pairwise(places))
+    return changes <= MOST_CHANGES + CHANGES_SHARE * min(len(one), len(other))
+
+
+def has_prose(column: Sequence[Piece]) -> bool:
+    """Whether several lines below each other run from one margin of the column to the other."""
+    lines = [line for line in rows(column) if not line.is_block]
+    if len(lines) < COLUMN_LINES:
+        return False
+    left, right = min(line.left for line in lines), max(line.right for line in lines)
+    count = 0
+    for above, line in pairwise([lines[0], *lines]):
+        is_full = len(line.text) >= LINE_CHARACTERS and line.right - line.left >= FULL_WIDTH * (right - left)
+        is_next = above.middle - line.middle < LEADING * line.height
+        count = (count + 1 if is_next else 1) if is_full else 0
+        if count >= COLUMN_LINES:
+            return True
+    return False
 
 
 def is_prose(column: Sequence[Piece]) -> bool:
