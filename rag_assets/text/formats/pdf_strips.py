@@ -105,15 +105,28 @@ def _cut(strip: Strip) -> list[Strip]:
 
 
 def _merged(found: Sequence[Strip]) -> list[Strip]:
-    """Those without columns that follow each other as one."""
+    """Those that follow each other with the same columns, or without any, as one."""
     merged: list[Strip] = []
     for strip in found:
-        if merged and not strip.gutters and not merged[-1].gutters:
-            merged[-1].pieces += strip.pieces
-            merged[-1].is_apart |= strip.is_apart
+        last = merged[-1] if merged else Strip([])
+        shared = _shared(last, strip)
+        if merged and len(last.gutters) == len(strip.gutters) == len(shared):
+            last.pieces += strip.pieces
+            last.is_apart |= strip.is_apart
+            last.gaps, last.gutters = shared, [(left + right) / 2 for left, right in shared]
         else:
             merged.append(strip)
     return merged
+
+
+def _shared(above: Strip, below: Strip) -> list[Span]:
+    """What of the gutters of one strip is a gutter in the other one, too."""
+    parts = [
+        (max(one[0], other[0]), min(one[1], other[1]))
+        for one in above.gaps if any(one[0] < x < one[1] for x in above.gutters)
+        for other in below.gaps if any(other[0] < x < other[1] for x in below.gutters)
+    ]  # fmt: skip
+    return [(left, right) for left, right in parts if left < right]
 
 
 def _by_gaps(pieces: Sequence[Piece]) -> list[Strip]:
