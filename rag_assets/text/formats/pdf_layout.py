@@ -6,6 +6,7 @@ from statistics import median
 from rag_assets.text.formats import pdf_prose
 from rag_assets.text.formats.pdf_glyphs import Piece
 from rag_assets.text.formats.pdf_lines import Block, Item, Row, along, block, rows
+from rag_assets.text.formats.pdf_numbered import without_numbers
 from rag_assets.text.formats.pdf_ruled import completed, ruled
 from rag_assets.text.formats.pdf_rules import Grid
 from rag_assets.text.formats.pdf_strips import strips
@@ -26,7 +27,7 @@ def arrange(pieces: Sequence[Piece], grids: Sequence[Grid] = ()) -> list[Item]:
     """Everything on a page in reading order; text that is turned against the rest comes last."""
     for at, piece in enumerate(pieces):
         piece.place = at
-    blocks, free = _framed(_once(pieces), grids)
+    blocks, free = _framed(without_numbers(_once(pieces), grids), grids)
     upright = _with_initials([piece for piece in free if piece.upright])
     turned = [Row([piece], new_region=True) for piece in free if not piece.upright]
     return [*_unpacked(_region([*upright, *blocks], depth=0)), *turned]

@@ -1,0 +1,131 @@
+"""Lines that are numbered in the margin, as in proofs, manuscripts and contracts: to the lines alone."""
+
+import re
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from statistics import median
+
+from rag_assets.text.formats.pdf_glyphs import BROKEN, Piece
+from rag_assets.text.formats.pdf_lines import Block
+from rag_assets.text.formats.pdf_rules import Grid
+
+LEAST, LEAST_OF_STEPS = 5, 3  # numbers below each other, that count each line; each second, fifth or tenth one
+STEADY = 0.9  # of the steps from one number to the next are the same
+GOING_ON = 0.3  # of the numbered lines go on with a sentence: those of a list or table begin one
+LINE_CHARACTERS = 20  # in the middle one of them
+STEPS = (1, 2, 5, 10)
+EDGE = 3.0  # points: numbers whose left or right edges differ by less stand below each other
+FOREIGN = 0.1  # times the count of the numbers is the most of other text that stands among them
+LINES_APART = 3.5  # times the size of the text, at most from one numbered line to the next in the middle
+
+_NUMBER = re.compile(r"\d{1,5}")
+
+
+@dataclass(slots=True)
+class _Number:
+    """A number alone, or at the beginning of a piece with a wide space after it."""
+
+    value: int
+    piece: Piece
+    right: float
+    rest: Piece | None  # of its piece
+
+
+def without_numbers(pieces: Sequence[Piece], grids: Sequence[Grid] = ()) -> list[Piece]:
+    """Without the numbers of lines: they say where a line stands, and would be a column of a table or part a word."""
+    taken: dict[int, Piece | None] = {}
+    numbers = [number for piece in pieces if (number := _number(piece)) and not _is_in_table(piece, grids)]
+    if len(numbers) < LEAST_OF_STEPS:
+        return list(pieces)
+    for margin in _margins(numbers):
+        if not any(id(number.piece) in taken for number in margin) and _is_margin(margin, pieces):
+            taken |= {id(number.piece): number.rest for number in margin}
+    kept = (taken.get(id(piece), piece) for piece in pieces)
+    return [piece for piece in kept if piece is not None]
+
+
+def _is_in_table(piece: Piece, grids: Sequence[Grid]) -> bool:
+    return any(grid.is_ruled and grid.cell(piece.left, piece.middle) is not None for grid in grids)
+
+
+def _number(piece: Piece) -> _Number | None:
+    if not piece.upright or isinstance(piece, Block):
+        return None
+    if _NUMBER.fullmatch(piece.text):
+        return _Number(int(piece.text), piece, piece.right, None)
+    if not piece.spaces:
+        return None
+    end, right, left = piece.spaces[0]
+    first = piece.text[:end].strip()
+    if not _NUMBER.fullmatch(first):
+        return None
+    later = [(at - end, start, stop) for at, start, stop in piece.spaces[1:]]
+    rest = replace(piece, text=piece.text[end:].strip(), left=left, spaces=later)
+    return _Number(int(first), piece, right, rest)
+
+
+def _margins(numbers: Sequence[_Number]) -> list[list[_Number]]:
+    """Numbers with the same left or the same right edge, from the top down; most of them first."""
+    edges: tuple[Callable[[_Number], float], ...] = (lambda one: one.right, lambda one: one.piece.left)
+    found: list[list[_Number]] = []
+    for edge in edges:
+        groups: list[list[_Number]] = []
+        for number in sorted(numbers, key=edge):
+            if not groups or edge(number) - edge(groups[-1][0]) > EDGE:
+                groups.append([])
+            groups[-1].append(number)
+        found += (sorted(group, key=lambda one: -one.piece.middle) for group in groups)
+    return sorted((group for group in found if len(group) >= LEAST_OF_STEPS), key=len, reverse=True)
+
+
+def _is_margin(numbers: Sequence[_Number], pieces: Sequence[Piece]) -> bool:
+    """Whether numbers count the lines of running text, with nothing else in their column."""
+    steps = Counter(other.value - one.value for one, other in pairwise(numbers))
+    step, count = steps.most_common(1)[0]
+    if step not in STEPS or count < STEADY * (len(numbers) - 1) or (step == 1 and len(numbers) < LEAST):
+        return False
+    mine = {id(number.piece) for number in numbers}
+    others = [piece for piece in pieces if id(piece) not in mine]
+    if _foreign(numbers, others) > FOREIGN * len(numbers):
+        return False
+    lines = _lines(numbers, others)
+    if 2 * len(lines) < len(numbers) or median(len(line.text) for line in lines) < LINE_CHARACTERS:
+        return False
+    distance = median(one.piece.middle - other.piece.middle for one, other in pairwise(numbers))
+    return distance < LINES_APART * step * median(line.size for line in lines) and _go_on(lines)
+
+
+def _foreign(numbers: Sequence[_Number], others: Sequence[Piece]) -> int:
+    left, right = min(number.piece.left for number in numbers), max(number.right for number in numbers)
+    top, bottom = numbers[0].piece.top, numbers[-1].piece.bottom
+    return sum(one.left < right and left < one.right and bottom < one.middle < top for one in others)
+
+
+def _lines(numbers: Sequence[_Number], others: Sequence[Piece]) -> list[Piece]:
+    """The text beside the numbers, on the side where it is nearer."""
+    others = sorted(others, key=lambda one: one.middle)
+    places = [one.middle for one in others]
+    sides: tuple[list[tuple[float, Piece]], ...] = ([], [])
+    for number in numbers:
+        middle, half = number.piece.middle, number.piece.height / 2
+        level = others[bisect_left(places, middle - half) : bisect_right(places, middle + half)]
+        before = [(number.piece.left - one.right, one) for one in level if one.right <= number.piece.left]
+        after = [(one.left - number.right, one) for one in level if one.left >= number.right]
+        if number.rest:
+            after.append((0.0, number.rest))
+        for side, found in zip(sides, (before, after), strict=True):
+            side += [min(found, key=lambda one: one[0])] if found else []
+    side = min(filter(None, sides), key=lambda side: median(gap for gap, _ in side), default=[])
+    return [line for _, line in side]
+
+
+def _go_on(lines: Sequence[Piece]) -> bool:
+    """Whether lines part sentences: they end in a hyphen or begin with what is no capital."""
+    found = sum(
+        one.text.endswith(BROKEN) or (other.text[:1].isalpha() and not other.text[0].isupper())
+        for one, other in pairwise(lines)
+    )
+    return found >= GOING_ON * len(lines)
