@@ -19,9 +19,9 @@ from rag_assets.errors import DocumentError, SettingsError
 from rag_assets.intake import Intake
 from rag_assets.model import FileFacts, Hit, IndexStatus, StoredText, Trouble
 from rag_assets.pipeline import Pipeline
-from rag_assets.postgres import documents, ingestion_log, outbox, reconcile
+from rag_assets.postgres import conninfo, documents, ingestion_log, outbox, reconcile
 from rag_assets.postgres import search as vector_search
-from rag_assets.postgres.database import Database
+from rag_assets.postgres.database import Database, require_schema
 from rag_assets.postgres.listener import Listener
 from rag_assets.settings import Settings
 from rag_assets.text import paths
@@ -29,6 +29,7 @@ from rag_assets.text.worker import TextWorker
 
 LLAMA_SERVER = "llama-server"
 DAGSTER_SCHEMA = "dagster"  # in our database, unless DAGSTER_DATABASE_URL is set
+DAGSTER_CONNECTIONS = 4  # that it has at once, where it has much to tell
 BYTE_CODE = "__pycache__"  # written beside code by Python, and by pip beside the samples of an installed package
 Say = Callable[[str], None]
 
@@ -45,6 +46,13 @@ def database_url(settings: Settings) -> str:
     if settings.database_url is not None:
         return settings.database_url.get_secret_value()
     return embedded_postgres.start(settings.home)
+
+
+def dagster_database(settings: Settings, *, database_url: str) -> tuple[str, str | None]:
+    """Where Dagster keeps its state: a connection text, and its schema there; None: the one that it finds."""
+    if settings.dagster_database_url is not None:
+        return settings.dagster_database_url.get_secret_value(), None
+    return database_url, DAGSTER_SCHEMA
 
 
 def require_home(settings: Settings) -> None:
@@ -170,7 +178,14 @@ class Parts:
         """Create or update tables, functions and triggers; the names of what was applied."""
         if self.settings.dagster_database_url is None:
             self.database.create_schema(DAGSTER_SCHEMA)
+            self._require_dagster_schema()
         return self.database.migrate(self.settings.source, dimension=self.settings.embedding.dimension)
+
+    def _require_dagster_schema(self) -> None:
+        """Said here in a sentence, and not by Dagster, which tries for half a minute, or makes its tables elsewhere."""
+        url = conninfo.as_libpq(self.database_url, schema=DAGSTER_SCHEMA)
+        seconds = self.settings.database.connect_timeout_seconds
+        require_schema(url, DAGSTER_SCHEMA, connections=DAGSTER_CONNECTIONS, seconds=seconds)
 
     def register(self, places: Iterable[Path]) -> Registered:
         """Make files, and those below folders, rows of the documents table."""

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from rag_assets import processes, runtime, workplace
 from rag_assets.embedded import keeper
 from rag_assets.errors import ServiceError
+from rag_assets.postgres import conninfo
 from rag_assets.settings import Settings, project_root
 
 LOCK_SECONDS = 2.0  # for another `up` of the same home that is just ending
@@ -50,17 +50,8 @@ def environment(settings: Settings, *, database_url: str) -> dict[str, str]:
 
 def dagster_url(settings: Settings, *, database_url: str) -> str:
     """Where Dagster keeps its state: DAGSTER_DATABASE_URL, or a schema of its own in our database."""
-    if settings.dagster_database_url is not None:
-        return _with_driver(settings.dagster_database_url.get_secret_value())
-    parts = urlsplit(_with_driver(database_url))
-    query = dict(parse_qsl(parts.query))
-    query["options"] = f"{query.get('options', '')} -csearch_path={runtime.DAGSTER_SCHEMA}".strip()
-    return urlunsplit(parts._replace(query=urlencode(query, quote_via=quote)))
-
-
-def _with_driver(url: str) -> str:
-    """SQLAlchemy 2.1 takes postgresql:// for psycopg 3, with which dagster-postgres does not work."""
-    return "postgresql+psycopg2://" + url.partition("://")[2]
+    text, schema = runtime.dagster_database(settings, database_url=database_url)
+    return conninfo.as_sqlalchemy(text, schema=schema)
 
 
 class Service:

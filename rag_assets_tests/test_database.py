@@ -10,7 +10,7 @@ import pytest
 from rag_assets import settings
 from rag_assets.errors import DatabaseUnavailable, SettingsError
 from rag_assets.postgres import statements
-from rag_assets.postgres.database import Database, hide_password
+from rag_assets.postgres.database import Database
 from rag_assets_tests import rows
 
 SOURCE = settings.Source()
@@ -241,21 +241,6 @@ def test_transaction_names_the_role_when_it_lacks_rights(database_url: str) -> N
         database.transaction() as cursor,
     ):
         cursor.execute("set local role pg_monitor; select * from rag_outbox")
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("postgresql://u:p@h/d", "postgresql://u:***@h/d"),
-        ("postgresql://u:p@ss@h/d", "postgresql://u:***@h/d"),
-        ("postgresql://u@h/d", "postgresql://u@h/d"),
-        ("postgresql:///d?host=/tmp/x&password=p&user=u", "postgresql:///d?host=/tmp/x&password=***&user=u"),
-        ("host=h password='a b' user=u", "host=h password=*** user=u"),
-    ],
-)
-def test_hide_password_keeps_the_rest_when_shown(url: str, shown: str) -> None:
-    """Every way to write a password is covered."""
-    assert hide_password(url) == shown
 
 
 def test_every_statement_has_a_name_and_a_purpose_when_read() -> None:

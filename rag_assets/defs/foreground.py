@@ -3,15 +3,21 @@
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
 from dagster import DagsterRunStatus
+from dagster_postgres.utils import DagsterPostgresException
+from sqlalchemy.exc import SQLAlchemyError
 
+from rag_assets import runtime
 from rag_assets.defs import assets, jobs, partitions, sensors
 from rag_assets.defs.resources import Rag
 from rag_assets.model import Outcome
+from rag_assets.postgres import conninfo
+from rag_assets.postgres.database import unavailable
 from rag_assets.runtime import Parts
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -44,7 +50,7 @@ def ingest(
     )
     run_id = str(uuid.uuid4())
     interrupted = False
-    with dg.DagsterInstance.get() as instance:
+    with _storage_errors_told(parts), dg.DagsterInstance.get() as instance:
         _free_what_the_dead_hold(instance, parts)
         try:
             definitions.resolve_job_def(jobs.ingest_job.name).execute_in_process(
@@ -72,8 +78,18 @@ def _free_what_the_dead_hold(instance: dg.DagsterInstance, parts: Parts) -> None
 
 def add_partitions(parts: Parts) -> None:
     """Make every row of the documents table a partition."""
-    with dg.DagsterInstance.get() as instance:
+    with _storage_errors_told(parts), dg.DagsterInstance.get() as instance:
         partitions.documents.add_all(instance, parts)
+
+
+@contextmanager
+def _storage_errors_told(parts: Parts) -> Iterator[None]:
+    """Errors of the database in which Dagster keeps its state, as those of ours: one sentence."""
+    try:
+        yield
+    except (SQLAlchemyError, DagsterPostgresException) as exc:
+        url, _ = runtime.dagster_database(parts.settings, database_url=parts.database_url)
+        raise unavailable(conninfo.as_libpq(url, schema=None), exc.__cause__ or exc) from None
 
 
 def _report(outcomes: Iterable[Outcome], totals: Counter[str], *, run_id: str, seconds: float) -> dict[str, Any]:

@@ -2,12 +2,10 @@
 
 import hashlib
 import queue
-import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import psycopg2
 from psycopg2 import errors as pg_errors
@@ -15,7 +13,7 @@ from psycopg2 import sql
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, connection
 
 from rag_assets.errors import DatabaseUnavailable, SettingsError
-from rag_assets.postgres import documents
+from rag_assets.postgres import conninfo, documents
 from rag_assets.postgres.statements import composed, folder, single, statement
 from rag_assets.settings import Database as DatabaseSettings
 from rag_assets.settings import Source
@@ -31,7 +29,12 @@ KEEPALIVES: dict[str, Any] = {  # seconds; tcp_user_timeout in milliseconds: a l
     "keepalives_count": 3,
     "tcp_user_timeout": 60_000,
 }
-_PASSWORD = re.compile(r"(\bpassword=)('(?:[^'\\]|\\.)*'|[^&\s]*)")
+
+
+_OTHERWISE = (
+    "set DATABASE_URL to PostgreSQL itself, or DAGSTER_DATABASE_URL to a database of Dagster's own, in which it may "
+    "make its tables wherever it finds itself."
+)
 
 
 class Database:
@@ -86,17 +89,17 @@ class Database:
                 return _migrate(cursor, source, dimension=dimension, channel=self._settings.listen_channel)
             except pg_errors.LockNotAvailable as exc:
                 raise DatabaseUnavailable(
-                    f"{hide_password(self.url)}: a transaction holds {source.table} or a table of ours for long. "
+                    f"{conninfo.shown(self.url)}: a transaction holds {source.table} or a table of ours for long. "
                     "Nothing was changed; try again when it has ended (see pg_stat_activity)."
                 ) from exc
             except (pg_errors.InvalidSchemaName, pg_errors.WrongObjectType) as exc:
                 raise SettingsError(
-                    f"{hide_password(self.url)}: {_first_line(exc)}. Setting source.table is {source.table!r}, "
+                    f"{conninfo.shown(self.url)}: {_first_line(exc)}. Setting source.table is {source.table!r}, "
                     "and has to name a table (no view, which has no triggers) in a schema that is there."
                 ) from exc
             except (pg_errors.UndefinedFile, pg_errors.FeatureNotSupported, pg_errors.InsufficientPrivilege) as exc:
                 raise SettingsError(
-                    f"{hide_password(self.url)}: {_first_line(exc)}. The database needs the extension vector "
+                    f"{conninfo.shown(self.url)}: {_first_line(exc)}. The database needs the extension vector "
                     "(pgvector), and a role that may create tables, and triggers on the documents table."
                 ) from exc
 
@@ -128,6 +131,7 @@ class Database:
 
 def connect(url: str, *, seconds: int) -> connection:
     """A new connection; DatabaseUnavailable when there is none within `seconds`."""
+    conninfo.parsed(url)
     try:
         made: connection = psycopg2.connect(
             url,
@@ -143,9 +147,28 @@ def connect(url: str, *, seconds: int) -> connection:
         made.set_session(isolation_level="READ COMMITTED", autocommit=False)
         return made
     except psycopg2.OperationalError as exc:
-        raise unavailable(url, exc) from exc
-    except psycopg2.ProgrammingError as exc:  # libpq quotes what it cannot read, so that goes no further
-        raise SettingsError("DATABASE_URL is not a PostgreSQL URL: postgresql://user:password@host:port/name") from exc
+        raise unavailable(url, exc) from None  # nor is what libpq quoted to be read in a traceback
+
+
+def require_schema(url: str, schema: str, *, connections: int, seconds: int) -> None:
+    """SettingsError where names are not looked up in `schema`, as the options of the URL say, or where the server does
+    not give so many connections at once."""
+    with ExitStack() as stack:
+        try:
+            made = [stack.enter_context(closing(connect(url, seconds=seconds))) for _ in range(connections)]
+        except DatabaseUnavailable as exc:
+            raise SettingsError(
+                f"{exc} Needed are {connections} connections for Dagster at once, beside ours, and a server that takes "
+                f"`options`: {_OTHERWISE}"
+            ) from None
+        with made[0].cursor() as cursor:
+            cursor.execute(statement("migrations", "get_schema"))
+            found = single(cursor)[0]
+    if found != schema:
+        raise SettingsError(
+            f"Database {conninfo.shown(url)}: a pooler stands between that drops `options`, and Dagster would make its "
+            f"tables in the schema {found} instead of {schema}: {_OTHERWISE}"
+        )
 
 
 def connect_async(url: str) -> connection:
@@ -154,22 +177,13 @@ def connect_async(url: str) -> connection:
     return begun
 
 
-def unavailable(url: str, cause: Exception) -> DatabaseUnavailable:
+def unavailable(url: str, cause: BaseException) -> DatabaseUnavailable:
     """What failed, where (without the password), and what to check."""
     return DatabaseUnavailable(
-        f"Database {hide_password(url)}: {' '.join(str(cause).split()) or type(cause).__name__} "
+        f"Database {conninfo.shown(url)}: {conninfo.said(cause, url)} "
         "- check that PostgreSQL runs there, that DATABASE_URL is right, and that its disk is not full; "
         "nothing is lost, pending documents stay pending."
     )
-
-
-def hide_password(url: str) -> str:
-    """The URL as it may be shown and logged."""
-    parts = urlsplit(_PASSWORD.sub(r"\1***", url))
-    if parts.password is None:
-        return _PASSWORD.sub(r"\1***", url)
-    user, _, _ = parts.netloc.rpartition("@")[0].partition(":")
-    return urlunsplit(parts._replace(netloc=f"{user}:***@{parts.netloc.rpartition('@')[2]}"))
 
 
 def _is_of_a_lost_line(error: psycopg2.DatabaseError) -> bool:
@@ -179,7 +193,7 @@ def _is_of_a_lost_line(error: psycopg2.DatabaseError) -> bool:
 
 def _not_allowed(url: str, cause: psycopg2.Error) -> SettingsError:
     return SettingsError(
-        f"Database {hide_password(url)}: {_first_line(cause)}. Have DATABASE_URL name the role that ran "
+        f"Database {conninfo.shown(url)}: {_first_line(cause)}. Have DATABASE_URL name the role that ran "
         "`rag-assets init`, or give this one its rights."
     )
 
@@ -190,7 +204,7 @@ def _first_line(cause: psycopg2.Error) -> str:
 
 def _not_migrated(url: str, cause: psycopg2.Error) -> SettingsError:
     return SettingsError(
-        f"Database {hide_password(url)}: {_first_line(cause)}. Run `rag-assets init` to bring it up to date."
+        f"Database {conninfo.shown(url)}: {_first_line(cause)}. Run `rag-assets init` to bring it up to date."
     )
 
 
@@ -208,7 +222,9 @@ def _migrate(cursor: Cursor, source: Source, *, dimension: int, channel: str) ->
     _require_encoding(cursor)
     cursor.execute(statement("migrations", "lock_migrations"))
     cursor.execute(statement("migrations", "limit_waiting"))
+    _require_schema(cursor)
     documents.ensure_table(cursor, source)
+    documents.require_no_other_index(cursor, source)
     applied = _apply_migrations(cursor)
     _set_dimension(cursor, dimension)
     _apply_functions(cursor, source, channel=channel)
@@ -216,6 +232,15 @@ def _migrate(cursor: Cursor, source: Source, *, dimension: int, channel: str) ->
     documents.ensure_triggers(cursor, source)
     cursor.execute(composed("outbox", "enqueue_unknown", **documents.identifiers(cursor, source)))
     return applied
+
+
+def _require_schema(cursor: Cursor) -> None:
+    cursor.execute(statement("migrations", "get_schema"))
+    if single(cursor)[0] is None:
+        raise SettingsError(
+            "The search_path of the database names no schema that is there: correct it (alter database ... set "
+            "search_path), or name one in DATABASE_URL, as in ?options=-csearch_path%3Dpublic"
+        )
 
 
 def _require_encoding(cursor: Cursor) -> None:

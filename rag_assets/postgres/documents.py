@@ -53,6 +53,19 @@ def ensure_triggers(cursor: Cursor, source: Source) -> None:
         cursor.execute(composed("documents", "drop_trigger", **identifiers))
 
 
+def require_no_other_index(cursor: Cursor, source: Source) -> None:
+    """SettingsError where an index of this table is in another schema than the one that search_path begins with now."""
+    cursor.execute(statement("documents", "list_other_schemas"), {"table": quoted(cursor, source)})
+    if row := cursor.fetchone():
+        theirs, ours = row
+        raise SettingsError(
+            f"{source.table} has its index in the schema {theirs}, and search_path begins with {ours} now, where "
+            f"another one would be made: put {theirs} first again, for the role, the database, or in DATABASE_URL "
+            f"(?options=-csearch_path%3D{theirs}). To have the index there instead: drop function "
+            f"{theirs}.notify_document_change cascade"
+        )
+
+
 def has_triggers(cursor: Cursor, source: Source) -> bool:
     """Whether the table has all our triggers, enabled as they should be."""
     cursor.execute(statement("documents", "has_triggers"), {"table": quoted(cursor, source)})

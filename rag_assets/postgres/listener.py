@@ -10,7 +10,8 @@ from psycopg2 import sql
 from psycopg2.extensions import POLL_OK, POLL_READ, connection
 
 from rag_assets.errors import DatabaseUnavailable
-from rag_assets.postgres.database import connect_async, hide_password, unavailable
+from rag_assets.postgres import conninfo
+from rag_assets.postgres.database import connect_async, unavailable
 from rag_assets.postgres.statements import statement
 
 logger = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ class Listener:
             self._open()
         except psycopg2.Error as exc:
             self.close()
-            raise unavailable(url, exc) from exc
+            raise unavailable(url, exc) from None  # which may quote the URL
 
     def __enter__(self) -> "Listener":
         return self
@@ -126,7 +127,7 @@ class Listener:
             logger.warning(
                 "%s is a pooler, which may not deliver NOTIFY (in transaction mode it does not). Changes are found by "
                 "looking, which takes longer; set DATABASE_URL to PostgreSQL itself.",
-                hide_password(self._url),
+                conninfo.shown(self._url),
             )
         self._proved = time.monotonic()
 
@@ -161,7 +162,7 @@ class Listener:
         self.close()
         if time.monotonic() - self._logged >= LOG_SECONDS:
             self._logged = time.monotonic()
-            logger.warning("Not listening on %s: %s", self._channel, " ".join(str(cause).split()))
+            logger.warning("Not listening on %s: %s", self._channel, conninfo.said(cause, self._url))
 
 
 def _is_ready_for(line: connection, event: int, *, seconds: float) -> bool:

@@ -87,6 +87,13 @@ select n.nspname, c.relname, t.tgname
 from pg_trigger as t join pg_class as c on c.oid = t.tgrelid join pg_namespace as n on n.oid = c.relnamespace
 where t.tgfoid = 'notify_document_change'::regproc and t.tgrelid <> to_regclass(%(table)s) and t.tgparentid = 0;
 
+-- name: list_other_schemas
+-- The schema of a trigger function of ours that the table has from an index elsewhere, and the one where ours would be.
+select n.nspname, current_schema() from pg_trigger as t
+join pg_proc as p on p.oid = t.tgfoid join pg_namespace as n on n.oid = p.pronamespace
+where t.tgrelid = to_regclass(%(table)s) and p.proname = 'notify_document_change' and n.nspname <> current_schema()
+limit 1;
+
 -- name: drop_trigger
 -- Remove one.
 drop trigger {trigger} on {table};
