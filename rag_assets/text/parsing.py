@@ -168,6 +168,7 @@ FORMATS: tuple[Format, ...] = (
         keeps="everything, in any encoding",
     ),
 )
+_BINARY = frozenset({"pdf", "docx", "pptx", "xlsx", "odt", "ods", "odp", "epub", "rtf"})
 _BY_NAME = {known.name: known for known in FORMATS}
 _BY_MEDIA_TYPE = {known.media_type: known for known in FORMATS}
 
@@ -176,7 +177,8 @@ def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
     """The text of a document; raises DocumentError, and nothing else."""
     _require_bytes(data, name=name, limit=limits.max_bytes)
     form = _BY_MEDIA_TYPE[sniff(data, name)]
-    parsed = _read(form, data, name=name, limits=limits)
+    source = data if form.name in _BINARY else sniffing.without_nul_blocks(data)
+    parsed = _read(form, source, name=name, limits=limits)
     if not any(map(str.isalnum, parsed.text)):
         raise DocumentError("no_text", f"No text in {len(data):,} bytes of {form.media_type}: {name}")
     if len(parsed.text) > limits.max_characters:

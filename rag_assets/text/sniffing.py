@@ -10,6 +10,7 @@ from rag_assets.text.formats import code, zipped
 HEAD_BYTES = 16_384
 PDF_HEAD_BYTES = 1_024  # before which a PDF may begin
 CONTROL_SHARE = 0.05  # of the first bytes: with more control characters than that it is no text
+NUL_SHARE = 0.02  # of the bytes: with more runs of NULs than that it is no text
 TABLE_LINES = 5  # that must have the same number of delimiters before a nameless text is a table
 
 _OCR = "there is no text in it; run OCR on it and register the result"
@@ -96,13 +97,24 @@ _ATX = re.compile(r"^#{1,6} \S", re.M)
 _MARKS = re.compile(r"^(?:```|~~~|[-*] |\d+\. |> )|\]\(\S+\)|\*\*\S", re.M)
 _UNDERLINED = re.compile(r"^(\S[^\n]*)\n([=\-~^\"'#*+])\2{2,}[ \t]*$", re.M)
 _ROLE = re.compile(r"^\.\. [\w-]+::|:[a-z]+:`[^`\n]+`|``[^`\n]+``|`[^`\n<]+ <[^>\n]+>`_", re.M)
+_NULS = re.compile(rb"\0+")
+_NUL_BLOCK = re.compile(rb"\0{6,}")  # neighbours in UTF-32 have five at most
+_WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")
 _COLORS = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")  # of a terminal, in logs of programs that write to one
 _CONTROLS = bytes(sorted({*range(9), 11, *range(14, 27), *range(28, 32), 127}))
 
 
 def sniff(data: bytes, name: str) -> str:
     """The name of a format; DocumentError `unsupported`, `encrypted` or `corrupt`, with what to do, when it is none."""
-    return _container(data, name) or _text(data, name)
+    return _container(data, name) or _text(without_nul_blocks(data), name)
+
+
+def without_nul_blocks(data: bytes) -> bytes:
+    """A text in which each block of NULs, as a crash or a full disk leaves it in logs, is an end of a line."""
+    if b"\0\0\0\0\0\0" not in data or data.startswith(_WIDE_MARKS):
+        return data
+    parted = _NUL_BLOCK.sub(b"\n", data)
+    return data if encoding.wide(parted) else parted
 
 
 def _container(data: bytes, name: str) -> str | None:
@@ -174,20 +186,21 @@ def _text(data: bytes, name: str) -> str:
 def _head(data: bytes, name: str) -> str:
     """The beginning as text; DocumentError when it is none."""
     wide = encoding.wide(data)
-    if not wide and not data.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")):
+    if not wide and not data.startswith(_WIDE_MARKS):
         _refuse_binary(data, name)
     head = data[:HEAD_BYTES]
     if wide:
         text = head.decode(wide, errors="ignore")
-    elif data.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")):
+    elif data.startswith(_WIDE_MARKS):
         text = encoding.exact(head)[0]
     else:
-        text = head.decode("utf-8", errors="replace")
+        text = head.replace(b"\0", b"").decode("utf-8", errors="replace")
     return encoding.with_line_feeds(text).lstrip("\ufeff \n\t")
 
 
 def _refuse_binary(data: bytes, name: str) -> None:
-    if b"\0" in data:
+    most = len(data) * NUL_SHARE
+    if data.count(0) > most and len(_NULS.findall(data)) > most:
         raise DocumentError("unsupported", f"{name} is binary (NUL bytes) and no known kind of document")
     head = _COLORS.sub(b"", data[:HEAD_BYTES])
     controls = len(head) - len(head.translate(None, _CONTROLS))

@@ -1,5 +1,6 @@
 """HTML: its main content as Markdown."""
 
+import html as standard
 import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,9 @@ LINK_SHARE = 0.6  # of a block's text: with more in links than that it is naviga
 HIDDEN_SHARE = 0.5  # of a page's text: when more is hidden, a script was to show it
 BANNER_CHARACTERS = 3_000  # a notice about cookies is shorter
 LABEL_CHARACTERS = 200  # what is hidden from screen readers only, and longer, is no decoration
+NOTICE_CHARACTERS = 500  # what asks for scripts or cookies is shorter
+SENTENCE_WORDS = 4  # a button with so many says something, and does not only do something
+PANEL_CHARACTERS = 40  # what a button without any marks opens is longer
 RENDERED_SHARE = 0.5  # of a page's letters that our Markdown must hold before a second opinion is asked
 
 _DECLARED = re.compile(
@@ -27,11 +31,14 @@ _DECLARED = re.compile(
 )
 _SKIP = re.compile(r"(?:skip|jump) to\b.{0,50}", re.I | re.S)
 _DROPPED = (
-    "script", "style", "template", "noscript", "iframe", "object", "embed", "applet", "canvas", "audio",
+    "script", "style", "template", "iframe", "object", "embed", "applet", "canvas", "audio",
     "video", "select", "datalist", "map", "rp",
 )  # fmt: skip
 # XHTML closes these at once; for an HTML parser they stay open and swallow the page.
 _CLOSED_AT_ONCE = re.compile(r"<(script|style|title|textarea|iframe|noscript|template)\b([^<>]*)/>", re.I)
+_APART = re.compile(r"<(noscript|script|style|textarea)\b[^<>]*>|<!--", re.I)
+_ENDS = {kind: re.compile(rf"</{kind}\s*>", re.I) for kind in ("noscript", "script", "style", "textarea")}
+_ENDS["--"] = re.compile("-->")
 _ANY_TAG = re.compile(r"<[^<>]*>")
 _HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all", re.I)
 _LIST_MARK = re.compile(r"mso-list\s*:\s*ignore", re.I)
@@ -41,6 +48,12 @@ _NAVIGATION = re.compile(
     r"|toplang|bottomlang|footer|header|catlinks)(?![a-z])",
     re.I,
 )
+_ASKS = re.compile(r"java\s?script|\bscripts?\b|\bcookies?\b|\bbrowser", re.I)
+_OPENED = re.compile(r"accordion|collaps|expand|faq|question|toggle|disclosure|tab(?![a-z])", re.I)
+_DIALOG = re.compile(r"modal|dialog|popup|lightbox|offcanvas|dropdown|menu", re.I)
+_OPENERS = ("h1", "h2", "h3", "h4", "h5", "h6", "summary", "dt", "legend")
+_PANELS = ("div", "section", "article", "p", "ul", "ol", "dl", "dd", "table")
+_CONTROLS = ("aria-controls", "data-target", "data-bs-target")
 _BANNER = re.compile(r"cookie|consent|gdpr|onetrust", re.I)
 _NAVIGATION_ROLES = frozenset({"navigation", "search", "menubar", "toolbar"})
 _LINE_NUMBERS = re.compile(r"(?<![a-z])(?:linenos?|gutter|line-?numbers?(?:-rows)?|rouge-gutter|lnt?)(?![a-z])", re.I)
@@ -83,6 +96,7 @@ def _tree(html: str) -> tuple["_Element", tuple[str, ...]]:
     from lxml import etree
 
     html = _CLOSED_AT_ONCE.sub(r"<\1\2></\1>", html.replace("\x01", ""))
+    html = _with_noscript_apart(html) if "<noscript" in html or "<NOSCRIPT" in html else html
     parser = etree.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, huge_tree=True, no_network=True)
     root = etree.fromstring(html.encode("utf-8", "replace"), parser) if html.strip() else None
     if root is None:
@@ -94,10 +108,31 @@ def _tree(html: str) -> tuple["_Element", tuple[str, ...]]:
     return flat, ("nested too deeply: read as text without tags",)
 
 
-def _markdown(root: "_Element") -> str:
-    from lxml import etree
+def _with_noscript_apart(html: str) -> str:
+    """What is between <noscript> and its end is one text, as it is in a browser: tags left open in it end with it.
 
-    etree.strip_elements(root, *_DROPPED, with_tail=False)
+    That of the head is taken away. A <noscript> without an end is taken for none.
+    """
+    body = re.search(r"<body\b|</head\b", html, re.I)
+    parts, at, ended = [], 0, set[str]()
+    while match := _APART.search(html, at):
+        kind = (match.group(1) or "--").lower()
+        end = None if kind in ended else _ENDS[kind].search(html, match.end())
+        parts.append(html[at : match.start()])
+        if end is None:
+            ended.add(kind)
+            parts.append("" if kind == "noscript" else match.group())
+        elif kind != "noscript":
+            parts.append(html[match.start() : end.end()])
+        elif body is None or match.start() > body.start():
+            parts.append(f"<noscript>{standard.escape(html[match.end() : end.start()])}</noscript>")
+        at = match.end() if end is None else end.end()
+    return "".join(parts) + html[at:]
+
+
+def _markdown(root: "_Element") -> str:
+    _strip(root)
+    _settle_noscript(root)
     for math in list(root.iter("math")):
         _say(math, mathml.linear(math))
     for drawing in list(root.iter("svg")):
@@ -145,11 +180,85 @@ def _facts(root: "_Element") -> dict[str, Any]:
 # ---- what is no content
 
 
+def _strip(root: "_Element") -> None:
+    from lxml import etree
+
+    for template in list(root.iter("template")):
+        if template.get("shadowrootmode") or template.get("shadowroot"):
+            template.tag = "div"  # shown as it stands, within the element that it belongs to
+    etree.strip_elements(root, *_DROPPED, with_tail=False)
+
+
+def _settle_noscript(root: "_Element") -> None:
+    """What a page says without scripts is read unless it is said elsewhere in the page, or asks for scripts."""
+    found = list(root.iter("noscript"))
+    said = set(_said(root)) if found else set()
+    for element in found:
+        inner = _tree(element.text or "")[0]
+        _strip(inner)
+        own = list(_said(inner))
+        length = sum(map(len, own))
+        known = sum(len(words) for words in own if words in said)
+        asks = length <= NOTICE_CHARACTERS and _ASKS.search(" ".join(own))
+        if not own or asks or known * 2 >= length:
+            _remove([element])
+            continue
+        element.tag, element.text = "span", None
+        element.append(inner)
+
+
+def _said(root: "_Element") -> Iterator[str]:
+    """The words of each piece of text and of each picture, but for those that wait to be settled."""
+    for element in root.iter():
+        for text in (element.text if element.tag != "noscript" else "", element.tail, element.get("alt")):
+            if text and (words := " ".join(text.split())):
+                yield words
+
+
 def _remove_hidden(root: "_Element", *, total: int) -> None:
     found = set(_hidden(root))
-    hidden = list(_outermost(element for element in root.iter() if element in found)) if found else []
+    controlled = _controlled(root) if found else set()
+    hidden = (
+        [e for e in _outermost(e for e in root.iter() if e in found) if not _is_panel(e, controlled)] if found else []
+    )
     if sum(map(_length, hidden)) <= total * HIDDEN_SHARE:
         _remove(hidden)
+
+
+def _is_panel(element: "_Element", controlled: set[str]) -> bool:
+    """Whether a reader opens what is hidden: it is the answer to a question, one of several tabs, and no menu."""
+    names = f"{element.get('class') or ''} {element.get('role') or ''} {element.tag}"
+    if _DIALOG.search(names) or element.tag in ("nav", "span", "a", "input", "button") or _is_links(element):
+        return False
+    before = element.getprevious()
+    below = before is not None and (before.tag in (*_OPENERS, "button") or before.get("role") in ("button", "tab"))
+    return below or element.get("role") == "tabpanel" or element.get("id") in controlled
+
+
+def _controlled(root: "_Element") -> set[str]:
+    """The ids of what buttons and tabs open."""
+    found = {
+        name.lstrip("#") for key in _CONTROLS for e in root.iterfind(f".//*[@{key}]") for name in e.get(key).split()
+    }
+    found |= {
+        link.get("href")[1:]
+        for link in root.iterfind(".//a[@href]")
+        if link.get("href")[:1] == "#" and _is_opener(link)
+    }
+    return found
+
+
+def _is_opener(element: "_Element") -> bool:
+    """Whether a click on it shows or hides a part of the page."""
+    if element.get("aria-haspopup") or element.get("data-toggle") in ("dropdown", "modal"):
+        return False
+    if element.get("aria-expanded") or element.get("aria-controls") or element.get("role") == "tab":
+        return True
+    return bool(
+        _OPENED.search(
+            f"{element.get('class') or ''} {element.get('data-toggle') or element.get('data-bs-toggle') or ''}"
+        )
+    )
 
 
 def _hidden(root: "_Element") -> Iterator["_Element"]:
@@ -173,9 +282,40 @@ def _remove_navigation(root: "_Element", *, total: int) -> None:
 
 
 def _buttons(root: "_Element") -> Iterator["_Element"]:
-    for button in root.iter("button"):
-        if not any(above.tag in ("h1", "h2", "h3", "h4", "h5", "h6", "summary") for above in button.iterancestors()):
+    """Buttons that do something. Those that head a part of the page, or say something, are paragraphs from now on."""
+    for button in list(root.iter("button")):
+        if any(above.tag in _OPENERS for above in button.iterancestors()):
+            continue
+        if _is_word_of(button):
+            button.tag = "span"
+        elif _is_said_by(button):
+            button.tag = "p"
+        else:
             yield button
+
+
+def _is_word_of(button: "_Element") -> bool:
+    """Whether it stands within a sentence."""
+    parent = button.getparent()
+    before = button.getprevious()
+    above = parent.text if before is None else before.tail
+    return parent.tag == "p" and bool((above or "").strip() or (button.tail or "").strip())
+
+
+def _is_said_by(button: "_Element") -> bool:
+    words = _words(button).split()
+    if not words or any(above.tag in ("nav", "header", "footer") for above in button.iterancestors()):
+        return False
+    sentence = len(words) >= SENTENCE_WORDS or words[-1][-1] in "?？؟:："
+    return sentence or _is_opener(button) or _heads_panel(button)
+
+
+def _heads_panel(button: "_Element") -> bool:
+    """Whether the next thing after it is a part of the page that it opens."""
+    panel = button.getnext()
+    if panel is None or panel.tag not in _PANELS or (button.tail or "").strip() or _length(panel) < PANEL_CHARACTERS:
+        return False
+    return not _is_links(panel) and next(panel.iter("pre", "button", "input", "form"), None) is None
 
 
 def _permalinks(root: "_Element") -> Iterator["_Element"]:

@@ -1,0 +1,139 @@
+"""What of a page is content: what a reader sees or can open, without scripts too."""
+
+import pytest
+
+from rag_assets.settings import Parsing
+from rag_assets.text import parsing
+from rag_assets.text.formats import html
+
+PROSE = "<p>" + "The pump moves water from the well to the house. " * 10 + "</p>"
+ANSWER = "<p>Open the settings page and follow the three steps shown there.</p>"
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "<button class=accordion>Invoices</button><div>{}</div>",
+        "<div><button data-bs-toggle=collapse data-bs-target='#a'>Invoices</button></div><div id=a>{}</div>",
+        "<button aria-expanded=false aria-controls=a>Invoices</button><div id=a hidden>{}</div>",
+        "<div role=button aria-controls=a>Invoices</div><div id=a style='display:none'>{}</div>",
+        "<div role=tablist><button role=tab aria-controls=a>Invoices</button><button role=tab>Other</button></div>"
+        "<div role=tabpanel id=a hidden>{}</div>",
+        "<ul><li><a href='#a' data-toggle=tab>Invoices</a></ul><div id=a hidden>{}</div>",
+        "<h3>Invoices</h3><div style='display:none'>{}</div>",
+        "<dl><dt><button>Invoices</button></dt><dd hidden>{}</dd></dl>",
+        "<div class=item><button>Invoices</button><div class=body>{}</div></div>",
+        "<details><summary><button>Invoices</button></summary>{}</details>",
+        "<dialog open><button>Close</button><h2>Invoices</h2>{}</dialog>",
+        "<my-card><template shadowrootmode=open><h3>Invoices</h3>{}</template></my-card>",
+    ],
+)
+def test_question_and_answer_are_read_when_a_reader_opens_it(question: str) -> None:
+    """Buttons that head a part of the page are titles, and what they open is content."""
+    lines = html.to_markdown(PROSE + question.format(ANSWER) + "<p>After it.</p>").split("\n")
+    heads = [at for at, line in enumerate(lines) if line.lstrip("#- :") == "Invoices"]
+    answers = [at for at, line in enumerate(lines) if "Open the settings page" in line]
+    assert len(heads) == 1
+    assert len(answers) == 1
+    assert heads[0] < answers[0]
+
+
+@pytest.mark.parametrize(
+    "button",
+    [
+        "<button>How are invoices kept?</button>",
+        "<button>Where our invoices are kept</button>",
+        "<p>Press <button>Keep invoices</button> twice.</p>",
+    ],
+)
+def test_button_is_read_when_it_says_something(button: str) -> None:
+    """A question or a sentence is content, wherever it leads; so is a word of a sentence."""
+    assert "invoices" in html.to_markdown(PROSE + button)
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        "<button>NOISE</button>",
+        "<button>NOISE</button><pre>code of some length, longer than any other</pre>",
+        "<nav><button aria-expanded=false aria-controls=m>NOISE</button><ul id=m hidden><li><a href=a>a</a></ul></nav>",
+        "<button aria-controls=m aria-haspopup=true>NOISE</button>",
+        "<button>NOISE</button><form><label>Name</label></form>",
+        "<div id=m class='modal fade' style='display:none'><p>NOISE</p></div><a data-target='#m'>more</a>",
+        "<div hidden><p>NOISE</p></div>",
+        "<template><p>NOISE</p></template>",
+        "<noscript>Please enable JavaScript. NOISE</noscript>",
+        "<noscript><div>You need JavaScript. NOISE</noscript>",
+        "<noscript><img height=1 width=1 src=pixel.gif alt=''></noscript>",
+        "<img alt='a pump'><noscript><img alt='a pump' title=NOISE></noscript>",
+        f"<noscript>{PROSE}<style>NOISE</style></noscript>",
+        "<script>document.write('<noscript>NOISE</noscript>')</script>",
+        "<!-- <noscript>NOISE --><p>words</p><!-- </noscript> -->",
+    ],
+)
+def test_noise_is_left_out_when_nobody_reads_it(noise: str) -> None:
+    """Buttons that do something, menus, dialogs, requests for scripts, and what the page says already."""
+    text = html.to_markdown(PROSE + noise + "<p>After it.</p>")
+    assert "NOISE" not in text
+    assert text.count("The pump moves") == 10
+    assert "After it." in text
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        f"<noscript>{ANSWER}</noscript>",
+        f"<div><noscript><div>{ANSWER}</noscript></div>",
+        f"<NOSCRIPT class=a>{ANSWER}</NOSCRIPT >",
+        f"<noscript><p>Please enable JavaScript</noscript>{ANSWER}",
+        f"<noscript><div><p>Please enable JavaScript.</noscript><div>{ANSWER}</div>",
+        f"<noscript>{ANSWER}",
+        f"</noscript>{ANSWER}",
+        f"<noscript><noscript>Enable JavaScript</noscript></noscript>{ANSWER}",
+        "<noscript><img src=a.png alt='Open the settings page'></noscript>",
+        f"<script>var a = '<noscript>';</script>{ANSWER}",
+        f"<script type=text/template>{ANSWER}</script><noscript>{ANSWER}</noscript>",
+    ],
+)
+def test_noscript_is_read_when_it_says_what_the_page_does_not(page: str) -> None:
+    """Articles and pictures for readers without scripts; one that is open at its end takes nothing with it."""
+    text = html.to_markdown(
+        f"<html><head><noscript><style>a</style></noscript></head><body>{PROSE}{page}<p>After it.</p>"
+    )
+    assert text.count("Open the settings page") == 1
+    assert "After it." in text
+
+
+def test_title_is_read_when_there_is_a_noscript_before_it() -> None:
+    """Words in the <noscript> of a head do not end the head."""
+    page = f"<html><head><noscript>Turn on scripts</noscript><title>Pumps</title></head><body>{PROSE}"
+    parsed = parsing.parse(page.encode(), name="a.html", limits=Parsing())
+    assert parsed.title == "Pumps"
+    assert parsed.text.count("Pumps") == 1
+
+
+@pytest.mark.parametrize("name", ["a.html", "a", "a.txt", "a.md"])
+@pytest.mark.parametrize("nuls", [b"\0", b"\0\0", b"\0" * 4, b"\0" * 5000])
+def test_page_and_text_are_read_when_a_few_bytes_are_nul(name: str, nuls: bytes) -> None:
+    """A stray NUL, or a block of them as a crash leaves it, does not make a text binary."""
+    page = PROSE.encode() + b"<div>" + nuls + b"<p>After it.</p></div>"
+    text = parsing.parse(page, name=name, limits=Parsing()).text
+    assert "After it." in text
+    assert "\0" not in text
+
+
+@pytest.mark.parametrize("before", ["", "2025-01-06 10:00:05 pressure 3.1 bar, as far as it was writ"])
+@pytest.mark.parametrize("size", [16, 4095, 70_000])
+def test_log_is_read_when_it_has_a_block_of_nuls(before: str, size: int) -> None:
+    """Wherever the block is, the lines around it are apart, in their own encoding."""
+    data = before.encode() + b"\0" * size + "11:20:00 Pumpe läuft\n".encode() * 20
+    text = parsing.parse(data, name="a.log", limits=Parsing()).text
+    assert text.strip().split("\n")[-20:] == ["11:20:00 Pumpe läuft"] * 20
+    assert before in text.split("\n") or not before
+
+
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be", "utf-16", "utf-32"])
+def test_wide_text_is_read_when_its_nuls_stand_together(codec: str) -> None:
+    """NULs of UTF-16 and UTF-32 are parts of characters, not blocks between them."""
+    text = "Pumps and valves " * 20 + "ĀĀ Ā"
+    assert parsing.parse(text.encode(codec), name="a.txt", limits=Parsing()).text.strip() == text
