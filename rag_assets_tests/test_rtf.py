@@ -94,3 +94,75 @@ def test_refusal_has_its_kind(data: bytes, kind: str) -> None:
     with pytest.raises(DocumentError) as caught:
         rtf.parse(data, name="a.rtf", limits=Parsing())
     assert caught.value.kind == kind
+
+
+FONTS = (
+    r"\deff0{\fonttbl{\f0\fcharset0 Arial;}{\f1\fcharset134 SimSun;}{\f2\fcharset129 Batang;}{\f3\fcharset204 Cyr;}"
+    r"{\f4\fcharset128 Mincho;}{\f5\fcharset222 Thai;}}"
+)
+
+
+def escaped(text: str, codec: str) -> str:
+    return "".join(f"\\'{byte:02x}" for byte in text.encode(codec))
+
+
+@pytest.mark.parametrize(
+    ("font", "codec", "text"),
+    [
+        (1, "gbk", "全"), (1, "gbk", "平"), (1, "gbk", "时实"), (1, "gbk", "新的计划"), (2, "cp949", "혼"),
+        (2, "cp949", "툴"), (3, "cp1251", "Да"), (3, "cp1251", "ВЇ"), (4, "cp932", "ソ表"), (5, "cp874", "ยก"), (1, "utf-8", "新的计划书"),
+        (0, "utf-8", "é"), (3, "utf-8", "Кошка"),
+    ],
+)  # fmt: skip
+def test_runs_of_few_letters_are_read_in_the_code_page_of_their_font(font: int, codec: str, text: str) -> None:
+    """Two bytes of another script can be UTF-8 by chance; UTF-8 that a writer put there is still read."""
+    body = rf"{FONTS}\f0 one \f{font} {escaped(text, codec)}\f0  two"
+    assert text_of(body).strip() == f"one {text} two"
+
+
+def test_second_byte_of_a_character_may_be_an_escaped_one() -> None:
+    """A backslash or a brace is half of a character in Shift-JIS."""
+    assert text_of(FONTS + r"\f4 \'83\\ \'95\\ \f0 a\\b").strip() == "ソ 表 a\\b"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        r"\deff3{fonts}\plain {cat}",
+        r"\deff3{fonts}{cat}",
+        r"\deff3{fonts}\f0 \plain\fs20 {cat}",
+        r"\deff3{fonts}{\f1 a\plain\b}\pard\plain {cat}",
+        r"\deff0{fonts}\f3\pard {cat}",
+        r"\deff0{fonts}{\plain\f3\b {cat}}",
+        r"\ansicpg1251\deff0{fonts}\plain {cat}",
+        r"\ansicpg1251\deff9{fonts}{\info{\title {cat}}}{cat}",
+    ],
+)
+def test_plain_text_is_in_the_code_page_of_the_default_font(body: str) -> None:
+    """\\plain goes back to \\deff with its character set, as all text begins; a paragraph's end changes nothing."""
+    fonts = FONTS.removeprefix(r"\deff0")
+    text = text_of(body.replace("{fonts}", fonts).replace("{cat}", escaped("Кошка", "cp1251")))
+    assert text.strip().removeprefix("a") == "Кошка"
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (r"a {\b0\*\cs7\f0 words} b", "a words b"),
+        (r"a {\b\*\unknown words} b", "a words b"),
+        (r"a \*\unknown words b", "a words b"),
+        (r"a {\*\cs7 words} b", "a words b"),
+        (r"a {\*\unknown words} b", "a b"),
+        ("a {\n\\*\\unknown words} b", "a b"),
+        (r"{\stylesheet{\s0 N;}{\*\cs7 HTML Code;}}\s0 a words b", "a words b"),
+        (r"a {\upr{\*\ftnsep old}{\*\ud{new}}} b", "a new b"),
+        (r"a {\upr{old}{\*\ud{n\uc1\u233?w}}} b", "a néw b"),
+        (r"a {\field{\*\fldinst{\upr{X}{\*\ud{HYPERLINK}}}}{\fldrslt words}} b", "a words b"),
+        (r"a {\*\unknown{\upr{old}{\*\ud{new}}}} b", "a b"),
+        (r"a \uc2\u20840\'c8\'ab b", "a 全 b"),
+        (r"a {\uc0\u20840 b} \u233?c", "a 全b éc"),
+    ],
+)
+def test_only_groups_that_begin_so_are_optional(body: str, text: str) -> None:
+    """What stands in the middle of a group cannot hide it; of two versions the one in Unicode is read."""
+    assert " ".join(text_of(FONTS + body).split()) == text

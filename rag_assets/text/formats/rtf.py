@@ -35,17 +35,25 @@ _SKIPPED = frozenset((
     "fldinst", "datafield", "bkmkstart", "bkmkend", "sn", "sv", "pnseclvl", "nonshppict", "nonesttables",
     "mmathPr", "ftnsep", "ftnsepc", "ftncn", "aftnsep", "aftnsepc", "aftncn", "tc", "xe", "txe", "rxe",
     "formfield", "company", "operator", "category", "keywords", "comment", "doccomm", "hlinkbase", "creatim",
-    "revtim", "printim", "buptim", "userprops", "template", "upr", "atnid", "atntime", "atndate", "atnref",
+    "revtim", "printim", "buptim", "userprops", "template", "atnid", "atntime", "atndate", "atnref",
     "atnparent", "atnauthor", "atrfstart", "atrfend", "wgrffmtfilter", "shprslt", "pn",
 ))  # fmt: skip
 # Optional groups (\*) that do hold text, or tell how it is to be read.
 _READ_OPTIONAL = frozenset((
     "shpinst", "shptxt", "do", "dptxbxtext", "nesttableprops", "ud", "pntext", "annotation", "footnote",
 ))  # fmt: skip
+# What no group can be, although some writers put \\* before it: the look of the text that follows.
+_LOOKS = frozenset((
+    "b", "i", "ul", "f", "fs", "cf", "cb", "cs", "ds", "ts", "s", "lang", "langfe", "kerning", "highlight", "strike",
+    "caps", "scaps", "plain", "pard", "charrsid", "insrsid", "super", "sub", "nosupersub",
+))  # fmt: skip
+_LATIN = ("cp1252", "cp1250", "cp1254", "cp1257", "cp437", "cp850", "mac_roman")
+UTF8_CHARACTERS = 4  # that another script's code page is hardly by chance
 _MARGINS = frozenset((
     "header", "headerl", "headerr", "headerf", "footer", "footerl", "footerr", "footerf",
 ))  # fmt: skip
 _STORIES = _MARGINS | {"footnote", "annotation", "shptxt", "dptxbxtext"}
+_ALTERNATIVE = "upr:"  # before the destination of what is there twice, for old and new readers
 _PROPERTIES = frozenset(("title", "author", "subject"))
 
 
@@ -135,7 +143,7 @@ class _State:
     __slots__ = ("codec", "deleted", "destination", "font", "in_table", "label_start", "level", "story", "style", "uc")
 
     def __init__(self, story: _Story) -> None:
-        self.codec = "cp1252"
+        self.codec = ""  # that of the default font
         self.deleted = False
         self.destination = ""
         self.font = -1
@@ -145,6 +153,17 @@ class _State:
         self.story = story
         self.style = -1
         self.uc = 1
+
+    def skips(self) -> bool:
+        return self.destination == "skip" or self.destination.startswith(_ALTERNATIVE)
+
+    def skip(self, *, alternative: bool) -> None:
+        """Nothing of this group is read, but for the \\ud within it if there is an `alternative` in Unicode."""
+        self.destination = f"{_ALTERNATIVE}{self.destination}" if alternative else "skip"
+
+    def read_alternative(self) -> None:
+        if self.destination.startswith(_ALTERNATIVE):
+            self.destination = self.destination.removeprefix(_ALTERNATIVE)
 
     def copy(self) -> "_State":
         other = _State.__new__(_State)
@@ -188,8 +207,10 @@ class _Reader:
         self._stack: list[_State] = []
         self._margins: list[str] = []
         self._default_codec = "cp1252"
+        self._default_font = 0
         self._bytes = bytearray()
         self._bytes_codec = ""
+        self._begins = False  # a group has been opened, and nothing of it read
         self._optional = False  # a group that only some readers know begins
         self._skip = 0  # characters that stand for one already read
         self._high = 0  # first half of a character outside of the basic plane
@@ -218,6 +239,9 @@ class _Reader:
 
     def _take(self, match: re.Match[bytes]) -> None:
         word, number, code, symbol, brace, text = match.groups()
+        if match.lastindex is None:
+            return  # the end of a line of the file
+        begins, self._begins = self._begins, brace == b"{"
         if text is not None:
             self._text(text)
         elif word is not None:
@@ -227,6 +251,8 @@ class _Reader:
         elif brace is not None:
             self._skip = 0
             (self._open if brace == b"{" else self._close)()
+        elif symbol == b"*":
+            self._optional = begins
         elif symbol is not None:
             self._symbol(symbol)
 
@@ -235,15 +261,23 @@ class _Reader:
             dropped = min(self._skip, len(text))
             self._skip -= dropped
             text = text[dropped:]
-        if not text or self.state.destination == "skip":
+        if not text or self.state.skips():
             return
         if text.isascii() and not self._bytes:
             self._say(text.decode("ascii"))
             return
-        if self._bytes_codec != self.state.codec:
+        codec = self._codec()
+        if self._bytes_codec != codec:
             self._flush()
-            self._bytes_codec = self.state.codec
+            self._bytes_codec = codec
         self._bytes += text
+
+    def _codec(self) -> str:
+        """That of the font; properties of the document have none."""
+        state = self.state
+        if state.destination:
+            return self._default_codec
+        return state.codec or self.fonts.get(self._default_font, self._default_codec)
 
     def _flush(self) -> None:
         if self._bytes:
@@ -268,10 +302,10 @@ class _Reader:
             self.properties[state.destination] = (self.properties.get(state.destination, "") + text).strip()
 
     def _symbol(self, symbol: bytes) -> None:
-        if symbol == b"*":
-            self._optional = True
-        elif self._skip:
+        if self._skip:
             self._skip -= 1
+        elif self._bytes and symbol in (b"\\", b"{", b"}"):
+            self._text(symbol)  # the second byte of a character of East Asia may be one of these
         elif symbol in (b"\n", b"\r"):
             self._end_paragraph()
         elif symbol in _SYMBOLS:
@@ -327,17 +361,21 @@ class _Reader:
         state = self.state
         if word == "bin":
             self._jump = max(0, number or 0)
-        elif word == "ud":
-            state.destination = ""
-        elif state.destination == "skip":
-            return
-        elif word in _SKIPPED or (optional and word not in _READ_OPTIONAL):
+        elif state.skips():
+            if word == "ud":
+                state.read_alternative()
+        elif word == "upr" or self._is_skipped(word, optional=optional):
             self._flush()
-            state.destination = "skip"
+            state.skip(alternative=word == "upr")
         elif word in _WORDS:
             _WORDS[word](self, number)
         else:
             self._plain_word(word)
+
+    def _is_skipped(self, word: str, *, optional: bool) -> bool:
+        if optional and word in _LOOKS and self.state.destination == "":
+            return False
+        return word in _SKIPPED or (optional and word not in _READ_OPTIONAL)
 
     def _plain_word(self, word: str) -> None:
         if word in _CHARACTERS:
@@ -418,7 +456,7 @@ class _Reader:
         if known and self.state.destination == "fonttbl":
             self.fonts[self.state.font] = known
         elif known:
-            self._default_codec = self.state.codec = known
+            self._default_codec = known
 
     def _deleted(self, number: int | None) -> None:
         self._flush()
@@ -427,7 +465,10 @@ class _Reader:
     def _plain(self, number: int | None) -> None:
         self._flush()
         self.state.deleted = False
-        self.state.codec = self._default_codec
+        self.state.codec = ""
+
+    def _set_default_font(self, number: int | None) -> None:
+        self._default_font = number or 0
 
     def _label(self, number: int | None) -> None:
         self._flush()
@@ -449,6 +490,7 @@ _WORDS: dict[str, Callable[[_Reader, int | None], None]] = {
     "u": _Reader._unicode,
     "uc": _Reader._skipped,
     "f": _Reader._font,
+    "deff": _Reader._set_default_font,
     "fcharset": _Reader._charset,
     "cpg": _Reader._code_page,
     "ansicpg": _Reader._code_page,
@@ -463,8 +505,14 @@ _WORDS: dict[str, Callable[[_Reader, int | None], None]] = {
 
 
 def _decoded(data: bytes, codec: str) -> str:
-    """Some writers put UTF-8 where the code page should be."""
+    """Some writers put UTF-8 where the code page should be; a few bytes of another script can look like it."""
     try:
-        return data.decode("utf-8")
+        text = data.decode("utf-8")
     except UnicodeDecodeError:
         return data.decode(codec, errors="replace")
+    if codec in _LATIN or len(text) >= UTF8_CHARACTERS:
+        return text
+    try:
+        return data.decode(codec)
+    except UnicodeDecodeError:
+        return text
