@@ -266,6 +266,13 @@ INNER = document(paragraph("Within") + '<w:altChunk r:id="partaFChunk"/>', parts
         (b"{\\rtf1 Within}", "Within"),
         (INNER, "Within"),
         (b"Within", "Within"),
+        (("Subject: a\n" + MHT.format("<h2>Within</h2>")).encode(), "## Within"),
+        (b"Content-Location: a\nX-Made-By: b\n" + MHT.format("<h2>Within</h2>").encode(), "## Within"),
+        (MHT.format("<h2>Within</h2>").encode("utf-16"), "## Within"),
+        (b"Content-Type: text/html\nMIME-Version: 1.0\n\n<h2>Within</h2>", "## Within"),
+        ("<html><body><h2>Within é</h2></body></html>".encode("utf-16"), "## Within é"),
+        ('<meta charset="windows-1251"><h2>Кошка</h2>'.encode("cp1251"), "## Кошка"),
+        (b"<table><tr><td>a</td><td>b</td></tr></table>", "| a | b |\n| --- | --- |"),
     ],
 )
 def test_included_documents_are_read(data: bytes, text: str) -> None:

@@ -90,3 +90,52 @@ def test_missing_chapter_is_told() -> None:
     parsed = read(samples.zipped(entries))
     assert parsed.text == "b\n"
     assert "c0.xhtml" in parsed.warnings[0]
+
+
+def declared(*, guide: str = "", **types: str) -> bytes:
+    """A book of two chapters, `c0` and `c1`, with other media types than usual."""
+    entries = samples.unzipped(book("<h1>One</h1><p>first words</p>", "<h1>Two</h1><p>second words</p>"))
+    package = entries["O/a.opf"].decode().replace("</spine>", f"</spine><guide>{guide}</guide>")
+    for key, media_type in types.items():
+        usual = f'{key}.xhtml" media-type="application/xhtml+xml"'
+        assert usual in package
+        package = package.replace(usual, f'{key}.xhtml"' + (f' media-type="{media_type}"' if media_type else ""))
+    return samples.zipped(entries | {"O/a.opf": package.encode()})
+
+
+@pytest.mark.parametrize("href", ["t%20x/c1.xhtml#toc", "t%20x/c1.xhtml", "t x/c1.xhtml#"])
+def test_chapter_is_read_when_the_guide_says_that_the_contents_are_in_it(href: str) -> None:
+    """A book of one file has its table of contents in it; only what is mostly links is left out."""
+    text = read(declared(guide=f'<reference type="toc" href="{href}"/><reference type="text" href="{href}"/>')).text
+    assert "first words" in text
+    assert "second words" in text
+
+
+def test_chapter_is_read_when_it_is_in_the_file_with_the_navigation() -> None:
+    """The landmarks and the contents of a book of one file are part of it."""
+    nav = '<nav><ol><li><a href="t%20x/c0.xhtml">One</a></li></ol></nav>'
+    text = read(
+        book("<h1>One</h1><p>a</p>", nav=f"{nav}<h1>Foreword</h1>{'<p>Words before all chapters.</p>' * 9}")
+    ).text
+    assert "Words before all chapters." in text
+    assert read(book("<h1>One</h1><p>a</p>", nav=nav)).text == "# One\n\na\n"
+
+
+@pytest.mark.parametrize(
+    "media_type", ["application/xml", "text/xml", "", "text/plain", "application/octet-stream", "html"]
+)
+def test_chapter_is_read_when_its_media_type_is_another_one(media_type: str) -> None:
+    """What is a page is read as one, whatever the book calls it."""
+    assert "second words" in read(declared(c1=media_type)).text
+
+
+def test_file_is_left_out_when_it_is_no_chapter() -> None:
+    """Pictures and styles in the spine are not text."""
+    assert "second words" not in read(declared(c1="text/css")).text
+
+
+def test_chapter_is_read_when_it_is_not_linear() -> None:
+    """Answers and notes are beside the main text, and text."""
+    entries = samples.unzipped(declared())
+    package = entries["O/a.opf"].replace(b'<itemref idref="c1"/>', b'<itemref idref="c1" linear="no"/>')
+    assert "second words" in read(samples.zipped(entries | {"O/a.opf": package})).text

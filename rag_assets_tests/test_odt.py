@@ -190,3 +190,69 @@ def test_nested_lists_are_read_as_deep_as_xml_allows(depth: int) -> None:
     """No recursion fails before the XML parser does."""
     start, end = "<text:list><text:list-item>", "</text:list-item></text:list>"
     assert "deep" in read(document(start * depth + p("deep") + end * depth)).text
+
+
+CELL = '<table:table-cell office:value-type="string">{}</table:table-cell>'
+
+
+def sheet(rows: str) -> str:
+    return read(document(f'<table:table table:name="S">{rows}</table:table>', kind="spreadsheet")).text
+
+
+def row(*texts: str, repeated: int = 1) -> str:
+    cells = "".join(CELL.format(p(text)) for text in texts)
+    return f'<table:table-row table:number-rows-repeated="{repeated}">{cells}</table:table-row>'
+
+
+def test_rows_are_read_as_often_as_they_stand_there_when_they_are_repeated() -> None:
+    """Up to a limit, and empty ones part tables however many they are."""
+    assert sheet(row("a", "b") + row("c", "d", repeated=3)).count("| c | d |") == 3
+    assert sheet(row("a", "b") + row("c", "d", repeated=1_000_000)).count("| c | d |") == 100
+    empty = '<table:table-row table:number-rows-repeated="1048000"><table:table-cell/></table:table-row>'
+    assert sheet(row("a", "b") + empty + row("c", "d")).count("| --- | --- |") == 2
+
+
+def test_sheet_is_refused_when_its_repeated_rows_are_too_much_text() -> None:
+    """Before they become text."""
+    body = f'<table:table table:name="S">{row("a" * 1000, repeated=90) * 3}</table:table>'
+    with pytest.raises(DocumentError, match="max_characters") as caught:
+        parsing.parse(document(body, kind="spreadsheet"), name="a.ods", limits=Parsing(max_characters=200_000))
+    assert caught.value.kind == "too_large"
+
+
+def test_shapes_of_a_sheet_are_read_when_they_hold_text() -> None:
+    """Text boxes, other shapes and groups of them, beside the rows or bound to a cell."""
+    box = "<draw:frame><draw:text-box><text:p>{}</text:p></draw:text-box></draw:frame>"
+    shape = f"<draw:custom-shape>{p('Arrow')}</draw:custom-shape><draw:g>{box.format('Grouped')}</draw:g>"
+    cell = f"<table:table-row>{CELL.format(p('a') + box.format('Bound'))}{CELL.format(p('b'))}</table:table-row>"
+    text = sheet(f"<table:shapes>{box.format('Free')}{shape}</table:shapes>{cell}")
+    for words in ("Free", "Arrow", "Grouped", "Bound"):
+        assert text.count(words) == 1
+
+
+@pytest.mark.parametrize(
+    ("attributes", "shown"),
+    [
+        ('office:value-type="float" office:value="4711"', "4711"),
+        ('office:value-type="percentage" office:value="0.25"', "25%"),
+        ('office:value-type="currency" office:currency="EUR" office:value="9.5"', "9.5 EUR"),
+        ('office:value-type="date" office:date-value="2025-01-06"', "2025-01-06"),
+        ('office:value-type="date" office:date-value="2025-01-06T00:00:00"', "2025-01-06"),
+        ('office:value-type="time" office:time-value="PT36H30M00S"', "36:30:00"),
+        ('office:value-type="boolean" office:boolean-value="true"', "TRUE"),
+        ('office:value-type="string" office:string-value="words"', "words"),
+        ('office:value-type="float" office:value="odd"', ""),
+        ("", ""),
+    ],
+)
+def test_value_is_read_when_a_program_wrote_no_text(attributes: str, shown: str) -> None:
+    """A cell has a value, and the text that it shows; some programs leave the text to the reader."""
+    cells = f"{CELL.format(p('a'))}<table:table-cell {attributes}/>{CELL.format(p('z'))}"
+    text = sheet(row("x", "y", "w") + f"<table:table-row>{cells}</table:table-row>")
+    assert f"| a | {shown} | z |".replace("|  |", "|  |") in text
+
+
+def test_value_is_not_read_when_the_cell_shows_nothing() -> None:
+    """A format can hide a number: the text is then there, and empty."""
+    hidden = '<table:table-cell office:value-type="float" office:value="4711"><text:p/></table:table-cell>'
+    assert "4711" not in sheet(f"<table:table-row>{CELL.format(p('a'))}{hidden}</table:table-row>")

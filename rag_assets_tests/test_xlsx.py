@@ -88,6 +88,34 @@ def test_formula_is_read_where_its_result_is_an_empty_element() -> None:
         ("mm:ss", 0.5 / 24, "30:00"),
         ('0;-0;"none"', 0.0, "none"),
         ("dd/mm/yyyy", -1.0, "-1"),
+        ("[<=9999999]###\\-####;\\(###\\)\\ ###\\-####", 5550123456.0, "(555) 012-3456"),
+        ("[<=9999999]###\\-####;\\(###\\)\\ ###\\-####", 5550123.0, "555-0123"),
+        ("[<1]0%;0.0", 7.0, "7.0"),
+        ("[<1]0%;0.0", 0.5, "50%"),
+        ('[>=1000000]0.0,,"M";[>=1000]0.0,"K";0', 2500.0, "2.5K"),
+        ('[>=1000000]0.0,,"M";[>=1000]0.0,"K";0', 3_500_000.0, "3.5M"),
+        ('[>=1000000]0.0,,"M";[>=1000]0.0,"K";0', 12.0, "12"),
+        ('[=1]0" day";0" days"', 1.0, "1 day"),
+        ('[=1]0" day";0" days"', 3.0, "3 days"),
+        ("[Red][<0](0.0);0.0", -2.0, "(2.0)"),
+        ("[<10]0.0;0", -2.0, "-2.0"),
+        ("[<1]h:mm;[h]:mm", 1.5, "36:00"),
+        ("[<1]h:mm;d.m.yyyy", 45_000.0, "15.3.2023"),
+        ("[<1]0%", 7.0, "7"),
+        ("[Red]General", 7.5, "7.5"),
+        ("# ?/?", 1.25, "1 1/4"),
+        ("# ??/??", 0.3125, "5/16"),
+        ("?/?", 1.5, "3/2"),
+        ("# ?/8", 2.5, "2 4/8"),
+        ("# ?/?", 3.0, "3"),
+        ('# ?/?" in"', -0.5, "-1/2 in"),
+        ("##0.0E+0", 12345.0, "12.3E+3"),
+        ("0.0E-00", 0.00123, "1.2E-03"),
+        ("0.0E+0", 9.99, "1.0E+1"),
+        ("0.00E+00", 0.0, "0.00E+00"),
+        ("[hh]:mm", 0.25, "06:00"),
+        ("[h]:mm", -1.5, "-36:00"),
+        ("[m]:ss", 0.5, "720:00"),
     ],
 )
 def test_number_is_shown_as_its_format_says(code: str, value: float, shown: str) -> None:
@@ -122,3 +150,33 @@ def test_workbook_without_text_is_told() -> None:
     with pytest.raises(DocumentError) as caught:
         read(workbook("<row/>"))
     assert caught.value.kind == "no_text"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("First line_x000D_second", "First line second"),
+        ("a_x000d_\nb", "a b"),
+        ("_x005F_x000D_", "_x000D_"),
+        ("_xD83D__xDE00_", "😀"),
+        ("snake_x_case_x00", "snake_x_case_x00"),
+        ("tab_x0009_stop", "tab stop"),
+    ],
+)
+@pytest.mark.parametrize("cell", ['<c t="inlineStr"><is><t>{}</t></is></c>', '<c t="str"><f>T(1)</f><v>{}</v></c>',
+                                  '<c t="inlineStr"><is><r><t>{}</t></r></is></c>'])  # fmt: skip
+def test_characters_are_read_when_they_are_escaped(cell: str, text: str, shown: str) -> None:
+    """What XML cannot hold is written as _xHHHH_, and an underscore that would look so, too."""
+    assert f"| {shown} | b |" in read(workbook(f"<row>{cell.format(text)}<c t='str'><v>b</v></c></row>")).text
+
+
+@pytest.mark.parametrize(
+    ("code", "value", "shown"),
+    [("[h]:mm", 1.5, "36:00"), ("yyyy-mm-dd", 42735.0, "2021-01-01"), ("h:mm", 0.25, "6:00"), ("0", 5.0, "5"),
+     ("[&lt;1]h:mm;yyyy-mm-dd", 42735.0, "2021-01-01"), ("[m]", 1.0, "1440")],
+)  # fmt: skip
+def test_dates_and_durations_are_read_when_days_count_from_1904(code: str, value: float, shown: str) -> None:
+    """The calendar begins later, and a duration has no calendar."""
+    entries = samples.unzipped(workbook(f'<row><c s="1"><v>{value}</v></c><c><v>1</v></c></row>', formats=(code,)))
+    main = entries["xl/workbook.xml"].replace(b"<sheets>", b'<workbookPr date1904="1"/><sheets>')
+    assert f"| {shown} | 1 |" in read(samples.zipped(entries | {"xl/workbook.xml": main})).text

@@ -9,6 +9,7 @@ import pytest
 
 from rag_assets.errors import DocumentError
 from rag_assets.settings import Parsing
+from rag_assets.text import parsing
 from rag_assets.text.formats import docx, zipped
 from rag_assets_tests import samples
 
@@ -114,3 +115,50 @@ def test_deep_xml_is_corrupt() -> None:
     with pytest.raises(DocumentError) as caught:
         zipped.parse_xml(samples.nested("<a>", "</a>", depth=10_000), name="a.xml")
     assert caught.value.kind == "corrupt"
+
+
+@pytest.mark.parametrize("kind", ["odt", "epub"])
+@pytest.mark.parametrize("mimetype", [None, "", "text/plain", "application/zip\n"])
+def test_kind_is_told_when_its_mimetype_is_missing_or_wrong(kind: str, mimetype: str | None) -> None:
+    """A container that does not say what it is, or says what it is not, is known by what is in it."""
+    entries = samples.unzipped(samples.SAMPLES[f"a.{kind}"])
+    del entries["mimetype"]
+    late = {} if mimetype is None else {"mimetype": mimetype.encode()}
+    assert zipped.kind(samples.zipped(entries | late)) == kind
+
+
+@pytest.mark.parametrize("kind", ["text", "spreadsheet", "presentation"])
+def test_open_document_is_known_when_only_its_manifest_or_its_body_says_so(kind: str) -> None:
+    """The manifest names the root's type, in any order of attributes; the body is named by what it holds."""
+    stated = f'<m:file-entry m:media-type="application/vnd.oasis.opendocument.{kind}" m:full-path="/"/>'
+    body = f'<o:document-content xmlns:o="x"><o:body a="b">\n<o:{kind}/></o:body></o:document-content>'
+    expected = {"text": "odt", "spreadsheet": "ods", "presentation": "odp"}[kind]
+    assert zipped.kind(samples.zipped({"META-INF/manifest.xml": stated, "content.xml": "<a/>"})) == expected
+    assert zipped.kind(samples.zipped({"content.xml": body})) == expected
+    assert zipped.kind(samples.zipped({"content.xml": body.replace(f"o:{kind}", "o:drawing")})) == "zip"
+
+
+@pytest.mark.parametrize("kind", ["docx", "xlsx", "pptx"])
+@pytest.mark.parametrize("embedded", ["docx", "xlsx", "pptx", "pptm", "sldx"])
+def test_kind_is_told_when_another_document_is_embedded(kind: str, embedded: str) -> None:
+    """Only the main part's type counts, not that of what is embedded."""
+    office = "application/vnd.openxmlformats-officedocument."
+    types = {
+        "docx": f"{office}wordprocessingml.document", "xlsx": f"{office}spreadsheetml.sheet",
+        "pptx": f"{office}presentationml.presentation", "sldx": f"{office}presentationml.slide",
+        "pptm": "application/vnd.ms-powerpoint.presentation.macroEnabled.12",
+    }  # fmt: skip
+    entries = samples.unzipped(samples.SAMPLES[f"a.{kind}"])
+    stated = f'<Default Extension="{embedded}" ContentType="{types[embedded]}"/>'.encode()
+    listed = entries["[Content_Types].xml"].replace(b"<Default ", stated + b"<Default ", 1)
+    assert zipped.kind(samples.zipped(entries | {"[Content_Types].xml": listed})) == kind
+
+
+@pytest.mark.parametrize("kind", ["docx", "xlsx", "pptx", "odt"])
+@pytest.mark.parametrize("damage", ["<a><b></a>", "no XML", "<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", "<a>\x03</a>"])
+def test_document_is_read_when_its_properties_are_damaged(kind: str, damage: str) -> None:
+    """What is said about a document is no reason not to read it."""
+    data = samples.SAMPLES[f"a.{kind}"]
+    broken = {"docProps/core.xml": damage.encode(), "docProps/app.xml": damage.encode(), "meta.xml": damage.encode()}
+    read = parsing.parse(samples.zipped(samples.unzipped(data) | broken), name="a", limits=LIMITS)
+    assert read.text == parsing.parse(data, name="a", limits=LIMITS).text

@@ -260,6 +260,8 @@ def _is_mail(head: str, by_name: str | None) -> bool:
     if not header:
         return False
     fields = {field.lower() for field in _FIELD.findall(header.group(1))}
+    if fields >= {"mime-version", "content-type"}:
+        return True
     if by_name == "mail" or head.startswith("From "):
         return len(fields) >= 2
     return "from" in fields and len(fields) >= 3 and bool(fields & {"message-id", "mime-version", "received", "date"})

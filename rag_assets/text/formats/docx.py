@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 from rag_assets.errors import DocumentError
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
-from rag_assets.text import encoding
+from rag_assets.text import encoding, sniffing
 from rag_assets.text.formats import equations, numbering, office, tables, word_styles, zipped
 
 if TYPE_CHECKING:
@@ -326,13 +326,19 @@ class _Story:
         """A document of another format that Word would take in when it opens this one."""
         relation = self.relations.get(element.get(f"{office.RELATION_ID}id", ""))
         data = self.document.package.container.read(relation.target) if relation and not relation.external else b""
-        head = data[:2_000].lstrip(b"\xef\xbb\xbf \r\n\t").lower()
-        if head.startswith(b"pk") and self.document.level < INCLUDED_LEVELS:
+        if not data:
+            return
+        try:
+            kind = sniffing.sniff(data, relation.target if relation else "")
+        except DocumentError as exc:
+            self.document.unread.append(f"an included document is not read: {exc.message}")
+            return
+        if kind != "docx":
+            self._add("prose", self._converted(data, kind).strip())
+        elif self.document.level < INCLUDED_LEVELS:
             self.blocks += self._included(data)
-        elif head.startswith(b"pk"):
+        else:
             self.document.unread.append("a document within an included document is not read")
-        elif data:
-            self._add("prose", self._converted(data, head).strip())
 
     def _included(self, data: bytes) -> list[Block]:
         container = self.document.package.container
@@ -343,17 +349,16 @@ class _Story:
         self.document.unread += document.unread
         return blocks
 
-    def _converted(self, data: bytes, head: bytes) -> str:
+    def _converted(self, data: bytes, kind: str) -> str:
         from rag_assets.text.formats import html, mail, rtf
 
         container = self.document.package.container
-        if head.startswith(b"{\\rtf"):
+        if kind == "rtf":
             return rtf.parse(data, name=container.name, limits=container.limits).text
-        if head.startswith((b"mime-version:", b"from:")):
+        if kind == "mail":
             return mail.body(data)
-        if head.startswith((b"<html", b"<!doctype html", b"<?xml", b"<body", b"<p", b"<div")):
-            return html.to_markdown(encoding.decode(data)[0])
-        return tables.prose(encoding.decode(data)[0])
+        text = encoding.decode(data, declared=html.declared(data))[0]
+        return html.to_markdown(text) if kind in ("html", "xml") else tables.prose(text)
 
 
 class _Line:

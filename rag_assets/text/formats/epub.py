@@ -10,15 +10,19 @@ from rag_assets.errors import DocumentError
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
 from rag_assets.text import encoding
-from rag_assets.text.formats import tables, zipped
+from rag_assets.text.formats import html, tables, zipped
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
 MEDIA_TYPE = "application/epub+zip"
 PROPERTY_CHARACTERS = 1_000
+HEAD_CHARACTERS = 4_000  # of a file, in which a page says that it is one
 
 _CHAPTERS = ("application/xhtml+xml", "text/html", "application/x-dtbook+xml", "text/x-oeb1-document")
+_NO_CHAPTERS = ("image/png", "image/jpeg", "image/gif", "image/webp", "audio/", "video/", "font/", "text/css",
+                "application/x-dtbncx", "application/javascript", "text/javascript")  # fmt: skip
+_PAGE = re.compile(r"<(?:\w+:)?(?:html|body|dtbook|svg)\b", re.IGNORECASE)  # whatever a book calls its type
 _OBFUSCATION = (b"http://www.idpf.org/2008/embedding", b"http://ns.adobe.com/pdf/enc#RC")  # of fonts: text stays open
 _PROPERTIES = {"title": "title", "creator": "author", "language": "language", "publisher": "publisher",
                "description": "description", "date": "date"}  # fmt: skip
@@ -41,13 +45,16 @@ def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
     _refuse_encrypted(container)
     items = _items(package, posixpath.dirname(path))
     titles = _titles(container, items)
-    skipped = _contents(package, posixpath.dirname(path))
+    contents = _contents(package, posixpath.dirname(path))
     spine = [items[key] for key in _spine(package) if key in items]
-    chapters = [item for item in spine if not item.is_nav and item.path not in skipped] or spine
-    missing = [item.path for item in chapters if not container.has(item.path)]
-    texts = list(filter(None, (_chapter(container, item, titles.get(item.path, "")) for item in chapters)))
+    texts, missing = [], [item.path for item in spine if not container.has(item.path)]
+    for item in spine:
+        source = _source(container, item)
+        if source and not ((item.is_nav or item.path in contents) and html.is_navigation(source)):
+            texts.append(_chapter(source, titles.get(item.path, "")))
+    texts = list(filter(None, texts))
     if not texts:
-        raise DocumentError("no_text", f"{name}: {len(chapters)} chapters without any text")
+        raise DocumentError("no_text", f"{name}: {len(spine)} chapters without any text")
     properties = _properties(package)
     return ParsedText(
         text=encoding.clean("\n\n".join(texts) + "\n"),
@@ -94,19 +101,23 @@ def _spine(package: "_Element") -> list[str]:
 
 
 def _contents(package: "_Element", folder: str) -> set[str]:
-    """Pages that are tables of contents, as older books declare them."""
+    """Files with tables of contents, as older books declare them; a chapter may begin with one."""
     references = package.iterfind("{*}guide/{*}reference")
     return {_resolved(element.get("href", ""), folder) for element in references if element.get("type") == "toc"}
 
 
-def _chapter(container: zipped.Container, item: _Item, title: str) -> str:
-    from rag_assets.text.formats import html
-
-    data = container.read(item.path)
-    if item.media_type not in _CHAPTERS or not data.strip():
+def _source(container: zipped.Container, item: _Item) -> str:
+    """A chapter's HTML; empty when the file is something else, whatever the book calls it."""
+    if item.media_type.startswith(_NO_CHAPTERS):
         return ""
+    data = container.read(item.path)
     declared = _DECLARED.search(data[:200])
     source, _ = encoding.decode(data, declared=declared.group(1).decode() if declared else None)
+    return source if item.media_type in _CHAPTERS or _PAGE.search(source[:HEAD_CHARACTERS]) else ""
+
+
+def _chapter(source: str, title: str) -> str:
+    """Its text, under the title that the table of contents gives it where it has no heading of its own."""
     try:
         text = html.to_markdown(_BOOK_PARTS.sub(r"<\1div", source)).strip()
     except DocumentError as exc:

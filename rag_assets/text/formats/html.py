@@ -85,6 +85,11 @@ def to_markdown(html: str) -> str:
     return _markdown(_tree(html)[0])
 
 
+def is_navigation(html: str) -> bool:
+    """Whether most of a page's words are links: a table of contents, then, and no chapter."""
+    return _is_links(_tree(html)[0])
+
+
 def declared(data: bytes) -> str | None:
     """The encoding that a page says it is in, wherever it says so."""
     match = _DECLARED.search(data)

@@ -1,11 +1,14 @@
 """Numbers of spreadsheets as a reader sees them: a value and Excel's format code come in, the shown text goes out."""
 
 import math
+import operator
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from fractions import Fraction
 from functools import lru_cache, partial
+from typing import NamedTuple
 
 # Codes that a workbook does not spell out; dates that follow the reader's country are given in ISO order.
 BUILT_IN = {
@@ -25,25 +28,72 @@ _TOKEN = re.compile(
     r'"[^"]*"?|\\.|_.|\*.|\[[^\]]*\]|General|AM/PM|A/P|E[+-]0+|[#0?]*/[#0?\d]+|[0#?]|y+|m+|d+|h+|s+|\.0+(?=[^#?0]|$)|.',
     re.IGNORECASE | re.DOTALL,
 )
+_CONDITION = re.compile(r"\[(<=|>=|<>|<|>|=)\s*(-?\d{1,30}(?:\.\d{1,30})?)\]")
+_COMPARISONS: dict[str, Callable[[float, float], bool]] = {
+    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "=": operator.eq, "<>": operator.ne,
+}  # fmt: skip
 _CURRENCY = re.compile(r"\[\$([^\]-]*)")
 _ELAPSED = re.compile(r"\[(h+|m+|s+)\]", re.IGNORECASE)
 _DATED = re.compile(r'"[^"]*"?|\\.|_.|\*.|\[(?!h+\]|m+\]|s+\])[^\]]*\]|General', re.IGNORECASE)
 
 
 @lru_cache(FORMATS_KEPT)
-def formatter(code: str) -> Callable[[float], str]:
-    """What writes numbers in this format; the first section is for positive, the second for negative, then zero."""
+def formatter(code: str, *, shift: int = 0) -> Callable[[float], str]:
+    """What writes numbers in this format, which has up to four sections.
+
+    A section with a condition, such as [<100], is for the numbers that meet it, the next one for the others. Without
+    conditions the first is for positive numbers, the second for negative ones, the third for zero. `shift` is how many
+    days later the calendar of the workbook begins than the usual one; durations do not depend on it.
+    """
     sections = _sections(code)
-    if is_date(code):
-        return lru_cache(FORMATS_KEPT)(partial(_dated, section=sections[0]))  # the same days come again and again
-    if not sections[0].strip() or sections[0].strip().lower() in ("general", "@"):
-        return general
-    return lambda value: _numbered(value, sections)
+    if any(map(_CONDITION.search, sections[:2])):
+        conditions = [_condition(section) for section in sections[:2]]
+        writers = [_writer(section, shift=shift) for section in sections[:3]]
+        return partial(_conditional, conditions=conditions, writers=writers)
+    if not _is_date(sections[0]) and not _is_general(sections[0]):
+        return partial(_numbered, sections=sections)
+    return _writer(sections[0], shift=shift)
 
 
-def is_date(code: str) -> bool:
-    """Whether numbers of this format are days since the epoch."""
-    return bool(re.search(r"[ymdhs]", _DATED.sub("", _sections(code)[0]), re.IGNORECASE))
+def _writer(section: str, *, shift: int) -> Callable[[float], str]:
+    """What writes all numbers by one section."""
+    if _is_date(section):
+        shift = 0 if _ELAPSED.search(section) else shift
+        # The same days come again and again.
+        return lru_cache(FORMATS_KEPT)(partial(_dated, section=section, shift=shift))
+    return general if _is_general(section) else partial(_numbered, sections=[section])
+
+
+def _conditional(value: float, *, conditions: list["_Condition | None"], writers: list[Callable[[float], str]]) -> str:
+    """By the first section whose condition is met, else by the one after all conditions."""
+    for condition, write in zip(conditions, writers, strict=False):
+        if condition is not None and condition.compare(value, condition.bound):
+            return write(abs(value) if condition.is_negative() else value)
+    rest = 2 if len(conditions) > 1 and all(conditions) else 1
+    return writers[rest](value) if rest < len(writers) else general(value)
+
+
+class _Condition(NamedTuple):
+    compare: Callable[[float, float], bool]
+    bound: float
+
+    def is_negative(self) -> bool:
+        """Whether only negative numbers meet it: their section shows the sign in its own way."""
+        return self.compare in (operator.lt, operator.le) and self.bound <= 0 and not self.compare(0, self.bound)
+
+
+def _condition(section: str) -> _Condition | None:
+    match = _CONDITION.search(section)
+    return _Condition(_COMPARISONS[match.group(1)], float(match.group(2))) if match else None
+
+
+def _is_general(section: str) -> bool:
+    return section.strip().lower() in ("", "general", "@")
+
+
+def _is_date(section: str) -> bool:
+    """Whether numbers of this section are days since the epoch."""
+    return bool(re.search(r"[ymdhs]", _DATED.sub("", section), re.IGNORECASE))
 
 
 def general(value: float) -> str:
@@ -68,10 +118,13 @@ def _sections(code: str) -> list[str]:
     return parts
 
 
-def _dated(value: float, section: str) -> str:
+def _dated(value: float, *, section: str, shift: int) -> str:
     """A date and time; days count from 1899-12-30, so that Excel's false 29 February 1900 does no harm after it."""
+    if -MAX_DAY <= value < 0 and _ELAPSED.search(section):
+        return f"-{_dated(-value, section=section, shift=0)}"
+    value += shift
     if not 0 <= value <= MAX_DAY:
-        return general(value)
+        return general(value - shift)
     tokens = _tokens(section)
     finest = timedelta(milliseconds=1) if ".0" in section else timedelta(seconds=1)
     seconds = round(value * 86_400 / finest.total_seconds()) * finest.total_seconds()
@@ -85,7 +138,8 @@ def _date_part(tokens: list[str], at: int, moment: datetime, seconds: float, *, 
     token = tokens[at]
     lower = token.lower()
     if elapsed := _ELAPSED.fullmatch(token):
-        return str(int(seconds // {"h": 3600, "m": 60, "s": 1}[elapsed.group(1)[0].lower()]))
+        count = int(seconds // {"h": 3600, "m": 60, "s": 1}[elapsed.group(1)[0].lower()])
+        return str(count).zfill(len(elapsed.group(1)))
     if lower in ("am/pm", "a/p"):
         return moment.strftime("%p")
     if lower[0] == "m" and set(lower) == {"m"} and not _is_minute(tokens, at):
@@ -133,7 +187,7 @@ _PARTS: dict[str, Callable[[datetime, int, bool], str]] = {
 }
 
 
-def _numbered(value: float, sections: list[str]) -> str:
+def _numbered(value: float, *, sections: list[str]) -> str:
     if not math.isfinite(value):
         return str(value)
     section, sign = sections[0], "-" if value < 0 else ""
@@ -155,8 +209,9 @@ def _filled(value: float, tokens: list[str]) -> str:
     exponent = next((token for token in tokens if token[:2].upper() in ("E+", "E-")), None)
     if exponent:
         return _scientific(number, tokens, exponent)
-    if any("/" in token and len(token) > 1 and token[0] not in '"\\[' for token in tokens):
-        return general(value)
+    slash = next((at for at, token in enumerate(tokens) if "/" in token[1:] and token[0] in "#0?"), None)
+    if slash is not None:
+        return _fraction(number, tokens, slash)
     places = [at for at, token in enumerate(tokens) if token in ("0", "#", "?")]
     if not places:
         return "".join(map(_literal, tokens))
@@ -201,12 +256,34 @@ def _behind(tokens: list[str], decimals: str) -> str:
     return text.rstrip("0").rstrip(".") if "#" in tokens and decimals and text[-1:] in "0" else text
 
 
+def _fraction(number: Decimal, tokens: list[str], at: int) -> str:
+    """A whole number, where there is a place for it, and a fraction with the given denominator or at most so long."""
+    denominator = tokens[at].partition("/")[2]
+    if denominator.strip("0").isdecimal():
+        parts = int((number * int(denominator)).to_integral_value(ROUND_HALF_UP)), int(denominator)
+    else:
+        parts = Fraction(number).limit_denominator(10 ** min(len(denominator), DIGITS) - 1).as_integer_ratio()
+    places = [place for place in range(at) if tokens[place] in ("0", "#", "?")]
+    whole, rest = divmod(parts[0], parts[1]) if places else (0, parts[0])
+    shown = [str(whole)] if whole or (places and not rest) else []
+    shown += [f"{rest}/{parts[1]}"] if rest or not places else []
+    start = places[0] if places else at
+    return "".join(map(_literal, tokens[:start])) + " ".join(shown) + "".join(map(_literal, tokens[at + 1 :]))
+
+
 def _scientific(number: Decimal, tokens: list[str], exponent: str) -> str:
+    """With as many digits before the point as there are places: the exponent is a multiple of their number."""
     at = tokens.index(exponent)
-    pattern = "".join(tokens[:at])
-    digits = min(DIGITS, sum(pattern.partition(".")[2].count(mark) for mark in "0#?"))
-    mantissa, _, power = f"{number:.{digits}E}".partition("E")
-    return f"{mantissa}E{int(power):+03d}" + "".join(map(_literal, tokens[at + 1 :]))
+    whole, _, behind = "".join(tokens[:at]).partition(".")
+    digits = min(DIGITS, sum(behind.count(mark) for mark in "0#?"))
+    step = min(DIGITS, max(1, sum(whole.count(mark) for mark in "0#?")))
+    power = (number.adjusted() if number else 0) // step * step
+    mantissa = number.scaleb(-power).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
+    if mantissa >= Decimal(10) ** step:
+        power, mantissa = power + step, mantissa.scaleb(-step).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
+    sign = "-" if power < 0 else "+" if exponent[1] == "+" else ""
+    shown = f"{mantissa:f}E{sign}{str(abs(power)).zfill(len(exponent) - 2)}"
+    return shown + "".join(map(_literal, tokens[at + 1 :]))
 
 
 def _literal(piece: str) -> str:

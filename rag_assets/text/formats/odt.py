@@ -3,18 +3,18 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from rag_assets.errors import DocumentError
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
 from rag_assets.text import encoding
-from rag_assets.text.formats import mathml, numbering, tables, zipped
+from rag_assets.text.formats import mathml, number_formats, numbering, tables, zipped
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-MAX_REPEATED = 100  # copies of one cell that are written out
+MAX_REPEATED = 100  # copies of one cell, or of one row, that are written out
 MAX_SPACES = 100
 SAME_HEIGHT = 0.8  # centimeters: shapes whose tops differ by less stand side by side
 _UNITS = {"cm": 1.0, "mm": 0.1, "in": 2.54, "pt": 2.54 / 72}
@@ -31,6 +31,8 @@ XLINK, DC, SVG = (
     f"{{{_OASIS}svg-compatible:1.0}}",
 )
 
+_T = TypeVar("_T", dict[int, str], list[str])  # a row
+_DURATION = re.compile(r"PT(\d+)H(\d+)M(\d+)(?:[.,]\d+)?S")
 _KINDS = ("text", "spreadsheet", "presentation")
 _FORMS = {"1": "decimal", "a": "lowerLetter", "A": "upperLetter", "i": "lowerRoman", "I": "upperRoman"}
 _META = {f"{DC}title": "title", f"{DC}creator": "author", f"{DC}subject": "subject", f"{DC}description": "description",
@@ -66,7 +68,7 @@ def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
         raise DocumentError(
             "too_large", f"{name}: {len(pages):,} pages; the limit (parsing.max_pages) is {limits.max_pages:,}"
         )
-    meta = _meta(container.xml("meta.xml"))
+    meta = _meta(container.minor_xml("meta.xml"))
     return ParsedText(
         text="".join(pages).rstrip("\n") + "\n",
         media_type=f"application/vnd.oasis.opendocument.{kind}",
@@ -347,7 +349,7 @@ class _Reader:
                 label = ""
 
     def _table(self, element: "_Element") -> Iterator[str]:
-        rows = [self._row(row) for row in _rows(element)]
+        rows = [row for _, row in self._numbered(_rows(element), self._row)]
         cells = [cell for row in _rows(element) for cell in row.iterchildren(f"{TABLE}table-cell")]
         if len(cells) == 1:  # a frame around text
             yield from self.blocks(cells[0])
@@ -356,6 +358,19 @@ class _Reader:
         table = tables.table(rows)
         if table:
             yield table
+
+    def _numbered(self, rows: "Iterable[_Element]", read: "Callable[[_Element], _T]") -> "Iterator[tuple[int, _T]]":
+        """Each row with its number, as often as it stands there; refused when all of them are more than a document."""
+        number, left = 0, self._container.limits.max_characters
+        for element in rows:
+            row, times = read(element), max(1, _int(element.get(f"{TABLE}number-rows-repeated"), 1))
+            copies = min(times, MAX_REPEATED)
+            left -= copies * sum(map(len, row.values() if isinstance(row, dict) else row))
+            if left < 0:
+                rule = f"the limit (parsing.max_characters) is {self._container.limits.max_characters:,}"
+                raise DocumentError("too_large", f"{self._container.name}: a table with more text; {rule}")
+            yield from ((number + copy, row) for copy in range(copies))
+            number += times
 
     def _row(self, row: "_Element") -> list[str]:
         out: list[str] = []
@@ -372,8 +387,9 @@ class _Reader:
         return {at: text for at, text in enumerate(self._row(row)) if text.strip()}
 
     def _cell(self, cell: "_Element") -> str:
-        """Its blocks in one line; rows of a table within it are told apart by <br>."""
-        return " ".join(_in_line(block) for block in self.blocks(cell))
+        """Its blocks in one line; rows of a table within it are told apart by <br>. Its value where it has no text."""
+        text = " ".join(_in_line(block) for block in self.blocks(cell))
+        return text or (_value(cell) if cell.find(f"{TEXT}p") is None else "")
 
     def text(self, body: "_Element") -> Iterator[list[str]]:
         """All of a text as one page."""
@@ -387,7 +403,8 @@ class _Reader:
             self.counts["sheets"] += 1
             title = tables.heading(table.get(f"{TABLE}name", ""), 1)
             self._after.append([])
-            blocks = list(tables.sheet(enumerate(map(self._sheet_row, _rows(table)))))
+            blocks = list(tables.sheet(self._numbered(_rows(table), self._sheet_row)))
+            blocks += self.blocks(shape for shapes in table.iterchildren(f"{TABLE}shapes") for shape in shapes)
             comments = self._after.pop()
             if blocks or comments:
                 yield [title, *blocks, *comments]
@@ -454,6 +471,23 @@ def _listing(lines: list[str]) -> Iterator[str]:
     code = "".join(lines).strip("\n")
     if code.strip():
         yield f"{FENCE}{code}\n{FENCE.strip()}"
+
+
+def _value(cell: "_Element") -> str:
+    """What a cell holds that a program wrote without the text that it shows."""
+    kind = cell.get(f"{OFFICE}value-type", "")
+    if kind in ("date", "time", "boolean"):
+        value = str(cell.get(f"{OFFICE}{kind}-value", ""))
+        duration = _DURATION.fullmatch(value)
+        return ":".join(duration.groups()) if duration else value.removesuffix("T00:00:00").upper()
+    if kind == "string":
+        return str(cell.get(f"{OFFICE}string-value", ""))
+    try:
+        value = number_formats.general(float(cell.get(f"{OFFICE}value", "")) * (100 if kind == "percentage" else 1))
+    except ValueError:
+        return ""
+    currency = f" {cell.get(f'{OFFICE}currency')}" if cell.get(f"{OFFICE}currency") else ""
+    return value + ("%" if kind == "percentage" else currency)
 
 
 def _rows(table: "_Element") -> "Iterator[_Element]":

@@ -33,6 +33,7 @@ _TRANSITIONAL = {
     b"drawingml/chart": b"drawingml/2006/chart",
     b"drawingml/diagram": b"drawingml/2006/diagram",
 }
+_ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
 _PROPERTIES = {
     "title": "title", "creator": "author", "subject": "subject", "description": "description",
     "keywords": "keywords", "created": "created", "modified": "modified",
@@ -127,12 +128,12 @@ class Package:
     def properties(self) -> dict[str, Any]:
         """Title, author, subject, dates: those that are filled in."""
         parts = self.of_kind("", "core-properties") or ["docProps/core.xml"]
-        root = self.xml(parts[0])
+        root = self.container.minor_xml(parts[0])
         found: dict[str, Any] = {}
         for element in root if root is not None else ():
             key = _PROPERTIES.get(element.tag.rpartition("}")[2])
             if key and element.text and element.text.strip():
-                found[key] = " ".join(element.text.split())[:PROPERTY_CHARACTERS]
+                found[key] = " ".join(unescaped(element.text).split())[:PROPERTY_CHARACTERS]
         return found
 
     def _read(self, part: str) -> bytes:
@@ -149,9 +150,18 @@ def chosen(element: "_Element") -> "_Element":
     return alternatives[0] if alternatives else element
 
 
+def unescaped(text: str) -> str:
+    """Characters that XML cannot hold, or might change, are written as _xHHHH_ (ECMA-376-1, 22.9.2.19)."""
+    if "_x" not in text:
+        return text
+    text = _ESCAPED.sub(lambda match: chr(int(match.group(1), 16)), text)
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
 def drawn_paragraphs(root: "_Element") -> list[str]:
     """Paragraphs of DrawingML that have text, in the order of the file."""
-    texts = ("".join(run.text or "" for run in paragraph.iter(f"{DRAWING}t")) for paragraph in root.iter(f"{DRAWING}p"))
+    paragraphs = root.iter(f"{DRAWING}p")
+    texts = (unescaped("".join(run.text or "" for run in one.iter(f"{DRAWING}t"))) for one in paragraphs)
     return [text for text in texts if text.strip()]
 
 
@@ -162,7 +172,7 @@ def _points(series: "_Element", *names: str) -> dict[int, str]:
     for value in islice(source.iter(f"{CHART}v"), MOST_POINTS) if source is not None else ():
         point, text = value.getparent(), value.text or ""
         at = (point.get("idx") or "") if point is not None else ""
-        found[int(at) if at.isdecimal() else 0] = _figure(text) if _is_number(value) else text
+        found[int(at) if at.isdecimal() else 0] = _figure(text) if _is_number(value) else unescaped(text)
     return found
 
 

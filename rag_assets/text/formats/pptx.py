@@ -242,7 +242,7 @@ def _text(paragraph: "_Element", relations: dict[str, office.Relation]) -> str:
 
 
 def _run(run: "_Element", relations: dict[str, office.Relation]) -> str:
-    text = run.findtext(f"{A}t") or ""
+    text = office.unescaped(run.findtext(f"{A}t") or "")
     target = run.find(f"{A}rPr/{A}hlinkClick")
     relation = relations.get(target.get(f"{office.RELATION_ID}id", "")) if target is not None else None
     return tables.link(text, relation.target) if relation is not None and relation.external else text

@@ -101,12 +101,16 @@ class _Workbook:
         for element in root.iter(f"{S}sheet") if root is not None else ():
             relation = relations.get(element.get(f"{office.RELATION_ID}id", ""))
             if relation is not None and relation.kind in ("worksheet", "chartsheet"):
-                self._add(" ".join(element.get("name", "").split()), relation.target, element.get("state", ""))
+                self._add(
+                    " ".join(office.unescaped(element.get("name", "")).split()),
+                    relation.target,
+                    element.get("state", ""),
+                )
         self.named = any(title for title, _ in self.sheets)
         properties = root.find(f"{S}workbookPr") if root is not None else None
-        self.shift = _1904_DAYS if properties is not None and properties.get("date1904") in ("1", "true") else 0
+        shift = _1904_DAYS if properties is not None and properties.get("date1904") in ("1", "true") else 0
         self.strings = _strings(package.xml(kinds.get("sharedStrings", "")))
-        self.formats = _formats(package.xml(kinds.get("styles", "")))
+        self.formats = _formats(package.xml(kinds.get("styles", "")), shift=shift)
 
     def _add(self, title: str, part: str, state: str) -> None:
         self.sheets.append((title, part))
@@ -121,23 +125,20 @@ def _strings(root: "_Element | None") -> list[str]:
 def _rich(element: "_Element") -> str:
     """Text in one or several runs, without its phonetic reading."""
     if len(element) == 1 and element[0].tag == f"{S}t":
-        return element[0].text or ""
-    return "".join(t.text or "" for t in element.iter(f"{S}t") if t.getparent().tag != f"{S}rPh")
+        return office.unescaped(element[0].text or "")
+    return office.unescaped("".join(t.text or "" for t in element.iter(f"{S}t") if t.getparent().tag != f"{S}rPh"))
 
 
-def _formats(root: "_Element | None") -> list[tuple[Callable[[float], str], bool]]:
-    """For each style of cells: how it writes numbers, and whether these are dates."""
+def _formats(root: "_Element | None", *, shift: int) -> list[Callable[[float], str]]:
+    """For each style of cells: how it writes numbers; `shift` is the calendar's, in days."""
     if root is None:
         return []
     codes = dict(number_formats.BUILT_IN)
     for element in root.iter(f"{S}numFmt"):
         codes[_int(element.get("numFmtId"))] = element.get("formatCode", "")
     styles = root.find(f"{S}cellXfs")
-    found = []
-    for style in styles if styles is not None else ():
-        code = codes.get(_int(style.get("numFmtId")), "General")
-        found.append((number_formats.formatter(code), number_formats.is_date(code)))
-    return found
+    found = (codes.get(_int(style.get("numFmtId")), "General") for style in (styles if styles is not None else ()))
+    return [number_formats.formatter(code, shift=shift) for code in found]
 
 
 def _sheet(workbook: _Workbook, part: str, pages: _Pages) -> Iterator[str]:
@@ -190,7 +191,7 @@ def _cell(workbook: _Workbook, cell: "_Element") -> str:
         return workbook.strings[at] if 0 <= at < len(workbook.strings) else ""
     if kind == "b":
         return "TRUE" if value.strip() in ("1", "true") else "FALSE"
-    return _number(workbook, cell, value) if kind == "n" else value
+    return _number(workbook, cell, value) if kind == "n" else office.unescaped(value)
 
 
 def _number(workbook: _Workbook, cell: "_Element", value: str) -> str:
@@ -201,8 +202,7 @@ def _number(workbook: _Workbook, cell: "_Element", value: str) -> str:
     style = _int(cell.get("s"))
     if not 0 <= style < len(workbook.formats):
         return number_formats.general(number)
-    write, dated = workbook.formats[style]
-    return write(number + workbook.shift) if dated else write(number)
+    return workbook.formats[style](number)
 
 
 def _around(package: office.Package, part: str) -> Iterator[str]:

@@ -1,8 +1,10 @@
 """Zip containers of documents: a guarded reader of their entries, and a safe XML parser for what is in them."""
 
 import io
+import re
 import zipfile
 import zlib
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from rag_assets.errors import DocumentError
@@ -18,16 +20,13 @@ REASON_CHARACTERS = 300  # of a library's own words that an error quotes
 _DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError)
 _OPEN_DOCUMENT = {"text": "odt", "text-master": "odt", "spreadsheet": "ods", "presentation": "odp"}
 _OFFICE = (("word/", "docx"), ("ppt/", "pptx"), ("xl/", "xlsx"))
-_CONTENT_TYPES = (
-    (b"wordprocessingml.document.main+xml", "docx"),
-    (b"wordprocessingml.template.main+xml", "docx"),
-    (b"ms-word.document.macroEnabled.main+xml", "docx"),
-    (b"ms-word.template.macroEnabledTemplate.main+xml", "docx"),
-    (b"presentationml.", "pptx"),
-    (b"ms-powerpoint.", "pptx"),
-    (b"spreadsheetml.", "xlsx"),
-    (b"ms-excel.sheet.macroEnabled.main+xml", "xlsx"),
-    (b"ms-excel.template.macroEnabled.main+xml", "xlsx"),
+_ROOT_TYPE = re.compile(
+    rb"""<(?:\w+:)?file-entry\b(?=[^<>]*full-path\s*=\s*["']/["'])[^<>]*media-type\s*=\s*["']([^"'<>]+)"""
+)
+_BODY = re.compile(rb"<(?:\w+:)?body\b[^<>]*>\s*<(?:\w+:)?(text|spreadsheet|presentation)\b")
+# Only the part that all hangs on has such a type; documents that are embedded in this one have others.
+_MAIN_TYPE = re.compile(
+    rb"(?:(wordprocessingml|ms-word)|(presentationml|ms-powerpoint)|(?:spreadsheetml|ms-excel))\.[\w.]+\.main\+xml"
 )
 _SNIFFED_BYTES = 2**20  # of the entry that says what a container holds
 
@@ -37,17 +36,27 @@ def kind(data: bytes) -> str | None:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = {_plain(name): name for name in archive.namelist()}
-            if "mimetype" in names:
-                return _by_media_type(_head(archive, names["mimetype"])) or "zip"
-            if "meta-inf/container.xml" in names and b"oebps-package" in _head(
-                archive, names["meta-inf/container.xml"]
-            ):
-                return "epub"
-            if "[content_types].xml" in names:
-                return _by_content_types(_head(archive, names["[content_types].xml"]), names)
+            return _by_entries(lambda name: _head(archive, names[name]) if name in names else b"", names) or "zip"
     except _DAMAGE:
         return None
-    return "zip"
+
+
+def _by_entries(read: Callable[[str], bytes], names: Iterable[str]) -> str | None:
+    """By what the container says of itself; where it says nothing, as some writers leave it, by what is in it."""
+    known = _by_media_type(read("mimetype"))
+    if known:
+        return known
+    if b"oebps-package" in read("meta-inf/container.xml"):
+        return "epub"
+    if types := read("[content_types].xml"):
+        return _by_content_types(types, names)
+    stated = _ROOT_TYPE.search(read("meta-inf/manifest.xml"))
+    if stated and (known := _by_media_type(stated.group(1))):
+        return known
+    body = _BODY.search(read("content.xml"))
+    if body:
+        return _OPEN_DOCUMENT[body.group(1).decode()]
+    return "epub" if any(name.endswith(".opf") for name in names) else None
 
 
 def _head(archive: zipfile.ZipFile, name: str) -> bytes:
@@ -63,11 +72,11 @@ def _by_media_type(content: bytes) -> str | None:
     return _OPEN_DOCUMENT.get(stem)
 
 
-def _by_content_types(content: bytes, names: dict[str, str]) -> str:
-    for mark, known in _CONTENT_TYPES:
-        if mark in content:
-            return known
-    return next((known for folder, known in _OFFICE if any(name.startswith(folder) for name in names)), "zip")
+def _by_content_types(content: bytes, names: Iterable[str]) -> str | None:
+    main = _MAIN_TYPE.search(content)
+    if main:
+        return "docx" if main.group(1) else "pptx" if main.group(2) else "xlsx"
+    return next((known for folder, known in _OFFICE if any(name.startswith(folder) for name in names)), None)
 
 
 def _plain(entry: str) -> str:
@@ -122,6 +131,15 @@ class Container:
         """An entry's XML; None when there is no such entry."""
         data = self.read(entry)
         return parse_xml(data, name=f"{self.name}: {entry}") if data else None
+
+    def minor_xml(self, entry: str) -> "_Element | None":
+        """The same of what is said about a document: damage there is no reason not to read the document itself."""
+        try:
+            return self.xml(entry)
+        except DocumentError as exc:
+            if exc.kind != "corrupt":
+                raise
+            return None
 
     def _add(self, entry: zipfile.ZipInfo) -> None:
         """Two entries of one name: what a reader sees would depend on the reader."""
