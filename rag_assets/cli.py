@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -217,12 +217,13 @@ def register(files: tuple[Path, ...], as_json: bool) -> None:
 def ingest(ids: tuple[str, ...], as_json: bool) -> None:
     """Ingest what is pending, now, as a Dagster run in this process; with IDS, these documents.
 
-    Ctrl-C stops it: what is stored stays, the rest is pending. The exit code is 1 when a document failed, 130 when
-    it was stopped.
+    Ctrl-C stops it: what is stored stays, the rest is pending. The exit code is 1 when a document failed or is not in
+    the table, 130 when it was stopped.
     """
     with _parts() as parts:
         _migrate(parts)
-        report = _ingest(parts, ids=ids)
+        known, unknown = _found(parts, ids)
+        report = _ingest(parts, ids=known) | {"unknown": unknown}
     _end_with(report, as_json=as_json)
 
 
@@ -265,10 +266,15 @@ def status(as_json: bool) -> None:
 @click.option("--kind", type=click.Choice(ERROR_KINDS), help="Only documents that failed with this kind of error.")
 @JSON
 def retry(ids: tuple[str, ...], kind: str | None, as_json: bool) -> None:
-    """Make failed and dead documents pending again: all, those of one kind, or IDS."""
+    """Make failed and dead documents pending again: all, those of one kind, or IDS.
+
+    The exit code is 1 when one of IDS is not in the table.
+    """
     with _parts() as parts:
-        count = parts.retry(ids=ids, kind=kind)
-    console.print_json({"retried": count}) if as_json else console.show_retried(count)
+        known, unknown = _found(parts, ids)
+        count = parts.retry(ids=known, kind=kind)
+    console.print_json({"retried": count, "unknown": unknown}) if as_json else console.show_retried(count, unknown)
+    sys.exit(1 if unknown else 0)
 
 
 @main.command(short_help="Find what no trigger saw.")
@@ -404,7 +410,15 @@ def _add_partitions(parts: runtime.Parts) -> None:
     foreground.add_partitions(parts)
 
 
-def _ingest(parts: runtime.Parts, *, ids: tuple[str, ...] = ()) -> dict[str, Any]:
+def _found(parts: runtime.Parts, ids: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The documents that IDS name, and those that name none; without any of the former, there is nothing to do."""
+    known, unknown = parts.find(ids)
+    if unknown and not known:
+        raise click.ClickException(f"Not in the table {parts.settings.source.table}: {', '.join(unknown)}")
+    return known, unknown
+
+
+def _ingest(parts: runtime.Parts, *, ids: Sequence[str] = ()) -> dict[str, Any]:
     console.say("Starting Dagster")
     os.environ.update(supervisor.environment(parts.settings, database_url=parts.database_url))
     from rag_assets.defs import foreground  # imports dagster, which takes a second, only here
@@ -426,7 +440,8 @@ def _search(parts: runtime.Parts, query: str, *, k: int) -> list[Hit]:
 
 def _end_with(report: dict[str, Any], *, as_json: bool) -> NoReturn:
     console.print_json(report) if as_json else console.show_report(report)
-    sys.exit(INTERRUPTED if report["interrupted"] else 1 if report["failed"] or report["busy"] else 0)
+    is_short = report["failed"] or report["busy"] or report.get("unknown")
+    sys.exit(INTERRUPTED if report["interrupted"] else 1 if is_short else 0)
 
 
 @contextmanager

@@ -85,6 +85,8 @@ def show_report(report: Mapping[str, Any]) -> None:
         click.echo(f"  failed  {failure['document_id']}  {failure['kind']}: {failure['message']}")
     for document_id in report["busy"]:
         click.echo(f"  busy    {document_id}  another run is working on it; try again when that has ended")
+    if report.get("unknown"):
+        click.echo(f"Not in the table: {', '.join(report['unknown'])}")
     if report["gone"]:
         click.echo(f"Not in the table, so nothing is kept of them: {', '.join(report['gone'])}")
     if report["interrupted"]:
@@ -132,8 +134,10 @@ def show_status(status: IndexStatus, troubles: Sequence[Trouble]) -> None:
         click.echo(f"-> {fault}")
 
 
-def show_retried(count: int) -> None:
+def show_retried(count: int, unknown: Sequence[str] = ()) -> None:
     """How many are pending, and who takes them; where there are none, where to look."""
+    if unknown:
+        click.echo(f"Not in the table: {', '.join(unknown)}")
     step = (
         "Next: rag-assets ingest, unless `rag-assets up` runs."
         if count

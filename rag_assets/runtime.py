@@ -256,6 +256,15 @@ class Parts:
         with self.database.transaction() as cursor:
             return outbox.troubles(cursor, self.settings.source, limit=limit)
 
+    def find(self, ids: Sequence[str]) -> tuple[list[str], list[str]]:
+        """The documents that ids given by hand name, each once, and those of the ids that name none."""
+        if not ids:
+            return [], []
+        with self.database.transaction() as cursor:
+            found = outbox.find(cursor, self.settings.source, ids)
+        known = dict.fromkeys(found[one] for one in ids if one in found)
+        return list(known), [one for one in dict.fromkeys(ids) if one not in found]
+
     def retry(self, *, ids: Sequence[str], kind: str | None) -> int:
         """Make failed and dead documents pending again; how many."""
         with self.database.transaction() as cursor:

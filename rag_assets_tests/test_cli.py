@@ -259,19 +259,51 @@ def test_status_says_what_to_run_when_nothing_was_set_up(
 
 
 @pytest.mark.parametrize(
-    ("options", "count"), [([], 2), (["--kind", "empty"], 1), (["1"], 1), (["--kind", "crashed"], 0), (["99"], 0)]
+    ("options", "count"), [([], 2), (["--kind", "empty"], 1), (["01"], 1), (["--kind", "crashed"], 0), (["3"], 0)]
 )
 def test_retry_makes_failed_documents_pending(configured: Application, options: list[str], count: int) -> None:
     """All of them, those of one kind, or those named; with all their attempts."""
     (configured.files / "empty.txt").touch()
     assert configured.add_row("missing.txt") == "1"
     configured.add_row("empty.txt")
+    configured.add("good.txt", *WORDS)
     configured.run()
     said = invoke("retry", *options).stdout
     assert f"{count} documents are pending again." in said
     assert ("Next: rag-assets ingest" if count else "None of those had failed") in said
     fresh = [row for row in configured.pending() if row[1:3] == ("pending", 0)]
     assert len(fresh) == count
+
+
+@pytest.mark.parametrize("command", ["ingest", "retry"])
+@pytest.mark.parametrize("asked", ["99999", "abc", "99999999999999999999", "-1", "x" * 5_000, os.fsdecode(b"\xff"), ""])
+def test_command_names_what_is_not_in_the_table(
+    configured: Application, command: str, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With exit code 1, and no run is started for it; `--` lets an id begin with a dash."""
+    monkeypatch.setattr(cli, "_ingest", lambda *_arguments, **_named: pytest.fail("a run was started"))
+    assert "Not in the table TblDocumentFiles: " in invoke(command, "--", asked, code=1).stderr
+
+
+def test_retry_names_what_is_not_in_the_table_beside_what_is(configured: Application) -> None:
+    """The others are pending again all the same."""
+    configured.add_row("missing.txt")
+    configured.run()
+    said = invoke("retry", "1", "7", "--json", code=1).stdout
+    assert objects(said) == [{"retried": 1, "unknown": ["7"]}]
+
+
+@posix
+def test_ingest_names_what_is_not_in_the_table_beside_what_is(configured: Application, fake_server: None) -> None:
+    """A document that is gone, and of which something is kept, is no such one: that is removed."""
+    kept, gone = configured.add("a.txt", *WORDS), configured.add("b.txt", *WORDS)
+    configured.run()
+    configured.sql('alter table "TblDocumentFiles" disable trigger all')
+    configured.remove(gone)
+    done = run("ingest", "--json", f"0{kept}", gone, "99999", code=1)
+    [report] = objects(done.stdout)
+    assert (report["unknown"], report["gone"], report["deleted"]) == (["99999"], [gone], 1)
+    assert report["completed"] + report["skipped"] == 1
 
 
 def test_retry_names_the_kinds_when_there_is_no_such_one() -> None:
@@ -343,14 +375,6 @@ def test_register_names_a_folder_that_cannot_be_read(configured: Application, mo
 def test_register_of_an_empty_folder_says_so(configured: Application) -> None:
     """Nobody is sent on to ingest nothing."""
     assert "No files there" in run("register", str(configured.files)).stdout
-
-
-@posix
-def test_ingest_names_what_is_not_in_the_table(configured: Application, fake_server: None) -> None:
-    """A mistyped id is not left as a document that was deleted."""
-    document_id = configured.add("a.txt", *WORDS)
-    assert objects(run("ingest", "--json", document_id, "99", document_id).stdout)[0]["gone"] == ["99"]
-    assert "Not in the table, so nothing is kept of them: 99\n" in run("ingest", "99").stdout
 
 
 @posix

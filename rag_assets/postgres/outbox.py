@@ -94,6 +94,13 @@ def retry_dead(cursor: Cursor, *, ids: Sequence[str] = (), kind: str | None = No
     return int(cursor.rowcount)
 
 
+def find(cursor: Cursor, source: Source, ids: Sequence[str]) -> dict[str, str]:
+    """The documents that these ids name, by the id as it was given: rows of the table, and what is kept of others."""
+    rows = documents.get_documents(cursor, source, ids)
+    cursor.execute(statement("outbox", "list_known"), {"ids": [one for one in ids if documents.is_fit(one)]})
+    return {row[0]: row[0] for row in cursor.fetchall()} | {given: row.id for given, row in rows.items()}
+
+
 def is_taken(cursor: Cursor) -> bool:
     """Whether a run takes changes as they come; see listener.Listener.hold_intake."""
     cursor.execute(statement("outbox", "is_taken"))

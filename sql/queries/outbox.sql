@@ -145,6 +145,13 @@ set state = 'pending', attempts = 0, not_before = now(), enqueued_at = now(),
     generation = nextval('rag_outbox_generation')
 from failed where o.document_id = failed.document_id;
 
+-- name: list_known
+-- Those of these documents of which something is kept here.
+select given from unnest(%(ids)s::text[]) as given
+where exists (select from rag_outbox as o where o.document_id = given)
+    or exists (select from rag_document_text as t where t.document_id = given)
+    or exists (select from rag_document_chunks as c where c.document_id = given);
+
 -- name: list_dead
 -- Documents given up, with the time of their last attempt, which is when one more would have been due.
 select o.document_id, d.{path_column}::text, extract(epoch from o.not_before)::float8
