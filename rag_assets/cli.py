@@ -15,6 +15,7 @@ import psutil
 
 from rag_assets import console, doctor, footprint, logs, runtime, settings, supervisor
 from rag_assets.embedded import postgres as embedded_postgres
+from rag_assets.embedding import known
 from rag_assets.errors import ERROR_KINDS, DocumentError, RagAssetsError, SettingsError, UnembeddableText
 from rag_assets.model import Hit
 from rag_assets.service import dagster_ui
@@ -277,6 +278,47 @@ def retry(ids: tuple[str, ...], kind: str | None, as_json: bool) -> None:
     sys.exit(1 if unknown else 0)
 
 
+@main.command(
+    short_help="Have stored vectors made anew.",
+    epilog=_examples(
+        "reembed 7 12",
+        "reembed --where vectors=wrong              # embed all again, and replace what differs",
+        "reembed --where after=2026-11-01 --where before=2026-11-03",
+        "reembed --where model=all-MiniLM-L6-v2     # all that is stored under this name",
+    ),
+)
+@click.argument("ids", nargs=-1)
+@click.option(
+    "--where",
+    "conditions",
+    multiple=True,
+    metavar="CONDITION",
+    help="Which vectors; all conditions have to hold. May be repeated.",
+)
+@JSON
+def reembed(ids: tuple[str, ...], conditions: tuple[str, ...], as_json: bool) -> None:
+    """Have stored vectors made anew: those of documents IDS, those for which all of --where holds, or of both.
+
+    \b
+    Conditions:
+      model=NAME      stored under this name of a model
+      after=TIME      stored at or after this time: 2026-11-28, 2026-11-28T14:30, or with a zone
+      before=TIME     stored before it
+      run=RUN_ID      of documents that this Dagster run ingested
+      path=PATTERN    of documents whose path is like this, with * and ?
+      vectors=wrong   not what the model makes of their texts: each is embedded again to find out
+
+    Nothing is deleted: documents become pending, and `rag-assets ingest` (or `up`) replaces the vectors. Until then
+    they are searched as they are. Vectors are reused for the same words, so documents that share one are made anew too.
+    """
+    if not ids and not conditions:
+        raise click.UsageError("Name documents or --where; all that is stored: --where model=NAME.")
+    with _parts() as parts:
+        _migrate(parts)
+        found = parts.reembed(ids, conditions)
+    console.print_json(asdict(found)) if as_json else console.show_marked(found)
+
+
 @main.command(short_help="Find what no trigger saw.")
 @JSON
 def reconcile(as_json: bool) -> None:
@@ -363,6 +405,7 @@ def chunk(files: tuple[str, ...], strategy: str | None, size: int | None, overla
     given = {"strategy": strategy, "size": size, "overlap": overlap}
     failed = False
     with _parts(chunking={key: value for key, value in given.items() if value is not None}) as parts:
+        parts.models = known.Forgetful()
         for name in files:
             started = time.perf_counter()
             try:
@@ -425,6 +468,7 @@ def _ingest(parts: runtime.Parts, *, ids: Sequence[str] = ()) -> dict[str, Any]:
 
     _ = parts.model_path
     with console.Progress(total=len(set(ids)) or parts.status().pending) as progress, _stopped_by_hang_up():
+        parts.embedder.on_embedded = progress.embedded
         report = foreground.ingest(parts, document_ids=ids, on_outcomes=progress.advance)
     return report | {"pending": parts.status().pending}
 

@@ -3,6 +3,8 @@
 import json
 import shlex
 import sys
+import threading
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -18,8 +20,11 @@ from rag_assets.embedding.calibration import Calibration
 from rag_assets.errors import DocumentError
 from rag_assets.model import Chunk, Hit, IndexStatus, Outcome, ReadDocument, Trouble
 from rag_assets.runtime import Registered
+from rag_assets.vectors import Marked
 
 PREVIEW_CHARACTERS = 320
+RATE_SECONDS = 1.0  # before a rate says anything
+BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} documents [{elapsed}{postfix}]"
 
 
 def say(message: str) -> None:
@@ -42,11 +47,14 @@ def export_line(name: str, value: str, *, shell: str) -> str:
 
 
 class Progress:
-    """A bar that counts documents."""
+    """A bar that counts documents, with the chunks that are embedded: of a long document, they are all that moves."""
 
     def __init__(self, *, total: int) -> None:
-        self._bar = tqdm(total=total, unit="doc", file=sys.stderr, disable=total == 0, desc="Ingesting")
+        self._bar = tqdm(total=total, file=sys.stderr, disable=total == 0, desc="Ingesting", bar_format=BAR)
         self._counts: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        self._chunks = 0
+        self._started: float | None = None  # when the first chunks were there
 
     def __enter__(self) -> "Progress":
         return self
@@ -55,9 +63,27 @@ class Progress:
         self._bar.close()
 
     def advance(self, outcomes: Sequence[Outcome]) -> None:
-        self._counts.update(outcome.status for outcome in outcomes)
-        self._bar.set_postfix(dict(self._counts), refresh=False)
-        self._bar.update(len(outcomes))
+        """Documents have their outcomes."""
+        with self._lock:
+            self._counts.update(outcome.status for outcome in outcomes)
+            self._say()
+            self._bar.update(len(outcomes))
+
+    def embedded(self, chunks: int) -> None:
+        """So many more chunks have their vectors; called from several threads."""
+        with self._lock:
+            self._chunks += chunks
+            self._started = self._started or time.monotonic()
+            self._say()
+            self._bar.update(0)  # which shows it, if it is time
+
+    def _say(self) -> None:
+        said = [f"{status}={count}" for status, count in self._counts.items()]
+        if self._started is not None:
+            seconds = time.monotonic() - self._started
+            rate = f" ({self._chunks / seconds:.1f}/s)" if seconds > RATE_SECONDS else ""
+            said.append(f"chunks={self._chunks}{rate}")
+        self._bar.set_postfix_str(", ".join(said), refresh=False)
 
 
 def show_registered(found: Registered) -> None:
@@ -144,6 +170,12 @@ def show_retried(count: int, unknown: Sequence[str] = ()) -> None:
         else "None of those had failed: see rag-assets status."
     )
     click.echo(f"{count} documents are pending again. {step}")
+
+
+def show_marked(found: Marked) -> None:
+    """How many vectors are to be made anew, and who does it."""
+    step = "Next: rag-assets ingest, unless `rag-assets up` runs." if found.chunks else "Nothing is to be done."
+    click.echo(f"{found.chunks} vectors of {len(found.documents)} documents are to be made anew. {step}")
 
 
 def show_finding(finding: Finding) -> None:

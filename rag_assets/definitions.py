@@ -8,7 +8,7 @@ rag = resources.Rag()
 
 defs = dg.Definitions(
     assets=[assets.source_table, assets.ingest],
-    asset_checks=[checks.index_in_step],
+    asset_checks=[checks.index_in_step, checks.vectors_are_the_models],
     jobs=[jobs.ingest_job, jobs.reconcile],
     schedules=[jobs.reconcile_schedule],
     sensors=[sensors.document_changes],

@@ -63,6 +63,7 @@ def examine(parts: Parts) -> Iterator[Finding]:
         "llama-server": _flags,
         "model": _model,
         "embedding": _embedding,
+        "vectors": _vectors,
         "calibration": _calibration,
     }
     for name, check in checks.items():
@@ -256,12 +257,26 @@ def _embedding(parts: Parts) -> Finding:
     vector = parts.embedder.embed(["How long do I have to return an item?"], token_counts=[11])[0]
     seconds = time.perf_counter() - started
     build, degraded = parts.embedder.build, parts.embedder.degraded
-    parts.embedder.stop_server()
     found = f"{len(vector)} dimensions from {build}, started and answered in {seconds:.1f} s"
     if degraded:
         step = "Its batches come out wrong, so it takes one text at a time: use another build of llama-server."
         return Finding(check="embedding", verdict="warn", found=found, next=step)
     return Finding(check="embedding", verdict="ok", found=found)
+
+
+def _vectors(parts: Parts) -> Finding:
+    """A sample of what is stored is embedded again; the server that `_embedding` started is stopped after it."""
+    try:
+        if not _is_indexed(parts):
+            return Finding(check="vectors", verdict="ok", found="none are stored")
+        seen = parts.sample_vectors()
+    finally:
+        parts.embedder.stop_server()
+    found = f"{seen.wrong} of {seen.compared} stored vectors are not the model's (least cosine {seen.least:.3f})"
+    if seen.wrong:
+        step = "rag-assets reembed --where vectors=wrong finds all of them, then: rag-assets ingest"
+        return Finding(check="vectors", verdict="fail", found=found, next=step)
+    return Finding(check="vectors", verdict="ok", found=found)
 
 
 def _calibration(parts: Parts) -> Finding:

@@ -4,6 +4,7 @@ RagAssetsError
 ├── DocumentError(kind)          about one document: recorded for it, the batch goes on
 └── ServiceError                 about the ground we stand on: raised, costs no document an attempt
     ├── SettingsError            a setting is wrong; the message names its key and the allowed range
+    │   └── WrongModel           vectors are not those of the model under whose name they would be stored
     ├── DatabaseUnavailable      PostgreSQL does not answer
     ├── NotEnoughMemory          llama-server is not started: it would not fit
     ├── ServerFailedToStart      llama-server died, or never became ready; quotes its log
@@ -64,6 +65,19 @@ class ServiceError(RagAssetsError):
 
 class SettingsError(ServiceError):
     """A setting is missing or out of range."""
+
+
+class WrongModel(SettingsError):
+    """The vectors of known texts are not the model's own; nothing of this server is stored or searched with."""
+
+    def __init__(self, model: str, *, cosine: float, least: float) -> None:
+        self.cosine = cosine
+        super().__init__(
+            f"The vectors are not those of {model}: their cosine with vectors known to be its own is {cosine:.2f}, and "
+            f"at least {least} is due. If this is another model, give it a name of its own (embedding.model). If it is "
+            f"{model}, start its server with --pooling mean, or take another build or file. If what is stored under "
+            f"this name is wrong: rag-assets reembed --where model={model}"
+        )
 
 
 class DatabaseUnavailable(ServiceError):

@@ -10,10 +10,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from rag_assets import vectors
 from rag_assets.embedded import llama_server as embedded_llama_server
 from rag_assets.embedded import model as embedded_model
 from rag_assets.embedded import postgres as embedded_postgres
+from rag_assets.embedding import known
 from rag_assets.embedding.embedder import Embedder
 from rag_assets.errors import DocumentError, SettingsError
 from rag_assets.intake import Intake
@@ -26,6 +29,11 @@ from rag_assets.postgres.listener import Listener
 from rag_assets.settings import Settings
 from rag_assets.text import paths
 from rag_assets.text.worker import TextWorker
+from rag_assets.vectors import Marked, Sampled
+
+if TYPE_CHECKING:
+    from numpy import float32
+    from numpy.typing import NDArray
 
 LLAMA_SERVER = "llama-server"
 DAGSTER_SCHEMA = "dagster"  # in our database, unless DAGSTER_DATABASE_URL is set
@@ -141,12 +149,19 @@ class Parts:
     @cached_property
     def embedder(self) -> Embedder:
         if self.settings.llama_server.url is not None:
-            embedder = Embedder.remote(self.settings)
+            embedder = Embedder.remote(self.settings, models=self.models)
         else:
             assert self.model_path is not None  # noqa: S101 - None only in remote mode
-            embedder = Embedder.local(self.settings, command=llama_command(self.settings), model=self.model_path)
+            embedder = Embedder.local(
+                self.settings, command=llama_command(self.settings), model=self.model_path, models=self.models
+            )
         self._open.callback(embedder.close)
         return embedder
+
+    @cached_property
+    def models(self) -> known.Memory:
+        """What is known of the models' vectors; set another one to work without a database."""
+        return vectors.Index(lambda: self.database)
 
     @cached_property
     def reader(self) -> TextWorker:
@@ -204,9 +219,24 @@ class Parts:
 
     def search(self, query: str, *, k: int) -> list[Hit]:
         """The k nearest passages, best first."""
-        vector = self.embedder.embed([query], token_counts=[len(query)])[0]
+        vector = self.embedder.embed_query(query)
         with self.database.transaction() as cursor:
             return vector_search.search(cursor, vector, k=k, model=self.settings.embedding.model)
+
+    def reembed(self, ids: Sequence[str], conditions: Sequence[str]) -> Marked:
+        """Have stored vectors made anew: those of these documents for which all of `--where` holds."""
+        selection, is_wrong = vectors.selection(ids, conditions)
+        if not is_wrong:
+            return vectors.distrust(self.database, selection)
+        model = self.settings.embedding.model
+        return vectors.distrust_wrong(self.database, selection, model=model, embed=self._embed)
+
+    def sample_vectors(self) -> Sampled:
+        """Whether a few stored vectors are what the model makes of their texts."""
+        return vectors.sample(self.database, self.settings.embedding.model, self._embed)
+
+    def _embed(self, texts: list[str]) -> "NDArray[float32]":
+        return self.embedder.embed(texts, token_counts=[len(text) // 3 for text in texts])
 
     def reconcile(self) -> dict[str, int]:
         """Enqueue whatever differs between table, files and index; how many documents, by what was found."""

@@ -15,6 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from typing import Any
 
+from rag_assets.embedding import known
+
 DIMENSION = 384
 LATE_SECONDS = 0.3
 POISON = "poison"  # the connection ends, as it does when the server dies of a text
@@ -25,7 +27,9 @@ Rows = list[dict[str, Any]]
 
 
 def vector(text: str) -> list[float]:
-    """A vector of length 1 that is always the same for the same text."""
+    """A vector of length 1 that is always the same for the same text; of texts that prove the model, its own."""
+    if text in known.TEXTS and (own := known.shipped("all-MiniLM-L6-v2")) is not None:
+        return [float(number) for number in own[known.TEXTS.index(text)]]
     values = random.Random(hashlib.sha256(text.encode()).digest())
     numbers = [values.gauss(0, 1) for _ in range(DIMENSION)]
     length = sum(number * number for number in numbers) ** 0.5
@@ -40,6 +44,9 @@ class FakeLlama(ThreadingHTTPServer):
 
     def __init__(self, *, port: int = 0, key: str | None = None) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
+        self.seen: list[tuple[str, str | None]] = []  # path and key of every request
+        self.salt = ""  # with one, it is another model
+        self.slots = Slots()
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         self.key = key
         self.next: deque[str] = deque()
@@ -47,6 +54,8 @@ class FakeLlama(ThreadingHTTPServer):
         self.is_loading = False
         self.requests: list[list[str]] = []
         self.released = threading.Event()
+        self.moved_to = ""
+        self.closes = False  # the connection, after each answer
 
     def __enter__(self) -> "FakeLlama":
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
@@ -61,6 +70,43 @@ class FakeLlama(ThreadingHTTPServer):
         """A client that gave up is no news."""
 
 
+class Slots:
+    """llama-server's: each batch takes one text, from the first slot that has one; a slot that is free is refilled."""
+
+    BATCH_SECONDS = 0.004
+
+    def __init__(self, count: int = 4) -> None:
+        self._slots: list[threading.Event | None] = [None] * count
+        self._waiting: deque[threading.Event] = deque()
+        self._lock = threading.Lock()
+        self._is_at_work = threading.Lock()
+
+    def work(self, texts: int) -> None:
+        """Until all of them are computed; whoever waits takes part in it."""
+        mine = [threading.Event() for _ in range(texts)]
+        with self._lock:
+            self._waiting.extend(mine)
+        while not all(text.is_set() for text in mine):
+            with self._is_at_work:
+                self._batch()
+
+    def _batch(self) -> None:
+        with self._lock:
+            for number, text in enumerate(self._slots):
+                if text is None and self._waiting:
+                    self._slots[number] = self._waiting.popleft()
+            first = next((number for number, text in enumerate(self._slots) if text is not None), None)
+        if first is None:
+            return
+        time.sleep(self.BATCH_SECONDS)
+        with self._lock:
+            done, self._slots[first] = self._slots[first], None
+            if self._waiting:  # a slot is refilled before the next batch
+                self._slots[first] = self._waiting.popleft()
+        if done is not None:
+            done.set()
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: FakeLlama
@@ -69,12 +115,14 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing."""
 
     def do_GET(self) -> None:
+        self.server.seen.append((self.path, self.headers["Authorization"]))
         if self.path == "/health":
             self.answer(503 if self.server.is_loading else 200, {"status": "ok"})
         else:
             self.answer(200, {"build_info": "fake"})
 
     def do_POST(self) -> None:
+        self.server.seen.append((self.path, self.headers["Authorization"]))
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.server.key and self.headers["Authorization"] != f"Bearer {self.server.key}":
             self.answer(401, {"error": {"message": "Invalid API Key"}})
@@ -91,12 +139,16 @@ class _Handler(BaseHTTPRequestHandler):
         elif HUGE in joined:
             self.answer(500, {"error": {"message": "input is too large to process. increase the physical batch size"}})
         else:
-            MISBEHAVIOUR[self.server.next.popleft() if self.server.next else self.server.always](self, _rows(texts))
+            MISBEHAVIOUR[self.server.next.popleft() if self.server.next else self.server.always](
+                self, _rows(texts, salt=self.server.salt)
+            )
 
     def answer(self, status: int, body: object) -> None:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))
+        if self.server.closes:
+            self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(data)
 
@@ -109,10 +161,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
 
-def _rows(texts: list[str]) -> Rows:
+def _rows(texts: list[str], *, salt: str) -> Rows:
     rows: Rows = []
     for index, text in enumerate(texts):
-        values = [float("nan")] * DIMENSION if SICK in text else vector(text)
+        values = [float("nan")] * DIMENSION if SICK in text else vector(text + salt)
         rows.append({"index": index, "embedding": base64.b64encode(array("f", values).tobytes()).decode()})
     return rows
 
@@ -129,6 +181,23 @@ def _late(handler: _Handler, rows: Rows) -> None:
 def _hanging(handler: _Handler, _rows: Rows) -> None:
     handler.server.released.wait()
     handler.close_connection = True
+
+
+def _held(handler: _Handler, rows: Rows) -> None:
+    handler.server.released.wait()
+    _good(handler, rows)
+
+
+def _slotted(handler: _Handler, rows: Rows) -> None:
+    handler.server.slots.work(len(rows))
+    _good(handler, rows)
+
+
+def _moved(handler: _Handler, _rows: Rows) -> None:
+    handler.send_response(307)
+    handler.send_header("Location", f"{handler.server.moved_to}/v1/embeddings")
+    handler.send_header("Content-Length", "0")
+    handler.end_headers()
 
 
 def _of(value: float) -> str:
@@ -160,7 +229,15 @@ MISBEHAVIOUR: dict[str, Callable[[_Handler, Rows], None]] = {
     "cut": lambda handler, rows: handler.cut(),
     "hanging": _hanging,
     "swapped": _swapped,
+    "held": _held,
+    "slotted": _slotted,
+    "moved": _moved,
 }
+
+
+def command(mode: str) -> list[str]:
+    """This program, as a llama-server's command line begins."""
+    return [sys.executable, __file__, mode]
 
 
 def main(mode: str, arguments: list[str]) -> None:
@@ -175,8 +252,12 @@ def main(mode: str, arguments: list[str]) -> None:
         key = file.read().strip()
     if mode == "port taken":
         mode = _port_taken_once(value["--api-key-file"])
-    with FakeLlama(port=int(value["--port"]), key=key) as server:
+    with FakeLlama(port=int(value["--port"]), key=None if mode == "open to all" else key) as server:
+        server.salt = "another" if mode == "another model" else ""
         server.is_loading = mode == "loads for ever"
+        if mode in MISBEHAVIOUR:
+            server.next.extend(["good"] * 5)  # until it has proved itself
+            server.always = mode
         if mode == "drifts":
             server.next.extend(["good", "good", "good", "swapped"] * 10)
         while os.getppid() != 1:

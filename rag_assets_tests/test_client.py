@@ -10,6 +10,7 @@ import pytest
 
 from rag_assets.embedded import llama_server
 from rag_assets.embedding.client import EmbeddingClient, InputTooLong, ServerAway
+from rag_assets.embedding.door import Door
 from rag_assets.embedding.server import LlamaServer
 from rag_assets.errors import EmbeddingError, SettingsError
 from rag_assets.settings import LlamaServer as LlamaServerSettings
@@ -38,8 +39,8 @@ def fake() -> Iterator[FakeLlama]:
         yield server
 
 
-def _client(url: str, *, key: str | None = None, seconds: float = 5.0) -> EmbeddingClient:
-    return EmbeddingClient(url, api_key=key, dimension=fake_llama.DIMENSION, timeout_seconds=seconds)
+def _client(url: str, *, key: str | None = None, seconds: float = 5.0, door: Door | None = None) -> EmbeddingClient:
+    return EmbeddingClient(url, api_key=key, dimension=fake_llama.DIMENSION, timeout_seconds=seconds, door=door)
 
 
 @pytest.fixture
@@ -93,9 +94,9 @@ def test_server_describes_itself_when_asked(either: EmbeddingClient) -> None:
 def test_embed_raises_settings_error_when_the_key_is_wrong(real: EmbeddingClient) -> None:
     """Of the real server and of the fake one; the key itself is not in the message."""
     with FakeLlama(key="secret") as fake:
-        for url in (fake.url, real.url):
+        for server in (_client(fake.url), real):
             with (
-                closing(_client(url, key="wrong-key")) as client,
+                closing(_client(server.url, key="wrong-key", door=server.door)) as client,
                 pytest.raises(SettingsError, match="api_key") as info,
             ):
                 client.embed(TEXTS)

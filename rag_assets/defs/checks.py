@@ -27,6 +27,24 @@ def index_in_step(rag: dg.ResourceParam[Rag]) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(**_found(rag.standing))
 
 
+@dg.asset_check(
+    asset=events.SOURCE,
+    name="vectors_are_the_models",
+    description="Are stored vectors what the model makes of their texts? Embeds a few of them again; start it by hand.",
+)
+def vectors_are_the_models(rag: dg.ResourceParam[Rag]) -> dg.AssetCheckResult:
+    """Pass when a sample of stored vectors is close to what the configured server gives of the same texts now."""
+    with rag.parts() as parts:
+        seen = parts.sample_vectors()
+    step = "rag-assets reembed --where vectors=wrong finds all of them and has them made anew."
+    return dg.AssetCheckResult(
+        passed=not seen.wrong,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=f"{seen.wrong} of {seen.compared} are not the model's. {step if seen.wrong else ''}".strip(),
+        metadata={"compared": seen.compared, "wrong": seen.wrong, "least_cosine": seen.least},
+    )
+
+
 def evaluation(parts: Parts) -> dg.AssetCheckEvaluation:
     """The same, to be logged by a run of something else."""
     return dg.AssetCheckEvaluation(asset_key=dg.AssetKey(events.SOURCE), check_name=NAME, **_found(parts))

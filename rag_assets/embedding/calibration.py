@@ -100,9 +100,9 @@ def grid(settings: Settings, models: Mapping[Quantization, Path]) -> list[Trial]
     ways: dict[str, Knobs] = {
         "own defaults": OWN_DEFAULTS,
         "as shipped": {"own_defaults": False, "parallel": 0, "ubatch_size": 0, "threads": 0, "requests_in_flight": 3},
-        "one slot": {"own_defaults": False, "parallel": 1, "requests_in_flight": 2},
-        "larger batch": {"own_defaults": False, "ubatch_size": 2 * longest},
-        "more slots": {"own_defaults": False, "parallel": 8, "requests_in_flight": 4},
+        "two requests": {"own_defaults": False, "requests_in_flight": 2},
+        "larger batch": {"own_defaults": False, "ubatch_size": 2 * longest},  # which has room for two slots
+        "four slots": {"own_defaults": False, "parallel": 4, "ubatch_size": 4 * longest, "requests_in_flight": 4},
     }
     if logical != physical:
         ways["all threads"] = {"own_defaults": False, "threads": logical}

@@ -2,10 +2,13 @@
 
 import base64
 import binascii
+import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rag_assets.embedding.door import Door
+from rag_assets.embedding.waiting import Patience, Turns
 from rag_assets.errors import EmbeddingError, SettingsError
 
 if TYPE_CHECKING:
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 HEALTH_SECONDS = 2.0
+CONNECT_SECONDS = 10.0  # until a server that is at work has accepted a connection
+MOST_OVERTAKEN = 3  # how many later requests may be answered before one that is under way
 NORM_TOLERANCE = 1e-2
 TOO_LONG = ("too large to process", "exceed_context_size_error", "larger than the max context size")
 
@@ -22,22 +27,51 @@ class ServerAway(EmbeddingError):
     """The server does not answer, or not in time: it may have died, hang, or still be loading."""
 
 
+class ServerHangs(ServerAway):
+    """The server has answered nobody for as long as one request may take."""
+
+
 class InputTooLong(EmbeddingError):
     """A text of the request is over the server's limit; the server refuses the whole request."""
 
 
 class EmbeddingClient:
-    """Speaks to one llama-server; thread-safe, one connection per thread, kept open."""
+    """Speaks to one llama-server; thread-safe, one connection per thread, kept open.
 
-    def __init__(self, url: str, *, api_key: str | None, dimension: int, timeout_seconds: float) -> None:
+    Through `door`, no connection carries a byte before the server at its other end has proved to be ours. Without
+    one, `url` says whom to trust, and `vouch` is asked before an answer that came over a new connection is believed:
+    the server may be another one than before.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str | None,
+        dimension: int,
+        timeout_seconds: float,
+        door: Door | None = None,
+        vouch: "Callable[[EmbeddingClient], None] | None" = None,
+    ) -> None:
         self.url = url.rstrip("/")
+        self.door = door
+        self._vouch = vouch
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._dimension = dimension
         self._timeout = timeout_seconds
+        self._patience = Patience()
+        self._turns = Turns(MOST_OVERTAKEN)
         self._local = threading.local()
         self._sessions: list[requests.Session] = []
 
+    @property
+    def where(self) -> str:
+        """How messages call the server."""
+        return self.door.where if self.door else self.url
+
     def close(self) -> None:
+        """End all connections; who still waits for an answer waits no longer."""
+        self._patience.give_up()
         for session in self._sessions:
             session.close()
 
@@ -46,15 +80,29 @@ class EmbeddingClient:
 
         Raises ServerAway, InputTooLong, SettingsError (wrong key), EmbeddingError (anything but valid vectors).
         """
-        body = self._post("/v1/embeddings", {"input": list(texts), "encoding_format": "base64"})
-        return self._checked(_in_order(body.get("data"), count=len(texts)))
+        with self._turns.one():
+            body = self._post("/v1/embeddings", {"input": list(texts), "encoding_format": "base64"})
+        vectors = self._checked(_in_order(body.get("data"), count=len(texts)))
+        if getattr(self._local, "is_new", False) and not getattr(self._local, "is_vouching", False):
+            self.vouch()
+        return vectors
+
+    def vouch(self) -> None:
+        """Ask whether this server is to be believed, now and not only with its next new connection."""
+        if self._vouch is None:
+            return
+        self._local.is_vouching = True  # it embeds, and the server may end a connection after each answer
+        try:
+            self._vouch(self)
+        finally:
+            self._local.is_vouching = self._local.is_new = False
 
     def tokenize(self, text: str) -> list[dict[str, Any]]:
         """The server's own tokens of a text, each with its id and piece, without special tokens."""
         body = self._post("/tokenize", {"content": text, "add_special": False, "with_pieces": True})
         tokens = body.get("tokens")
         if not isinstance(tokens, list):
-            raise EmbeddingError(f"llama-server at {self.url} does not tokenize: is it llama.cpp's server?")
+            raise EmbeddingError(f"llama-server at {self.where} does not tokenize: is it llama.cpp's server?")
         return tokens
 
     def healthy(self) -> bool:
@@ -62,16 +110,32 @@ class EmbeddingClient:
         import requests
 
         try:
-            return bool(self._session().get(f"{self.url}/health", timeout=HEALTH_SECONDS).status_code == 200)
+            return bool(self._get("/health").status_code == 200)
         except requests.RequestException:
             return False
+
+    def refuses_strangers(self) -> bool:
+        """Whether a request with another key than ours is refused."""
+        import requests
+
+        try:
+            answer = self._session().post(
+                f"{self.url}/tokenize",
+                json={"content": ""},
+                headers={"Authorization": f"Bearer {secrets.token_hex(16)}"},
+                timeout=HEALTH_SECONDS,
+                allow_redirects=False,
+            )
+        except requests.RequestException:
+            return False
+        return answer.status_code in (401, 403)
 
     def build(self) -> str | None:
         """What the server says of its build."""
         import requests
 
         try:
-            answer = self._session().get(f"{self.url}/props", headers=self._headers, timeout=HEALTH_SECONDS)
+            answer = self._get("/props", headers=self._headers)
             return str(answer.json().get("build_info") or "") or None
         except (requests.RequestException, ValueError):
             return None
@@ -103,24 +167,35 @@ class EmbeddingClient:
 
         try:
             answer = self._session().post(
-                f"{self.url}{path}", json=body, headers=self._headers, timeout=(HEALTH_SECONDS, self._timeout)
+                f"{self.url}{path}",
+                json=body,
+                headers=self._headers,
+                timeout=(CONNECT_SECONDS, self._timeout),
+                allow_redirects=False,  # texts and key are for this server, not for whom it names
             )
+        except requests.ReadTimeout as exc:
+            raise ServerHangs(f"llama-server at {self.where} does not answer: {exc}") from exc
         except requests.RequestException as exc:
-            raise ServerAway(f"llama-server at {self.url} does not answer: {exc}") from exc
+            raise ServerAway(f"llama-server at {self.where} does not answer: {exc}") from exc
+        self._patience.answered()
         if answer.status_code != 200:
-            raise _refusal(answer.status_code, answer.text, url=self.url)
+            raise _refusal(answer.status_code, answer.text, where=self.where)
         try:
             parsed = answer.json()
         except ValueError as exc:
-            raise EmbeddingError(f"llama-server at {self.url} gave no JSON: {answer.text[:200]!r}") from exc
+            raise EmbeddingError(f"llama-server at {self.where} gave no JSON: {answer.text[:200]!r}") from exc
         return parsed if isinstance(parsed, dict) else {}
 
-    def _session(self) -> "requests.Session":
-        import requests
+    def _get(self, path: str, *, headers: dict[str, str] | None = None) -> "requests.Response":
+        return self._session().get(f"{self.url}{path}", headers=headers, timeout=HEALTH_SECONDS, allow_redirects=False)
 
+    def _session(self) -> "requests.Session":
         if not hasattr(self._local, "session"):
-            self._local.session = requests.Session()
-            self._local.session.trust_env = False  # no proxy stands between us and our own process
+            from rag_assets.embedding import connections  # a third of a second
+
+            self._local.session = connections.session(
+                self.door, patience=self._patience, on_connect=lambda: setattr(self._local, "is_new", True)
+            )
             self._sessions.append(self._local.session)
         session: requests.Session = self._local.session
         return session
@@ -137,12 +212,12 @@ def _in_order(rows: Any, *, count: int) -> list[Any]:
     return [found[index] for index in range(count)]
 
 
-def _refusal(status: int, text: str, *, url: str) -> EmbeddingError | SettingsError:
+def _refusal(status: int, text: str, *, where: str) -> EmbeddingError | SettingsError:
     shown = " ".join(text.split())[:300]
     if status in (401, 403):
-        return SettingsError(f"llama-server at {url} refuses the API key: set llama_server.api_key. ({shown})")
+        return SettingsError(f"llama-server at {where} refuses the API key: set llama_server.api_key. ({shown})")
     if status == 503:
-        return ServerAway(f"llama-server at {url} is still loading its model")
+        return ServerAway(f"llama-server at {where} is still loading its model")
     if any(sign in text for sign in TOO_LONG):
         return InputTooLong(shown)
-    return EmbeddingError(f"llama-server at {url} answered {status}: {shown}")
+    return EmbeddingError(f"llama-server at {where} answered {status}: {shown}")

@@ -3,13 +3,14 @@
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rag_assets.embedding.client import EmbeddingClient, InputTooLong, ServerAway
+from rag_assets.embedding import known, memory
+from rag_assets.embedding.client import EmbeddingClient, InputTooLong, ServerAway, ServerHangs
 from rag_assets.embedding.server import CANARY, LlamaServer
 from rag_assets.errors import EmbeddingError, Interrupted, ServerFailedToStart, UnembeddableText
 from rag_assets.settings import Settings
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-REQUEST_TOKENS = 2_048
+REQUEST_TOKENS = 1_024  # of one request: they are answered in turn, so that this is what the next one waits for
 TRIES = 2  # of a request whose server went away
 FAILURES = 2  # more of a text alone, each after a text that went well, before it counts as at fault
 REMOTE_PATIENCE_SECONDS = 30.0
+SAY_SECONDS = 30.0  # between lines of progress in the log
 LOOK_SECONDS = 0.2  # between looks at whether a call is interrupted while its requests are under way
 PARTING_SECONDS = 1.0  # for the last requests of an interrupted call; then the server is stopped under them
 
@@ -32,15 +34,21 @@ class Embedder:
     """Thread-safe. Texts of one call are packed into requests; vectors come back in the order of the texts.
 
     Made by `local` (a llama-server of our own, started at the first text and restarted when it dies) or
-    `remote` (a running one, of which nothing is started or stopped).
+    `remote` (a running one, of which nothing is started or stopped). `models` remembers what vectors each model gives.
+    `on_embedded` is told how many texts have their vectors, as they have.
     """
 
-    def __init__(self, settings: Settings, *, server: LlamaServer | None) -> None:
+    def __init__(self, settings: Settings, *, server: LlamaServer | None, models: known.Memory | None = None) -> None:
         self._settings = settings
         self._server = server
+        self._models = models or known.Forgetful()
+        self._is_for_queries = False  # started with the memory of a query, which is not yet enough to ingest
+        self.on_embedded: Callable[[int], None] = lambda _count: None
         self._client: EmbeddingClient | None = None
         self._lock = threading.Lock()
         self._calls = 0
+        self._embedded = self._said = 0  # texts; those that the last line of the log counted
+        self._said_at = 0.0
         self._interrupted = threading.Event()  # set until the last of the calls under way has ended
         # More than one request, so that the server has the next one at hand while it answers one. A call of one
         # request does not queue behind those of long calls: a change during a backfill waits half as long.
@@ -51,7 +59,9 @@ class Embedder:
         self.build: str | None = None
 
     @classmethod
-    def local(cls, settings: Settings, *, command: Sequence[str], model: Path) -> "Embedder":
+    def local(
+        cls, settings: Settings, *, command: Sequence[str], model: Path, models: known.Memory | None = None
+    ) -> "Embedder":
         server = LlamaServer(
             command,
             model=model,
@@ -60,11 +70,11 @@ class Embedder:
             dimension=settings.embedding.dimension,
             longest=max(settings.chunking.size, 512),
         )
-        return cls(settings, server=server)
+        return cls(settings, server=server, models=models)
 
     @classmethod
-    def remote(cls, settings: Settings) -> "Embedder":
-        return cls(settings, server=None)
+    def remote(cls, settings: Settings, *, models: known.Memory | None = None) -> "Embedder":
+        return cls(settings, server=None, models=models)
 
     @property
     def started(self) -> bool:
@@ -90,6 +100,7 @@ class Embedder:
 
         def work(pack: list[int]) -> None:
             vectors[pack] = self._embed_pack(pack, texts)
+            self._count(len(pack))
 
         requests: set[Future[None]] = set()
         with self._call():
@@ -104,6 +115,14 @@ class Embedder:
             finally:
                 self._end(requests)
         return vectors
+
+    def embed_query(self, text: str) -> list[float]:
+        """As many numbers as the dimension, of length 1; the server is started with the memory that a query needs.
+
+        Raises what `embed` raises; the index of UnembeddableText is 0.
+        """
+        self._ready(for_query=True)
+        return [float(number) for number in self._embed_pack([0], [text])[0]]
 
     def interrupt(self) -> None:
         """End the calls that are under way with Interrupted, as soon as their current requests are answered."""
@@ -122,7 +141,9 @@ class Embedder:
     def stop_server(self) -> None:
         """Give the memory back; the next text starts the server again."""
         with self._lock:
-            self._client = None
+            client, self._client = self._client, None
+            if client is not None:
+                client.close()
             if self._server is not None:
                 self._server.stop()
 
@@ -130,6 +151,17 @@ class Embedder:
         for executor in (self._executor, self._short_calls):
             executor.shutdown(wait=True, cancel_futures=True)
         self.stop_server()
+
+    def _count(self, texts: int) -> None:
+        """Tell of progress: a long document is many chunks, and no outcome for minutes."""
+        self.on_embedded(texts)
+        with self._lock:
+            self._embedded += texts
+            if (now := time.monotonic()) - self._said_at >= SAY_SECONDS:
+                rate = (self._embedded - self._said) / (now - self._said_at)
+                if self._said_at:
+                    logger.info("%d chunks embedded so far, %.1f a second", self._embedded, rate)
+                self._said, self._said_at = self._embedded, now
 
     @contextmanager
     def _call(self) -> Iterator[None]:
@@ -186,7 +218,9 @@ class Embedder:
             except ServerAway as exc:
                 if not self._interrupted.is_set():  # else we stopped it ourselves
                     logger.warning("%s (try %d of %d)", exc, attempt + 1, TRIES)
-                self._replace(client)
+                # What others wait for is not thrown away because one connection was lost.
+                if attempt or isinstance(exc, ServerHangs) or not self._answers(client):
+                    self._replace(client)
                 away = exc
         raise away
 
@@ -213,21 +247,44 @@ class Embedder:
             return False
         return True
 
-    def _ready(self) -> EmbeddingClient:
+    def _ready(self, *, for_query: bool = False) -> EmbeddingClient:
         with self._lock:
             if self._client is None:
-                self._client = self._server.start() if self._server else self._reach()
+                self._is_for_queries = for_query
+                self._client = self._start(for_query=for_query) if self._server else self._reach()
                 self.build = self._server.build if self._server else self._client.build()
+            elif self._is_for_queries and not for_query:
+                if self._server is not None:
+                    memory.require(self._server.required_bytes)
+                self._is_for_queries = False
             return self._client
+
+    def _start(self, *, for_query: bool) -> EmbeddingClient:
+        assert self._server is not None  # noqa: S101 - asked by the caller
+        client = self._server.start(needed_bytes=self._server.query_bytes if for_query else None)
+        try:
+            self._vouch(client)
+        except BaseException:
+            self._server.stop()
+            raise
+        return client
+
+    def _vouch(self, client: EmbeddingClient) -> None:
+        """Raise WrongModel unless the server's vectors are those of the model that it is to be."""
+        known.require(self._settings.embedding.model, client.embed, memory=self._models)
+
+    def _answers(self, client: EmbeddingClient) -> bool:
+        """Whether the server of our own is there as before."""
+        return self._server is not None and self._server.alive and client.healthy()
 
     def _replace(self, failed: EmbeddingClient) -> None:
         """Let go of a server that went away, unless another thread already has."""
         with self._lock:
             if self._client is failed:
                 self._client = None
+                failed.close()
                 if self._server is not None:
                     self._server.stop()
-                failed.close()
 
     def _reach(self) -> EmbeddingClient:
         config = self._settings.llama_server
@@ -236,6 +293,7 @@ class Embedder:
             api_key=config.api_key.get_secret_value() if config.api_key else None,
             dimension=self._settings.embedding.dimension,
             timeout_seconds=config.request_timeout_seconds,
+            vouch=self._vouch,
         )
         deadline = time.monotonic() + REMOTE_PATIENCE_SECONDS
         while not client.healthy():
@@ -245,6 +303,11 @@ class Embedder:
                     "setting to have one started here"
                 )
             time.sleep(0.5)
+        try:
+            client.vouch()
+        except BaseException:
+            client.close()
+            raise
         return client
 
 

@@ -5,7 +5,10 @@ import json
 import os
 import re
 import secrets
+import shutil
+import socket
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -15,8 +18,9 @@ from pathlib import Path
 import psutil
 
 from rag_assets import processes
-from rag_assets.embedding import memory
+from rag_assets.embedding import known, memory
 from rag_assets.embedding.client import EmbeddingClient
+from rag_assets.embedding.door import LONGEST_SOCKET_PATH, Door, Owned, OwnedPort, SocketFile
 from rag_assets.errors import EmbeddingError, ServerFailedToStart
 from rag_assets.settings import LlamaServer as LlamaServerSettings
 
@@ -26,11 +30,11 @@ KEPT_LOGS = 5
 STOP_SECONDS = 1.0  # it has nothing to save, but waits for what it computes
 HELP_SECONDS = 30.0
 PORT_TRIES = 3
-CANARY = (
-    "The pump shows error four.",
-    "Return an item within thirty days of the day it reached you; keep the packing slip, and send it all back.",
-    "Rosen schneidet man, wenn die Forsythie blüht. " * 2,
-)
+QUERY_BYTES = 150_000_000  # beyond the model's file: 60 MB were measured, whichever quantization, for the longest text
+SOCKET = "s.sock"
+SOCKET_HELP = ".sock"  # what --help says of --host where it may be a socket file
+SECRETS = ("DATABASE_URL", "DAGSTER_DATABASE_URL", "DAGSTER_PG_URL", "PGPASSWORD", "RAG_ASSETS_LLAMA_SERVER__API_KEY")
+CANARY = known.TEXTS
 AGREEMENT = 0.999  # cosine of a text embedded alone and in a mixed batch
 
 
@@ -58,6 +62,7 @@ class LlamaServer:
         self._run = home / "run"
         self._logs = home / "logs"
         self._nonce = ""
+        self._socket_folder: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._ended = threading.Event()
         self.client: EmbeddingClient | None = None
@@ -72,12 +77,13 @@ class LlamaServer:
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def start(self) -> EmbeddingClient:
+    def start(self, *, needed_bytes: int | None = None) -> EmbeddingClient:
         """Start the process and prove that its vectors are right.
 
+        `needed_bytes` of memory must be available; without it, as many as llama_server.required_memory_gb says.
         Raises NotEnoughMemory before anything is started, ServerFailedToStart with the log's last lines.
         """
-        memory.require(int(self._settings.required_memory_gb * 1e9))
+        memory.require(self.required_bytes if needed_bytes is None else needed_bytes)
         if not self._model.is_file():
             raise ServerFailedToStart(f"there is no model file {self._model}; check LLAMA_SERVER_MODEL")
         sweep(self._run)
@@ -99,6 +105,17 @@ class LlamaServer:
         self.build = self.client.build() or self._command[0]
         return self.client
 
+    @property
+    def required_bytes(self) -> int:
+        """What must be available before documents are ingested."""
+        return int(self._settings.required_memory_gb * 1e9)
+
+    @property
+    def query_bytes(self) -> int:
+        """What must be available before a query is embedded: what the process itself takes, and no more than that."""
+        size = self._model.stat().st_size if self._model.is_file() else 0
+        return min(self.required_bytes, size + QUERY_BYTES)
+
     def stop(self) -> None:
         """End the process: ask, wait, kill."""
         if self.client is not None:
@@ -111,6 +128,9 @@ class LlamaServer:
         for name in (self._record, self._key_file):
             with suppress(FileNotFoundError, NotADirectoryError):  # the latter under a home that is none
                 name.unlink()
+        if self._socket_folder is not None:
+            shutil.rmtree(self._socket_folder, ignore_errors=True)
+            self._socket_folder = None
 
     @property
     def log(self) -> Path:
@@ -125,39 +145,55 @@ class LlamaServer:
         return self._run / f"llama-server-{self._nonce}.key"
 
     def _start_somewhere(self) -> None:
-        """A free port may be taken by somebody else before the server has it: try another."""
+        """A port that was asked for may be taken by somebody else before the server has it: try any other."""
         for attempt in range(PORT_TRIES):
-            port = self._free_port(wanted=self._settings.port if attempt == 0 else 0)
-            self._spawn(port)
-            if self._wait_until_ready(port):
+            self._spawn(wanted=self._settings.port if attempt == 0 else 0)
+            if self._wait_until_ready():
                 return
             taken = re.search(r"bind|address already in use", self._said(), re.IGNORECASE)
             if not taken or attempt == PORT_TRIES - 1:
                 raise self._failed("it ended while starting")
             self.stop()
 
-    def _free_port(self, *, wanted: int) -> int:
-        try:
-            return processes.free_port(self._settings.host, wanted=wanted)
-        except OSError as exc:
-            raise ServerFailedToStart(f"{self._settings.host}: {exc}; check llama_server.host") from exc
-
-    def _spawn(self, port: int) -> None:
+    def _spawn(self, *, wanted: int) -> None:
         self._nonce = secrets.token_hex(8)
         self._run.mkdir(parents=True, exist_ok=True)
         _keep_last_logs(self._logs)
         key = secrets.token_hex(16)
         with os.fdopen(os.open(self._key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(key + "\n")
-        command = [*self._command, *self._flags(port)]
-        self._process = self._in_a_thread_of_its_own(command)
+        host, port = self._place(wanted)
+        command = [*self._command, *self._flags(host, port)]
+        process = self._process = self._in_a_thread_of_its_own(command)
         self._write_record()
         self.client = EmbeddingClient(
-            f"http://{self._settings.host}:{port}",
+            "http://localhost",  # the door decides where that is
             api_key=key,
             dimension=self._dimension,
             timeout_seconds=self._settings.request_timeout_seconds,
+            door=self._door(process),
         )
+
+    def _place(self, wanted: int) -> tuple[str, int]:
+        """Where the server is to listen: a socket file in a folder that only we can enter, or else a port.
+
+        Port 0 has the server choose: nobody can take it before.
+        """
+        chosen = self._settings
+        by_hand = chosen.port or chosen.host != type(chosen)().host
+        if not by_hand and hasattr(socket, "AF_UNIX") and SOCKET_HELP in self._known_flags():
+            self._socket_folder = _private_folder(self._run / f"llama-server-{self._nonce}")
+            return str(self._socket_folder / SOCKET), 0
+        try:
+            return chosen.host, processes.free_port(chosen.host, wanted=wanted) if wanted else 0
+        except OSError as exc:
+            raise ServerFailedToStart(f"{chosen.host}: {exc}; check llama_server.host") from exc
+
+    def _door(self, process: "subprocess.Popen[bytes]") -> Door:
+        owned = Owned(process.pid, is_alive=lambda: process.poll() is None)
+        if self._socket_folder is not None:
+            return SocketFile(self._socket_folder / SOCKET, owned=owned)
+        return OwnedPort(self._settings.host, owned=owned)
 
     def _in_a_thread_of_its_own(self, command: list[str]) -> subprocess.Popen[bytes]:
         """The kernel kills the child when the *thread* that spawned it ends: this one waits for the child."""
@@ -166,7 +202,7 @@ class LlamaServer:
 
         def own() -> None:
             try:
-                spawned.append(processes.spawn(command, environment=os.environ, log=self.log))
+                spawned.append(processes.spawn(command, environment=_environment(), log=self.log))
             except OSError as exc:
                 spawned.append(exc)
             is_spawned.set()
@@ -181,10 +217,10 @@ class LlamaServer:
             raise ServerFailedToStart(f"{command[0]}: {spawned[0]}; check LLAMA_SERVER_BINARY") from spawned[0]
         return spawned[0]
 
-    def _flags(self, port: int) -> list[str]:
+    def _flags(self, host: str, port: int) -> list[str]:
         required = [
             *("--model", str(self._model)),
-            *("--host", self._settings.host, "--port", str(port)),
+            *("--host", host, "--port", str(port)),
             *(("--embedding",) if self._settings.embedding_only else ()),
             *("--pooling", "mean"),
             *self._speed_flags(),
@@ -198,35 +234,47 @@ class LlamaServer:
             ("--no-slots",),
             ("--cors-origins", "localhost"),
         ]
-        known = known_flags(self._command, cache=self._run / "flags")
+        known = self._known_flags()
         return required + [word for flag in wanted if flag[0] in known for word in flag]
 
+    def _known_flags(self) -> frozenset[str]:
+        return known_flags(self._command, cache=self._run / "flags")
+
     def _speed_flags(self) -> list[str]:
-        """What decides how fast it is; with `own_defaults`, only what is set."""
+        """What decides how fast it is; with `own_defaults`, only what is set.
+
+        No more slots than longest texts fit into a batch: of those that do not, the ones in the last slots wait for
+        as long as new texts come, as a batch is filled from the first slot on.
+        """
         chosen = self._settings
         slots, ubatch, threads = chosen.parallel, chosen.ubatch_size, chosen.threads
         if not chosen.own_defaults:
-            slots = slots or max(1, chosen.ctx_size // self._longest)
             ubatch = ubatch or max(UBATCH_TOKENS, self._longest)
+            slots = slots or max(1, chosen.ctx_size // self._longest)
             threads = threads or psutil.cpu_count(logical=False) or os.cpu_count() or 1
+        slots = min(slots or 1, max(1, (ubatch or UBATCH_TOKENS) // self._longest))
         if self.degraded:
             slots = 1
         return [
-            *(("--ctx-size", str(slots * self._longest), "--parallel", str(slots)) if slots else ()),
+            *("--ctx-size", str(slots * self._longest), "--parallel", str(slots)),
             *(("--batch-size", str(ubatch), "--ubatch-size", str(ubatch)) if ubatch else ()),
             *(("--threads", str(threads)) if threads else ()),
         ]
 
-    def _wait_until_ready(self, port: int) -> bool:
-        """Whether the server is ready; False: it died. Raises when it is late."""
+    def _wait_until_ready(self) -> bool:
+        """Whether the server is ready; False: it died. Raises when it is late, or takes requests of others."""
+        assert self.client is not None  # noqa: S101 - called after spawning
         deadline = time.monotonic() + self._settings.startup_timeout_seconds
         while time.monotonic() < deadline:
             if not self.alive:
                 return False
-            if self.client is not None and self.client.healthy():
-                return True
+            if self.client.healthy():
+                if self.client.refuses_strangers():
+                    return True
+                raise self._failed("it answers requests that do not carry its key, so anybody could use it")
             time.sleep(0.02)
-        raise self._failed(f"not ready within {self._settings.startup_timeout_seconds:.0f} s on port {port}")
+        late = f"not ready within {self._settings.startup_timeout_seconds:.0f} s"
+        raise self._failed(f"{late}, or not the one who answers, at {self.client.where}")
 
     def _sings(self) -> bool:
         """The canary: texts embedded alone and in a mixed batch agree, in builds where batching works."""
@@ -259,6 +307,7 @@ class LlamaServer:
                 "created": child.create_time(),
                 "owner": owner.pid,
                 "owner_created": owner.create_time(),
+                "folder": str(self._socket_folder or ""),
             }
             self._record.write_text(json.dumps(record))
 
@@ -272,6 +321,8 @@ def sweep(folder: Path) -> None:
                 continue
             if _runs(record["pid"], record["created"]):
                 processes.stop_tree(record["pid"], seconds=STOP_SECONDS)
+            if folder := record.get("folder"):
+                shutil.rmtree(folder, ignore_errors=True)
         except (OSError, ValueError, KeyError):
             continue  # being written, or removed by its owner this moment
         file.unlink(missing_ok=True)
@@ -279,10 +330,13 @@ def sweep(folder: Path) -> None:
 
 
 def known_flags(command: Sequence[str], *, cache: Path) -> frozenset[str]:
-    """The flags that this build knows, from its --help; asked once per binary and change of it."""
+    """The flags that this build knows, from its --help; asked once per binary and change of it.
+
+    SOCKET_HELP is among them where the server can listen on a socket file.
+    """
     binary = Path(command[0])
     stamp = binary.stat().st_mtime_ns if binary.is_file() else 0
-    identity = hashlib.sha256(f"{list(command)}{stamp}".encode()).hexdigest()[:16]
+    identity = hashlib.sha256(f"{list(command)}{stamp}{SOCKET_HELP}".encode()).hexdigest()[:16]
     file = cache / identity
     if not file.is_file():
         try:
@@ -291,9 +345,24 @@ def known_flags(command: Sequence[str], *, cache: Path) -> frozenset[str]:
             )
         except (OSError, subprocess.TimeoutExpired) as exc:
             raise ServerFailedToStart(f"{command[0]} --help: {exc}; check LLAMA_SERVER_BINARY") from exc
+        said = done.stdout + done.stderr
+        flags = {*re.findall(r"(?<![\w-])--?[a-z][\w-]*", said), *([SOCKET_HELP] if SOCKET_HELP in said else [])}
         cache.mkdir(parents=True, exist_ok=True)
-        file.write_text("\n".join(sorted(set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", done.stdout + done.stderr)))))
+        file.write_text("\n".join(sorted(flags)))
     return frozenset(file.read_text().split())
+
+
+def _private_folder(path: Path) -> Path:
+    """A new folder that only we can enter: this one, or a temporary one where a socket's path would be too long."""
+    if len(os.fsencode(path / SOCKET)) > LONGEST_SOCKET_PATH:
+        return Path(tempfile.mkdtemp(prefix="rag-assets-llama-"))
+    path.mkdir(mode=0o700)
+    return path
+
+
+def _environment() -> dict[str, str]:
+    """Ours, without what it would have no use for."""
+    return {name: value for name, value in os.environ.items() if name not in SECRETS}
 
 
 def _runs(pid: int, created: float) -> bool:

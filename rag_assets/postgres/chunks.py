@@ -2,8 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import execute_values
@@ -77,6 +78,69 @@ def delete_document(cursor: Cursor, claim: Claim, *, owner: str) -> int:
     texts.delete(cursor, claim.document_id)
     cursor.execute(statement("chunks", "delete_document"), {"document_id": claim.document_id})
     return int(cursor.rowcount)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredVector:
+    """A chunk and the vector that is stored of it."""
+
+    id: int
+    content: str
+    heading_path: tuple[str, ...]
+    content_sha256: str  # of the text that was embedded
+    embedding: str  # as PostgreSQL writes it: a JSON list
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Which chunks are meant; None: whichever."""
+
+    ids: list[str] | None = None
+    model: str | None = None
+    after_time: datetime | None = None  # when the vector was stored, at or after
+    before_time: datetime | None = None
+    run: str | None = None
+    path: str | None = None  # a pattern of LIKE
+
+
+def sample_vectors(cursor: Cursor, *, model: str, count: int) -> list[StoredVector]:
+    """At most so many trusted chunks of a model, by chance."""
+    cursor.execute(statement("chunks", "sample_vectors"), {"model": model, "count": count})
+    return [_stored_vector(row) for row in cursor.fetchall()]
+
+
+def list_vectors(cursor: Cursor, selection: Selection, *, model: str, after: int, limit: int) -> list[StoredVector]:
+    """Selected chunks of a model whose row id is above `after`, in the order of their ids."""
+    values = asdict(selection) | {"current": model, "after": after, "limit": limit}
+    cursor.execute(_of_selection("list_vectors"), values)
+    return [_stored_vector(row) for row in cursor.fetchall()]
+
+
+def selected(cursor: Cursor, selection: Selection) -> list[tuple[str, str]]:
+    """Content hash and model of each vector that is selected."""
+    cursor.execute(_of_selection("list_selected"), asdict(selection))
+    return cursor.fetchall()
+
+
+def distrust(cursor: Cursor, wrong: Collection[tuple[str, str]]) -> tuple[int, list[str]]:
+    """Have vectors of these content hashes and models made anew in all documents; how many, and the documents.
+
+    These become pending first: who holds a document's row in the outbox is the only one who writes its chunks.
+    """
+    values: dict[str, object] = {"hashes": [sha for sha, _ in wrong], "models": [model for _, model in wrong]}
+    cursor.execute(statement("chunks", "list_sharing"), values)
+    ids = sorted(row[0] for row in cursor.fetchall())
+    cursor.execute(statement("outbox", "enqueue"), {"ids": ids, "operation": "update", "priority": 1})
+    cursor.execute(statement("chunks", "distrust"), values | {"ids": ids})
+    return int(single(cursor)[0]), ids
+
+
+def _of_selection(name: str) -> str:
+    return statement("chunks", name).replace("{selection}", statement("chunks", "selection"))
+
+
+def _stored_vector(row: tuple[Any, ...]) -> StoredVector:
+    return StoredVector(id=row[0], content=row[1], heading_path=tuple(row[2]), content_sha256=row[3], embedding=row[4])
 
 
 _Place = tuple[int, int, int, int | None, list[str], str]

@@ -1,16 +1,16 @@
 -- name: list_stored_hashes
 -- Which of these content hashes have a vector of this model.
 select distinct content_sha256 from rag_document_chunks
-where content_sha256 = any(%(hashes)s::text[]) and embedding_model = %(model)s;
+where content_sha256 = any(%(hashes)s::text[]) and embedding_model = %(model)s and not distrusted;
 
 -- name: get_vectors
 -- One stored vector per content hash, in its text form.
 select distinct on (content_sha256) content_sha256, embedding::text from rag_document_chunks
-where content_sha256 = any(%(hashes)s::text[]) and embedding_model = %(model)s;
+where content_sha256 = any(%(hashes)s::text[]) and embedding_model = %(model)s and not distrusted;
 
 -- name: get_chunks
--- The chunks that a document has, without their content.
-select id, content_sha256, embedding_model, chunk_index, char_start, char_end, page, heading_path, kind
+-- The chunks that a document has, without their content; no model's is a vector that is to be made anew.
+select id, content_sha256, case when distrusted then null else embedding_model end, chunk_index, char_start, char_end, page, heading_path, kind
 from rag_document_chunks where document_id = %(document_id)s;
 
 -- name: insert_chunks
@@ -59,3 +59,57 @@ from rag_document_chunks as c left join rag_document_text as t using (document_i
 where c.embedding_model = %(model)s
 order by c.embedding <=> %(vector)s::vector, c.document_id, c.chunk_index
 limit %(k)s;
+
+-- name: sample_vectors
+-- A few trusted chunks of a model with their vectors, from places that chance chooses.
+select distinct c.id, c.content, c.heading_path, c.content_sha256, c.embedding::text
+from (
+    select least + floor(random() * (most - least + 1)) as place
+    from (select min(id) as least, max(id) as most from rag_document_chunks) as ends, generate_series(1, %(count)s)
+) as places, lateral (
+    select * from rag_document_chunks
+    where id >= place and embedding_model = %(model)s and not distrusted order by id limit 1
+) as c
+order by c.id;
+
+-- name: list_vectors
+-- Chunks with their vectors, a page at a time: of a selection.
+select c.id, c.content, c.heading_path, c.content_sha256, c.embedding::text
+from rag_document_chunks as c
+where c.id > %(after)s and c.embedding_model = %(current)s and {selection}
+order by c.id limit %(limit)s;
+
+-- name: selection
+-- The chunks that `rag-assets reembed` is to make anew; what is null does not matter.
+not c.distrusted
+    and (%(ids)s::text[] is null or c.document_id = any(%(ids)s::text[]))
+    and (%(model)s::text is null or c.embedding_model = %(model)s)
+    and (%(after_time)s::timestamptz is null or c.created_at >= %(after_time)s)
+    and (%(before_time)s::timestamptz is null or c.created_at < %(before_time)s)
+    and (%(run)s::text is null or exists (
+        select from rag_ingestion_log as l where l.document_id = c.document_id and l.run_id = %(run)s))
+    and (%(path)s::text is null or exists (
+        select from rag_document_text as t where t.document_id = c.document_id and t.path like %(path)s))
+
+-- name: list_selected
+-- The content hashes of a selection's vectors, with their models.
+select distinct c.content_sha256, c.embedding_model from rag_document_chunks as c where {selection};
+
+-- name: list_sharing
+-- The documents that have vectors of these content hashes and models: what is reused from one is in all of them.
+select distinct c.document_id
+from rag_document_chunks as c
+join unnest(%(hashes)s::text[], %(models)s::text[]) as w (content_sha256, embedding_model)
+    using (content_sha256, embedding_model)
+where not c.distrusted;
+
+-- name: distrust
+-- Mark the vectors of these content hashes and models, in these documents; how many are marked by this.
+with marked as (
+    update rag_document_chunks as c set distrusted = true
+    from unnest(%(hashes)s::text[], %(models)s::text[]) as w (content_sha256, embedding_model)
+    where (c.content_sha256, c.embedding_model) = (w.content_sha256, w.embedding_model) and not c.distrusted
+        and c.document_id = any(%(ids)s::text[])
+    returning 1
+)
+select count(*) from marked;

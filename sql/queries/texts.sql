@@ -1,6 +1,11 @@
 -- name: get_stored
--- What is known of documents: the key for "already done?", and what is told when it is.
-select document_id, sha256, size_bytes, mtime_ns, fingerprint, embedding_model, path, media_type, parser, pages,
+-- What is known of documents: the key for "already done?", and what is told when it is. With a vector that is to be
+-- made anew, a document is not done.
+select document_id, sha256, size_bytes, mtime_ns,
+    case when exists (
+        select from rag_document_chunks as c where c.document_id = t.document_id and c.distrusted
+    ) then '' else fingerprint end,
+    embedding_model, path, media_type, parser, pages,
     coalesce(chunk_count, (select count(*) from rag_document_chunks as c where c.document_id = t.document_id))
 from rag_document_text as t where document_id = any(%(ids)s::text[]);
 

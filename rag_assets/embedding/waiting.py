@@ -1,0 +1,66 @@
+"""Who waits for llama-server, and for how long: none behind all others, none for a server that stands still."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+LOOK_SECONDS = 0.5  # between looks at whether a wait is given up
+LONGEST = 4  # times the limit of a server's silence: one request, however many others are answered
+
+
+class Patience:
+    """How long an answer is waited for: as long as the server answers anybody, as it then does not hang."""
+
+    def __init__(self) -> None:
+        self._last_answer = float("-inf")
+        self._given_up = threading.Event()
+
+    def answered(self) -> None:
+        self._last_answer = time.monotonic()
+
+    def give_up(self) -> None:
+        """End the waits that are under way, and all later ones."""
+        self._given_up.set()
+
+    def wait_for(self, connection: socket.socket, *, seconds: float) -> None:
+        """Until there is something to read; TimeoutError when the server is silent for so long."""
+        from urllib3.util import wait_for_read
+
+        started = time.monotonic()
+        while not wait_for_read(connection, timeout=min(LOOK_SECONDS, seconds)):
+            now = time.monotonic()
+            is_silent = now - max(started, self._last_answer) >= seconds
+            if is_silent or now - started > LONGEST * seconds or self._given_up.is_set():
+                raise TimeoutError("timed out")
+
+
+class Turns:
+    """No request is overtaken by more than `most` later ones: those then wait outside until it is answered.
+
+    llama-server fills its batch from the first slot on and refills that one first: where few texts fit into a batch,
+    those in its last slots wait for as long as new ones come.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._overtaken: dict[int, int] = {}  # requests under way, by their number
+        self._next = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """While open, a request is under way."""
+        with self._changed:
+            self._changed.wait_for(lambda: all(count < self._most for count in self._overtaken.values()))
+            number, self._next = self._next, self._next + 1
+            self._overtaken[number] = 0
+        try:
+            yield
+        finally:
+            with self._changed:
+                del self._overtaken[number]
+                for other in self._overtaken:
+                    self._overtaken[other] += other < number
+                self._changed.notify_all()
