@@ -1,6 +1,38 @@
-"""`python -m rag_assets` is `rag-assets`."""
+"""`rag-assets`, also as `python -m rag_assets`: the command line, and an end without a traceback."""
 
-from rag_assets.cli import main
+import os
+import signal
+import sys
+
+CANNOT_WRITE = 74  # exit code, as sysexits.h has it
+
+
+def main() -> None:
+    """Run a command; Ctrl-C while it is only imported ends the process, and so does a full disk behind the output."""
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from rag_assets import cli
+
+    signal.signal(signal.SIGINT, before)
+    try:
+        cli.main(prog_name="rag-assets")
+    except OSError as exc:
+        _end(exc)
+    except SystemExit:
+        try:
+            sys.stdout.flush()  # now, and not when the interpreter ends, which would show a traceback
+        except OSError as exc:
+            _end(exc)
+        raise
+
+
+def _end(error: OSError) -> None:
+    """Say what failed, and end without another try to write what is still to be written."""
+    try:
+        sys.stderr.write(f"Error: {error.filename or 'the output'} cannot be written or read: {error.strerror}\n")
+        sys.stderr.flush()
+    finally:
+        os._exit(CANNOT_WRITE)
+
 
 if __name__ == "__main__":
-    main(prog_name="rag-assets")
+    main()

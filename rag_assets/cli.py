@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import click
 import psutil
 
-from rag_assets import console, doctor, footprint, logs, runtime, settings, supervisor
+from rag_assets import console, doctor, footprint, logs, runtime, settings, supervisor, visible
 from rag_assets.embedded import postgres as embedded_postgres
 from rag_assets.embedding import known
 from rag_assets.errors import ERROR_KINDS, DocumentError, RagAssetsError, SettingsError, UnembeddableText
@@ -52,7 +52,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except RagAssetsError as exc:
-            raise click.ClickException(str(exc)) from exc
+            raise click.ClickException(visible.lines(str(exc))) from exc
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -457,7 +457,8 @@ def _found(parts: runtime.Parts, ids: Sequence[str]) -> tuple[list[str], list[st
     """The documents that IDS name, and those that name none; without any of the former, there is nothing to do."""
     known, unknown = parts.find(ids)
     if unknown and not known:
-        raise click.ClickException(f"Not in the table {parts.settings.source.table}: {', '.join(unknown)}")
+        said = f"Not in the table {parts.settings.source.table}: {', '.join(unknown)}"
+        raise click.ClickException(visible.line(said))
     return known, unknown
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import click
 from tqdm import tqdm
 
+from rag_assets import visible
 from rag_assets.doctor import Finding
 from rag_assets.embedding.calibration import Calibration
 from rag_assets.errors import DocumentError
@@ -29,13 +30,23 @@ BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} documents [{elapsed}{postfix}]"
 
 def say(message: str) -> None:
     """One line of progress."""
-    click.echo(message, err=True)
+    click.echo(visible.line(message), err=True)
+
+
+def show(text: str) -> None:
+    """A line of results."""
+    click.echo(visible.line(text))
+
+
+def show_text(text: str) -> None:
+    """Results of several lines: what stands in documents."""
+    click.echo(visible.lines(text))
 
 
 def print_json(value: Mapping[str, Any]) -> None:
     """One object on one line, in UTF-8; times as ISO 8601, bytes of a path that are no UTF-8 as Python has them."""
     line = json.dumps(value, ensure_ascii=False, default=_plain)
-    click.echo(line.encode("utf-8", "backslashreplace").decode("utf-8"))
+    click.echo(visible.json_line(line))
 
 
 def export_line(name: str, value: str, *, shell: str) -> str:
@@ -90,9 +101,9 @@ def show_registered(found: Registered) -> None:
     """How many files are rows now; where there are none, why that may be."""
     show_left_out(found)
     if found.registered:
-        click.echo(f"{found.registered} files, {found.new} of them new. Next: rag-assets ingest")
+        show(f"{found.registered} files, {found.new} of them new. Next: rag-assets ingest")
     else:
-        click.echo("No files there: hidden ones and folders behind links are left out.")
+        show("No files there: hidden ones and folders behind links are left out.")
 
 
 def show_left_out(found: Registered) -> None:
@@ -102,28 +113,28 @@ def show_left_out(found: Registered) -> None:
 
 def show_report(report: Mapping[str, Any]) -> None:
     """What a run did, and each document that failed with its reason."""
-    click.echo(
+    show(
         f"{report['completed']} completed, {report['skipped']} unchanged, {report['deleted']} deleted, "
         f"{report['failed']} failed; {report['chunks_embedded']} chunks embedded, "
         f"{report['chunks_reused']} reused, in {report['seconds']:.1f} s (Dagster run {report['run_id']})"
     )
     for failure in report["failures"]:
-        click.echo(f"  failed  {failure['document_id']}  {failure['kind']}: {failure['message']}")
+        show(f"  failed  {failure['document_id']}  {failure['kind']}: {failure['message']}")
     for document_id in report["busy"]:
-        click.echo(f"  busy    {document_id}  another run is working on it; try again when that has ended")
+        show(f"  busy    {document_id}  another run is working on it; try again when that has ended")
     if report.get("unknown"):
-        click.echo(f"Not in the table: {', '.join(report['unknown'])}")
+        show(f"Not in the table: {', '.join(report['unknown'])}")
     if report["gone"]:
-        click.echo(f"Not in the table, so nothing is kept of them: {', '.join(report['gone'])}")
+        show(f"Not in the table, so nothing is kept of them: {', '.join(report['gone'])}")
     if report["interrupted"]:
-        click.echo(f"Stopped: what is stored stays, {report['pending']} documents are pending. Next: rag-assets ingest")
+        show(f"Stopped: what is stored stays, {report['pending']} documents are pending. Next: rag-assets ingest")
     elif report["pending"]:
-        click.echo(f"{report['pending']} documents are pending: another run has them, or they are tried again later.")
+        show(f"{report['pending']} documents are pending: another run has them, or they are tried again later.")
 
 
 def show_answers(answers: Mapping[str, Sequence[Hit]]) -> None:
     for query, hits in answers.items():
-        click.echo(f"\n> {query}\n")
+        show_text(f"\n> {query}\n")
         for hit in hits:
             show_hit(hit)
 
@@ -132,8 +143,8 @@ def show_hit(hit: Hit) -> None:
     """One passage with where it comes from."""
     place = [Path(hit.path or hit.document_id).name, *hit.heading_path]
     page = f" (page {hit.page})" if hit.page else ""
-    click.echo(f"{hit.similarity:.3f}  {' > '.join(place)}{page}")
-    click.echo(f"       {shorten(hit.content)}")
+    show(f"{hit.similarity:.3f}  {' > '.join(place)}{page}")
+    show(f"       {shorten(hit.content)}")
 
 
 def show_demo_end(facts: Mapping[str, Any]) -> None:
@@ -149,27 +160,28 @@ def show_demo_end(facts: Mapping[str, Any]) -> None:
 def show_status(status: IndexStatus, troubles: Sequence[Trouble]) -> None:
     """The numbers, the first of the documents that failed, and what to do."""
     for key, value in asdict(status).items():
-        click.echo(f"{key.replace('_', ' '):>20}  {_readable(value)}")
+        show(f"{key.replace('_', ' '):>20}  {_readable(value)}")
     for one in troubles:
         again = "given up" if one.seconds_to_next is None else f"tried again in {one.seconds_to_next:.0f} s"
-        click.echo(f"  failed  {one.document_id}  {one.error_kind}: {one.error_message} ({again})")
+        state = "dead  " if one.seconds_to_next is None else "failed"
+        show(f"  {state}  {one.document_id}  {one.error_kind}: {one.error_message} ({again})")
     more = sum(status.failed.values()) + sum(status.dead.values()) - len(troubles)
     if troubles and more > 0:
-        click.echo(f"  ... and {more} more: rag_ingestion_log has them all")
+        show(f"  ... and {more} more: rag_ingestion_log has them all")
     for fault in status.faults:
-        click.echo(f"-> {fault}")
+        show(f"-> {fault}")
 
 
 def show_retried(count: int, unknown: Sequence[str] = ()) -> None:
     """How many are pending, and who takes them; where there are none, where to look."""
     if unknown:
-        click.echo(f"Not in the table: {', '.join(unknown)}")
+        show(f"Not in the table: {', '.join(unknown)}")
     step = (
         "Next: rag-assets ingest, unless `rag-assets up` runs."
         if count
         else "None of those had failed: see rag-assets status."
     )
-    click.echo(f"{count} documents are pending again. {step}")
+    show(f"{count} documents are pending again. {step}")
 
 
 def show_marked(found: Marked) -> None:
@@ -179,14 +191,15 @@ def show_marked(found: Marked) -> None:
 
 
 def show_finding(finding: Finding) -> None:
-    click.echo(f"{finding.verdict:>4}  {finding.check:<14} {finding.found}")
+    found = finding.found.replace("\n", f"\n{'':>4}  {'':<14} ")  # such as the end of a log
+    show_text(f"{finding.verdict:>4}  {finding.check:<14} {found}")
     if finding.next:
-        click.echo(f"{'':>4}  {'':<14} -> {finding.next}")
+        show(f"{'':>4}  {'':<14} -> {finding.next}")
 
 
 def show_calibration(found: Calibration, file: Path) -> None:
     best, defaults = found.best, found.own_defaults
-    click.echo(
+    show(
         f"Fastest: {best.name} ({best.quantization}), {best.chunks_per_second or 0:.1f} chunks/s; llama-server's own "
         f"defaults: {defaults.chunks_per_second or 0:.1f}. Kept in {file}, in {found.seconds:.0f} s."
     )
@@ -209,7 +222,7 @@ def show_parsed(name: str, read: ReadDocument, *, as_json: bool) -> None:
         )
         return
     say(f"--- {name}: {read.parsed.media_type} by {read.parsed.parser}, {read.seconds_parse:.3f} s")
-    click.echo(read.parsed.text)
+    show_text(read.parsed.text)
 
 
 def show_error(name: str, error: DocumentError, *, seconds: float, as_json: bool) -> None:
@@ -228,7 +241,7 @@ def show_chunk(chunk: Chunk, *, as_json: bool) -> None:
         return
     heading = " > ".join(chunk.heading_path)
     say(f"--- {chunk.index}: {chunk.kind}, {chunk.token_count} tokens, {chunk.char_start}-{chunk.char_end} {heading}")
-    click.echo(chunk.content)
+    show_text(chunk.content)
 
 
 def shorten(text: str, *, length: int = PREVIEW_CHARACTERS) -> str:
@@ -242,8 +255,15 @@ def _readable(value: object) -> str:
         return ", ".join(f"{count} {kind}" for kind, count in value.items()) or "none"
     if isinstance(value, datetime):
         seconds = (datetime.now(tz=value.tzinfo) - value).total_seconds()
-        return f"{value.astimezone():%Y-%m-%d %H:%M:%S} ({seconds:.0f} s ago)"
+        return f"{_local(value):%Y-%m-%d %H:%M:%S} ({seconds:.0f} s ago)"
     return "none" if value is None else str(value)
+
+
+def _local(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone()
+    except (ValueError, OverflowError):  # the variable TZ may say anything, such as 99 hours
+        return moment
 
 
 def _plain(value: object) -> str:

@@ -5,8 +5,17 @@ import logging
 import sys
 from datetime import UTC, datetime
 
+from rag_assets import visible
+
 NAME = "rag_assets"  # of our handler
 PRETTY = "%(asctime)s %(levelname)-7s %(name)s %(message)s"
+
+
+class LineFormatter(logging.Formatter):
+    """For a person; whatever a message holds, only records begin a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible.lines(super().format(record)).replace("\n", "\n    ")
 
 
 class JsonFormatter(logging.Formatter):
@@ -21,13 +30,13 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(entry, ensure_ascii=False)
+        return visible.json_line(json.dumps(entry, ensure_ascii=False))
 
 
 def configure(log_format: str, *, level: int = logging.WARNING) -> None:
     """Send log lines, this project's and those of the libraries it uses, to standard error."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter() if log_format == "json" else logging.Formatter(PRETTY))
+    handler.setFormatter(JsonFormatter() if log_format == "json" else LineFormatter(PRETTY))
     handler.set_name(NAME)
     root = logging.getLogger()
     root.handlers = [*(other for other in root.handlers if other.name != NAME), handler]

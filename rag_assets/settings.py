@@ -1,6 +1,7 @@
 """One typed Settings: from the environment, `.env` and `settings.toml`, in that order of precedence."""
 
 import json
+import logging
 import os
 import re
 import shutil
@@ -31,9 +32,12 @@ from pydantic_settings import SettingsError as UnreadableSetting
 
 from rag_assets.errors import SettingsError
 
+logger = logging.getLogger(__name__)
+
 MODEL_POSITIONS = 512  # of all-MiniLM-L6-v2, with [CLS] and [SEP]
 SPECIAL_TOKENS = 2
 PREFIX = "RAG_ASSETS_"  # of variables of the environment
+USUAL_FILES = ("settings.toml", "config/settings.toml")
 ENV_FILE = ".env"
 ENV_ENCODING = "utf-8-sig"  # editors on Windows begin it with a mark
 CALIBRATION = "calibration.json"  # below home
@@ -328,7 +332,7 @@ def _default_home() -> Path:
 def _from_file() -> dict[str, Any]:
     """What settings.toml says; a name at its top that means nothing would otherwise be passed over in silence."""
     named = os.environ.get("RAG_ASSETS_SETTINGS")
-    file = Path(named or "settings.toml")
+    file = Path(named) if named else _usual_file()
     if not file.is_file():
         if named:
             raise SettingsError(f"RAG_ASSETS_SETTINGS names {named}, where there is no file; correct or unset it.")
@@ -340,6 +344,19 @@ def _from_file() -> dict[str, Any]:
     if unknown := found.keys() - _names():
         raise SettingsError(f"{file}: there is no setting or section {_list(unknown)}. There are {_list(_names())}")
     return found
+
+
+def _usual_file() -> Path:
+    """settings.toml, or where there is none, config/settings.toml, where the original system has it."""
+    first, second = map(Path, USUAL_FILES)
+    if first.is_file() and second.is_file():
+        _say_once(f"{second} is not read, as there is {first}: keep one of them, or name one in RAG_ASSETS_SETTINGS.")
+    return second if second.is_file() and not first.is_file() else first
+
+
+@cache
+def _say_once(message: str) -> None:
+    logger.warning(message)
 
 
 def _refuse_unknown_variables() -> None:

@@ -116,10 +116,13 @@ def run(
     """Run Dagster until SIGINT or SIGTERM; nothing of it is left when this returns."""
     stop = threading.Event()
     variables = {**os.environ, **environment(settings, database_url=database_url)}
+    wanted = port
     try:
-        port = processes.free_port(host, wanted=port)
+        port = processes.free_port(host, wanted=wanted)
     except OSError as exc:
         raise ServiceError(f"No free port on {host} ({exc}): is this an address of this machine?") from exc
+    if wanted and port != wanted:
+        say(f"Port {wanted} of {host} is taken by another program: Dagster's UI gets {port}")
     with (
         _stop_at_signals(stop),
         workplace.workplace("rag_assets-") as sockets,

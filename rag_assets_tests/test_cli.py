@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -134,6 +135,35 @@ def test_log_format_may_stand_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None
     assert "Setting LOG_FORMAT (is 'loud'): Input should be 'pretty' or 'json'" in invoke("status", code=1).stderr
 
 
+@posix
+@pytest.mark.parametrize("arguments", [["--help"], ["parse", __file__], ["parse", "--json", __file__]])
+def test_a_full_disk_behind_the_output_is_said_in_a_line(arguments: list[str]) -> None:
+    """With an exit code of its own, and no traceback."""
+    command = [sys.executable, "-m", "rag_assets", *arguments]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 74
+    assert "Error: the output cannot be written or read: No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@posix
+def test_ctrl_c_while_a_command_is_imported_ends_it_without_a_traceback() -> None:
+    """As any program ends of it; afterwards, each command has its own way."""
+    code = (
+        "import os, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'rag_assets.cli': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "sys.argv = ['rag-assets', '--help']\n"
+        "from rag_assets.__main__ import main\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
 # ---- without a database
 
 
@@ -226,10 +256,21 @@ def test_status_says_what_failed_and_what_to_do(configured: Application) -> None
     configured.add_row("missing.txt")
     configured.run()
     *_, first, second, last = invoke("status").stdout.splitlines()
-    assert first.startswith("  failed  1  empty: ")
+    assert first.startswith("  dead    1  empty: ")
     assert first.endswith(" (given up)")
     assert re.fullmatch(r"  failed  2  not_found: File not found: missing.txt \(tried again in \d+ s\)", second)
     assert last == "-> 1 documents were given up (1 empty): correct them, then rag-assets retry."
+
+
+@posix
+def test_status_is_shown_whatever_the_variable_tz_says(
+    configured: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A zone of 99 hours is no zone: then the time is UTC's."""
+    configured.add("a.txt", *WORDS)
+    monkeypatch.setenv("TZ", "Foo/Bar+99")
+    assert re.search(r"oldest pending at +\d{4}-\d\d-\d\d .* s ago", run("status").stdout)
+    run("status", "--json")
 
 
 def test_database_that_is_away_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:

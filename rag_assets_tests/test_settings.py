@@ -267,3 +267,22 @@ def test_a_secret_of_a_wrong_type_is_not_shown(wrong: dict[str, Any]) -> None:
     with pytest.raises(SettingsError) as info:
         settings.load(**wrong)
     assert "sesame" not in str(info.value)
+
+
+def test_settings_are_read_where_the_original_system_has_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """config/settings.toml counts where there is no settings.toml; where there is, that is said once."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RAG_ASSETS_SETTINGS", raising=False)
+    Path("config").mkdir()
+    Path("config/settings.toml").write_text("[chunking]\nsize = 77\n")
+    assert settings.load().chunking.size == 77
+    assert caplog.messages == []
+    Path("settings.toml").write_text("[chunking]\nsize = 88\n")
+    settings._say_once.cache_clear()
+    assert [settings.load().chunking.size for _ in range(2)] == [88, 88]
+    assert caplog.messages == [
+        f"{Path('config/settings.toml')} is not read, as there is settings.toml: keep one of them, or name one in "
+        "RAG_ASSETS_SETTINGS."
+    ]

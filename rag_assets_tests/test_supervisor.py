@@ -223,9 +223,8 @@ class Up:
         return self.services
 
     def run(self, config: Settings, **options: Any) -> None:
-        supervisor.run(
-            config, database_url="postgresql://me@here/db", host="127.0.0.1", port=0, say=self.say, **options
-        )
+        given = {"host": "127.0.0.1", "port": 0, **options}
+        supervisor.run(config, database_url="postgresql://me@here/db", say=self.say, **given)
 
 
 @pytest.fixture
@@ -251,6 +250,18 @@ def test_everything_is_stopped_at_a_signal(up: Up, config: Settings, number: int
     assert not any(service.alive for service in up.services)
     assert not any(psutil.pid_exists(service.pid) for service in up.services if service.pid)
     assert signal.getsignal(number) == before
+
+
+@posix
+def test_another_port_is_said_when_the_wanted_one_is_taken(up: Up, config: Settings) -> None:
+    """Who looks at the usual address would find another program there."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        up.on("Dagster is at", interrupt)
+        up.run(config, port=port)
+    assert up.said[0].startswith(f"Port {port} of 127.0.0.1 is taken by another program: Dagster's UI gets ")
 
 
 @posix

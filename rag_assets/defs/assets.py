@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 from dagster import DagsterRunStatus
 
-from rag_assets import processes
+from rag_assets import processes, visible
 from rag_assets.defs import events, jobs, launching, partitions
 from rag_assets.defs.resources import Rag
 from rag_assets.model import Outcome
@@ -175,8 +175,8 @@ def _documents(context: dg.AssetExecutionContext, config: IngestConfig) -> Calla
 
 
 def _failure(failed: Sequence[Outcome], *, busy: Sequence[str]) -> dg.Failure:
-    shown = [f"{o.document_id}  {o.error_kind}: {o.error_message}" for o in failed[:SHOWN]]
-    kept = [f"{document_id}  another run is working on it" for document_id in busy[:SHOWN]]
+    shown = [visible.line(f"{o.document_id}  {o.error_kind}: {o.error_message}") for o in failed[:SHOWN]]
+    kept = [visible.line(f"{document_id}  another run is working on it") for document_id in busy[:SHOWN]]
     more = len(failed) + len(busy) - len(shown) - len(kept)
     lines = shown + kept + ([f"... and {more} more: rag_ingestion_log has them all"] if more else [])
     return dg.Failure(
@@ -193,4 +193,4 @@ def _failure(failed: Sequence[Outcome], *, busy: Sequence[str]) -> dg.Failure:
 
 def _named(ids: Collection[str]) -> str:
     more = len(ids) - SHOWN
-    return ", ".join(islice(ids, SHOWN)) + (f" and {more} more" if more > 0 else "")
+    return visible.line(", ".join(islice(ids, SHOWN))) + (f" and {more} more" if more > 0 else "")
