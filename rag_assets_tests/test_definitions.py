@@ -24,7 +24,7 @@ from rag_assets.postgres import outbox
 from rag_assets.runtime import Parts
 from rag_assets_tests.application import WORDS, Application, HashEmbedder
 
-HEAVY = ("llama_index", "pypdf", "pypdfium2", "lxml", "docx", "bs4", "numpy", "xllamacpp", "gguf", "charset_normalizer")
+HEAVY = ("llama_index", "pypdf", "pypdfium2", "lxml", "docx", "bs4", "numpy", "xllamacpp", "gguf")
 POOLS = {"concurrency": {"pools": {"default_limit": 1}}}  # as in dagster.yaml
 KEYS = [AssetKey(name) for name in events.ASSETS]
 

@@ -6,6 +6,7 @@ from rag_assets.text import encoding
 
 JAPANESE = "装置を起動する前に、圧力を確認してください。すべての部品は保証の対象です。"
 CHINESE = "启动设备之前，请检查压力。所有部件均在保修范围内，不包括的是人为损坏。"
+TRADITIONAL = "請檢查包裹的內容，然後寫信給我們的客服部門。"
 KOREAN = "장치를 시작하기 전에 압력을 확인하십시오. 모든 부품은 보증 대상입니다."
 RUSSIAN = "Перед запуском проверьте давление и уровень масла. Если давление ниже нормы, обратитесь в сервисный центр."
 FRENCH = "Veuillez vérifier la pression avant de démarrer l’appareil. Toutes les pièces sont garanties, même usées."
@@ -49,6 +50,65 @@ def test_decode_when_nothing_is_declared(text: str, codec: str) -> None:
 def test_decode_when_there_is_little_to_tell_from(text: str) -> None:
     """A detector takes it for any of a hundred code pages; no word mixes letters of two scripts."""
     assert encoding.decode(text.encode("cp1252")) == (text, "cp1252")
+
+
+@pytest.mark.parametrize(
+    ("text", "codec"),
+    [
+        ("城市;数量\n石家庄;90\n哈尔滨;12\n乌鲁木齐;7\n", "gbk"),
+        ("城市,數量\n臺北,90\n高雄,12\n新竹,7\n", "big5"),
+        ("氏名,部署\n田中,総務\n佐々木,営業\n渡辺,開発\n", "cp932"),
+        ("氏名,部署\n田中,総務\n佐々木,営業\n渡辺,開発\n", "euc_jp"),
+        ("이름,부서\n김민준,총무\n박서연,영업\n", "cp949"),
+        ("도시;수량\n서울;9\n부산;12\n광주;7\n", "johab"),
+        ("Kérjük, erősítse meg, hogy a működő gépet átvette.", "cp1250"),
+        ("Győr;3\nSzékesfehérvár;4\nTűzkő;1\n", "iso8859_2"),
+        ("Zásilka byla odeslána ve středu.", "cp1250"),
+        ("Příjmení;Město\nDvořák;Plzeň\nŠťastný;Třebíč\n", "iso8859_2"),
+        ("Zażółć gęślą jaźń", "cp852"),
+        ("Užsakymas išsiųstas trečiadienį.", "cp1257"),
+        ("Lūdzu, apstipriniet saņemšanu.", "cp1257"),
+        ("Žürii sõidab garaaži juurest šokolaadi järele.", "cp1257"),
+        ("שלום לכולם", "cp1255"),
+        ("يرجى تأكيد الاستلام", "cp1256"),
+        ("Lütfen teslimatı onaylayın.", "cp1254"),
+        ("Comandă trimisă miercuri, mulţumim", "cp1250"),
+        ("Київ;12\nЇжакевич;3\n", "cp1251"),
+        ("กรุงเทพมหานคร;1\nเชียงใหม่;2\n", "cp874"),
+        ("2024-03-11 12:01 INFO status=ok user=佐々木\n" * 40, "cp932"),
+    ],
+)
+def test_decode_when_there_are_names_or_a_sentence_only(text: str, codec: str) -> None:
+    """The letters and letter pairs of each language tell its encoding from a few words."""
+    assert encoding.decode(text.encode(codec))[0] == text
+
+
+@pytest.mark.parametrize("codec", ["gbk", "big5hkscs", "cp932", "euc_jp", "cp949"])
+def test_decode_when_an_east_asian_text_is_cut_within_a_character(codec: str) -> None:
+    """Its last character is lost, and nothing else."""
+    text = {"cp949": KOREAN, "gbk": CHINESE, "big5hkscs": "請檢查包裹的內容，然後寫信給我們的客服部門。"}.get(
+        codec, JAPANESE
+    )
+    assert encoding.decode(text.encode(codec)[:-1])[0] == text[:-1]
+
+
+@pytest.mark.parametrize("stray", [b"\x81", b"\xff", b"\xb0"])
+@pytest.mark.parametrize("declared", [None, "gb2312"])
+def test_decode_when_a_stray_byte_is_in_an_east_asian_text(stray: bytes, declared: str | None) -> None:
+    """At most the characters beside it are lost: those behind it are not paired wrongly."""
+    text = encoding.decode(CHINESE[:12].encode("gbk") + stray + CHINESE[12:].encode("gbk"), declared=declared)[0]
+    assert text.startswith(CHINESE[:11])
+    assert text.endswith(CHINESE[13:])
+
+
+def test_decode_when_a_stray_byte_is_undefined() -> None:
+    """It goes; quotes and dashes of the encoding stay."""
+    assert encoding.decode("“Grüße” – für alle".encode("cp1252") + b"\x81")[0] == "“Grüße” – für alle"
+
+
+def test_decode_when_seven_bits_are_korean() -> None:
+    """ISO-2022-KR begins with its own mark."""
+    assert encoding.decode(KOREAN.encode("iso2022_kr"))[0] == KOREAN
 
 
 def test_decode_when_a_page_says_latin_1_and_is_utf_8() -> None:

@@ -228,6 +228,25 @@ def test_csv_dialects(delimiter: str) -> None:
     assert text == f"| name | note |\n| --- | --- |\n| a | {cell} |\n| b | 2 |"
 
 
+@pytest.mark.parametrize(
+    ("lines", "row"),
+    [
+        ("date;id;item\nApril 15, 2023;40;x;\nApril 16, 2023;41;y\n", "| April 15, 2023 | 40 | x |"),
+        ("a;b;c\n1,5;2,5;0,1\n3,5;4,5;0,2\n", "| 1,5 | 2,5 | 0,1 |"),
+        ("12,50;3,20\n4,10;7,90\n", "| 12,50 | 3,20 |"),
+        ("when|who|what\n12:30:15|Ann, Bo|x\n12:31:15|Cy, Di|y\n", "| 12:30:15 | Ann, Bo | x |"),
+        ("when\tcost\n12:30\t1,5\n12:31\t2,5\n", "| 12:30 | 1,5 |"),
+        ("01/02/2023;a, b\n02/02/2023;c, d\n", "| 01/02/2023 | a, b |"),
+        ("a,b\n1,x;y\n2,z;w\n", "| 1 | x;y |"),
+        ("a, b, c\n1, 2, 3\n", "| 1 | 2 | 3 |"),
+        ('"a;b",1,2\n"c;d",3,4\n', "| a;b | 1 | 2 |"),
+    ],
+)
+def test_csv_when_other_signs_are_as_even(lines: str, row: str) -> None:
+    """Commas of decimals and dates, colons of times and lists within a cell delimit nothing."""
+    assert row in read(lines, "a.csv").text
+
+
 def test_csv_quotes_that_are_never_closed_are_letters() -> None:
     """They would swallow all rows after them."""
     text = read('a\tb\n1\t"5 inches\n2\tx\n3\t"y"\n', "a.tsv").text

@@ -7,9 +7,9 @@ import unicodedata
 from collections.abc import Iterator
 from typing import NamedTuple
 
-SAMPLE_BYTES = 2**16  # that the detector looks at: it reads about 1 MB/s
+SAMPLE_BYTES = 2**16  # of lines that hold more than ASCII, among which the encoding is looked for
 LINE_BYTES = 8_192  # of one line, to either side of what is not ASCII in it
-FREQUENT_SHARE = 0.15  # of the characters of an East Asian text that are among its language's most frequent ones
+MENDED_BYTES = 2**16  # of lines with stray bytes whose characters are put together anew; of further lines they go
 REPAIRED_SHARE = 0.02  # of the bytes that are not ASCII: up to here, a text is UTF-8 with some stray bytes
 
 _BOMS = (
@@ -36,36 +36,7 @@ _ALIASES = {"x-sjis": "cp932", "windows-31j": "cp932", "x-gbk": "gb18030", "unic
 _MULTIBYTE = ("gb18030", "cp949", "cp932", "big5hkscs", "euc_jp", "iso2022_jp", "utf-8", "utf-16", "utf-32")
 _HIGH_BYTES = bytes(range(128, 256))
 _ESCAPES = re.compile(rb"\x1b(?:\$[@B(]|\([BJI])")  # ISO-2022-JP: seven bits, so never wrong UTF-8
-
-_HIRAGANA = "".join(map(chr, range(0x3041, 0x3094)))
-_FREQUENT = {
-    "cp932": _HIRAGANA + "、。ーンスルトリアイ",
-    "euc_jp": _HIRAGANA + "、。ーンスルトリアイ",
-    "cp949": "이다는을의가에하고지기로서한사도를인대어시자은일아나정수있해리보그들전위제부장",
-    "gb18030": "，。、的一是不了在人有我他这中大来上国个到说们为和地出时要以会可用文件前查所均",
-    "big5hkscs": "，。、的一是不了在人有我他這中大來上國個到說們為和地出時要以會可用文件前查所均",
-}
-_EUROPEAN = {
-    "cp1252": "àâäáãåæçèéêëìíîïñòóôõöøœùúûüßÀÂÄÁÃÅÆÇÈÉÊËÍÎÑÓÔÕÖØŒÙÚÛÜ¿¡«»“”‘’–—…°§€£ªº\xa0",
-    "cp1250": "ąćęłńóśźżĄĆĘŁŃÓŚŹŻáčďéěíňřšťúůýžČĎŘŠŤŮŽăâîșşţőűöüäßë„”“–—…",
-    "iso8859-2": "ąćęłńóśźżĄĆĘŁŃÓŚŹŻáčďéěíňřšťúůýžČĎŘŠŤŮŽăâîșşţőűöüäßë\xa0",
-    "cp1254": "ğışİĞŞçÇöÖüÜâî“”‘’–—…",
-}
-_EUROPEAN |= dict.fromkeys(("cp850", "mac-roman"), "àâäáãåæçèéêëìíîïñòóôöøùúûüßÄÅÆÇÉÑÖØÜ¿¡«»")  # after those of Windows
-# What the detector chooses from, of all that Python knows: it takes short texts for any of them.
-_DETECTED = [
-    *(f"cp125{digit}" for digit in range(9)), "cp437", "cp737", "cp850", "cp852", "cp855", "cp857", "cp858", "cp862",
-    "cp865", "cp866", "cp869", "cp874", "koi8_r", "koi8_u", "iso8859_2", "iso8859_4", "iso8859_5", "iso8859_6",
-    "iso8859_7", "iso8859_8", "iso8859_9", "iso8859_13", "iso8859_15", "mac_cyrillic",
-    "mac_greek", "mac_latin2", "mac_roman", "mac_turkish",
-]  # fmt: skip
-_FOREIGN = re.compile("[^\\W\\d_\x00-\x7f]")
-_BESIDE_ASCII = re.compile(f"(?<=[A-Za-z]){_FOREIGN.pattern}|{_FOREIGN.pattern}(?=[A-Za-z])")
-_WESTERN = ("cp125", "iso8859", "mac", "cp437", "cp85", "cp86")
-_NOT_WESTERN = (
-    "cp1251", "cp1253", "cp1255", "cp1256", "cp855", "cp862", "cp866", "cp869", "iso8859-5", "iso8859-6", "iso8859-7",
-    "iso8859-8", "mac-cyrillic", "mac-greek",
-)  # fmt: skip
+_KOREAN = b"\x1b$)C"  # at the beginning of ISO-2022-KR
 
 _BREAKS = re.compile("\r\n?|[\x0b\x85\u2028\u2029]")
 # Seen by nobody, and in the way of tokenizers, databases and readers of diffs: controls, byte order marks within the
@@ -73,7 +44,6 @@ _BREAKS = re.compile("\r\n?|[\x0b\x85\u2028\u2029]")
 _HARMFUL = re.compile(
     "[\x00-\x08\x0e-\x1f\x7f-\x9f\xad\u180e\u202a-\u202e\u2060\u2066-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
-_WITHIN_WORD = re.compile("[^\\W\\d_](?=[^\\w\x00-\x7f’–—\xa0\xad][^\\W\\d_])|[a-z](?=[À-ÖØ-Þ])")
 _COLORS = re.compile("\x1b\\[[0-9;?]*[A-Za-z]")  # and whatever else moves a terminal's pen
 _SUSPECT = re.compile(f"{_HARMFUL.pattern[:-1]}\r\x0b\u2028\u2029\u200b-\u200d]")
 _SUSPECT_BYTES = bytes({*range(9), 11, 13, *range(14, 32), 127})
@@ -117,7 +87,7 @@ def exact(data: bytes, *, declared: str | None = None) -> tuple[str, str]:
             return data.decode(candidate), candidate
         except UnicodeDecodeError:
             continue
-    return _repaired(data) or _detected(data)
+    return _repaired(data) or _detected(data, declared)
 
 
 def clean(text: str) -> str:
@@ -192,6 +162,8 @@ def _candidates(data: bytes, declared: str | None) -> Iterator[str]:
         yield name
     if escaped(data):
         yield "iso2022_jp"
+    if _KOREAN in data[:4096]:
+        yield "iso2022_kr"
     yield "utf-8"
     if name:
         yield name
@@ -211,53 +183,40 @@ def _western(byte: int) -> str:
     return bytes([byte]).decode("cp1252", errors="ignore")
 
 
-def _detected(data: bytes) -> tuple[str, str]:
-    sample = _sample(data)
-    for name in (*_east_asian(sample), _by_detector(sample), "cp1252"):
+def _detected(data: bytes, declared: str | None) -> tuple[str, str]:
+    from rag_assets.text import letters  # reads its tables: most files are UTF-8 and do not need them
+
+    name = known(declared) if declared else None
+    if name not in letters.EAST_ASIAN or not _is_nearly(data, name):
+        name = letters.codec(_sample(data))
+    try:
+        return data.decode(name), name
+    except UnicodeDecodeError:
+        pass
+    if name in letters.EAST_ASIAN:
+        return _mended(data, name), name
+    return data.decode(name, errors="ignore"), name
+
+
+def _is_nearly(data: bytes, name: str) -> bool:
+    """Whether no more than a few bytes are wrong in that encoding."""
+    text = data.decode(name, errors="replace")
+    foreign = len(text) - len(text.encode("ascii", "ignore"))
+    return text.count("\ufffd") <= max(1, foreign * REPAIRED_SHARE)
+
+
+def _mended(data: bytes, name: str) -> str:
+    """East Asian text without the bytes that belong to none of its characters, line by line."""
+    from rag_assets.text import letters
+
+    lines, left = [], MENDED_BYTES
+    for line in data.splitlines(keepends=True):
         try:
-            return data.decode(name), name
+            lines.append(line.decode(name))
         except UnicodeDecodeError:
-            continue
-    return data.decode("latin-1"), "latin-1"
-
-
-def _east_asian(sample: bytes) -> list[str]:
-    """Codecs under which the sample is full of that language's most frequent characters; the best first."""
-    shares = {name: _share(sample, name, usual) for name, usual in _FREQUENT.items()}
-    return sorted((name for name in shares if shares[name] > FREQUENT_SHARE), key=lambda name: -shares[name])
-
-
-def _by_detector(sample: bytes) -> str:
-    from charset_normalizer import from_bytes
-
-    best = from_bytes(sample, cp_isolation=_DETECTED).best()
-    name = (best and known(best.encoding)) or "cp1252"
-    if (not name.startswith(_WESTERN) or name in _NOT_WESTERN) and not _mixes_scripts(sample, name):
-        return name
-    # Central and Western European code pages differ in few letters: what is usual in words decides.
-    return max(_EUROPEAN, key=lambda codec: _share(sample, codec, _EUROPEAN[codec]) - _odd(sample, codec))
-
-
-def _mixes_scripts(sample: bytes, name: str) -> bool:
-    """Whether most letters that are not ASCII, if any, are beside ASCII letters: those of other scripts never are."""
-    text = sample.decode(name, errors="replace")
-    return 2 * len(_BESIDE_ASCII.findall(text)) >= len(_FOREIGN.findall(text))
-
-
-def _share(sample: bytes, name: str, usual: str) -> float:
-    """Of the characters that are not ASCII, how many are in `usual`; without a few bytes at the cut edges."""
-    text = sample.decode(name, errors="replace")
-    foreign = [char for char in text if char > "\x7f"]
-    broken = foreign.count("\ufffd")
-    if not foreign or broken > max(2, len(foreign) // 100):
-        return 0.0
-    return sum(map(usual.count, foreign)) / len(foreign)
-
-
-def _odd(sample: bytes, name: str) -> float:
-    """Of the characters that are not ASCII, how many are within a word and no letters, or large ones after small."""
-    text = sample.decode(name, errors="replace")
-    return len(_WITHIN_WORD.findall(text)) / max(1, len(text) - len(text.encode("ascii", "ignore")))
+            left -= len(line)
+            lines.append(letters.mended(line, name) if left >= 0 else line.decode(name, errors="ignore"))
+    return "".join(lines)
 
 
 def _sample(data: bytes) -> bytes:
