@@ -157,10 +157,8 @@ def _insert_one(arena: Arena, cursor: Cursor, rng: random.Random, one: str | Non
 
 
 def _keep_one(cursor: Cursor, one: str) -> None:
-    cursor.execute(
-        f"delete from {DOCUMENTS} where id = %s and ctid <> (select min(ctid) from {DOCUMENTS} where id = %s)",
-        [one, one],
-    )
+    others = f"ctid <> (select min(ctid) from {DOCUMENTS} where id = %s)"
+    cursor.execute(f"delete from {DOCUMENTS} where id = %s and {others}", [one, one])
 
 
 def _unfit(arena: Arena) -> list[str | None]:
@@ -173,19 +171,21 @@ def _unfit(arena: Arena) -> list[str | None]:
 
 def _not_shown(arena: Arena, unfit: list[str | None]) -> list[str]:
     """What `status` does not count as what it is."""
-    kinds = Counter(
-        "id_missing" if one is None else "id_too_long" if len(one.encode()) > ID_BYTES else "id_doubled"
-        for one in unfit
-    )
+    kinds = Counter(map(_kind, unfit))
     with arena.database.transaction() as cursor:
         dead = outbox.status(cursor, Source()).dead
     return [] if dead == dict(kinds) else [f"status shows {dead} for {dict(kinds)}"]
+
+
+def _kind(one: str | None) -> str:
+    if one is None:
+        return "id_missing"
+    return "id_too_long" if len(one.encode()) > ID_BYTES else "id_doubled"
 
 
 def _correct(arena: Arena) -> None:
     """As an owner of the table does it, who has read what `status` says."""
     arena.sql(f"update {DOCUMENTS} set id = md5(id) where octet_length(id) > {ID_BYTES}")
     arena.sql(f"update {DOCUMENTS} set id = 'was null ' || file_path where id is null")
-    arena.sql(
-        f"delete from {DOCUMENTS} as d where exists (select from {DOCUMENTS} as o where o.id = d.id and o.ctid < d.ctid)"
-    )
+    earlier = f"select from {DOCUMENTS} as o where o.id = d.id and o.ctid < d.ctid"
+    arena.sql(f"delete from {DOCUMENTS} as d where exists ({earlier})")
