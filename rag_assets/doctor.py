@@ -64,6 +64,7 @@ def examine(parts: Parts) -> Iterator[Finding]:
         "model": _model,
         "embedding": _embedding,
         "vectors": _vectors,
+        "sandbox": _sandbox,
         "calibration": _calibration,
     }
     for name, check in checks.items():
@@ -249,6 +250,19 @@ def _model(parts: Parts) -> Finding:
         step = "Set LLAMA_SERVER_MODEL to a GGUF embedding model, or unset it."
         return Finding(check="model", verdict="fail", found=f"there is no file {path}", next=step)
     return Finding(check="model", verdict="ok", found=f"{path}, {path.stat().st_size / 1e6:.0f} MB")
+
+
+def _sandbox(parts: Parts) -> Finding:
+    """What the process that reads documents is refused here, and what is not."""
+    parts.reader.start()
+    gaps = parts.reader.gaps
+    if gaps:
+        step = (
+            "Documents of people you do not trust: use Linux 6.12 or later on x86-64 or ARM64 (docs: README, Sandbox)."
+        )
+        return Finding(check="sandbox", verdict="warn", found=f"without {'; '.join(gaps)}", next=step)
+    found = "documents are read without files, network, other processes or root"
+    return Finding(check="sandbox", verdict="ok", found=found)
 
 
 def _embedding(parts: Parts) -> Finding:

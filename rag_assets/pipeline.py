@@ -23,6 +23,7 @@ from rag_assets.postgres import chunks, ingestion_log, outbox, texts
 from rag_assets.postgres.database import Cursor, Database
 from rag_assets.settings import Settings
 from rag_assets.text import paths
+from rag_assets.text.lookups import Lookups
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -88,8 +89,9 @@ class _Group:
 class _Lane:
     """Groups on their way to be stored, in the order in which `reader` read them, a few at a time."""
 
-    def __init__(self, reader: Reader, *, something_is_done: threading.Event) -> None:
+    def __init__(self, reader: Reader, *, lookups: Lookups, something_is_done: threading.Event) -> None:
         self.reader = reader
+        self.lookups = lookups
         self._something_is_done = something_is_done
         self._groups: deque[Future[_Group]] = deque()
         self._room = threading.Semaphore(GROUPS_AHEAD)
@@ -167,7 +169,10 @@ class Pipeline:
         they are at is then broken off, and all that is not stored yet given back.
         """
         done = threading.Event()
-        bulk, urgent = (_Lane(reader, something_is_done=done) for reader in (self._reader, self._urgent_reader))
+        bulk, urgent = (
+            _Lane(reader, lookups=Lookups(self._settings.parsing.max_seconds), something_is_done=done)
+            for reader in (self._reader, self._urgent_reader)
+        )
         lanes = deque([urgent, bulk])  # by turns, or changes that never end would keep the batches from theirs
         with ThreadPoolExecutor(2 * GROUPS_IN_FLIGHT, thread_name_prefix="embed") as executor:
             feeders = [
@@ -200,6 +205,7 @@ class Pipeline:
                     self._embedder.interrupt()
                 for feeder, lane in zip(feeders, (bulk, urgent), strict=True):
                     _join(feeder, lane)
+                    lane.lookups.close()
                 heart.join()
                 with suppress(DatabaseUnavailable):  # then the claims run out, or the sensor frees them
                     self._release()
@@ -209,7 +215,7 @@ class Pipeline:
     def _feed(self, batches: Iterable[Sequence[Claim]], lane: _Lane, executor: ThreadPoolExecutor) -> None:
         try:
             for batch in batches:
-                for group in self._read_groups(batch, lane.reader):
+                for group in self._read_groups(batch, lane):
                     lane.put(partial(executor.submit, self._embed, group))
                     if self.stopping.is_set():
                         return
@@ -217,14 +223,14 @@ class Pipeline:
         except BaseException as exc:  # noqa: BLE001 - handed to the consumer's thread, which raises it
             lane.end(exc)
 
-    def _read_groups(self, batch: Sequence[Claim], reader: Reader) -> Iterator[_Group]:
+    def _read_groups(self, batch: Sequence[Claim], lane: _Lane) -> Iterator[_Group]:
         window = self._settings.worker.bulk_batch_size
         stored = self._stored(batch)
         works: list[_Work] = []
         for claim in batch:
             if self.stopping.is_set():
                 return
-            works.append(self._read(claim, stored.get(claim.document_id), reader=reader))
+            works.append(self._read(claim, stored.get(claim.document_id), lane=lane))
             if _is_full(works, window=window):
                 yield self._group(works)
                 works = []
@@ -235,33 +241,40 @@ class Pipeline:
         with self._database.transaction() as cursor:
             return texts.get_stored(cursor, [claim.document_id for claim in batch])
 
-    def _read(self, claim: Claim, stored: StoredText | None, *, reader: Reader) -> _Work:
+    def _read(self, claim: Claim, stored: StoredText | None, *, lane: _Lane) -> _Work:
         started = time.perf_counter()
         work = _Work(claim=claim)
         try:
             _require_one_row(claim)
             if claim.path is None:
                 work.outcome = Outcome(document_id=claim.document_id, path=None, status="deleted", stage="write")
-            elif stored is not None and self._is_unchanged(claim.path, stored, reader=reader):
+            elif (found := self._look(claim.path, stored, lane=lane)) is None:
                 work.unchanged_from = stored
             else:
-                work.read = reader.read(self._resolve(claim.path), name=claim.path)
+                work.read = lane.reader.read(found, name=claim.path)
         except DocumentError as exc:
             work.outcome = _failed(claim, exc, stage="read")
         work.seconds["read"] = time.perf_counter() - started
         return work
 
-    def _is_unchanged(self, path: str, stored: StoredText, *, reader: Reader) -> bool:
-        """Whether a document's file, settings and model are those of its stored chunks."""
-        if (stored.fingerprint, stored.embedding_model) != (reader.fingerprint, self._settings.embedding.model):
-            return False
-        resolved = self._resolve(path)
-        size, mtime_ns = paths.facts(resolved)
+    def _look(self, path: str, stored: StoredText | None, *, lane: _Lane) -> Path | None:
+        """The file to read; None where it, settings and model are those of the stored chunks."""
+        known = (lane.reader.fingerprint, self._settings.embedding.model) if stored is not None else None
+        same = stored if stored is not None and known == (stored.fingerprint, stored.embedding_model) else None
+
+        def look() -> Path | None:
+            file = self._resolve(path)
+            return None if same is not None and self._is_unchanged(file, same) else file
+
+        return lane.lookups.call(look, name=path)
+
+    def _is_unchanged(self, file: Path, stored: StoredText) -> bool:
+        size, mtime_ns = paths.facts(file)
         if size != stored.facts.size:
             return False
         if self._settings.parsing.unchanged == "stat" and mtime_ns == stored.facts.mtime_ns:
             return True
-        return paths.sha256(resolved, limit=self._settings.parsing.max_bytes) == stored.facts.sha256
+        return paths.sha256(file, limit=self._settings.parsing.max_bytes) == stored.facts.sha256
 
     def _group(self, works: list[_Work]) -> _Group:
         """Choose the texts that truly need embedding: not stored, and in no group before this one."""

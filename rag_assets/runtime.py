@@ -28,6 +28,7 @@ from rag_assets.postgres.database import Database, require_schema
 from rag_assets.postgres.listener import Listener
 from rag_assets.settings import Settings
 from rag_assets.text import paths
+from rag_assets.text.lookups import Lookups
 from rag_assets.text.worker import TextWorker
 from rag_assets.vectors import Marked, Sampled
 
@@ -164,6 +165,12 @@ class Parts:
         return vectors.Index(lambda: self.database)
 
     @cached_property
+    def _lookups(self) -> Lookups:
+        lookups = Lookups(self.settings.parsing.max_seconds)
+        self._open.callback(lookups.close)
+        return lookups
+
+    @cached_property
     def reader(self) -> TextWorker:
         return self._new_reader()
 
@@ -260,19 +267,22 @@ class Parts:
     def _look(self, stored: StoredText) -> FileFacts | None:
         """A file's facts as they are now; it is hashed only where size or time differ from what is stored."""
         try:
-            path, looked_at = self.resolve(stored.path), time.time_ns()
-            size, mtime_ns = paths.facts(path)
-            if (size, mtime_ns) == (stored.facts.size, stored.facts.mtime_ns):
-                return stored.facts
-            sha256 = paths.sha256(path, limit=self.settings.parsing.max_bytes)
+            return self._lookups.call(lambda: self._facts(stored), name=stored.path)
         except DocumentError:
             return None
+
+    def _facts(self, stored: StoredText) -> FileFacts:
+        path, looked_at = self.resolve(stored.path), time.time_ns()
+        size, mtime_ns = paths.facts(path)
+        if (size, mtime_ns) == (stored.facts.size, stored.facts.mtime_ns):
+            return stored.facts
+        sha256 = paths.sha256(path, limit=self.settings.parsing.max_bytes)
         return FileFacts(sha256=sha256, size=size, mtime_ns=paths.telling(mtime_ns, looked_at=looked_at))
 
     def _changed_at(self, path: str) -> float | None:
         """When a file was written or put in its place, whichever came last."""
         try:
-            status = self.resolve(path).stat()
+            status = self._lookups.call(lambda: self.resolve(path).stat(), name=path)
         except (DocumentError, OSError):
             return None
         return max(status.st_mtime, status.st_ctime)

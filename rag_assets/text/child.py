@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import os
 import pkgutil
+import socket
 import sys
 import time
 from array import array
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from rag_assets.errors import DocumentError, SettingsError
-from rag_assets.model import Chunk, ParsedText
+from rag_assets.model import Chunk, FileFacts, ParsedText
 from rag_assets.settings import Chunking, Parsing
 from rag_assets.text import chunking, confinement, formats, frames, parsing, paths, tokens
 
@@ -32,10 +33,11 @@ def main() -> None:
     """Answer requests until the parent closes the pipe."""
     faulthandler.enable()
     requests, answers = _take_pipes()
+    files = socket.socket(fileno=int(os.environ[frames.FILES])) if frames.FILES in os.environ else None
     with requests, answers:
         first = frames.read(requests, limit=REQUEST_BYTES)
         if first is not None:
-            _Reader(first.message, requests, answers).serve()
+            _Reader(first.message, requests, answers, files).serve()
 
 
 def _take_pipes() -> tuple[IO[bytes], IO[bytes]]:
@@ -48,8 +50,10 @@ def _take_pipes() -> tuple[IO[bytes], IO[bytes]]:
 
 
 class _Reader:
-    def __init__(self, facts: dict[str, Any], requests: IO[bytes], answers: IO[bytes]) -> None:
-        self._requests, self._answers = requests, answers
+    def __init__(
+        self, facts: dict[str, Any], requests: IO[bytes], answers: IO[bytes], files: socket.socket | None
+    ) -> None:
+        self._requests, self._answers, self._files = requests, answers, files
         self._parsing = Parsing.model_validate(facts["parsing"])
         self._chunking = Chunking.model_validate(facts["chunking"])
         self._model = Path(facts["model"]) if facts["model"] else None
@@ -57,12 +61,12 @@ class _Reader:
         self._tokenizer: tokens.Tokenizer | None = None
         self._no_tokenizer = "To cut documents, the text worker needs a model file or a server's tokenizer"
         sys.setrecursionlimit(RECURSION_LIMIT)
-        confinement.confine(memory=self._parsing.max_memory_mb * 2**20)
-        _warm()
         self._read_vocabulary()
+        self._gaps = confinement.confine(memory=self._parsing.max_memory_mb * 2**20)
+        _warm()
 
     def serve(self) -> None:
-        frames.write(self._answers, {"ready": True, **confinement.memory()})
+        frames.write(self._answers, {"ready": True, "gaps": self._gaps, **confinement.memory()})
         while (request := frames.read(self._requests, limit=REQUEST_BYTES)) is not None:
             started = time.perf_counter()
             message, body = self._answered(request.message)
@@ -93,7 +97,7 @@ class _Reader:
 
     def _read(self, path: Path, *, name: str, cut: bool) -> tuple[dict[str, Any], bytes]:
         started = time.perf_counter()
-        data, facts = paths.read(path, limit=self._parsing.max_bytes)
+        data, facts = self._bytes_of(path)
         parsed = _storable(parsing.parse(data, name=name, limits=self._parsing))
         del data
         read = time.perf_counter()
@@ -106,6 +110,15 @@ class _Reader:
             "seconds": [read - started, time.perf_counter() - read],
         }
         return message, parsed.text.encode("utf-8")
+
+    def _bytes_of(self, path: Path) -> tuple[bytes, FileFacts]:
+        if self._files is None:
+            return paths.read(path, limit=self._parsing.max_bytes)
+        _, (file,), _, _ = socket.recv_fds(self._files, 1, 1)
+        try:
+            return paths.read_open(file, path=path, limit=self._parsing.max_bytes)
+        finally:
+            os.close(file)
 
     def _cut(self, parsed: ParsedText) -> tuple[Chunk, ...]:
         return chunking.chunk(

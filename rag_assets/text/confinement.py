@@ -1,47 +1,64 @@
-"""What a parser's process may not do: grow, spawn, reach a network, outlive its parent."""
+"""What a parser's process may not do: grow, spawn, write, reach a network or other processes, outlive its parent."""
 
 import ctypes
 import os
+import struct
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from rag_assets.text import seccomp
+from rag_assets.text.landlock import Rules
 
 SHARED_BYTES = 64 * 2**20  # code of libraries: in the resident size, but not in what RLIMIT_DATA counts
 ADDRESS_SPACE = 2**30  # beyond the memory limit, for what is mapped and never touched
 OPEN_FILES = 64
-FILE_BYTES = 16 * 2**20  # the largest file that can be written, the log included
+FILE_BYTES = 16 * 2**20  # the largest file that can be written: the log
 
 EXIT_OUT_OF_MEMORY = 71  # status of a process that could not even say so
 
-_PR_SET_PDEATHSIG = 1
-_CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
+# What a process of root's becomes: ids that systemd keeps free for such use, else the usual one of nobody.
+FREE_IDS, NOBODY = range(61_184, 65_520), 65_534
+
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_NO_NEW_PRIVS = 1, 4, 8, 38
+_CLONE_NEWUSER, _CLONE_NEWNET, _CLONE_NEWIPC = 0x10000000, 0x40000000, 0x08000000
+_CAPABILITIES_VERSION = 0x20080522
+_READ_ANY_FILE = 1 << 2  # CAP_DAC_READ_SEARCH
 _REFUSED = ("socket.", "subprocess.", "os.system", "os.exec", "os.fork", "os.posix_spawn", "os.spawn", "pty.")
 
+# Of the system: its libraries, fonts that PDF files do not bring along, time zones. No place for secrets.
+_OF_THE_SYSTEM = ("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/localtime", "/etc/mime.types", "/dev/null")
 
-def confine(*, memory: int) -> None:
-    """Limit the calling process for good; to be called before its first thread, and before any document.
+_status: int | None = None  # a descriptor of what the kernel says of this process: later it cannot be opened
 
-    On Linux the kernel enforces the limits, ends the process with its parent, and refuses sockets and new
-    processes (on x86-64 and ARM64); where it lets us make namespaces, the process has no network interface and,
-    unless it is root's, cannot look into its parent. Everywhere, an audit hook refuses sockets and processes to
-    Python code: that guards against libraries that follow a link in a document, not against machine code.
-    Files can be read as the account may; only the environment and the pipes are without secrets.
+
+def confine(*, memory: int) -> list[str]:
+    """Limit the calling process for good; what this system could not refuse it, in words.
+
+    To be called before its first thread, and before any document. On Linux the kernel enforces it: no file can be
+    written, and of files only those of Python and of the system can be opened (documents come as descriptors); no
+    socket, no process, no signal to another, no look into one; a process of root's gives root up. Everywhere, an
+    audit hook refuses sockets and processes to Python code: that guards against libraries that follow a link in a
+    document, not against machine code.
     """
-    if sys.platform == "linux":
-        _leave_network()
-        _die_with_parent()
-    if os.name != "nt":
-        _limit(memory)
-    seccomp.install()
+    gaps = _confine_on_linux(memory) if sys.platform == "linux" else _confine_elsewhere(memory)
     sys.addaudithook(_refuse)
+    return gaps
+
+
+def shield() -> None:
+    """Keep what the calling process has in memory, and its environment, from other processes of its account."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def memory() -> dict[str, int]:
     """Bytes that this process has in memory, and the most it has had; 0 where the system does not say."""
     try:
-        with open("/proc/self/status", encoding="ascii", errors="replace") as status:
-            facts = dict(line.split(":", 1) for line in status)
+        lines = os.pread(_status, 2**14, 0).decode("ascii", "replace").splitlines() if _status is not None else ()
+        facts = dict(line.split(":", 1) for line in lines)
         return {"memory": _kibibytes(facts["VmRSS"]), "peak": _kibibytes(facts["VmHWM"])}
     except (OSError, KeyError, ValueError):
         return {"memory": 0, "peak": 0}
@@ -54,6 +71,94 @@ def _kibibytes(line: str) -> int:
 def _refuse(event: str, _arguments: tuple[Any, ...]) -> None:
     if event.startswith(_REFUSED):
         raise PermissionError(f"{event} is refused to the text worker")
+
+
+def _confine_elsewhere(memory: int) -> list[str]:
+    if os.name != "nt":
+        _limit(memory)
+    return ["this system: files, sockets and processes are open to machine code, as the account may"]
+
+
+def _confine_on_linux(memory: int) -> list[str]:
+    global _status
+    libc = ctypes.CDLL(None, use_errno=True)
+    with suppress(OSError):
+        _status = os.open("/proc/self/status", os.O_RDONLY | os.O_CLOEXEC)
+    rules = _rules()
+    gaps = [] if _leave_namespaces(libc) else ["namespaces: network interfaces are in sight"]
+    if os.geteuid() == 0 and not _give_root_up(libc):
+        gaps.append("another account: it stays root, without root's capabilities")
+    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    _die_with_parent(libc)
+    _limit(memory)
+    if not rules.apply():
+        gaps.append("Landlock: it opens files as its account may")
+    if not seccomp.install():
+        gaps.append("seccomp: system calls are not filtered")
+    return gaps
+
+
+def _rules() -> Rules:
+    """To read: the interpreter and the packages it finds; of other folders on its path the packages alone.
+
+    Beside a clone's packages lie its settings and its state.
+    """
+    rules = Rules()
+    own = [Path(place) for place in {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}]
+    rules.read_below([*own, *map(Path, _OF_THE_SYSTEM)])
+    libraries = os.environ.get("LD_LIBRARY_PATH", "")
+    rules.read_below(Path(place) for place in libraries.split(":") if place)
+    for place in {Path(place) for place in sys.path}:
+        if not any(place.is_relative_to(folder) for folder in own):
+            rules.read_below([place], names_only=place.is_dir())
+            rules.read_below(_packages(place))
+    return rules
+
+
+def _packages(place: Path) -> Iterator[Path]:
+    with suppress(OSError):
+        for entry in place.iterdir():
+            if entry.suffix in (".py", ".so") or (entry / "__init__.py").exists():
+                yield entry
+
+
+def _leave_namespaces(libc: ctypes.CDLL) -> bool:
+    """Into namespaces without a network interface and others' shared memory; needs root, or a user namespace."""
+    if libc.unshare(_CLONE_NEWNET | _CLONE_NEWIPC) == 0:
+        return True
+    is_there = os.geteuid() != 0 and libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET | _CLONE_NEWIPC) == 0
+    _keep_capabilities(libc, 0)
+    return is_there
+
+
+def _give_root_up(libc: ctypes.CDLL) -> bool:
+    """Become nobody in particular, another one than other workers; else stay root in name only.
+
+    Where Python's own files are root's alone, what is kept is the right to read any file, which the rules limit.
+    """
+    needed = [place for place in (*sys.path, __file__) if os.path.exists(place)]
+    libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
+    is_other = any(_become(number) for number in (FREE_IDS[os.getpid() % len(FREE_IDS)], NOBODY))
+    needs_all = is_other and not all(os.access(place, os.R_OK, effective_ids=True) for place in needed)
+    _keep_capabilities(libc, _READ_ANY_FILE if needs_all else 0)
+    if is_other and not needs_all:
+        libc.unshare(_CLONE_NEWUSER)
+        _keep_capabilities(libc, 0)
+    return is_other
+
+
+def _become(number: int) -> bool:
+    if sys.platform == "linux":
+        with suppress(OSError):  # an id that this container does not have, or a right that is missing
+            os.setgroups([])
+            os.setresgid(number, number, number)
+            os.setresuid(number, number, number)
+            return True
+    return False
+
+
+def _keep_capabilities(libc: ctypes.CDLL, kept: int) -> None:
+    libc.capset(struct.pack("<Ii", _CAPABILITIES_VERSION, 0), struct.pack("<6I", kept, kept, 0, 0, 0, 0))
 
 
 def _limit(memory: int) -> None:
@@ -71,18 +176,8 @@ def _limit(memory: int) -> None:
         resource.setrlimit(getattr(resource, name), (allowed, allowed))
 
 
-def _leave_network() -> None:
-    """Into a network namespace without any interface; needs root, or user namespaces that anybody may make.
-
-    Root does not enter one of those: there it could read its own files only.
-    """
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(_CLONE_NEWNET) != 0 and os.geteuid() != 0:
-        libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
-
-
-def _die_with_parent() -> None:
-    """Where it died before this call, the end of the request pipe tells."""
+def _die_with_parent(libc: ctypes.CDLL) -> None:
+    """After the last change of account, which forgets it. Where it died before, the request pipe's end tells."""
     import signal
 
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

@@ -4,6 +4,7 @@ import contextlib
 import math
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -22,7 +23,7 @@ PREFIX = "rag-assets-text-"  # of the names of work folders
 POLL_SECONDS = 0.02  # between two looks at the clock and the child's memory
 CLOSE_SECONDS = 2.0  # for the child to end by itself
 WAITING_SHARE = 0.1  # of the time that our answers take, counted as the document's
-WORKED_SHARE = 0.25  # of the time it had: a parse that was at work so long would not end the next time either
+WORKED_SHARE = 0.5  # of the time it had: a parse that was at work so long would not end the next time either
 QUOTED_CHARACTERS = 400  # of the log, in an error
 NEAR_THE_LIMIT = 1 / 3  # of its memory: a crash up there is one for want of memory, a buffer asks for twice its size
 
@@ -100,7 +101,10 @@ class Guarded:
         with self._lock:
             self._deadline = deadline + (time.monotonic() - started) * (1 - WAITING_SHARE)
 
-    def send(self, message: dict[str, Any], body: bytes = b"") -> None:
+    def send(self, message: dict[str, Any], body: bytes = b"", *, file: int | None = None) -> None:
+        """A message, and before it a copy of a descriptor that the child may use."""
+        if file is not None and self._files is not None:
+            socket.send_fds(self._files, [b"f"], [file])
         frames.write(cast(IO[bytes], self._process.stdin), message, body)
 
     def receive(self) -> frames.Frame:
@@ -132,10 +136,10 @@ class Guarded:
         with contextlib.suppress(OSError):
             cast(IO[bytes], self._process.stdin).close()
         try:
-            self._process.wait(CLOSE_SECONDS if self._verdict is None else None)
+            self._process.wait(CLOSE_SECONDS)
         except subprocess.TimeoutExpired:
             self._kill()
-            self._process.wait()
+            self._await_end()
         cast(IO[bytes], self._process.stdout).close()
         self._watcher.join()
         job.close(self._job)
@@ -143,19 +147,28 @@ class Guarded:
 
     _log_start = 0
     _seconds = 0.0
+    _files: socket.socket | None = None  # by which descriptors of documents go to the child
     _worked_before: float | None = None  # processor time of the child when the current request was first looked at
 
     def _spawn(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
         place = self._folder / "work"
         place.mkdir()
-        with self._log.open("wb") as log:
+        environment, theirs = _environment(os.environ, place), contextlib.ExitStack()
+        inherited = []
+        if os.name != "nt":
+            self._files, end = (self._open.enter_context(each) for each in socket.socketpair())
+            inherited = [end.fileno()]
+            environment[frames.FILES] = str(end.fileno())
+            theirs.callback(end.close)
+        with self._log.open("wb") as log, theirs:
             return subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 cwd=place,
-                env=_environment(os.environ, place),
+                env=environment,
+                pass_fds=inherited,
                 start_new_session=os.name != "nt",
                 creationflags=FLAGS,
             )
@@ -217,6 +230,11 @@ class Guarded:
                 process.kill()
         self._process.kill()
 
+    def _await_end(self) -> None:
+        """Of a killed child; one that the kernel holds in a call, on a disk that is gone, is left to it."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(CLOSE_SECONDS)
+
     def _failure(self, cause: Exception) -> DocumentError:
         """What to say of a child that does not answer any more, or answers nonsense."""
         with self._lock:
@@ -225,7 +243,7 @@ class Guarded:
             code = self._process.wait(CLOSE_SECONDS if isinstance(cause, OSError) else 0)
         except subprocess.TimeoutExpired:
             self._kill()
-            self._process.wait()
+            self._await_end()
             return self._verdict or self._error("crashed", f"gave an answer that cannot be used: {cause}")
         if self._verdict is not None:
             return self._verdict

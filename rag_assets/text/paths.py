@@ -8,6 +8,7 @@ import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from types import MappingProxyType
 
@@ -87,13 +88,19 @@ def read(path: Path, *, limit: int) -> tuple[bytes, FileFacts]:
 
     A file that is written to meanwhile is read again; one that never rests is `timed_out`. The mtime is `telling`.
     """
+    with open_regular(path) as file:
+        return read_open(file, path=path, limit=limit)
+
+
+def read_open(file: int, *, path: Path, limit: int) -> tuple[bytes, FileFacts]:
+    """The same of an open file; `path` is for messages."""
     for _ in range(READ_ATTEMPTS):
         looked_at = time.time_ns()
-        with open_regular(path) as file:
-            before = os.fstat(file)
-            _check_size(path, before.st_size, limit=limit)
-            data = _read_all(file, limit=limit)
-            after = os.fstat(file)
+        os.lseek(file, 0, os.SEEK_SET)
+        before = os.fstat(file)
+        _check_size(path, before.st_size, limit=limit)
+        data = _read_all(file, limit=limit)
+        after = os.fstat(file)
         _check_size(path, len(data), limit=limit)
         if _state(before) == _state(after) and len(data) == after.st_size:
             sha = hashlib.sha256(data).hexdigest()
@@ -104,7 +111,13 @@ def read(path: Path, *, limit: int) -> tuple[bytes, FileFacts]:
 
 @contextmanager
 def open_regular(path: Path) -> Iterator[int]:
-    """A descriptor of a regular file; no device or pipe is opened in its place, nothing is waited for.
+    """A descriptor of `opened`."""
+    with opened(path) as file:
+        yield file.fileno()
+
+
+def opened(path: Path) -> FileIO:
+    """A regular file, to be read; no device or pipe is opened in its place, nothing is waited for.
 
     Nor is a link that was put there, or on the way there, since `resolve` (Linux; elsewhere only as the file).
     """
@@ -118,9 +131,10 @@ def open_regular(path: Path) -> Iterator[int]:
     try:
         _check_mode(str(path), os.fstat(file).st_mode)
         _check_place(path, file)
-        yield file
-    finally:
+        return FileIO(file)
+    except BaseException:
         os.close(file)
+        raise
 
 
 def _read_all(file: int, *, limit: int) -> bytes:

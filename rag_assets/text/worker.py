@@ -14,8 +14,9 @@ from typing import Any
 from rag_assets.errors import ERROR_KINDS, DocumentError, ServiceError, SettingsError, UnembeddableText
 from rag_assets.model import Chunk, FileFacts, ParsedText, ReadDocument
 from rag_assets.settings import Chunking, Parsing
-from rag_assets.text import frames
+from rag_assets.text import confinement, frames, paths
 from rag_assets.text.guard import Guarded
+from rag_assets.text.lookups import Lookups
 
 START_SECONDS = 120.0  # for imports on a cold disk
 MESSAGE_BYTES = 64 * 2**20  # the largest answer besides its text: places of chunks
@@ -52,6 +53,7 @@ class TextWorker:
         self._tokenize = tokenize
         self._embed = embed
         self._below = below  # a folder of ours for work folders; else that for temporary files
+        self._lookups = Lookups(parsing.max_seconds)
         self._child: Guarded | None = None
         self._next: Future[Guarded] | None = None
         self._documents = 0  # that the child has read
@@ -60,6 +62,7 @@ class TextWorker:
         # Linux ends a child with the thread that started it: one thread starts them all, and lives as long as we.
         self._starter: ThreadPoolExecutor | None = None
         self.peak_memory = 0  # bytes: the most that any child had
+        self.gaps: tuple[str, ...] = ()  # what this system does not refuse to the child, once one was started
 
     def __enter__(self) -> "TextWorker":
         return self
@@ -95,6 +98,7 @@ class TextWorker:
     def close(self) -> None:
         """End the child process; the next use starts another."""
         self._discard()
+        self._lookups.close()
         if self._next is not None:
             with suppress(ServiceError):  # it did not start, so there is nothing to end
                 self._next.result().close()
@@ -104,7 +108,12 @@ class TextWorker:
             self._starter = None
 
     def _document(self, do: str, path: Path, *, name: str) -> ReadDocument:
-        answer = self._request({"do": do, "path": os.path.abspath(path), "name": name})
+        request = {"do": do, "path": os.path.abspath(path), "name": name}
+        if os.name == "nt":  # a descriptor cannot be sent there: the child opens the file
+            answer = self._request(request)
+        else:
+            with self._lookups.call(lambda: paths.opened(path), name=name) as file:
+                answer = self._request(request, file=file.fileno())
         self._documents += 1
         self._replace_worn(answer)
         message = answer.message
@@ -116,12 +125,12 @@ class TextWorker:
             self._discard()
             raise DocumentError("crashed", f"The answer about {name} cannot be used: {exc!r}") from exc
 
-    def _request(self, request: dict[str, Any]) -> frames.Frame:
+    def _request(self, request: dict[str, Any], *, file: int | None = None) -> frames.Frame:
         child = self._ready()
         self._is_interrupted = False
         try:
             with child.limited(self._parsing.max_seconds, doing=f"reading {request.get('name')}"):
-                child.send(request)
+                child.send(request, file=file)
                 while "ask" in (answer := child.receive()).message:
                     with child.waiting():
                         reply = self._reply(answer)
@@ -169,6 +178,7 @@ class TextWorker:
         return self._starter.submit(self._started)
 
     def _started(self) -> Guarded:
+        confinement.shield()
         limit = MESSAGE_BYTES + BYTES_PER_CHARACTER * self._parsing.max_characters
         try:
             child = Guarded(command(), memory=self._parsing.max_memory_mb * 2**20, frame_limit=limit, below=self._below)
@@ -177,7 +187,9 @@ class TextWorker:
         try:
             with child.limited(START_SECONDS, doing="starting"):
                 child.send(self._facts())
-                child.peak_memory = _number(child.receive().message.get("peak"))
+                ready = child.receive().message
+                child.peak_memory = _number(ready.get("peak"))
+                self.gaps = tuple(str(gap) for gap in ready.get("gaps", ()))
         except DocumentError as exc:
             child.close()
             raise ServiceError(f"The text worker failed to start: {exc.message}") from exc

@@ -1,0 +1,70 @@
+"""Calls that a file system does not answer are given up, and others go on."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rag_assets.errors import DocumentError
+from rag_assets.settings import Chunking, Parsing
+from rag_assets.text.lookups import Lookups
+from rag_assets.text.worker import TextWorker
+from rag_assets_tests import silent
+from rag_assets_tests.application import Application
+
+
+@pytest.fixture
+def silence(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a file system that never answers."""
+    (folder := tmp_path.resolve() / "silence").mkdir()
+    try:
+        with silent.mounted(folder):
+            yield folder
+    except OSError as exc:
+        pytest.skip(f"no file system of ours can be mounted here: {exc}")
+
+
+def test_call_that_never_returns_is_given_up_and_the_next_one_made() -> None:
+    """With the limit and the name in the message; no thread is left when it returns after all."""
+    lookups, answer = Lookups(0.2), threading.Event()
+    with pytest.raises(DocumentError, match=r"0\.2 s .*a/b\.txt") as raised:
+        lookups.call(answer.wait, name="a/b.txt")
+    assert (raised.value.kind, raised.value.retryable) == ("timed_out", True)
+    assert lookups.call(lambda: 1, name="c") == 1
+    with pytest.raises(ZeroDivisionError):
+        lookups.call(lambda: 1 // 0, name="d")
+    answer.set()
+    lookups.close()
+    deadline = time.monotonic() + 30
+    while any(thread.name == "look-up" for thread in threading.enumerate()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not any(thread.name == "look-up" for thread in threading.enumerate())
+
+
+def test_file_that_cannot_be_opened_for_want_of_an_answer_times_out(silence: Path, tmp_path: Path) -> None:
+    """In the text worker; the next document is read."""
+    (tmp_path / "a.txt").write_text("text")
+    with TextWorker(parsing=Parsing(max_seconds=2), chunking=Chunking(), model=None) as reader:
+        with pytest.raises(DocumentError) as raised:
+            reader.parse(silence / "x.txt", name="x.txt")
+        assert raised.value.kind == "timed_out"
+        assert reader.parse(tmp_path.resolve() / "a.txt", name="a.txt").parsed.text == "text"
+
+
+def test_documents_on_a_file_system_that_does_not_answer_fail_alone(application: Application) -> None:
+    """Each after its own time; those on other file systems are stored, and the run ends."""
+    application.settings = application.settings.model_copy(
+        update={"parsing": application.settings.parsing.model_copy(update={"max_seconds": 3.0})}
+    )
+    silence = application.files / "silence"
+    silence.mkdir()
+    hanging, other = application.add("silence/x.txt", "cats"), application.add("a.txt", "cats")
+    try:
+        with silent.mounted(silence):
+            outcomes = application.run()
+    except OSError as exc:
+        pytest.skip(f"no file system of ours can be mounted here: {exc}")
+    assert (outcomes[hanging].error_kind, outcomes[hanging].retry) == ("timed_out", True)
+    assert outcomes[other].status == "completed"
