@@ -32,9 +32,15 @@ LEAST_FREE_BYTES = 2 * 10**9
 NEEDED_FLAGS = {"--model", "--host", "--port", "--embedding", "--pooling", "--api-key-file"}
 TRIED: tuple[Quantization, ...] = ("q8_0", "f16")  # f32 is never faster
 
+ID_STEPS = {  # by the error kind of rows whose id is of no use; `rag-assets status` names them
+    "id_doubled": "give each row an id of its own, or delete all but one; they are then read by themselves",
+    "id_missing": "give each row an id, or delete it",
+    "id_too_long": "give the row a shorter id, or name another column in source.id_column",
+}
 STEPS = {  # where a check could not be made at all
     "home": "Set RAG_ASSETS_HOME to a folder of yours, then: rag-assets doctor",
     "database": "Check DATABASE_URL and that PostgreSQL runs there; unset it to use the embedded one.",
+    "documents": "Correct what is named at tables, then: rag-assets doctor",
     "tables": "Correct what is named here or at database, then: rag-assets doctor",
     "embedding": "Read the log that is named; LLAMA_SERVER_BINARY, LLAMA_SERVER_MODEL and embedding.dimension decide.",
 }
@@ -59,6 +65,7 @@ def examine(parts: Parts) -> Iterator[Finding]:
         "document root": _document_root,
         "database": _database,
         "tables": _tables,
+        "documents": _documents,
         "memory": _memory,
         "llama-server": _flags,
         "model": _model,
@@ -211,6 +218,16 @@ def _tables(parts: Parts) -> Finding:
         step = "rag-assets init puts them there; until then, changes are found by reconciliation only."
         return Finding(check="tables", verdict="fail", found=f"{table} lacks our triggers, or they are off", next=step)
     return Finding(check="tables", verdict="ok", found=f"{table} with its triggers, and our own")
+
+
+def _documents(parts: Parts) -> Finding:
+    seen = _health(parts)
+    if not (seen.has_tables and seen.has_source):
+        return Finding(check="documents", verdict="ok", found="none yet: see tables")
+    status = parts.status()
+    found = f"{status.documents}, {status.up_to_date} of them up to date, {status.pending} pending"
+    faults = [*status.faults, *(f"{kind}: {step}." for kind, step in ID_STEPS.items() if kind in status.dead)]
+    return Finding(check="documents", verdict="warn" if faults else "ok", found=found, next=" ".join(faults))
 
 
 def _health(parts: Parts) -> Health:

@@ -35,6 +35,7 @@ GROUPS_IN_FLIGHT = 2  # while one group's last requests finish, the next one's a
 GROUPS_AHEAD = 3  # read before the first of them is stored
 GROUP_TOKENS = 8_192  # a group is sent to be embedded when it holds so many tokens, or a window of documents
 LARGEST_GROUP = 500  # documents
+MESSAGE_CHARACTERS = 1_000  # of an error
 WAIT_SECONDS = 0.5  # at a time, for a group: on Windows, Ctrl-C does not end a wait that has no end
 DATABASE_PATIENCE_SECONDS = 60.0  # how long a finished document waits for a database that restarts
 
@@ -515,6 +516,11 @@ def _skipped(claim: Claim, stored: StoredText) -> Outcome:
     )
 
 
+def _shortened(message: str) -> str:
+    """A message names the path, which may have any length."""
+    return message if len(message) <= MESSAGE_CHARACTERS else message[:MESSAGE_CHARACTERS] + "…"
+
+
 def _failed(claim: Claim, error: DocumentError, *, stage: Stage) -> Outcome:
     return Outcome(
         document_id=claim.document_id,
@@ -522,6 +528,6 @@ def _failed(claim: Claim, error: DocumentError, *, stage: Stage) -> Outcome:
         status="failed",
         stage=stage,
         error_kind=error.kind,
-        error_message=error.message,
+        error_message=_shortened(error.message),
         retry=error.retryable,
     )

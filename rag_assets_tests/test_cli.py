@@ -20,6 +20,7 @@ from click.testing import CliRunner, Result
 from rag_assets import cli, processes, runtime, settings, supervisor
 from rag_assets.cli import main
 from rag_assets.errors import UnembeddableText
+from rag_assets.postgres.documents import ID_BYTES
 from rag_assets_tests import fake_llama
 from rag_assets_tests.application import WORDS, Application, paragraph, text
 
@@ -332,6 +333,30 @@ def test_retry_names_what_is_not_in_the_table_beside_what_is(configured: Applica
     configured.run()
     said = invoke("retry", "1", "7", "--json", code=1).stdout
     assert objects(said) == [{"retried": 1, "unknown": ["7"]}]
+
+
+@posix
+def test_documents_with_odd_ids_are_ingested_through_dagster(configured: Application, fake_server: None) -> None:
+    """Its tables have indexes of their own: the longest id there may be fits, and one too long stops nothing."""
+    configured.sql('drop table "TblDocumentFiles"; create table "TblDocumentFiles" (id text, file_path text)')
+    configured.write("a.txt", *WORDS)
+    with configured.database.transaction() as cursor:
+        noise = "".join(chr(1 + byte % 31) for byte in os.urandom(ID_BYTES))
+        ids = ["", " ", "a,b...c", noise, os.urandom(2_685).hex(), None, "twice", "twice"]
+        values = [(one, "a.txt") for one in ids]
+        cursor.executemany('insert into "TblDocumentFiles" values (%s, %s)', values)
+    run("init")
+    [report] = objects(run("ingest", "--json", code=1).stdout)
+    assert (report["completed"], report["failed"], report["pending"]) == (4, 1, 0)
+    assert [(one["document_id"], one["kind"]) for one in report["failures"]] == [("twice", "id_doubled")]
+    [found] = objects(invoke("status", "--json").stdout)
+    assert found["dead"] == {"id_doubled": 1, "id_missing": 1, "id_too_long": 1}
+    assert (found["documents"], found["up_to_date"]) == (7, 4)
+    keys = {key for (key,) in configured.sql("select partition from dagster.dynamic_partitions")}
+    assert len(keys) == 5
+    [documents] = [line for line in objects(invoke("doctor", "--json", code=1).stdout) if line["check"] == "documents"]
+    assert documents["verdict"] == "warn"
+    assert "id_missing: give each row an id" in documents["next"]
 
 
 @posix

@@ -169,7 +169,7 @@ limit %(limit)s;
 
 -- name: list_unfit_rows
 -- Rows that cannot be documents for want of an id that is one: the error kind, the id or its beginning, the path.
-select kind, left(id, 60), path from rag_unfit_rows() order by kind, path limit %(limit)s;
+select kind, left(id, 60), left(path, 200) from rag_unfit_rows() order by kind, path limit %(limit)s;
 
 -- name: enqueue
 -- Enqueue documents as changed.
