@@ -1,11 +1,12 @@
 """Pieces of text on a page: whether they are a column of prose, and what parts two of them."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
 from statistics import median
 
 from rag_assets.text.formats.pdf_glyphs import Piece
-from rag_assets.text.formats.pdf_lines import Block, rows
+from rag_assets.text.formats.pdf_lines import Block, Row, rows
 
 EDGE = 2.0  # points that a column may reach into its gutter
 PROSE_CHARACTERS = 14  # in the middle line of a column of prose
@@ -15,20 +16,23 @@ PROSE_WIDTH = 0.6  # of a wide line, that the middle one has: lines of prose are
 FULL_WIDTH = 0.85  # of a wide line: as wide are those that most characters of a column of prose are on
 COLUMN_LINES = 4
 LINE_CHARACTERS = 20  # at least, in a line that says that there is prose
+WHOLE_GAP = 0.9  # times a font's size: further apart are columns
 LEADING = 2.2  # times a font's size, at most from one line of a paragraph to the next
+LEVEL, LEVEL_SHARE = 0.15, 0.5  # of a font's size, by which lines on one level may differ; of the lines beside others
 MOST_CHANGES, CHANGES_SHARE = 3, 0.1  # from one side of a gutter to the other, and of the pieces of the smaller side
 LINES_OF_PIECES = 10  # at least, of a column whose lines are in several pieces each
 
 
 def is_gutter(pieces: Sequence[Piece], x: float) -> bool:
-    """Whether there is prose on both sides; or on one, where the page says that it is read by itself."""
+    """Whether there is prose on both sides; or on one, where the other is no part of its lines."""
     before = [piece for piece in pieces if piece.right <= x + EDGE]
     after = [piece for piece in pieces if piece.left >= x - EDGE]
     if not before or not after or not _are_parallel(before, after):
         return False
     if is_prose(before) and is_prose(after):
         return True
-    return _are_drawn_apart(before, after) and (has_prose(before) or has_prose(after))
+    sides = has_prose(before), has_prose(after)
+    return all(sides) or (any(sides) and (_are_drawn_apart(before, after) or _are_uneven(before, after)))
 
 
 def _are_drawn_apart(one: Sequence[Piece], other: Sequence[Piece]) -> bool:
@@ -36,6 +40,25 @@ def _are_drawn_apart(one: Sequence[Piece], other: Sequence[Piece]) -> bool:
     places = sorted([(piece.place, 0) for piece in one] + [(piece.place, 1) for piece in other])
     changes = sum(before != after for (_, before), (_, after) in pairwise(places))
     return changes <= MOST_CHANGES + CHANGES_SHARE * min(len(one), len(other))
+
+
+def _are_uneven(one: Sequence[Piece], other: Sequence[Piece]) -> bool:
+    """Whether the lines of both sides follow each other closely, and few are on one level as those of a table are."""
+    sides = rows(one), rows(other)
+    if min(map(len, sides)) < COLUMN_LINES or not all(map(_are_close, sides)):
+        return False
+    places = sorted(line.middle for line in max(sides, key=len))
+    lines = min(sides, key=len)
+    level = sum(
+        bisect_left(places, line.middle - LEVEL * line.height) < bisect_right(places, line.middle + LEVEL * line.height)
+        for line in lines
+    )
+    return level < LEVEL_SHARE * len(lines)
+
+
+def _are_close(lines: Sequence[Row]) -> bool:
+    gaps = [above.middle - line.middle for above, line in pairwise(lines)]
+    return median(gaps) < LEADING * median(line.height for line in lines)
 
 
 def has_prose(column: Sequence[Piece]) -> bool:
@@ -48,7 +71,7 @@ def has_prose(column: Sequence[Piece]) -> bool:
     for above, line in pairwise([lines[0], *lines]):
         is_full = len(line.text) >= LINE_CHARACTERS and line.right - line.left >= FULL_WIDTH * (right - left)
         is_next = above.middle - line.middle < LEADING * line.height
-        count = (count + 1 if is_next else 1) if is_full else 0
+        count = (count + 1 if is_next else 1) if is_full and _is_whole(line) else 0
         if count >= COLUMN_LINES:
             return True
     return False
@@ -77,6 +100,12 @@ def _are_alike(lines: list[tuple[float, int]]) -> bool:
         return False
     full = sum(length for width, length in lines if width >= FULL_WIDTH * wide)
     return 2 * full > sum(length for _, length in lines) or median(width for width, _ in lines) >= PROSE_WIDTH * wide
+
+
+def _is_whole(line: Row) -> bool:
+    """Whether no gap parts it: its pieces are words that something else stands between."""
+    pieces = sorted(line.pieces, key=lambda one: one.left)
+    return all(other.left - one.right < WHOLE_GAP * line.height for one, other in pairwise(pieces))
 
 
 def _are_parallel(one: Sequence[Piece], other: Sequence[Piece]) -> bool:
