@@ -44,6 +44,24 @@ def test_prose_is_whole_when_a_table_stands_beside_it(leading: float) -> None:
     assert not any("|" in line for line in text.splitlines() if "the" in line)
 
 
+def test_prose_is_whole_when_the_page_is_drawn_from_the_top_down() -> None:
+    """Lines on unlike levels are no rows of one table, in whatever order the file has them."""
+    left = [(700 - 12 * n, show(line, 40, 700 - 12 * n)) for n, line in enumerate(STORY)]
+    right = [(705 - 13 * n, table(320, 705 - 13 * n, 1)) for n in range(6)]
+    drawn = "".join(line for _, line in sorted([*left, *right], reverse=True))
+    text = read(pdf(drawn)).text
+    assert in_order(text, ["for ninety years. Each spring", "distribution of the trees", "burned down.", "| 1990 |"])
+
+
+def test_prose_is_whole_when_both_columns_have_tables_in_them() -> None:
+    """Neither column is prose for the most part; the page is drawn from the top down, on one set of baselines."""
+    right = prose(10, seed=9)
+    upper = [show(line, 40, 700 - 12 * n) + table(320, 700 - 12 * n, 1) for n, line in enumerate(STORY)]
+    lower = [table(40, 568 - 12 * n, 1) + show(line, 320, 568 - 12 * n) for n, line in enumerate(right)]
+    text = read(pdf("".join([*upper, *lower]))).text
+    assert in_order(text, ["for ninety years. Each spring", "burned down.", "| 1990 |", *right])
+
+
 def test_prose_is_whole_when_a_table_stands_before_it_in_the_left_column() -> None:
     """Whichever side the table is on."""
     text = read(pdf(table(40, 700, 6, columns=3) + column(40, 600, prose(5, seed=3)) + column(320, 700, STORY))).text

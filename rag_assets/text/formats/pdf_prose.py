@@ -17,6 +17,7 @@ FULL_WIDTH = 0.85  # of a wide line: as wide are those that most characters of a
 COLUMN_LINES = 4
 LINE_CHARACTERS = 20  # at least, in a line that says that there is prose
 WHOLE_GAP = 0.9  # times a font's size: further apart are columns
+TEXT_SHARE = 0.6  # of a column's characters are on long lines, where lists and formulas leave little prose
 LEADING = 2.2  # times a font's size, at most from one line of a paragraph to the next
 LEVEL, LEVEL_SHARE = 0.15, 0.5  # of a font's size, by which lines on one level may differ; of the lines beside others
 MOST_CHANGES, CHANGES_SHARE = 3, 0.1  # from one side of a gutter to the other, and of the pieces of the smaller side
@@ -24,15 +25,31 @@ LINES_OF_PIECES = 10  # at least, of a column whose lines are in several pieces 
 
 
 def is_gutter(pieces: Sequence[Piece], x: float) -> bool:
-    """Whether there is prose on both sides; or on one, where the other is no part of its lines."""
+    """Whether there is prose on both sides; or on one of them, and the other is no part of its lines.
+
+    The other one is none where the page has one side after the other, as most programs write columns, or where lines of
+    both stand on unlike levels. With both signs, lists and formulas on both sides will do.
+    """
     before = [piece for piece in pieces if piece.right <= x + EDGE]
     after = [piece for piece in pieces if piece.left >= x - EDGE]
     if not before or not after or not _are_parallel(before, after):
         return False
-    if is_prose(before) and is_prose(after):
+    sides = before, after
+    if all(map(is_prose, sides)):
         return True
-    sides = has_prose(before), has_prose(after)
-    return all(sides) or (any(sides) and (_are_drawn_apart(before, after) or _are_uneven(before, after)))
+    found = [has_prose(side) or (is_prose(side) and _is_text(side)) for side in sides]
+    if all(found):
+        return True
+    if any(found):
+        return _are_drawn_apart(before, after) or _are_uneven(before, after)
+    return all(map(_is_text, sides)) and _are_drawn_apart(before, after) and _are_uneven(before, after)
+
+
+def _is_text(column: Sequence[Piece]) -> bool:
+    """Whether most of it is long enough for running text, as lists between formulas are; labels and numbers are not."""
+    lines = [(len(line.text), _is_whole(line)) for line in rows(column)]
+    long = sum(length for length, is_whole in lines if is_whole and length >= LINE_CHARACTERS)
+    return long > TEXT_SHARE * sum(length for length, _ in lines)
 
 
 def _are_drawn_apart(one: Sequence[Piece], other: Sequence[Piece]) -> bool:
