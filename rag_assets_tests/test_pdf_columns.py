@@ -56,8 +56,8 @@ def test_prose_is_whole_when_the_page_is_drawn_from_the_top_down() -> None:
 def test_prose_is_whole_when_both_columns_have_tables_in_them() -> None:
     """Neither column is prose for the most part; the page is drawn from the top down, on one set of baselines."""
     right = prose(10, seed=9)
-    upper = [show(line, 40, 700 - 12 * n) + table(320, 700 - 12 * n, 1) for n, line in enumerate(STORY)]
-    lower = [table(40, 568 - 12 * n, 1) + show(line, 320, 568 - 12 * n) for n, line in enumerate(right)]
+    upper = [show(line, 40, 700 - 12 * n) + table(320, 700 - 12 * n, 1, columns=3) for n, line in enumerate(STORY)]
+    lower = [table(40, 568 - 12 * n, 1, columns=3) + show(line, 320, 568 - 12 * n) for n, line in enumerate(right)]
     text = read(pdf("".join([*upper, *lower]))).text
     assert in_order(text, ["for ninety years. Each spring", "burned down.", "| 1990 |", *right])
 
