@@ -143,6 +143,95 @@ def pdf_stream_bomb() -> bytes:
     return pdf_with({3: stream(packed, facts=b"/Filter[/FlateDecode/FlateDecode]")})
 
 
+def pdf_scattered_words(count: int = 3_000) -> bytes:
+    """Words all over a page, no two of them in a line."""
+    places = ((number * 7_919 % 590, number * 104_729 % 780) for number in range(count))
+    return pdf_with({3: stream(b"".join(b"BT /F 7 Tf 1 0 0 1 %d %d Tm (word) Tj ET " % place for place in places))})
+
+
+def pdf_with_bad_font(program: bytes, *, kind: bytes) -> bytes:
+    """Text in a font whose program is not what it says."""
+    font = b"<</Type/Font/Subtype/TrueType/BaseFont/AAAAAA+X/FirstChar 0/LastChar 255/Widths[%b]/FontDescriptor 6 0 R>>"
+    descriptor = b"<</Type/FontDescriptor/FontName/AAAAAA+X/Flags 4/FontBBox[0 0 1 1]/%b 7 0 R>>" % kind
+    return pdf_with({4: font % (b"500 " * 256), 6: descriptor, 7: stream(program, facts=b"/Length1 99999999")})
+
+
+def pdf_font_loop() -> bytes:
+    """A glyph of the font is drawn in the font itself, and its table of characters uses itself."""
+    glyphs = b"/CharProcs<</a 7 0 R>>/Encoding<</Differences[97/a]>>/Resources<</Font<</F 4 0 R>>>>/ToUnicode 8 0 R"
+    size = b"/FontBBox[0 0 9 9]/FontMatrix[1 0 0 1 0 0]/FirstChar 97/LastChar 97/Widths[9]"
+    font = b"<</Type/Font/Subtype/Type3" + size + b"%b>>"
+    table = stream(b"/X usecmap 1 begincodespacerange <00> <ff> endcodespacerange", facts=b"/UseCMap 8 0 R")
+    return pdf_with({4: font % glyphs, 7: stream(b"9 0 d0 BT /F 9 Tf (aaa) Tj ET"), 8: table})
+
+
+def pdf_wide_character_map() -> bytes:
+    """Four thousand million characters in one line of a font's table."""
+    table = b"1 begincodespacerange <00000000> <ffffffff> endcodespacerange 1 beginbfrange "
+    table += b"<00000000> <ffffffff> <0041> endbfrange 1 begincidrange <00000000> <ffffffff> 0 endcidrange"
+    font = b"<</Type/Font/Subtype/Type0/BaseFont/X/Encoding 8 0 R/ToUnicode 8 0 R/DescendantFonts[7 0 R]>>"
+    inner = b"<</Type/Font/Subtype/CIDFontType2/BaseFont/X/CIDSystemInfo<</Registry(A)/Ordering(B)/Supplement 0>>>>"
+    return pdf_with({4: font, 7: inner, 8: stream(table, facts=b"/Type/CMap/CMapName/X")})
+
+
+def pdf_with_image(coding: bytes, content: bytes, *, size: int = 60_000) -> bytes:
+    """A picture that says to be of 60,000 by 60,000 points."""
+    facts = b"/Type/XObject/Subtype/Image/Width %d/Height %d/BitsPerComponent 1/ColorSpace/DeviceGray/Filter/%b"
+    page = samples.pdf_page(2, 6, resources=b"/Font<</F 4 0 R>>/XObject<</X 5 0 R>>")
+    drawing = stream(b"/X Do BT /F 11 Tf 40 700 Td (%b) Tj ET" % SENTENCE.encode())
+    return pdf_with({5: stream(content, facts=facts % (size, size, coding)), 6: drawing, 10: page})
+
+
+def jbig2() -> bytes:
+    """A page as large as can be, and a table of symbols that says to have four thousand million of them."""
+    page = struct.pack(">IBBI", 0, 48, 1, 19) + struct.pack(">IIIIBH", 2**32 - 1, 2**32 - 1, 0, 0, 0, 0)
+    symbols = struct.pack(">HbbbbbbbbII", 0, 3, -1, -3, -1, 2, -2, -2, -2, 2**32 - 1, 2**32 - 1) + bytes(64)
+    return page + struct.pack(">IBBI", 1, 0, 1, len(symbols)) + symbols
+
+
+def pdf_with_xfa() -> bytes:
+    """A form in XML whose entities multiply, and whose script never ends."""
+    doctype, reference = entity_bomb(root="template")
+    script = "<script contentType='application/x-javascript'>while (true) {}</script>"
+    event = f"<event activity='ready'>{script}</event>"
+    form = f"<xdp:xdp xmlns:xdp='http://ns.adobe.com/xdp/'>{doctype}<template>{event}{reference}</template></xdp:xdp>"
+    action = b"/OpenAction<</S/JavaScript/JS(while(1){})>>"
+    catalogue = b"<</Type/Catalog/Pages 2 0 R/AcroForm<</Fields[]/XFA 5 0 R>>" + action + b">>"
+    return pdf_with({1: catalogue, 5: stream(form.encode())})
+
+
+def overlapping_zip(count: int = 250) -> bytes:
+    """Names that all mean the same packed bytes: 10 KB that unpack to 250 times 4 MB."""
+    entries = samples.docx_entries(samples.paragraph(SENTENCE))
+    data = samples.zipped(entries | {"word/bomb.xml": "<a>" + " " * 4 * MIB + "</a>"})
+    end = data.rindex(b"PK\5\6")
+    directory_start = struct.unpack("<I", data[end + 16 : end + 20])[0]
+    directory = data[directory_start:end]
+    bomb = directory.rindex(b"PK\1\2")
+    copies = [directory[bomb:].replace(b"bomb.xml", b"%08d" % number) for number in range(count)]
+    directory += b"".join(copies)
+    total = len(entries) + 1 + count
+    tail = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, total, total, len(directory), directory_start, 0)
+    return data[:directory_start] + directory + tail
+
+
+def zip_of_itself() -> bytes:
+    """A document in a document in a document, fifty deep, each of them also in its own container's place for text."""
+    inner = samples.docx()
+    for _ in range(50):
+        inner = samples.zipped(samples.docx_entries(samples.paragraph(SENTENCE)) | {"word/embeddings/a.docx": inner})
+    return inner
+
+
+def shared_parts() -> bytes:
+    """A book whose reading order names the same chapter of 200 KB ten thousand times."""
+    entries = samples.unzipped(samples.SAMPLES["a.epub"])
+    package = next(name for name in entries if name.endswith(".opf"))
+    chapter = entries["c.xhtml"].replace(b"fox", b"fox " * 50_000, 1)
+    spine = re.sub(rb"<itemref[^>]*/>", lambda found: found[0] * 10_000, entries[package])
+    return samples.zipped(entries | {package: spine, "c.xhtml": chapter})
+
+
 def pdf_deep_objects() -> bytes:
     return pdf_with({5: b"[" * 200_000 + b"]" * 200_000, 1: b"<</Type/Catalog/Pages 2 0 R/Names 5 0 R>>"})
 
@@ -186,6 +275,7 @@ def image() -> bytes:
 
 REFUSED = ("corrupt", "too_large")
 EITHER = (READ, *REFUSED)
+ENDS = (*EITHER, "no_text")
 BINARY = (READ, "corrupt", "unsupported")
 
 # Name, bytes, and how it may end: several where reading and refusing are both right.
@@ -204,6 +294,20 @@ HOSTILE: list[tuple[str, Callable[[], bytes], tuple[str, ...]]] = [
     ("table.pdf", pdf_table_loop, EITHER),
     ("stream.pdf", pdf_stream_bomb, (*EITHER, "timed_out")),
     ("deep.pdf", pdf_deep_objects, EITHER),
+    ("scattered.pdf", pdf_scattered_words, (*EITHER, "timed_out")),
+    ("truetype.pdf", lambda: pdf_with_bad_font(b"\0\1\0\0\xff\xff" + bytes(range(256)) * 9, kind=b"FontFile2"), ENDS),
+    ("cff.pdf", lambda: pdf_with_bad_font(b"\1\0\4\4\xff\xff\4" + b"\xff" * 5_000, kind=b"FontFile3"), ENDS),
+    ("type1.pdf", lambda: pdf_with_bad_font(b"%!PS-AdobeFont " + b"dup " * 50_000, kind=b"FontFile"), ENDS),
+    ("fontloop.pdf", pdf_font_loop, ENDS),
+    ("charmap.pdf", pdf_wide_character_map, ENDS),
+    ("jbig2.pdf", lambda: pdf_with_image(b"JBIG2Decode", jbig2()), ENDS),
+    ("jpx.pdf", lambda: pdf_with_image(b"JPXDecode", b"\xff\x4f\xff\x51" + b"\xff" * 9_000), ENDS),
+    ("fax.pdf", lambda: pdf_with_image(b"CCITTFaxDecode", b"\0" * 100_000), ENDS),
+    ("xfa.pdf", pdf_with_xfa, ENDS),
+    ("overlapping.docx", overlapping_zip, EITHER),
+    ("itself.docx", zip_of_itself, EITHER),
+    ("shared.epub", shared_parts, EITHER),
+    ("chunks.txt", lambda: b"a b c d.\n\n" * 900_000, (*EITHER, "timed_out")),
     ("pages.pdf", lambda: pdf_of(pdf_objects(10_000)), ("too_large",)),
     ("line.txt", lambda: b"word " * 10 * MIB, ("too_large",)),
     ("word.txt", lambda: b"x" * 2 * MIB, (READ,)),

@@ -28,6 +28,7 @@ def silence(tmp_path: Path) -> Iterator[Path]:
 
 def test_call_that_never_returns_is_given_up_and_the_next_one_made() -> None:
     """With the limit and the name in the message; no thread is left when it returns after all."""
+    before = set(threading.enumerate())
     lookups, answer = Lookups(0.2), threading.Event()
     with pytest.raises(DocumentError, match=r"0\.2 s .*a/b\.txt") as raised:
         lookups.call(answer.wait, name="a/b.txt")
@@ -38,9 +39,9 @@ def test_call_that_never_returns_is_given_up_and_the_next_one_made() -> None:
     answer.set()
     lookups.close()
     deadline = time.monotonic() + 30
-    while any(thread.name == "look-up" for thread in threading.enumerate()) and time.monotonic() < deadline:
+    while (left := set(threading.enumerate()) - before) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert not any(thread.name == "look-up" for thread in threading.enumerate())
+    assert not left
 
 
 def test_file_that_cannot_be_opened_for_want_of_an_answer_times_out(silence: Path, tmp_path: Path) -> None:
