@@ -1,9 +1,11 @@
 """`rag-assets`, also as `python -m rag_assets`: the command line, and an end without a traceback."""
 
+import errno
 import os
 import signal
 import sys
 
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 CANNOT_WRITE = 74  # exit code, as sysexits.h has it
 
 
@@ -26,9 +28,11 @@ def main() -> None:
 
 
 def _end(error: OSError) -> None:
-    """Say what failed, and end without another try to write what is still to be written."""
+    """Say what cannot be written, and end without another try to write the rest; other errors are not for here."""
+    if error.errno not in UNWRITABLE:
+        raise error
     try:
-        sys.stderr.write(f"Error: {error.filename or 'the output'} cannot be written or read: {error.strerror}\n")
+        sys.stderr.write(f"Error: {error.filename or 'the output'} cannot be written: {error.strerror}\n")
         sys.stderr.flush()
     finally:
         os._exit(CANNOT_WRITE)

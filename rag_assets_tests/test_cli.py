@@ -144,7 +144,7 @@ def test_a_full_disk_behind_the_output_is_said_in_a_line(arguments: list[str]) -
     with open("/dev/full", "w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 74
-    assert "Error: the output cannot be written or read: No space left on device" in done.stderr
+    assert "Error: the output cannot be written: No space left on device" in done.stderr
     assert "Traceback" not in done.stderr
 
 
