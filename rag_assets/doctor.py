@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +22,7 @@ from rag_assets.postgres import documents, health
 from rag_assets.postgres.health import Health
 from rag_assets.runtime import Parts, Say
 from rag_assets.settings import CALIBRATION, Quantization, Settings, calibrated
+from rag_assets.text.lookups import Lookups
 
 Verdict = Literal["ok", "warn", "fail"]
 
@@ -173,7 +175,9 @@ def _home(parts: Parts) -> Finding:
 def _document_root(parts: Parts) -> Finding:
     root = parts.settings.document_root_path
     roots = [*([root] if root else []), *parts.settings.source.allowed_roots, *parts.settings.source.path_map.values()]
-    bad = [str(path) for path in roots if not (path.is_dir() and os.access(path, os.R_OK | os.X_OK))]
+    lookups = Lookups(parts.settings.parsing.max_seconds)  # one over a network may not answer
+    bad = [str(path) for path in roots if not lookups.call(partial(_can_be_read, path), name=str(path))]
+    lookups.close()
     if bad:
         return Finding(
             check="document root",
@@ -183,6 +187,10 @@ def _document_root(parts: Parts) -> Finding:
         )
     found = ", ".join(map(str, roots)) or "not set: absolute paths anywhere"
     return Finding(check="document root", verdict="ok", found=found)
+
+
+def _can_be_read(folder: Path) -> bool:
+    return folder.is_dir() and os.access(folder, os.R_OK | os.X_OK)
 
 
 def _database(parts: Parts) -> Finding:

@@ -190,6 +190,18 @@ def test_kernel_that_can_refuse_little_is_told_and_worked_with(tmp_path: Path, m
 
 
 @linux
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the numbers of its system calls")
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="root alone can be less than root")
+def test_root_of_a_container_is_given_up_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may change its account there, and not make namespaces."""
+    fewer = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"]
+    monkeypatch.setattr(worker, "command", lambda: [*fewer, *misbehaving.command()])
+    with start() as reader:
+        assert json.loads(error_of(reader, document(tmp_path.resolve(), "!escape")).message) == []
+        assert not any("root" in gap for gap in reader.gaps)
+
+
+@linux
 def test_memory_and_environment_of_the_parent_are_its_own(shared: TextWorker) -> None:
     """Also to processes of the same account that no rule holds."""
     shared.start()

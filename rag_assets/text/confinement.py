@@ -24,6 +24,7 @@ FREE_IDS, NOBODY = range(61_184, 65_520), 65_534
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_NO_NEW_PRIVS = 1, 4, 8, 38
 _CLONE_NEWUSER, _CLONE_NEWNET, _CLONE_NEWIPC = 0x10000000, 0x40000000, 0x08000000
+_OURS = _CLONE_NEWNET | _CLONE_NEWIPC  # namespaces without a network interface, and without others' shared memory
 _CAPABILITIES_VERSION = 0x20080522
 _READ_ANY_FILE = 1 << 2  # CAP_DAC_READ_SEARCH
 _REFUSED = ("socket.", "subprocess.", "os.system", "os.exec", "os.fork", "os.posix_spawn", "os.spawn", "pty.")
@@ -85,8 +86,10 @@ def _confine_on_linux(memory: int) -> list[str]:
     with suppress(OSError):
         _status = os.open("/proc/self/status", os.O_RDONLY | os.O_CLOEXEC)
     rules = _rules()
-    gaps = [] if _leave_namespaces(libc) else ["namespaces: network interfaces are in sight"]
-    if os.geteuid() == 0 and not _give_root_up(libc):
+    alone = libc.unshare(_OURS) == 0  # as root may
+    kept = _give_root_up(libc) if os.geteuid() == 0 else 0
+    gaps = [] if _leave_user_namespace(libc, kept, alone=alone) else ["namespaces: network interfaces are in sight"]
+    if os.geteuid() == 0:
         gaps.append("another account: it stays root, without root's capabilities")
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     _die_with_parent(libc)
@@ -122,29 +125,27 @@ def _packages(place: Path) -> Iterator[Path]:
                 yield entry
 
 
-def _leave_namespaces(libc: ctypes.CDLL) -> bool:
-    """Into namespaces without a network interface and others' shared memory; needs root, or a user namespace."""
-    if libc.unshare(_CLONE_NEWNET | _CLONE_NEWIPC) == 0:
-        return True
-    is_there = os.geteuid() != 0 and libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET | _CLONE_NEWIPC) == 0
-    _keep_capabilities(libc, 0)
-    return is_there
+def _leave_user_namespace(libc: ctypes.CDLL, kept: int, *, alone: bool) -> bool:
+    """Into one of our own, from where nothing of ours outside can be looked into; whether networks are out of sight.
+
+    Not as root, nor with a right to files that is kept: they mean nothing in there.
+    """
+    if os.geteuid() != 0 and not kept:
+        alone = libc.unshare(_CLONE_NEWUSER | (0 if alone else _OURS)) == 0 or alone
+    _keep_capabilities(libc, kept)
+    return alone
 
 
-def _give_root_up(libc: ctypes.CDLL) -> bool:
-    """Become nobody in particular, another one than other workers; else stay root in name only.
+def _give_root_up(libc: ctypes.CDLL) -> int:
+    """Become nobody in particular, another one than other workers; else stay root in name only. What right is kept.
 
-    Where Python's own files are root's alone, what is kept is the right to read any file, which the rules limit.
+    Where Python's own files are root's alone, it is that to read any file, which the rules limit.
     """
     needed = [place for place in (*sys.path, __file__) if os.path.exists(place)]
     libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
     is_other = any(_become(number) for number in (FREE_IDS[os.getpid() % len(FREE_IDS)], NOBODY))
     needs_all = is_other and not all(os.access(place, os.R_OK, effective_ids=True) for place in needed)
-    _keep_capabilities(libc, _READ_ANY_FILE if needs_all else 0)
-    if is_other and not needs_all:
-        libc.unshare(_CLONE_NEWUSER)
-        _keep_capabilities(libc, 0)
-    return is_other
+    return _READ_ANY_FILE if needs_all else 0
 
 
 def _become(number: int) -> bool:
