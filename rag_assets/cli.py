@@ -96,6 +96,8 @@ def demo(documents: Path | None, queries: tuple[str, ...], as_json: bool) -> Non
                 "DATABASE_URL is set, and the demo will not add its sample documents to your table. "
                 "Name a folder of yours with --documents, or unset DATABASE_URL."
             )
+        _announce_start(parts)
+        parts.create_own_table()
         _migrate(parts)
         registered = parts.register([documents or SAMPLES])
         console.show_left_out(registered)
@@ -178,10 +180,28 @@ def up(port: int, host: str, read_only: bool) -> None:
 
 
 @main.command(short_help="Create or update tables, functions and triggers.")
+@click.option(
+    "--create-table",
+    is_flag=True,
+    help="Make the documents table (source.table) first, where there is none and nothing is indexed.",
+)
+@click.option(
+    "--take-over",
+    is_flag=True,
+    help="Have the index follow these settings of [chunking] and [embedding]; a program with others refuses to work.",
+)
 @JSON
-def init(as_json: bool) -> None:
-    """Create or update tables, functions and triggers; rows that are there become pending. Safe to repeat."""
+def init(create_table: bool, take_over: bool, as_json: bool) -> None:
+    """Create or update tables, functions and triggers; rows that are there become pending. Safe to repeat.
+
+    The documents table is the application's, and has to be there: without --create-table, none is made in its database.
+    """
     with _parts() as parts:
+        _announce_start(parts)
+        if create_table:
+            parts.create_table()
+        if take_over:
+            parts.take_over()
         applied = _migrate(parts)
         _add_partitions(parts)
         status = parts.status()
@@ -202,6 +222,8 @@ def register(files: tuple[Path, ...], as_json: bool) -> None:
     and so are folders that cannot be read and files whose name is not UTF-8: then the exit code is 1.
     """
     with _parts() as parts:
+        _announce_start(parts)
+        parts.create_own_table()
         _migrate(parts)
         found = parts.register(files)
         _add_partitions(parts)
@@ -319,6 +341,19 @@ def reembed(ids: tuple[str, ...], conditions: tuple[str, ...], as_json: bool) ->
     console.print_json(asdict(found)) if as_json else console.show_marked(found)
 
 
+@main.command(name="confirm-deletions", short_help="Let go what lost its row together with many others.")
+@JSON
+def confirm_deletions(as_json: bool) -> None:
+    """Let all documents go that are indexed and have no row any more.
+
+    So many that lose their row at once (source.mass_deletion_number, and source.mass_deletion_share of the index) stay
+    in the index until this is said: the table may be emptied, swapped or partly detached by mistake.
+    """
+    with _parts() as parts:
+        count = parts.confirm_deletions()
+    console.print_json({"confirmed": count}) if as_json else console.show_confirmed(count)
+
+
 @main.command(short_help="Find what no trigger saw.")
 @JSON
 def reconcile(as_json: bool) -> None:
@@ -329,11 +364,15 @@ def reconcile(as_json: bool) -> None:
     with _parts() as parts:
         _migrate(parts)
         found = parts.reconcile()
+        held = parts.held()
     if as_json:
         console.print_json(found)
     else:
-        step = "Next: rag-assets ingest" if any(found.values()) else "Nothing is to be done."
-        click.echo(f"{', '.join(f'{count} {what}' for what, count in found.items())}. {step}")
+        step = held or ("Next: rag-assets ingest" if any(found.values()) else "Nothing is to be done.")
+        if found["missing"]:
+            step = "So many files that are gone at once are left as they are: is their folder mounted? " + held
+        shown = [f"{count} {what}" for what, count in found.items() if count or what != "missing"]
+        click.echo(f"{', '.join(shown)}. {step}")
 
 
 @main.command(

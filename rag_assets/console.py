@@ -7,7 +7,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -159,7 +158,7 @@ def show_demo_end(facts: Mapping[str, Any]) -> None:
 
 def show_status(status: IndexStatus, troubles: Sequence[Trouble]) -> None:
     """The numbers, the first of the documents that failed, and what to do."""
-    for key, value in asdict(status).items():
+    for key, value in status.numbers.items():
         show(f"{key.replace('_', ' '):>20}  {_readable(value)}")
     for one in troubles:
         again = "given up" if one.seconds_to_next is None else f"tried again in {one.seconds_to_next:.0f} s"
@@ -188,6 +187,12 @@ def show_marked(found: Marked) -> None:
     """How many vectors are to be made anew, and who does it."""
     step = "Next: rag-assets ingest, unless `rag-assets up` runs." if found.chunks else "Nothing is to be done."
     click.echo(f"{found.chunks} vectors of {len(found.documents)} documents are to be made anew. {step}")
+
+
+def show_confirmed(count: int) -> None:
+    """How many documents go, and who lets them."""
+    step = "Next: rag-assets ingest, unless `rag-assets up` runs." if count else "Every indexed document has its row."
+    show(f"{count} documents are to be deleted. {step}")
 
 
 def show_finding(finding: Finding) -> None:

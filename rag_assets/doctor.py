@@ -215,17 +215,15 @@ def _database(parts: Parts) -> Finding:
 
 
 def _tables(parts: Parts) -> Finding:
-    seen, table = _health(parts), parts.settings.source.table
-    if not (seen.has_tables and seen.has_source):
-        missing = [name for name, there in ((table, seen.has_source), ("rag_* tables", seen.has_tables)) if not there]
-        step = "rag-assets init creates them; is source.table the application's table?"
-        return Finding(check="tables", verdict="warn", found=f"missing: {', '.join(missing)}", next=step)
+    source = parts.settings.source
     with parts.database.transaction() as cursor:
-        documents.require_columns(cursor, parts.settings.source)
-    if not seen.has_triggers:
-        step = "rag-assets init puts them there; until then, changes are found by reconciliation only."
-        return Finding(check="tables", verdict="fail", found=f"{table} lacks our triggers, or they are off", next=step)
-    return Finding(check="tables", verdict="ok", found=f"{table} with its triggers, and our own")
+        documents.require_columns(cursor, source)
+    if not _health(parts).has_tables:
+        step = "rag-assets init creates them; is source.table the application's table?"
+        return Finding(check="tables", verdict="warn", found="missing: rag_* tables", next=step)
+    if warnings := parts.status().warnings:
+        return Finding(check="tables", verdict="fail", found=f"{source.table}, and our own", next=" ".join(warnings))
+    return Finding(check="tables", verdict="ok", found=f"{source.table} with its triggers, and our own")
 
 
 def _documents(parts: Parts) -> Finding:

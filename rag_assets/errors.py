@@ -4,7 +4,9 @@ RagAssetsError
 ├── DocumentError(kind)          about one document: recorded for it, the batch goes on
 └── ServiceError                 about the ground we stand on: raised, costs no document an attempt
     ├── SettingsError            a setting is wrong; the message names its key and the allowed range
-    │   └── WrongModel           vectors are not those of the model under whose name they would be stored
+    │   ├── WrongModel           vectors are not those of the model under whose name they would be stored
+    │   └── SourceUnusable       the documents table is not there, or not as configured: work is paused
+    ├── DeletionsHeld            too many documents have lost their row at once: the user has to confirm it
     ├── DatabaseUnavailable      PostgreSQL does not answer
     ├── NotEnoughMemory          llama-server is not started: it would not fit
     ├── ServerFailedToStart      llama-server died, or never became ready; quotes its log
@@ -77,6 +79,22 @@ class WrongModel(SettingsError):
             f"at least {least} is due. If this is another model, give it a name of its own (embedding.model). If it is "
             f"{model}, start its server with --pooling mean, or take another build or file. If what is stored under "
             f"this name is wrong: rag-assets reembed --where model={model}"
+        )
+
+
+class SourceUnusable(SettingsError):
+    """There is no documents table as it is configured: nothing is done, and nothing deleted, until there is."""
+
+
+class DeletionsHeld(ServiceError):
+    """More documents have lost their row at once than the settings let go without a word of the user."""
+
+    def __init__(self, *, vanished: int, indexed: int) -> None:
+        self.vanished = vanished
+        self.indexed = indexed
+        super().__init__(
+            f"{vanished} of {indexed} indexed documents have lost their row: their deletion is held, and they stay in "
+            "the index. Put the rows back, or confirm with: rag-assets confirm-deletions"
         )
 
 

@@ -4,12 +4,15 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 from rag_assets.model import Claim
 from rag_assets.postgres import outbox
-from rag_assets.postgres.database import Database
+from rag_assets.postgres import owner as owners
+from rag_assets.postgres.database import Cursor, Database
 from rag_assets.postgres.listener import Listener
+from rag_assets.postgres.owner import Owner
 from rag_assets.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -38,12 +41,14 @@ class Intake:
         run_id: str,
         listener: Listener,
         stopping: threading.Event | None = None,
+        owner: Owner | None = None,
     ) -> None:
         self._database = database
         self._settings = settings
         self._owner = f"run:{run_id}"
         self._run_id = run_id
         self._listener = listener
+        self._settings_owner = owner
         self._stopping = stopping or threading.Event()  # set from another thread: no more batches
         listener.hold_intake()
         self._taken: set[str] = set()  # changed meanwhile, so ahead of their turn
@@ -57,7 +62,7 @@ class Intake:
 
     def batch(self, batch_id: str) -> Iterator[list[Claim]]:
         """What the sensor claimed under this batch."""
-        with self._database.transaction() as cursor:
+        with self._claiming() as cursor:
             claims = outbox.claim_batch(
                 cursor,
                 self._settings.source,
@@ -114,8 +119,16 @@ class Intake:
                 self._listener.wait(min(LOOK_SECONDS, max(0.0, deadline - time.monotonic())))
         self._listener.leave_intake()
 
-    def _due(self) -> list[Claim]:
+    @contextmanager
+    def _claiming(self) -> Iterator[Cursor]:
+        """A transaction, while the index follows this program's settings; SettingsError when another took it over."""
         with self._database.transaction() as cursor:
+            if self._settings_owner is not None:
+                owners.require(cursor, self._settings_owner)
+            yield cursor
+
+    def _due(self) -> list[Claim]:
+        with self._claiming() as cursor:
             claims = outbox.claim_due(
                 cursor,
                 self._settings.source,
@@ -127,7 +140,7 @@ class Intake:
         return claims
 
     def _claim(self, ids: Sequence[str]) -> list[Claim]:
-        with self._database.transaction() as cursor:
+        with self._claiming() as cursor:
             claims, busy = outbox.claim_documents(
                 cursor,
                 self._settings.source,

@@ -1,7 +1,7 @@
 """The nouns: what travels between the rooms, as frozen, keyword-only dataclasses."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -179,13 +179,20 @@ class IndexStatus:
     dead: dict[str, int]  # error kind -> documents that wait for `retry` or a new change
     chunks: int
     chunks_with_vector: int
+    held: int = 0  # deletions that wait to be confirmed
+    warnings: tuple[str, ...] = ()  # what keeps changes from being seen or worked on, with what to do
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """What is counted, by name."""
+        return {key: value for key, value in asdict(self).items() if key != "warnings"}
 
     @property
     def faults(self) -> list[str]:
         """What is not well and does not become so by itself, with what to do; pending work is no fault."""
         given_up, without_vector = sum(self.dead.values()), self.chunks - self.chunks_with_vector
         overlooked = self.documents - self.up_to_date - self.pending - self.running - given_up
-        faults = []
+        faults = list(self.warnings)
         if given_up:
             kinds = ", ".join(f"{count} {kind}" for kind, count in self.dead.items())
             faults.append(f"{given_up} documents were given up ({kinds}): correct them, then rag-assets retry.")

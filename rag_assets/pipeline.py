@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from rag_assets.errors import (
     DatabaseUnavailable,
     DocumentError,
     MissingVectors,
+    ServiceError,
     UnembeddableText,
 )
 from rag_assets.model import Claim, Outcome, ReadDocument, Stage, StoredText
@@ -185,18 +186,19 @@ class Pipeline:
             heart = threading.Thread(target=self._keep_claims, name="keep-claims")
             heart.start()
             try:
-                while not (bulk.has_ended and urgent.has_ended):
-                    done.clear()
-                    if bulk.has_ended:
-                        self.ending.set()
-                    if (group := lanes[0].take()) is not None:
-                        lanes.rotate()
-                    else:
-                        group = lanes[1].take()
-                    if group is not None:
-                        yield self._store(group.result())
-                    else:
-                        done.wait(WAIT_SECONDS)
+                with self._faults_recorded():
+                    while not (bulk.has_ended and urgent.has_ended):
+                        done.clear()
+                        if bulk.has_ended:
+                            self.ending.set()
+                        if (group := lanes[0].take()) is not None:
+                            lanes.rotate()
+                        else:
+                            group = lanes[1].take()
+                        if group is not None:
+                            yield self._store(group.result())
+                        else:
+                            done.wait(WAIT_SECONDS)
             finally:
                 self.stopping.set()
                 self.ending.set()
@@ -438,6 +440,17 @@ class Pipeline:
             released = outbox.release(cursor, self._owner)
         if released:
             logger.info("Released %d unfinished documents: they are pending, and the next run takes them", released)
+
+    @contextmanager
+    def _faults_recorded(self) -> Iterator[None]:
+        """Have the log say, of each document that is held, why it is not done; what cannot be said is in the run."""
+        try:
+            yield
+        except ServiceError as exc:
+            source = self._settings.source
+            with suppress(ServiceError), self._database.transaction() as cursor:
+                ingestion_log.write_fault(cursor, source, exc, claimed_by=self._owner, run_id=self._run_id)
+            raise
 
     def _keep_claims(self) -> None:
         seconds = self._settings.worker.claim_seconds

@@ -1,6 +1,7 @@
 """From settings to working parts: which database, which llama-server, which model; opened here, closed here."""
 
 import os
+import platform
 import shutil
 import tempfile
 import threading
@@ -22,10 +23,11 @@ from rag_assets.errors import DocumentError, SettingsError
 from rag_assets.intake import Intake
 from rag_assets.model import FileFacts, Hit, IndexStatus, StoredText, Trouble
 from rag_assets.pipeline import Pipeline
-from rag_assets.postgres import conninfo, documents, ingestion_log, outbox, reconcile
+from rag_assets.postgres import conninfo, documents, ingestion_log, outbox, owner, reconcile, watch
 from rag_assets.postgres import search as vector_search
 from rag_assets.postgres.database import Database, require_schema
 from rag_assets.postgres.listener import Listener
+from rag_assets.postgres.owner import Owner
 from rag_assets.settings import Settings
 from rag_assets.text import paths
 from rag_assets.text.lookups import Lookups
@@ -91,6 +93,12 @@ def model_path(settings: Settings, *, say: Say = silent) -> Path | None:
     if settings.llama_server.url is not None:
         return None
     return embedded_model.ensure(settings.home, quantization=settings.embedding.quantization, progress=say)
+
+
+def owner_of(settings: Settings) -> Owner:
+    """This installation, and what decides how its documents are cut and embedded."""
+    cut = {f"chunking.{key}": value for key, value in settings.chunking.model_dump().items()}
+    return Owner(program=f"{platform.node()}:{settings.home}", model=settings.embedding.model, settings=cut)
 
 
 def files_below(places: Iterable[Path], *, on_error: Callable[[OSError], None]) -> Iterator[Path]:
@@ -196,12 +204,32 @@ class Parts:
         with self.database.transaction():
             self.reader.start()
 
+    def create_table(self) -> bool:
+        """Make the documents table, if there is none and nothing is indexed; whether there was none."""
+        return self.database.create_table(self.settings.source)
+
+    def create_own_table(self) -> None:
+        """The same on the embedded database alone: on yours, the table is the application's."""
+        if self.settings.database_url is None:
+            self.create_table()
+
     def migrate(self) -> list[str]:
-        """Create or update tables, functions and triggers; the names of what was applied."""
+        """Create or update tables, functions and triggers; the names of what was applied.
+
+        The documents table has to be there: it is made only by who is asked to, and in a new embedded database.
+        """
+        if not self.database.is_migrated():
+            self.create_own_table()
         if self.settings.dagster_database_url is None:
             self.database.create_schema(DAGSTER_SCHEMA)
             self._require_dagster_schema()
-        return self.database.migrate(self.settings.source, dimension=self.settings.embedding.dimension)
+        return self.database.migrate(
+            self.settings.source, dimension=self.settings.embedding.dimension, owner=owner_of(self.settings)
+        )
+
+    def take_over(self) -> None:
+        """Have the index follow these settings from now on, and programs with other ones refuse to work."""
+        self.database.take_over(owner_of(self.settings))
 
     def _require_dagster_schema(self) -> None:
         """Said here in a sentence, and not by Dagster, which tries for half a minute, or makes its tables elsewhere."""
@@ -248,16 +276,32 @@ class Parts:
     def reconcile(self) -> dict[str, int]:
         """Enqueue whatever differs between table, files and index; how many documents, by what was found."""
         model = self.settings.embedding.model
+        self.tend()
         with self.database.transaction() as cursor:
+            owner.require(cursor, owner_of(self.settings))
             outbox.take_changes(cursor)  # or what the trigger saw would be found once more
         found = reconcile.reconcile_table(
             self.database, self.settings.source, fingerprint=self.reader.fingerprint, model=model
         )
         with self.database.transaction() as cursor:
             outbox.retry_dead(cursor, kind="not_found")  # a file that was missing may be there now
-        changed = reconcile.reconcile_files(self.database, look=self._look)
-        changed += reconcile.retry_changed(self.database, self.settings.source, changed_at=self._changed_at)
-        return {**asdict(found), "changed": changed}
+        files = reconcile.reconcile_files(self.database, self.settings.source, look=self._look)
+        retried = reconcile.retry_changed(self.database, self.settings.source, changed_at=self._changed_at)
+        return {**asdict(found), "changed": files.changed + retried, "missing": files.missing}
+
+    def tend(self) -> None:
+        """Look at what no trigger tells of; see watch.tend. SourceUnusable where there is no documents table."""
+        watch.tend(self.database, self.settings.source)
+
+    def confirm_deletions(self) -> int:
+        """Let go what is indexed and has no row any more, however much it is; how many documents."""
+        with self.database.transaction() as cursor:
+            return outbox.confirm_deletions(cursor, self.settings.source)
+
+    def held(self) -> str:
+        """What to say of deletions that are held; empty where none are."""
+        with self.database.transaction() as cursor:
+            return str(outbox.held(cursor, self.settings.source)) if outbox.holds(cursor) else ""
 
     def purge_log(self) -> int:
         """Forget attempts that are older than `worker.log_days`, but for each document's last; how many."""
@@ -344,7 +388,14 @@ class Parts:
     @contextmanager
     def intake(self, *, run_id: str, stopping: threading.Event | None = None) -> Iterator[Intake]:
         with Listener(self.database_url, channel=self.settings.database.listen_channel) as listener:
-            yield Intake(self.database, self.settings, run_id=run_id, listener=listener, stopping=stopping)
+            yield Intake(
+                self.database,
+                self.settings,
+                run_id=run_id,
+                listener=listener,
+                stopping=stopping,
+                owner=owner_of(self.settings),
+            )
 
     def _name(self, path: Path) -> str:
         """How a file is written in the table: below the root relative to it, so that the root can move."""

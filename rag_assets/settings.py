@@ -81,6 +81,9 @@ class Source(Section):
     id_column: Annotated[str, Field(min_length=1)] = "id"
     path_column: Annotated[str, Field(min_length=1)] = "file_path"
     ignored_columns: tuple[str, ...] = ()  # a change in these alone does not count: counters, access times
+    # So many documents that lose their row at once, and such a share of the index, are deleted when that is confirmed.
+    mass_deletion_number: Positive = 10
+    mass_deletion_share: Annotated[float, Field(ge=0, le=1)] = 0.5  # 1: never held
     allowed_roots: tuple[Path, ...] = ()  # besides DOCUMENT_ROOT_PATH
     path_map: dict[str, Path] = {}  # prefix in the table -> local folder: {"D:\\Docs": "/srv/docs"}
 

@@ -73,6 +73,7 @@ def _template(postgres_url: str) -> Iterator[str]:
 
     for url in _database(postgres_url, template="template0"):
         with closing(Database(url, settings=DatabaseSettings())) as database:
+            database.create_table(Source())
             database.migrate(Source(), dimension=DIMENSION)
         yield urlsplit(url).path.strip("/")
 

@@ -21,7 +21,7 @@ from rag_assets import cli, processes, runtime, settings, supervisor
 from rag_assets.cli import main
 from rag_assets.errors import UnembeddableText
 from rag_assets.postgres.documents import ID_BYTES
-from rag_assets_tests import fake_llama
+from rag_assets_tests import fake_llama, rows
 from rag_assets_tests.application import WORDS, Application, paragraph, text
 
 OURS = ("DATABASE_URL", "DAGSTER_", "RAG_ASSETS_", "LLAMA_SERVER_", "DOCUMENT_ROOT_PATH", "LOG_FORMAT")
@@ -297,7 +297,55 @@ def test_status_says_what_to_run_when_nothing_was_set_up(
 ) -> None:
     """An empty database is not an error of SQL."""
     monkeypatch.setenv("DATABASE_URL", empty_database_url)
+    assert "rag-assets init --create-table" in invoke("status", code=1).stderr
+    rows.execute(empty_database_url, 'create table "TblDocumentFiles" (id int primary key, file_path text)')
     assert "Run `rag-assets init`" in invoke("status", code=1).stderr
+
+
+@pytest.mark.parametrize("command", [("ingest",), ("init",), ("reconcile",), ("status",), ("register", "."), ("up",)])
+def test_table_that_is_not_there_is_said_in_one_line_and_not_made(configured: Application, command: Any) -> None:
+    """It was renamed, or its name is misspelt: in the application's schema nothing is made in its place."""
+    configured.sql('alter table "TblDocumentFiles" rename to renamed')
+    said = invoke(*command, code=1).stderr.splitlines()[-1]
+    assert said.startswith("Error: There is no table TblDocumentFiles: work is paused, and nothing of the index is")
+    assert configured.sql("""select to_regclass('"TblDocumentFiles"')""") == [(None,)]
+
+
+def test_init_makes_the_table_when_it_is_told_to(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And only then."""
+    monkeypatch.setenv("DATABASE_URL", empty_database_url)
+    invoke("init", code=1)
+    assert "0 documents, 0 pending" in run("init", "--create-table").stdout
+
+
+def test_deletions_that_are_held_are_confirmed_by_a_command(configured: Application) -> None:
+    """`status` and `reconcile` name it."""
+    for n in range(12):
+        configured.add(f"{n}.txt", f"subject {n}")
+    configured.run()
+    configured.sql('delete from "TblDocumentFiles"')
+    assert "confirm with: rag-assets confirm-deletions" in invoke("reconcile").stdout
+    assert "-> 12 of 12 indexed documents have lost their row" in invoke("status").stdout
+    assert "12 documents are to be deleted" in invoke("confirm-deletions").stdout
+    assert {outcome.status for outcome in configured.run().values()} == {"deleted"}
+    assert "Every indexed document has its row" in invoke("confirm-deletions").stdout
+
+
+def test_program_with_other_settings_refuses_and_takes_over_when_told_to(
+    configured: Application, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Two installations on one database do not cut all documents back and forth."""
+    invoke("reconcile")
+    first = os.environ["RAG_ASSETS_HOME"]
+    monkeypatch.setenv("RAG_ASSETS_HOME", str(tmp_path / "second"))
+    monkeypatch.setenv("RAG_ASSETS_CHUNKING__SIZE", "32")
+    for command in ("reconcile", "init", "ingest"):
+        assert "chunking.size is 32 here and 64 there" in invoke(command, code=1).stderr
+    run("init", "--take-over")
+    invoke("reconcile")
+    monkeypatch.setenv("RAG_ASSETS_HOME", first)
+    monkeypatch.setenv("RAG_ASSETS_CHUNKING__SIZE", "64")
+    assert "chunking.size is 64 here and 32 there" in invoke("reconcile", code=1).stderr
 
 
 @pytest.mark.parametrize(

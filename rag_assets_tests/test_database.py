@@ -12,6 +12,7 @@ from rag_assets.errors import DatabaseUnavailable, SettingsError
 from rag_assets.postgres import statements
 from rag_assets.postgres.database import Database
 from rag_assets_tests import rows
+from rag_assets_tests.application import WORDS, Application
 
 SOURCE = settings.Source()
 
@@ -19,6 +20,7 @@ SOURCE = settings.Source()
 def test_migrate_changes_nothing_when_run_twice(empty_database_url: str) -> None:
     """The second run applies nothing, and the schema stays the same to the letter."""
     with closing(Database(empty_database_url)) as database:
+        database.create_table(SOURCE)
         applied = database.migrate(SOURCE, dimension=384)
         before = _schema(empty_database_url)
         assert applied == [file.name for file in statements.folder("migrations")]
@@ -31,6 +33,7 @@ def test_migrate_is_safe_when_several_run_at_once(empty_database_url: str) -> No
     """Exactly one of four applies the migrations; none fails."""
     results: list[list[str]] = []
     with closing(Database(empty_database_url)) as database:
+        rows.in_threads([lambda: database.create_table(SOURCE)] * 4)
         migrate = lambda: results.append(database.migrate(SOURCE, dimension=384))  # noqa: E731
         rows.in_threads([migrate] * 4)
     assert sorted(map(len, results)) == [0, 0, 0, len(statements.folder("migrations"))]
@@ -74,13 +77,13 @@ def test_migrate_names_the_columns_there_are_when_one_is_missing(empty_database_
         database.migrate(SOURCE, dimension=384)
 
 
-def test_migrate_names_the_setting_when_its_schema_is_missing(empty_database_url: str) -> None:
+def test_create_table_names_the_setting_when_its_schema_is_missing(empty_database_url: str) -> None:
     """A schema is the application's: it is not made, but named."""
     with (
         closing(Database(empty_database_url)) as database,
         pytest.raises(SettingsError, match=r'schema "nowhere" does not exist.*source\.table is \'nowhere\.documents\''),
     ):
-        database.migrate(settings.Source(table="nowhere.documents"), dimension=384)
+        database.create_table(settings.Source(table="nowhere.documents"))
 
 
 def test_migrate_names_the_setting_when_it_is_a_view(empty_database_url: str) -> None:
@@ -88,7 +91,7 @@ def test_migrate_names_the_setting_when_it_is_a_view(empty_database_url: str) ->
     rows.execute(empty_database_url, "create view shown as select 1 as id, 'a'::text as file_path")
     with (
         closing(Database(empty_database_url)) as database,
-        pytest.raises(SettingsError, match=r"is a view.*source\.table is 'shown', and has to name a table"),
+        pytest.raises(SettingsError, match=r"is no table \(a view.*source\.table is 'shown', and has to name the"),
     ):
         database.migrate(settings.Source(table="shown"), dimension=384)
 
@@ -144,6 +147,42 @@ def test_migrate_moves_the_triggers_when_another_table_is_configured(database_ur
     rows.execute(database_url, """insert into "TblDocumentFiles" (file_path) values ('a')""")
     rows.execute(database_url, "insert into other values (gen_random_uuid(), 'b')")
     assert rows.execute(database_url, "select count(*) from rag_changes") == [(1,)]
+
+
+def test_migrate_refuses_when_the_tables_are_of_a_newer_program(database_url: str) -> None:
+    """What that one made is not undone: no function, no trigger is put back to what it was."""
+    rows.execute(database_url, "insert into rag_migrations values ('999_future.sql', 'x')")
+    rows.execute(database_url, "drop view rag_status")
+    with closing(Database(database_url)) as database, pytest.raises(SettingsError, match=r"is older than.*999_future"):
+        database.migrate(SOURCE, dimension=384)
+    assert rows.execute(database_url, "select to_regclass('rag_status')") == [(None,)]
+
+
+def test_migrate_has_everything_embedded_anew_when_the_extension_was_dropped(application: Application) -> None:
+    """With it went the vectors; what was read is known, and pending."""
+    document_id = application.add("a.txt", *WORDS)
+    application.run()
+    application.sql("drop extension vector cascade")
+    application.write("a.txt", *WORDS, "moths")
+    application.change(document_id)
+    with pytest.raises(SettingsError, match="rag-assets init"):
+        application.run()
+    [done] = application.database.migrate(SOURCE, dimension=384)
+    assert done == "vectors put back after they were dropped: 1 documents are embedded anew"
+    assert application.run()[document_id].chunks_embedded == len(WORDS) + 1
+    assert len(application.stored(document_id)) == len(WORDS) + 1
+    assert application.database.migrate(SOURCE, dimension=384) == []
+
+
+@pytest.mark.parametrize("table", ["rag_document_chunks", "rag_document_text", "rag_outbox", "rag_changes"])
+def test_migrate_says_what_to_do_when_a_table_of_ours_was_dropped(database_url: str, table: str) -> None:
+    """It names the table, and does not send you in a circle."""
+    rows.execute(database_url, f"drop table {table} cascade")
+    with (
+        closing(Database(database_url)) as database,
+        pytest.raises(SettingsError, match=f"Somebody dropped {table}, and.*begin anew: drop all tables rag_"),
+    ):
+        database.migrate(SOURCE, dimension=384)
 
 
 def test_migrate_waits_for_nobody_long_when_the_table_is_in_use(database_url: str) -> None:

@@ -371,6 +371,48 @@ def test_one_run_is_requested_when_many_documents_changed(project: Project) -> N
     assert set(project.instance.get_dynamic_partitions(partitions.DOCUMENTS)) == ids
 
 
+def test_sensor_says_what_hinders_it_when_the_table_is_renamed(project: Project) -> None:
+    """It is no error of the sensor, and it goes on when the table is back, with what was written meanwhile."""
+    project.application.add("a.txt", *WORDS)
+    project.application.sql('alter table "TblDocumentFiles" rename to renamed')
+    for _ in range(2):
+        tick = project.tick()
+        assert tick.run_requests == []
+        assert tick.skip_message.startswith("There is no table TblDocumentFiles: work is paused")
+    project.application.sql("insert into renamed (file_path) values ('b.txt')")
+    project.application.sql('alter table renamed rename to "TblDocumentFiles"')
+    [request] = project.tick().run_requests
+    assert request.tags["rag_assets/documents"] == "2"
+
+
+def test_sensor_sees_a_table_that_was_made_anew(project: Project) -> None:
+    """At its next look, with the rows that were written before it had its triggers, and those after."""
+    project.application.sql(
+        """drop table "TblDocumentFiles";
+        create table "TblDocumentFiles" (id bigint generated always as identity, file_path text);
+        insert into "TblDocumentFiles" (file_path) values ('a.txt'), ('b.txt')"""
+    )
+    [request] = project.tick().run_requests
+    assert request.tags["rag_assets/documents"] == "2"
+    project.run(succeeds=False, run_config=request.run_config, tags=request.tags)
+    project.application.sql("""insert into "TblDocumentFiles" (file_path) values ('c.txt')""")
+    [request] = project.tick().run_requests
+    assert request.tags["rag_assets/documents"] == "1"
+
+
+def test_sensor_says_that_deletions_are_held_when_the_table_is_empty(project: Project) -> None:
+    """No run is requested for them, and how to confirm them is said."""
+    for n in range(12):
+        project.application.add(f"{n}.txt", f"subject {n}")
+    project.run()
+    project.application.sql('truncate "TblDocumentFiles"')
+    tick = project.tick()
+    assert tick.run_requests == []
+    assert tick.skip_message.startswith("12 of 12 indexed documents have lost their row")
+    assert project.parts.confirm_deletions() == 12
+    assert len(project.tick().run_requests) == 1
+
+
 def test_requested_run_takes_what_was_claimed_for_it(project: Project) -> None:
     """The request of one tick, given to a run, leaves nothing to do."""
     ids = {project.application.add(f"{n}.txt", *WORDS) for n in range(5)}
@@ -535,8 +577,9 @@ def test_check_warns_of_a_row_that_nobody_will_look_at(project: Project) -> None
     project.application.sql('insert into "TblDocumentFiles" (file_path) values (null)')
     project.run()
     assert check(project).passed
-    project.application.sql('alter table "TblDocumentFiles" disable trigger rag_document_inserted')
+    project.application.sql('alter table "TblDocumentFiles" disable trigger rag_document_changed')
     project.application.add("a.txt", *WORDS)
+    project.application.sql('alter table "TblDocumentFiles" enable always trigger rag_document_changed')
     result = check(project)
     assert not result.passed
     assert result.description == "1 documents are neither indexed nor pending: rag-assets reconcile finds them."

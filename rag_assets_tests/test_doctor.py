@@ -63,9 +63,24 @@ def test_triggers_that_are_off_are_a_failure(findings: Any, database_url: str) -
 
 
 def test_empty_database_asks_for_init(findings: Any, empty_database_url: str) -> None:
-    found = findings(database_url=empty_database_url)
-    assert found["tables"].verdict == "warn"
-    assert "init" in found["tables"].next
+    """Where there is no table of documents, too: that one is named."""
+    found = findings(database_url=empty_database_url)["tables"]
+    assert found.verdict == "fail"
+    assert found.found.startswith("There is no table TblDocumentFiles")
+    rows.execute(empty_database_url, 'create table "TblDocumentFiles" (id int primary key, file_path text)')
+    found = findings(database_url=empty_database_url)["tables"]
+    assert found.verdict == "warn"
+    assert "init" in found.next
+
+
+def test_trigger_that_is_off_is_said_with_what_to_do(findings: Any, database_url: str) -> None:
+    """As `status` says it."""
+    assert findings(database_url=database_url)["tables"].verdict == "ok"
+    rows.execute(database_url, 'alter table "TblDocumentFiles" disable trigger rag_document_changed')
+    found = findings(database_url=database_url)["tables"]
+    assert found.verdict == "fail"
+    assert "lacks our triggers, or they are off" in found.next
+    assert found.next.endswith("rag-assets init")
 
 
 def test_memory_that_is_missing_is_said_with_both_numbers(findings: Any) -> None:

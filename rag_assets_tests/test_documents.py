@@ -52,6 +52,7 @@ def test_names_are_quoted_when_they_hold_anything(empty_database_url: str) -> No
     source = settings.Source(table='we"ird.Ta%ble{x}', id_column='Id "1" %s', path_column="Pfad {0}")
     rows.execute(empty_database_url, 'create schema "we""ird"')
     with closing(Database(empty_database_url)) as database:
+        database.create_table(source)
         database.migrate(source, dimension=384)
         with database.transaction() as cursor:
             (document,) = documents.register(cursor, source, ["a"])

@@ -44,7 +44,10 @@ def documents(database: Database) -> list[str]:
     [
         ("""insert into "TblDocumentFiles" (file_path) values ('x'), ('y')""", {"6": "insert", "7": "insert"}),
         ("""update "TblDocumentFiles" set file_path = 'x' where id < 3""", {"1": "update", "2": "update"}),
-        ("""update "TblDocumentFiles" set file_path = file_path""", {}),
+        (
+            """update "TblDocumentFiles" set file_path = file_path where id in (1, 5)""",
+            {"1": "update", "5": "update"},
+        ),
         ("""update "TblDocumentFiles" set file_path = 'x' where id = 99""", {}),
         ("""delete from "TblDocumentFiles" where id = 4""", {"4": "delete"}),
         ("""delete from "TblDocumentFiles" where id = 99""", {}),
@@ -66,10 +69,10 @@ def documents(database: Database) -> list[str]:
         ),
     ],
 )
-def test_trigger_enqueues_what_really_changed_when_a_statement_ran(
+def test_trigger_enqueues_what_was_written_when_a_statement_ran(
     database: Database, documents: list[str], statement: str, pending: dict[str, str]
 ) -> None:
-    """Exactly the documents that changed are pending, and how."""
+    """Exactly the documents whose rows were written are pending, and how; also where a row stayed equal."""
     _sql(database, statement)
     assert dict(_sql(database, "select document_id, operation from rag_outbox")) == pending
 

@@ -72,6 +72,7 @@ def test_migrate_works_behind_a_pooler_when_dagster_has_a_database_of_its_own(
         pooler(empty_database_url, place, ignored="options") as url,
         Parts(settings.load(database_url=url, dagster_database_url=empty_database_url)) as parts,
     ):
+        parts.create_table()
         assert parts.migrate()
 
 

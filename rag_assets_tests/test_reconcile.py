@@ -102,8 +102,8 @@ def test_reconcile_files_enqueues_when_bytes_changed_or_vanished(
             return replace(stored.facts, sha256="other", mtime_ns=5)
         return replace(stored.facts, mtime_ns=7) if stored.document_id == "2" else None
 
-    assert reconcile.reconcile_files(database, look=look) == 2
-    assert reconcile.reconcile_files(database, look=look) == 0
+    assert reconcile.reconcile_files(database, SOURCE, look=look).changed == 2
+    assert reconcile.reconcile_files(database, SOURCE, look=look).changed == 0
     with database.transaction() as cursor:
         assert rows.pending(cursor) == 2
         assert [texts.get_stored(cursor, ["2"])["2"].facts.mtime_ns] == [7]
@@ -118,7 +118,7 @@ def test_reconcile_files_stops_nobody_who_stores(database: Database) -> None:
     touch = "update rag_document_text set mtime_ns = 5 where document_id = %s"
     with ThreadPoolExecutor(1) as executor, database.transaction() as storing:
         storing.execute(touch, ["2"])
-        assert executor.submit(reconcile.reconcile_files, database, look=look).result(timeout=10) == 0
+        assert executor.submit(reconcile.reconcile_files, database, SOURCE, look=look).result(timeout=10).changed == 0
         storing.execute(touch, ["1"])
     with database.transaction() as cursor:
         stored = texts.get_stored(cursor, ["1", "2", "3"])
@@ -132,7 +132,7 @@ def test_reconcile_files_notes_no_facts_of_bytes_that_were_replaced_meanwhile(da
         rows.execute(database.url, "update rag_document_text set sha256 = 'newer', mtime_ns = 5")
         return replace(stored.facts, mtime_ns=7)
 
-    assert reconcile.reconcile_files(database, look=look) == 0
+    assert reconcile.reconcile_files(database, SOURCE, look=look).changed == 0
     with database.transaction() as cursor:
         assert {text.facts.mtime_ns for text in texts.get_stored(cursor, ["1", "2", "3"]).values()} == {5}
 

@@ -74,6 +74,7 @@ def _free_what_the_dead_hold(instance: dg.DagsterInstance, parts: Parts) -> None
     sensors.end_lost_runs(instance, [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED])
     sensors.free_abandoned_claims(instance, parts)
     parts.release_batches()
+    parts.tend()
 
 
 def add_partitions(parts: Parts) -> None:

@@ -1,10 +1,14 @@
 """The jobs: ingestion, which the sensor and the command line start, and reconciliation, on a schedule."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import dagster as dg
 
 from rag_assets import settings
 from rag_assets.defs import checks, events, partitions
 from rag_assets.defs.resources import Rag
+from rag_assets.errors import SettingsError
 from rag_assets.postgres import texts
 from rag_assets.postgres.reconcile import enqueue_idle
 from rag_assets.runtime import Parts
@@ -33,10 +37,19 @@ def run_config(
 @dg.op(description="Compares table, files and index, and makes pending what differs.", ins={})
 def reconcile_index(context: dg.OpExecutionContext, rag: dg.ResourceParam[Rag]) -> None:
     """Enqueue what no trigger saw; the sensor then requests runs for it."""
-    with rag.parts() as parts:
+    with rag.parts() as parts, _told_in_one_line():
         found = parts.reconcile() | _reconcile_partitions(context.instance, parts)
         context.add_output_metadata({**found, "log_rows_removed": parts.purge_log()})
         context.instance.report_runless_asset_event(checks.evaluation(parts))
+
+
+@contextmanager
+def _told_in_one_line() -> Iterator[None]:
+    """What the user has to set right is no traceback."""
+    try:
+        yield
+    except SettingsError as exc:
+        raise dg.Failure(str(exc), allow_retries=False) from None
 
 
 def _reconcile_partitions(instance: dg.DagsterInstance, parts: Parts) -> dict[str, int]:

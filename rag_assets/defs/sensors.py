@@ -12,6 +12,7 @@ from dagster import DagsterRunStatus
 from rag_assets.defs import launching, partitions
 from rag_assets.defs.jobs import BATCH_TAG, FAULT_TAG, ingest_job, run_config
 from rag_assets.defs.resources import Rag
+from rag_assets.errors import SettingsError
 from rag_assets.model import Claim
 from rag_assets.postgres import outbox
 from rag_assets.postgres.listener import Listener
@@ -42,15 +43,10 @@ def document_changes(
     taken by that run, and what comes later coalesces instead of queueing up.
     """
     parts = rag.standing
-    partitions.add_all_once(context.instance, parts)
     _release_batches_once(parts)
-    claims, batch_id = _wait_for_changes(context.instance, parts)
+    claims, batch_id, hindrance = _wait_for_changes(context.instance, parts)
     if not claims:
-        pause = _pause(context.instance)
-        failing = (
-            f"The last runs could not do their work: the last one's error says why; the next is tried in {pause:.0f} s."
-        )
-        yield dg.SkipReason(failing if pause else "No changes.")
+        yield dg.SkipReason(hindrance or _failing(context.instance) or parts.held() or "No changes.")
         return
     partitions.documents.add(context.instance, [claim.document_id for claim in claims if claim.path is not None])
     yield dg.RunRequest(
@@ -58,6 +54,13 @@ def document_changes(
         run_config=run_config(batch_id=batch_id, linger=True),
         tags={BATCH_TAG: batch_id, "dagster/priority": PRIORITY, "rag_assets/documents": str(len(claims))},
     )
+
+
+def _failing(instance: dg.DagsterInstance) -> str:
+    pause = _pause(instance)
+    if not pause:
+        return ""
+    return f"The last runs could not do their work: the last one's error says why; the next is tried in {pause:.0f} s."
 
 
 def free_abandoned_claims(instance: dg.DagsterInstance, parts: Parts) -> None:
@@ -96,21 +99,34 @@ def _release_batches_once(parts: Parts) -> None:
     parts.release_batches()
 
 
-def _wait_for_changes(instance: dg.DagsterInstance, parts: Parts) -> tuple[list[Claim], str]:
+def _wait_for_changes(instance: dg.DagsterInstance, parts: Parts) -> tuple[list[Claim], str, str]:
+    """Claims, the batch that they are for and, where there are none, what hindered the last look at changes, if any."""
     deadline = time.monotonic() + parts.settings.worker.poll_seconds
     next_sweep = 0.0
     batch_id = uuid.uuid4().hex
+    hindrance = ""
     with Listener(parts.database_url, channel=parts.settings.database.listen_channel) as listener:
         while True:
-            if time.monotonic() >= next_sweep:
-                end_lost_runs(instance, [DagsterRunStatus.STARTING])  # which Dagster would wait for a minute
-                free_abandoned_claims(instance, parts)
-                next_sweep = time.monotonic() + SWEEP_SECONDS
-            is_waiting = _is_taken(instance, parts) or _pause(instance) > 0
-            claims = [] if is_waiting else _claim(parts, batch_id)
+            claims: list[Claim] = []
+            try:
+                if time.monotonic() >= next_sweep:
+                    next_sweep = time.monotonic() + SWEEP_SECONDS
+                    _sweep(instance, parts)
+                    hindrance = ""
+                if not (_is_taken(instance, parts) or _pause(instance) > 0):
+                    claims = _claim(parts, batch_id)
+            except SettingsError as exc:  # a table that is not there: it may be back at the next look
+                hindrance = str(exc)
             if claims or time.monotonic() >= deadline:
-                return claims, batch_id
+                return claims, batch_id, hindrance
             listener.wait(_until(deadline, parts))
+
+
+def _sweep(instance: dg.DagsterInstance, parts: Parts) -> None:
+    end_lost_runs(instance, [DagsterRunStatus.STARTING])  # which Dagster would wait for a minute
+    free_abandoned_claims(instance, parts)
+    parts.tend()
+    partitions.add_all_once(instance, parts)
 
 
 def _is_taken(instance: dg.DagsterInstance, parts: Parts) -> bool:

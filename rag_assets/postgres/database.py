@@ -14,6 +14,8 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE, connection
 
 from rag_assets.errors import DatabaseUnavailable, SettingsError
 from rag_assets.postgres import conninfo, documents
+from rag_assets.postgres import owner as owners
+from rag_assets.postgres.owner import Owner
 from rag_assets.postgres.statements import composed, folder, single, statement
 from rag_assets.settings import Database as DatabaseSettings
 from rag_assets.settings import Source
@@ -76,32 +78,55 @@ class Database:
             while True:
                 self._idle.get_nowait().close()
 
-    def migrate(self, source: Source, *, dimension: int) -> list[str]:
-        """Bring tables, functions and triggers to today's state, and enqueue rows of which nothing is known.
+    def create_table(self, source: Source) -> bool:
+        """Make the documents table, for people without an application that has one; whether there was none.
 
-        Returns the names of the migrations that were applied; a second call applies none. Safe to call from
-        several processes at once. Raises SettingsError when the source table lacks the configured columns, when
-        an applied migration was edited, when stored vectors have another dimension, or when the database itself does
-        not do: its encoding, pgvector, the role's rights.
+        Raises SettingsError where documents are indexed (theirs is the table that is missing), or its schema is not
+        there.
         """
         with self.transaction() as cursor:
             try:
-                return _migrate(cursor, source, dimension=dimension, channel=self._settings.listen_channel)
+                cursor.execute(statement("migrations", "lock_migrations"))
+                return documents.create_table(cursor, source)
+            except pg_errors.InvalidSchemaName as exc:
+                raise SettingsError(
+                    f"{conninfo.shown(self.url)}: {_first_line(exc)}. Setting source.table is {source.table!r}, and "
+                    "has to name a table in a schema that is there."
+                ) from exc
+
+    def migrate(self, source: Source, *, dimension: int, owner: Owner | None = None) -> list[str]:
+        """Bring tables, functions and triggers to today's state, and enqueue rows of which nothing is known.
+
+        Returns the names of the migrations that were applied; a second call applies none. Safe to call from
+        several processes at once. Raises SourceUnusable, with nothing changed, when there is no source table with the
+        configured columns, and SettingsError when an applied migration was edited, when stored vectors have another
+        dimension, when the index follows the settings of another `owner`, when a newer program migrated it, or when the
+        database itself does not do: its encoding, pgvector, the role's rights.
+        """
+        with self.transaction() as cursor:
+            try:
+                return _migrate(cursor, source, dimension=dimension, channel=self._settings.listen_channel, owner=owner)
             except pg_errors.LockNotAvailable as exc:
                 raise DatabaseUnavailable(
                     f"{conninfo.shown(self.url)}: a transaction holds {source.table} or a table of ours for long. "
                     "Nothing was changed; try again when it has ended (see pg_stat_activity)."
-                ) from exc
-            except (pg_errors.InvalidSchemaName, pg_errors.WrongObjectType) as exc:
-                raise SettingsError(
-                    f"{conninfo.shown(self.url)}: {_first_line(exc)}. Setting source.table is {source.table!r}, "
-                    "and has to name a table (no view, which has no triggers) in a schema that is there."
                 ) from exc
             except (pg_errors.UndefinedFile, pg_errors.FeatureNotSupported, pg_errors.InsufficientPrivilege) as exc:
                 raise SettingsError(
                     f"{conninfo.shown(self.url)}: {_first_line(exc)}. The database needs the extension vector "
                     "(pgvector), and a role that may create tables, and triggers on the documents table."
                 ) from exc
+
+    def take_over(self, owner: Owner) -> None:
+        """Have the index follow these settings, whoever's it followed."""
+        with self.transaction() as cursor:
+            owners.take_over(cursor, owner)
+
+    def is_migrated(self) -> bool:
+        """Whether tables of ours were ever made here."""
+        with self.transaction() as cursor:
+            cursor.execute(statement("migrations", "has_migrations"))
+            return bool(single(cursor)[0])
 
     def create_schema(self, name: str) -> None:
         """A schema of this name, if there is none."""
@@ -218,17 +243,21 @@ def _answers(idle: connection) -> bool:
     return True
 
 
-def _migrate(cursor: Cursor, source: Source, *, dimension: int, channel: str) -> list[str]:
+def _migrate(cursor: Cursor, source: Source, *, dimension: int, channel: str, owner: Owner | None) -> list[str]:
     _require_encoding(cursor)
     cursor.execute(statement("migrations", "lock_migrations"))
     cursor.execute(statement("migrations", "limit_waiting"))
     _require_schema(cursor)
-    documents.ensure_table(cursor, source)
+    documents.require_columns(cursor, source)
     documents.require_no_other_index(cursor, source)
     applied = _apply_migrations(cursor)
-    _set_dimension(cursor, dimension)
+    _require_tables(cursor)
+    if owner is not None:
+        owners.claim(cursor, owner)
     _apply_functions(cursor, source, channel=channel)
     documents.require_comparable_ids(cursor, source)
+    applied += _mend_vectors(cursor, dimension)
+    _set_dimension(cursor, dimension)
     documents.ensure_triggers(cursor, source)
     cursor.execute(composed("outbox", "enqueue_unknown", **documents.identifiers(cursor, source)))
     return applied
@@ -256,6 +285,7 @@ def _apply_migrations(cursor: Cursor) -> list[str]:
     cursor.execute(statement("migrations", "create_migrations"))
     cursor.execute(statement("migrations", "list_migrations"))
     known = dict(cursor.fetchall())
+    _require_no_newer(set(known))
     applied: list[str] = []
     for file in folder("migrations"):
         text = file.read_text(encoding="utf-8")
@@ -272,16 +302,46 @@ def _apply_migrations(cursor: Cursor) -> list[str]:
     return applied
 
 
+def _require_no_newer(known: set[str]) -> None:
+    """What a newer program made of its tables, functions and triggers is not to be undone by an older one."""
+    if newer := known - {file.name for file in folder("migrations")}:
+        raise SettingsError(
+            f"This program is older than the tables of the database ({max(newer)} was applied to them): install the "
+            "version of rag-assets that did it, or a later one. Nothing was changed."
+        )
+
+
+def _require_tables(cursor: Cursor) -> None:
+    cursor.execute(statement("migrations", "list_missing"))
+    if missing := [name for (name,) in cursor.fetchall()]:
+        raise SettingsError(
+            f"Somebody dropped {', '.join(missing)}, and no migration makes a table a second time. Restore it from a "
+            "backup, or begin anew: drop all tables rag_*, rag_migrations among them, then rag-assets init"
+        )
+
+
+def _mend_vectors(cursor: Cursor, dimension: int) -> list[str]:
+    """Where the extension was dropped, and the vectors with it, have everything embedded anew; what was done."""
+    cursor.execute(statement("chunks", "has_vectors"))
+    if single(cursor)[0]:
+        return []
+    cursor.execute(statement("chunks", "create_extension"))
+    cursor.execute(composed("chunks", "add_vectors", dimension=sql.Literal(dimension)))
+    cursor.execute(statement("texts", "forget_all"))
+    count = cursor.rowcount
+    cursor.execute(statement("outbox", "enqueue_texts"))
+    return [f"vectors put back after they were dropped: {count} documents are embedded anew"]
+
+
 def _apply_functions(cursor: Cursor, source: Source, *, channel: str) -> None:
     cursor.execute(statement("migrations", "get_schema"))
     schema = sql.Identifier(single(cursor)[0])
     names = documents.identifiers(cursor, source) | {
         "schema": schema,
         "channel": sql.Identifier(channel),
-        "is_changed": documents.is_changed(cursor, source),
+        "unless_changed": documents.unless_changed(cursor, source),
         "id_bytes": sql.Literal(documents.ID_BYTES),
         "id_settings": documents.id_settings(cursor, source),
-        "is_same_id": documents.is_same_id(cursor, source),
         "coalesce": sql.SQL(statement("outbox", "coalesce").rstrip(";")),
     }
     for file in folder("functions"):

@@ -6,51 +6,82 @@ from psycopg2 import errors as pg_errors
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
-from rag_assets.errors import SettingsError
+from rag_assets.errors import SettingsError, SourceUnusable
 from rag_assets.model import Document
 from rag_assets.postgres.statements import composed, single, statement
 from rag_assets.settings import Source
 
+TABLES = frozenset("rpf")  # kinds of relations that have triggers: tables, partitioned and foreign ones
 # In UTF-8, of an id as text. As a partition key, where a character may take three, it fits an index of Dagster's with
 # what stands beside it there: an entry has 2,704 bytes.
 ID_BYTES = 800
-# Types of ids that are written alike in every session, and those of them of which what is equal is also written alike.
+# Types of ids that are written alike in every session.
 ALIKE_EVERYWHERE = {"smallint", "integer", "bigint", "numeric", "text", "character varying", "character", "uuid"}
-ALIKE_WHEN_EQUAL = ALIKE_EVERYWHERE - {"numeric"}
 
 
-def ensure_table(cursor: Cursor, source: Source) -> None:
-    """Create the table where there is none; SettingsError where it lacks the configured columns."""
-    if not _columns(cursor, source):
-        cursor.execute(composed("documents", "create_table", **_names(source)))
-    require_columns(cursor, source)
+def create_table(cursor: Cursor, source: Source) -> bool:
+    """Create the table where there is none; whether there was none.
+
+    SettingsError where documents are indexed: then it is their table that is missing, and an empty one in its place
+    would mean that all of them are gone.
+    """
+    if _columns(cursor, source):
+        return False
+    if indexed := _count_indexed(cursor):
+        raise SettingsError(
+            f"{indexed} documents are indexed, and {source.table}, the table of their rows, is missing: an empty one "
+            "would mean that all are gone. Name that table back, or correct source.table."
+        )
+    cursor.execute(composed("documents", "create_table", **_names(source)))
+    return True
 
 
 def require_columns(cursor: Cursor, source: Source) -> dict[str, str]:
-    """The table's columns and their types; SettingsError where there is no table, or not the configured ones."""
-    columns = _columns(cursor, source)
-    if not columns:
-        raise SettingsError(
-            f"There is no table {source.table}. Run `rag-assets init` to have one, or set RAG_ASSETS_SOURCE__TABLE, "
-            "or [source] table in settings.toml, to the application's (capitals count; another schema: schema.table)."
+    """The table's columns and their types; SourceUnusable where there is no table, or not the configured columns."""
+    cursor.execute(statement("documents", "get_columns"), {"table": quoted(cursor, source)})
+    found = cursor.fetchall()
+    if not found:
+        raise SourceUnusable(
+            f"There is no table {source.table}: work is paused, and nothing of the index is deleted. If it has another "
+            "name, set RAG_ASSETS_SOURCE__TABLE, or [source] table in settings.toml (capitals count; another schema: "
+            "schema.table). If there is to be a new one: rag-assets init --create-table"
         )
+    if found[0][2] not in TABLES:
+        raise SourceUnusable(
+            f"{source.table} is no table (a view has no triggers): work is paused, and nothing of the index is "
+            f"deleted. Setting source.table is {source.table!r}, and has to name the application's table."
+        )
+    columns = {name: kind for name, kind, _ in found}
     for key, column in (("id_column", source.id_column), ("path_column", source.path_column)):
         if column not in columns:
-            raise SettingsError(
+            raise SourceUnusable(
                 f"Setting source.{key} is {column!r}, but the table {source.table} has the columns "
-                f"{', '.join(columns)}. Set RAG_ASSETS_SOURCE__{key.upper()}, or [source] {key} in settings.toml."
+                f"{', '.join(columns)}: work is paused, and nothing of the index is deleted. Set "
+                f"RAG_ASSETS_SOURCE__{key.upper()}, or [source] {key} in settings.toml; then: rag-assets init"
             )
     return columns
 
 
-def ensure_triggers(cursor: Cursor, source: Source) -> None:
-    """Have our triggers on this table and on no other; locks the table only where something is missing."""
-    if not has_triggers(cursor, source):
-        cursor.execute(composed("documents", "create_triggers", table=_names(source)["table"]))
+def ensure_triggers(cursor: Cursor, source: Source) -> bool:
+    """Have our triggers on this table, its partitions and children, and on no other; whether something was missing.
+
+    Locks the tables only where it was.
+    """
+    if has_triggers(cursor, source):
+        return False
     cursor.execute(statement("documents", "list_other_triggers"), {"table": quoted(cursor, source)})
     for schema, other, trigger in cursor.fetchall():
         identifiers = {"trigger": sql.Identifier(trigger), "table": sql.Identifier(schema, other)}
         cursor.execute(composed("documents", "drop_trigger", **identifiers))
+    cursor.execute(statement("documents", "list_tables"), {"table": quoted(cursor, source)})
+    for schema, name, is_own, can_be_truncated in cursor.fetchall():
+        table = sql.Identifier(schema, name)
+        if is_own:
+            cursor.execute(composed("documents", "create_row_trigger", table=table))
+        cursor.execute(composed("documents", "enable_row_trigger", table=table))
+        if can_be_truncated:
+            cursor.execute(composed("documents", "create_truncate_trigger", table=table))
+    return True
 
 
 def require_no_other_index(cursor: Cursor, source: Source) -> None:
@@ -90,14 +121,15 @@ def identifiers(cursor: Cursor, source: Source) -> dict[str, sql.Composable]:
     return names | {name: as_id.format(text, **names) for name, text in given.items()}
 
 
-def is_changed(cursor: Cursor, source: Source) -> sql.Composable:
-    """The condition under which row n is o changed: in any column, but for those of source.ignored_columns."""
+def unless_changed(cursor: Cursor, source: Source) -> sql.Composable:
+    """What ends the trigger where an UPDATE of old to new does not count: if it changed none but ignored columns."""
     if not source.ignored_columns:
-        return sql.SQL("n *<> o")  # compares images, so that types without equality, such as json, do no harm
+        return sql.SQL("")
     columns = [sql.Identifier(name) for name in _columns(cursor, source) if name not in source.ignored_columns]
-    new = sql.SQL(", ").join(sql.SQL("n.{}::text").format(column) for column in columns)
-    old = sql.SQL(", ").join(sql.SQL("o.{}::text").format(column) for column in columns)
-    return sql.SQL("row({}) is distinct from row({})").format(new, old)
+    new = sql.SQL(", ").join(sql.SQL("new.{}::pg_catalog.text").format(column) for column in columns)
+    old = sql.SQL(", ").join(sql.SQL("old.{}::pg_catalog.text").format(column) for column in columns)
+    same = sql.SQL("array[{}]::pg_catalog.text[] operator(pg_catalog.=) array[{}]::pg_catalog.text[]")
+    return sql.SQL("if {} then return null; end if;").format(same.format(new, old))
 
 
 def get_documents(cursor: Cursor, source: Source, ids: Sequence[str]) -> dict[str, Document]:
@@ -115,12 +147,6 @@ def id_settings(cursor: Cursor, source: Source) -> sql.Composable:
     if _id_type(cursor, source) in ALIKE_EVERYWHERE:
         return sql.SQL("")
     return sql.SQL(statement("documents", "write_ids_alike").replace(";", ""))
-
-
-def is_same_id(cursor: Cursor, source: Source) -> sql.Composable:
-    """The condition under which rows n and o have the id of the same document: 1.0 = 1.00, but they are two texts."""
-    same = "n.{0} = o.{0}" if _id_type(cursor, source) in ALIKE_WHEN_EQUAL else "n.{0}::text = o.{0}::text"
-    return sql.SQL(same).format(sql.Identifier(source.id_column))
 
 
 def is_fit(document_id: str) -> bool:
@@ -190,6 +216,14 @@ def register(cursor: Cursor, source: Source, paths: Sequence[str]) -> list[Docum
     return found
 
 
+def _count_indexed(cursor: Cursor) -> int:
+    cursor.execute(statement("documents", "has_texts"))
+    if not single(cursor)[0]:
+        return 0
+    cursor.execute(statement("documents", "count_texts"))
+    return int(single(cursor)[0])
+
+
 def _names(source: Source) -> dict[str, sql.Composable]:
     return {
         "table": sql.Identifier(*source.table.split(".")),
@@ -206,4 +240,4 @@ def _id_type(cursor: Cursor, source: Source) -> str:
 def _columns(cursor: Cursor, source: Source) -> dict[str, str]:
     """The table's columns and their types, as SQL wants them written; none where there is no such table."""
     cursor.execute(statement("documents", "get_columns"), {"table": quoted(cursor, source)})
-    return dict(cursor.fetchall())
+    return {name: kind for name, kind, _ in cursor.fetchall()}

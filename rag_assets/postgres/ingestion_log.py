@@ -7,10 +7,20 @@ from typing import Any
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import Json, execute_values
 
+from rag_assets.errors import EmbeddingError, NotEnoughMemory, ServerFailedToStart, ServiceError, WrongModel
 from rag_assets.model import Outcome
-from rag_assets.postgres.statements import statement
+from rag_assets.postgres import documents
+from rag_assets.postgres.statements import composed, statement
+from rag_assets.settings import Source
 
 PAGE_ROWS = 500
+FAULTS: dict[type[ServiceError], str] = {  # how the log names what no document is to blame for
+    NotEnoughMemory: "not_enough_memory",
+    ServerFailedToStart: "server_failed",
+    EmbeddingError: "embedding_failed",
+    WrongModel: "wrong_model",
+}
+FAULT_ROWS = 1_000  # of one run at most
 
 
 def write_log(cursor: Cursor, outcomes: Sequence[Outcome], *, run_id: str) -> None:
@@ -21,6 +31,33 @@ def write_log(cursor: Cursor, outcomes: Sequence[Outcome], *, run_id: str) -> No
         [_row(outcome, run_id=run_id) for outcome in outcomes],
         page_size=PAGE_ROWS,
     )
+
+
+def write_fault(cursor: Cursor, source: Source, error: ServiceError, *, claimed_by: str, run_id: str) -> int:
+    """Record what kept a run from its documents, for each that it holds, in place of what did before; how many.
+
+    No attempt is counted. Other errors than those in FAULTS leave no row: without settings or a database, none can be.
+    """
+    kind = next((name for kind, name in FAULTS.items() if isinstance(error, kind)), None)
+    if kind is None:
+        return 0
+    values = {
+        "claimed_by": claimed_by,
+        "run_id": run_id,
+        "kind": kind,
+        "kinds": list(FAULTS.values()),
+        "message": str(error),
+        "limit": FAULT_ROWS,
+    }
+    cursor.execute(composed("ingestion_log", "insert_fault", **documents.identifiers(cursor, source)), values)
+    return int(cursor.rowcount)
+
+
+def last_fault(cursor: Cursor) -> str | None:
+    """What kept the last run from its documents, if nothing was done since."""
+    cursor.execute(statement("ingestion_log", "get_last"))
+    row = cursor.fetchone()
+    return str(row[1]) if row and row[0] in FAULTS.values() else None
 
 
 def of_run(cursor: Cursor, ids: Sequence[str], *, run_id: str) -> list[Outcome]:

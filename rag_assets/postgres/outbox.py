@@ -6,11 +6,11 @@ An owner is "batch:<id>" (the sensor, for a run that is still queued) or "run:<r
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from psycopg2.extensions import cursor as Cursor
 
-from rag_assets.errors import ErrorKind, LostClaim
+from rag_assets.errors import DeletionsHeld, ErrorKind, LostClaim
 from rag_assets.model import Claim, IndexStatus, Outcome, Trouble
 from rag_assets.postgres import documents, ingestion_log
 from rag_assets.postgres.statements import composed, single, statement
@@ -34,15 +34,19 @@ def claim_due(
     """Claim documents that are due, for so many seconds: changes before first fills, oldest first."""
     values = {"limit": limit, "claimed_by": claimed_by, "seconds": seconds, "priority": priority}
     take_changes(cursor)
-    cursor.execute(statement("outbox", "claim_due"), values)
-    return _claims(cursor, source)
+    while True:
+        cursor.execute(statement("outbox", "claim_due"), values)
+        taken = cursor.rowcount
+        claims = _without_held(cursor, source, _claims(cursor, source))
+        if claims or not taken:
+            return claims
 
 
 def claim_batch(cursor: Cursor, source: Source, *, batch_id: str, run_id: str, seconds: float) -> list[Claim]:
     """Take over, for a run, what the sensor claimed under a batch."""
     values = {"batch": f"batch:{batch_id}", "claimed_by": f"run:{run_id}", "seconds": seconds}
     cursor.execute(statement("outbox", "claim_batch"), values)
-    return _claims(cursor, source)
+    return _without_held(cursor, source, _claims(cursor, source))
 
 
 def claim_documents(
@@ -50,7 +54,8 @@ def claim_documents(
 ) -> tuple[list[Claim], list[str]]:
     """Claim these documents, changed or not; second, the ids of those that another run works on.
 
-    What can be no document's id is left out.
+    What can be no document's id is left out. Raises DeletionsHeld where some of them are to be deleted, and are too
+    many for that.
     """
     ids = [one for one in ids if documents.is_fit(one)]
     take_changes(cursor)
@@ -59,8 +64,87 @@ def claim_documents(
     values = {"ids": ids, "claimed_by": f"run:{run_id}", "seconds": seconds}
     cursor.execute(statement("outbox", "claim_documents"), values)
     claims = _claims(cursor, source)
+    if len(_without_held(cursor, source, claims)) < len(claims):
+        raise held(cursor, source)
     mine = {claim.document_id for claim in claims}
     return claims, [document_id for document_id in ids if document_id not in mine]
+
+
+def ask_look(cursor: Cursor, reason: str) -> None:
+    """Have the whole table looked at, as something changed and nobody knows where."""
+    cursor.execute(statement("outbox", "ask_look"), {"reason": reason})
+
+
+def trim_looks(cursor: Cursor) -> None:
+    """Keep what was asked last: where it cannot be answered for long, the questions would pile up."""
+    cursor.execute(statement("outbox", "trim_looks"))
+
+
+def look_at_all(cursor: Cursor, source: Source) -> str | None:
+    """Where it was asked for, make every document of the table pending, and what is indexed and has no row; why."""
+    cursor.execute(statement("outbox", "get_look"))
+    asked = cursor.fetchone()
+    if asked is None:
+        return None
+    names = documents.identifiers(cursor, source)
+    take_changes(cursor)
+    cursor.execute(statement("outbox", "take_turn"))
+    cursor.execute(statement("outbox", "take_looks"))
+    cursor.execute(composed("outbox", "enqueue_all", **names))
+    enqueue_vanished(cursor, source)
+    return str(asked[0])
+
+
+def enqueue_vanished(cursor: Cursor, source: Source) -> int:
+    """Enqueue what is indexed and has no row any more, to be deleted or, where that is too much, held; how many."""
+    names = documents.identifiers(cursor, source)
+    cursor.execute(composed("outbox", "enqueue_vanished", **names))
+    enqueued = cursor.fetchone()  # none where there was nothing to enqueue
+    indexed, gone = vanished(cursor, source)
+    if are_too_many(source, indexed=indexed, gone=gone):
+        cursor.execute(composed("outbox", "hold_vanished", **names))
+    return int(enqueued[0]) if enqueued else 0
+
+
+def vanished(cursor: Cursor, source: Source) -> tuple[int, int]:
+    """How many documents are indexed, and how many of them have lost their row, without what was confirmed to go."""
+    cursor.execute(composed("outbox", "count_vanished", **documents.identifiers(cursor, source)))
+    indexed, gone = single(cursor)
+    return int(indexed), int(gone)
+
+
+def are_too_many(source: Source, *, indexed: int, gone: int) -> bool:
+    """Whether so many deletions at once need a word of the user."""
+    return gone >= source.mass_deletion_number and gone > source.mass_deletion_share * indexed
+
+
+def held(cursor: Cursor, source: Source) -> DeletionsHeld:
+    """What to say where deletions are held."""
+    indexed, gone = vanished(cursor, source)
+    return DeletionsHeld(vanished=gone, indexed=indexed)
+
+
+def holds(cursor: Cursor) -> bool:
+    """Whether deletions are held."""
+    cursor.execute(statement("outbox", "count_held"))
+    return bool(single(cursor)[0])
+
+
+def review_held(cursor: Cursor, source: Source) -> None:
+    """Make due what was held and need not be any more: the rows are back, or what is gone is no mass."""
+    if not holds(cursor):
+        return
+    indexed, gone = vanished(cursor, source)
+    few = not are_too_many(source, indexed=indexed, gone=gone)
+    cursor.execute(composed("outbox", "release_held", **documents.identifiers(cursor, source)), {"all": few})
+
+
+def confirm_deletions(cursor: Cursor, source: Source) -> int:
+    """Let go what is indexed and has no row any more, however much it is; how many documents."""
+    take_changes(cursor)
+    cursor.execute(statement("outbox", "take_turn"))
+    cursor.execute(composed("outbox", "confirm_deletions", **documents.identifiers(cursor, source)))
+    return int(cursor.rowcount)
 
 
 def extend_claims(cursor: Cursor, claimed_by: str, *, seconds: float) -> None:
@@ -193,7 +277,27 @@ def status(cursor: Cursor, source: Source) -> IndexStatus:
     documents.identifiers(cursor, source)  # says so when the table is gone
     cursor.execute(statement("outbox", "get_status"))
     names = [column.name for column in cursor.description or ()]
-    return IndexStatus(**dict(zip(names, single(cursor), strict=True)))
+    numbers = dict(zip(names, single(cursor), strict=True))
+    return IndexStatus(**numbers, warnings=tuple(_warnings(cursor, source)))
+
+
+def _warnings(cursor: Cursor, source: Source) -> Iterator[str]:
+    """What keeps changes from being seen or worked on, with what to do."""
+    if not documents.has_triggers(cursor, source):
+        yield (
+            f"{source.table} lacks our triggers, or they are off: changes are found by reconciliation only. They are "
+            "put back within seconds by `rag-assets up`, or by: rag-assets init"
+        )
+    cursor.execute(statement("outbox", "get_look"))
+    if asked := cursor.fetchone():
+        yield (
+            f"Something changed in {source.table}, and the trigger could not tell where ({asked[0]}): the whole table "
+            "is looked at by `rag-assets up`, or by rag-assets reconcile. If this stays, run: rag-assets init"
+        )
+    if fault := ingestion_log.last_fault(cursor):
+        yield f"The last run could not do its work, and what it held is pending: {fault}"
+    if holds(cursor):
+        yield str(held(cursor, source))
 
 
 def _remove(cursor: Cursor, claims: Sequence[Claim]) -> None:
@@ -223,6 +327,22 @@ def _unfit(kind: ErrorKind, beginning: str | None, path: str, *, source: Source)
         why = f"the {source.id_column} of the row with the path {path} is longer than {documents.ID_BYTES} bytes"
         why += ": give it a shorter one, or name another column in source.id_column"
     return Trouble(document_id=f"{beginning or ''}...", error_kind=kind, error_message=why, seconds_to_next=None)
+
+
+def _without_held(cursor: Cursor, source: Source, claims: list[Claim]) -> list[Claim]:
+    """The claims without those on documents that have lost their row together with too many others: these are held."""
+    ids = [claim.document_id for claim in claims if claim.path is None]
+    if not ids:
+        return claims
+    cursor.execute(statement("outbox", "has_indexed"), {"ids": ids})
+    if not single(cursor)[0]:
+        return claims
+    indexed, gone = vanished(cursor, source)
+    if not are_too_many(source, indexed=indexed, gone=gone):
+        return claims
+    cursor.execute(statement("outbox", "hold"), {"ids": ids})
+    kept = {row[0] for row in cursor.fetchall()}
+    return [claim for claim in claims if claim.document_id not in kept]
 
 
 def _delay(attempts: int, *, worker: Worker) -> float:

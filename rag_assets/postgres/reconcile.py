@@ -26,6 +26,14 @@ class Differences:
     incomplete: int  # chunks are missing
 
 
+@dataclass(frozen=True, kw_only=True)
+class FileDifferences:
+    """Documents whose file is not the one that was read."""
+
+    changed: int  # enqueued: another file, or none
+    missing: int  # left alone: so many files are gone at once that rather their folder is not mounted
+
+
 def reconcile_table(database: Database, source: Source, *, fingerprint: str, model: str) -> Differences:
     """Enqueue every document whose row and index differ and that is not pending already.
 
@@ -37,23 +45,27 @@ def reconcile_table(database: Database, source: Source, *, fingerprint: str, mod
     settings: dict[str, object] = {"fingerprint": fingerprint, "model": model}
     return Differences(
         unknown=_enqueue(database, composed("outbox", "enqueue_unknown", **names)),
-        vanished=_enqueue(database, composed("outbox", "enqueue_vanished", **names)),
+        vanished=_vanished(database, source),
         moved=_enqueue(database, composed("outbox", "enqueue_moved", **names)),
         outdated=_enqueue(database, statement("outbox", "enqueue_outdated"), settings),
         incomplete=_enqueue(database, statement("outbox", "enqueue_incomplete")),
     )
 
 
-def reconcile_files(database: Database, *, look: Callable[[StoredText], FileFacts | None]) -> int:
-    """Enqueue every document whose file is not the one that was read; how many.
+def reconcile_files(
+    database: Database, source: Source, *, look: Callable[[StoredText], FileFacts | None]
+) -> FileDifferences:
+    """Enqueue every document whose file is not the one that was read.
 
     `look` gives the file's facts as they are now, or None when it cannot be read; no transaction is open meanwhile.
     It may give the stored sha256 back unread where size and mtime are the stored ones.
     """
-    enqueued, after = 0, ""
+    enqueued, seen, after = 0, 0, ""
+    missing: list[str] = []
     while page := _page(database, after):
         found = {stored.document_id: look(stored) for stored in page}
         changed = [stored for stored in page if _differs(stored, found[stored.document_id])]
+        missing += [stored.document_id for stored in page if found[stored.document_id] is None]
         touched = {
             stored.document_id: facts
             for stored in page
@@ -63,7 +75,11 @@ def reconcile_files(database: Database, *, look: Callable[[StoredText], FileFact
             enqueued += enqueue_idle(cursor, [stored.document_id for stored in changed])
             texts.refresh(cursor, touched)
         after = page[-1].document_id
-    return enqueued
+        seen += len(page)
+    if outbox.are_too_many(source, indexed=seen, gone=len(missing)):
+        return FileDifferences(changed=enqueued, missing=len(missing))
+    with database.transaction() as cursor:
+        return FileDifferences(changed=enqueued + enqueue_idle(cursor, missing), missing=0)
 
 
 def retry_changed(database: Database, source: Source, *, changed_at: Callable[[str], float | None]) -> int:
@@ -92,7 +108,12 @@ def _page(database: Database, after: str) -> list[StoredText]:
 
 
 def _differs(stored: StoredText, now: FileFacts | None) -> bool:
-    return now is None or (now.sha256, now.size) != (stored.facts.sha256, stored.facts.size)
+    return now is not None and (now.sha256, now.size) != (stored.facts.sha256, stored.facts.size)
+
+
+def _vanished(database: Database, source: Source) -> int:
+    with database.transaction() as cursor:
+        return outbox.enqueue_vanished(cursor, source)
 
 
 def _enqueue(database: Database, query: object, values: dict[str, object] | None = None) -> int:

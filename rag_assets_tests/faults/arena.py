@@ -147,6 +147,7 @@ def prepare(url: str) -> None:
     """The application's table, and ours."""
     rows.execute(url, f"create table {DOCUMENTS} (id bigserial primary key, file_path text not null, version int)")
     with closing(Database(url)) as database:
+        database.create_table(Source())
         database.migrate(Source(), dimension=DIMENSION)
     rows.execute(url, EVENTS)
 
@@ -384,6 +385,7 @@ def settings_for(url: str, place: Path, *, model: Path, **options: Any) -> Setti
         "chunking": {"size": 64, "overlap": 0},
         "worker": {"retry_base_seconds": 0.05, "retry_max_seconds": 0.1, "bulk_batch_size": 4},
         "llama_server": {"required_memory_gb": 0, "threads": 1},
+        "source": {"mass_deletion_share": 1},  # what the application deletes here is meant
     }
     chosen: dict[str, Any] = options | {name: values | options.get(name, {}) for name, values in sections.items()}
     chosen = {"home": place / "home"} | chosen

@@ -230,6 +230,7 @@ def _environment(home: Path, files: Path, *, model: Path) -> dict[str, str]:
         "DOCUMENT_ROOT_PATH": str(files),
         "LLAMA_SERVER_MODEL": str(model),
         "RAG_ASSETS_LLAMA_SERVER__REQUIRED_MEMORY_GB": "0.5",
+        "RAG_ASSETS_SOURCE__MASS_DELETION_SHARE": "1",  # what the application deletes here is meant
         "RAG_ASSETS_WORKER__RETRY_BASE_SECONDS": "1",
     }
     return kept | ours

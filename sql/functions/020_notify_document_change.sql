@@ -1,53 +1,102 @@
 -- The trigger on the application's table. Names in braces are filled in by `migrate`, quoted as identifiers.
 --
--- For each statement, with transition tables: one INSERT, however many rows changed, into a table without indexes.
--- Nobody waits here: no row of ours is locked, and what several changes of a document come to is decided when they
--- are taken. NOTIFY takes a lock that all notifying transactions of a database queue for at commit: ungated, it made
--- 16 writers 8 to 23 times slower. The gate lets one notifier at a time through; a notice that is not sent for it
--- costs a waiter at most the time to its next look, never a change.
+-- It makes no write of the application fail: what goes wrong here, be it a column that was renamed or a table of ours
+-- that is gone, is written down as a question about the whole table, and `status` says what to do. The first change of
+-- a transaction is therefore written in a subtransaction. From then on, our table cannot be altered by others before
+-- the end, and only what depends on the application's columns is tried: a subtransaction that writes, for each of many
+-- rows, would slow down every snapshot of the server.
+--
+-- For each row, as partitions have such triggers from their table, and one row is what a statement nearly always
+-- changes: without transition tables it costs half. One INSERT into a table without indexes: nobody waits here, no row
+-- of ours is locked, and what several changes of a document come to is decided when they are taken. Every UPDATE is a
+-- change: so an application says that a file has new content.
+--
+-- NOTIFY takes a lock that all notifying transactions of a database queue for at commit: ungated, it made 16 writers
+-- 8 to 23 times slower. The gate lets one notifier at a time through; a notice that is not sent for it costs a waiter
+-- at most the time to its next look, never a change. A transaction that notified cannot be prepared for two-phase
+-- commit: where that is in use, looks have to do.
+--
+-- An expression is prepared once in each transaction, which costs more than what it says: there are few on the way of a
+-- single change. A change without an id is written down, too, and taken for nothing.
+--
+-- Security definer, so that writers need no rights on our tables: every name and operator says its schema, which is
+-- cheaper than a search_path of its own.
 
 create or replace function notify_document_change()
-returns trigger language plpgsql security definer set search_path = {schema}, pg_temp {id_settings} as $$
+returns trigger language plpgsql security definer {id_settings} as $$
+declare
+    new_id text;
+    old_id text;
 begin
-    if tg_level = 'ROW' then
-        -- Logical replication applies rows without statements, so that only triggers for rows fire.
-        insert into rag_changes (operation, document_id)
-        select lower(tg_op), changed.id
-        from (select new.*) as n, (select old.*) as o,
-            lateral (select n.{id_column}::text union select o.{id_column}::text) as changed (id)
-        where changed.id is not null and (tg_op <> 'UPDATE' or {is_changed});
-    elsif tg_op = 'INSERT' then
-        insert into rag_changes (operation, document_id)
-        select 'insert', n.{id_column}::text from new_rows as n where n.{id_column} is not null;
-    elsif tg_op = 'DELETE' then
-        insert into rag_changes (operation, document_id)
-        select 'delete', o.{id_column}::text from old_rows as o where o.{id_column} is not null;
-    elsif tg_op = 'UPDATE' then
-        -- One row, as nearly always: `is true` keeps the planner from a hash join, which costs more than the rest.
-        insert into rag_changes (operation, document_id)
-        select 'update', n.{id_column}::text from new_rows as n, old_rows as o
-        where not exists (select from old_rows offset 1) and ({is_same_id}) is true and {is_changed};
-        if not found then
-            -- Rows that the statement really changed; a document whose id changed is gone under its old one.
-            insert into rag_changes (operation, document_id)
-            select case when n.{id_column} is null then 'delete' else 'update' end,
-                coalesce(n.{id_column}, o.{id_column})::text
-            from new_rows as n full join old_rows as o on {is_same_id}
-            where coalesce(n.{id_column}, o.{id_column}) is not null
-                and (n.{id_column} is null or o.{id_column} is null or {is_changed});
+    if pg_catalog.current_setting('rag_assets.wrote', true) operator(pg_catalog.=) 'yes'
+        and tg_level operator(pg_catalog.=) 'ROW'
+    then
+        begin
+            if tg_op operator(pg_catalog.=) 'UPDATE' then
+                {unless_changed}
+                null;
+            end if;
+            if tg_op operator(pg_catalog.<>) 'DELETE' then
+                new_id := new.{id_column}::pg_catalog.text;
+            end if;
+            if tg_op operator(pg_catalog.<>) 'INSERT' then
+                old_id := old.{id_column}::pg_catalog.text;
+            end if;
+        exception when others then
+            begin
+                insert into {schema}.rag_looks (reason) values (pg_catalog.left(sqlerrm, 500));
+            exception when others then
+                null;  -- then reconciliation finds it
+            end;
+            return null;
+        end;
+        if tg_op operator(pg_catalog.<>) 'DELETE' then
+            insert into {schema}.rag_changes (operation, document_id) values (pg_catalog.lower(tg_op), new_id);
         end if;
-    else
-        insert into rag_changes (operation, document_id)
-        select 'delete', document_id from (
-            select document_id from rag_document_text
-            union select document_id from rag_document_chunks
-            union select document_id from rag_outbox
-            union select document_id from rag_changes
-        ) as known;
+        if (old_id operator(pg_catalog.=) new_id) is not true and tg_op operator(pg_catalog.<>) 'INSERT' then
+            insert into {schema}.rag_changes (operation, document_id) values ('delete', old_id);
+        end if;
+        return null;
     end if;
-    if found and pg_try_advisory_xact_lock(hashtext('rag_assets.notify'), 0) then
-        notify {channel};
-    end if;
+    begin
+        if tg_op operator(pg_catalog.=) 'INSERT' then
+            insert into {schema}.rag_changes (operation, document_id)
+            values ('insert', new.{id_column}::pg_catalog.text);
+        elsif tg_op operator(pg_catalog.=) 'UPDATE' then
+            {unless_changed}
+            insert into {schema}.rag_changes (operation, document_id)
+            values ('update', new.{id_column}::pg_catalog.text);
+            if (old.{id_column}::pg_catalog.text operator(pg_catalog.=) new.{id_column}::pg_catalog.text) is not true then
+                insert into {schema}.rag_changes (operation, document_id)
+                values ('delete', old.{id_column}::pg_catalog.text);
+            end if;
+        elsif tg_op operator(pg_catalog.=) 'DELETE' then
+            insert into {schema}.rag_changes (operation, document_id)
+            values ('delete', old.{id_column}::pg_catalog.text);
+        elsif (pg_catalog.current_setting('rag_assets.truncated', true) operator(pg_catalog.=) 'yes') is not true then
+            -- The table and each partition; the first tells of all that is known.
+            perform pg_catalog.set_config('rag_assets.truncated', 'yes', true);
+            insert into {schema}.rag_changes (operation, document_id)
+            select 'delete', known.document_id from (
+                select document_id from {schema}.rag_document_text
+                union select document_id from {schema}.rag_document_chunks
+                union select document_id from {schema}.rag_outbox
+                union select document_id from {schema}.rag_changes
+            ) as known;
+        end if;
+        if pg_catalog.set_config('rag_assets.wrote', 'yes', true) operator(pg_catalog.=) 'yes'
+            and pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtext('rag_assets.notify'), 0)
+            and pg_catalog.current_setting('max_prepared_transactions') operator(pg_catalog.=) '0'
+        then
+            notify {channel};
+        end if;
+    exception when others then
+        begin
+            insert into {schema}.rag_looks (reason) values (pg_catalog.left(sqlerrm, 500));
+        exception when others then
+            null;  -- then reconciliation finds it
+        end;
+    end;
     return null;
 end
 $$;

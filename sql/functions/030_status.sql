@@ -46,4 +46,5 @@ begin
 end
 $$;
 
-create or replace view rag_status as select * from rag_count_status();
+create or replace view rag_status as
+select s.*, (select count(*) from rag_outbox as o where o.state = 'held') as held from rag_count_status() as s;

@@ -42,6 +42,22 @@ select count(*), count(*) filter (
     where vector_dims(embedding) = %(dimension)s and abs(vector_norm(embedding) - 1) < 0.01
 ) from rag_document_chunks where document_id = %(document_id)s;
 
+-- name: has_vectors
+-- Whether chunks have a place for their vector: it goes with the extension.
+select exists (
+    select from pg_attribute
+    where attrelid = 'rag_document_chunks'::regclass and attname = 'embedding' and not attisdropped
+);
+
+-- name: create_extension
+-- The type vector.
+create extension if not exists vector;
+
+-- name: add_vectors
+-- The place for vectors; chunks that had one and lost it are cut and embedded anew.
+delete from rag_document_chunks;
+alter table rag_document_chunks add column embedding vector({dimension}) not null;
+
 -- name: get_dimension
 -- The dimension of the column, and whether any chunk is stored.
 select atttypmod, exists (select from rag_document_chunks) from pg_attribute

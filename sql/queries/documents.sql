@@ -2,10 +2,18 @@
 -- The documents table, for people without an application that has one.
 create table {table} ({id_column} bigint generated always as identity primary key, {path_column} text not null);
 
+-- name: has_texts
+-- Whether there is an index, with at least its table of texts.
+select to_regclass('rag_document_text') is not null;
+
+-- name: count_texts
+-- How many documents are indexed.
+select count(*) from rag_document_text;
+
 -- name: get_columns
--- The columns of a table with their types; nothing where there is no such table.
-select a.attname, format_type(a.atttypid, a.atttypmod)
-from pg_attribute as a
+-- The columns of a table with their types, and of what kind it is; nothing where there is no such table.
+select a.attname, format_type(a.atttypid, a.atttypmod), c.relkind::text
+from pg_attribute as a join pg_class as c on c.oid = a.attrelid
 where a.attrelid = to_regclass(%(table)s) and a.attnum > 0 and not a.attisdropped
 order by a.attnum;
 
@@ -55,37 +63,60 @@ where not exists (select from {table} as d where d.{path_column} = p);
 select {id_column}::text, {path_column}::text from {table} where {path_column} = any(%(paths)s::text[]);
 
 -- name: has_triggers
--- Whether the table has all our triggers, enabled as they should be.
-select count(*) = 5 from pg_trigger
-where tgrelid = to_regclass(%(table)s) and tgfoid = 'notify_document_change'::regproc and (tgname, tgenabled) in (
-    ('rag_document_inserted', 'A'), ('rag_document_updated', 'A'), ('rag_document_deleted', 'A'),
-    ('rag_documents_truncated', 'A'), ('rag_document_replicated', 'R')
+-- Whether the table, its partitions and its children have all our triggers, enabled as they should be, and no other has.
+with recursive tree as (
+    select to_regclass(%(table)s)::oid as oid
+    union all select i.inhrelid from pg_inherits as i join tree on i.inhparent = tree.oid
+), triggers as (
+    select tgrelid, tgname, tgenabled, tgparentid from pg_trigger where tgfoid = 'notify_document_change'::regproc
+)
+select not exists (
+    select from tree join pg_class as c on c.oid = tree.oid
+    where not exists (
+        select from triggers where tgrelid = c.oid and tgname = 'rag_document_changed' and tgenabled = 'A'
+    ) or c.relkind <> 'f' and not exists (
+        select from triggers where tgrelid = c.oid and tgname = 'rag_documents_truncated' and tgenabled = 'A'
+    )
+) and not exists (
+    select from triggers where tgparentid = 0 and (tgrelid not in (select oid from tree)
+        or tgname not in ('rag_document_changed', 'rag_documents_truncated'))
 );
 
--- name: create_triggers
--- Call us after each statement that changes the table, and after each row that logical replication applies.
-create or replace trigger rag_document_inserted after insert on {table}
-    referencing new table as new_rows for each statement execute function notify_document_change();
-create or replace trigger rag_document_updated after update on {table}
-    referencing old table as old_rows new table as new_rows
-    for each statement execute function notify_document_change();
-create or replace trigger rag_document_deleted after delete on {table}
-    referencing old table as old_rows for each statement execute function notify_document_change();
+-- name: list_tables
+-- The table, its partitions and its children, and whether each has a trigger for rows only of its own.
+with recursive tree as (
+    select to_regclass(%(table)s)::oid as oid, true as is_own
+    union all select i.inhrelid, not c.relispartition
+    from pg_inherits as i join tree on i.inhparent = tree.oid join pg_class as c on c.oid = i.inhrelid
+)
+select n.nspname, c.relname, tree.is_own, c.relkind <> 'f'
+from tree join pg_class as c on c.oid = tree.oid join pg_namespace as n on n.oid = c.relnamespace;
+
+-- name: create_row_trigger
+-- Call us after each row that changes, whoever changes it: also where logical replication applies it.
+create or replace trigger rag_document_changed after insert or update or delete on {table}
+    for each row execute function notify_document_change();
+
+-- name: enable_row_trigger
+-- Also in sessions of replication.
+alter table {table} enable always trigger rag_document_changed;
+
+-- name: create_truncate_trigger
+-- Call us when all rows go at once.
 create or replace trigger rag_documents_truncated after truncate on {table}
     for each statement execute function notify_document_change();
-create or replace trigger rag_document_replicated after insert or update or delete on {table}
-    for each row execute function notify_document_change();
-alter table {table} enable always trigger rag_document_inserted;
-alter table {table} enable always trigger rag_document_updated;
-alter table {table} enable always trigger rag_document_deleted;
 alter table {table} enable always trigger rag_documents_truncated;
-alter table {table} enable replica trigger rag_document_replicated;
 
 -- name: list_other_triggers
--- Triggers of ours on tables that were the documents table once; not those that partitions have from it.
+-- Triggers of ours on tables that are the documents table no more, or of a kind that it had once.
+with recursive tree as (
+    select to_regclass(%(table)s)::oid as oid
+    union all select i.inhrelid from pg_inherits as i join tree on i.inhparent = tree.oid
+)
 select n.nspname, c.relname, t.tgname
 from pg_trigger as t join pg_class as c on c.oid = t.tgrelid join pg_namespace as n on n.oid = c.relnamespace
-where t.tgfoid = 'notify_document_change'::regproc and t.tgrelid <> to_regclass(%(table)s) and t.tgparentid = 0;
+where t.tgfoid = 'notify_document_change'::regproc and t.tgparentid = 0 and (t.tgrelid not in (select oid from tree)
+    or t.tgname not in ('rag_document_changed', 'rag_documents_truncated'));
 
 -- name: list_other_schemas
 -- The schema of a trigger function of ours that the table has from an index elsewhere, and the one where ours would be.

@@ -6,6 +6,23 @@ insert into rag_ingestion_log (
     seconds, warnings
 ) values %s;
 
+-- name: insert_fault
+-- Record what no document is to blame for, once for each that somebody holds, however often it happens.
+with affected as materialized (
+    select o.document_id, d.{path_column}::text as path
+    from rag_outbox as o left join {table} as d on d.{id_column} = {claimed_id}
+    where o.claimed_by = %(claimed_by)s order by o.priority, o.enqueued_at limit %(limit)s
+), replaced as (
+    delete from rag_ingestion_log as l using affected as a
+    where l.document_id = a.document_id and l.error_kind = any(%(kinds)s)
+)
+insert into rag_ingestion_log (document_id, path, run_id, status, stage, error_kind, error_message)
+select distinct on (document_id) document_id, path, %(run_id)s, 'failed', 'embed', %(kind)s, %(message)s from affected;
+
+-- name: get_last
+-- How the last attempt of all ended.
+select error_kind, error_message from rag_ingestion_log order by id desc limit 1;
+
 -- name: list_of_run
 -- How a run's last attempt at each of these documents ended.
 select distinct on (document_id)

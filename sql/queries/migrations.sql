@@ -6,6 +6,14 @@ select pg_advisory_xact_lock(hashtext('rag_assets.migrate'), 0);
 -- Rather fail than make the application's writers queue behind us for its table.
 set local lock_timeout = '5s';
 
+-- name: limit_waiting_briefly
+-- The same, for what is tried again in a few seconds.
+set local lock_timeout = '1s';
+
+-- name: has_migrations
+-- Whether any was ever applied.
+select to_regclass('rag_migrations') is not null;
+
 -- name: create_migrations
 -- Which migrations were applied, and the hash of each.
 create table if not exists rag_migrations (
@@ -27,3 +35,10 @@ select current_schema();
 -- name: create_schema
 -- A schema for Dagster's own tables.
 create schema if not exists {schema};
+
+-- name: list_missing
+-- Tables of ours that are not there.
+select name from unnest(array[
+    'rag_changes', 'rag_document_chunks', 'rag_document_text', 'rag_embedding_models', 'rag_ingestion_log', 'rag_looks',
+    'rag_outbox', 'rag_owner'
+]) as name where to_regclass(name) is null;

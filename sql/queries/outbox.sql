@@ -152,6 +152,64 @@ where exists (select from rag_outbox as o where o.document_id = given)
     or exists (select from rag_document_text as t where t.document_id = given)
     or exists (select from rag_document_chunks as c where c.document_id = given);
 
+-- name: has_indexed
+-- Whether any of these documents is indexed, so that there is something to delete.
+select exists (select from rag_document_text where document_id = any(%(ids)s::text[]));
+
+-- name: count_vanished
+-- How many documents are indexed, and how many of those have no row any more, but for what was confirmed to go.
+select (select count(*) from rag_document_text), count(*)
+from rag_document_text as t
+where not exists (
+        select from {table} as d where d.{id_column}::text = t.document_id and d.{path_column} is not null
+    ) and not exists (select from rag_outbox as o where o.document_id = t.document_id and o.confirmed_at is not null);
+
+-- name: hold
+-- Keep these deletions until somebody confirms them, or their rows are back.
+update rag_outbox set state = 'held', operation = 'delete', claimed_by = null, claimed_until = null,
+    claimed_generation = null
+where document_id = any(%(ids)s::text[]) and confirmed_at is null
+    and exists (select from rag_document_text as t where t.document_id = rag_outbox.document_id)
+returning document_id;
+
+-- name: hold_vanished
+-- The same for all that is pending, free, indexed and without a row.
+with lost as materialized (
+    select o.document_id from rag_outbox as o join rag_document_text as t using (document_id)
+    where o.state = 'pending' and o.confirmed_at is null and o.claimed_by is null and not exists (
+        select from {table} as d where d.{id_column}::text = o.document_id and d.{path_column} is not null
+    )
+    order by o.document_id for update of o skip locked
+)
+update rag_outbox as o set state = 'held', operation = 'delete' from lost where o.document_id = lost.document_id;
+
+-- name: count_held
+-- How many deletions are held.
+select count(*) from rag_outbox where state = 'held';
+
+-- name: release_held
+-- Make due what is held no longer: the documents whose rows are back or, where few are gone now, all.
+with free as materialized (
+    select o.document_id from rag_outbox as o
+    where o.state = 'held' and (%(all)s or o.document_id in (
+        select d.{id_column}::text from {table} as d where d.{path_column} is not null
+    ))
+    order by o.document_id for update of o skip locked
+)
+update rag_outbox as o set state = 'pending', operation = 'update', not_before = now(), enqueued_at = now()
+from free where o.document_id = free.document_id;
+
+-- name: confirm_deletions
+-- Let everything go that is indexed and has no row, however much it is.
+insert into rag_outbox as o (document_id, operation, confirmed_at)
+select t.document_id, 'delete', now() from rag_document_text as t
+where not exists (
+    select from {table} as d where d.{id_column}::text = t.document_id and d.{path_column} is not null
+) order by t.document_id
+on conflict (document_id) do update set state = 'pending', attempts = 0, not_before = now(),
+    enqueued_at = case when o.state = 'pending' then o.enqueued_at else now() end,
+    error_kind = null, last_error = null, confirmed_at = excluded.confirmed_at;
+
 -- name: list_dead
 -- Documents given up, with the time of their last attempt, which is when one more would have been due.
 select o.document_id, d.{path_column}::text, extract(epoch from o.not_before)::float8
@@ -182,6 +240,31 @@ where d.{path_column} is not null
     and not exists (select from rag_document_text as t where t.document_id = d.{id_column}::text)
     and not exists (select from rag_outbox as o where o.document_id = d.{id_column}::text)
 having count(*) > 0;
+
+-- name: ask_look
+-- Have the whole table looked at: something changed, and nobody knows where.
+insert into rag_looks (reason) values (%(reason)s);
+
+-- name: trim_looks
+-- One question is enough where it cannot be answered yet; the last one, as those before it are no younger.
+delete from rag_looks where asked_at < (select max(asked_at) from rag_looks);
+
+-- name: get_look
+-- Why the whole table is to be looked at, if it is.
+select reason from rag_looks order by asked_at desc limit 1;
+
+-- name: take_looks
+-- What was asked until now is about to be answered.
+delete from rag_looks;
+
+-- name: enqueue_all
+-- Enqueue every document of the table, also those somebody works on: what they read may be of before the change.
+select rag_enqueue(array_agg(d.{id_column}::text), 'update', 1::smallint) from {table} as d
+where d.{path_column} is not null having count(*) > 0;
+
+-- name: enqueue_texts
+-- Enqueue every document that was ever read.
+select rag_enqueue(array_agg(document_id), 'update', 1::smallint) from rag_document_text having count(*) > 0;
 
 -- name: enqueue_vanished
 -- Enqueue what is indexed and has no row any more.
@@ -234,7 +317,7 @@ select exists (
 
 -- name: get_status
 -- The index at a glance.
-select documents, up_to_date, pending, oldest_pending_at, running, failed, dead, chunks, chunks_with_vector
+select documents, up_to_date, pending, oldest_pending_at, running, failed, dead, chunks, chunks_with_vector, held
 from rag_status;
 
 -- name: hold_intake

@@ -46,6 +46,10 @@ from known as k where t.document_id = k.document_id;
 -- Forget a document.
 delete from rag_document_text where document_id = %(document_id)s;
 
+-- name: forget_all
+-- Have no document count as unchanged.
+update rag_document_text set fingerprint = '';
+
 -- name: list_facts
 -- Everything that is known of files, a page at a time, for reconciliation.
 select document_id, sha256, size_bytes, mtime_ns, fingerprint, embedding_model, path, media_type, parser, pages,
