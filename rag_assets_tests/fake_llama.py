@@ -42,12 +42,12 @@ class FakeLlama(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, *, port: int = 0, key: str | None = None) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
+    def __init__(self, *, host: str = "127.0.0.1", port: int = 0, key: str | None = None) -> None:
+        super().__init__((host, port), _Handler)
         self.seen: list[tuple[str, str | None]] = []  # path and key of every request
         self.salt = ""  # with one, it is another model
         self.slots = Slots()
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        self.url = f"http://{host}:{self.server_address[1]}"
         self.key = key
         self.next: deque[str] = deque()
         self.always = "good"

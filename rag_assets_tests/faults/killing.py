@@ -79,7 +79,7 @@ def kill_llama_server(ground: Ground, *, seed: int, long: bool) -> Result:
             stop.set()
             killer.join()
             arena.settle()
-            result.add([*arena.violations(), *_strange_vectors(arena)], trial=f"turn {turn}")
+            result.add([*arena.violations(), *strange_vectors(arena)], trial=f"turn {turn}")
         result.notes["servers"] = len(list((arena.place / "home" / "logs").glob("llama-server-*")))
     return result
 
@@ -117,7 +117,7 @@ def _kill_servers(arena: Arena, stop: threading.Event) -> None:
                 child.kill()
 
 
-def _strange_vectors(arena: Arena) -> list[str]:
+def strange_vectors(arena: Arena) -> list[str]:
     stored = rows.execute(arena.url, "select content, embedding::text from rag_document_chunks order by id limit 40")
     contents = [content for content, _ in stored]
     kept = np.array([np.array(json.loads(text), dtype=np.float32) for _, text in stored])

@@ -55,7 +55,7 @@ def port_taken(ground: Ground, *, seed: int, long: bool) -> Result:
             with ground.arena(seed + turn, llama_server={"port": taken}) as arena, Parts(arena.settings) as parts:
                 arena.embedder, arena.vector_of = parts.embedder, None
                 arena.insert(4)
-                with _seems_free(taken) if turn % 2 == 0 else nullcontext():
+                with seems_free(taken) if turn % 2 == 0 else nullcontext():
                     arena.run()
                 result.add([*arena.violations()], trial=f"turn {turn}")
     return result
@@ -106,7 +106,7 @@ def _with_memory(arena: Arena) -> Settings:
 
 
 @contextmanager
-def _seems_free(port: int) -> Iterator[None]:
+def seems_free(port: int) -> Iterator[None]:
     """The first look at a port says that this one is free, as it was a moment ago."""
     look, seen = processes.free_port, [port]
 
