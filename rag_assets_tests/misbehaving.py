@@ -205,7 +205,7 @@ WAYS_OUT: dict[str, Callable[[], object]] = {
     "prctl": _calls(157, 4, 1, 0, 0, 0),
     # files
     "write our own code": _opens(_OURS, os.O_WRONLY),
-    "truncate our own code": _opens(_OURS, os.O_RDONLY | os.O_TRUNC),
+    "truncate a file": _opens("left", os.O_RDONLY | os.O_TRUNC | os.O_CREAT),
     "write for others": _opens("/tmp/rag-assets-escaped", os.O_WRONLY | os.O_CREAT),
     "write in its folder": _opens("left", os.O_WRONLY | os.O_CREAT),
     "mkdir": _calls(83, b"made", 0o700),

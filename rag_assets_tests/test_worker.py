@@ -171,10 +171,13 @@ def test_machine_code_is_refused_the_same(shared: TextWorker, tmp_path: Path) ->
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the numbers of its system calls")
 def test_no_way_out_of_the_child_is_open(shared: TextWorker, tmp_path: Path) -> None:
     """To other processes, files or networks, whoever we are; and what this kernel cannot refuse is told."""
+    shared.start()
+    if any("seccomp" in gap for gap in shared.gaps):
+        pytest.skip("no filter of system calls here: what is tried would be done")
     opened = json.loads(error_of(shared, document(tmp_path.resolve(), "!escape")).message)
     if not shared.gaps:
         assert opened == []
-    elif not any("seccomp" in gap for gap in shared.gaps):
+    else:
         assert set(opened) <= {name for name in misbehaving.WAYS_OUT if name.startswith("read") or name == "be root"}
 
 
