@@ -698,6 +698,99 @@ def test_turned_text_is_read_in_its_own_direction(turn: str) -> None:
     assert read(pdf(drawn)).text == "\n".join(lines)
 
 
+TABLE = (
+    "/CIDInit /ProcSet findresource begin 12 dict begin begincmap 1 begincodespacerange <00> <FF> endcodespacerange "
+)
+
+
+def in_font(codes: str, font: str, *objects: str, before: str = "", after: str = "") -> bytes:
+    """One line whose middle is set in a font of its own, object 5; further objects are numbered from 6 on."""
+    line = f"BT /F1 14 Tf 40 700 Td ({before}) Tj /F9 14 Tf <{codes}> Tj /F1 14 Tf ({after}) Tj ET\n"
+    fonts = "/Resources<</Font<</F1 3 0 R/F2 4 0 R/F9 5 0 R>>>>"
+    return pdf(line, extra=[f"<</Type/Font {font}>>", *objects], page=fonts).replace(
+        b"/Resources<</Font<</F1 3 0 R/F2 4 0 R>>>>", b""
+    )
+
+
+def stream(content: str) -> str:
+    return f"<</Length {len(content)}>>stream\n{content}\nendstream"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("f_f_i", "ffi"),
+        ("f_f_i.alt", "ffi"),
+        ("uni006600660069", "ffi"),
+        ("f_l.liga", "fl"),
+        ("T_h", "Th"),
+        ("u00066_u00066", "ff"),
+    ],
+)
+def test_ligatures_are_read_by_their_names(name: str, shown: str) -> None:
+    """A font without a table of its letters has their names."""
+    font = f"/Subtype/Type1/BaseFont/Helvetica/FirstChar 1/LastChar 1/Widths[778]/Encoding<</Differences[1/{name}]>>"
+    assert read(in_font("01", font, before="wo", after="ce")).text == f"wo{shown}ce"
+
+
+def test_ligatures_that_a_table_leaves_out_are_read_by_their_names() -> None:
+    """A table that knows some letters of a font says nothing against the names of others."""
+    table = stream(TABLE + "1 beginbfchar <02> <0073> endbfchar endcmap end end")
+    names = "/Encoding<</Differences[1/f_i/s]>>/ToUnicode 6 0 R"
+    font = f"/Subtype/Type1/BaseFont/Helvetica/FirstChar 1/LastChar 2/Widths[500 500]{names}"
+    assert read(in_font("0102", font, table, before="of")).text == "offis"
+
+
+def test_letters_of_a_type_3_font_are_read_by_their_names() -> None:
+    """Their codes alone say nothing."""
+    glyph = stream("600 0 0 0 500 700 d1 0 0 500 700 re f")
+    names = "PumproFi"
+    shapes = "".join(f"/{name} 6 0 R" for name in names)
+    encoding = f"/Encoding<</Differences[1{''.join(f'/{name}' for name in names)}]>>"
+    font = (
+        "/Subtype/Type3/FontBBox[0 0 600 700]/FontMatrix[0.001 0 0 0.001 0 0]/FirstChar 1/LastChar 8"
+        f"/CharProcs<<{shapes}>>{encoding}/Widths[{'600 ' * 8}]"
+    )
+    assert read(in_font("0102030401050602", font, glyph)).text == "PumpProu"
+
+
+def test_a_table_that_holds_utf_8_is_read_as_such() -> None:
+    """Where the names of the letters agree: otherwise the table is believed."""
+    names = "/Encoding<</Differences[65/afii10029/afii10074/afii10083]>>/ToUnicode 6 0 R"
+    font = f"/Subtype/Type1/BaseFont/Helvetica/FirstChar 65/LastChar 67/Widths[500 500 500]{names}"
+    table = TABLE + "3 beginbfchar <41> <D09B> <42> <D0B8> <43> <D181> endbfchar endcmap end end"
+    assert read(in_font("414243", font, stream(table))).text == "Лис"
+    other = TABLE + "3 beginbfchar <41> <0058> <42> <0059> <43> <005A> endbfchar endcmap end end"
+    assert read(in_font("414243", font, stream(other))).text == "XYZ"
+
+
+@pytest.mark.parametrize("letter", ["𝑎", "😀", "𠮟"])
+def test_letters_beyond_the_basic_plane_are_whole(letter: str) -> None:
+    """pdfium counts each of them as two; the words after them stay where they are."""
+    table = stream(TABLE + f"1 beginbfchar <41> <{letter.encode('utf-16-be').hex()}> endbfchar endcmap end end")
+    font = "/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding/ToUnicode 6 0 R"
+    assert read(in_font("41", font, table, before="area ", after=" times b")).text == f"area {letter} times b"
+
+
+@pytest.mark.parametrize("digits", ["١٤٣٤", "۱۴۰۳"])
+def test_digits_in_right_to_left_text_stay_in_order(digits: str) -> None:
+    """They are read to the right within words that are read to the left."""
+    shown = "".join(reversed("عام "))  # as it is drawn, from the left
+    text = digits + shown
+    lines = [f"<{code + 0x41:02x}> <{ord(letter):04x}>" for code, letter in enumerate(text)]
+    table = stream(f"{TABLE}{len(lines)} beginbfchar {' '.join(lines)} endbfchar endcmap end end")
+    font = "/Subtype/Type1/BaseFont/Courier/Encoding/WinAnsiEncoding/ToUnicode 6 0 R"
+    codes = "".join(f"{code + 0x41:02x}" for code in range(len(text)))
+    assert digits in read(in_font(codes, font, table)).text
+
+
+def test_a_form_field_without_a_form_is_read() -> None:
+    """Its value is in the annotation, as in a page that was taken out of its document."""
+    field = "<</Type/Annot/Subtype/Widget/FT/Tx/T(Agency)/V(Department of Gardens)/Rect[140 245 340 265]>>"
+    text = read(pdf(show("Name of agency:", 40, 250), extra=[field], page="/Annots[5 0 R]")).text
+    assert "Agency: Department of Gardens" in text
+
+
 def test_form_values_and_comments_are_read() -> None:
     """They are no part of the page's own text."""
     field = "<</Type/Annot/Subtype/Widget/FT/Tx/T(name)/V(Ada Lovelace)/Rect[100 600 300 620]/F 4>>"

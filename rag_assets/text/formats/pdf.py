@@ -11,7 +11,7 @@ from rag_assets.errors import DocumentError
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
 from rag_assets.text import encoding
-from rag_assets.text.formats import pdf_markdown, pdf_running
+from rag_assets.text.formats import pdf_fonts, pdf_markdown, pdf_running
 from rag_assets.text.formats.pdf_glyphs import Page, Piece
 from rag_assets.text.formats.pdf_layout import arrange
 from rag_assets.text.formats.pdf_markdown import PAGE_BREAK
@@ -43,7 +43,7 @@ def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
     import pypdfium2
 
     try:
-        document = pypdfium2.PdfDocument(data)
+        document = pypdfium2.PdfDocument(pdf_fonts.mended(data))
     except pypdfium2.PdfiumError as exc:
         return _second_opinion(data, name=name, limits=limits, reason=str(exc))
     try:

@@ -25,6 +25,7 @@ GAP = 1.1  # of a line's height: further apart on a line are cells or columns, n
 WIDE_SPACE = 0.38  # of a line's height: wider than most spaces between words
 HYPHENS = ("\x02", "\ufffe")  # pdfium's marks for a hyphen that broke a word, in place of a line's end
 BLANKS = frozenset(" \xa0\t")
+SECOND_HALF = "\ufdd0"  # of a character that pdfium counts as two; no text has it
 LINE_END = re.compile("[\r\n\x02\ufffe]")
 BROKEN = "\xad"  # at the end of a piece: its last word goes on
 SLANTED = 3.0  # times its letters is the height of a piece that is turned by any angle
@@ -58,6 +59,7 @@ _UPRIGHT, _TURNED = (
 TEX_BULLET = "\x88"  # elsewhere a control character, which no page shows
 _TEX_CODE = re.compile(r"(?<=\w)[\x0b\x0c\x0e\x0f\x15\x16\x1b-\x1f]|[\x0b\x0c\x0e\x0f\x1b-\x1f](?=[^\W\d_])")
 _RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
+_NUMBER = re.compile("[\u0660-\u0669\u06f0-\u06f9\u066a-\u066c]")  # runs to the right within such text, too
 _SHAPED = re.compile("[\ufb1d-\ufdff\ufe70-\ufefc]+")  # letters by the form that they have within a word
 _ACCENT = re.compile(f"[{''.join(ACCENTS)}]")
 _DOTLESS = {"ı": "i", "ȷ": "j"}
@@ -193,16 +195,25 @@ class Page:
     def _note(self, annotation: Any, form: Any) -> str:
         pdfium = self._pdfium
         kind = pdfium.FPDFAnnot_GetSubtype(annotation)
-        if kind == pdfium.FPDF_ANNOT_WIDGET and form is not None:
-            value = self._string(pdfium.FPDFAnnot_GetFormFieldValue, form.raw, annotation)
-            field = self._string(pdfium.FPDFAnnot_GetFormFieldAlternateName, form.raw, annotation)
-            field = field or self._string(pdfium.FPDFAnnot_GetFormFieldName, form.raw, annotation)
+        if kind == pdfium.FPDF_ANNOT_WIDGET:
+            field, value = self._form_field(annotation, form)
             return f"{field}: {value}" if value and value != "Off" else ""
         if not pdfium.FPDF_ANNOT_TEXT <= kind <= pdfium.FPDF_ANNOT_INK or kind == pdfium.FPDF_ANNOT_LINK:
             return ""
         said = self._string(pdfium.FPDFAnnot_GetStringValue, annotation, b"Contents")
         is_mark = pdfium.FPDF_ANNOT_HIGHLIGHT <= kind <= pdfium.FPDF_ANNOT_STRIKEOUT
         return "" if is_mark and "".join(said.split()) in self._shown else said  # some programs copy what is marked
+
+    def _form_field(self, annotation: Any, form: Any) -> tuple[str, str]:
+        """Its name and value; those of the annotation itself where the document's form does not know the field."""
+        pdfium, field, value = self._pdfium, "", ""
+        if form is not None:
+            value = self._string(pdfium.FPDFAnnot_GetFormFieldValue, form.raw, annotation)
+            field = self._string(pdfium.FPDFAnnot_GetFormFieldAlternateName, form.raw, annotation)
+            field = field or self._string(pdfium.FPDFAnnot_GetFormFieldName, form.raw, annotation)
+        value = value or self._string(pdfium.FPDFAnnot_GetStringValue, annotation, b"V")
+        names = (self._string(pdfium.FPDFAnnot_GetStringValue, annotation, key) for key in (b"TU", b"T"))
+        return field or next(filter(None, names), "Field"), value
 
     def _string(self, get: Callable[..., int], *arguments: Any) -> str:
         """A string as pdfium hands it out: first its length in bytes, then UTF-16 with a zero at the end."""
@@ -222,8 +233,9 @@ class Page:
         text = bytes(buffer)[: 2 * units].decode("utf-16-le", "replace")
         if len(text) == count:
             return text
-        get = self._pdfium.FPDFText_GetUnicode  # characters beyond the basic plane: one call for each
-        return "".join(_character(get(self._text.raw, at)) for at in range(count))
+        get = self._pdfium.FPDFText_GetUnicode
+        codes = buffer[:count] if units == count else [get(self._text.raw, at) for at in range(count)]
+        return "".join(_characters(codes))
 
     def _line(self, text: str, start: int, end: int) -> Iterator[Piece]:
         """One of pdfium's lines, cut at large gaps and where a line is drawn between two words."""
@@ -234,6 +246,8 @@ class Page:
         for at in range(start, end):
             if text[at] in BLANKS:
                 run.letters.append(" ")
+                continue
+            if text[at] == SECOND_HALF:
                 continue
             get(raw, at, reference)
             here = (box.left, box.right, box.bottom, box.top)
@@ -382,8 +396,18 @@ def _has_margins(line: Sequence[Piece], other: Sequence[Piece]) -> bool:
     return abs(line[0].left - other[0].left) + abs(line[-1].right - other[-1].right) < 1
 
 
-def _character(code: int) -> str:
-    return chr(code) if 0 < code < 0x110000 and not 0xD800 <= code < 0xE000 else "\ufffd"
+def _characters(codes: Sequence[int]) -> Iterator[str]:
+    """As many characters as there are codes: of two halves of one (UTF-16), the second becomes SECOND_HALF."""
+    before = 0
+    for at, code in enumerate(codes):
+        after = codes[at + 1] if at + 1 < len(codes) else 0
+        if 0xD800 <= code < 0xDC00 <= after < 0xE000:
+            yield chr(0x10000 + ((code - 0xD800) << 10) + after - 0xDC00)
+        elif 0xD800 <= before < 0xDC00 <= code < 0xE000:
+            yield SECOND_HALF
+        else:
+            yield chr(code) if 0 < code < 0x110000 and not 0xD800 <= code < 0xE000 else "\ufffd"
+        before = code
 
 
 def _accented(letters: Sequence[str], boxes: Sequence[Box]) -> str:
@@ -439,7 +463,7 @@ def _logical(letters: Sequence[str], boxes: Sequence[Box]) -> str:
     places = iter(boxes)
     drawn = [(letter, 0.0 if letter == " " else next(places)[0]) for letter in letters]
     found: list[str] = []
-    for runs_left, group in groupby(drawn, key=lambda one: _RIGHT_TO_LEFT.match(one[0]) is not None):
+    for runs_left, group in groupby(drawn, key=lambda one: _runs_left(one[0])):
         word = list(group)
         if runs_left and word[0][1] < word[-1][1]:
             word.reverse()
@@ -449,6 +473,10 @@ def _logical(letters: Sequence[str], boxes: Sequence[Box]) -> str:
         found += [letter for letter, _ in word]
     text = _SHAPED.sub(lambda shaped: unicodedata.normalize("NFKC", shaped.group()), "".join(found)).rstrip()
     return text.translate(_MIRRORED) if _has_turned_brackets(text) else text
+
+
+def _runs_left(letter: str) -> bool:
+    return bool(_RIGHT_TO_LEFT.match(letter)) and not _NUMBER.match(letter)
 
 
 def _has_turned_brackets(text: str) -> bool:
