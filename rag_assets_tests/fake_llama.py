@@ -73,7 +73,7 @@ class FakeLlama(ThreadingHTTPServer):
 class Slots:
     """llama-server's: each batch takes one text, from the first slot that has one; a slot that is free is refilled."""
 
-    BATCH_SECONDS = 0.004
+    BATCH_SECONDS = 0.03  # long enough for the next request to be there when one was answered
 
     def __init__(self, count: int = 4) -> None:
         self._slots: list[threading.Event | None] = [None] * count

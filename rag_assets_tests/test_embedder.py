@@ -13,10 +13,10 @@ import pytest
 
 from rag_assets.embedded import llama_server
 from rag_assets.embedding import embedder as embedding
-from rag_assets.embedding import known
+from rag_assets.embedding import known, memory
 from rag_assets.embedding.client import EmbeddingClient
 from rag_assets.embedding.embedder import Embedder
-from rag_assets.errors import EmbeddingError, Interrupted, ServerFailedToStart, UnembeddableText
+from rag_assets.errors import EmbeddingError, Interrupted, NotEnoughMemory, ServerFailedToStart, UnembeddableText
 from rag_assets.settings import Settings
 from rag_assets_tests import fake_llama
 from rag_assets_tests.fake_llama import FakeLlama
@@ -216,3 +216,42 @@ def test_client_is_closed_when_its_server_went_away(
     fake.next.append("cut")
     remote.embed(TEXTS[:1], token_counts=[2])
     assert len(closed) == 1
+
+
+def test_query_needs_only_the_memory_of_the_server_when_ingestion_needs_more(
+    tmp_path: Path, model_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With 0.4 GB available a query is answered, from a process that takes no more than was asked for; no text is."""
+    monkeypatch.setattr(memory, "available_bytes", lambda: 400_000_000)
+    chosen = _settings(tmp_path, required_memory_gb=2)
+    with closing(Embedder.local(chosen, command=llama_server.command(), model=model_path)) as embedder:
+        with pytest.raises(NotEnoughMemory, match=r"2\.0 GB needed"):
+            embedder.embed(["a text"], token_counts=[3])
+        before = psutil.Process().children()
+        assert len(embedder.embed_query("word " * 400)) == 384
+        [server] = [child for child in psutil.Process().children() if child not in before]
+        assert embedder._server is not None
+        assert server.memory_info().rss < embedder._server.query_bytes < 400_000_000
+        with pytest.raises(NotEnoughMemory):
+            embedder.embed(["a text"], token_counts=[3])
+
+
+def test_query_is_refused_when_not_even_the_server_fits(
+    tmp_path: Path, model_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "available_bytes", lambda: 100_000_000)
+    chosen = _settings(tmp_path, required_memory_gb=2)
+    with (
+        closing(Embedder.local(chosen, command=llama_server.command(), model=model_path)) as embedder,
+        pytest.raises(NotEnoughMemory, match=r"0\.1 GB available, 0\.2 GB needed"),
+    ):
+        embedder.embed_query("a text")
+
+
+def test_progress_counts_texts_when_a_call_is_long(remote: Embedder) -> None:
+    """As they have their vectors, long before the call ends."""
+    counted: list[int] = []
+    remote.on_embedded = counted.append
+    remote.embed(TEXTS, token_counts=COUNTS)
+    assert sum(counted) == len(TEXTS)
+    assert len(counted) > 4

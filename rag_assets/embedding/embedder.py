@@ -121,8 +121,10 @@ class Embedder:
 
         Raises what `embed` raises; the index of UnembeddableText is 0.
         """
-        self._ready(for_query=True)
-        return [float(number) for number in self._embed_pack([0], [text])[0]]
+        try:
+            return [float(number) for number in self._request([text], for_query=True)[0]]
+        except InputTooLong as exc:
+            raise UnembeddableText(0, kind="too_large", message=f"It is over the model's limit: {exc}") from exc
 
     def interrupt(self) -> None:
         """End the calls that are under way with Interrupted, as soon as their current requests are answered."""
@@ -208,11 +210,11 @@ class Embedder:
         middle = len(pack) // 2
         return np.concatenate([self._embed_pack(half, texts) for half in (pack[:middle], pack[middle:])])
 
-    def _request(self, texts: Sequence[str]) -> "NDArray[float32]":
+    def _request(self, texts: Sequence[str], *, for_query: bool = False) -> "NDArray[float32]":
         for attempt in range(TRIES):
             if self._interrupted.is_set():
                 raise Interrupted
-            client = self._ready()
+            client = self._ready(for_query=for_query)
             try:
                 return client.embed(texts)
             except ServerAway as exc:
