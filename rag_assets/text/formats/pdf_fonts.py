@@ -14,10 +14,13 @@ from typing import Any
 
 MOST_FONTS, DEEPEST = 500, 3  # of one document; of forms within forms
 MOST_INFLATED = 2**24  # bytes of the streams that hold a document's dictionaries
+PART_BYTES = 2**16  # of a compressed stream that are read at once
 AT_ONCE = 100  # lines that one part of a table may have
 
 _STREAM = re.compile(rb"/Type\s*/ObjStm.{0,300}?stream\r?\n", re.S)
-_DOUBTFUL = re.compile(rb"/Type3\b|/Differences\s*\[[^\]]*?(?:/[A-Za-z]+[_.][A-Za-z0-9]|/uni[0-9A-F]{8}|/afii\d)")
+_DOUBTFUL = re.compile(
+    rb"/Type3\b|/Differences\s*\[[^\[\]]*?(?:/[A-Za-z][A-Za-z0-9]*[_.][A-Za-z0-9]|/uni[0-9A-F]{8}|/afii\d)"
+)
 _START = re.compile(rb"startxref\s+(\d+)")
 _UNI = re.compile("uni((?:[0-9A-F]{4})+)")
 _U = re.compile("u([0-9A-F]{4,6})")
@@ -49,14 +52,24 @@ def _inflated(data: bytes) -> Iterator[bytes]:
     """Dictionaries that are kept compressed."""
     left = MOST_INFLATED
     for found in _STREAM.finditer(data):
-        try:
-            text = zlib.decompressobj().decompress(data[found.end() : found.end() + MOST_INFLATED], left)
-        except zlib.error:
-            continue
+        text = _inflate(data, found.end(), left)
         yield text
         left -= len(text)
         if left <= 0:
             return
+
+
+def _inflate(data: bytes, at: int, most: int) -> bytes:
+    """A compressed stream that begins there, as far as it can be read."""
+    stream, parts = zlib.decompressobj(), []
+    while not stream.eof and most > 0 and at < len(data):
+        try:
+            parts.append(stream.decompress(data[at : at + PART_BYTES], most))
+        except zlib.error:
+            break
+        most -= len(parts[-1])
+        at += PART_BYTES
+    return b"".join(parts)
 
 
 def _updated(data: bytes, trailer: Any, fonts: Sequence[tuple[Any, dict[int, str]]]) -> bytes:
