@@ -39,3 +39,10 @@ def test_every_command_is_shown() -> None:
 def test_formats_shown_are_those_that_are_read() -> None:
     """The table is the registry's own."""
     assert parsing.table() in README
+
+
+def test_formats_are_all_described() -> None:
+    """The page on formats has a part for each, and none for others."""
+    page = (Path(__file__).parents[1] / "docs" / "formats.md").read_text(encoding="utf-8")
+    named = [name for heading in re.findall(r"^## (.+)$", page, re.MULTILINE) for name in heading.split(", ")]
+    assert sorted(named) == sorted(known.name for known in parsing.FORMATS)

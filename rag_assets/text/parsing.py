@@ -102,7 +102,8 @@ FORMATS: tuple[Format, ...] = (
         module="html",
         media_type="text/html",
         suffixes=".html .htm .xhtml",
-        keeps="main content: headings, lists, tables, code, links; no scripts, navigation or hidden parts",
+        keeps="main content: headings, lists, tables, code, links, what opens on a click; no scripts, navigation or "
+        "other hidden parts",
     ),
     Format(
         name="markdown",
