@@ -39,7 +39,8 @@ FORMATS: tuple[Format, ...] = (
         module="pdf",
         media_type="application/pdf",
         suffixes=".pdf",
-        keeps="pages, reading order across columns, headings, tables, code, whole words, form values, OCR layers",
+        keeps="pages, reading order across columns, headings, tables, code, whole words, form values, OCR layers; "
+        "not the numbers of lines in a margin",
     ),
     Format(
         name="docx",
