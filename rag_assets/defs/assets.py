@@ -17,7 +17,8 @@ from rag_assets.model import Outcome
 from rag_assets.runtime import Parts
 
 SHOWN = 20  # documents that are named in one message
-NEXT = "When they are corrected: re-execute this run, or rag-assets retry. What may pass is tried again by itself."
+NEXT = "When they are corrected: {what_to_do}. What may pass is tried again by itself."
+REPEAT, RETRY = "re-execute this run, or rag-assets retry", "rag-assets retry"
 WAITING = dg.RunsFilter(statuses=[DagsterRunStatus.QUEUED])
 
 source_table = dg.AssetSpec(
@@ -137,7 +138,7 @@ def ingest(context: dg.AssetExecutionContext, rag: dg.ResourceParam[Rag]) -> Ite
     context.log.info(tally.summary)
     if tally.failed or busy:
         events.mark_failed(context, [*tally.failed, *busy])
-        raise _failure(list(tally.failed.values()), busy=busy)
+        raise _failure(list(tally.failed.values()), busy=busy, repeatable=context.run.remote_job_origin is not None)
     if not tally.counts:
         events.log_empty(context)
     return
@@ -174,14 +175,16 @@ def _documents(context: dg.AssetExecutionContext, config: IngestConfig) -> Calla
     return lambda parts: partitions.documents.document_ids(keys, parts)
 
 
-def _failure(failed: Sequence[Outcome], *, busy: Sequence[str]) -> dg.Failure:
+def _failure(failed: Sequence[Outcome], *, busy: Sequence[str], repeatable: bool) -> dg.Failure:
+    """What to say of documents that failed; Dagster can repeat a run only if it knows where its job comes from, which
+    it does not of one of the command line."""
     shown = [visible.line(f"{o.document_id}  {o.error_kind}: {o.error_message}") for o in failed[:SHOWN]]
     kept = [visible.line(f"{document_id}  another run is working on it") for document_id in busy[:SHOWN]]
     more = len(failed) + len(busy) - len(shown) - len(kept)
     lines = shown + kept + ([f"... and {more} more: rag_ingestion_log has them all"] if more else [])
     return dg.Failure(
         f"{len(failed) + len(busy)} documents were not ingested; all others of this run are stored.\n"
-        + "\n".join([*lines, NEXT]),
+        + "\n".join([*lines, NEXT.format(what_to_do=REPEAT if repeatable else RETRY)]),
         metadata={
             "failed": len(failed),
             "busy": len(busy),

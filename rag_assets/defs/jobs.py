@@ -22,7 +22,7 @@ ingest_job = dg.define_asset_job(
     "ingest_documents",
     selection=dg.AssetSelection.assets(*events.ASSETS).without_checks(),
     description="Brings the index in step: with everything that is pending, or with the document_ids of the config, "
-    "changed or not. Requested by the sensor; a run that is re-executed tries again what failed in it.",
+    "changed or not. Requested by the sensor; such a run tries again what failed in it when it is re-executed.",
 )
 
 

@@ -3,9 +3,9 @@
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from functools import cache
 from typing import Protocol
 from urllib.parse import unquote
+from weakref import WeakSet
 
 import dagster as dg
 
@@ -138,7 +138,14 @@ def _configured(worker: settings.Worker) -> Partitioning:
 documents = _configured(settings.load().worker)
 
 
-@cache
+_added: "WeakSet[Parts]" = WeakSet()  # those of this process whose documents were all added
+
+
 def add_all_once(instance: dg.DagsterInstance, parts: Parts) -> None:
-    """`add_all`, once per process: what comes later is added with its run."""
-    documents.add_all(instance, parts)
+    """`add_all`, once per process: what comes later is added with its run.
+
+    The instance is no part of what is remembered: Dagster makes a new one for each look of a sensor.
+    """
+    if parts not in _added:
+        documents.add_all(instance, parts)
+        _added.add(parts)

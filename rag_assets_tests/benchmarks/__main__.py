@@ -21,6 +21,7 @@ USUAL = {
     "partitions": (100_000, 3, 6),
     "memory": (3_000, 3, 8),
     "agreement": (1_000, 1, 6),
+    "ticks": (500, 1, 3),
 }
 
 
@@ -40,11 +41,12 @@ def main(names: tuple[str, ...], documents: int | None, rounds: int | None, as_j
       freshness   seconds from commit to found with `rag-assets up`: after quiet, in a stream, during a backfill
       partitions  100,000 rows: bookkeeping per document, sensor, backfill, status queries
       memory      peak in bulk with a PDF of 300 pages, idle, and growth over many documents
+      ticks       what the code server grows with each of 500 looks of the sensor
       agreement   vectors and ranking with the smaller forms of the model, beside f32, on ../shared/ir/scifact
       all         one after the other, about half an hour on two cores
 
     --documents is the size of the sample (partitions: the rows; calibrate needs none); --rounds of freshness is how
-    many changes after quiet. Try it small first:
+    many changes after quiet; --documents of ticks is how many looks. Try it small first:
 
     \b
       python -m rag_assets_tests.benchmarks noop --documents 300 --json
