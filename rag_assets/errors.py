@@ -10,7 +10,8 @@ RagAssetsError
     ├── DatabaseUnavailable      PostgreSQL does not answer
     ├── NotEnoughMemory          llama-server is not started: it would not fit
     ├── ServerFailedToStart      llama-server died, or never became ready; quotes its log
-    └── EmbeddingError           llama-server answers, but not with usable vectors
+    ├── EmbeddingError           llama-server answers, but not with usable vectors
+    └── LostRun(run_id)          this run stood still, and others work on its documents
 
 Between our own rooms only, never shown to a user:
 ├── UnembeddableText(index)      one text of a call cannot be embedded; its document fails, the others go on
@@ -126,6 +127,17 @@ class ServerFailedToStart(ServiceError):
 
 class EmbeddingError(ServiceError):
     """llama-server answered, but not with one valid vector per text."""
+
+
+class LostRun(ServiceError):
+    """This run stood still for too long; its documents were given to others, and it may store nothing any more."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(
+            f"Run {run_id} stood still for longer than worker.processing_timeout_seconds: its process was stopped, or "
+            "hung. Its documents were given to other runs, and what it had not stored by then is not stored by it."
+        )
+        self.run_id = run_id
 
 
 class UnembeddableText(RagAssetsError):

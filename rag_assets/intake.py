@@ -50,7 +50,7 @@ class Intake:
         self._listener = listener
         self._settings_owner = owner
         self._stopping = stopping or threading.Event()  # set from another thread: no more batches
-        listener.hold_intake()
+        listener.hold_intake(run_id)
         self._taken: set[str] = set()  # changed meanwhile, so ahead of their turn
         self.busy: list[str] = []  # asked for, but another run kept them all the time
 

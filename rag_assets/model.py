@@ -179,6 +179,7 @@ class IndexStatus:
     dead: dict[str, int]  # error kind -> documents that wait for `retry` or a new change
     chunks: int
     chunks_with_vector: int
+    standing_still: dict[str, int] = field(default_factory=dict)  # runs with documents: id -> seconds without progress
     held: int = 0  # deletions that wait to be confirmed
     warnings: tuple[str, ...] = ()  # what keeps changes from being seen or worked on, with what to do
 
@@ -198,6 +199,11 @@ class IndexStatus:
             faults.append(f"{given_up} documents were given up ({kinds}): correct them, then rag-assets retry.")
         if overlooked > 0:
             faults.append(f"{overlooked} documents are neither indexed nor pending: rag-assets reconcile finds them.")
+        for run_id, seconds in self.standing_still.items():
+            faults.append(
+                f"Run {run_id} has stood still for {seconds} s: its process is stopped or hangs. Under `rag-assets "
+                "up`, another run takes its documents; else they are free in some minutes, or when you end the process."
+            )
         if without_vector:
             faults.append(f"{without_vector} chunks have no vector: rag-assets doctor.")
         return faults

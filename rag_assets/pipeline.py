@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Protocol
 from rag_assets.errors import (
     DatabaseUnavailable,
     DocumentError,
+    LostRun,
     MissingVectors,
     ServiceError,
     UnembeddableText,
 )
+from rag_assets.lease import Lease
 from rag_assets.model import Claim, Outcome, ReadDocument, Stage, StoredText
 from rag_assets.postgres import chunks, ingestion_log, outbox, texts
 from rag_assets.postgres.database import Cursor, Database
@@ -57,6 +59,8 @@ class Reader(Protocol):
 
 class Embeds(Protocol):
     """What the pipeline needs of the embedder; `embed` gives float32 of shape (texts, dimension)."""
+
+    on_embedded: Callable[[int], None]  # to be told how many texts have their vectors, as they have
 
     @property
     def build(self) -> str | None: ...
@@ -135,7 +139,8 @@ class Pipeline:
     """Ingests documents for one run; every claim that is handed in is settled, failed or released.
 
     DocumentErrors become failed outcomes. ServiceErrors are raised after the claims of all unfinished
-    documents were released, so that nothing is lost and no attempt is counted.
+    documents were released, so that nothing is lost and no attempt is counted. So is LostRun, when the run stood
+    still for so long that others were given its documents. To be used once.
     """
 
     def __init__(
@@ -157,6 +162,13 @@ class Pipeline:
         self._resolve = resolve
         self._run_id = run_id
         self._owner = f"run:{run_id}"
+        self._lease = Lease(
+            database,
+            run_id=run_id,
+            claim_seconds=settings.worker.claim_seconds,
+            patience_seconds=settings.worker.processing_timeout_seconds,
+        )
+        self._embedder.on_embedded = self._lease.move
         self._in_flight: set[str] = set()  # content hashes that an earlier group is about to store
         self.stopping = threading.Event()  # set when nobody takes outcomes any more: batches should end
         self.ending = threading.Event()  # set when the last of the batches is stored: changes should end
@@ -176,19 +188,18 @@ class Pipeline:
             for reader in (self._reader, self._urgent_reader)
         )
         lanes = deque([urgent, bulk])  # by turns, or changes that never end would keep the batches from theirs
-        with ThreadPoolExecutor(2 * GROUPS_IN_FLIGHT, thread_name_prefix="embed") as executor:
+        with self._leased(), ThreadPoolExecutor(2 * GROUPS_IN_FLIGHT, thread_name_prefix="embed") as executor:
             feeders = [
                 threading.Thread(target=self._feed, args=(source, lane, executor), name=f"feed-{name}")
                 for name, source, lane in (("batches", batches, bulk), ("changes", changes, urgent))
             ]
             for feeder in feeders:
                 feeder.start()
-            heart = threading.Thread(target=self._keep_claims, name="keep-claims")
-            heart.start()
             try:
                 with self._faults_recorded():
                     while not (bulk.has_ended and urgent.has_ended):
                         done.clear()
+                        self._require_lease()
                         if bulk.has_ended:
                             self.ending.set()
                         if (group := lanes[0].take()) is not None:
@@ -209,15 +220,13 @@ class Pipeline:
                 for feeder, lane in zip(feeders, (bulk, urgent), strict=True):
                     _join(feeder, lane)
                     lane.lookups.close()
-                heart.join()
-                with suppress(DatabaseUnavailable):  # then the claims run out, or the sensor frees them
-                    self._release()
 
     # ---- read: a thread for each lane ----
 
     def _feed(self, batches: Iterable[Sequence[Claim]], lane: _Lane, executor: ThreadPoolExecutor) -> None:
         try:
             for batch in batches:
+                self._lease.take(len(batch))
                 for group in self._read_groups(batch, lane):
                     lane.put(partial(executor.submit, self._embed, group))
                     if self.stopping.is_set():
@@ -258,6 +267,7 @@ class Pipeline:
         except DocumentError as exc:
             work.outcome = _failed(claim, exc, stage="read")
         work.seconds["read"] = time.perf_counter() - started
+        self._lease.move()
         return work
 
     def _look(self, path: str, stored: StoredText | None, *, lane: _Lane) -> Path | None:
@@ -327,6 +337,7 @@ class Pipeline:
             try:
                 outcomes = self._commit(group, after_lost_connection=retrying)
                 self._in_flight -= group.announced
+                self._lease.settle(len(group.works))
                 return outcomes
             except MissingVectors as exc:
                 self._embed_missing(group, exc.hashes)
@@ -348,6 +359,7 @@ class Pipeline:
     def _commit(self, group: _Group, *, after_lost_connection: bool) -> list[Outcome]:
         share = group.seconds_embed / max(1, len(group.texts))
         with self._database.transaction() as cursor:
+            self._lease.hold(cursor)
             held = outbox.lock_many(cursor, [work.claim for work in group.works], owner=self._owner)
             ours = [work for work in group.works if work.claim.document_id in held]
             outcomes = self._settle_skipped(cursor, ours)
@@ -435,11 +447,14 @@ class Pipeline:
             warnings=read.parsed.warnings,
         )
 
-    def _release(self) -> None:
-        with self._database.transaction() as cursor:
-            released = outbox.release(cursor, self._owner)
-        if released:
-            logger.info("Released %d unfinished documents: they are pending, and the next run takes them", released)
+    @contextmanager
+    def _leased(self) -> Iterator[None]:
+        with self._lease:
+            yield
+        if self._lease.released:
+            logger.info(
+                "Released %d unfinished documents: they are pending, and the next run takes them", self._lease.released
+            )
 
     @contextmanager
     def _faults_recorded(self) -> Iterator[None]:
@@ -452,11 +467,9 @@ class Pipeline:
                 ingestion_log.write_fault(cursor, source, exc, claimed_by=self._owner, run_id=self._run_id)
             raise
 
-    def _keep_claims(self) -> None:
-        seconds = self._settings.worker.claim_seconds
-        while not self.stopping.wait(seconds / 3):
-            with suppress(DatabaseUnavailable), self._database.transaction() as cursor:
-                outbox.extend_claims(cursor, self._owner, seconds=seconds)
+    def _require_lease(self) -> None:
+        if self._lease.lost.is_set():
+            raise LostRun(self._run_id)
 
 
 def _join(feeder: threading.Thread, lane: _Lane) -> None:

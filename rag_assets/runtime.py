@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +23,7 @@ from rag_assets.errors import DocumentError, SettingsError
 from rag_assets.intake import Intake
 from rag_assets.model import FileFacts, Hit, IndexStatus, StoredText, Trouble
 from rag_assets.pipeline import Pipeline
-from rag_assets.postgres import conninfo, documents, ingestion_log, outbox, owner, reconcile, watch
+from rag_assets.postgres import conninfo, documents, ingestion_log, outbox, owner, reconcile, runs, watch
 from rag_assets.postgres import search as vector_search
 from rag_assets.postgres.database import Database, require_schema
 from rag_assets.postgres.listener import Listener
@@ -306,6 +306,7 @@ class Parts:
     def purge_log(self) -> int:
         """Forget attempts that are older than `worker.log_days`, but for each document's last; how many."""
         with self.database.transaction() as cursor:
+            runs.purge(cursor, days=self.settings.worker.log_days)
             return ingestion_log.purge(cursor, days=self.settings.worker.log_days)
 
     def _look(self, stored: StoredText) -> FileFacts | None:
@@ -333,7 +334,8 @@ class Parts:
 
     def status(self) -> IndexStatus:
         with self.database.transaction() as cursor:
-            return outbox.status(cursor, self.settings.source)
+            still = runs.standing_still(cursor, seconds=self.settings.worker.processing_timeout_seconds)
+            return replace(outbox.status(cursor, self.settings.source), standing_still=still)
 
     def troubles(self, *, limit: int) -> list[Trouble]:
         """Rows that can be no documents, then documents whose last attempt failed, those given up first."""

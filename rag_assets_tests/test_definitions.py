@@ -20,9 +20,10 @@ from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus
 from rag_assets.defs import assets, checks, events, jobs, launching, partitions, sensors
 from rag_assets.defs.jobs import BATCH_TAG, ingest_job
 from rag_assets.defs.resources import Rag
-from rag_assets.errors import NotEnoughMemory
+from rag_assets.errors import LostRun, NotEnoughMemory
+from rag_assets.lease import GRACE_SECONDS, Watch
 from rag_assets.model import Outcome
-from rag_assets.postgres import outbox
+from rag_assets.postgres import outbox, runs
 from rag_assets.runtime import Parts
 from rag_assets_tests.application import WORDS, Application, HashEmbedder
 
@@ -499,7 +500,10 @@ def claim(project: Project, owner: str, *, seconds: float = 900) -> None:
     ],
 )
 def test_claims_live_as_long_as_their_run(project: Project, kind: str, status: str, kept: bool) -> None:
-    """A run that has ended without settling its documents keeps none of them; one that waits or works keeps all."""
+    """A run that has ended without settling its documents keeps none of them; one that waits or works keeps all.
+
+    The sensor holds on for one in the queue; one at work does so by itself, for as long as it gets on.
+    """
     project.application.add("a.txt", *WORDS)
     run_id = submit(project, tags={BATCH_TAG: "b"}, status=DagsterRunStatus(status))
     owner = f"run:{run_id}" if kind == "run" else "batch:b"
@@ -510,7 +514,63 @@ def test_claims_live_as_long_as_their_run(project: Project, kind: str, status: s
     if kept:
         with project.parts.database.transaction() as cursor:
             [(_, seconds_left)] = outbox.owners(cursor)
-        assert seconds_left > 600, "a run in the queue keeps its claims however long it waits"
+        assert (seconds_left > 600) is (kind == "batch")
+
+
+@pytest.mark.parametrize("has_begun", [True, False])
+def test_run_that_stands_still_is_ended_and_its_documents_are_free(project: Project, has_begun: bool) -> None:
+    """Stopped while it starts, or later: another run is requested, though its process and its lock are still there."""
+    project.application.add("a.txt", *WORDS)
+    run_id = submit(project, tags={BATCH_TAG: "b"}, status=DagsterRunStatus.STARTED)
+    claim(project, f"run:{run_id}" if has_begun else "batch:b")
+    now = [0.0]
+    watch = Watch(60, clock=lambda: now[0])
+    with project.application.listener() as listener:
+        if has_begun:
+            listener.hold_intake(run_id)
+            with project.parts.database.transaction() as cursor:
+                runs.begin(cursor, run_id)
+        for _ in range(30):
+            assert project.instance.get_run_by_id(run_id).status == DagsterRunStatus.STARTED  # type: ignore[union-attr]
+            now[0] += 4
+            sensors.take_over_standing(project.instance, project.parts, watch)
+            if now[0] > 60 + GRACE_SECONDS + 4:
+                break
+        run = project.instance.get_run_by_id(run_id)
+        assert run is not None
+        assert run.status == DagsterRunStatus.FAILURE
+        [request] = project.tick().run_requests
+        [(*_, owner)] = project.application.pending()
+        assert owner == f"batch:{request.run_key}"
+        with project.parts.database.transaction() as cursor, pytest.raises(LostRun):
+            runs.hold(cursor, run_id)
+
+
+def test_run_that_dagster_has_ended_stores_nothing_any_more(project: Project) -> None:
+    """It was stopped, then canceled in the UI: its lock no longer keeps changes from others."""
+    run_id = submit(project, tags={}, status=DagsterRunStatus.CANCELED)
+    with project.application.listener() as listener:
+        listener.hold_intake(run_id)
+        with project.parts.database.transaction() as cursor:
+            runs.begin(cursor, run_id)
+        project.application.add("a.txt", *WORDS)
+        assert len(project.tick().run_requests) == 1
+
+
+def test_status_and_check_name_a_run_that_stands_still(project: Project) -> None:
+    """With what becomes of its documents."""
+    project.application.add("a.txt", *WORDS)
+    claim(project, "run:stopped")
+    with project.parts.database.transaction() as cursor:
+        runs.begin(cursor, "stopped")
+    assert project.parts.status().standing_still == {}
+    project.application.sql("update rag_runs set progressed_at = now() - interval '52 minutes'")
+    status = project.parts.status()
+    assert status.standing_still == {"stopped": pytest.approx(52 * 60, abs=60)}
+    assert "Run stopped has stood still for" in " ".join(status.faults)
+    found = checks.evaluation(project.parts)
+    assert not found.passed
+    assert "Run stopped" in str(found.description)
 
 
 @pytest.mark.parametrize(("age", "kept"), [(0, True), (sensors.RUNLESS_SECONDS + 1, False)])

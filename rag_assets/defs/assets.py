@@ -13,6 +13,7 @@ from dagster import DagsterRunStatus
 from rag_assets import processes, visible
 from rag_assets.defs import events, jobs, launching, partitions
 from rag_assets.defs.resources import Rag
+from rag_assets.errors import LostRun
 from rag_assets.model import Outcome
 from rag_assets.runtime import Parts
 
@@ -150,6 +151,8 @@ def _faults_marked(context: dg.AssetExecutionContext) -> Iterator[None]:
     """Mark a run that could not do its work: the sensor then leaves more and more time before the next one."""
     try:
         yield
+    except LostRun:  # another one does its work
+        raise
     except Exception:
         context.instance.add_run_tags(context.run.run_id, {jobs.FAULT_TAG: context.run.run_id})
         raise

@@ -13,8 +13,9 @@ from rag_assets.defs import launching, partitions
 from rag_assets.defs.jobs import BATCH_TAG, FAULT_TAG, ingest_job, run_config
 from rag_assets.defs.resources import Rag
 from rag_assets.errors import SettingsError
+from rag_assets.lease import Watch
 from rag_assets.model import Claim
-from rag_assets.postgres import outbox
+from rag_assets.postgres import outbox, runs
 from rag_assets.postgres.listener import Listener
 from rag_assets.runtime import Parts
 
@@ -24,6 +25,12 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 60.0  # after runs that failed
 FAULTS_COUNTED = 6  # of the last runs: enough for the longest pause
 PRIORITY = "10"  # a change goes ahead of the runs of a backfill, which have 0
 ENDED = {DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED}
+AT_WORK = [DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
+UNTOLD = -1  # the progress of a run that has told of none: its process is just beginning, or ending
+STOOD_STILL = (
+    "This run stood still for longer than worker.processing_timeout_seconds ({0.processing_timeout_seconds:g} s): its "
+    "process is stopped, or hangs. Its documents are pending again, and the next run takes them."
+)
 UNSTARTED = [DagsterRunStatus.QUEUED, DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING]
 
 
@@ -66,7 +73,8 @@ def _failing(instance: dg.DagsterInstance) -> str:
 def free_abandoned_claims(instance: dg.DagsterInstance, parts: Parts) -> None:
     """Release what runs that have ended left unfinished, and keep what queued runs are about to take.
 
-    A claim without a run is one whose run is being made; after a while, one whose maker was killed.
+    Runs at work keep their own claims, as long as they get on. A claim without a run is one whose run is being made;
+    after a while, one whose maker was killed.
     """
     claim_seconds = parts.settings.worker.claim_seconds
     with parts.database.transaction() as cursor:
@@ -74,7 +82,7 @@ def free_abandoned_claims(instance: dg.DagsterInstance, parts: Parts) -> None:
             status = _status(instance, owner)
             if status in ENDED or (status is None and seconds_left < claim_seconds - RUNLESS_SECONDS):
                 outbox.release(cursor, owner)
-            elif status is not None and seconds_left < claim_seconds / 2:  # runs at work extend theirs before that
+            elif status is not None and seconds_left < claim_seconds / 2 and owner.startswith("batch:"):
                 outbox.extend_claims(cursor, owner, seconds=claim_seconds)
 
 
@@ -86,11 +94,36 @@ def end_lost_runs(instance: dg.DagsterInstance, statuses: Sequence[DagsterRunSta
             instance.report_run_failed(run, "The process of this run is gone.")
 
 
+def take_over_standing(instance: dg.DagsterInstance, parts: Parts, watch: Watch) -> None:
+    """Give to others what runs hold that do not get on, and end these runs: whatever they do later, they store nothing.
+
+    So, too, with runs that are ended for Dagster while their process is still there, stopped before it could notice.
+    """
+    with parts.database.transaction() as cursor:
+        told = runs.progress(cursor)
+    at_work = {run.run_id: run for run in instance.get_runs(dg.RunsFilter(job_name=ingest_job.name, statuses=AT_WORK))}
+    standing = watch.standing({**dict.fromkeys(at_work, UNTOLD), **told})
+    for run_id, progress in told.items():
+        if run_id not in at_work and run_id not in standing and _status(instance, f"run:{run_id}") in ENDED:
+            standing[run_id] = progress
+    for run_id, progress in standing.items():
+        with parts.database.transaction() as cursor:
+            taken = runs.take_over(cursor, run_id, progress=None if progress == UNTOLD else progress)
+        if taken and run_id in at_work:
+            instance.report_run_failed(at_work[run_id], STOOD_STILL.format(parts.settings.worker))
+
+
 def _status(instance: dg.DagsterInstance, owner: str) -> DagsterRunStatus | None:
     kind, _, name = owner.partition(":")
     filters = dg.RunsFilter(run_ids=[name]) if kind == "run" else dg.RunsFilter(tags={BATCH_TAG: name})
     runs = instance.get_runs(filters, limit=1)
     return runs[0].status if runs else None
+
+
+@cache
+def _watch(parts: Parts) -> Watch:
+    """That of this process, which has to look again and again."""
+    return Watch(parts.settings.worker.processing_timeout_seconds)
 
 
 @cache
@@ -124,6 +157,7 @@ def _wait_for_changes(instance: dg.DagsterInstance, parts: Parts) -> tuple[list[
 
 def _sweep(instance: dg.DagsterInstance, parts: Parts) -> None:
     end_lost_runs(instance, [DagsterRunStatus.STARTING])  # which Dagster would wait for a minute
+    take_over_standing(instance, parts, _watch(parts))
     free_abandoned_claims(instance, parts)
     parts.tend()
     partitions.add_all_once(instance, parts)

@@ -215,6 +215,7 @@ class Embedder:
             if self._interrupted.is_set():
                 raise Interrupted
             client = self._ready(for_query=for_query)
+            self.on_embedded(0)  # that the server has started is a step, too
             try:
                 return client.embed(texts)
             except ServerAway as exc:

@@ -167,7 +167,7 @@ def connect(url: str, *, seconds: int) -> connection:
         )
         made.autocommit = True
         with made.cursor() as cursor:
-            cursor.execute(statement("documents", "write_ids_alike"))
+            cursor.execute(statement("documents", "prepare_session"))
         # Whatever the application's default: a statement that waited for somebody has to see what was committed.
         made.set_session(isolation_level="READ COMMITTED", autocommit=False)
         return made

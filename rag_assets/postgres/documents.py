@@ -146,7 +146,7 @@ def id_settings(cursor: Cursor, source: Source) -> sql.Composable:
     """
     if _id_type(cursor, source) in ALIKE_EVERYWHERE:
         return sql.SQL("")
-    return sql.SQL(statement("documents", "write_ids_alike").replace(";", ""))
+    return sql.SQL(statement("documents", "prepare_session").replace(";", ""))
 
 
 def is_fit(document_id: str) -> bool:

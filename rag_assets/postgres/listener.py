@@ -4,6 +4,7 @@ import logging
 import random
 import selectors
 import time
+from collections.abc import Mapping
 
 import psycopg2
 from psycopg2 import sql
@@ -38,6 +39,7 @@ class Listener:
         self._url = url
         self._channel = channel
         self._holds_intake = False
+        self._run_id = ""
         self._connection: connection | None = None
         self._proved = 0.0
         self._logged = 0.0
@@ -59,12 +61,12 @@ class Listener:
             self._connection.close()
             self._connection = None
 
-    def hold_intake(self) -> None:
-        """Tell the sensor that this process takes changes as they come, until `leave_intake` or the end of it.
+    def hold_intake(self, run_id: str = "") -> None:
+        """Tell the sensor that this run takes changes as they come, until `leave_intake` or the end of its process.
 
         Says nothing behind a pooler, which could keep the lock when the process has long ended.
         """
-        self._holds_intake = True
+        self._holds_intake, self._run_id = True, run_id
         self._say("hold_intake")
 
     def leave_intake(self) -> None:
@@ -135,13 +137,15 @@ class Listener:
         if self.is_deaf or self._connection is None or self._connection.closed:
             return
         try:
-            self._query(statement("outbox", name))
+            self._query(statement("outbox", name), {"run_id": self._run_id})
         except psycopg2.Error as exc:
             self._lose(exc)
 
-    def _query(self, query: str | sql.Composable) -> list[tuple[object, ...]]:
+    def _query(
+        self, query: str | sql.Composable, values: Mapping[str, object] | None = None
+    ) -> list[tuple[object, ...]]:
         with self._line().cursor() as cursor:
-            cursor.execute(query)
+            cursor.execute(query, values)
             self._finish(ANSWER_SECONDS)
             return cursor.fetchall() if cursor.description else []
 

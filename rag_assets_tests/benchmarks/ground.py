@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,7 @@ class HashEmbedder:
     """Vectors made from a text's hash, in microseconds: where the embedder is not what is measured."""
 
     build = "hash"
+    on_embedded: Callable[[int], None]
 
     def __init__(self) -> None:
         self.texts = 0  # embedded so far

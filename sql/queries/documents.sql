@@ -26,13 +26,15 @@ join {table} as d on d.{id_column} = {given_id};
 -- Whether ids can be compared, without which no row can be found.
 select {given_id} = {given_id} from (select '' as given) as no_id;
 
--- name: write_ids_alike
--- Have ids of all types, times among them, written the same way in every session.
+-- name: prepare_session
+-- Have ids of all types, times among them, written the same way in every session. A process that is stopped amid a
+-- transaction keeps what it locked for a minute, and not for as long as it stands still.
 set datestyle = 'ISO, MDY';
 set timezone = 'UTC';
 set intervalstyle = 'postgres';
 set bytea_output = 'hex';
 set extra_float_digits = 1;
+set idle_in_transaction_session_timeout = '60s';
 
 -- name: list_ids
 -- The ids of all documents; a row without a path, or with an id of no use, is none.

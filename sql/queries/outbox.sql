@@ -308,11 +308,13 @@ where not exists (select from rag_outbox as o where o.document_id = id)
 having count(*) > 0;
 
 -- name: is_taken
--- Whether a run takes changes as they come: it holds this lock for as long as it does.
+-- Whether a run takes changes as they come: it holds a lock of its own for as long as it does. One that stood still
+-- and was taken over may hold it for ever.
 select exists (
     select from pg_locks
-    where locktype = 'advisory' and classid = hashtext('rag_assets.intake')::oid and objid = 0
+    where locktype = 'advisory' and classid = hashtext('rag_assets.intake')::oid
         and database = (select oid from pg_database where datname = current_database()) and granted
+        and objid not in (select hashtext(run_id)::oid from rag_runs where taken_over_at is not null)
 );
 
 -- name: get_status
@@ -325,11 +327,11 @@ from rag_status;
 -- is to notice within a minute when the machine at its other end has gone.
 set tcp_keepalives_idle = 30;
 set tcp_keepalives_interval = 10;
-select pg_advisory_lock_shared(hashtext('rag_assets.intake'), 0);
+select pg_advisory_lock_shared(hashtext('rag_assets.intake'), hashtext(%(run_id)s));
 
 -- name: leave_intake
 -- Say that it no longer does.
-select pg_advisory_unlock_shared(hashtext('rag_assets.intake'), 0);
+select pg_advisory_unlock_shared(hashtext('rag_assets.intake'), hashtext(%(run_id)s));
 
 -- name: prove_listening
 -- Which channels this connection listens on, and the process that serves it, as the server knows it.

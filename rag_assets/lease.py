@@ -1,0 +1,124 @@
+"""What lets a run keep its documents: that it gets on, not that its process is there."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+from rag_assets.errors import DatabaseUnavailable, LostRun
+from rag_assets.postgres import outbox, runs
+from rag_assets.postgres.database import Cursor, Database
+
+BEAT_SECONDS = 5.0  # between words of a run about its progress
+LONGEST_GAP_SECONDS = 15.0  # of a watch, between two looks: more counts as this, as the watch itself stood still
+GRACE_SECONDS = 30.0  # over the longest that a single step may take
+
+
+class Lease:
+    """Says for a run that it gets on, while open, and keeps its claims as long as it does.
+
+    A run gets on when something of what it has in hand was done: a document read, a request for vectors answered, a
+    group stored. One that has nothing in hand waits, which is no standstill. When the run was taken over, `lost` is
+    set, and `hold` raises LostRun: nothing may be stored any more.
+    """
+
+    def __init__(self, database: Database, *, run_id: str, claim_seconds: float, patience_seconds: float) -> None:
+        self._database = database
+        self._run_id = run_id
+        self._claim_seconds = claim_seconds
+        self._patience_seconds = patience_seconds
+        self._lock = threading.Lock()
+        self._in_hand = 0  # documents
+        self._moved = True
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="keep-claims")
+        self.lost = threading.Event()
+
+    def __enter__(self) -> "Lease":
+        """Raises LostRun when the run was taken over before it began, DatabaseUnavailable."""
+        with self._database.transaction() as cursor:
+            runs.begin(cursor, self._run_id)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Give back what is not settled."""
+        self._ended.set()
+        self._thread.join()
+        with suppress(DatabaseUnavailable), self._database.transaction() as cursor:
+            self.released = outbox.release(cursor, f"run:{self._run_id}")
+            runs.finish(cursor, self._run_id)
+
+    released = 0  # documents that were given back at the end
+
+    def take(self, documents: int) -> None:
+        """So many more are in hand."""
+        with self._lock:
+            self._in_hand += documents
+
+    def settle(self, documents: int) -> None:
+        """So many are done."""
+        with self._lock:
+            self._in_hand -= documents
+            self._moved = True
+
+    def move(self, *_: object) -> None:
+        """Something was done for a document in hand."""
+        self._moved = True
+
+    def hold(self, cursor: Cursor) -> None:
+        """Keep the run from being taken over until the end of the transaction; LostRun when it was."""
+        runs.hold(cursor, self._run_id)
+
+    def _keep(self) -> None:
+        moved_at = extended_at = time.monotonic()
+        is_told = True
+        while not self._ended.wait(min(BEAT_SECONDS, self._claim_seconds / 3)):
+            now = time.monotonic()
+            moved = self._has_moved()
+            moved_at = now if moved else moved_at
+            is_due = now - extended_at >= self._claim_seconds / 3 and now - moved_at < self._patience_seconds
+            try:
+                self._tell(moved=moved or not is_told, extends=is_due)
+                is_told, extended_at = True, now if is_due else extended_at
+            except DatabaseUnavailable:
+                is_told = is_told and not moved
+            except LostRun:
+                self.lost.set()
+                return
+
+    def _has_moved(self) -> bool:
+        with self._lock:
+            moved, self._moved = self._moved or not self._in_hand, False
+        return moved
+
+    def _tell(self, *, moved: bool, extends: bool) -> None:
+        with self._database.transaction() as cursor:
+            runs.tell(cursor, self._run_id, moved=moved)
+            if extends:
+                outbox.extend_claims(cursor, f"run:{self._run_id}", seconds=self._claim_seconds)
+
+
+class Watch:
+    """Finds the runs that stand still, by looking again and again at how far each is.
+
+    Time counts only between looks that follow each other: where the clock was set, the machine slept or all processes
+    were stopped, the watch was no better than the runs.
+    """
+
+    def __init__(self, patience_seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._patience_seconds = patience_seconds + GRACE_SECONDS
+        self._clock = clock
+        self._looked_at = clock()
+        self._seen: dict[str, tuple[int, float]] = {}  # run -> its progress, and for how long it is no further
+
+    def standing(self, progress: Mapping[str, int]) -> dict[str, int]:
+        """Those of the runs at work that have not got on for longer than a single step may take."""
+        now = self._clock()
+        passed, self._looked_at = min(max(0.0, now - self._looked_at), LONGEST_GAP_SECONDS), now
+        self._seen = {run: (number, self._still(run, number, passed)) for run, number in progress.items()}
+        return {run: number for run, (number, still) in self._seen.items() if still > self._patience_seconds}
+
+    def _still(self, run: str, number: int, passed: float) -> float:
+        before, still = self._seen.get(run, (None, 0.0))
+        return still + passed if before == number else 0.0

@@ -1,0 +1,68 @@
+"""rag_runs: which runs are at work, whether they get on, and which of them were taken over.
+
+A run tells of its progress every few seconds. One that stands still, its process stopped or hanging, is taken over:
+its documents are free for others, and whatever it does when it wakes up, it stores nothing.
+"""
+
+from psycopg2.extensions import cursor as Cursor
+
+from rag_assets.errors import LostRun
+from rag_assets.postgres import outbox
+from rag_assets.postgres.statements import statement
+
+
+def begin(cursor: Cursor, run_id: str) -> None:
+    """Say that this run is at work; LostRun when it was taken over before that."""
+    _require(cursor, "begin", run_id=run_id)
+
+
+def tell(cursor: Cursor, run_id: str, *, moved: bool) -> None:
+    """Note whether this run got on since it told last; LostRun when it was taken over."""
+    _require(cursor, "tell", run_id=run_id, moved=moved)
+
+
+def hold(cursor: Cursor, run_id: str) -> None:
+    """Keep this run from being taken over until the end of the transaction; LostRun when it was."""
+    _require(cursor, "hold", run_id=run_id)
+
+
+def finish(cursor: Cursor, run_id: str) -> None:
+    """Say that this run has ended."""
+    cursor.execute(statement("runs", "finish"), {"run_id": run_id})
+
+
+def progress(cursor: Cursor) -> dict[str, int]:
+    """Of each run at work, a number that changes while it gets on."""
+    cursor.execute(statement("runs", "list_progress"))
+    return dict(cursor.fetchall())
+
+
+def take_over(cursor: Cursor, run_id: str, *, progress: int | None) -> bool:
+    """Free the documents of a run that is still no further; False where it is, or is just storing something.
+
+    `progress` is None for a run that has told of none yet.
+    """
+    name = "forbid" if progress is None else "take_over"
+    cursor.execute(statement("runs", name), {"run_id": run_id, "progress": progress})
+    if cursor.fetchone() is None:
+        return False
+    outbox.release(cursor, f"run:{run_id}")
+    return True
+
+
+def standing_still(cursor: Cursor, *, seconds: float) -> dict[str, int]:
+    """Runs that hold documents and have not got on for so long, and for how many seconds each."""
+    cursor.execute(statement("runs", "list_standing"), {"seconds": seconds})
+    return dict(cursor.fetchall())
+
+
+def purge(cursor: Cursor, *, days: float) -> int:
+    """Forget runs of which nothing was heard for so many days; how many."""
+    cursor.execute(statement("runs", "purge"), {"days": days})
+    return int(cursor.rowcount)
+
+
+def _require(cursor: Cursor, name: str, **values: object) -> None:
+    cursor.execute(statement("runs", name), values)
+    if cursor.fetchone() is None:
+        raise LostRun(str(values["run_id"]))

@@ -1,0 +1,128 @@
+"""A run is stopped (SIGSTOP) at any moment; another takes its documents, and the first one continues (SIGCONT)."""
+
+import signal
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+
+import psutil
+
+from rag_assets_tests.faults import uprooting
+from rag_assets_tests.faults.arena import DOCUMENTS, Arena, Ground, Result, left_after, replace_text
+from rag_assets_tests.faults.uprooting import MARK
+
+FIRST = 12  # documents
+LONG_DOCUMENT = 1_500  # sentences: the run is at work for some time
+PATIENCE_SECONDS = 20  # worker.processing_timeout_seconds here
+SHORT = {
+    "RAG_ASSETS_WORKER__PROCESSING_TIMEOUT_SECONDS": str(PATIENCE_SECONDS),
+    "RAG_ASSETS_WORKER__RECONCILE_CRON": "0 0 1 1 *",
+}
+ENDED_SECONDS = 60.0  # for a run that continues to notice that it was taken over, on a busy machine
+AT_WORK_NOW = "select run_id from dagster.runs where status in ('STARTED', 'STARTING') order by id desc limit 1"
+STATUS_OF = "select status from dagster.runs where run_id = '{}'"
+
+
+def run_stands_still(ground: Ground, *, seed: int, long: bool) -> Result:
+    """With its text workers and its server, or alone; what is newer stays, and nothing of the run is left."""
+    result = Result()
+    with uprooting.home(ground, seed=seed) as (arena, environment):
+        with uprooting.up(environment | SHORT) as running:
+            arena.insert(FIRST)
+            for turn in range(4 if long else 1):
+                violations = _stood_still(arena, running, result, turn=turn)
+                result.violations += [f"turn {turn}: {violation}" for violation in violations]
+        result.violations += left_after(environment[MARK])
+    return result
+
+
+def all_stand_still(ground: Ground, *, seed: int, long: bool) -> Result:
+    """Every process is stopped for longer than a run may stand still, and continues: no run is taken over for it."""
+    result = Result()
+    with uprooting.home(ground, seed=seed) as (arena, environment):
+        with uprooting.up(environment | SHORT):
+            for turn in range(2 if long else 1):
+                arena.insert(FIRST)
+                _lengthen(arena)
+                violations = _stopped_all(arena, environment)
+                uprooting.judge(arena, result, turn=turn)
+                result.violations += [f"turn {turn}: {violation}" for violation in violations]
+        result.violations += left_after(environment[MARK])
+    return result
+
+
+def _stood_still(arena: Arena, running: psutil.Process, result: Result, *, turn: int) -> list[str]:
+    _lengthen(arena)
+    run_id = _await_run(arena)
+    time.sleep(arena.rng.uniform(0, 4))
+    stopped = _stop_run(arena, running)
+    try:
+        if not stopped:
+            return ["there was no run to be stopped"]
+        arena.change(4)
+        _shorten(arena)
+        uprooting.judge(arena, result, turn=turn)  # all is done while it is stopped
+        before = arena.stored()
+    finally:
+        for process in stopped:
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
+    _, alive = psutil.wait_procs(stopped, timeout=ENDED_SECONDS)
+    violations = [f"still there: {process.pid}" for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+    [(status,)] = arena.sql(STATUS_OF.format(run_id))
+    if status != "FAILURE":
+        violations.append(f"the run that stood still is {status}")
+    if arena.stored() != before:
+        violations.append("the run that was taken over changed the index")
+    return [*violations, *arena.violations()]
+
+
+def _stop_run(arena: Arena, running: psutil.Process) -> list[psutil.Process]:
+    """The runner at work, and one time in two all that it started."""
+    for runner in uprooting._victims(running, "run"):
+        with suppress(psutil.Error):
+            family = runner.children(recursive=True)
+            if not family:  # the spare
+                continue
+            stopped = [runner, *(family if arena.rng.random() < 0.5 else ())]
+            for process in stopped:
+                process.suspend()
+            return stopped
+    return []
+
+
+def _stopped_all(arena: Arena, environment: Mapping[str, str]) -> list[str]:
+    run_id = _await_run(arena)
+    everybody = uprooting.processes_marked(environment[MARK])
+    for process in everybody:
+        with suppress(psutil.NoSuchProcess):
+            process.suspend()
+    time.sleep(PATIENCE_SECONDS + 40)
+    for process in everybody:
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGCONT)
+    found = arena.sql(f"select 1 from dagster.run_tags where run_id = '{run_id}' and key = 'rag_assets/fault'")
+    taken = arena.sql("select run_id from rag_runs where taken_over_at is not null")
+    return [f"taken over: {taken}"] * bool(taken) + ["the run failed"] * bool(found)
+
+
+def _lengthen(arena: Arena) -> None:
+    """The first document becomes a long one."""
+    [(document_id, name)] = arena.sql(f"select id, file_path from {DOCUMENTS} order by id limit 1")
+    replace_text(arena.files / name, arena.text(LONG_DOCUMENT))
+    arena.sql(f"update {DOCUMENTS} set version = version + 1 where id = {document_id}")
+
+
+def _shorten(arena: Arena) -> None:
+    [(document_id, name)] = arena.sql(f"select id, file_path from {DOCUMENTS} order by id limit 1")
+    replace_text(arena.files / name, arena.text())
+    arena.sql(f"update {DOCUMENTS} set version = version + 1 where id = {document_id}")
+
+
+def _await_run(arena: Arena) -> str:
+    deadline = time.monotonic() + uprooting.START_SECONDS
+    while not (found := arena.sql(AT_WORK_NOW)):
+        if time.monotonic() > deadline:
+            raise TimeoutError("no run began")
+        time.sleep(0.1)
+    return str(found[0][0])

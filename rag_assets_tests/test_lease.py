@@ -1,0 +1,218 @@
+"""Progress, not a live process, keeps a run's documents; what was taken over stores nothing any more."""
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from rag_assets import lease
+from rag_assets.errors import LostRun
+from rag_assets.lease import GRACE_SECONDS, LONGEST_GAP_SECONDS, Lease, Watch
+from rag_assets.postgres import outbox, runs
+from rag_assets_tests.application import WORDS, Application, HashEmbedder
+
+PATIENCE = 60.0
+STEP = 5.0  # between looks
+
+
+class Clock:
+    """Shows what it was set to."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.02)
+
+
+def looks_until_found(watch: Watch, clock: Clock, progress: Callable[[int], int], *, most: int = 100) -> int | None:
+    for number in range(most):
+        clock.now += STEP
+        if watch.standing({"a": progress(number)}):
+            return number
+    return None
+
+
+def progress_of(application: Application, run_id: str) -> int:
+    with application.database.transaction() as cursor:
+        return runs.progress(cursor)[run_id]
+
+
+def take_over(application: Application, run_id: str) -> bool:
+    with application.database.transaction() as cursor:
+        return runs.take_over(cursor, run_id, progress=runs.progress(cursor).get(run_id))
+
+
+def opened(application: Application, run_id: str = "1") -> Lease:
+    return Lease(application.database, run_id=run_id, claim_seconds=900, patience_seconds=PATIENCE)
+
+
+# ---- who stands still
+
+
+def test_run_stands_still_when_it_gets_no_further_for_longer_than_a_step_may_take() -> None:
+    """The limit of a single step, and some grace; one that gets on, however slowly, is left alone."""
+    clock = Clock()
+    found = looks_until_found(Watch(PATIENCE, clock=clock), clock, lambda _: 7)
+    assert found is not None
+    assert PATIENCE + GRACE_SECONDS <= found * STEP <= PATIENCE + GRACE_SECONDS + 2 * STEP
+    slow = lambda number: number // 15  # noqa: E731 - a step of 75 seconds
+    assert looks_until_found(Watch(PATIENCE, clock=clock), clock, slow) is None
+
+
+@pytest.mark.parametrize("jump", [3_600.0, 86_400.0, -3_600.0])
+def test_no_run_stands_still_because_the_watch_did(jump: float) -> None:
+    """All processes stopped and continued, a machine that slept, a clock set: the runs get their time again."""
+    clock = Clock()
+    watch = Watch(PATIENCE, clock=clock)
+    watch.standing({"a": 7})
+    clock.now += jump
+    assert watch.standing({"a": 7}) == {}
+    found = looks_until_found(watch, clock, lambda _: 7)
+    assert found is not None
+    assert found * STEP >= PATIENCE + GRACE_SECONDS - LONGEST_GAP_SECONDS - STEP
+
+
+# ---- what counts as progress
+
+
+def test_run_tells_of_progress_while_it_has_nothing_in_hand(application: Application, quick: None) -> None:
+    """One that waits for changes does not stand still."""
+    with opened(application):
+        before = progress_of(application, "1")
+        time.sleep(0.5)
+        assert progress_of(application, "1") > before
+
+
+def test_run_with_documents_tells_of_progress_only_when_it_gets_on(application: Application, quick: None) -> None:
+    """That its threads live is not enough; a request for vectors of a long document is."""
+    with opened(application) as held:
+        held.take(1)
+        held.settle(0)
+        time.sleep(0.3)
+        before = progress_of(application, "1")
+        time.sleep(0.5)
+        assert progress_of(application, "1") == before
+        held.move()
+        time.sleep(0.5)
+        assert progress_of(application, "1") == before + 1
+
+
+def test_vectors_of_a_part_of_a_document_are_progress(application: Application, quick: None) -> None:
+    """A huge document on a slow machine is embedded for longer than a run may stand still."""
+    seen = []
+
+    class Slow(HashEmbedder):
+        def embed(self, texts, *, token_counts):  # type: ignore[no-untyped-def]
+            for _ in range(3):
+                time.sleep(0.3)
+                seen.append(progress_of(application, "1"))
+                self.on_embedded(2)
+            return super().embed(texts, token_counts=token_counts)
+
+    application.add("a.txt", *WORDS)
+    assert len(application.run(embedder=Slow())) == 1
+    assert len(set(seen)) == 3
+
+
+def test_claims_are_not_kept_when_their_run_stands_still(application: Application, quick: None) -> None:
+    """Its threads go on telling, but what they hold runs out, and others take it."""
+    document_id = application.add("a.txt", *WORDS)
+    held = Lease(application.database, run_id="1", claim_seconds=0.4, patience_seconds=0.3)
+    application.settings = application.settings.model_copy(
+        update={"worker": application.settings.worker.model_copy(update={"claim_seconds": 0.4})}
+    )
+    with held:
+        assert application.claim(run_id="1")
+        held.take(1)
+        time.sleep(1.5)
+        assert [claim.document_id for claim in application.claim(run_id="2")] == [document_id]
+
+
+# ---- what was taken over
+
+
+def test_run_that_was_taken_over_stores_nothing_over_the_newer_result(application: Application) -> None:
+    """It wakes up with what it read long ago, while another run has stored what the file says now."""
+    document_id = application.add("a.txt", "pumps")
+
+    def meanwhile() -> None:
+        assert take_over(application, "1")
+        application.write("a.txt", "locks")
+        application.run(run_id="2")
+        application.change(document_id)  # so that there is a row again that it could claim
+
+    with pytest.raises(LostRun, match="stood still"):
+        application.run(run_id="1", embedder=HashEmbedder(meanwhile=meanwhile))
+    [stored] = application.stored(document_id)
+    assert "locks" in stored
+    assert application.pending() == [(document_id, "pending", 0, None)]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith(("feed", "embed", "keep"))]
+
+
+def test_run_that_hangs_ends_when_it_was_taken_over(application: Application, quick: None) -> None:
+    """Its embedder and reader are broken off: it does not hold on to memory and processes."""
+    interrupted = threading.Event()
+
+    class Hanging(HashEmbedder):
+        def embed(self, texts, *, token_counts):  # type: ignore[no-untyped-def]
+            while not take_over(application, "1"):  # it has just told that it got on
+                time.sleep(0.01)
+            assert interrupted.wait(60)
+            return super().embed(texts, token_counts=token_counts)
+
+        def interrupt(self) -> None:
+            interrupted.set()
+
+    application.add("a.txt", *WORDS)
+    with pytest.raises(LostRun):
+        application.run(run_id="1", embedder=Hanging())
+    [(_, state, attempts, owner)] = application.pending()
+    assert (state, attempts, owner) == ("pending", 0, None)
+
+
+def test_run_that_was_taken_over_before_it_began_does_nothing(application: Application) -> None:
+    """It was stopped while its process started."""
+    document_id = application.add("a.txt", *WORDS)
+    assert take_over(application, "1")
+    with pytest.raises(LostRun):
+        application.run(run_id="1")
+    assert application.stored(document_id) == []
+
+
+def test_run_is_not_taken_over_while_it_stores(application: Application) -> None:
+    """Nor when it got on since somebody looked."""
+    with opened(application) as held:
+        with application.database.transaction() as cursor:
+            held.hold(cursor)
+            assert not take_over(application, "1")
+        with application.database.transaction() as cursor:
+            assert not runs.take_over(cursor, "1", progress=-5)
+        assert take_over(application, "1")
+
+
+def test_lock_of_a_run_that_was_taken_over_says_nothing(application: Application) -> None:
+    """Its connection lives as long as its process: changes are no longer left to it."""
+
+    def is_taken() -> bool:
+        with application.database.transaction() as cursor:
+            return outbox.is_taken(cursor)
+
+    with application.listener() as listener:
+        application.intake(listener, run_id="1")
+        assert is_taken()
+        assert take_over(application, "1")
+        assert not is_taken()
+
+
+def test_what_a_stopped_process_locked_is_free_after_a_minute(application: Application) -> None:
+    """Sessions end whose client says nothing amid a transaction."""
+    with application.database.transaction() as cursor:
+        cursor.execute("show idle_in_transaction_session_timeout")
+        assert cursor.fetchone() == ("1min",)
