@@ -263,12 +263,24 @@ class Pipeline:
             elif (found := self._look(claim.path, stored, lane=lane)) is None:
                 work.unchanged_from = stored
             else:
-                work.read = lane.reader.read(found, name=claim.path)
+                work.read = self._read_file(found, name=claim.path, reader=lane.reader)
         except DocumentError as exc:
             work.outcome = _failed(claim, exc, stage="read")
         work.seconds["read"] = time.perf_counter() - started
         self._lease.move()
         return work
+
+    def _read_file(self, file: Path, *, name: str, reader: Reader) -> ReadDocument:
+        """A reader that died may have been killed by somebody: only the second time is it the document's fault.
+
+        Otherwise, it would cost the document an attempt, and a pause of minutes before the next one.
+        """
+        try:
+            return reader.read(file, name=name)
+        except DocumentError as exc:
+            if exc.kind != "crashed" or self.stopping.is_set():
+                raise
+        return reader.read(file, name=name)
 
     def _look(self, path: str, stored: StoredText | None, *, lane: _Lane) -> Path | None:
         """The file to read; None where it, settings and model are those of the stored chunks."""

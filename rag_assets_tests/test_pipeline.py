@@ -14,8 +14,16 @@ import pytest
 
 from rag_assets import settings
 from rag_assets.embedding.embedder import Embedder
-from rag_assets.errors import EmbeddingError, NotEnoughMemory, ServerFailedToStart, ServiceError, UnembeddableText
+from rag_assets.errors import (
+    DocumentError,
+    EmbeddingError,
+    NotEnoughMemory,
+    ServerFailedToStart,
+    ServiceError,
+    UnembeddableText,
+)
 from rag_assets.model import Claim, ReadDocument
+from rag_assets.pipeline import Reader
 from rag_assets.runtime import Parts
 from rag_assets_tests import fake_llama
 from rag_assets_tests.application import WORDS, Application, HashEmbedder, Vectors, paragraph
@@ -423,6 +431,38 @@ def test_unfinished_documents_are_free_when_nobody_takes_outcomes_any_more(appli
     groups.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith(("feed", "embed", "keep"))]
     assert application.pending() == sorted((name, "pending", 0, None) for name in ids if name not in stored)
+
+
+class Dying:
+    """A reader whose process is killed while it reads, so many times."""
+
+    def __init__(self, reader: Reader, *, times: int) -> None:
+        self._reader = reader
+        self._times = times
+        self.reads = 0
+
+    @property
+    def fingerprint(self) -> str:
+        return self._reader.fingerprint
+
+    def read(self, path: Path, *, name: str) -> ReadDocument:
+        self.reads += 1
+        if self.reads <= self._times:
+            raise DocumentError("crashed", f"The process that was reading {name} ended with signal SIGKILL")
+        return self._reader.read(path, name=name)
+
+    def interrupt(self) -> None:
+        self._reader.interrupt()
+
+
+@pytest.mark.parametrize(("times", "status"), [(1, "completed"), (2, "failed")])
+def test_document_is_read_once_more_when_its_reader_died(application: Application, times: int, status: str) -> None:
+    """Somebody may have killed it, which costs the document no attempt; the second time, it is at fault itself."""
+    document_id = application.add("a.txt", *WORDS)
+    reader = Dying(application.reader, times=times)
+    application.reader = reader
+    assert application.run()[document_id].status == status
+    assert reader.reads == 2
 
 
 def test_claims_are_kept_when_a_group_takes_longer_than_they_last(application: Application) -> None:

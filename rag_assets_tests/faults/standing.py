@@ -19,7 +19,8 @@ SHORT = {
     "RAG_ASSETS_WORKER__RECONCILE_CRON": "0 0 1 1 *",
 }
 ENDED_SECONDS = 60.0  # for a run that continues to notice that it was taken over, on a busy machine
-AT_WORK_NOW = "select run_id from dagster.runs where status in ('STARTED', 'STARTING') order by id desc limit 1"
+AT_WORK_NOW = "select run_id from dagster.runs where status = 'STARTED' order by id desc limit 1"
+RUNNER_OF = "select value from dagster.run_tags where run_id = '{}' and key = 'rag_assets/runner'"
 STATUS_OF = "select status from dagster.runs where run_id = '{}'"
 
 
@@ -27,10 +28,10 @@ def run_stands_still(ground: Ground, *, seed: int, long: bool) -> Result:
     """With its text workers and its server, or alone; what is newer stays, and nothing of the run is left."""
     result = Result()
     with uprooting.home(ground, seed=seed) as (arena, environment):
-        with uprooting.up(environment | SHORT) as running:
+        with uprooting.up(environment | SHORT):
             arena.insert(FIRST)
             for turn in range(4 if long else 1):
-                violations = _stood_still(arena, running, result, turn=turn)
+                violations = _stood_still(arena, result, turn=turn)
                 result.violations += [f"turn {turn}: {violation}" for violation in violations]
         result.violations += left_after(environment[MARK])
     return result
@@ -51,14 +52,12 @@ def all_stand_still(ground: Ground, *, seed: int, long: bool) -> Result:
     return result
 
 
-def _stood_still(arena: Arena, running: psutil.Process, result: Result, *, turn: int) -> list[str]:
+def _stood_still(arena: Arena, result: Result, *, turn: int) -> list[str]:
     _lengthen(arena)
     run_id = _await_run(arena)
     time.sleep(arena.rng.uniform(0, 4))
-    stopped = _stop_run(arena, running)
+    stopped = _stop_run(arena, run_id)
     try:
-        if not stopped:
-            return ["there was no run to be stopped"]
         arena.change(4)
         _shorten(arena)
         uprooting.judge(arena, result, turn=turn)  # all is done while it is stopped
@@ -77,18 +76,14 @@ def _stood_still(arena: Arena, running: psutil.Process, result: Result, *, turn:
     return [*violations, *arena.violations()]
 
 
-def _stop_run(arena: Arena, running: psutil.Process) -> list[psutil.Process]:
-    """The runner at work, and one time in two all that it started."""
-    for runner in uprooting._victims(running, "run"):
-        with suppress(psutil.Error):
-            family = runner.children(recursive=True)
-            if not family:  # the spare
-                continue
-            stopped = [runner, *(family if arena.rng.random() < 0.5 else ())]
-            for process in stopped:
-                process.suspend()
-            return stopped
-    return []
+def _stop_run(arena: Arena, run_id: str) -> list[psutil.Process]:
+    """The run's process, and one time in two all that it started."""
+    [(name,)] = arena.sql(RUNNER_OF.format(run_id))
+    runner = psutil.Process(int(name.split(":")[2].partition(".")[0]))
+    stopped = [runner, *(runner.children(recursive=True) if arena.rng.random() < 0.5 else ())]
+    for process in stopped:
+        process.suspend()
+    return stopped
 
 
 def _stopped_all(arena: Arena, environment: Mapping[str, str]) -> list[str]:
