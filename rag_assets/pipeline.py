@@ -168,7 +168,6 @@ class Pipeline:
             claim_seconds=settings.worker.claim_seconds,
             patience_seconds=settings.worker.processing_timeout_seconds,
         )
-        self._embedder.on_embedded = self._lease.move
         self._in_flight: set[str] = set()  # content hashes that an earlier group is about to store
         self.stopping = threading.Event()  # set when nobody takes outcomes any more: batches should end
         self.ending = threading.Event()  # set when the last of the batches is stored: changes should end
@@ -461,8 +460,18 @@ class Pipeline:
 
     @contextmanager
     def _leased(self) -> Iterator[None]:
-        with self._lease:
-            yield
+        before = self._embedder.on_embedded
+
+        def on_embedded(texts: int) -> None:
+            self._lease.move()
+            before(texts)
+
+        self._embedder.on_embedded = on_embedded
+        try:
+            with self._lease:
+                yield
+        finally:
+            self._embedder.on_embedded = before
         if self._lease.released:
             logger.info(
                 "Released %d unfinished documents: they are pending, and the next run takes them", self._lease.released

@@ -34,7 +34,7 @@ class HashEmbedder:
     """The vector of a text is made from its hash; what was embedded is kept, and something can happen meanwhile."""
 
     build = "hash"
-    on_embedded: Callable[[int], None]
+    on_embedded: Callable[[int], None] = staticmethod(lambda _count: None)
 
     def __init__(self, *, meanwhile: Callable[[], object] = lambda: None) -> None:
         self.texts: list[str] = []

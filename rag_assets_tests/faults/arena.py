@@ -59,7 +59,7 @@ class HashEmbedder:
     """The vector of a text is made from its hash: what is stored where can be checked without a model."""
 
     build = "hash"
-    on_embedded: Callable[[int], None]
+    on_embedded: Callable[[int], None] = staticmethod(lambda _count: None)
 
     def __init__(self, seconds: float = 0.0, *, per_text: float = 0.0) -> None:
         self._seconds = seconds
