@@ -142,3 +142,25 @@ def test_numbers_stay_when_they_count_the_entries_of_a_table() -> None:
     drawn = "".join(show(str(n + 1), 40, 700 - 14 * n) + show(names[n % 4], 80, 700 - 14 * n) for n in range(8))
     text = read(pdf(drawn)).text
     assert all(f"| {n + 1} | {names[n % 4]} |" in text for n in range(8))
+
+
+def test_formulas_are_no_table_when_they_stand_on_lines_of_their_own() -> None:
+    """Their signs of equality are below each other, as are their numbers."""
+    formulas = [("a", "=", "b + c", "(1)"), ("d", "=", "e f", "(2)"), ("g", "=", "h - k", "(3)")]
+    drawn = "".join(
+        show(part, x, 640 - 14 * n)
+        for n, line in enumerate(formulas)
+        for part, x in zip(line, (90, 110, 130, 260), strict=True)
+    )
+    text = read(pdf(column(40, 700, STORY[:4]) + drawn + column(40, 590, prose(5, seed=2)))).text
+    assert "|" not in text
+    assert in_order(text, ["they write the le", "a = b + c (1)", "d = e f (2)", "g = h - k (3)"])
+
+
+def test_word_is_whole_when_a_footnote_stands_between_its_halves() -> None:
+    """It goes on in the next column; the footnote is none of it."""
+    left = [*STORY[:-1], "Each of these was written for the docu-"]
+    note = show("1The diary is kept in the town hall, in", 40, 560, size=7) + show("a chest.", 40, 551, size=7)
+    drawn = column(40, 700, left) + note + column(320, 700, ["ment that the council asked for in June", *STORY[:-1]])
+    text = read(pdf(drawn)).text
+    assert in_order(text, ["written for the document", "1The diary is kept", "that the council asked for in June"])

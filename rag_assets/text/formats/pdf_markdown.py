@@ -18,6 +18,8 @@ HEADING_DISTANCE = 1.75  # times its size, between two lines of a heading
 PROSE_CHARACTERS, PROSE_SHARE = 30, 0.1  # of a piece of prose; of all text, for it to say what is usual
 MOST_HEADINGS = 0.25  # of the text: above, large or bold letters are how all of it is set
 USUAL_LINES = 3  # of one size at least, for their distance to be the usual one
+SMALL = 0.9  # times the size of a line: a footnote below it is smaller
+MOST_NOTE_LINES = 20  # of footnotes below a column
 NEW_PARAGRAPH = 1.35  # times the usual distance of two lines
 
 _LETTERS = str.maketrans(
@@ -55,8 +57,9 @@ def pages(
 def _mend_words(lines: Sequence[Row], pieces: Sequence[Piece]) -> None:
     """Join words that a hyphen breaks at a line's end, also over columns and pages."""
     compounds = {word.casefold() for piece in pieces if "-" in piece.text for word in _COMPOUND.findall(piece.text)}
-    for line, following in pairwise(lines):
+    for at, line in enumerate(lines[:-1]):
         broken = _BROKEN.search(line.text)
+        following = _next(lines, at) if broken else line
         rest = following.text.split(maxsplit=1) if broken else []
         if broken and rest and _are_one(line, following, rest[0]):
             tail = re.match(r"[^\W\d_]*", rest[0])
@@ -69,10 +72,23 @@ def _mend_words(lines: Sequence[Row], pieces: Sequence[Piece]) -> None:
             _set_text(line, line.text.replace(BROKEN, "-"))
 
 
+def _next(lines: Sequence[Row], at: int) -> Row:
+    """The line after this one; after a footnote, the first line of the next column or page."""
+    line, following = lines[at], lines[at + 1]
+    if following.height >= SMALL * line.height:
+        return following
+    later = (row for row in lines[at + 2 : at + 2 + MOST_NOTE_LINES] if row.height >= SMALL * line.height)
+    beyond = next(later, following)
+    return beyond if beyond.new_region and beyond.height * SMALL <= line.height else following
+
+
 def _are_one(line: Row, following: Row, rest: str) -> bool:
     """Whether the next line goes on with the word; a capital or a digit does so on the next line only."""
     return rest[0].islower() or (
-        rest[0].isalnum() and not following.new_region and 0 < line.middle - following.middle < 2 * line.height
+        rest[0].isalnum()
+        and not following.new_region
+        and following.height >= SMALL * line.height  # else it is a footnote
+        and 0 < line.middle - following.middle < 2 * line.height
     )
 
 

@@ -16,6 +16,7 @@ BULLET = re.compile(r"[•◦▪‣●○■□\uf0b7\uf0a7]")
 LEADER = re.compile(r"(?:\.[ .]?){5}")
 LABEL_GAP = 3.0  # times the height of the text
 NUMBER = re.compile(r"[-+(]?[$€£]?\s?\d[\d.,\s]*[%)]?|[-–—]|n/?a", re.I)
+FORMULA_NUMBER = re.compile(r"\([A-Z]?\.?\d{1,3}(?:\.\d{1,3})*[a-z]?\)")
 LONGEST, GIVEN_UP = 200, 60  # lines of a table on a page; lines of an attempt
 CORRIDOR = 0.3  # of a font's size: what no text of a table crosses parts columns
 CORRIDOR_LINES = 3  # at least, for two numbers that are near each other to be two cells
@@ -171,9 +172,15 @@ def _table(lines: Sequence[Row]) -> list[Item]:
     several = [line for line in lines if _is_split(line)]
     if len(several) > 1 and all(BULLET.match(piece.text) for line in lines for piece in line.pieces):
         return list(_beside(lines, _columns(several)))  # lists beside each other
-    if len(several) < 2 or (len(several) == 2 and len(several[0].pieces) < 3):
+    if len(several) < 2 or (len(several) == 2 and len(several[0].pieces) < 3) or _are_formulas(several):
         return []
     return _tabled(_cut(lines)) or _tabled(lines)
+
+
+def _are_formulas(lines: Sequence[Row]) -> bool:
+    """Whether most lines have a sign of equality, and one ends in the number of a formula."""
+    equal = sum("=" in line.text for line in lines)
+    return 2 * equal > len(lines) and any(FORMULA_NUMBER.fullmatch(line.pieces[-1].text) for line in lines)
 
 
 def _cut(lines: Sequence[Row]) -> list[Row]:
