@@ -318,9 +318,11 @@ def _is_said_by(button: "_Element") -> bool:
 def _heads_panel(button: "_Element") -> bool:
     """Whether the next thing after it is a part of the page that it opens."""
     panel = button.getnext()
-    if panel is None or panel.tag not in _PANELS or (button.tail or "").strip() or _length(panel) < PANEL_CHARACTERS:
+    if panel is None or panel.tag not in _PANELS or (button.tail or "").strip():
         return False
-    return not _is_links(panel) and next(panel.iter("pre", "button", "input", "form"), None) is None
+    if next(panel.iter("pre", "button", "input", "form"), None) is not None:
+        return False
+    return _length(panel) >= PANEL_CHARACTERS and not _is_links(panel)
 
 
 def _permalinks(root: "_Element") -> Iterator["_Element"]:
