@@ -25,7 +25,7 @@ def test_settings_shown_are_the_defaults() -> None:
         assert shown == {key: defaults[key] for key in shown}
 
 
-@pytest.mark.parametrize("command", sorted(set(re.findall(r"`rag-assets ([a-z]+)[^`]*` \|", README))))
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"`rag-assets ([a-z-]+)[^`]*` \|", README))))
 def test_command_shown_exists(command: str) -> None:
     """Each row of the table of commands is one."""
     assert isinstance(main.commands[command], click.Command)
@@ -33,7 +33,7 @@ def test_command_shown_exists(command: str) -> None:
 
 def test_every_command_is_shown() -> None:
     """None is left out."""
-    assert set(main.commands) == set(re.findall(r"`rag-assets ([a-z]+)[^`]*` \|", README))
+    assert set(main.commands) == set(re.findall(r"`rag-assets ([a-z-]+)[^`]*` \|", README))
 
 
 def test_formats_shown_are_those_that_are_read() -> None:
