@@ -5,6 +5,8 @@ import logging
 import os
 import re
 import shutil
+import stat
+import sys
 import tomllib
 from collections.abc import Iterable
 from functools import cache
@@ -329,7 +331,27 @@ def project_root() -> Path:
 
 def _default_home() -> Path:
     root = project_root()
-    return (root if root != Path(__file__).parent / "project" else Path.cwd()) / ".rag_assets"
+    home = (root if root != Path(__file__).parent / "project" else Path.cwd()) / ".rag_assets"
+    _require_trusted(home)
+    return home
+
+
+def _require_trusted(found: Path) -> None:
+    """SettingsError where a file or folder that lies there unasked is one that another account could have written.
+
+    It names programs that are started, as LLAMA_SERVER_BINARY: in a folder such as /tmp, anybody may have left it.
+    Trusted are our own account, root, and who could change this very package anyway.
+    """
+    if sys.platform == "win32" or not found.exists():
+        return
+    facts, package = found.stat(), Path(__file__).stat()
+    others_write = facts.st_mode & ~package.st_mode & stat.S_IWOTH
+    if others_write or facts.st_uid not in {os.geteuid(), 0, package.st_uid}:
+        raise SettingsError(
+            f"{found.absolute()} {'may be written by everybody' if others_write else 'belongs to another account'}, "
+            "and is not used, as it says which programs are started. Go to another folder; or if it is yours, correct "
+            f"its {'permissions (chmod o-w)' if others_write else 'owner (chown)'}."
+        )
 
 
 def _from_file() -> dict[str, Any]:
@@ -340,6 +362,8 @@ def _from_file() -> dict[str, Any]:
         if named:
             raise SettingsError(f"RAG_ASSETS_SETTINGS names {named}, where there is no file; correct or unset it.")
         return {}
+    if not named:
+        _require_trusted(file)
     try:
         found = tomllib.loads(file.read_text(encoding="utf-8-sig"))  # editors on Windows begin it with a mark
     except (OSError, ValueError) as exc:
@@ -364,6 +388,7 @@ def _say_once(message: str) -> None:
 
 def _refuse_unknown_variables() -> None:
     """A section that is misspelt in the environment or .env would be passed over in silence; a misspelt key is not."""
+    _require_trusted(Path(ENV_FILE))
     try:
         in_file = dotenv_values(ENV_FILE, encoding=ENV_ENCODING)
     except (OSError, ValueError) as exc:

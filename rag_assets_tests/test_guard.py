@@ -1,5 +1,6 @@
 """The guard before a web page, asked over real connections: whose requests pass, and in which form."""
 
+import asyncio
 import json
 import socket
 import threading
@@ -20,7 +21,8 @@ from websockets.sync.client import connect
 
 from rag_assets import settings
 from rag_assets.errors import SettingsError
-from rag_assets.service import dagster_ui, guard
+from rag_assets.service import connections, dagster_ui, guard
+from rag_assets.service.connections import BoundedProtocol
 from rag_assets.service.guard import Guard
 
 TOKEN = "a-token-of-some-length"
@@ -41,6 +43,7 @@ class Page:
         ]
         self.app = Guard(Starlette(routes=routes), hosts=hosts, token=token, read_only=read_only)
         self.port = 0
+        self.delay = 0.0  # seconds until a page is answered
 
     async def _graphql(self, request: Request) -> JSONResponse:
         body = await request.body()
@@ -49,6 +52,7 @@ class Page:
 
     async def _page(self, request: Request) -> HTMLResponse:
         self.reached.append(f"{request.method} {request.url.path}")
+        await asyncio.sleep(self.delay)
         return HTMLResponse("<p>the page</p>")
 
     async def _websocket(self, websocket: WebSocket) -> None:
@@ -76,7 +80,7 @@ class Page:
 
 @contextmanager
 def served(page: Page) -> Iterator[Page]:
-    server = uvicorn.Server(uvicorn.Config(page.app, host="127.0.0.1", port=0, log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(page.app, host="127.0.0.1", port=0, log_level="error", http=BoundedProtocol))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
@@ -339,3 +343,96 @@ def test_a_short_token_is_refused() -> None:
     with pytest.raises(SettingsError, match=r"web\.token.*16") as info:
         settings.load(web={"token": "short-one"})
     assert "short-one" not in str(info.value)
+
+
+def connected(page: Page, said: bytes = b"") -> socket.socket:
+    """A connection on which that much of a request was said."""
+    connection = socket.create_connection(("127.0.0.1", page.port), timeout=10)
+    connection.sendall(said)
+    return connection
+
+
+def is_closed(connection: socket.socket) -> bool:
+    """Whether the page ended a connection, waiting for that up to 10 s; what it said before does not count."""
+    try:
+        while connection.recv(65_536):
+            pass
+    except TimeoutError:
+        return False
+    except ConnectionError:
+        return True
+    return True
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n",
+        b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+        b"Content-Length: 9\r\n\r\ntok",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HTTP/1.1\r\n",
+        b"POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\ntok",
+    ],
+)
+def test_a_connection_on_which_no_whole_request_comes_is_ended(
+    locked_page: Page, said: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever it stops: before, in the head, in the body, in the next request, or in the body of a refused one."""
+    monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.5)
+    with connected(locked_page, said) as connection:
+        assert is_closed(connection)
+
+
+def test_idle_connections_shut_nobody_out(locked_page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any number of them: the oldest goes for a new one, so that file descriptors stay for the page itself."""
+    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 5)
+    idle = [connected(locked_page) for _ in range(20)]
+    try:
+        assert locked_page.ask("GET", "/", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
+        assert [is_closed(connection) for connection in idle[:15]] == [True] * 15
+    finally:
+        for connection in idle:
+            connection.close()
+
+
+def test_a_request_under_way_is_not_ended_for_new_connections(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only those that wait for a request go; a websocket that is open and an answer in the making stay."""
+    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 3)
+    monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.5)
+    page.delay = 2.0
+    with connected(page, b"GET /slow HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n") as asked:
+        time.sleep(0.2)
+        idle = [connected(page) for _ in range(10)]
+        answer = b""
+        while part := asked.recv(65_536):
+            answer += part
+        for connection in idle:
+            connection.close()
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_head_without_end_is_refused(locked_page: Page) -> None:
+    """Headers are kept until the request is there: without a limit, whoever reaches the port fills the memory."""
+    line = b"X-Filler: " + b"a" * 8_000 + b"\r\n"
+    with connected(locked_page, b"GET / HTTP/1.1\r\nHost: localhost\r\n") as connection:
+        try:
+            for _ in range(2_000):
+                connection.sendall(line)
+        except ConnectionError:
+            return
+        answer = connection.recv(100)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize("path", ["/notebook", "/notebook?path=/srv/docs/x.ipynb&repoLocName=x", "/%6eotebook"])
+def test_a_notebook_is_not_made_a_page_of_ours(page: Page, path: str) -> None:
+    """Where nbconvert is installed, a link would run the scripts of a document with the reader's rights here."""
+    assert page.ask("GET", path, headers=HTML).status_code == 404
+    assert page.reached == []
+
+
+def test_a_body_that_says_it_is_too_long_is_told_so(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "BODY_BYTES", 1_000)
+    assert page.ask("POST", "/graphql", json={"query": "x" * 1_000}).status_code == 413
+    assert page.reached == []

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from rag_assets.errors import SettingsError
 from rag_assets.settings import CALIBRATION
 
 OURS = ("DATABASE_URL", "DAGSTER_", "RAG_ASSETS_", "LLAMA_SERVER_", "DOCUMENT_ROOT_PATH", "LOG_FORMAT")
+
+FOREIGN_UID = 54321
 
 
 @pytest.fixture(autouse=True)
@@ -286,3 +289,35 @@ def test_settings_are_read_where_the_original_system_has_them(
         f"{Path('config/settings.toml')} is not read, as there is settings.toml: keep one of them, or name one in "
         "RAG_ASSETS_SETTINGS."
     ]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")
+@pytest.mark.parametrize("name", [".env", "settings.toml", "config/settings.toml"])
+@pytest.mark.parametrize("is_foreign", [True, False])
+def test_a_file_that_others_could_have_written_is_refused(name: str, is_foreign: bool) -> None:
+    """It would say which programs are started; one that is named in the environment is the user's own choice."""
+    file = Path(name)
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("LOG_FORMAT = 'json'\n")
+    assert settings.load().log_format == "json"
+    if not is_foreign:
+        file.chmod(0o666)
+        assert "may be written by everybody, and is not used" in refused()
+        return
+    if os.geteuid() != 0:
+        pytest.skip("only root gives files away")
+    os.chown(file, FOREIGN_UID, -1)
+    assert f"{file.absolute()} belongs to another account, and is not used" in refused()
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root gives folders away")
+def test_a_home_that_another_account_left_in_this_folder_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the clone, the home is in the current folder, which may be one that all write to."""
+    monkeypatch.delenv("RAG_ASSETS_HOME")
+    monkeypatch.setattr(settings, "project_root", lambda: Path(settings.__file__).parent / "project")
+    assert settings.load().home == tmp_path / ".rag_assets"
+    Path(".rag_assets").mkdir()
+    os.chown(".rag_assets", FOREIGN_UID, -1)
+    assert "belongs to another account, and is not used" in refused()

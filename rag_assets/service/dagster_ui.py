@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rag_assets import settings
 from rag_assets.errors import SettingsError
+from rag_assets.service.connections import BoundedProtocol
 from rag_assets.service.guard import Guard
 from rag_assets.settings import Settings
 
@@ -63,6 +64,7 @@ def serve(config: Settings, *, host: str, port: int, workspace: Path, read_only:
                 Guard(app, hosts=config.web.allowed_hosts, token=token, read_only=read_only),
                 host=host,
                 port=port,
+                http=BoundedProtocol,
                 log_level="warning",
                 server_header=False,
                 timeout_graceful_shutdown=STOP_SECONDS,

@@ -7,6 +7,7 @@ DNS rebinding:
 - `Host` is an IP address, localhost or a configured name: a foreign name that resolves to this machine is refused.
 - `Origin`, and where a browser sends it `Sec-Fetch-Site`, must be our own; links from elsewhere may open pages.
 - What changes something comes by POST as application/json, which no foreign page can send without asking first.
+- No notebook is shown: Dagster would make a page of ours of any .ipynb file of this machine, with the scripts in it.
 - With a token, each request carries it, or the cookie that the login page gives for it.
 """
 
@@ -34,6 +35,7 @@ LOGIN_BODY_BYTES = 4_096
 BODY_BYTES = 64 * 2**20  # a list of all partitions of a large table is some 16 MB
 GRAPHQL = "/graphql"
 LOGIN = "/login"
+NOTEBOOK = "/notebook"
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 READ_METHODS = frozenset({"GET", "HEAD"})
@@ -159,11 +161,15 @@ class Guard:
         if request.method in READ_METHODS:
             if path == GRAPHQL and "text/html" not in request.headers.get("accept", ""):
                 raise Refusal(405, f"GraphQL is taken by POST with Content-Type: {JSON} only.")
+            if path == NOTEBOOK:
+                raise Refusal(404, "Notebooks are not shown: what is in them would run as this page.")
             return
         if request.method != "POST":
             raise Refusal(405, "Only GET, HEAD and POST are taken.")
         if _media_type(request) != JSON:
             raise Refusal(415, f"POST is taken with Content-Type: {JSON} only.")
+        if int(request.headers.get("content-length", "0")) > BODY_BYTES:
+            raise Refusal(413, f"A request has {BODY_BYTES:,} bytes at most.")
         if self._read_only and path != GRAPHQL:
             raise Refusal(403, READ_ONLY)
 
