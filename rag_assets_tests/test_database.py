@@ -1,5 +1,6 @@
 """Connections, the pool, and migrations against a real server."""
 
+import re
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -15,6 +16,11 @@ from rag_assets_tests import rows
 from rag_assets_tests.application import WORDS, Application
 
 SOURCE = settings.Source()
+_TABLES = sorted(
+    table
+    for file in statements.folder("migrations")
+    for table in re.findall(r"^create table (\w+)", file.read_text(encoding="utf-8"), re.MULTILINE)
+)
 
 
 def test_migrate_changes_nothing_when_run_twice(empty_database_url: str) -> None:
@@ -174,7 +180,7 @@ def test_migrate_has_everything_embedded_anew_when_the_extension_was_dropped(app
     assert application.database.migrate(SOURCE, dimension=384) == []
 
 
-@pytest.mark.parametrize("table", ["rag_document_chunks", "rag_document_text", "rag_outbox", "rag_changes"])
+@pytest.mark.parametrize("table", _TABLES)
 def test_migrate_says_what_to_do_when_a_table_of_ours_was_dropped(database_url: str, table: str) -> None:
     """It names the table, and does not send you in a circle."""
     rows.execute(database_url, f"drop table {table} cascade")

@@ -184,6 +184,17 @@ def test_deletion_is_held_no_longer_when_it_has_become_a_small_one(filled: Appli
     assert indexed(filled) == MANY - 1
 
 
+def test_whole_mass_is_held_when_a_look_takes_a_part_of_it(filled: Application) -> None:
+    """Counting what vanished reads the whole index: it is done once for a mass, and not for each part of it."""
+    filled.sql(f"delete from {TABLE}")
+    with filled.database.transaction() as cursor:
+        outbox.take_changes(cursor)
+        cursor.execute("update rag_outbox set claimed_by = 'batch:1', claimed_until = now() where document_id <= '2'")
+        claims = outbox.claim_batch(cursor, SOURCE, batch_id="1", run_id="1", seconds=60)
+    assert claims == []
+    assert held(filled) == MANY
+
+
 def test_deletion_of_a_few_is_not_held(filled: Application) -> None:
     """What an application deletes every day needs no word."""
     filled.sql(f"delete from {TABLE} where id <= {MANY // 2}")

@@ -342,6 +342,8 @@ def _without_held(cursor: Cursor, source: Source, claims: list[Claim]) -> list[C
         return claims
     cursor.execute(statement("outbox", "hold"), {"ids": ids})
     kept = {row[0] for row in cursor.fetchall()}
+    # The rest of the mass as well, or each further part of it would count all that vanished once more.
+    cursor.execute(composed("outbox", "hold_vanished", **documents.identifiers(cursor, source)))
     return [claim for claim in claims if claim.document_id not in kept]
 
 

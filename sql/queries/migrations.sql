@@ -40,5 +40,5 @@ create schema if not exists {schema};
 -- Tables of ours that are not there.
 select name from unnest(array[
     'rag_changes', 'rag_document_chunks', 'rag_document_text', 'rag_embedding_models', 'rag_ingestion_log', 'rag_looks',
-    'rag_outbox', 'rag_owner'
+    'rag_outbox', 'rag_owner', 'rag_runs'
 ]) as name where to_regclass(name) is null;

@@ -1,0 +1,198 @@
+"""Databases of earlier versions become today's, with all that was at work, and wherever a migration is killed."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import psutil
+import psycopg2
+import pytest
+
+from rag_assets import settings
+from rag_assets.errors import DatabaseUnavailable
+from rag_assets.pipeline import Reader
+from rag_assets.postgres import outbox, reconcile
+from rag_assets.postgres.database import Database
+from rag_assets.postgres.search import search
+from rag_assets_tests import rows
+from rag_assets_tests.application import Application, HashEmbedder, paragraph
+
+SOURCE = settings.Source()
+OLD = Path(__file__).parent / "databases" / "005_generations.sql"
+SECONDS = 30.0  # for what takes one
+GATE = 7_301_001  # the lock that a migration waits for where a test stops it
+COUNT = """select (select count(*) from rag_document_text), (select count(*) from rag_document_chunks),
+    (select count(*) from rag_outbox), (select count(*) from rag_changes), (select count(*) from rag_ingestion_log),
+    (select count(*) from rag_migrations)"""
+# Counts the commands that define something, and has one of them wait: nothing of ours has a place to stop at.
+STOP_AT = """
+create sequence commands_seen;
+create function stop_here() returns event_trigger language plpgsql as $$
+begin
+    if nextval('commands_seen') = {number} then
+        perform pg_advisory_xact_lock({gate});
+    end if;
+end
+$$;
+create event trigger stop_here on ddl_command_end execute function stop_here();
+"""
+GO_ON = "drop event trigger stop_here; drop function stop_here; drop sequence commands_seen"
+
+
+@pytest.fixture
+def old(empty_database_url: str, tmp_path: Path, reader: Reader, urgent_reader: Reader) -> Iterator[Application]:
+    """An application whose database an earlier version made and has not been migrated since."""
+    rows.execute(empty_database_url, OLD.read_text(encoding="utf-8"))
+    with closing(Application(empty_database_url, tmp_path, reader=reader, urgent_reader=urgent_reader)) as made:
+        yield made
+
+
+def test_documents_in_all_states_go_on_when_the_database_is_of_an_earlier_version(old: Application) -> None:
+    """What was waiting, running, failed, given up or only written down is done; nothing is embedded twice."""
+    assert old.database.migrate(SOURCE, dimension=rows.DIMENSION)
+    with old.database.transaction() as cursor:
+        status = outbox.status(cursor, SOURCE)
+    assert (status.documents, status.up_to_date, status.running, status.chunks) == (7, 1, 1, 5)
+    assert (status.failed, status.dead, status.warnings) == ({"not_found": 1}, {"unsupported": 1}, ())
+    _require_found(old)
+    _write_files(old)
+    old.sql("update rag_outbox set claimed_until = now(), not_before = now()")  # of the processes that are no more
+    with old.database.transaction() as cursor:
+        outbox.retry_dead(cursor)
+    reconcile.reconcile_table(old.database, SOURCE, fingerprint=old.reader.fingerprint, model="all-MiniLM-L6-v2")
+    embedder = HashEmbedder()
+    statuses = {document_id: outcome.status for document_id, outcome in old.run(embedder=embedder).items()}
+    assert statuses.pop("3") == "deleted"
+    assert set(statuses) == set("1245678")
+    assert set(statuses.values()) == {"completed"}
+    assert sorted(text.strip() for text in embedder.texts) == sorted(paragraph(f"new {n}").strip() for n in "45678")
+    assert old.pending() == []
+
+
+@pytest.mark.parametrize("what", ["insert", "update", "delete", "truncate"])
+def test_changes_are_seen_when_the_database_is_of_an_earlier_version(old: Application, what: str) -> None:
+    """The triggers of then make room for those of today, without a row that is written down twice."""
+    old.database.migrate(SOURCE, dimension=rows.DIMENSION)
+    old.sql("delete from rag_changes")
+    old.sql(
+        {
+            "insert": """insert into "TblDocumentFiles" (file_path) values ('new')""",
+            "update": """update "TblDocumentFiles" set file_path = file_path where id = 1""",
+            "delete": """delete from "TblDocumentFiles" where id = 1""",
+            "truncate": """truncate "TblDocumentFiles" """,
+        }[what]
+    )
+    changes = old.sql("select operation, count(*) from rag_changes group by 1")
+    assert changes == [("delete", 8)] if what == "truncate" else [(what, 1)]
+
+
+def test_nothing_is_lost_when_the_server_process_is_killed_at_any_command_of_a_migration(old: Application) -> None:
+    """The killed process takes its transaction along: the next attempt does all of it."""
+    before = old.sql(COUNT)
+    number = 1
+    while _is_killed_at(old.url, number):
+        assert old.sql(COUNT) == before
+        number += 1
+    assert number > 20  # so many commands there were at least, in migrations and functions
+    assert old.sql(COUNT)[0][:2] == before[0][:2]
+    _require_found(old)
+
+
+@pytest.mark.parametrize("number", [1, 8, 20])
+def test_init_finishes_when_it_was_killed_in_the_middle_of_a_migration(
+    old: Application, tmp_path: Path, number: int
+) -> None:
+    """As if it had not begun."""
+    before = old.sql(COUNT)
+    with _gate(old.url, number):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "rag_assets", "init"],
+            env=os.environ | {"DATABASE_URL": old.url, "RAG_ASSETS_HOME": str(tmp_path / "init")},
+            stdout=subprocess.DEVNULL,
+        )
+        _wait_for_gate(old.url)
+        process.kill()
+        process.wait(SECONDS)
+    assert old.sql(COUNT) == before
+    assert old.database.migrate(SOURCE, dimension=rows.DIMENSION)
+    _require_found(old)
+
+
+def _is_killed_at(url: str, number: int) -> bool:
+    """Whether a migration had a command of this number, and its server process was killed there."""
+    killed: list[bool] = []
+
+    def migrate() -> None:
+        with closing(Database(url)) as database:
+            try:
+                database.migrate(SOURCE, dimension=rows.DIMENSION)
+                killed.append(False)
+            except DatabaseUnavailable:
+                killed.append(True)
+
+    def kill() -> None:
+        if (pid := _wait_for_gate(url, unless=killed)) is not None:
+            psutil.Process(pid).kill()
+
+    with _gate(url, number):
+        rows.in_threads([migrate, kill])
+    return killed[0]
+
+
+@contextmanager
+def _gate(url: str, number: int) -> Iterator[None]:
+    """Have the command of this number wait in the block."""
+    rows.execute(url, STOP_AT.format(number=number, gate=GATE))
+    with closing(psycopg2.connect(url)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(f"select pg_advisory_lock({GATE})")
+            yield
+    _retried(url, GO_ON)
+
+
+def _wait_for_gate(url: str, *, unless: list[bool] | None = None) -> int | None:
+    """The server process that waits there, or none where `unless` has something in it before."""
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline and not unless:
+        found = rows.execute(url, f"select pid from pg_locks where objid = {GATE} and not granted")
+        if found:
+            return int(found[0][0])
+        time.sleep(0.01)
+    assert unless, "nobody came to the gate"
+    return None
+
+
+def _retried(url: str, statement: str) -> None:
+    """Once the server takes connections again: when one of its processes is killed, it begins anew."""
+    deadline = time.monotonic() + SECONDS
+    while True:
+        try:
+            rows.execute(url, statement)
+        except (psycopg2.OperationalError, psycopg2.InterfaceError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
+def _require_found(old: Application) -> None:
+    """What was indexed is found by the vectors that it had."""
+    with old.database.transaction() as cursor:
+        for about, document_id in {"pumps": "1", "roses": "1", "taxes": "2", "trains": "2"}.items():
+            vector = rows.vector(paragraph(about).strip()).tolist()
+            [hit] = search(cursor, vector, k=1, model=old.settings.embedding.model)
+            assert hit.document_id == document_id
+            assert f"about {about}" in hit.content
+
+
+def _write_files(old: Application) -> None:
+    old.write("done.txt", "pumps", "roses")
+    old.write("renamed.txt", "taxes", "trains")
+    for number, name in {4: "failing.txt", 5: "dead.xyz", 6: "new.txt", 7: "running.txt", 8: "batched.txt"}.items():
+        old.write(name, f"new {number}")
