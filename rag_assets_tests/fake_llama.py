@@ -200,6 +200,23 @@ def _moved(handler: _Handler, _rows: Rows) -> None:
     handler.end_headers()
 
 
+def _endless(handler: _Handler, _rows: Rows) -> None:
+    """As much as the client takes, without end."""
+    handler.send_response(200)
+    handler.end_headers()
+    while not handler.server.released.is_set():
+        handler.wfile.write(b" " * 65_536)
+
+
+def _dripping(handler: _Handler, _rows: Rows) -> None:
+    """A byte now and then: never silent for long, and never done."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000000")
+    handler.end_headers()
+    while not handler.server.released.wait(0.05):
+        handler.wfile.write(b" ")
+
+
 def _of(value: float) -> str:
     return base64.b64encode(array("f", [value] * DIMENSION).tobytes()).decode()
 
@@ -224,6 +241,9 @@ MISBEHAVIOUR: dict[str, Callable[[_Handler, Rows], None]] = {
     "no vector": lambda handler, rows: _good(handler, [{"index": row["index"]} for row in rows]),
     "no object": lambda handler, rows: handler.answer(200, []),
     "no json": lambda handler, rows: handler.answer(200, b"<html>"),
+    "nested": lambda handler, rows: handler.answer(200, b"[" * 200_000),
+    "endless": _endless,
+    "dripping": _dripping,
     "500": lambda handler, rows: handler.answer(500, {"error": {"message": "out of everything"}}),
     "503": lambda handler, rows: handler.answer(503, {"error": {"message": "Loading model"}}),
     "cut": lambda handler, rows: handler.cut(),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from rag_assets.embedded import llama_server
+from rag_assets.embedding import client as client_module
 from rag_assets.embedding.client import EmbeddingClient, InputTooLong, ServerAway
 from rag_assets.embedding.door import Door
 from rag_assets.embedding.server import LlamaServer
@@ -29,6 +30,7 @@ WRONG = [
     "no vector",
     "no object",
     "no json",
+    "nested",
     "500",
 ]
 
@@ -125,7 +127,18 @@ def test_embed_raises_when_vectors_are_not_valid(
     assert len(client.embed(texts)) == len(texts)
 
 
-@pytest.mark.parametrize("behaviour", ["503", "cut", "hanging"])
+def test_embed_raises_when_an_answer_has_no_end(
+    fake: FakeLlama, client: EmbeddingClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is read no further than any real answer goes: a server that is not ours cannot fill the memory."""
+    monkeypatch.setattr(client_module, "MOST_ANSWER_BYTES", 2**20)
+    fake.next.append("endless")
+    with pytest.raises(EmbeddingError, match="more than"):
+        client.embed(TEXTS)
+    assert len(client.embed(TEXTS)) == len(TEXTS)
+
+
+@pytest.mark.parametrize("behaviour", ["503", "cut", "hanging", "dripping"])
 def test_embed_says_that_the_server_is_away_when_it_does_not_answer(fake: FakeLlama, behaviour: str) -> None:
     """Still loading, ended in the middle of an answer, or silent: another try can help."""
     fake.next.append(behaviour)

@@ -2,9 +2,11 @@
 
 import base64
 import binascii
+import json
 import secrets
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from rag_assets.embedding.door import Door
@@ -20,6 +22,7 @@ HEALTH_SECONDS = 2.0
 CONNECT_SECONDS = 10.0  # until a server that is at work has accepted a connection
 MOST_OVERTAKEN = 3  # how many later requests may be answered before one that is under way
 NORM_TOLERANCE = 1e-2
+MOST_ANSWER_BYTES = 256 * 2**20  # some ten times the largest batch of the largest model
 TOO_LONG = ("too large to process", "exceed_context_size_error", "larger than the max context size")
 
 
@@ -172,18 +175,21 @@ class EmbeddingClient:
                 headers=self._headers,
                 timeout=(CONNECT_SECONDS, self._timeout),
                 allow_redirects=False,  # texts and key are for this server, not for whom it names
+                stream=True,
             )
+            content = _read(answer, seconds=self._timeout)
         except requests.ReadTimeout as exc:
             raise ServerHangs(f"llama-server at {self.where} does not answer: {exc}") from exc
         except requests.RequestException as exc:
             raise ServerAway(f"llama-server at {self.where} does not answer: {exc}") from exc
         self._patience.answered()
         if answer.status_code != 200:
-            raise _refusal(answer.status_code, answer.text, where=self.where)
+            raise _refusal(answer.status_code, content.decode("utf-8", "replace"), where=self.where)
         try:
-            parsed = answer.json()
-        except ValueError as exc:
-            raise EmbeddingError(f"llama-server at {self.where} gave no JSON: {answer.text[:200]!r}") from exc
+            parsed = json.loads(content)
+        except (ValueError, RecursionError) as exc:
+            shown = content[:200].decode("utf-8", "replace")
+            raise EmbeddingError(f"llama-server at {self.where} gave no JSON: {shown!r}") from exc
         return parsed if isinstance(parsed, dict) else {}
 
     def _get(self, path: str, *, headers: dict[str, str] | None = None) -> "requests.Response":
@@ -199,6 +205,31 @@ class EmbeddingClient:
             self._sessions.append(self._local.session)
         session: requests.Session = self._local.session
         return session
+
+
+def _read(answer: "requests.Response", *, seconds: float) -> bytes:
+    """An answer's body, which has begun to come; requests.RequestException where it does not end in time.
+
+    A time limit of the socket is one between two bytes: a server that goes on sending them would never be left.
+    """
+    watch = threading.Timer(seconds, _stop_reading, (answer,))
+    watch.daemon = True
+    watch.start()
+    content = bytearray()
+    try:
+        for part in answer.iter_content(65_536):
+            content += part
+            if len(content) > MOST_ANSWER_BYTES:
+                answer.close()
+                raise EmbeddingError(f"llama-server's answer has more than {MOST_ANSWER_BYTES:,} bytes")
+    finally:
+        watch.cancel()
+    return bytes(content)
+
+
+def _stop_reading(answer: "requests.Response") -> None:
+    with suppress(OSError, ValueError):  # it has just ended
+        answer.raw.shutdown()
 
 
 def _in_order(rows: Any, *, count: int) -> list[Any]:
