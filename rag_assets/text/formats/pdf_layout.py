@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from statistics import median
 
-from rag_assets.text.formats import pdf_prose
+from rag_assets.text.formats import pdf_margin, pdf_prose
 from rag_assets.text.formats.pdf_glyphs import Piece
 from rag_assets.text.formats.pdf_lines import Block, Item, Row, along, block, rows
 from rag_assets.text.formats.pdf_numbered import without_numbers
@@ -24,13 +24,14 @@ FRAMED_LINES = 3  # at least, for a frame to be read by itself
 
 
 def arrange(pieces: Sequence[Piece], grids: Sequence[Grid] = ()) -> list[Item]:
-    """Everything on a page in reading order; text that is turned against the rest comes last."""
+    """Everything on a page in reading order; notes in the margin and text that is turned against the rest come last."""
     for at, piece in enumerate(pieces):
         piece.place = at
     blocks, free = _framed(without_numbers(_once(pieces), grids), grids)
-    upright = _with_initials([piece for piece in free if piece.upright])
     turned = [Row([piece], new_region=True) for piece in free if not piece.upright]
-    return [*_unpacked(_region([*upright, *blocks], depth=0)), *turned]
+    upright, notes = pdf_margin.part(_with_initials([piece for piece in free if piece.upright]))
+    beside = [Row([line], new_region=at == 0) for note in notes for at, line in enumerate(note)]
+    return [*_unpacked(_region([*upright, *blocks], depth=0)), *beside, *turned]
 
 
 def _unpacked(items: Iterable[Item]) -> Iterator[Item]:
