@@ -10,12 +10,14 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import dagster as dg
 import pytest
 from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus
+from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from rag_assets.defs import assets, checks, events, jobs, launching, partitions, sensors
 from rag_assets.defs.jobs import BATCH_TAG, ingest_job
@@ -386,6 +388,29 @@ def test_nothing_is_kept_of_the_instance_of_a_look(project: Project) -> None:
     del first
     gc.collect()
     assert kept() is None
+
+
+def test_nothing_is_kept_of_an_instance_on_postgresql_that_was_asked_for_failed_runs(
+    project: Project, tmp_path: Path
+) -> None:
+    """SQLAlchemy caches some queries together with all that it knows of a database, once for each instance."""
+    url = project.parts.database_url.replace("postgresql://", "postgresql+psycopg2://", 1)
+    storage = {"storage": {"postgres": {"postgres_url": url}}}
+
+    def look() -> None:
+        with DagsterInstance.local_temp(str(tmp_path), overrides=storage) as instance:
+            assert sensors._pause(instance) == 0
+
+    look()
+    before = _dialects()
+    for _ in range(3):
+        look()
+    assert _dialects() <= before
+
+
+def _dialects() -> int:
+    gc.collect()
+    return sum(isinstance(one, PGDialect) for one in gc.get_objects())
 
 
 def test_one_run_is_requested_when_many_documents_changed(project: Project) -> None:

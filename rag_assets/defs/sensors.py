@@ -178,8 +178,12 @@ def _pause(instance: dg.DagsterInstance) -> float:
     Without it, there would be 17,000 failed runs in a day without memory.
     """
     ended = dg.RunsFilter(job_name=ingest_job.name, statuses=list(ENDED))
+    # Records name times, but asking for them makes SQLAlchemy keep the instance that was asked (its queries for the
+    # columns of a table are cached by dialect, for the last 128): with one instance per look, 10 MB and more.
+    if not any(map(_is_fault, instance.get_runs(ended, limit=1))):
+        return 0.0
     records = instance.get_run_records(ended, limit=FAULTS_COUNTED)
-    faults = list(takewhile(_is_fault, records))
+    faults = list(takewhile(lambda record: _is_fault(record.dagster_run), records))
     if not faults:
         return 0.0
     pause: float = min(FIRST_PAUSE_SECONDS * 2 ** (len(faults) - 1), LONGEST_PAUSE_SECONDS)
@@ -187,8 +191,7 @@ def _pause(instance: dg.DagsterInstance) -> float:
     return left if 0 < left <= pause else 0.0  # more is left only where the clock was set back
 
 
-def _is_fault(record: dg.RunRecord) -> bool:
-    run = record.dagster_run
+def _is_fault(run: dg.DagsterRun) -> bool:
     return run.status == DagsterRunStatus.FAILURE and run.tags.get(FAULT_TAG) == run.run_id
 
 

@@ -9,10 +9,12 @@ from contextlib import contextmanager, suppress
 
 import psutil
 from dagster import DagsterInstance
+from dagster._core.definitions.sensor_definition import SensorExecutionData
 from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteRepositoryOrigin
 from dagster._grpc.client import DagsterGrpcClient
 from dagster._grpc.types import SensorExecutionArgs
+from dagster._serdes import deserialize_value
 
 from rag_assets import processes
 from rag_assets_tests.benchmarks import ground
@@ -52,11 +54,17 @@ def _series(looks: int) -> list[tuple[int, int]]:
     with DagsterInstance.get() as instance, _code_server() as (process, server):
         client, ask = server.create_client(), _asking(instance, server)
         for number in range(looks):
-            client.external_sensor_execution(ask)
+            _assert_looked(client.external_sensor_execution(ask))
             if (number + 1) % max(1, looks // SAMPLES) == 0:
                 series.append((number + 1, process.memory_info().rss))
                 say(f"{number + 1} looks: {series[-1][1] / 1e6:.1f} MB")
     return series
+
+
+def _assert_looked(answer: str) -> None:
+    """A look that failed at once measures nothing."""
+    result = deserialize_value(answer)
+    assert isinstance(result, SensorExecutionData), result
 
 
 def _growth(series: list[tuple[int, int]]) -> float:
