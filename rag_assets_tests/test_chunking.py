@@ -467,9 +467,9 @@ def lines_run(action: Callable[[], object]) -> int:
 
 
 @pytest.mark.parametrize("structure", ["plain", "markdown", "code"])
-@pytest.mark.parametrize("line", ["{\n", "\\\n", "{", "# a\n", "```\n", "- a\n"])
+@pytest.mark.parametrize("line", ["{\n", "\\\n", "{", "# a\n", "```\n", "- a\n", "a\n\n"])
 def test_cost_of_cutting_is_bounded_by_the_length(structure: Structure, line: str) -> None:
-    """Lines of single marks took up to 250 steps a character: each was weighed against the 128 before it."""
-    text = line * (4_000 // len(line))
+    """Lines of single marks took up to 250 steps a character: each was a piece, weighed against the 128 before it."""
+    text = line * (20_000 // len(line))
     cut(text, structure=structure)  # fills caches
-    assert lines_run(lambda: cut(text, structure=structure)) < 80 * len(text)
+    assert lines_run(lambda: cut(text, structure=structure)) < 65 * len(text)

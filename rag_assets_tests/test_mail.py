@@ -8,6 +8,7 @@ import pytest
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
 from rag_assets.text import parsing
+from rag_assets_tests.test_chunking import lines_run
 
 HEAD = "From: A <a@example.org>\nTo: B <b@example.org>\nDate: Mon, 6 Jan 2025 10:00:00 +0000\nMIME-Version: 1.0\n"
 INNER = (
@@ -143,3 +144,25 @@ def test_delivery_report_is_read_when_mail_comes_back() -> None:
     report = f"--x\nContent-Type: message/delivery-status\n\n{status}"
     text = read(f"Content-Type: multipart/report; boundary=x\n\n{report}\n--x--\n").text
     assert "Final-Recipient: rfc822; b@c.org\nStatus: 5.1.1" in text
+
+
+@pytest.mark.parametrize("field", ["Content-Type: text/plain", "Content-Disposition: inline"])
+@pytest.mark.parametrize("parameter", [";", "; a=", ";\n a*1=b"])
+def test_cost_is_bounded_when_a_field_has_very_many_parameters(field: str, parameter: str) -> None:
+    """The standard library takes quadratic time over them, each time that it is asked: up to 11 s for 100 KB."""
+    rest = f"{field}{parameter * 1_500}\n\nThe words.\n"
+    read(rest)  # loads what is loaded once
+    assert lines_run(lambda: read(rest)) < 400_000
+    assert "The words." in read(rest).text
+
+
+def test_words_are_read_when_a_field_has_very_many_comments_within_each_other() -> None:
+    """The standard library reads them by recursion, which ended the whole document."""
+    assert "The words." in read(f"Content-Type: {'(' * 5_000}\n\nThe words.\n").text
+
+
+def test_name_is_kept_when_it_holds_semicolons() -> None:
+    """Only a field with more parameters than any program writes is cut."""
+    parts = "\n\n--x\nContent-Type: text/plain\n\nThe words.\n--x\nContent-Disposition: attachment; filename="
+    found = read(f'Content-Type: multipart/mixed; boundary=x{parts}"{"a;" * 20}.bin"\n\nb\n--x--\n')
+    assert found.metadata["attachments"] == [f"{'a;' * 20}.bin"]

@@ -25,9 +25,10 @@ def pack(pieces: Sequence[Piece], *, size: int, fullness: float = 1.0) -> list[G
     """
     sums = [0, *accumulate(piece.tokens for piece in pieces)]
     anchors = _anchors(pieces, sums, size=size)
+    emptiness = [fullness * max(0.0, 1 - used / size) ** 2 for used in range(size + 1)]
     groups: list[Group] = []
-    for first, last in pairwise(anchors):
-        groups.extend(_best(pieces, sums, stretch=(first, last), size=size, fullness=fullness))
+    for stretch in pairwise(anchors):
+        groups.extend(_best(pieces, sums, stretch=stretch, emptiness=emptiness))
     return groups
 
 
@@ -42,12 +43,15 @@ def _anchors(pieces: Sequence[Piece], sums: Sequence[int], *, size: int) -> list
     return cuts
 
 
-def _best(pieces: Sequence[Piece], sums: Sequence[int], *, stretch: Group, size: int, fullness: float) -> list[Group]:
-    """The cheapest grouping of one stretch: full groups, cut at strong places."""
+def _best(pieces: Sequence[Piece], sums: Sequence[int], *, stretch: Group, emptiness: Sequence[float]) -> list[Group]:
+    """The cheapest grouping of one stretch: full groups, cut at strong places.
+
+    `emptiness` is what a group of so many tokens costs for the room that it leaves.
+    """
+    size = len(emptiness) - 1
     cuts = _worth_weighing(pieces, stretch)
     ends = [sums[at] for at in cuts]
     starts = [sums[at] - (pieces[at].room if at < stretch[1] else 0) for at in cuts]
-    emptiness = [fullness * max(0.0, 1 - used / size) ** 2 for used in range(size + 1)]
     cost = [0.0]
     origin = [0]
     for end in range(1, len(cuts)):

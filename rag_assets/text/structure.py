@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from rag_assets.model import ChunkKind, ParsedText, Structure
@@ -11,6 +12,7 @@ from rag_assets.text.tokens import Span
 PART, AFTER_HEADING, WORD, LINE, SENTENCE, ITEM, BLOCK, DEFINITION, SECTION = range(9)
 STRONGEST = SECTION + 6  # before a first-level heading
 
+SHORTEST_BLOCK, FEW_BLOCKS = 8, 1_000  # characters, on average, of the blocks of a text that has more than so many
 TITLE_CHARACTERS = 300  # of a heading; some documents have whole paragraphs there
 
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
@@ -37,10 +39,17 @@ class Block(NamedTuple):
 
 
 def blocks(parsed: ParsedText) -> list[Block]:
-    """The document's blocks in order; between them is only white space."""
+    """The document's blocks in order; between them is only white space.
+
+    Where they are a few characters each, as in what no reader wrote, all of the text is one block.
+    """
     readers = {"markdown": _markdown, "plain": _plain, "code": _code}
     structure: Structure = parsed.structure
-    return list(readers[structure](parsed.text))
+    most = FEW_BLOCKS + len(parsed.text) // SHORTEST_BLOCK
+    found = list(islice(readers[structure](parsed.text), most + 1))
+    if len(found) <= most:
+        return found
+    return [Block(found[0].start, len(parsed.text.rstrip()), "prose", BLOCK, ())]
 
 
 def lines(text: str, start: int, *, end: int) -> list[Span]:

@@ -62,6 +62,7 @@ class WordPiece:
         self._longest = _longest_by_start(self._pieces)
         self._words = _words(strip_accents)
         self._special = re.compile("|".join(map(re.escape, self._specials)) or r"(?!)")
+        self._letters: _Cache[str, str] = _Cache(self._letter)
         self._cuts: _Cache[str, tuple[int, ...]] = _Cache(self._ends)
         self._counts: _Cache[str, int] = _Cache(lambda word: len(self._ends(word)))
         self._run_counts: _Cache[str, int] = _Cache(self._count_run)
@@ -134,12 +135,11 @@ class WordPiece:
     def _append_words(self, spans: list[Span], text: str, *, within: Span) -> None:
         cuts = self._cuts
         for match in self._words.finditer(text, *within):
-            begin, end = match.span()
-            ends = cuts[text[begin:end]]
+            ends = cuts[match[0]]
             if len(ends) == 1:
-                spans.append((begin, end))
+                spans.append(match.span())
                 continue
-            last = begin
+            begin = last = match.start()
             for cut in ends:
                 spans.append((last, begin + cut))
                 last = begin + cut
@@ -156,14 +156,22 @@ class WordPiece:
         """Ends of the word's pieces, in characters of the word as written."""
         if word.isascii() and word.isprintable():
             return tuple(self._greedy(WORD_START + (word.lower() if self._lowercase else word))) or (len(word),)
-        kept = [(index, _plain(char, self._strip_accents)) for index, char in enumerate(word)]
-        kept = [(index, char) for index, char in kept if not _is_dropped(char, self._strip_accents)]
-        if not kept:
+        letters = list(map(self._letters.__getitem__, word))
+        normal = "".join(letters)
+        if not normal:
             return ()
-        normal = "".join(_lower(char) if self._lowercase else char for _, char in kept)
-        lengths = self._greedy(WORD_START + normal)
-        ends = [kept[at - 1][0] + 1 if at < len(kept) else len(word) for at in lengths]
+        ends = self._greedy(WORD_START + normal)
+        if len(normal) < len(word):
+            kept = [index for index, letter in enumerate(letters) if letter]
+            ends = [kept[at - 1] + 1 if at < len(kept) else len(word) for at in ends]
         return tuple(ends) or (len(word),)
+
+    def _letter(self, char: str) -> str:
+        """A character as the vocabulary has it; empty where the model does not see it."""
+        plain = _plain(char, self._strip_accents)
+        if _is_dropped(plain, self._strip_accents):
+            return ""
+        return _lower(plain) if self._lowercase else plain
 
     def _greedy(self, word: str) -> list[int]:
         """The longest piece first: where pieces end, less the start mark; empty if the word is unknown."""

@@ -17,6 +17,8 @@ from rag_assets.text.formats import html
 
 NESTED = 5  # messages within messages that are read
 HEADER_CHARACTERS = 10_000  # of one field; the standard library takes quadratic time over more
+MOST_PARAMETERS = 50  # of one field; the standard library takes quadratic time over more, each time it is asked
+MOST_COMMENTS = 50  # within each other, in one field; the standard library reads them by recursion
 SHOWN = ("Subject", "From", "To", "Cc", "Date")
 
 _NEXT = re.compile(rb"(?:\A|\r?\n\r?\n)From \S+[^\r\n]*\d{4}[^\r\n]*\r?\n(?=[A-Za-z-]+:)")  # a mailbox's separator
@@ -32,6 +34,10 @@ _FOR_PROGRAMS = ("text/calendar", "text/x-amp-html", "text/watch-html")  # alter
 class _Policy(email.policy.EmailPolicy):
     def header_fetch_parse(self, name: str, value: str) -> Any:
         value = value[:HEADER_CHARACTERS] if len(value) > HEADER_CHARACTERS else value
+        if name.lower().startswith("content-"):
+            value = ";".join(value.split(";", MOST_PARAMETERS + 1)[: MOST_PARAMETERS + 1])
+        if value.count("(") > MOST_COMMENTS:
+            value = value.replace("(", " ")
         return super().header_fetch_parse(name, _ENCODED_RUN.sub(_one_word, value) if "=?" in value else value)
 
 

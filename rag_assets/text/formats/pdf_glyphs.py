@@ -101,6 +101,8 @@ class Piece:
 
     def cut(self, places: Sequence[float]) -> list["Piece"]:
         """Its parts between the wide spaces that lie at these places."""
+        if not self.spaces:
+            return [self]
         cuts = [space for space in self.spaces if any(space[1] < x < space[2] for x in places)]
         lefts = [self.left, *(right for _, _, right in cuts)]
         rights = [*(left for _, left, _ in cuts), self.right]
