@@ -334,8 +334,9 @@ class Parts:
 
     def status(self) -> IndexStatus:
         with self.database.transaction() as cursor:
+            status = outbox.status(cursor, self.settings.source)  # which says what to do where nothing is set up
             still = runs.standing_still(cursor, seconds=self.settings.worker.processing_timeout_seconds)
-            return replace(outbox.status(cursor, self.settings.source), standing_still=still)
+            return replace(status, standing_still=still)
 
     def troubles(self, *, limit: int) -> list[Trouble]:
         """Rows that can be no documents, then documents whose last attempt failed, those given up first."""

@@ -144,7 +144,7 @@ def test_embedded_server_knows_every_flag_that_it_is_given(tmp_path: Path) -> No
         llama_server.command(), model=tmp_path / "m.gguf", settings=LlamaServer(), home=tmp_path, dimension=384
     )
     (tmp_path / "run").mkdir()
-    arguments = llama_server._parser().parse_args(made._flags(4000))
+    arguments = llama_server._parser().parse_args(made._flags("127.0.0.1", 4000))
     assert (arguments.port, arguments.embedding, arguments.pooling, arguments.cache_ram) == (4000, True, "mean", 0)
 
 

@@ -374,25 +374,32 @@ def _local(application: Application, mode: str, **section: float) -> Embedder:
 
 
 @pytest.mark.parametrize(
-    ("make", "error", "said"),
+    ("make", "error", "kind", "said"),
     [
         (
             _short_of_memory,
             NotEnoughMemory,
+            "not_enough_memory",
             r"^Not enough memory to start embedding server: \d+\.\d GB available, 1000000\.0 GB needed",
         ),
-        (_dying, ServerFailedToStart, r"^Llama-server failed to start: (.|\n)*last log lines:\nerror: cannot load"),
+        (
+            _dying,
+            ServerFailedToStart,
+            "server_failed",
+            r"^Llama-server failed to start: (.|\n)*last log lines:\nerror: cannot load",
+        ),
     ],
 )
 def test_no_attempt_is_counted_when_llama_server_cannot_start(
-    application: Application, make: Callable[[Application], Embedder], error: type[ServiceError], said: str
+    application: Application, make: Callable[[Application], Embedder], error: type[ServiceError], kind: str, said: str
 ) -> None:
-    """The run ends with the reason; all documents are free and due, and the next run stores them."""
+    """The run ends with the reason, which is logged; all documents are free and due, and the next run stores them."""
     ids = [application.add(f"{n}.txt", WORDS[n]) for n in range(3)]
     with closing(make(application)) as embedder, pytest.raises(error, match=said):
         application.run(embedder=embedder)
     assert application.pending() == [(document_id, "pending", 0, None) for document_id in ids]
-    assert application.sql("select * from rag_ingestion_log") == []
+    logged = application.sql("select document_id, status, error_kind from rag_ingestion_log order by 1")
+    assert logged == [(document_id, "failed", kind) for document_id in ids]
     assert {outcome.status for outcome in application.run(run_id="2").values()} == {"completed"}
 
 
