@@ -50,6 +50,8 @@ Seconds = Annotated[float, Field(gt=0)]
 CRON = {"minute": (0, 59), "hour": (0, 23), "day": (1, 31), "month": (1, 12), "weekday": (0, 7)}
 CRON_ENTRY = re.compile(r"(\*|\d+|[a-zA-Z]{3})(-(\d+|[a-zA-Z]{3}))?(/[1-9]\d*)?")
 
+TABLE_PART = re.compile(r'"(?:[^"]|"")+"|[^."][^.]*')  # as in SQL, but that capitals count without quotes too
+
 
 def _cron(value: str) -> str:
     """Five fields of entries as cron knows them, each number in its range."""
@@ -62,6 +64,17 @@ def _cron(value: str) -> str:
         if not fits or any(not least <= number <= most for number in numbers):
             raise ValueError(f"{field} is no {name}: allowed are * and {least} to {most}, as in 1,3 or 1-5 or */2")
     return value
+
+
+def _table(value: str) -> str:
+    """A name or two, with a dot between them."""
+    if not re.fullmatch(rf"({TABLE_PART.pattern})(\.({TABLE_PART.pattern}))?", value):
+        raise ValueError('needed is table or schema.table; a name with a dot in it stands in quotes, as in app."a.b"')
+    return value
+
+
+def _unquoted(name: str) -> str:
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name
 
 
 class Section(BaseModel):
@@ -77,9 +90,8 @@ class Database(Section):
 class Source(Section):
     """The application's table."""
 
-    table: Annotated[str, Field(pattern=r"^[^.]+(\.[^.]+)?$")] = (
-        "TblDocumentFiles"  # may be schema-qualified: app.documents
-    )
+    # May be schema-qualified: app.documents. A name with a dot in it stands in quotes: app."a.b".
+    table: Annotated[str, AfterValidator(_table)] = "TblDocumentFiles"
     id_column: Annotated[str, Field(min_length=1)] = "id"
     path_column: Annotated[str, Field(min_length=1)] = "file_path"
     ignored_columns: tuple[str, ...] = ()  # a change in these alone does not count: counters, access times
@@ -88,6 +100,11 @@ class Source(Section):
     mass_deletion_share: Annotated[float, Field(ge=0, le=1)] = 0.5  # 1: never held
     allowed_roots: tuple[Path, ...] = ()  # besides DOCUMENT_ROOT_PATH
     path_map: dict[str, Path] = {}  # prefix in the table -> local folder: {"D:\\Docs": "/srv/docs"}
+
+    @property
+    def table_parts(self) -> tuple[str, ...]:
+        """The table's name, after its schema's if one is given, without quotes."""
+        return tuple(_unquoted(part) for part in TABLE_PART.findall(self.table))
 
 
 class Parsing(Section):

@@ -1,9 +1,10 @@
 """Connections, the pool, and migrations against a real server."""
 
 import re
+import uuid
 from contextlib import closing
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import psycopg2
 import pytest
@@ -286,6 +287,43 @@ def test_transaction_names_the_role_when_it_lacks_rights(database_url: str) -> N
         database.transaction() as cursor,
     ):
         cursor.execute("set local role pg_monitor; select * from rag_outbox")
+
+
+@pytest.mark.parametrize("lacking", ["create on database", "create on schema", "ownership"])
+def test_migrate_names_all_that_its_role_needs_when_something_lacks(empty_database_url: str, lacking: str) -> None:
+    """Not one right after the other; a right to make triggers is not enough, so it is not asked for."""
+    role = f"weak_{uuid.uuid4().hex}"
+    database_name = urlsplit(empty_database_url).path.strip("/")
+    rights = {
+        "create on database": f'grant create on database "{database_name}" to {role}',
+        "create on schema": f"grant create on schema public to {role}",
+        "ownership": f'alter table "TblDocumentFiles" owner to {role}',
+    }
+    make_table = 'create table "TblDocumentFiles" (id int primary key, file_path text)'
+    rows.execute(empty_database_url, f"create role {role}; {make_table}")
+    rows.execute(empty_database_url, "; ".join(right for name, right in rights.items() if name != lacking))
+    try:
+        with (
+            closing(Database(_with_option(empty_database_url, f"role={role}"))) as database,
+            pytest.raises(SettingsError, match=r"grant create on database.*grant create on schema.*owns the documents"),
+        ):
+            database.migrate(SOURCE, dimension=384)
+    finally:
+        rows.execute(empty_database_url, f"drop owned by {role} cascade; drop role {role}")
+
+
+def test_transaction_says_that_it_cannot_be_written_to_when_it_is_read_only(database_url: str) -> None:
+    """It is there, and its disk is not full: the message speaks of neither, and of a standby."""
+    with (
+        closing(Database(_with_option(database_url, "default_transaction_read_only=on"))) as database,
+        pytest.raises(DatabaseUnavailable, match=r"read-only transaction - it is a standby, or default_.*written to"),
+        database.transaction() as cursor,
+    ):
+        cursor.execute("delete from rag_outbox")
+
+
+def _with_option(url: str, option: str) -> str:
+    return f"{url}{'&' if '?' in url else '?'}options=-c{quote(option)}"
 
 
 def test_every_statement_has_a_name_and_a_purpose_when_read() -> None:

@@ -48,8 +48,8 @@ def test_every_step_works_when_the_id_has_another_type(
 
 
 def test_names_are_quoted_when_they_hold_anything(empty_database_url: str) -> None:
-    """Quotes, percent signs and braces in the table's names break no statement, in a schema of its own."""
-    source = settings.Source(table='we"ird.Ta%ble{x}', id_column='Id "1" %s', path_column="Pfad {0}")
+    """Quotes, percent signs, dots and braces in the table's names break no statement, in a schema of its own."""
+    source = settings.Source(table='we"ird."Ta%ble.{x}"', id_column='Id "1" %s', path_column="Pfad {0}")
     rows.execute(empty_database_url, 'create schema "we""ird"')
     with closing(Database(empty_database_url)) as database:
         database.create_table(source)

@@ -124,7 +124,8 @@ def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
         ("llama_server", {"port": 65_536}, "Setting llama_server.port (is 65536): Input should be less than"),
         ("embedding", {"quantization": "q2"}, "Setting embedding.quantization (is 'q2'): Input should be 'f32', 'f16'"),
         ("parsing", {"max_bytes": 0}, "Setting parsing.max_bytes (is 0): Input should be greater than 0"),
-        ("source", {"table": "a.b.c"}, "Setting source.table (is 'a.b.c'): String should match pattern"),
+        ("source", {"table": "a.b.c"}, "Setting source.table (is 'a.b.c'): needed is table or schema.table"),
+        ("source", {"table": '"a.b'}, "needed is table or schema.table; a name with a dot in it stands in quotes"),
         ("source", {"id_column": ""}, "Setting source.id_column (is ''): String should have at least 1 character"),
         ("worker", {"reconcile_cron": "daily"}, "Setting worker.reconcile_cron (is 'daily'): needed are five fields"),
         ("worker", {"reconcile_cron": "60 * * * *"}, "60 is no minute: allowed are * and 0 to 59"),
@@ -134,6 +135,22 @@ def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_value_out_of_range_is_refused(section: str, values: dict[str, Any], said: str) -> None:
     """With its name, its value and what is allowed."""
     assert said in refused(**{section: values})
+
+
+@pytest.mark.parametrize(
+    ("table", "parts"),
+    [
+        ("TblDocumentFiles", ("TblDocumentFiles",)),
+        ("app.Täble 1", ("app", "Täble 1")),
+        ('it"s', ('it"s',)),
+        ('"a.b"', ("a.b",)),
+        ('app."a.b"', ("app", "a.b")),
+        ('"My ""odd"" Schema"."Täble. with.dots"', ('My "odd" Schema', "Täble. with.dots")),
+    ],
+)
+def test_a_table_is_found_by_any_name(table: str, parts: tuple[str, ...]) -> None:
+    """With dots in it too: then it stands in quotes, as in SQL."""
+    assert settings.load(source={"table": table}).source.table_parts == parts
 
 
 @pytest.mark.parametrize("cron", ["*/15 * * * *", "0 3 * * mon-fri", "5,35 0-6/2 1 jan 7"])

@@ -1,5 +1,6 @@
 """The documents table renamed, swapped, emptied or made anew: nothing of the index is deleted in silence."""
 
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 
@@ -16,8 +17,9 @@ from rag_assets.errors import (
     SourceUnusable,
 )
 from rag_assets.model import FileFacts, StoredText
-from rag_assets.postgres import outbox, reconcile, watch
-from rag_assets.postgres.database import Database
+from rag_assets.postgres import documents, outbox, reconcile, watch
+from rag_assets.postgres.database import Cursor, Database
+from rag_assets.postgres.statements import single
 from rag_assets_tests import rows
 from rag_assets_tests.application import Application, HashEmbedder, Vectors
 
@@ -101,6 +103,51 @@ def test_nothing_is_made_or_deleted_when_the_table_is_not_as_configured(filled: 
     after = "select oid, relname, relhastriggers from pg_class where relkind in ('r', 'v') order by 1"
     assert filled.sql(after) == tables
     assert indexed(filled) == MANY
+
+
+# ---- a table of which the role sees a part
+
+
+HIDING = (
+    f"create policy one on {TABLE} using (id = 1)",
+    f"create policy other on {TABLE} to pg_monitor using (true)",
+    f"create policy all_rows on {TABLE} using (true); create policy one on {TABLE} as restrictive using (id = 1)",
+    f"create policy written on {TABLE} for update using (true)",
+)
+
+
+@pytest.fixture
+def guarded(filled: Application) -> Iterator[Application]:
+    """Row-level security holds for the owner of the table, who runs the index."""
+    role = f"owner_{uuid.uuid4().hex}"
+    filled.sql(f"create role {role} nologin")
+    filled.sql(f"alter table {TABLE} owner to {role}")
+    filled.sql(f"alter table {TABLE} enable row level security, force row level security")
+    yield filled
+    filled.sql(f"drop owned by {role} cascade; drop role {role}")
+
+
+def become_owner(cursor: Cursor) -> None:
+    cursor.execute(f"select relowner::regrole::text from pg_class where oid = '{TABLE}'::regclass")
+    cursor.execute(f"set local role {single(cursor)[0]}")
+
+
+@pytest.mark.parametrize("policies", HIDING)
+def test_nothing_is_deleted_when_row_level_security_hides_rows(guarded: Application, policies: str) -> None:
+    """A row that the role does not see is there all the same: it must not count as deleted."""
+    guarded.sql(policies)
+    with guarded.database.transaction() as cursor:
+        become_owner(cursor)
+        with pytest.raises(SourceUnusable, match=r"nothing of the index is deleted\..*create policy"):
+            documents.get_documents(cursor, SOURCE, ["1", "2"])
+
+
+def test_work_goes_on_when_a_policy_shows_the_role_all_rows(guarded: Application) -> None:
+    """As the message says: such a policy is enough, BYPASSRLS is not needed."""
+    guarded.sql(f"create policy one on {TABLE} using (id = 1); create policy all_rows on {TABLE} using (true)")
+    with guarded.database.transaction() as cursor:
+        become_owner(cursor)
+        assert set(documents.get_documents(cursor, SOURCE, ["1", "2"])) == {"1", "2"}
 
 
 def test_work_goes_on_as_before_when_the_table_is_renamed_back(filled: Application) -> None:

@@ -31,7 +31,11 @@ KEEPALIVES: dict[str, Any] = {  # seconds; tcp_user_timeout in milliseconds: a l
     "keepalives_count": 3,
     "tcp_user_timeout": 60_000,
 }
-
+RIGHTS = (
+    "`rag-assets init` needs the extension vector (pgvector), which a superuser may have to create, and a role that "
+    "may create schemas in the database (grant create on database) and tables in the first schema of its search_path "
+    "(grant create on schema), and that owns the documents table or belongs to its owner."
+)
 
 _OTHERWISE = (
     "set DATABASE_URL to PostgreSQL itself, or DAGSTER_DATABASE_URL to a database of Dagster's own, in which it may "
@@ -112,10 +116,7 @@ class Database:
                     "Nothing was changed; try again when it has ended (see pg_stat_activity)."
                 ) from exc
             except (pg_errors.UndefinedFile, pg_errors.FeatureNotSupported, pg_errors.InsufficientPrivilege) as exc:
-                raise SettingsError(
-                    f"{conninfo.shown(self.url)}: {_first_line(exc)}. The database needs the extension vector "
-                    "(pgvector), and a role that may create tables, and triggers on the documents table."
-                ) from exc
+                raise SettingsError(f"{conninfo.shown(self.url)}: {_first_line(exc)}. {RIGHTS}") from exc
 
     def take_over(self, owner: Owner) -> None:
         """Have the index follow these settings, whoever's it followed."""
@@ -204,6 +205,12 @@ def connect_async(url: str) -> connection:
 
 def unavailable(url: str, cause: BaseException) -> DatabaseUnavailable:
     """What failed, where (without the password), and what to check."""
+    if isinstance(cause, pg_errors.ReadOnlySqlTransaction):
+        return DatabaseUnavailable(
+            f"Database {conninfo.shown(url)}: {_first_line(cause)} - it is a standby, or default_transaction_read_only "
+            "is on for the server, the database or the role: have DATABASE_URL name one that can be written to; "
+            "nothing is lost, pending documents stay pending."
+        )
     return DatabaseUnavailable(
         f"Database {conninfo.shown(url)}: {conninfo.said(cause, url)} "
         "- check that PostgreSQL runs there, that DATABASE_URL is right, and that its disk is not full; "
@@ -219,7 +226,7 @@ def _is_of_a_lost_line(error: psycopg2.DatabaseError) -> bool:
 def _not_allowed(url: str, cause: psycopg2.Error) -> SettingsError:
     return SettingsError(
         f"Database {conninfo.shown(url)}: {_first_line(cause)}. Have DATABASE_URL name the role that ran "
-        "`rag-assets init`, or give this one its rights."
+        f"`rag-assets init`, or give this one its rights. {RIGHTS}"
     )
 
 

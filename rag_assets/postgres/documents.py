@@ -37,7 +37,10 @@ def create_table(cursor: Cursor, source: Source) -> bool:
 
 
 def require_columns(cursor: Cursor, source: Source) -> dict[str, str]:
-    """The table's columns and their types; SourceUnusable where there is no table, or not the configured columns."""
+    """The table's columns and their types.
+
+    SourceUnusable where there is no table, or not the configured columns, or where this role does not see all rows.
+    """
     cursor.execute(statement("documents", "get_columns"), {"table": quoted(cursor, source)})
     found = cursor.fetchall()
     if not found:
@@ -59,6 +62,7 @@ def require_columns(cursor: Cursor, source: Source) -> dict[str, str]:
                 f"{', '.join(columns)}: work is paused, and nothing of the index is deleted. Set "
                 f"RAG_ASSETS_SOURCE__{key.upper()}, or [source] {key} in settings.toml; then: rag-assets init"
             )
+    _require_all_rows(cursor, source)
     return columns
 
 
@@ -224,9 +228,22 @@ def _count_indexed(cursor: Cursor) -> int:
     return int(single(cursor)[0])
 
 
+def _require_all_rows(cursor: Cursor, source: Source) -> None:
+    """A row that is hidden from this role would count as deleted: SourceUnusable where there may be one."""
+    cursor.execute(statement("documents", "hides_rows"), {"table": quoted(cursor, source)})
+    hidden, role = single(cursor)
+    if hidden:
+        raise SourceUnusable(
+            f"Row-level security may hide rows of {source.table} from the role {role}, and a hidden row would count as "
+            "deleted: work is paused, and nothing of the index is deleted. Give the role a policy that shows all, as "
+            f"in create policy rag_assets on {quoted(cursor, source)} for select to "
+            f"{sql.Identifier(role).as_string(cursor)} using (true), or BYPASSRLS"
+        )
+
+
 def _names(source: Source) -> dict[str, sql.Composable]:
     return {
-        "table": sql.Identifier(*source.table.split(".")),
+        "table": sql.Identifier(*source.table_parts),
         "id_column": sql.Identifier(source.id_column),
         "path_column": sql.Identifier(source.path_column),
     }

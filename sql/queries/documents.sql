@@ -17,6 +17,19 @@ from pg_attribute as a join pg_class as c on c.oid = a.attrelid
 where a.attrelid = to_regclass(%(table)s) and a.attnum > 0 and not a.attisdropped
 order by a.attnum;
 
+-- name: hides_rows
+-- Whether row-level security may keep rows of the table from this role: it applies, and no policy shows all of them.
+with applying as (
+    select polpermissive, pg_get_expr(polqual, polrelid) = 'true' as shows_all from pg_policy
+    where polrelid = to_regclass(%(table)s) and polcmd in ('*', 'r') and exists (
+        select from unnest(polroles) as role where role = 0 or pg_has_role(role, 'usage')
+    )
+)
+select row_security_active(to_regclass(%(table)s)::oid) and (
+    not exists (select from applying where polpermissive and shows_all)
+    or exists (select from applying where not polpermissive and shows_all is not true)
+), current_user;
+
 -- name: get_documents
 -- These documents' rows, beside the ids as they were given.
 select given, d.{id_column}::text, d.{path_column}::text from unnest(%(ids)s::text[]) as given
