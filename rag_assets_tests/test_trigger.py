@@ -178,6 +178,31 @@ def test_each_row_is_noticed_when_one_statement_or_one_transaction_changes_many(
     assert _pending(database) == {"2", "4"}
 
 
+@pytest.mark.parametrize("before", ["", "insert into {table} values (9, 'i');"], ids=["first", "later"])
+@pytest.mark.parametrize(
+    ("write", "expected"),
+    [
+        ("insert into {table} values (3, 'c')", {("insert", "3")}),
+        ("update {table} set file_path = 'b' where id = 1", {("update", "1")}),
+        ("update {table} set id = 4 where id = 1", {("update", "4"), ("delete", "1")}),
+        ("update {table} set id = null where id = 1", {("update", "1")}),
+        ("update {table} set id = 5 where id is null", {("update", "5")}),
+        ("delete from {table} where id = 1", {("delete", "1")}),
+    ],
+)
+def test_every_id_of_a_change_is_written_down_when_it_comes_goes_or_is_another(
+    empty_database_url: str, before: str, write: str, expected: set[tuple[str, str]]
+) -> None:
+    """Once each, whether the change is the first of its transaction or a later one."""
+    rows.execute(empty_database_url, f"create table {TABLE} (id int, file_path text)")
+    with closing(Database(empty_database_url)) as database:
+        database.migrate(SOURCE, dimension=384)
+    rows.execute(empty_database_url, f"insert into {TABLE} values (1, 'a'), (null, 'n'); delete from rag_changes")
+    rows.execute(empty_database_url, (before + write).format(table=TABLE))
+    written = rows.execute(empty_database_url, "select operation, document_id from rag_changes")
+    assert sorted(row for row in written if row[1] != "9") == sorted(expected)
+
+
 # ---- partitions and children
 
 PARTITIONED = """

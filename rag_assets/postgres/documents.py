@@ -133,7 +133,8 @@ def unless_changed(cursor: Cursor, source: Source) -> sql.Composable:
     new = sql.SQL(", ").join(sql.SQL("new.{}::pg_catalog.text").format(column) for column in columns)
     old = sql.SQL(", ").join(sql.SQL("old.{}::pg_catalog.text").format(column) for column in columns)
     same = sql.SQL("array[{}]::pg_catalog.text[] operator(pg_catalog.=) array[{}]::pg_catalog.text[]")
-    return sql.SQL("if {} then return null; end if;").format(same.format(new, old))
+    unless = sql.SQL("if tg_op operator(pg_catalog.=) 'UPDATE' then if {} then return new; end if; end if;")
+    return unless.format(same.format(new, old))
 
 
 def get_documents(cursor: Cursor, source: Source, ids: Sequence[str]) -> dict[str, Document]:

@@ -16,8 +16,10 @@
 -- at most the time to its next look, never a change. A transaction that notified cannot be prepared for two-phase
 -- commit: where that is in use, looks have to do.
 --
--- An expression is prepared once in each transaction, which costs more than what it says: there are few on the way of a
--- single change. A change without an id is written down, too, and taken for nothing.
+-- An expression is prepared once in each transaction, which costs more than what it says: a single change comes by four
+-- of them, and for that, one INSERT serves all operations (old has no id where a row is new, new has none where it is
+-- gone) and `return new`, which is none, ends every way. A change without an id is written down, too, and taken for
+-- nothing.
 --
 -- Security definer, so that writers need no rights on our tables: every name and operator says its schema, which is
 -- cheaper than a search_path of its own.
@@ -32,47 +34,33 @@ begin
         and tg_level operator(pg_catalog.=) 'ROW'
     then
         begin
-            if tg_op operator(pg_catalog.=) 'UPDATE' then
-                {unless_changed}
-                null;
-            end if;
-            if tg_op operator(pg_catalog.<>) 'DELETE' then
-                new_id := new.{id_column}::pg_catalog.text;
-            end if;
-            if tg_op operator(pg_catalog.<>) 'INSERT' then
-                old_id := old.{id_column}::pg_catalog.text;
-            end if;
+            {unless_changed}
+            new_id := new.{id_column}::pg_catalog.text;
+            old_id := old.{id_column}::pg_catalog.text;
         exception when others then
             begin
                 insert into {schema}.rag_looks (reason) values (pg_catalog.left(sqlerrm, 500));
             exception when others then
                 null;  -- then reconciliation finds it
             end;
-            return null;
+            return new;
         end;
-        if tg_op operator(pg_catalog.<>) 'DELETE' then
-            insert into {schema}.rag_changes (operation, document_id) values (pg_catalog.lower(tg_op), new_id);
-        end if;
-        if (old_id operator(pg_catalog.=) new_id) is not true and tg_op operator(pg_catalog.<>) 'INSERT' then
+        insert into {schema}.rag_changes (operation, document_id)
+        values (pg_catalog.lower(tg_op), coalesce(new_id, old_id));
+        if old_id operator(pg_catalog.<>) new_id then
             insert into {schema}.rag_changes (operation, document_id) values ('delete', old_id);
         end if;
-        return null;
+        return new;
     end if;
     begin
-        if tg_op operator(pg_catalog.=) 'INSERT' then
-            insert into {schema}.rag_changes (operation, document_id)
-            values ('insert', new.{id_column}::pg_catalog.text);
-        elsif tg_op operator(pg_catalog.=) 'UPDATE' then
+        if tg_op operator(pg_catalog.<>) 'TRUNCATE' then
             {unless_changed}
             insert into {schema}.rag_changes (operation, document_id)
-            values ('update', new.{id_column}::pg_catalog.text);
-            if (old.{id_column}::pg_catalog.text operator(pg_catalog.=) new.{id_column}::pg_catalog.text) is not true then
+            values (pg_catalog.lower(tg_op), coalesce(new.{id_column}, old.{id_column})::pg_catalog.text);
+            if old.{id_column}::pg_catalog.text operator(pg_catalog.<>) new.{id_column}::pg_catalog.text then
                 insert into {schema}.rag_changes (operation, document_id)
                 values ('delete', old.{id_column}::pg_catalog.text);
             end if;
-        elsif tg_op operator(pg_catalog.=) 'DELETE' then
-            insert into {schema}.rag_changes (operation, document_id)
-            values ('delete', old.{id_column}::pg_catalog.text);
         elsif (pg_catalog.current_setting('rag_assets.truncated', true) operator(pg_catalog.=) 'yes') is not true then
             -- The table and each partition; the first tells of all that is known.
             perform pg_catalog.set_config('rag_assets.truncated', 'yes', true);
@@ -97,6 +85,6 @@ begin
             null;  -- then reconciliation finds it
         end;
     end;
-    return null;
+    return new;
 end
 $$;
