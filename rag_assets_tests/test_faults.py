@@ -12,7 +12,16 @@ from rag_assets_tests.faults.kinds import KINDS
 
 SEED = 1
 # They start all of `rag-assets up`, as the end-to-end tests do; by the command only.
-SLOW = {"kill_daemon", "kill_tree", "kill_anything", "two_ups", "stop_up", "terminate_run"}
+SLOW = {
+    "kill_daemon",
+    "kill_tree",
+    "kill_anything",
+    "two_ups",
+    "stop_up",
+    "terminate_run",
+    "run_stands_still",
+    "all_stand_still",
+}
 BREAKS = {
     "a chunk is removed": "delete from rag_document_chunks where id = (select min(id) from rag_document_chunks)",
     "a chunk is there twice": "insert into rag_document_chunks (document_id, chunk_index, content, content_sha256, "
