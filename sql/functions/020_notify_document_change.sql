@@ -16,8 +16,8 @@
 -- at most the time to its next look, never a change. A transaction that notified cannot be prepared for two-phase
 -- commit: where that is in use, looks have to do.
 --
--- An expression is prepared once in each transaction, which costs more than what it says: a single change comes by four
--- of them, and for that, one INSERT serves all operations (old has no id where a row is new, new has none where it is
+-- An expression is prepared once in each transaction, so that few stand on the way of a change, and the notice costs as
+-- much as all the rest of it: one INSERT serves all operations (old has no id where a row is new, new has none where it is
 -- gone) and `return new`, which is none, ends every way. A change without an id is written down, too, and taken for
 -- nothing.
 --
