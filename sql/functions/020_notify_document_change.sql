@@ -37,7 +37,9 @@ begin
             {unless_changed}
             new_id := new.{id_column}::pg_catalog.text;
             old_id := old.{id_column}::pg_catalog.text;
-        exception when others then
+        exception when insufficient_resources then
+            raise;
+        when others then
             begin
                 insert into {schema}.rag_looks (reason) values (pg_catalog.left(sqlerrm, 500));
             exception when others then
@@ -78,7 +80,9 @@ begin
         then
             notify {channel};
         end if;
-    exception when others then
+    exception when insufficient_resources then
+        raise;  -- a full disk, or no memory: the server's own trouble, and the change would be lost
+    when others then
         begin
             insert into {schema}.rag_looks (reason) values (pg_catalog.left(sqlerrm, 500));
         exception when others then
