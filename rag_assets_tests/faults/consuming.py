@@ -17,7 +17,7 @@ from rag_assets_tests.faults import arena as arenas
 from rag_assets_tests.faults.arena import Arena
 
 LINGER_SECONDS = 2.0
-CATCH_UP_SECONDS = 60.0
+CATCH_UP_SECONDS = 240.0  # far above what it takes
 # A claim that goes from one run at work to another.
 AUDIT = """
 create table test_stolen (document_id text, from_run text, to_run text);

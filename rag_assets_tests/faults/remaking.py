@@ -12,6 +12,7 @@ from rag_assets_tests.faults.arena import DOCUMENTS, Arena, Ground, Result
 ROWS = 24
 AWAY_SECONDS = 0.4  # in which runs and looks come to a table that is not as it was
 LOOK_SECONDS = 0.05
+WAIT_SECONDS = 240.0  # far above what it takes
 MASS = {"mass_deletion_number": 5, "mass_deletion_share": 0.5}
 DEFINITION = "(id bigserial primary key, file_path text not null, version int)"
 
@@ -132,6 +133,6 @@ def _tend(arena: Arena) -> None:
 
 
 def _wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + WAIT_SECONDS
     while not condition() and time.monotonic() < deadline:
         time.sleep(LOOK_SECONDS)
