@@ -8,6 +8,7 @@ from contextlib import suppress
 from rag_assets.errors import DatabaseUnavailable, LostRun
 from rag_assets.postgres import outbox, runs
 from rag_assets.postgres.database import Cursor, Database
+from rag_assets.stopwatch import Stopwatch
 
 BEAT_SECONDS = 5.0  # between words of a run about its progress
 LONGEST_GAP_SECONDS = 15.0  # of a watch, between two looks: more counts as this, as the watch itself stood still
@@ -71,13 +72,13 @@ class Lease:
         runs.hold(cursor, self._run_id)
 
     def _keep(self) -> None:
-        moved_at = extended_at = time.monotonic()
+        watch, moved_at, extended_at = Stopwatch(longest_gap=LONGEST_GAP_SECONDS), 0.0, time.monotonic()
         is_told = True
         while not self._ended.wait(min(BEAT_SECONDS, self._claim_seconds / 3)):
-            now = time.monotonic()
+            now, worked = time.monotonic(), watch.look()
             moved = self._has_moved()
-            moved_at = now if moved else moved_at
-            is_due = now - extended_at >= self._claim_seconds / 3 and now - moved_at < self._patience_seconds
+            moved_at = worked if moved else moved_at
+            is_due = now - extended_at >= self._claim_seconds / 3 and worked - moved_at < self._patience_seconds
             try:
                 self._tell(moved=moved or not is_told, extends=is_due)
                 is_told, extended_at = True, now if is_due else extended_at
@@ -108,14 +109,14 @@ class Watch:
 
     def __init__(self, patience_seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._patience_seconds = patience_seconds + GRACE_SECONDS
-        self._clock = clock
-        self._looked_at = clock()
+        self._stopwatch = Stopwatch(longest_gap=LONGEST_GAP_SECONDS, clock=clock)
+        self._looked_at = 0.0
         self._seen: dict[str, tuple[int, float]] = {}  # run -> its progress, and for how long it is no further
 
     def standing(self, progress: Mapping[str, int]) -> dict[str, int]:
         """Those of the runs at work that have not got on for longer than a single step may take."""
-        now = self._clock()
-        passed, self._looked_at = min(max(0.0, now - self._looked_at), LONGEST_GAP_SECONDS), now
+        now = self._stopwatch.look()
+        passed, self._looked_at = now - self._looked_at, now
         self._seen = {run: (number, self._still(run, number, passed)) for run, number in progress.items()}
         return {run: number for run, (number, still) in self._seen.items() if still > self._patience_seconds}
 

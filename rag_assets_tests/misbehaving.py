@@ -230,6 +230,7 @@ BEHAVIOUR: dict[str, Callable[[], object]] = {
     "abort": os.abort,
     "exit": lambda: os._exit(3),
     "hang": lambda: time.sleep(600),
+    "tarry": lambda: time.sleep(0.5),
     "hang in c": _hang_in_c,
     "work": _work_for_ever,
     "memory": _take_all_memory,

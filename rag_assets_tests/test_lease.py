@@ -11,6 +11,7 @@ from rag_assets.errors import LostRun
 from rag_assets.lease import GRACE_SECONDS, LONGEST_GAP_SECONDS, Lease, Watch
 from rag_assets.postgres import outbox, runs
 from rag_assets_tests.application import WORDS, Application, HashEmbedder
+from rag_assets_tests.leaping import Leaping
 
 PATIENCE = 60.0
 STEP = 5.0  # between looks
@@ -133,6 +134,25 @@ def test_claims_are_not_kept_when_their_run_stands_still(application: Applicatio
         held.take(1)
         time.sleep(1.5)
         assert [claim.document_id for claim in application.claim(run_id="2")] == [document_id]
+
+
+def test_claims_are_kept_when_all_stood_still(
+    application: Application, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was stopped and continued with everything else goes on with what it holds."""
+    application.add("a.txt", *WORDS)
+    with opened(application) as held:
+        held.take(1)
+        application.claim(run_id="1")
+        [(before,)] = application.sql("select claimed_until from rag_outbox")
+        monkeypatch.setattr(time, "monotonic", clock := Leaping(after=20))
+        for _ in range(600):
+            [(after,)] = application.sql("select claimed_until from rag_outbox")
+            if after > before:
+                break
+            time.sleep(0.1)
+    assert clock.leapt
+    assert after > before
 
 
 # ---- what was taken over

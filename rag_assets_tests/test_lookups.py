@@ -13,6 +13,7 @@ from rag_assets.text.lookups import Lookups
 from rag_assets.text.worker import TextWorker
 from rag_assets_tests import silent
 from rag_assets_tests.application import Application
+from rag_assets_tests.leaping import Leaping
 
 
 @pytest.fixture
@@ -42,6 +43,16 @@ def test_call_that_never_returns_is_given_up_and_the_next_one_made() -> None:
     while (left := set(threading.enumerate()) - before) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not left
+
+
+def test_call_is_waited_for_when_all_stood_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped and continued, or asleep: the file system gets the rest of its time."""
+    lookups, answer = Lookups(60), threading.Event()
+    clock = Leaping(after=1, on_leap=answer.set)
+    monkeypatch.setattr(time, "monotonic", clock)
+    assert lookups.call(answer.wait, name="a")
+    assert clock.leapt
+    lookups.close()
 
 
 def test_file_that_cannot_be_opened_for_want_of_an_answer_times_out(silence: Path, tmp_path: Path) -> None:

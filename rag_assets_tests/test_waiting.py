@@ -10,8 +10,8 @@ from typing import ClassVar, cast
 import psutil
 import pytest
 
+from rag_assets import stopwatch
 from rag_assets.embedded import llama_server
-from rag_assets.embedding import waiting
 from rag_assets.embedding.client import MOST_OVERTAKEN, EmbeddingClient
 from rag_assets.embedding.embedder import Embedder
 from rag_assets.embedding.waiting import Patience
@@ -87,15 +87,18 @@ class Clock:
 
     def __init__(self, happens: dict[int, Callable[[], None]]) -> None:
         self.now = 0.0
-        self._happens = happens
+        self.happens = happens
 
     def monotonic(self) -> float:
         return self.now
 
+    def pass_by(self, seconds: float) -> None:
+        self.now += seconds
+
     def wait_for_read(self, _connection: object, *, timeout: float) -> bool:
         self.now += timeout
         if self.now.is_integer():
-            self._happens.get(int(self.now), lambda: None)()
+            self.happens.get(int(self.now), lambda: None)()
         return False
 
 
@@ -106,18 +109,29 @@ def test_wait_ends_when_the_server_was_silent_and_not_while_it_answers_others(
     """Ten seconds without an answer to anybody, or four times as long in all."""
     patience = Patience()
     clock = Clock(dict.fromkeys(answers_at, patience.answered))
-    monkeypatch.setattr(waiting, "time", clock)
+    monkeypatch.setattr(stopwatch, "time", clock)
     monkeypatch.setattr("urllib3.util.wait_for_read", clock.wait_for_read)
     with pytest.raises(TimeoutError):
         patience.wait_for(UNREAD, seconds=10)
     assert given_up_at <= clock.now <= given_up_at + 1
 
 
+def test_wait_has_its_time_left_when_all_stood_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped and continued, or asleep, for an hour: the server was, too, and is not hanging for that."""
+    patience, clock = Patience(), Clock({})
+    clock.happens[3] = lambda: clock.pass_by(3_600)
+    monkeypatch.setattr(stopwatch, "time", clock)
+    monkeypatch.setattr("urllib3.util.wait_for_read", clock.wait_for_read)
+    with pytest.raises(TimeoutError):
+        patience.wait_for(UNREAD, seconds=10)
+    assert 3_600 + 10 - stopwatch.LONGEST_GAP_SECONDS <= clock.now <= 3_600 + 10
+
+
 def test_wait_ends_when_it_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """As when a run is interrupted."""
     patience = Patience()
     clock = Clock({3: patience.give_up})
-    monkeypatch.setattr(waiting, "time", clock)
+    monkeypatch.setattr(stopwatch, "time", clock)
     monkeypatch.setattr("urllib3.util.wait_for_read", clock.wait_for_read)
     with pytest.raises(TimeoutError):
         patience.wait_for(UNREAD, seconds=10)

@@ -23,6 +23,7 @@ from rag_assets.settings import Chunking, Parsing
 from rag_assets.text import chunking, frames, guard, seccomp, tokens, worker
 from rag_assets.text.worker import TextWorker
 from rag_assets_tests import misbehaving
+from rag_assets_tests.leaping import Leaping
 
 MIB = 2**20
 LIMITS = Parsing(max_seconds=30, max_memory_mb=384)
@@ -145,6 +146,16 @@ def test_document_that_was_read_all_the_time_is_not_tried_again(
 
 
 @linux
+def test_document_has_its_time_left_when_all_stood_still(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped and continued, or asleep, for an hour: that is not the document's time."""
+    with start() as reader:
+        reader.start()
+        clock = Leaping(after=3)
+        monkeypatch.setattr(time, "monotonic", clock)
+        assert reader.read(document(folder, "!tarry"), name="a").parsed.text == "!tarry"
+    assert clock.leapt
+
+
 def test_memory_that_no_rule_of_the_kernel_covers_is_seen(folder: Path) -> None:
     """A look at the process, many times a second, finds what it shares with others as well."""
     with start() as reader:

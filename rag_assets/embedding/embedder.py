@@ -14,6 +14,7 @@ from rag_assets.embedding.client import EmbeddingClient, InputTooLong, ServerAwa
 from rag_assets.embedding.server import CANARY, LlamaServer
 from rag_assets.errors import EmbeddingError, Interrupted, ServerFailedToStart, UnembeddableText
 from rag_assets.settings import Settings
+from rag_assets.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -298,9 +299,9 @@ class Embedder:
             timeout_seconds=config.request_timeout_seconds,
             vouch=self._vouch,
         )
-        deadline = time.monotonic() + REMOTE_PATIENCE_SECONDS
+        watch = Stopwatch()
         while not client.healthy():
-            if time.monotonic() > deadline:
+            if watch.look() > REMOTE_PATIENCE_SECONDS:
                 raise ServerFailedToStart(
                     f"the server at {config.url} (llama_server.url) does not answer /health; start it, or unset the "
                     "setting to have one started here"

@@ -23,6 +23,7 @@ from rag_assets.embedding.client import EmbeddingClient
 from rag_assets.embedding.door import LONGEST_SOCKET_PATH, Door, Owned, OwnedPort, SocketFile
 from rag_assets.errors import EmbeddingError, ServerFailedToStart
 from rag_assets.settings import LlamaServer as LlamaServerSettings
+from rag_assets.stopwatch import Stopwatch
 
 UBATCH_TOKENS = 512  # attention is over all tokens of a physical batch: 2048 was a third slower
 LOG_TAIL_LINES = 12
@@ -264,8 +265,8 @@ class LlamaServer:
     def _wait_until_ready(self) -> bool:
         """Whether the server is ready; False: it died. Raises when it is late, or takes requests of others."""
         assert self.client is not None  # noqa: S101 - called after spawning
-        deadline = time.monotonic() + self._settings.startup_timeout_seconds
-        while time.monotonic() < deadline:
+        watch = Stopwatch()
+        while watch.look() < self._settings.startup_timeout_seconds:
             if not self.alive:
                 return False
             if self.client.healthy():

@@ -2,9 +2,10 @@
 
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from rag_assets.stopwatch import Stopwatch
 
 LOOK_SECONDS = 0.5  # between looks at whether a wait is given up
 LONGEST = 4  # times the limit of a server's silence: one request, however many others are answered
@@ -14,11 +15,11 @@ class Patience:
     """How long an answer is waited for: as long as the server answers anybody, as it then does not hang."""
 
     def __init__(self) -> None:
-        self._last_answer = float("-inf")
+        self._answers = 0
         self._given_up = threading.Event()
 
     def answered(self) -> None:
-        self._last_answer = time.monotonic()
+        self._answers += 1
 
     def give_up(self) -> None:
         """End the waits that are under way, and all later ones."""
@@ -28,11 +29,12 @@ class Patience:
         """Until there is something to read; TimeoutError when the server is silent for so long."""
         from urllib3.util import wait_for_read
 
-        started = time.monotonic()
+        watch, answers, heard = Stopwatch(), self._answers, 0.0
         while not wait_for_read(connection, timeout=min(LOOK_SECONDS, seconds)):
-            now = time.monotonic()
-            is_silent = now - max(started, self._last_answer) >= seconds
-            if is_silent or now - started > LONGEST * seconds or self._given_up.is_set():
+            waited = watch.look()
+            if self._answers != answers:
+                answers, heard = self._answers, waited
+            if waited - heard >= seconds or waited > LONGEST * seconds or self._given_up.is_set():
                 raise TimeoutError("timed out")
 
 

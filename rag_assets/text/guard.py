@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
@@ -17,6 +16,7 @@ import psutil
 
 from rag_assets import job, workplace
 from rag_assets.errors import DocumentError, ErrorKind
+from rag_assets.stopwatch import Stopwatch
 from rag_assets.text import confinement, frames
 
 PREFIX = "rag-assets-text-"  # of the names of work folders
@@ -46,8 +46,9 @@ class Guarded:
         self._open = contextlib.ExitStack()
         self._folder = self._open.enter_context(workplace.workplace(PREFIX, below=below))
         self._log = self._folder / "log"
-        self._lock = threading.Lock()  # over _deadline and _verdict: nobody is killed for an answer just given
-        self._deadline: float | None = None  # None: idle; infinite: waits for us
+        self._lock = threading.Lock()  # over _clock, _deadline and _verdict: nobody is killed for an answer just given
+        self._clock = Stopwatch()  # since the current request
+        self._deadline: float | None = None  # seconds of it; None: idle; infinite: waits for us
         self._verdict: DocumentError | None = None
         self._doing = ""
         self._busy = threading.Event()
@@ -77,7 +78,8 @@ class Guarded:
         self._log_start = self._log.stat().st_size
         self._seconds = seconds
         self._worked_before = None
-        self._deadline = time.monotonic() + seconds
+        with self._lock:
+            self._clock, self._deadline = Stopwatch(), seconds
         self._busy.set()
         try:
             yield
@@ -94,12 +96,11 @@ class Guarded:
     def waiting(self) -> Iterator[None]:
         """A stretch in which the child waits for us: it costs it a tenth, so that it cannot ask for ever."""
         with self._lock:
-            deadline = self._deadline or 0
+            deadline, started = self._deadline or 0, self._clock.look()
             self._deadline = math.inf
-        started = time.monotonic()
         yield
         with self._lock:
-            self._deadline = deadline + (time.monotonic() - started) * (1 - WAITING_SHARE)
+            self._deadline = deadline + (self._clock.look() - started) * (1 - WAITING_SHARE)
 
     def send(self, message: dict[str, Any], body: bytes = b"", *, file: int | None = None) -> None:
         """A message, and before it a copy of a descriptor that the child may use."""
@@ -183,13 +184,13 @@ class Guarded:
             self._closed.wait(POLL_SECONDS)
 
     def _judge(self, deadline: float) -> None:
-        memory = self._resident()
+        used, memory = self._clock.look(), self._resident()
         if self._worked_before is None:
             self._worked_before = self._processor_seconds()
         self.peak_memory = max(self.peak_memory, memory)
         if memory > self._memory:
             self._verdict = self._too_large(f"took {memory / 2**20:,.0f} MiB of memory")
-        elif time.monotonic() > deadline:
+        elif used > deadline:
             self._verdict = self._late()
         if self._verdict is not None:
             self._kill()

@@ -1,12 +1,15 @@
 """Calls that touch a file come in, their results go out; one that a file system does not answer is given up."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar
 
 from rag_assets.errors import DocumentError
+from rag_assets.stopwatch import Stopwatch
 
+LOOK_SECONDS = 1.0  # between looks at the time
 T = TypeVar("T")
 _Answer = SimpleQueue[tuple[Any, BaseException | None]]
 _Calls = SimpleQueue[tuple[Callable[[], Any], _Answer] | None]
@@ -30,15 +33,19 @@ class Lookups:
             Thread(target=_make, args=(self._calls,), name="look-up", daemon=True).start()
         answer: _Answer = SimpleQueue()
         self._calls.put((action, answer))
-        try:
-            result, error = answer.get(timeout=self._seconds)
-        except Empty:
-            self.close()
-            said = f"Its file system did not answer within {self._seconds:g} s (parsing.max_seconds): {name}"
-            raise DocumentError("timed_out", said) from None
+        result, error = self._awaited(answer, name=name)
         if error is not None:
             raise error
         return result  # type: ignore[no-any-return]
+
+    def _awaited(self, answer: _Answer, *, name: str) -> tuple[Any, BaseException | None]:
+        watch = Stopwatch()
+        while (left := self._seconds - watch.look()) > 0:
+            with suppress(Empty):
+                return answer.get(timeout=min(left, LOOK_SECONDS))
+        self.close()
+        said = f"Its file system did not answer within {self._seconds:g} s (parsing.max_seconds): {name}"
+        raise DocumentError("timed_out", said)
 
     def close(self) -> None:
         """Let the thread end, when it has made what it is at."""
