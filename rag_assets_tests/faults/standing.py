@@ -45,8 +45,11 @@ def all_stand_still(ground: Ground, *, seed: int, long: bool) -> Result:
             for turn in range(2 if long else 1):
                 arena.insert(FIRST)
                 _lengthen(arena)
-                violations = _stopped_all(arena, environment)
+                run_id = _await_run(arena)
+                time.sleep(arena.rng.uniform(0, 8))
+                _stop_all(environment)
                 uprooting.judge(arena, result, turn=turn)
+                violations = _harmed(arena, run_id)
                 result.violations += [f"turn {turn}: {violation}" for violation in violations]
         result.violations += left_after(environment[MARK])
     return result
@@ -86,8 +89,7 @@ def _stop_run(arena: Arena, run_id: str) -> list[psutil.Process]:
     return stopped
 
 
-def _stopped_all(arena: Arena, environment: Mapping[str, str]) -> list[str]:
-    run_id = _await_run(arena)
+def _stop_all(environment: Mapping[str, str]) -> None:
     everybody = uprooting.processes_marked(environment[MARK])
     for process in everybody:
         with suppress(psutil.NoSuchProcess):
@@ -96,6 +98,10 @@ def _stopped_all(arena: Arena, environment: Mapping[str, str]) -> list[str]:
     for process in everybody:
         with suppress(psutil.NoSuchProcess):
             process.send_signal(signal.SIGCONT)
+
+
+def _harmed(arena: Arena, run_id: str) -> list[str]:
+    """What became of the run, once all is done."""
     found = arena.sql(f"select 1 from dagster.run_tags where run_id = '{run_id}' and key = 'rag_assets/fault'")
     taken = arena.sql("select run_id from rag_runs where taken_over_at is not null")
     return [f"taken over: {taken}"] * bool(taken) + ["the run failed"] * bool(found)
