@@ -216,6 +216,19 @@ def test_root_of_a_container_is_given_up_as_well(tmp_path: Path, monkeypatch: py
 
 
 @linux
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="root alone can be less than root")
+def test_documents_are_read_when_root_may_not_read_any_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in most containers: where Python lies in a folder of root's, another account could not import its readers."""
+    fewer = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
+    monkeypatch.setattr(worker, "command", lambda command=worker.command: [*fewer, *command()])
+    (page := tmp_path.resolve() / "a.html").write_text("<h1>Head</h1><p>Text of the page</p>")
+    with start() as reader:
+        assert "Text of the page" in reader.read(page, name="a.html").parsed.text
+        opened = any("root" in gap for gap in reader.gaps)
+    assert opened is not all(folder.stat().st_mode & 1 for folder in Path(sys.base_prefix).resolve().parents)
+
+
+@linux
 def test_memory_and_environment_of_the_parent_are_its_own(shared: TextWorker) -> None:
     """Also to processes of the same account that no rule holds."""
     shared.start()

@@ -62,8 +62,8 @@ class _Reader:
         self._no_tokenizer = "To cut documents, the text worker needs a model file or a server's tokenizer"
         sys.setrecursionlimit(RECURSION_LIMIT)
         self._read_vocabulary()
+        _warm()  # before: an account of fewer rights may not be able to read what it needs
         self._gaps = confinement.confine(memory=self._parsing.max_memory_mb * 2**20)
-        _warm()
 
     def serve(self) -> None:
         frames.write(self._answers, {"ready": True, "gaps": self._gaps, **confinement.memory()})

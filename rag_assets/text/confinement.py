@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import signal
 import struct
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,9 @@ from typing import Any
 
 from rag_assets.text import seccomp
 from rag_assets.text.landlock import Rules
+
+if sys.platform != "win32":  # now: later, its file may not be readable
+    import resource
 
 SHARED_BYTES = 64 * 2**20  # code of libraries: in the resident size, but not in what RLIMIT_DATA counts
 ADDRESS_SPACE = 2**30  # beyond the memory limit, for what is mapped and never touched
@@ -75,8 +79,7 @@ def _refuse(event: str, _arguments: tuple[Any, ...]) -> None:
 
 
 def _confine_elsewhere(memory: int) -> list[str]:
-    if os.name != "nt":
-        _limit(memory)
+    _limit(memory)
     return ["this system: files, sockets and processes are open to machine code, as the account may"]
 
 
@@ -139,23 +142,46 @@ def _leave_user_namespace(libc: ctypes.CDLL, kept: int, *, alone: bool) -> bool:
 def _give_root_up(libc: ctypes.CDLL) -> int:
     """Become nobody in particular, another one than other workers; else stay root in name only. What right is kept.
 
-    Where Python's own files are root's alone, it is that to read any file, which the rules limit.
+    Where Python's own files are root's alone, it is that to read any file, which the rules limit. A container may
+    not have that right: root, who owns the files, is stayed then.
     """
     needed = [place for place in (*sys.path, __file__) if os.path.exists(place)]
+    held = _READ_ANY_FILE & _permitted(libc)
     libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
-    is_other = any(_become(number) for number in (FREE_IDS[os.getpid() % len(FREE_IDS)], NOBODY))
-    needs_all = is_other and not all(os.access(place, os.R_OK, effective_ids=True) for place in needed)
-    return _READ_ANY_FILE if needs_all else 0
-
-
-def _become(number: int) -> bool:
-    if sys.platform == "linux":
+    for number in (FREE_IDS[os.getpid() % len(FREE_IDS)], NOBODY):
         with suppress(OSError):  # an id that this container does not have, or a right that is missing
-            os.setgroups([])
-            os.setresgid(number, number, number)
-            os.setresuid(number, number, number)
-            return True
-    return False
+            reads = _can_read(needed, as_number=number)
+            if reads or held:
+                _become(number)
+                return 0 if reads else held
+    return 0
+
+
+def _can_read(places: list[str], *, as_number: int) -> bool:
+    """Whether this account, without root's rights, reads all of these; OSError where it cannot be become."""
+    if sys.platform != "linux":
+        return False
+    try:
+        os.setgroups([])
+        os.setegid(as_number)
+        os.seteuid(as_number)
+        return all(os.access(place, os.R_OK, effective_ids=True) for place in places)
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+
+
+def _become(number: int) -> None:
+    if sys.platform == "linux":
+        os.setresgid(number, number, number)
+        os.setresuid(number, number, number)
+
+
+def _permitted(libc: ctypes.CDLL) -> int:
+    """The capabilities that this process may have, of the first 32."""
+    found = ctypes.create_string_buffer(24)
+    libc.capget(struct.pack("<Ii", _CAPABILITIES_VERSION, 0), found)
+    return int(struct.unpack("<6I", found.raw)[1])
 
 
 def _keep_capabilities(libc: ctypes.CDLL, kept: int) -> None:
@@ -163,8 +189,8 @@ def _keep_capabilities(libc: ctypes.CDLL, kept: int) -> None:
 
 
 def _limit(memory: int) -> None:
-    import resource
-
+    if sys.platform == "win32":
+        return
     for name, value in (
         ("RLIMIT_DATA", memory - SHARED_BYTES),
         ("RLIMIT_AS", memory + ADDRESS_SPACE),
@@ -179,6 +205,4 @@ def _limit(memory: int) -> None:
 
 def _die_with_parent(libc: ctypes.CDLL) -> None:
     """After the last change of account, which forgets it. Where it died before, the request pipe's end tells."""
-    import signal
-
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
