@@ -64,7 +64,9 @@ def test_counts_agree_with_the_server_when_text_is_any(
     server: EmbeddingClient, minilm: tokens.WordPiece, text: str
 ) -> None:
     """Scripts, marks, controls and special tokens in any order."""
-    assert minilm.count(text) == len(minilm.spans(text)) == len(server.tokenize(text))
+    found = [token["id"] for token in server.tokenize(text)]
+    assert minilm.ids(text) == found
+    assert minilm.count(text) == len(minilm.spans(text)) == len(found)
 
 
 def test_remote_tokenizer_agrees_when_it_asks_the_server(server: EmbeddingClient, minilm: tokens.WordPiece) -> None:
