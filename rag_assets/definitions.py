@@ -11,7 +11,7 @@ defs = dg.Definitions(
     asset_checks=[checks.index_in_step, checks.vectors_are_the_models],
     jobs=[jobs.ingest_job, jobs.reconcile],
     schedules=[jobs.reconcile_schedule],
-    sensors=[sensors.document_changes],
+    sensors=[sensors.document_changes(rag)],
     # Nothing is handed from asset to asset. Dagster's default IO manager would take a path from a run's config, and put
     # the value of any environment variable that is named there in its place.
     resources={"rag": rag, "io_manager": dg.mem_io_manager},

@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import time
+from queue import SimpleQueue
 
 STDIN = 0  # read without Python's buffer, whose lock a waiting thread would hold when the process ends
 RUN_ID_BYTES = 100
@@ -13,6 +14,12 @@ PATIENCE_SECONDS = 1.0  # `rag-assets up`, when it stops, has asked the run itse
 
 def main() -> int:
     """Execute one run; 0 also when the run failed: that is in its events."""
+    word: SimpleQueue[str] = SimpleQueue()
+    is_ready = threading.Event()
+    listener = threading.Thread(target=_listen, args=(word, is_ready), daemon=True)
+    if os.name != "nt":  # there, what is imported may look at stdin, and would wait for the end of a read
+        listener.start()
+
     from dagster import DagsterInstance
     from dagster._cli.api import _execute_run_command_body
     from dagster._utils.interrupts import capture_interrupts
@@ -21,17 +28,29 @@ def main() -> int:
 
     with DagsterInstance.get() as instance, rag.warmed():
         instance.get_runs_count()  # opens what the storage opens at its first query
-        run_id = os.read(STDIN, RUN_ID_BYTES).decode().strip()
+        is_ready.set()
+        if os.name == "nt":
+            listener.start()
+        run_id = word.get()
         if not run_id:
             return 0
-        threading.Thread(target=_end_with_parent, daemon=True).start()
         with capture_interrupts():
             _execute_run_command_body(run_id, instance, lambda _event: None, set_exit_code_on_failure=False)
     return 0
 
 
-def _end_with_parent() -> None:
-    """Interrupt the run when whoever launched it is gone: it then releases its documents."""
+def _listen(word: SimpleQueue[str], is_ready: threading.Event) -> None:
+    """Hear which run it is, and when whoever launched it is gone: a run then releases its documents.
+
+    Who is not even ready ends at once: its imports take long where many programs start.
+    """
+    run_id = os.read(STDIN, RUN_ID_BYTES).decode().strip()
+    if not run_id and not is_ready.is_set():
+        os._exit(0)
+    word.put(run_id)
+    if not run_id:
+        return
+    is_ready.wait()
     os.read(STDIN, 1)
     time.sleep(PATIENCE_SECONDS)
     signal.raise_signal(signal.SIGTERM) if os.name == "nt" else os.kill(os.getpid(), signal.SIGTERM)

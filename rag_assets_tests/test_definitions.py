@@ -53,7 +53,7 @@ class Project:
             assets=[assets.source_table, assets.ingest],
             asset_checks=[checks.index_in_step],
             jobs=[jobs.ingest_job, jobs.reconcile],
-            sensors=[sensors.document_changes],
+            sensors=[sensors.document_changes(self.rag)],
             resources={"rag": self.rag},
             executor=dg.in_process_executor,
         )
@@ -72,9 +72,9 @@ class Project:
     def tick(self) -> Any:
         definitions = self.definitions
         context = dg.build_sensor_context(
-            instance=self.instance, resources={"rag": self.rag}, definitions=definitions, sensor_name="document_changes"
+            instance=self.instance, definitions=definitions, sensor_name="document_changes"
         )
-        return sensors.document_changes.evaluate_tick(context)
+        return sensors.document_changes(self.rag).evaluate_tick(context)
 
     def partitions(self, status: str) -> set[str]:
         """Those that are in this state for all three assets."""
@@ -373,6 +373,22 @@ def test_run_of_the_command_line_does_not_promise_to_be_repeated(project: Projec
 
 
 # ---- the sensor
+
+
+def test_looks_of_the_sensor_share_one_instance(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the code server, where Dagster hands over what one is made from: each that is made leaves something behind."""
+    made, make = [], DagsterInstance.from_ref
+    monkeypatch.setattr(DagsterInstance, "from_ref", lambda ref: made.append(make(ref)) or made[-1])
+    with dg.instance_for_test() as instance:
+        sensor = project.definitions.get_repository_def().get_sensor_def("document_changes")
+        for _ in range(3):
+            context = dg.build_sensor_context(
+                instance_ref=instance.get_ref(), definitions=project.definitions, sensor_name="document_changes"
+            )
+            with context:
+                assert sensor.evaluate_tick(context).skip_message
+    assert len(made) == 1
+    made[0].dispose()
 
 
 def test_nothing_is_kept_of_the_instance_of_a_look(project: Project) -> None:

@@ -34,33 +34,58 @@ STOOD_STILL = (
 UNSTARTED = [DagsterRunStatus.QUEUED, DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING]
 
 
-@dg.sensor(
-    job=ingest_job,
-    minimum_interval_seconds=1,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Waits for changes of the table and requests one run for all that are due. Off, changes stay pending "
-    "and are taken once it is on again; a wait that has begun ends first, within a minute.",
-)
-def document_changes(
-    context: dg.SensorEvaluationContext, rag: dg.ResourceParam[Rag]
-) -> Iterator[dg.RunRequest | dg.SkipReason]:
+_instances: list[tuple[object, dg.DagsterInstance]] = []  # of this process, by what they are made from
+
+
+def document_changes(rag: Rag) -> dg.SensorDefinition:
+    """The sensor, on these parts.
+
+    They are no resource of Dagster's: with one, Dagster makes an instance of its own for each look (see `_instance`).
+    """
+
+    @dg.sensor(
+        name="document_changes",
+        job=ingest_job,
+        minimum_interval_seconds=1,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Waits for changes of the table and requests one run for all that are due. Off, changes stay "
+        "pending and are taken once it is on again; a wait that has begun ends first, within a minute.",
+    )
+    def look(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        return _look(_instance(context), rag.standing)
+
+    return look
+
+
+def _look(instance: dg.DagsterInstance, parts: Parts) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """Claim the documents that changed and request one run for them; wait a while when there are none.
 
     While a run takes changes itself, or one is waiting to start, changes are left in the outbox: they are
     taken by that run, and what comes later coalesces instead of queueing up.
     """
-    parts = rag.standing
     _release_batches_once(parts)
-    claims, batch_id, hindrance = _wait_for_changes(context.instance, parts)
+    claims, batch_id, hindrance = _wait_for_changes(instance, parts)
     if not claims:
-        yield dg.SkipReason(hindrance or _failing(context.instance) or parts.held() or "No changes.")
+        yield dg.SkipReason(hindrance or _failing(instance) or parts.held() or "No changes.")
         return
-    partitions.documents.add(context.instance, [claim.document_id for claim in claims if claim.path is not None])
+    partitions.documents.add(instance, [claim.document_id for claim in claims if claim.path is not None])
     yield dg.RunRequest(
         run_key=batch_id,
         run_config=run_config(batch_id=batch_id, linger=True),
         tags={BATCH_TAG: batch_id, "dagster/priority": PRIORITY, "rag_assets/documents": str(len(claims))},
     )
+
+
+def _instance(context: dg.SensorEvaluationContext) -> dg.DagsterInstance:
+    """The same one for all looks: of each that was made, SQLAlchemy keeps what it learned of the database."""
+    ref = context.instance_ref
+    if ref is None:  # it was handed over ready
+        return context.instance
+    known = [instance for other, instance in _instances if other == ref]
+    if not known:
+        known = [dg.DagsterInstance.from_ref(ref)]
+        _instances.append((ref, known[0]))
+    return known[0]
 
 
 def _failing(instance: dg.DagsterInstance) -> str:

@@ -115,9 +115,9 @@ def _tick(arena: Arena, batches: list[str]) -> None:
 
     with dg.DagsterInstance.ephemeral() as instance, Parts(arena.settings) as parts:
         rag = Rag(parts)
-        context = dg.build_sensor_context(instance=instance, resources={"rag": rag})
+        context = dg.build_sensor_context(instance=instance)
         with rag.standing:
-            batches += [request.run_key or "" for request in _requests(sensors.document_changes(context))]
+            batches += [request.run_key or "" for request in _requests(sensors.document_changes(rag)(context))]
 
 
 def _requests(evaluated: object) -> Iterator[dg.RunRequest]:
