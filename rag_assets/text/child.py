@@ -172,8 +172,8 @@ class _Reader:
 
 
 def _warm() -> None:
-    for module in pkgutil.iter_modules(formats.__path__):
-        importlib.import_module(f"{formats.__name__}.{module.name}")
+    for module in pkgutil.walk_packages(formats.__path__, prefix=f"{formats.__name__}."):
+        importlib.import_module(module.name)
     for name in WARMED:
         if importlib.util.find_spec(name.partition(".")[0]):
             importlib.import_module(name)

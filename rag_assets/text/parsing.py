@@ -36,7 +36,7 @@ _OPEN = "application/vnd.oasis.opendocument"
 FORMATS: tuple[Format, ...] = (
     Format(
         name="pdf",
-        module="pdf",
+        module="pdf.reader",
         media_type="application/pdf",
         suffixes=".pdf",
         keeps="pages, reading order across columns, headings, tables, code, whole words, form values, OCR layers; "
@@ -44,42 +44,42 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format(
         name="docx",
-        module="docx",
+        module="office.docx",
         media_type=f"{_OFFICE}.wordprocessingml.document",
         suffixes=".docx .docm",
         keeps="headings, list numbers, tables, insertions (no deletions), text boxes, notes, comments, links",
     ),
     Format(
         name="pptx",
-        module="pptx",
+        module="office.pptx",
         media_type=f"{_OFFICE}.presentationml.presentation",
         suffixes=".pptx .pptm",
         keeps="slides as pages, titles as headings, tables, charts, groups, speaker notes",
     ),
     Format(
         name="xlsx",
-        module="xlsx",
+        module="office.xlsx",
         media_type=f"{_OFFICE}.spreadsheetml.sheet",
         suffixes=".xlsx .xlsm",
         keeps="sheets as pages, rows with numbers and dates as they are shown",
     ),
     Format(
         name="odt",
-        module="odt",
+        module="office.odt",
         media_type=f"{_OPEN}.text",
         suffixes=".odt",
         keeps="headings, lists, tables, notes, insertions (no deletions)",
     ),
     Format(
         name="ods",
-        module="odt",
+        module="office.odt",
         media_type=f"{_OPEN}.spreadsheet",
         suffixes=".ods",
         keeps="sheets as pages, rows as they are shown",
     ),
     Format(
         name="odp",
-        module="odt",
+        module="office.odt",
         media_type=f"{_OPEN}.presentation",
         suffixes=".odp",
         keeps="slides as pages, titles as headings",
@@ -93,7 +93,7 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format(
         name="rtf",
-        module="rtf",
+        module="office.rtf",
         media_type="application/rtf",
         suffixes=".rtf",
         keeps="text, tables, headings",

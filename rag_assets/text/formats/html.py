@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
-from rag_assets.text import encoding, rendering
+from rag_assets.text import encoding
+from rag_assets.text.formats import html_rendering
 from rag_assets.text.formats import mathml
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def _markdown(root: "_Element") -> str:
     total = _length(root)
     _remove_hidden(root, total=total)
     _remove_navigation(root, total=total)
-    text = rendering.render(root)
+    text = html_rendering.render(root)
     if len(text) < _length(root) * RENDERED_SHARE:
         text = _second_opinion(root)
     return encoding.clean(text)  # of what entities stand for, soft hyphens for instance

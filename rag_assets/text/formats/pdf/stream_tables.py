@@ -6,8 +6,8 @@ from dataclasses import replace
 from itertools import pairwise
 from statistics import median
 
-from rag_assets.text.formats.pdf_glyphs import BROKEN, Piece
-from rag_assets.text.formats.pdf_lines import Item, Row, Table, is_right_to_left
+from rag_assets.text.formats.pdf.glyphs import BROKEN, Piece
+from rag_assets.text.formats.pdf.lines import Item, Row, Table, is_right_to_left
 
 LABEL = re.compile(
     r"[•◦▪‣●○■□–\-*·\uf0b7\uf0a7]|\(?(?:\d{1,3}|[a-zA-Z]|[ivxlcIVXLC]{1,5})[.)]|\[\d{1,3}\]|\d{1,2}(?:\.\d{1,2}){1,4}\.?"

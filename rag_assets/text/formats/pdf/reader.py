@@ -11,11 +11,11 @@ from rag_assets.errors import DocumentError
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
 from rag_assets.text import encoding
-from rag_assets.text.formats import pdf_fonts, pdf_markdown, pdf_running
-from rag_assets.text.formats.pdf_glyphs import Page, Piece
-from rag_assets.text.formats.pdf_layout import arrange
-from rag_assets.text.formats.pdf_markdown import PAGE_BREAK
-from rag_assets.text.formats.pdf_rules import Grid
+from rag_assets.text.formats.pdf.reader import fonts, markdown, headers_footers
+from rag_assets.text.formats.pdf.glyphs import Page, Piece
+from rag_assets.text.formats.pdf.reading_order import arrange
+from rag_assets.text.formats.pdf.markdown import PAGE_BREAK
+from rag_assets.text.formats.pdf.rulings import Grid
 
 FEW_CHARACTERS = 40  # on a page: if images fill it, they are a stamp on a scan
 SCANNED_SHARE = 0.6  # of a page that images cover
@@ -43,7 +43,7 @@ def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
     import pypdfium2
 
     try:
-        document = pypdfium2.PdfDocument(pdf_fonts.mended(data))
+        document = pypdfium2.PdfDocument(fonts.mended(data))
     except pypdfium2.PdfiumError as exc:
         return _second_opinion(data, name=name, limits=limits, reason=str(exc))
     try:
@@ -131,12 +131,12 @@ def _form(document: Any) -> Any:
 
 
 def _render(sheets: Sequence[_Sheet], *, titles: dict[str, int]) -> list[str]:
-    parted = pdf_running.part([sheet.pieces for sheet in sheets], [sheet.grids for sheet in sheets])
+    parted = headers_footers.part([sheet.pieces for sheet in sheets], [sheet.grids for sheet in sheets])
     found = [
         ([*page.above, *arrange(page.pieces, sheet.grids), *page.below], sheet.notes)
         for page, sheet in zip(parted, sheets, strict=True)
     ]
-    return pdf_markdown.pages(found, [piece for sheet in sheets for piece in sheet.pieces], titles=titles)
+    return markdown.pages(found, [piece for sheet in sheets for piece in sheet.pieces], titles=titles)
 
 
 def _offsets(pages: Sequence[str]) -> tuple[int, ...]:
@@ -158,7 +158,7 @@ def _outline(document: Any) -> dict[str, int]:
     """The level of each title of the document's outline, by its plain text."""
     titles: dict[str, int] = {}
     for entry in document.get_toc(max_depth=6):
-        title = pdf_markdown.plain(entry.get_title())
+        title = markdown.plain(entry.get_title())
         if title:
             titles.setdefault(title, entry.level + 1)
     return titles

@@ -6,10 +6,10 @@ from dataclasses import replace
 from itertools import pairwise, takewhile
 from statistics import median
 
-from rag_assets.text.formats.pdf_glyphs import Piece
-from rag_assets.text.formats.pdf_lines import Item, Row, Table, rows
-from rag_assets.text.formats.pdf_rules import NEAR, Grid
-from rag_assets.text.formats.pdf_tables import FULL, corridors, directed, has_numbers_below, joined, wrapped
+from rag_assets.text.formats.pdf.glyphs import Piece
+from rag_assets.text.formats.pdf.lines import Item, Row, Table, rows
+from rag_assets.text.formats.pdf.rulings import NEAR, Grid
+from rag_assets.text.formats.pdf.stream_tables import FULL, corridors, directed, has_numbers_below, joined, wrapped
 
 FULL_LINES = 4  # in one ruled row: they are records that no line parts
 THREE = 3  # columns: of two, both may go on in the next line

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from statistics import median
 
-from rag_assets.text.formats.pdf_glyphs import Piece
-from rag_assets.text.formats.pdf_lines import Block, Row, rows
+from rag_assets.text.formats.pdf.glyphs import Piece
+from rag_assets.text.formats.pdf.lines import Block, Row, rows
 
 EDGE = 2.0  # points that a column may reach into its gutter
 PROSE_CHARACTERS = 14  # in the middle line of a column of prose

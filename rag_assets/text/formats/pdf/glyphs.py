@@ -13,8 +13,8 @@ from itertools import chain, groupby, islice, pairwise
 from statistics import median
 from typing import Any
 
-from rag_assets.text.formats import pdf_rules
-from rag_assets.text.formats.pdf_rules import Box, Grid, Line, Turn
+from rag_assets.text.formats.pdf.reader import rulings
+from rag_assets.text.formats.pdf.rulings import Box, Grid, Line, Turn
 
 MOST_NOTES, MOST_NOTE_BYTES = 2_000, 2**16  # of one page, of one note
 MOST_IMAGES = 500  # of one page
@@ -159,8 +159,8 @@ class Page:
         text = self._characters()
         self._shown = "".join(text.split())
         self._turn = _TURNS[self._quarter(len(text))]
-        lines = pdf_rules.drawn(self._pdfium, self._page.raw, self._turn)
-        self.grids = pdf_rules.grids(lines)
+        lines = rulings.drawn(self._pdfium, self._page.raw, self._turn)
+        self.grids = rulings.grids(lines)
         parting = chain(lines.upright, *(grid.parting() for grid in self.grids))
         self._upright = sorted(parting, key=lambda line: line.at)
         self._places = [line.at for line in self._upright]

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 
-from rag_assets.text.formats.pdf_glyphs import BROKEN, Piece
-from rag_assets.text.formats.pdf_lines import Block
-from rag_assets.text.formats.pdf_rules import Grid
+from rag_assets.text.formats.pdf.glyphs import BROKEN, Piece
+from rag_assets.text.formats.pdf.lines import Block
+from rag_assets.text.formats.pdf.rulings import Grid
 
 LEAST, LEAST_OF_STEPS = 5, 3  # numbers below each other, that count each line; each second, fifth or tenth one
 STEADY = 0.9  # of the steps from one number to the next are the same

@@ -9,7 +9,8 @@ from rag_assets.errors import DocumentError
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
 from rag_assets.text import encoding
-from rag_assets.text.formats import number_formats, office, tables, zipped
+from rag_assets.text.formats.office import number_formats, ooxml
+from rag_assets.text.formats import tables, zipped
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -27,7 +28,7 @@ _Row = dict[int, str]
 
 def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
     """All sheets, hidden ones too; raises DocumentError corrupt, encrypted, too_large, no_text, unsupported."""
-    package = office.Package(zipped.Container(data, name=name, limits=limits))
+    package = ooxml.Package(zipped.Container(data, name=name, limits=limits))
     workbook = _Workbook(package)
     pages = _Pages(name=name, limits=limits)
     for title, part in workbook.sheets:
@@ -88,7 +89,7 @@ class _Pages:
 class _Workbook:
     """What all sheets share: strings, formats, the date that days count from."""
 
-    def __init__(self, package: office.Package) -> None:
+    def __init__(self, package: ooxml.Package) -> None:
         main = package.main()
         if main.endswith(".bin"):
             raise DocumentError("unsupported", f"{package.container.name} is a binary workbook: convert to .xlsx")
@@ -99,10 +100,10 @@ class _Workbook:
         self.hidden: list[str] = []
         self.sheets: list[tuple[str, str]] = []
         for element in root.iter(f"{S}sheet") if root is not None else ():
-            relation = relations.get(element.get(f"{office.RELATION_ID}id", ""))
+            relation = relations.get(element.get(f"{ooxml.RELATION_ID}id", ""))
             if relation is not None and relation.kind in ("worksheet", "chartsheet"):
                 self._add(
-                    " ".join(office.unescaped(element.get("name", "")).split()),
+                    " ".join(ooxml.unescaped(element.get("name", "")).split()),
                     relation.target,
                     element.get("state", ""),
                 )
@@ -125,8 +126,8 @@ def _strings(root: "_Element | None") -> list[str]:
 def _rich(element: "_Element") -> str:
     """Text in one or several runs, without its phonetic reading."""
     if len(element) == 1 and element[0].tag == f"{S}t":
-        return office.unescaped(element[0].text or "")
-    return office.unescaped("".join(t.text or "" for t in element.iter(f"{S}t") if t.getparent().tag != f"{S}rPh"))
+        return ooxml.unescaped(element[0].text or "")
+    return ooxml.unescaped("".join(t.text or "" for t in element.iter(f"{S}t") if t.getparent().tag != f"{S}rPh"))
 
 
 def _formats(root: "_Element | None", *, shift: int) -> list[Callable[[float], str]]:
@@ -191,7 +192,7 @@ def _cell(workbook: _Workbook, cell: "_Element") -> str:
         return workbook.strings[at] if 0 <= at < len(workbook.strings) else ""
     if kind == "b":
         return "TRUE" if value.strip() in ("1", "true") else "FALSE"
-    return _number(workbook, cell, value) if kind == "n" else office.unescaped(value)
+    return _number(workbook, cell, value) if kind == "n" else ooxml.unescaped(value)
 
 
 def _number(workbook: _Workbook, cell: "_Element", value: str) -> str:
@@ -205,7 +206,7 @@ def _number(workbook: _Workbook, cell: "_Element", value: str) -> str:
     return workbook.formats[style](number)
 
 
-def _around(package: office.Package, part: str) -> Iterator[str]:
+def _around(package: ooxml.Package, part: str) -> Iterator[str]:
     """Comments on cells, and words in drawings."""
     for target in package.of_kind(part, "comments"):
         root = package.xml(target)

@@ -12,7 +12,8 @@ from rag_assets.errors import DocumentError
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
 from rag_assets.text import encoding, sniffing
-from rag_assets.text.formats import equations, numbering, office, tables, word_styles, zipped
+from rag_assets.text.formats.office import equations, numbering, ooxml, word_styles
+from rag_assets.text.formats import tables, zipped
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -64,7 +65,7 @@ class Block(NamedTuple):
 
 def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
     """Body, notes, comments, headers and footers; raises DocumentError corrupt, encrypted, too_large, no_text."""
-    package = office.Package(zipped.Container(data, name=name, limits=limits))
+    package = ooxml.Package(zipped.Container(data, name=name, limits=limits))
     reader = _Document(package, package.main())
     text = encoding.clean(joined(reader.read()))
     if not text.strip():
@@ -121,7 +122,7 @@ def _untyped(block: Block) -> Block:
 class _Document:
     """What all stories of a document share: styles, lists, notes, counts."""
 
-    def __init__(self, package: office.Package, main: str, *, level: int = 0) -> None:
+    def __init__(self, package: ooxml.Package, main: str, *, level: int = 0) -> None:
         self.package = package
         self.level = level  # of documents within one another
         self.main = main
@@ -154,7 +155,7 @@ class _Document:
         relations = dict(self.package.relations(self.main))
         blocks = []
         for reference in body.iter(f"{W}headerReference", f"{W}footerReference"):
-            relation = relations.pop(reference.get(f"{office.RELATION_ID}id", ""), None)
+            relation = relations.pop(reference.get(f"{ooxml.RELATION_ID}id", ""), None)
             root = self.package.xml(relation.target) if relation else None
             story = _Story(self, relation.target).read(root) if relation and root is not None else ()
             for block in map(_untyped, story):
@@ -221,8 +222,8 @@ class _Story:
                 self._table(element)
             elif tag == f"{W}altChunk":
                 self._foreign(element)
-            elif tag == f"{office.ALTERNATE}AlternateContent":
-                self._walk(office.chosen(element))
+            elif tag == f"{ooxml.ALTERNATE}AlternateContent":
+                self._walk(ooxml.chosen(element))
             elif tag in _GROUPS:
                 self._walk(element)
             elif tag == f"{_MATH}oMathPara":
@@ -324,7 +325,7 @@ class _Story:
 
     def _foreign(self, element: "_Element") -> None:
         """A document of another format that Word would take in when it opens this one."""
-        relation = self.relations.get(element.get(f"{office.RELATION_ID}id", ""))
+        relation = self.relations.get(element.get(f"{ooxml.RELATION_ID}id", ""))
         data = self.document.package.container.read(relation.target) if relation and not relation.external else b""
         if not data:
             return
@@ -342,7 +343,7 @@ class _Story:
 
     def _included(self, data: bytes) -> list[Block]:
         container = self.document.package.container
-        package = office.Package(zipped.Container(data, name=container.name, limits=container.limits))
+        package = ooxml.Package(zipped.Container(data, name=container.name, limits=container.limits))
         document = _Document(package, package.main(), level=self.document.level + 1)
         blocks = document.read()
         self.document.hidden += document.hidden
@@ -350,7 +351,8 @@ class _Story:
         return blocks
 
     def _converted(self, data: bytes, kind: str) -> str:
-        from rag_assets.text.formats import html, mail, rtf
+        from rag_assets.text.formats import html, mail
+        from rag_assets.text.formats.office import rtf
 
         container = self.document.package.container
         if kind == "rtf":
@@ -459,7 +461,7 @@ class _Line:
     def _link(self, element: "_Element") -> None:
         start = len(self.parts)
         self._walk(element)
-        relation = self.story.relations.get(element.get(f"{office.RELATION_ID}id", ""))
+        relation = self.story.relations.get(element.get(f"{ooxml.RELATION_ID}id", ""))
         if relation is not None and relation.external:
             self.parts[start:] = [tables.link("".join(self.parts[start:]), relation.target)]
 
@@ -498,7 +500,7 @@ class _Line:
         self.boxes.append(element)
 
     def _alternative(self, element: "_Element") -> None:
-        self._walk(office.chosen(element))
+        self._walk(ooxml.chosen(element))
 
     def _picture(self, element: "_Element") -> None:
         description = " ".join(element.get("descr", "").split())
@@ -509,8 +511,8 @@ class _Line:
         """The words of a chart or diagram, and a chart's figures: they are in a part of their own."""
         package = self.story.document.package
         for key, name in element.attrib.items():
-            relation = self.story.relations.get(str(name)) if str(key).startswith(office.RELATION_ID) else None
-            if relation is not None and relation.kind in office.DRAWN:
+            relation = self.story.relations.get(str(name)) if str(key).startswith(ooxml.RELATION_ID) else None
+            if relation is not None and relation.kind in ooxml.DRAWN:
                 self.figures += [Block("prose", text) for text in package.drawn(relation.target)]
                 self.figures += [Block("table", text) for text in package.charted(relation.target)]
 
@@ -575,11 +577,11 @@ _HANDLERS: dict[Any, Callable[[_Line, Any], None] | None] = {
     f"{W}commentReference": _Line._comment,
     f"{W}txbxContent": _Line._box,
     f"{_MATH}oMath": _Line._equation,
-    f"{office.ALTERNATE}AlternateContent": _Line._alternative,
+    f"{ooxml.ALTERNATE}AlternateContent": _Line._alternative,
     f"{_DRAWN}docPr": _Line._picture,
-    f"{office.DRAWING}t": _Line._drawn_text,
-    f"{office.CHART}chart": _Line._graphic,
-    f"{office.DIAGRAM}relIds": _Line._graphic,
+    f"{ooxml.DRAWING}t": _Line._drawn_text,
+    f"{ooxml.CHART}chart": _Line._graphic,
+    f"{ooxml.DIAGRAM}relIds": _Line._graphic,
     **dict.fromkeys(
         f"{W}{name}" for name in ("pPr", "rPr", "del", "moveFrom", "sdtPr", "sdtEndPr", "rt", "delText", "delInstrText")
     ),

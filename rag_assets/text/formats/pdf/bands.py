@@ -6,9 +6,9 @@ from itertools import pairwise
 from math import inf
 from statistics import median
 
-from rag_assets.text.formats.pdf_glyphs import Piece
-from rag_assets.text.formats.pdf_lines import Block
-from rag_assets.text.formats.pdf_prose import is_gutter, is_prose
+from rag_assets.text.formats.pdf.glyphs import Piece
+from rag_assets.text.formats.pdf.lines import Block
+from rag_assets.text.formats.pdf.prose import is_gutter, is_prose
 
 GUTTER = 0.7  # of the usual height of a line: narrower than that no space between columns is
 MOST_BESIDE = 12  # pieces on one line, that are looked for

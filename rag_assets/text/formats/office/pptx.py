@@ -9,7 +9,8 @@ from rag_assets.errors import DocumentError
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
 from rag_assets.text import encoding
-from rag_assets.text.formats import equations, numbering, office, tables, zipped
+from rag_assets.text.formats.office import equations, numbering, ooxml
+from rag_assets.text.formats import tables, zipped
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -18,7 +19,7 @@ MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.presentationml.prese
 ROW_EMU = 300_000  # shapes whose tops differ by less stand side by side; 914,400 to the inch
 MAX_LEVEL = 9
 
-A = office.DRAWING
+A = ooxml.DRAWING
 P = "{http://schemas.openxmlformats.org/presentationml/2006/main}"
 _TITLES = ("title", "ctrTitle")
 _FURNITURE = ("dt", "ftr", "sldNum", "hdr")  # date, footer, number: the same on every slide
@@ -46,7 +47,7 @@ class _Shape(NamedTuple):
 
 def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
     """All slides in their order; raises DocumentError corrupt, encrypted, too_large, no_text."""
-    package = office.Package(zipped.Container(data, name=name, limits=limits))
+    package = ooxml.Package(zipped.Container(data, name=name, limits=limits))
     slides = _slides(package)
     if len(slides) > limits.max_pages:
         raise DocumentError(
@@ -77,11 +78,11 @@ def _offsets(texts: list[str]) -> tuple[int, ...]:
     return tuple(offsets)
 
 
-def _slides(package: office.Package) -> list[str]:
+def _slides(package: ooxml.Package) -> list[str]:
     main = package.main()
     root, relations = package.xml(main), package.relations(main)
     listed = root.iter(f"{P}sldId") if root is not None else ()
-    found = [relations.get(element.get(f"{office.RELATION_ID}id", "")) for element in listed]
+    found = [relations.get(element.get(f"{ooxml.RELATION_ID}id", "")) for element in listed]
     return [relation.target for relation in found if relation is not None and relation.kind == "slide"]
 
 
@@ -96,7 +97,7 @@ def _undated(text: str) -> str:
     return _DIGITS.sub("", text)
 
 
-def _slide(package: office.Package, part: str, number: int, hidden: list[int]) -> list[str]:
+def _slide(package: ooxml.Package, part: str, number: int, hidden: list[int]) -> list[str]:
     root = package.xml(part)
     if root is None:
         return []
@@ -140,8 +141,8 @@ def _shapes(tree: "_Element") -> Iterator[_Shape]:
         elif element.tag == f"{P}grpSp":
             place = _place(element)
             yield from (shape._replace(place=place) for shape in sorted(_shapes(element), key=_rank))
-        elif element.tag == f"{office.ALTERNATE}AlternateContent":
-            yield from _shapes(office.chosen(element))
+        elif element.tag == f"{ooxml.ALTERNATE}AlternateContent":
+            yield from _shapes(ooxml.chosen(element))
 
 
 def _role(element: "_Element") -> str:
@@ -158,7 +159,7 @@ def _place(element: "_Element") -> tuple[int, int] | None:
     return None
 
 
-def _shape(package: office.Package, shape: _Shape, relations: dict[str, office.Relation]) -> list[str]:
+def _shape(package: ooxml.Package, shape: _Shape, relations: dict[str, ooxml.Relation]) -> list[str]:
     element = shape.element
     table = element.find(f"{A}graphic/{A}graphicData/{A}tbl")
     if table is not None:
@@ -176,15 +177,15 @@ def _description(element: "_Element") -> list[str]:
     return [f"![{text}]()"] if text and "[" not in text and "]" not in text else []
 
 
-def _graphic(package: office.Package, element: "_Element", relations: dict[str, office.Relation]) -> list[str]:
+def _graphic(package: ooxml.Package, element: "_Element", relations: dict[str, ooxml.Relation]) -> list[str]:
     """The words of a chart or diagram, which are in a part of their own."""
-    names = [value for e in element.iter() for key, value in e.attrib.items() if key.startswith(office.RELATION_ID)]
-    found = [relations[name] for name in names if name in relations and relations[name].kind in office.DRAWN]
+    names = [value for e in element.iter() for key, value in e.attrib.items() if key.startswith(ooxml.RELATION_ID)]
+    found = [relations[name] for name in names if name in relations and relations[name].kind in ooxml.DRAWN]
     targets = [relation.target for relation in found]
     return [text for target in targets for text in (*package.drawn(target), *package.charted(target))]
 
 
-def _paragraphs(body: "_Element", relations: dict[str, office.Relation], *, listed: bool = False) -> list[str]:
+def _paragraphs(body: "_Element", relations: dict[str, ooxml.Relation], *, listed: bool = False) -> list[str]:
     """Paragraphs; those of a list together."""
     blocks: list[str] = []
     counters: dict[int, int] = {}
@@ -228,7 +229,7 @@ def _numbered(value: int, scheme: str) -> str:
     return f"{number})" if scheme.endswith("ParenR") else f"{number}."
 
 
-def _text(paragraph: "_Element", relations: dict[str, office.Relation]) -> str:
+def _text(paragraph: "_Element", relations: dict[str, ooxml.Relation]) -> str:
     parts: list[str] = []
     for element in paragraph:
         if element.tag in (f"{A}r", f"{A}fld"):
@@ -237,14 +238,14 @@ def _text(paragraph: "_Element", relations: dict[str, office.Relation]) -> str:
         elif element.tag == f"{A}br":
             parts.append("\n")
         elif element.tag not in (f"{A}pPr", f"{A}endParaRPr"):
-            parts += [equations.linear(math) for math in office.chosen(element).iter(f"{equations.M}oMath")]
+            parts += [equations.linear(math) for math in ooxml.chosen(element).iter(f"{equations.M}oMath")]
     return "".join(parts)
 
 
-def _run(run: "_Element", relations: dict[str, office.Relation]) -> str:
-    text = office.unescaped(run.findtext(f"{A}t") or "")
+def _run(run: "_Element", relations: dict[str, ooxml.Relation]) -> str:
+    text = ooxml.unescaped(run.findtext(f"{A}t") or "")
     target = run.find(f"{A}rPr/{A}hlinkClick")
-    relation = relations.get(target.get(f"{office.RELATION_ID}id", "")) if target is not None else None
+    relation = relations.get(target.get(f"{ooxml.RELATION_ID}id", "")) if target is not None else None
     return tables.link(text, relation.target) if relation is not None and relation.external else text
 
 
@@ -267,7 +268,7 @@ def _table(table: "_Element") -> str:
     return tables.table(rows)
 
 
-def _remarks(package: office.Package, relations: dict[str, office.Relation]) -> list[str]:
+def _remarks(package: ooxml.Package, relations: dict[str, ooxml.Relation]) -> list[str]:
     """The speaker's notes and the comments of a slide."""
     blocks = []
     for relation in relations.values():

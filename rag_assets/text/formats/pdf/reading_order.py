@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Iterator, Sequence
 from statistics import median
 
-from rag_assets.text.formats import pdf_margin, pdf_prose
-from rag_assets.text.formats.pdf_glyphs import Piece
-from rag_assets.text.formats.pdf_lines import Block, Item, Row, along, block, rows
-from rag_assets.text.formats.pdf_numbered import without_numbers
-from rag_assets.text.formats.pdf_ruled import completed, ruled
-from rag_assets.text.formats.pdf_rules import Grid
-from rag_assets.text.formats.pdf_strips import strips
-from rag_assets.text.formats.pdf_tables import tables
+from rag_assets.text.formats.pdf.reader import margin_notes, prose
+from rag_assets.text.formats.pdf.glyphs import Piece
+from rag_assets.text.formats.pdf.lines import Block, Item, Row, along, block, rows
+from rag_assets.text.formats.pdf.line_numbers import without_numbers
+from rag_assets.text.formats.pdf.lattice_tables import completed, ruled
+from rag_assets.text.formats.pdf.rulings import Grid
+from rag_assets.text.formats.pdf.bands import strips
+from rag_assets.text.formats.pdf.stream_tables import tables
 
 BIN = 2.0  # points: how finely gutters are looked for
 SPANNING = 0.6  # of a region's width: wider pieces run across columns
@@ -29,7 +29,7 @@ def arrange(pieces: Sequence[Piece], grids: Sequence[Grid] = ()) -> list[Item]:
         piece.place = at
     blocks, free = _framed(without_numbers(_once(pieces), grids), grids)
     turned = [Row([piece], new_region=True) for piece in free if not piece.upright]
-    upright, notes = pdf_margin.part(_with_initials([piece for piece in free if piece.upright]))
+    upright, notes = margin_notes.part(_with_initials([piece for piece in free if piece.upright]))
     beside = [Row([line], new_region=at == 0) for note in notes for at, line in enumerate(note)]
     return [*_unpacked(_region([*upright, *blocks], depth=0)), *beside, *turned]
 
@@ -142,7 +142,7 @@ def _region(pieces: list[Piece], *, depth: int) -> Iterator[Item]:
 
 def _bands(pieces: list[Piece]) -> list[list[Piece]]:
     """Parts of a region that are read one after the other, from the top down."""
-    if len(pieces) < 2 * pdf_prose.COLUMN_LINES:
+    if len(pieces) < 2 * prose.COLUMN_LINES:
         return [pieces]
     bands = _apart(pieces)
     return bands if len(bands) > 1 else _in_strips(pieces)
@@ -212,14 +212,14 @@ def _is_level(piece: Piece, bar: Row) -> bool:
 
 def _gutter(pieces: Sequence[Piece]) -> float | None:
     """Where a vertical gap divides the region into two columns of prose; None: nowhere."""
-    if len(pieces) < 2 * pdf_prose.COLUMN_LINES:
+    if len(pieces) < 2 * prose.COLUMN_LINES:
         return None
     left, right = min(piece.left for piece in pieces), max(piece.right for piece in pieces)
     narrow = [piece for piece in pieces if piece.right - piece.left < SPANNING * (right - left)]
-    if len(narrow) < 2 * pdf_prose.COLUMN_LINES:
+    if len(narrow) < 2 * prose.COLUMN_LINES:
         return None
     gaps = _gaps(narrow, left, right)
-    return next((x for _, x in sorted(gaps, reverse=True) if pdf_prose.is_gutter(narrow, x)), None)
+    return next((x for _, x in sorted(gaps, reverse=True) if prose.is_gutter(narrow, x)), None)
 
 
 def _is_within(gutter: float | None, gaps: Sequence[tuple[float, float]]) -> bool:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
 
-from rag_assets.text.formats.pdf_glyphs import Piece
-from rag_assets.text.formats.pdf_lines import Row, rows
-from rag_assets.text.formats.pdf_rules import Grid
-from rag_assets.text.formats.pdf_tables import ALIGNED
+from rag_assets.text.formats.pdf.glyphs import Piece
+from rag_assets.text.formats.pdf.lines import Row, rows
+from rag_assets.text.formats.pdf.rulings import Grid
+from rag_assets.text.formats.pdf.stream_tables import ALIGNED
 
 EDGE_LINES = 3  # at the top and the bottom of a page, that may run
 RUNNING_SHARE = 0.4  # of the pages that a running line is on: left and right pages may have their own

@@ -9,7 +9,8 @@ from rag_assets.errors import DocumentError
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
 from rag_assets.text import encoding
-from rag_assets.text.formats import mathml, number_formats, numbering, tables, zipped
+from rag_assets.text.formats import mathml, tables, zipped
+from rag_assets.text.formats.office.ooxml import number_formats, numbering
 
 if TYPE_CHECKING:
     from lxml.etree import _Element

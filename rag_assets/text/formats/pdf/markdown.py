@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, pairwise
 
 from rag_assets.text import encoding
-from rag_assets.text.formats import pdf_code, tables
-from rag_assets.text.formats.pdf_glyphs import BROKEN, Piece
-from rag_assets.text.formats.pdf_lines import Item, Listing, Row, Table
+from rag_assets.text.formats.pdf.reader import listings
+from rag_assets.text.formats import tables
+from rag_assets.text.formats.pdf.glyphs import BROKEN, Piece
+from rag_assets.text.formats.pdf.lines import Item, Listing, Row, Table
 
 PAGE_BREAK = "\n\n"
 LARGE = 1.15  # times the size of most text: a heading
@@ -41,8 +42,8 @@ def pages(
     sheets: Sequence[tuple[Sequence[Item], Sequence[str]]], pieces: Sequence[Piece], titles: dict[str, int]
 ) -> list[str]:
     """The text of each page, from its lines and tables, and what is said of it; `titles`: levels by `plain` text."""
-    if not pdf_code.is_typed(pieces):
-        sheets = [(pdf_code.with_listings(items), notes) for items, notes in sheets]
+    if not listings.is_typed(pieces):
+        sheets = [(listings.with_listings(items), notes) for items, notes in sheets]
     _mend_words(
         [item for items, _ in sheets for item in items if isinstance(item, Row) and item.pieces[0].upright], pieces
     )

@@ -4,8 +4,8 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from rag_assets.text.formats.pdf_glyphs import Piece
-from rag_assets.text.formats.pdf_rules import Box
+from rag_assets.text.formats.pdf.glyphs import Piece
+from rag_assets.text.formats.pdf.rulings import Box
 
 LEVEL = 6.0  # points: blocks whose upper edges differ by less stand beside each other
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from statistics import median
 
-from rag_assets.text.formats.pdf_glyphs import BROKEN, Piece
-from rag_assets.text.formats.pdf_lines import Item, Listing, Row
+from rag_assets.text.formats.pdf.glyphs import BROKEN, Piece
+from rag_assets.text.formats.pdf.lines import Item, Listing, Row
 
 MOST = 0.5  # of a document's characters: with more of them in such letters, it is typewritten, not code
 LINES = 2  # at least, of a listing

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from statistics import median
 
-from rag_assets.text.formats.pdf_glyphs import BROKEN, Piece
+from rag_assets.text.formats.pdf.glyphs import BROKEN, Piece
 
 LEAST = 3  # lines of a note
 EDGE = 3.0  # points: lines of a note begin at places that differ by less
