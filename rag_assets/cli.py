@@ -19,7 +19,7 @@ from rag_assets.embedding import known
 from rag_assets.errors import ERROR_KINDS, DocumentError, RagAssetsError, SettingsError, UnembeddableText
 from rag_assets.model import Hit
 from rag_assets.service import dagster_ui
-from rag_assets.text.worker import TextWorker
+from rag_assets.text.sandbox.worker import TextWorker
 
 JSON = click.option("--json", "as_json", is_flag=True, help="JSON, one object per line, for programs.")
 SHOWN_TROUBLES = 20  # documents that `status` names

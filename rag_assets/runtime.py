@@ -31,7 +31,7 @@ from rag_assets.postgres.owner import Owner
 from rag_assets.settings import Settings
 from rag_assets.text import paths
 from rag_assets.text.lookups import Lookups
-from rag_assets.text.worker import TextWorker
+from rag_assets.text.sandbox.worker import TextWorker
 from rag_assets.vectors import Marked, Sampled
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from rag_assets.errors import SettingsError
 from rag_assets.postgres import chunks, models
 from rag_assets.postgres.chunks import Selection, StoredVector
 from rag_assets.postgres.database import Database
-from rag_assets.text.pieces import SEPARATOR
+from rag_assets.text.chunking.pieces import SEPARATOR
 
 if TYPE_CHECKING:
     from numpy import float32

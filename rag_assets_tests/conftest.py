@@ -19,7 +19,7 @@ from rag_assets.embedded import postgres
 from rag_assets.errors import SettingsError
 
 if TYPE_CHECKING:
-    from rag_assets.text.worker import TextWorker
+    from rag_assets.text.sandbox.worker import TextWorker
     from rag_assets_tests.application import Application
 
 DIMENSION = 384
@@ -135,7 +135,7 @@ def application(
 
 def _new_reader(model_path: Path) -> "TextWorker":
     from rag_assets.settings import Chunking, Parsing
-    from rag_assets.text.worker import TextWorker
+    from rag_assets.text.sandbox.worker import TextWorker
     from rag_assets_tests import application
 
     chunking = Chunking.model_validate(application.CHUNKING)

@@ -32,7 +32,8 @@ def command(*, workplace: Path | None = None, kernel: str = "") -> list[str]:
 
 def run(workplace: str, kernel: str) -> None:
     """The real child's main loop around a parser of our own."""
-    from rag_assets.text import child, confinement, landlock, parsing, seccomp
+    from rag_assets.text import parsing
+    from rag_assets.text.sandbox import child, confinement, landlock, seccomp
 
     if kernel == "old":
         landlock._CREATE = 10_000

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from rag_assets.errors import SettingsError
 from rag_assets.model import Chunk, ParsedText, Structure
 from rag_assets.settings import Chunking
-from rag_assets.text import chunking, tokens
+from rag_assets.text.chunking import chunker, tokens
 from rag_assets_tests.test_tokens import small_tokenizer
 
 CASES = int(os.environ.get("HYPOTHESIS_CASES", "150"))
@@ -46,7 +46,7 @@ def embed(texts: Sequence[str]) -> list[list[float]]:
 
 def cut(text: str, *, structure: Structure = "markdown", **options: Any) -> tuple[Chunk, ...]:
     parsed = ParsedText(text=text, media_type="text/plain", parser="test", structure=structure)
-    return chunking.chunk(parsed, tokenizer=TOKENIZER, settings=Chunking(**options), embed=embed)
+    return chunker.chunk(parsed, tokenizer=TOKENIZER, settings=Chunking(**options), embed=embed)
 
 
 words = st.sampled_from(
@@ -125,7 +125,7 @@ def test_chunks_fit_when_counts_do_not_add_up(text: str, size: int, strategy: An
         "remote", lambda part: [part[at : at + 3] for at in range(0, len(part), 3)], max_tokens=512
     )
     for tokenizer in (LetterTokenizer(), remote):
-        chunks = chunking.chunk(parsed, tokenizer=tokenizer, settings=chosen, embed=embed)
+        chunks = chunker.chunk(parsed, tokenizer=tokenizer, settings=chosen, embed=embed)
         assert _uncovered(text, chunks) == ""
         assert all(chunk.token_count <= size - tokens.SPECIAL_TOKENS for chunk in chunks)
 
@@ -180,7 +180,7 @@ def test_no_chunk_lies_in_the_one_before_when_words_are_cut(size: int, strategy:
         parsed = ParsedText(text=text, media_type="text/plain", parser="test")
         for overlap in (1, size // 2, size - 1):
             chosen = Chunking(size=size, overlap=overlap, strategy=strategy)
-            chunks = chunking.chunk(parsed, tokenizer=tokenizer, settings=chosen, embed=embed)
+            chunks = chunker.chunk(parsed, tokenizer=tokenizer, settings=chosen, embed=embed)
             assert _uncovered(text, chunks) == ""
             for before, after in pairwise(chunks):
                 assert before.char_start < after.char_start
@@ -206,7 +206,7 @@ def test_semantic_refuses_when_no_embedder_is_given() -> None:
     """It does not quietly become another strategy."""
     parsed = ParsedText(text="hello", media_type="text/plain", parser="test")
     with pytest.raises(SettingsError, match="semantic"):
-        chunking.chunk(parsed, tokenizer=TOKENIZER, settings=Chunking(strategy="semantic"))
+        chunker.chunk(parsed, tokenizer=TOKENIZER, settings=Chunking(strategy="semantic"))
 
 
 def prose(count: int, *, seed: int) -> list[str]:
@@ -429,7 +429,7 @@ def test_page_is_found_when_the_format_has_pages() -> None:
     pages = prose(6, seed=10)
     offsets = tuple(sum(len(page) + 2 for page in pages[:at]) for at in range(6))
     parsed = ParsedText(text="\n\n".join(pages), media_type="application/pdf", parser="test", page_offsets=offsets)
-    chunks = chunking.chunk(parsed, tokenizer=TOKENIZER, settings=Chunking(size=150, overlap=0))
+    chunks = chunker.chunk(parsed, tokenizer=TOKENIZER, settings=Chunking(size=150, overlap=0))
     for chunk in chunks:
         assert chunk.page is not None
         assert offsets[chunk.page - 1] <= chunk.char_start

@@ -8,7 +8,7 @@ import pytest
 
 from rag_assets.errors import DocumentError
 from rag_assets.settings import Parsing
-from rag_assets.text.formats.office.ooxml import docx
+from rag_assets.text.formats.office import docx
 from rag_assets_tests import samples
 from rag_assets_tests.samples import PACKAGE, RELATIONS, XML, W, paragraph
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from rag_assets.errors import DocumentError
 from rag_assets.settings import Chunking, Parsing
-from rag_assets.text.worker import TextWorker
+from rag_assets.text.sandbox.worker import TextWorker
 from rag_assets_tests import samples
 
 SECONDS = float(os.environ.get("RAG_ASSETS_FUZZ_SECONDS", "10"))

@@ -17,8 +17,8 @@ import pytest
 from rag_assets.errors import DocumentError
 from rag_assets.model import ReadDocument
 from rag_assets.settings import Chunking, Parsing
-from rag_assets.text import worker
-from rag_assets.text.worker import TextWorker
+from rag_assets.text.sandbox import worker
+from rag_assets.text.sandbox.worker import TextWorker
 from rag_assets_tests import misbehaving, samples
 from rag_assets_tests.samples import SENTENCE, nested, pdf_objects, pdf_of, stream
 

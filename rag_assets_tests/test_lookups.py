@@ -10,7 +10,7 @@ import pytest
 from rag_assets.errors import DocumentError
 from rag_assets.settings import Chunking, Parsing
 from rag_assets.text.lookups import Lookups
-from rag_assets.text.worker import TextWorker
+from rag_assets.text.sandbox.worker import TextWorker
 from rag_assets_tests import silent
 from rag_assets_tests.application import Application
 from rag_assets_tests.leaping import Leaping

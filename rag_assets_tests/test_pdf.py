@@ -14,7 +14,7 @@ from rag_assets.errors import DocumentError
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
 from rag_assets.text import parsing
-from rag_assets.text.formats.pdf.reader import reader as pdf_format
+from rag_assets.text.formats.pdf import reader as pdf_format
 
 CORPUS = Path(__file__).parents[2] / "shared" / "corpus" / "pdf"
 WORDS = "the pump shows an error when no water comes through its valve and the filter holds sand".split()  # noqa: SIM905

@@ -5,7 +5,7 @@ import pytest
 from rag_assets.errors import DocumentError
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
-from rag_assets.text.formats.office.ooxml import pptx
+from rag_assets.text.formats.office import pptx
 from rag_assets_tests import samples
 
 A = 'xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main"'

@@ -4,7 +4,7 @@ import pytest
 
 from rag_assets.errors import DocumentError
 from rag_assets.settings import Parsing
-from rag_assets.text.formats.office.ooxml import rtf
+from rag_assets.text.formats.office import rtf
 
 
 def text_of(body: str) -> str:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag_assets.errors import SettingsError
-from rag_assets.text import tokens
+from rag_assets.text.chunking import tokens
 
 CASES = int(os.environ.get("HYPOTHESIS_CASES", "150"))  # per property; 5000 for the long form
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

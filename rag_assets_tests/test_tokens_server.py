@@ -13,7 +13,7 @@ from rag_assets.embedding.server import LlamaServer
 from rag_assets.model import ParsedText, Structure
 from rag_assets.settings import Chunking
 from rag_assets.settings import LlamaServer as LlamaServerSettings
-from rag_assets.text import chunking, tokens
+from rag_assets.text.chunking import chunker, tokens
 from rag_assets_tests import test_chunking
 from rag_assets_tests.test_tokens import CASES, mixed
 
@@ -88,7 +88,7 @@ def test_no_chunk_is_over_the_limit_when_the_server_counts(
     """The promise that embedding rests on: no text is ever too long."""
     parsed = ParsedText(text=text, media_type="text/plain", parser="test", structure=structure)
     chosen = Chunking(**options)
-    for chunk in chunking.chunk(parsed, tokenizer=minilm, settings=chosen, embed=test_chunking.embed):
+    for chunk in chunker.chunk(parsed, tokenizer=minilm, settings=chosen, embed=test_chunking.embed):
         count = len(server.tokenize(chunk.embedded_text))
         assert chunk.token_count == count <= chosen.size - tokens.SPECIAL_TOKENS
 
@@ -102,6 +102,6 @@ def test_no_chunk_is_over_the_limit_when_documents_are_real(
     for path in sorted(CORPUS.glob("*/*")):
         text = path.read_bytes().decode("utf-8", "replace")[:30_000]
         parsed = ParsedText(text=text, media_type="text/plain", parser="test")
-        chunks = chunking.chunk(parsed, tokenizer=minilm, settings=Chunking(strategy=strategy))
+        chunks = chunker.chunk(parsed, tokenizer=minilm, settings=Chunking(strategy=strategy))
         assert all(chunk.token_count <= minilm.max_tokens for chunk in chunks), path
         assert all(len(server.tokenize(chunk.embedded_text)) == chunk.token_count for chunk in chunks[:5]), path

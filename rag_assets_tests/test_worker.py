@@ -20,8 +20,9 @@ import pytest
 from rag_assets.errors import DocumentError, EmbeddingError, ServiceError, SettingsError, UnembeddableText
 from rag_assets.model import ParsedText
 from rag_assets.settings import Chunking, Parsing
-from rag_assets.text import chunking, frames, guard, seccomp, tokens, worker
-from rag_assets.text.worker import TextWorker
+from rag_assets.text.chunking import chunker, tokens
+from rag_assets.text.sandbox import frames, guard, seccomp, worker
+from rag_assets.text.sandbox.worker import TextWorker
 from rag_assets_tests import misbehaving
 from rag_assets_tests.leaping import Leaping
 
@@ -82,7 +83,7 @@ def test_read_gives_what_parsing_and_cutting_give(folder: Path, strategy: str) -
     parsed = ParsedText(text=text, media_type="text/plain", parser="test", structure="plain")
     tokenizer = tokens.RemoteTokenizer("x", words, max_tokens=62)
     assert read.parsed == parsed
-    assert read.chunks == chunking.chunk(parsed, tokenizer=tokenizer, settings=settings)
+    assert read.chunks == chunker.chunk(parsed, tokenizer=tokenizer, settings=settings)
     assert len(read.chunks) > 10
     assert read.facts.size == len(text.encode())
 

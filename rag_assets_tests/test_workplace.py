@@ -11,7 +11,7 @@ import pytest
 
 from rag_assets import workplace
 from rag_assets.settings import Chunking, Parsing
-from rag_assets.text.worker import TextWorker
+from rag_assets.text.sandbox.worker import TextWorker
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="FIFOs, SIGKILL")
 PREFIX = "rag-assets-text-"
@@ -73,7 +73,8 @@ def test_documents_are_read_whatever_lies_in_the_folder_for_temporary_files(tmp_
     left_by_a_stranger(tmp_path)
     (tmp_path / "a.txt").write_text("text")
     code = (
-        "from pathlib import Path; from rag_assets.settings import *; from rag_assets.text.worker import TextWorker\n"
+        "from pathlib import Path; from rag_assets.settings import *\n"
+        "from rag_assets.text.sandbox.worker import TextWorker\n"
         "with TextWorker(parsing=Parsing(), chunking=Chunking(), model=None) as worker:"
         f" print(worker.parse(Path({str(tmp_path.resolve() / 'a.txt')!r}), name='a.txt').parsed.text)"
     )

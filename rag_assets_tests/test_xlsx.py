@@ -5,7 +5,7 @@ import pytest
 from rag_assets.errors import DocumentError
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
-from rag_assets.text.formats.office.ooxml import number_formats, xlsx
+from rag_assets.text.formats.office import number_formats, xlsx
 from rag_assets_tests import samples
 
 MAIN = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'

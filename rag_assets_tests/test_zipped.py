@@ -10,8 +10,8 @@ import pytest
 from rag_assets.errors import DocumentError
 from rag_assets.settings import Parsing
 from rag_assets.text import parsing
-from rag_assets.text.formats.office.ooxml import docx
 from rag_assets.text.formats import zipped
+from rag_assets.text.formats.office import docx
 from rag_assets_tests import samples
 
 LIMITS = Parsing()

@@ -24,7 +24,7 @@ from rag_assets import settings
 from rag_assets.embedded import llama_server, model
 from rag_assets.embedding.server import LlamaServer
 from rag_assets.model import ParsedText
-from rag_assets.text import chunking, tokens
+from rag_assets.text.chunking import chunker, tokens
 
 SCALE = Path(__file__).parents[3] / "shared" / "scale.tar.xz"
 SENTENCE = "Here stands a sentence that was not in this document before today. "
@@ -138,7 +138,7 @@ def _our(
 
     def chunks(text: str) -> Any:
         parsed = ParsedText(text=text, media_type="text/markdown", parser="benchmark")
-        return chunking.chunk(parsed, tokenizer=tokenizer, settings=chosen, embed=embed)
+        return chunker.chunk(parsed, tokenizer=tokenizer, settings=chosen, embed=embed)
 
     return Way(
         name=f"{strategy} {size}/{overlap}{' with headings' if headings else ''}",

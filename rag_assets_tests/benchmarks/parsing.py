@@ -25,7 +25,7 @@ from typing import Any
 
 from rag_assets.errors import DocumentError
 from rag_assets.settings import Chunking, Parsing
-from rag_assets.text.worker import TextWorker
+from rag_assets.text.sandbox.worker import TextWorker
 
 SHARED = (Path(__file__).parents[3] / "shared").resolve()  # the child reads through no link
 ROUNDS = 3

@@ -28,7 +28,7 @@ from rag_assets.postgres.database import Database
 from rag_assets.postgres.listener import Listener
 from rag_assets.runtime import Parts
 from rag_assets.settings import Settings, Source
-from rag_assets.text.worker import TextWorker
+from rag_assets.text.sandbox.worker import TextWorker
 from rag_assets_tests import rows
 
 DIMENSION = 384

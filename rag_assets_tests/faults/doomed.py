@@ -13,7 +13,7 @@ import psutil
 from rag_assets.intake import Intake
 from rag_assets.pipeline import Pipeline
 from rag_assets.postgres import texts
-from rag_assets.text.worker import TextWorker
+from rag_assets.text.sandbox.worker import TextWorker
 from rag_assets_tests.faults import arena
 from rag_assets_tests.faults.arena import HashEmbedder
 

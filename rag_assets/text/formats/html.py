@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
 from rag_assets.text import encoding
-from rag_assets.text.formats import html_rendering
-from rag_assets.text.formats import mathml
+from rag_assets.text.formats import html_rendering, mathml
 
 if TYPE_CHECKING:
     from lxml.etree import _Element

@@ -10,7 +10,7 @@ from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
 from rag_assets.text import encoding
 from rag_assets.text.formats import html
-from rag_assets.text.formats.office.ooxml import spreadsheet_xml
+from rag_assets.text.formats.office import spreadsheet_xml
 
 if TYPE_CHECKING:
     from lxml.etree import XMLParser, _Element

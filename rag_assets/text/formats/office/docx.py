@@ -12,8 +12,8 @@ from rag_assets.errors import DocumentError
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
 from rag_assets.text import encoding, sniffing
-from rag_assets.text.formats.office import equations, numbering, ooxml, word_styles
 from rag_assets.text.formats import tables, zipped
+from rag_assets.text.formats.office import equations, numbering, ooxml, word_styles
 
 if TYPE_CHECKING:
     from lxml.etree import _Element

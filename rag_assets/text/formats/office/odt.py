@@ -10,7 +10,7 @@ from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
 from rag_assets.text import encoding
 from rag_assets.text.formats import mathml, tables, zipped
-from rag_assets.text.formats.office.ooxml import number_formats, numbering
+from rag_assets.text.formats.office import number_formats, numbering
 
 if TYPE_CHECKING:
     from lxml.etree import _Element

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
 from rag_assets.errors import DocumentError
-from rag_assets.text.formats.office.ooxml import number_formats
 from rag_assets.text.formats import tables, zipped
+from rag_assets.text.formats.office import number_formats
 
 if TYPE_CHECKING:
     from lxml.etree import _Element

@@ -9,8 +9,8 @@ from rag_assets.errors import DocumentError
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
 from rag_assets.text import encoding
-from rag_assets.text.formats.office import equations, numbering, ooxml
 from rag_assets.text.formats import tables, zipped
+from rag_assets.text.formats.office import equations, numbering, ooxml
 
 if TYPE_CHECKING:
     from lxml.etree import _Element

@@ -9,7 +9,7 @@ from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
 from rag_assets.text import encoding
 from rag_assets.text.formats import tables
-from rag_assets.text.formats.office.ooxml import word_styles
+from rag_assets.text.formats.office import word_styles
 
 MEDIA_TYPE = "application/rtf"
 MAX_GROUPS = 10_000  # within one another

@@ -13,7 +13,7 @@ from itertools import chain, groupby, islice, pairwise
 from statistics import median
 from typing import Any
 
-from rag_assets.text.formats.pdf.reader import rulings
+from rag_assets.text.formats.pdf import rulings
 from rag_assets.text.formats.pdf.rulings import Box, Grid, Line, Turn
 
 MOST_NOTES, MOST_NOTE_BYTES = 2_000, 2**16  # of one page, of one note

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, pairwise
 
 from rag_assets.text import encoding
-from rag_assets.text.formats.pdf.reader import listings
 from rag_assets.text.formats import tables
+from rag_assets.text.formats.pdf import listings
 from rag_assets.text.formats.pdf.glyphs import BROKEN, Piece
 from rag_assets.text.formats.pdf.lines import Item, Listing, Row, Table
 

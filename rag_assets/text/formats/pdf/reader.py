@@ -11,10 +11,10 @@ from rag_assets.errors import DocumentError
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
 from rag_assets.text import encoding
-from rag_assets.text.formats.pdf.reader import fonts, markdown, headers_footers
+from rag_assets.text.formats.pdf import fonts, headers_footers, markdown
 from rag_assets.text.formats.pdf.glyphs import Page, Piece
-from rag_assets.text.formats.pdf.reading_order import arrange
 from rag_assets.text.formats.pdf.markdown import PAGE_BREAK
+from rag_assets.text.formats.pdf.reading_order import arrange
 from rag_assets.text.formats.pdf.rulings import Grid
 
 FEW_CHARACTERS = 40  # on a page: if images fill it, they are a stamp on a scan

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Iterator, Sequence
 from statistics import median
 
-from rag_assets.text.formats.pdf.reader import margin_notes, prose
-from rag_assets.text.formats.pdf.glyphs import Piece
-from rag_assets.text.formats.pdf.lines import Block, Item, Row, along, block, rows
-from rag_assets.text.formats.pdf.line_numbers import without_numbers
-from rag_assets.text.formats.pdf.lattice_tables import completed, ruled
-from rag_assets.text.formats.pdf.rulings import Grid
+from rag_assets.text.formats.pdf import margin_notes, prose
 from rag_assets.text.formats.pdf.bands import strips
+from rag_assets.text.formats.pdf.glyphs import Piece
+from rag_assets.text.formats.pdf.lattice_tables import completed, ruled
+from rag_assets.text.formats.pdf.line_numbers import without_numbers
+from rag_assets.text.formats.pdf.lines import Block, Item, Row, along, block, rows
+from rag_assets.text.formats.pdf.rulings import Grid
 from rag_assets.text.formats.pdf.stream_tables import tables
 
 BIN = 2.0  # points: how finely gutters are looked for

@@ -8,7 +8,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
-from rag_assets.text.pieces import Piece
+from rag_assets.text.chunking.pieces import Piece
 
 STRETCH = 3  # groups that are weighed against each other at once
 MOST_CUTS = 128  # weighed in one stretch

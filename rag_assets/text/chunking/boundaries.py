@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator, Sequence
 from zlib import crc32
 
-from rag_assets.text.structure import AFTER_HEADING, DEFINITION, ITEM, LINE, SENTENCE, WORD, lines
-from rag_assets.text.tokens import Span
+from rag_assets.text.chunking.structure import AFTER_HEADING, DEFINITION, ITEM, LINE, SENTENCE, WORD, lines
+from rag_assets.text.chunking.tokens import Span
 
 LONGEST_TOKEN = 64  # characters
 HASHED_CHARACTERS = 24

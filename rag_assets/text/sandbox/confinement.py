@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from rag_assets.text import seccomp
-from rag_assets.text.landlock import Rules
+from rag_assets.text.sandbox import seccomp
+from rag_assets.text.sandbox.landlock import Rules
 
 if sys.platform != "win32":  # now: later, its file may not be readable
     import resource

@@ -14,9 +14,10 @@ from typing import Any
 from rag_assets.errors import ERROR_KINDS, DocumentError, ServiceError, SettingsError, UnembeddableText
 from rag_assets.model import Chunk, FileFacts, ParsedText, ReadDocument
 from rag_assets.settings import Chunking, Parsing
-from rag_assets.text import confinement, frames, paths
-from rag_assets.text.guard import Guarded
+from rag_assets.text import paths
 from rag_assets.text.lookups import Lookups
+from rag_assets.text.sandbox import confinement, frames
+from rag_assets.text.sandbox.guard import Guarded
 
 START_SECONDS = 120.0  # for imports on a cold disk
 MESSAGE_BYTES = 64 * 2**20  # the largest answer besides its text: places of chunks
@@ -27,7 +28,9 @@ Tokenize = Callable[[str], Sequence[str]]
 Embed = Callable[[Sequence[str]], Sequence[Sequence[float]]]
 
 # -I: nothing of the caller's folder or environment. The package is found where this process found it.
-_ENTRY = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from rag_assets.text import child; child.run()"
+_ENTRY = (
+    "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from rag_assets.text.sandbox import child; child.run()"
+)
 
 
 class TextWorker:

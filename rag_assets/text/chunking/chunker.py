@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from rag_assets import settings
 from rag_assets.errors import SettingsError
 from rag_assets.model import Chunk, ChunkKind, ParsedText
-from rag_assets.text import boundaries, packing, semantic, structure
-from rag_assets.text.packing import Group
-from rag_assets.text.pieces import SEPARATOR, Cutter, Measured, Piece, Sizes, pieces
-from rag_assets.text.semantic import Embed
-from rag_assets.text.structure import BLOCK, PART, SENTENCE, WORD, Block
-from rag_assets.text.tokens import SPECIAL_TOKENS, Span, Tokenizer
+from rag_assets.text.chunking import boundaries, packing, semantic, structure
+from rag_assets.text.chunking.packing import Group
+from rag_assets.text.chunking.pieces import SEPARATOR, Cutter, Measured, Piece, Sizes, pieces
+from rag_assets.text.chunking.semantic import Embed
+from rag_assets.text.chunking.structure import BLOCK, PART, SENTENCE, WORD, Block
+from rag_assets.text.chunking.tokens import SPECIAL_TOKENS, Span, Tokenizer
 
 VERSION = 2  # of the rules; another one means that documents are cut anew
 CONTEXT_SHARE = 4  # with heading_context, up to 1/4 of a chunk is left free for the headings above it

@@ -17,7 +17,7 @@ import psutil
 from rag_assets import job, workplace
 from rag_assets.errors import DocumentError, ErrorKind
 from rag_assets.stopwatch import Stopwatch
-from rag_assets.text import confinement, frames
+from rag_assets.text.sandbox import confinement, frames
 
 PREFIX = "rag-assets-text-"  # of the names of work folders
 POLL_SECONDS = 0.02  # between two looks at the clock and the child's memory

@@ -18,7 +18,9 @@ from typing import IO, Any, cast
 from rag_assets.errors import DocumentError, SettingsError
 from rag_assets.model import Chunk, FileFacts, ParsedText
 from rag_assets.settings import Chunking, Parsing
-from rag_assets.text import chunking, confinement, formats, frames, parsing, paths, tokens
+from rag_assets.text import formats, parsing, paths
+from rag_assets.text.chunking import chunker, tokens
+from rag_assets.text.sandbox import confinement, frames
 
 REQUEST_BYTES = 2**30  # of an answer of ours to the child; vectors of a whole document are the largest
 RECURSION_LIMIT = 1_000  # Python's own: deep enough for every library here, far from the end of the stack
@@ -121,7 +123,7 @@ class _Reader:
             os.close(file)
 
     def _cut(self, parsed: ParsedText) -> tuple[Chunk, ...]:
-        return chunking.chunk(
+        return chunker.chunk(
             parsed,
             tokenizer=self.tokenizer,
             settings=self._chunking,
@@ -130,7 +132,7 @@ class _Reader:
 
     def _fingerprint(self) -> str:
         cut = self._chunking.model_dump_json()
-        return _hash(parsing.PARSER_VERSION, str(chunking.VERSION), cut, self.tokenizer.name)
+        return _hash(parsing.PARSER_VERSION, str(chunker.VERSION), cut, self.tokenizer.name)
 
     @property
     def tokenizer(self) -> tokens.Tokenizer:

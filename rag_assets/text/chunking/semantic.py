@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable, Sequence
 from operator import mul
 
-from rag_assets.text.pieces import Piece
-from rag_assets.text.structure import BLOCK, LINE
+from rag_assets.text.chunking.pieces import Piece
+from rag_assets.text.chunking.structure import BLOCK, LINE
 
 Embed = Callable[[Sequence[str]], Sequence[Sequence[float]]]
 

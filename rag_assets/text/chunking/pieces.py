@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 from zlib import crc32
 
-from rag_assets.text import boundaries
-from rag_assets.text.boundaries import Cut
-from rag_assets.text.structure import (
+from rag_assets.text.chunking import boundaries
+from rag_assets.text.chunking.boundaries import Cut
+from rag_assets.text.chunking.structure import (
     AFTER_HEADING,
     BLOCK,
     DEFINITION,
@@ -19,7 +19,7 @@ from rag_assets.text.structure import (
     WORD,
     Block,
 )
-from rag_assets.text.tokens import RemoteTokenizer, Span, Tokenizer
+from rag_assets.text.chunking.tokens import RemoteTokenizer, Span, Tokenizer
 
 CHARACTERS_PER_TOKEN = 16  # more is text the model has no words for; its pieces end by length
 USUAL_CHARACTERS = 8  # of a token; longer blocks are looked into without being counted first

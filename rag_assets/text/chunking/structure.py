@@ -6,7 +6,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from rag_assets.model import ChunkKind, ParsedText, Structure
-from rag_assets.text.tokens import Span
+from rag_assets.text.chunking.tokens import Span
 
 # How good a place before something is to cut: higher is better.
 PART, AFTER_HEADING, WORD, LINE, SENTENCE, ITEM, BLOCK, DEFINITION, SECTION = range(9)
