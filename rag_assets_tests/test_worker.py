@@ -303,7 +303,7 @@ def test_child_ends_with_its_parent(folder: Path, behaviour: str) -> None:
     file = document(folder, behaviour or "text")
     code = (
         "import sys; from pathlib import Path; from rag_assets.settings import *;"
-        "from rag_assets.text import worker; from rag_assets_tests import misbehaving;"
+        "from rag_assets.text.sandbox import worker; from rag_assets_tests import misbehaving;"
         f"worker.command = lambda: misbehaving.command(workplace=Path({str(folder)!r}));"
         "w = worker.TextWorker(parsing=Parsing(), chunking=Chunking(), model=None, tokenize=str.split);"
         f"w.start(); print('up', flush=True); w.read(Path({str(file)!r}), name='a'); sys.stdin.read()"

@@ -43,7 +43,7 @@ VICTIMS = {  # by what is in their command lines
     "webserver": "dagster_webserver",
     "run": "rag_assets.runner",
     "llama-server": "rag_assets.embedded.llama_server",
-    "text worker": "rag_assets.text import child",
+    "text worker": "rag_assets.text.sandbox import child",
 }
 EACH_MINUTE = {"RAG_ASSETS_WORKER__RECONCILE_CRON": "* * * * *"}
 # What asking says while a database, the webserver or the code server, and with it an asset, is away.
