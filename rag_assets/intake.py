@@ -128,6 +128,7 @@ class Intake:
             yield cursor
 
     def _due(self) -> list[Claim]:
+        self._listener.refresh()  # or a run at work for long, whose line was cut, would not be known to take changes
         with self._claiming() as cursor:
             claims = outbox.claim_due(
                 cursor,

@@ -13,6 +13,8 @@ from rag_assets.model import Claim
 from rag_assets.postgres import outbox
 from rag_assets_tests.application import Application
 
+LISTENING = "select pid from pg_locks where locktype = 'advisory' and classid = hashtext('rag_assets.intake')::oid"
+
 
 @pytest.fixture
 def intake(application: Application) -> Iterator[Intake]:
@@ -54,6 +56,29 @@ def test_pending_gives_each_document_once_when_there_are_many(
     batches = [ids(batch) for batch in intake.pending()]
     assert [len(batch) for batch in batches] == [20, 20, 1]
     assert sorted(chain(*batches), key=int) == added
+
+
+@pytest.mark.parametrize("way", ["pending", "batch", "linger"])
+def test_run_is_known_to_take_changes_when_its_line_was_cut(application: Application, way: str) -> None:
+    """Also while it has so much to do that it never waits: without, the sensor would claim what changes beside it."""
+    add(application, 2 * FIRST_SLICE + 1)
+    with application.listener() as listener:
+        intake = application.intake(listener, run_id="1")
+        if way == "batch":
+            with application.database.transaction() as cursor:
+                outbox.claim_due(cursor, application.settings.source, limit=999, claimed_by="batch:mine", seconds=60)
+        batches = {
+            "pending": intake.pending,
+            "batch": lambda: intake.batch("mine"),
+            "linger": lambda: intake.linger(60, gives_way=never),
+        }[way]()
+        next(batches)
+        [(pid,)] = application.sql(LISTENING)
+        application.sql(f"select pg_terminate_backend({pid}, 60_000)")
+        assert not is_taken(application)
+        add(application, 1)
+        next(batches)
+        assert is_taken(application)
 
 
 def test_a_table_that_never_rests_keeps_nobody_waiting(application: Application, intake: Intake) -> None:

@@ -88,6 +88,19 @@ class Listener:
                 return True  # what was notified meanwhile is not known: look
         return False
 
+    def refresh(self) -> None:
+        """Come back if the connection was lost, without waiting: for who holds the intake and looks now."""
+        if not self._is_ready():
+            return
+        try:
+            while _is_ready_for(self._line(), selectors.EVENT_READ, seconds=0.0):
+                self._line().poll()  # the server's last word comes before the end
+            if time.monotonic() - self._proved >= HEARTBEAT_SECONDS:
+                self._prove()
+        except psycopg2.Error as exc:
+            self._lose(exc)
+            self._is_ready()
+
     def _is_noticed(self, seconds: float) -> bool:
         line = self._line()
         if not line.notifies:  # some may have come with the answer to a heartbeat
