@@ -24,11 +24,45 @@ if TYPE_CHECKING:
 
 DIMENSION = 384
 SESSION = "RAG_ASSETS_TEST_SESSION"
+WORKERS = 2  # processes that share the whole suite
+# The files that take longest, the longest first: whoever is free takes the next file, and no long one may be the last.
+LONGEST = (
+    "test_faults.py",
+    "test_main_job.py",
+    "test_search_quality.py",
+    "test_dagster_ui.py",
+    "test_cli.py",
+    "test_hostile.py",
+    "test_worker.py",
+    "test_embedded_postgres.py",
+    "test_conninfo.py",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """The whole suite runs in WORKERS processes, each file in one of them; whatever is named, in this one.
+
+    `pytest -n 0` runs the whole suite in this process too, and so does a pytest without pytest-xdist.
+    """
+    is_whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.option.keyword
+    if is_whole and getattr(config.option, "numprocesses", 0) is None and not config.option.usepdb:
+        config.option.numprocesses = WORKERS
+        config.option.dist = "loadfile"
+        config.option.loadscopereorder = False  # it would begin with the files that have most tests
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first; within a file, and among the others, the order stays."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_process_left() -> Iterator[None]:
-    """Whatever a test starts, it stops; a mark in the environment finds what has detached itself."""
+    """Whatever a test starts, it stops; a mark in the environment finds what has detached itself.
+
+    Each of the processes that share the suite has a mark of its own, and looks for what it started itself.
+    """
     os.environ[SESSION] = mark = secrets.token_hex(8)
     yield
     detached = {process for process in psutil.process_iter() if _environment(process).get(SESSION) == mark}

@@ -159,10 +159,11 @@ class Bench:
 
     def rate(self, embedder: Embedder) -> float:
         """Chunks per second, over TRIAL_SECONDS or one pass over the texts, if that is longer."""
-        started, passes = time.perf_counter(), 0
-        while (seconds := time.perf_counter() - started) < TRIAL_SECONDS:
+        started, passes, seconds = time.perf_counter(), 0, 0.0
+        while not passes or seconds < TRIAL_SECONDS:
             embedder.embed(self._texts, token_counts=self._token_counts)
             passes += 1
+            seconds = time.perf_counter() - started
         return passes * len(self._texts) / seconds
 
 
