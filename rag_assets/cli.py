@@ -14,7 +14,7 @@ import click
 import psutil
 
 from rag_assets import console, doctor, footprint, logs, runtime, settings, supervisor, visible
-from rag_assets.embedded import postgres as embedded_postgres
+from rag_assets.bundled import postgres as bundled_postgres
 from rag_assets.embedding import known
 from rag_assets.errors import ERROR_KINDS, DocumentError, RagAssetsError, SettingsError, UnembeddableText
 from rag_assets.model import Hit
@@ -139,7 +139,7 @@ def env(pid: int | None, shell: str, as_json: bool) -> None:
     with _parts() as parts:
         if parts.settings.database_url is None:
             _announce_start(parts)
-            embedded_postgres.start(parts.settings.home, user_pid=pid or os.getppid())
+            bundled_postgres.start(parts.settings.home, user_pid=pid or os.getppid())
         _migrate(parts)
         _add_partitions(parts)
         variables = supervisor.environment(parts.settings, database_url=parts.database_url)
@@ -471,7 +471,7 @@ def _parts_of(config: settings.Settings) -> Iterator[runtime.Parts]:
             yield parts
     finally:
         if config.database_url is None:
-            embedded_postgres.release(config.home)
+            bundled_postgres.release(config.home)
 
 
 def _migrate(parts: runtime.Parts) -> list[str]:
@@ -480,7 +480,7 @@ def _migrate(parts: runtime.Parts) -> list[str]:
 
 
 def _announce_start(parts: runtime.Parts) -> None:
-    if parts.settings.database_url is None and not embedded_postgres.is_running(parts.settings.home):
+    if parts.settings.database_url is None and not bundled_postgres.is_running(parts.settings.home):
         console.say("Starting the embedded PostgreSQL")
 
 

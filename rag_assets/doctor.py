@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from rag_assets import runtime
-from rag_assets.embedded import model as embedded_model
+from rag_assets.bundled import model as embedded_model
 from rag_assets.embedding import calibration, memory
 from rag_assets.embedding.calibration import Calibration
 from rag_assets.embedding.server import known_flags

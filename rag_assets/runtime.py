@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rag_assets import vectors
-from rag_assets.embedded import llama_server as embedded_llama_server
-from rag_assets.embedded import model as embedded_model
-from rag_assets.embedded import postgres as embedded_postgres
+from rag_assets.bundled import llama_server as embedded_llama_server
+from rag_assets.bundled import model as embedded_model
+from rag_assets.bundled import postgres as bundled_postgres
 from rag_assets.embedding import known
 from rag_assets.embedding.embedder import Embedder
 from rag_assets.errors import DocumentError, SettingsError
@@ -56,7 +56,7 @@ def database_url(settings: Settings) -> str:
     """
     if settings.database_url is not None:
         return settings.database_url.get_secret_value()
-    return embedded_postgres.start(settings.home)
+    return bundled_postgres.start(settings.home)
 
 
 def dagster_database(settings: Settings, *, database_url: str) -> tuple[str, str | None]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from rag_assets import processes, runtime, workplace
-from rag_assets.embedded import keeper
+from rag_assets.bundled import postgres_watchdog
 from rag_assets.errors import ServiceError
 from rag_assets.postgres import conninfo
 from rag_assets.settings import Settings, project_root
@@ -95,10 +95,10 @@ class Service:
 def alone(home: Path) -> Iterator[None]:
     """Hold this home's place for Dagster's daemon: two of them would launch each run twice, or stop each other's."""
     lock = home / "run" / "up.lock"
-    keeper.make_lock(lock)
+    postgres_watchdog.make_lock(lock)
     with ExitStack() as stack:
         try:
-            stack.enter_context(keeper.locked(lock, patience=LOCK_SECONDS))
+            stack.enter_context(postgres_watchdog.locked(lock, patience=LOCK_SECONDS))
         except TimeoutError as exc:
             raise ServiceError(f"`rag-assets up` runs already for {home}: stop that one first.") from exc
         yield
@@ -144,7 +144,7 @@ def run(
             say(f"Dagster is at http://{host}:{port}  (logs in {code_server.log.parent}; Ctrl-C stops everything)")
         while not stop.wait(0.5):
             for service in services:
-                keeper.bound(service.log)  # without its database, Dagster writes 180 lines a second
+                postgres_watchdog.bound(service.log)  # without its database, Dagster writes 180 lines a second
                 if not service.alive:
                     say(f"The {service.name} has ended; starting it again. Its log: {service.log}")
                     service.start()

@@ -15,7 +15,7 @@ import psycopg2
 import pytest
 from psycopg2 import sql
 
-from rag_assets.embedded import postgres
+from rag_assets.bundled import postgres
 from rag_assets.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def model_path() -> Path:
     """The embedded model, made by the first session that needs it and kept for the later ones."""
-    from rag_assets.embedded import model
+    from rag_assets.bundled import model
     from rag_assets.settings import Embedding
 
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rag-assets-tests"

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rag_assets.embedded import llama_server
+from rag_assets.bundled import llama_server
 from rag_assets.embedding import client as client_module
 from rag_assets.embedding.client import EmbeddingClient, InputTooLong, ServerAway
 from rag_assets.embedding.door import Door

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from rag_assets import processes
-from rag_assets.embedded import llama_server
+from rag_assets.bundled import llama_server
 from rag_assets.embedding import server as servers
 from rag_assets.embedding.client import EmbeddingClient, ServerAway
 from rag_assets.embedding.server import LlamaServer

@@ -11,7 +11,7 @@ import numpy as np
 import psutil
 import pytest
 
-from rag_assets.embedded import llama_server
+from rag_assets.bundled import llama_server
 from rag_assets.embedding import embedder as embedding
 from rag_assets.embedding import known, memory
 from rag_assets.embedding.client import EmbeddingClient

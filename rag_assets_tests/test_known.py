@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rag_assets import processes
-from rag_assets.embedded import llama_server
+from rag_assets.bundled import llama_server
 from rag_assets.embedding import known
 from rag_assets.embedding.embedder import Embedder
 from rag_assets.embedding.server import LlamaServer

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import psycopg2
 import pytest
 
-from rag_assets.embedded import postgres
+from rag_assets.bundled import postgres
 from rag_assets.postgres.database import Database
 from rag_assets.settings import Source
 from rag_assets_tests import rows

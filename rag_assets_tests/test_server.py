@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from rag_assets.embedded import llama_server
+from rag_assets.bundled import llama_server
 from rag_assets.embedding import memory, server
 from rag_assets.embedding.server import LlamaServer
 from rag_assets.errors import NotEnoughMemory, ServerFailedToStart

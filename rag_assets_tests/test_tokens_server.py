@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from rag_assets.embedded import llama_server
+from rag_assets.bundled import llama_server
 from rag_assets.embedding.client import EmbeddingClient
 from rag_assets.embedding.server import LlamaServer
 from rag_assets.model import ParsedText, Structure

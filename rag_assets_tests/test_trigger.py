@@ -8,7 +8,7 @@ import pytest
 from psycopg2.extensions import cursor as Cursor
 
 from rag_assets import settings
-from rag_assets.embedded import postgres
+from rag_assets.bundled import postgres
 from rag_assets.postgres import outbox, watch
 from rag_assets.postgres.database import Database
 from rag_assets_tests import rows

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from rag_assets import stopwatch
-from rag_assets.embedded import llama_server
+from rag_assets.bundled import llama_server
 from rag_assets.embedding.client import MOST_OVERTAKEN, EmbeddingClient
 from rag_assets.embedding.embedder import Embedder
 from rag_assets.embedding.waiting import Patience

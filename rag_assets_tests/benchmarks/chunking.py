@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from rag_assets import settings
-from rag_assets.embedded import llama_server, model
+from rag_assets.bundled import llama_server, model
 from rag_assets.embedding.server import LlamaServer
 from rag_assets.model import ParsedText
 from rag_assets.text.chunking import chunker, tokens

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rag_assets import runtime, settings, supervisor
-from rag_assets.embedded import model, postgres
+from rag_assets.bundled import model, postgres
 from rag_assets.settings import Settings
 from rag_assets_tests.benchmarks import figures
 

@@ -8,7 +8,7 @@ import time
 import traceback
 from pathlib import Path
 
-from rag_assets.embedded import model
+from rag_assets.bundled import model
 from rag_assets_tests.faults import arena
 from rag_assets_tests.faults.kinds import KINDS
 

@@ -19,7 +19,7 @@ import psutil
 import psycopg2
 from psycopg2 import sql
 
-from rag_assets.embedded import keeper, postgres
+from rag_assets.bundled import postgres, postgres_watchdog
 from rag_assets.intake import Intake
 from rag_assets.model import Claim, Outcome
 from rag_assets.pipeline import Embeds, Pipeline, Reader
@@ -352,7 +352,9 @@ def processes_marked(mark: str) -> list[psutil.Process]:
 
 def workers_marked(mark: str) -> list[psutil.Process]:
     """Those of them that do not keep the database."""
-    return [process for process in processes_marked(mark) if Path(keeper.__file__).name not in _command(process)]
+    return [
+        process for process in processes_marked(mark) if Path(postgres_watchdog.__file__).name not in _command(process)
+    ]
 
 
 def left_after(mark: str, *, seconds: float = 10.0) -> list[str]:

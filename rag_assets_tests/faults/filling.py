@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from rag_assets.embedded import postgres
+from rag_assets.bundled import postgres
 from rag_assets.errors import ServiceError
 from rag_assets.runtime import Parts
 from rag_assets_tests import rows

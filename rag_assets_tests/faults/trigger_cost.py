@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 import psycopg2
 
-from rag_assets.embedded.placement import MAJOR_VERSION, PACKAGE
+from rag_assets.bundled.data_directory import MAJOR_VERSION, PACKAGE
 from rag_assets_tests import rows
 from rag_assets_tests.faults import arena
 

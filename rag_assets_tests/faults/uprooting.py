@@ -17,7 +17,7 @@ import psutil
 import psycopg2
 import requests
 
-from rag_assets.embedded import keeper, postgres
+from rag_assets.bundled import postgres, postgres_watchdog
 from rag_assets.errors import DatabaseUnavailable
 from rag_assets_tests.e2e import backfill
 from rag_assets_tests.faults.arena import (
@@ -42,7 +42,7 @@ VICTIMS = {  # by what is in their command lines
     "code server": "dagster api grpc",
     "webserver": "dagster_webserver",
     "run": "rag_assets.runner",
-    "llama-server": "rag_assets.embedded.llama_server",
+    "llama-server": "rag_assets.bundled.llama_server",
     "text worker": "rag_assets.text.sandbox import child",
 }
 EACH_MINUTE = {"RAG_ASSETS_WORKER__RECONCILE_CRON": "* * * * *"}
@@ -207,7 +207,7 @@ class _Scene:
             _kill(victims[:1])
 
     def _kill_postgres(self) -> None:
-        pid = keeper.running_server((self._home / "postgres" / "data").resolve())
+        pid = postgres_watchdog.running_server((self._home / "postgres" / "data").resolve())
         if pid is not None:
             _kill([psutil.Process(pid)])
 

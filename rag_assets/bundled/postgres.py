@@ -19,13 +19,13 @@ import psycopg2
 from psycopg2 import sql
 
 from rag_assets import processes
-from rag_assets.embedded import keeper, placement
+from rag_assets.bundled import data_directory, postgres_watchdog
 from rag_assets.errors import DatabaseUnavailable
 
 ROLE = "rag_assets"
 DATABASE = "rag_assets"
 JOIN_SECONDS = 60.0
-RELEASE_SECONDS = 4 * keeper.STOP_SECONDS  # it asks three times, each harder than before
+RELEASE_SECONDS = 4 * postgres_watchdog.STOP_SECONDS  # it asks three times, each harder than before
 LOG_LINES = 15
 SOCKETS = "rag-pg-"  # how folders of sockets begin
 LONGEST_PATH = 4_096  # bytes
@@ -63,21 +63,21 @@ def start(home: Path, *, user_pid: int | None = None) -> str:
     pid = user_pid or os.getpid()
     with _translated(home):
         _prepare(home)
-        with keeper.locked(keeper.folder(home) / keeper.LOCK):
+        with postgres_watchdog.locked(postgres_watchdog.folder(home) / postgres_watchdog.LOCK):
             return _join(home, pid)
 
 
 def release(home: Path, *, user_pid: int | None = None) -> None:
     """This process needs the server no longer. The last one waits until it has stopped."""
     home = home.expanduser().resolve()
-    if not (keeper.folder(home) / keeper.LOCK).exists():
+    if not (postgres_watchdog.folder(home) / postgres_watchdog.LOCK).exists():
         return
-    with _translated(home), keeper.locked(keeper.folder(home) / keeper.LOCK):
-        keeper.remove_user(home, user_pid or os.getpid())
-        if not keeper.users(home) and is_running(home) and not _has_keeper(home):
+    with _translated(home), postgres_watchdog.locked(postgres_watchdog.folder(home) / postgres_watchdog.LOCK):
+        postgres_watchdog.remove_user(home, user_pid or os.getpid())
+        if not postgres_watchdog.users(home) and is_running(home) and not _has_keeper(home):
             _start_keeper(home)  # its keeper was killed; a new one sees that nobody is left
     deadline = time.monotonic() + RELEASE_SECONDS
-    while _has_keeper(home) and not keeper.users(home) and time.monotonic() < deadline:
+    while _has_keeper(home) and not postgres_watchdog.users(home) and time.monotonic() < deadline:
         time.sleep(0.05)
 
 
@@ -85,34 +85,34 @@ def remove(home: Path) -> None:
     """Release the server of this home and delete its database for good, which must have no other user."""
     release(home)
     home = home.expanduser().resolve()
-    if others := keeper.users(home):
+    if others := postgres_watchdog.users(home):
         raise DatabaseUnavailable(f"The database of {home} is still used by the processes {', '.join(others)}.")
-    placement.discard(home)
+    data_directory.discard(home)
 
 
 def is_running(home: Path) -> bool:
     """Whether the server of this home runs, whoever uses it."""
-    return keeper.running_server((keeper.folder(home) / "data").resolve()) is not None
+    return postgres_watchdog.running_server((postgres_watchdog.folder(home) / "data").resolve()) is not None
 
 
 def _prepare(home: Path) -> None:
     home.mkdir(parents=True, exist_ok=True)
-    for folder in (keeper.folder(home), keeper.folder(home) / "users", home / "logs"):
+    for folder in (postgres_watchdog.folder(home), postgres_watchdog.folder(home) / "users", home / "logs"):
         folder.mkdir(mode=0o700, exist_ok=True)
-    for lock in (keeper.LOCK, keeper.KEEPER_LOCK):
-        keeper.make_lock(keeper.folder(home) / lock)
+    for lock in (postgres_watchdog.LOCK, postgres_watchdog.KEEPER_LOCK):
+        postgres_watchdog.make_lock(postgres_watchdog.folder(home) / lock)
 
 
 def _has_keeper(home: Path) -> bool:
-    return keeper.is_locked(keeper.folder(home) / keeper.KEEPER_LOCK)
+    return postgres_watchdog.is_locked(postgres_watchdog.folder(home) / postgres_watchdog.KEEPER_LOCK)
 
 
 def _join(home: Path, pid: int) -> str:
-    keeper.add_user(home, pid)
+    postgres_watchdog.add_user(home, pid)
     try:
         return _await_database(home)
     except BaseException:
-        keeper.remove_user(home, pid)
+        postgres_watchdog.remove_user(home, pid)
         raise
 
 
@@ -144,8 +144,8 @@ def _ensure_database(url: str) -> None:
 
 def _url(home: Path, database: str) -> str:
     """Without a percent sign, which configuration files and alembic would read as their own."""
-    if keeper.WINDOWS:
-        folder = keeper.folder(home)
+    if postgres_watchdog.WINDOWS:
+        folder = postgres_watchdog.folder(home)
         password, port = (folder / "password").read_text(), (folder / "port").read_text()
         return f"postgresql://{ROLE}:{password}@127.0.0.1:{port}/{database}"
     return f"postgresql://{ROLE}@/{database}?host={_socket_record(home).read_text()}&port=5432"
@@ -155,7 +155,7 @@ def _url(home: Path, database: str) -> str:
 
 
 def _start_keeper(home: Path) -> None:
-    cluster = placement.place(home)
+    cluster = data_directory.place(home)
     if not (cluster.data / "PG_VERSION").exists():
         _create(home, cluster)
     _check_version(cluster)
@@ -163,24 +163,24 @@ def _start_keeper(home: Path) -> None:
     log = home / "logs" / "postgres.log"
     offset = log.stat().st_size if log.exists() else 0
     said = _run_keeper(_spec(home, cluster))
-    if said != keeper.READY:
+    if said != postgres_watchdog.READY:
         raise _unavailable(home, said or "its keeper ended at once", log_from=offset)
 
 
-def _run_keeper(spec: keeper.Spec) -> str:
+def _run_keeper(spec: postgres_watchdog.Spec) -> str:
     # psutil, which other systems than Linux need there, needs site
     isolated = ["-I", "-S"] if sys.platform == "linux" else ["-I"]
-    command = [sys.executable, *isolated, keeper.__file__, json.dumps(spec._asdict())]
+    command = [sys.executable, *isolated, postgres_watchdog.__file__, json.dumps(spec._asdict())]
     done = subprocess.run(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
     )
     return done.stdout.decode(errors="replace").strip()
 
 
-def _spec(home: Path, cluster: placement.Cluster) -> keeper.Spec:
+def _spec(home: Path, cluster: data_directory.Cluster) -> postgres_watchdog.Spec:
     account = cluster.account
-    place = None if keeper.WINDOWS else _socket_folder(home, cluster)
-    return keeper.Spec(
+    place = None if postgres_watchdog.WINDOWS else _socket_folder(home, cluster)
+    return postgres_watchdog.Spec(
         home=str(home),
         data=str(cluster.data),
         binaries=str(cluster.binaries),
@@ -192,7 +192,7 @@ def _spec(home: Path, cluster: placement.Cluster) -> keeper.Spec:
     )
 
 
-def _options(home: Path, cluster: placement.Cluster, place: str | None) -> dict[str, str]:
+def _options(home: Path, cluster: data_directory.Cluster, place: str | None) -> dict[str, str]:
     options = {
         "hba_file": str(cluster.folder / "pg_hba.conf"),
         "ident_file": str(cluster.folder / "pg_ident.conf"),
@@ -204,21 +204,21 @@ def _options(home: Path, cluster: placement.Cluster, place: str | None) -> dict[
     return options | only_here | {"listen_addresses": "", "port": "5432"}
 
 
-def _write_access_rules(cluster: placement.Cluster) -> None:
+def _write_access_rules(cluster: data_directory.Cluster) -> None:
     """Who may connect: on a socket the system vouches for the user, on Windows a password does.
 
     As root the server runs as another account, so the rule names both; anybody else is refused even where
     the socket's private folder were opened.
     """
-    hba = "host all all 127.0.0.1/32 scram-sha-256\n" if keeper.WINDOWS else "local all all peer map=owner\n"
-    ident = "" if keeper.WINDOWS else "".join(f'owner "{name}" {ROLE}\n' for name in _trusted_users(cluster))
+    hba = "host all all 127.0.0.1/32 scram-sha-256\n" if postgres_watchdog.WINDOWS else "local all all peer map=owner\n"
+    ident = "" if postgres_watchdog.WINDOWS else "".join(f'owner "{name}" {ROLE}\n' for name in _trusted_users(cluster))
     for name, content in (("pg_hba.conf", hba), ("pg_ident.conf", ident)):
         path = cluster.folder / name
         path.write_text(content)
         path.chmod(0o644 if cluster.account else 0o600)
 
 
-def _trusted_users(cluster: placement.Cluster) -> list[str]:
+def _trusted_users(cluster: data_directory.Cluster) -> list[str]:
     import pwd
 
     return sorted({pwd.getpwuid(uid).pw_name for uid in (0, os.geteuid(), cluster.data.stat().st_uid)})
@@ -228,10 +228,10 @@ def _trusted_users(cluster: placement.Cluster) -> list[str]:
 
 
 def _socket_record(home: Path) -> Path:
-    return keeper.folder(home) / "socket"
+    return postgres_watchdog.folder(home) / "socket"
 
 
-def _socket_folder(home: Path, cluster: placement.Cluster) -> str:
+def _socket_folder(home: Path, cluster: data_directory.Cluster) -> str:
     """A private folder, the one of last time where its users may still know it.
 
     It lies beside the data where that path is short and plain enough (paths of sockets are limited to 107
@@ -274,7 +274,7 @@ def _new_socket_folder(beside: Path) -> Path:
 
 def _remove_abandoned_sockets(base: Path) -> None:
     """Folders whose home is gone, or has another by now; in a folder that all may write to, names say nothing."""
-    owners = {os.geteuid(), *placement.accounts()}
+    owners = {os.geteuid(), *data_directory.accounts()}
     for place in base.glob(f"{SOCKETS}*"):
         with suppress(OSError, UnicodeDecodeError):
             facts = place.lstat()
@@ -322,7 +322,7 @@ def _takes_sockets(folder: Path) -> bool:
 
 def _free_port(home: Path) -> str:
     """The port of last time where it is still free, else any."""
-    record = keeper.folder(home) / "port"
+    record = postgres_watchdog.folder(home) / "port"
     if is_running(home):  # its keeper was killed; it listens where it did
         return record.read_text()
     port = processes.free_port("127.0.0.1", wanted=int(record.read_text()) if record.exists() else 0)
@@ -333,7 +333,7 @@ def _free_port(home: Path) -> str:
 # ---- a new cluster
 
 
-def _create(home: Path, cluster: placement.Cluster) -> None:
+def _create(home: Path, cluster: data_directory.Cluster) -> None:
     """initdb beside its place, then one rename: half a cluster is never found."""
     unfinished = cluster.data.with_name(f"{cluster.data.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -345,11 +345,11 @@ def _create(home: Path, cluster: placement.Cluster) -> None:
     unfinished.rename(cluster.data)
 
 
-def _initdb(home: Path, cluster: placement.Cluster, folder: Path) -> None:
+def _initdb(home: Path, cluster: data_directory.Cluster, folder: Path) -> None:
     account = cluster.account
     done = subprocess.run(
         [
-            keeper.program(str(cluster.binaries), "initdb"),
+            postgres_watchdog.program(str(cluster.binaries), "initdb"),
             f"--pgdata={folder}",
             f"--username={ROLE}",
             "--encoding=UTF8",
@@ -364,9 +364,9 @@ def _initdb(home: Path, cluster: placement.Cluster, folder: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         cwd=folder.anchor,
-        env=keeper.server_environment(),
+        env=postgres_watchdog.server_environment(),
         check=False,
-        **keeper.account_arguments(account.uid if account else None, account.gid if account else None),
+        **postgres_watchdog.account_arguments(account.uid if account else None, account.gid if account else None),
     )
     if done.returncode:
         raise _unavailable(
@@ -375,18 +375,18 @@ def _initdb(home: Path, cluster: placement.Cluster, folder: Path) -> None:
 
 
 def _authentication(home: Path) -> list[str]:
-    if not keeper.WINDOWS:
+    if not postgres_watchdog.WINDOWS:
         return ["--auth-local=peer", "--auth-host=reject"]
-    password = keeper.folder(home) / "password"
+    password = postgres_watchdog.folder(home) / "password"
     password.write_text(secrets.token_urlsafe(24))  # the home is private to its user, and so is this file
     return ["--auth=scram-sha-256", f"--pwfile={password}"]
 
 
-def _check_version(cluster: placement.Cluster) -> None:
+def _check_version(cluster: data_directory.Cluster) -> None:
     found = (cluster.data / "PG_VERSION").read_text().strip()
-    if found != str(placement.MAJOR_VERSION):
+    if found != str(data_directory.MAJOR_VERSION):
         raise DatabaseUnavailable(
-            f"{cluster.data} was made by PostgreSQL {found}, installed is {placement.MAJOR_VERSION}. Install "
+            f"{cluster.data} was made by PostgreSQL {found}, installed is {data_directory.MAJOR_VERSION}. Install "
             "the release of rag_assets that made it and take a pg_dump, or move the folder away: the index "
             "is built anew from the documents."
         )
@@ -408,7 +408,7 @@ def _unavailable(home: Path, reason: str, *, log: str | None = None, log_from: i
     quoted = "\nIts last log lines:\n" + "\n".join(lines) if lines else ""
     return DatabaseUnavailable(
         f"The PostgreSQL of {home} does not start: {reason}. Check that its disk has space "
-        f"({_free_space(home)}), that {keeper.folder(home)} can be written, and "
+        f"({_free_space(home)}), that {postgres_watchdog.folder(home)} can be written, and "
         f"{home / 'logs' / 'postgres.log'}; or set DATABASE_URL to another server.{quoted}"
     )
 
@@ -423,5 +423,5 @@ def _log(home: Path, offset: int) -> str:
 
 
 def _free_space(home: Path) -> str:
-    existing = next(path for path in (keeper.folder(home) / "data", home, *home.parents) if path.exists())
+    existing = next(path for path in (postgres_watchdog.folder(home) / "data", home, *home.parents) if path.exists())
     return f"{shutil.disk_usage(existing).free / 1e6:.0f} MB free"

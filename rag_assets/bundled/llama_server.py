@@ -1,6 +1,6 @@
 """llama.cpp's own HTTP server from the wheel xllamacpp, as a process with llama-server's flags and endpoints.
 
-`python -m rag_assets.embedded.llama_server --model FILE --embedding ...`; it serves until SIGTERM or SIGINT.
+`python -m rag_assets.bundled.llama_server --model FILE --embedding ...`; it serves until SIGTERM or SIGINT.
 """
 
 import argparse
@@ -15,7 +15,7 @@ _POOLING = ("none", "mean", "cls", "last", "rank")
 
 def command() -> list[str]:
     """The beginning of the command line: what a native llama-server's path would be."""
-    return [sys.executable, "-m", "rag_assets.embedded.llama_server"]
+    return [sys.executable, "-m", "rag_assets.bundled.llama_server"]
 
 
 def main(argv: list[str] | None = None) -> int:

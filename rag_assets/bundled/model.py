@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from rag_assets.embedded import keeper
+from rag_assets.bundled import postgres_watchdog
 from rag_assets.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -59,9 +59,9 @@ def ensure(home: Path, *, quantization: Quantization, progress: Callable[[str], 
     if target.is_file():
         return target
     folder.mkdir(parents=True, exist_ok=True)
-    keeper.make_lock(folder / "lock")
+    postgres_watchdog.make_lock(folder / "lock")
     say = progress or (lambda _message: None)
-    with keeper.locked(folder / "lock"):
+    with postgres_watchdog.locked(folder / "lock"):
         if not target.is_file():  # another process may have made it while we waited
             _make(target, quantization=quantization, say=say)
     return target

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rag_assets.embedded import llama_server, model
+from rag_assets.bundled import llama_server, model
 from rag_assets.embedding import server
 from rag_assets.errors import SettingsError
 from rag_assets.settings import LlamaServer

@@ -1,6 +1,6 @@
 """Keeps one PostgreSQL alive while it has users: a Spec comes in, a server runs until the last one is gone.
 
-`python -I -S keeper.py SPEC` detaches itself, starts the server (or takes over a running one), prints "ready"
+`python -I -S postgres_watchdog.py SPEC` detaches itself, starts the server (or takes over a running one), prints "ready"
 or what went wrong, and then watches. Standard library only: it is a process of its own for a long time.
 """
 
@@ -404,7 +404,7 @@ class Watch:
         _remove_socket_folder(self.spec)
         if self.spec.cluster:
             with suppress(FileNotFoundError):
-                os.utime(f"{self.spec.cluster}/{RECORD}")  # it was used until now: see placement
+                os.utime(f"{self.spec.cluster}/{RECORD}")  # it was used until now: see data_directory
 
     def _remove_if_home_deleted(self) -> None:
         """A home that was only moved, or whose disk is not mounted any more, keeps its data."""

