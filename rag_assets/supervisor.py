@@ -12,10 +12,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-from rag_assets import processes, runtime, workplace
-from rag_assets.bundled import postgres_watchdog
+from rag_assets import runtime
 from rag_assets.errors import ServiceError
 from rag_assets.postgres import conninfo
+from rag_assets.processes import bounded_log, file_lock, ports, private_folder, spawning, tree
 from rag_assets.settings import Settings, project_root
 
 LOCK_SECONDS = 2.0  # for another `up` of the same home that is just ending
@@ -71,7 +71,7 @@ class Service:
         self._starts = [at for at in self._starts if now - at < RESTART_WINDOW_SECONDS] + [now]
         if len(self._starts) > RESTARTS:
             raise ServiceError(f"The {self.name} keeps dying. Its last log lines ({self.log}):\n{self._tail()}")
-        self._process = processes.spawn(self._command, environment=self._environment, log=self.log)
+        self._process = spawning.spawn(self._command, environment=self._environment, log=self.log)
 
     @property
     def alive(self) -> bool:
@@ -95,10 +95,10 @@ class Service:
 def alone(home: Path) -> Iterator[None]:
     """Hold this home's place for Dagster's daemon: two of them would launch each run twice, or stop each other's."""
     lock = home / "run" / "up.lock"
-    postgres_watchdog.make_lock(lock)
+    file_lock.make_lock(lock)
     with ExitStack() as stack:
         try:
-            stack.enter_context(postgres_watchdog.locked(lock, patience=LOCK_SECONDS))
+            stack.enter_context(file_lock.locked(lock, patience=LOCK_SECONDS))
         except TimeoutError as exc:
             raise ServiceError(f"`rag-assets up` runs already for {home}: stop that one first.") from exc
         yield
@@ -118,14 +118,14 @@ def run(
     variables = {**os.environ, **environment(settings, database_url=database_url)}
     wanted = port
     try:
-        port = processes.free_port(host, wanted=wanted)
+        port = ports.free_port(host, wanted=wanted)
     except OSError as exc:
         raise ServiceError(f"No free port on {host} ({exc}): is this an address of this machine?") from exc
     if wanted and port != wanted:
         say(f"Port {wanted} of {host} is taken by another program: Dagster's UI gets {port}")
     with (
         _stop_at_signals(stop),
-        workplace.workplace("rag_assets-") as sockets,
+        private_folder.workplace("rag_assets-") as sockets,
         ExitStack() as stack,
     ):
         address = _code_server_address(sockets)
@@ -140,11 +140,11 @@ def run(
         for service in others:
             service.start()
         webserver = services[1]
-        if _wait_until(lambda: processes.owns_port(webserver.pid, port), services=services, stop=stop):
+        if _wait_until(lambda: ports.owns_port(webserver.pid, port), services=services, stop=stop):
             say(f"Dagster is at http://{host}:{port}  (logs in {code_server.log.parent}; Ctrl-C stops everything)")
         while not stop.wait(0.5):
             for service in services:
-                postgres_watchdog.bound(service.log)  # without its database, Dagster writes 180 lines a second
+                bounded_log.bound(service.log)  # without its database, Dagster writes 180 lines a second
                 if not service.alive:
                     say(f"The {service.name} has ended; starting it again. Its log: {service.log}")
                     service.start()
@@ -187,7 +187,7 @@ def _variables_of(service: str, variables: Mapping[str, str]) -> dict[str, str]:
 
 def _code_server_address(folder: Path) -> Address:
     """A private socket; on Windows, where Dagster has none, a loopback port."""
-    return ("127.0.0.1", processes.free_port("127.0.0.1")) if os.name == "nt" else str(folder / "code-server.sock")
+    return ("127.0.0.1", ports.free_port("127.0.0.1")) if os.name == "nt" else str(folder / "code-server.sock")
 
 
 def _code_server_flags(address: Address) -> tuple[str, list[str]]:
@@ -220,12 +220,12 @@ def _stop_all(services: Sequence[Service]) -> None:
     """
     code_server, *others = [service.pid for service in services]
     asked = [pid for pid in others if pid is not None]
-    runs = [run for pid in asked for run in processes.children(pid)]
+    runs = [run for pid in asked for run in tree.children(pid)]
     if code_server is not None:
-        processes.stop_tree(code_server, seconds=CODE_SERVER_STOP_SECONDS)
-    processes.ask(asked)
-    processes.stop_trees(runs, seconds=STOP_SECONDS)
-    processes.stop_trees(asked, seconds=STOP_SECONDS)
+        tree.stop_tree(code_server, seconds=CODE_SERVER_STOP_SECONDS)
+    tree.ask(asked)
+    tree.stop_trees(runs, seconds=STOP_SECONDS)
+    tree.stop_trees(asked, seconds=STOP_SECONDS)
     for service in services:
         service.reap()
 

@@ -19,6 +19,7 @@ import pytest
 
 from rag_assets.bundled import data_directory, postgres, postgres_watchdog
 from rag_assets.errors import DatabaseUnavailable, SettingsError
+from rag_assets.processes import bounded_log, file_lock, identity
 
 posix = pytest.mark.skipif(os.name == "nt", reason="signals, sockets and accounts of POSIX")
 as_root = pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="placement is a question for root only")
@@ -125,7 +126,7 @@ def keeper_of(home: Path) -> int:
 
 def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: postgres_watchdog.identify(pid) is None)
+    wait_until(lambda: identity.identify(pid) is None)
 
 
 # ---- a life
@@ -195,8 +196,8 @@ def test_server_when_its_last_user_is_killed(used_home: Path, user: Callable[[Pa
     kill(other.pid)
     wait_until(
         lambda: (
-            postgres_watchdog.identify(pid) is None
-            and not postgres_watchdog.is_locked(used_home / "postgres" / postgres_watchdog.KEEPER_LOCK)
+            identity.identify(pid) is None
+            and not file_lock.is_locked(used_home / "postgres" / postgres_watchdog.KEEPER_LOCK)
         )
     )
 
@@ -278,7 +279,7 @@ def test_server_when_its_home_is_deleted(open_home: Path) -> None:
     postgres.start(home)
     server = server_of(home)
     subprocess.run(["rm", "-rf", str(home)], check=True)
-    wait_until(lambda: postgres_watchdog.identify(server) is None)
+    wait_until(lambda: identity.identify(server) is None)
     assert not home.exists()
 
 
@@ -289,7 +290,7 @@ def test_log_when_long(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = home / "logs" / "postgres.log"
     log.write_bytes(b"x" * 2_000)
     monkeypatch.setattr(postgres_watchdog, "LOG_BYTES", 1_000)
-    postgres_watchdog.bound(log)
+    bounded_log.bound(log)
     assert (log.stat().st_size, (home / "logs" / "postgres.log.1").stat().st_size) == (0, 2_000)
 
 

@@ -17,10 +17,11 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from rag_assets import cli, processes, runtime, settings, supervisor
+from rag_assets import cli, runtime, settings, supervisor
 from rag_assets.cli import main
 from rag_assets.errors import UnembeddableText
 from rag_assets.postgres.documents import ID_BYTES
+from rag_assets.processes import ports
 from rag_assets_tests import fake_llama, rows
 from rag_assets_tests.application import WORDS, Application, paragraph, text
 
@@ -276,7 +277,7 @@ def test_status_is_shown_whatever_the_variable_tz_says(
 
 def test_database_that_is_away_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where it was looked for, and what to check."""
-    port = processes.free_port("127.0.0.1")
+    port = ports.free_port("127.0.0.1")
     monkeypatch.setenv("DATABASE_URL", f"postgresql://me:geheim@127.0.0.1:{port}/documents")
     said = invoke("status", code=1).stderr
     assert said.startswith(f"Error: Database postgresql://me:***@127.0.0.1:{port}/documents: ")

@@ -13,12 +13,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from rag_assets import processes
 from rag_assets.bundled import llama_server
 from rag_assets.embedding import server as servers
 from rag_assets.embedding.client import EmbeddingClient, ServerAway
 from rag_assets.embedding.server import LlamaServer
 from rag_assets.errors import EmbeddingError, ServerFailedToStart
+from rag_assets.processes import ports
 from rag_assets.settings import LlamaServer as LlamaServerSettings
 from rag_assets_tests import fake_llama
 from rag_assets_tests.fake_llama import FakeLlama
@@ -55,7 +55,7 @@ def test_port_that_a_stranger_has_is_not_believed_when_ours_cannot_bind_it(
     """He answers /health and has taken the port after we found it free: he sees neither text nor key."""
     with FakeLlama() as stranger:
         taken = stranger.server_address[1]
-        monkeypatch.setattr(processes, "free_port", lambda _host, *, wanted=0: wanted)
+        monkeypatch.setattr(ports, "free_port", lambda _host, *, wanted=0: wanted)
         server = _fake(tmp_path, "good", port=taken)
         try:
             client = server.start()

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rag_assets import processes
 from rag_assets.bundled import llama_server
 from rag_assets.embedding import known
 from rag_assets.embedding.embedder import Embedder
 from rag_assets.embedding.server import LlamaServer
 from rag_assets.errors import WrongModel
+from rag_assets.processes import ports
 from rag_assets.settings import Settings
 from rag_assets_tests import fake_llama
 from rag_assets_tests.fake_llama import FakeLlama
@@ -35,7 +35,7 @@ def _settings(home: Path, *, model: str = "all-MiniLM-L6-v2", **llama: object) -
 @pytest.fixture
 def pooled_otherwise(tmp_path: Path, model_path: Path) -> Iterator[Settings]:
     """Settings that name such a server as a remote one."""
-    chosen = _settings(tmp_path, port=processes.free_port("127.0.0.1"))
+    chosen = _settings(tmp_path, port=ports.free_port("127.0.0.1"))
     server = PooledOtherwise(
         llama_server.command(), model=model_path, settings=chosen.llama_server, home=tmp_path, dimension=384
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from rag_assets import processes
+from rag_assets.processes import interrupts, ports, spawning, tree
 
 SLEEP = "import time; time.sleep(600)"
 STUBBORN = (
@@ -45,12 +45,12 @@ def spawn(tmp_path: Path) -> Iterator[Spawn]:
 
     def start(code: str, **environment: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-c", code]
-        spawned.append(processes.spawn(command, environment={**os.environ, **environment}, log=tmp_path / "a" / "log"))
+        spawned.append(spawning.spawn(command, environment={**os.environ, **environment}, log=tmp_path / "a" / "log"))
         return spawned[-1]
 
     yield start
     for process in spawned:
-        processes.stop_tree(process.pid, seconds=0.1)
+        tree.stop_tree(process.pid, seconds=0.1)
         process.wait()
 
 
@@ -67,19 +67,19 @@ def log(tmp_path: Path) -> str:
 
 def test_free_port_is_the_wanted_one_when_it_is_free() -> None:
     """And another one when it is not."""
-    port = processes.free_port("127.0.0.1")
-    assert processes.free_port("127.0.0.1", wanted=port) == port
+    port = ports.free_port("127.0.0.1")
+    assert ports.free_port("127.0.0.1", wanted=port) == port
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        other = processes.free_port("127.0.0.1", wanted=taken.getsockname()[1])
+        other = ports.free_port("127.0.0.1", wanted=taken.getsockname()[1])
         assert other not in (0, taken.getsockname()[1])
 
 
 def test_free_port_refuses_an_address_of_another_machine() -> None:
     """192.0.2.1 is nobody's."""
     with pytest.raises(OSError, match="address"):
-        processes.free_port("192.0.2.1", wanted=3000)
+        ports.free_port("192.0.2.1", wanted=3000)
 
 
 def test_output_is_appended_to_the_log(spawn: Spawn, tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_child_reads_nothing_from_the_terminal(spawn: Spawn) -> None:
 def test_missing_program_is_in_the_log(tmp_path: Path) -> None:
     """Where the owner quotes it from."""
     try:
-        process = processes.spawn(["/nowhere/program"], environment=os.environ, log=tmp_path / "a" / "log")
+        process = spawning.spawn(["/nowhere/program"], environment=os.environ, log=tmp_path / "a" / "log")
     except OSError:
         return  # where nothing stands between us and the program
     assert process.wait() != 0
@@ -111,8 +111,8 @@ def test_missing_program_is_in_the_log(tmp_path: Path) -> None:
 def test_child_is_killed_with_its_owner(tmp_path: Path) -> None:
     """Also when the owner had no time to say goodbye."""
     code = (
-        "import os, pathlib, sys, time; from rag_assets import processes; "
-        f"p = processes.spawn([sys.executable, '-c', {SLEEP!r}], environment=os.environ, "
+        "import os, pathlib, sys, time; from rag_assets.processes import spawning; "
+        f"p = spawning.spawn([sys.executable, '-c', {SLEEP!r}], environment=os.environ, "
         f"log=pathlib.Path({str(tmp_path / 'log')!r})); print(p.pid, flush=True); time.sleep(600)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as owner:
@@ -133,12 +133,12 @@ def test_ctrl_c_is_for_the_owner_alone(spawn: Spawn) -> None:
 def test_stop_tree_ends_a_process_and_all_below_it(spawn: Spawn) -> None:
     """Those that it started and did not stop itself."""
     process = spawn(PARENT)
-    until(lambda: processes.children(process.pid))
-    [child] = processes.children(process.pid)
-    processes.stop_tree(process.pid, seconds=0.5)
+    until(lambda: tree.children(process.pid))
+    [child] = tree.children(process.pid)
+    tree.stop_tree(process.pid, seconds=0.5)
     assert not psutil.pid_exists(process.pid)
     until(lambda: not psutil.pid_exists(child))
-    assert processes.children(process.pid) == processes.children(None) == []
+    assert tree.children(process.pid) == tree.children(None) == []
 
 
 @posix
@@ -146,7 +146,7 @@ def test_stop_tree_kills_what_does_not_end(spawn: Spawn, tmp_path: Path) -> None
     """After it was asked, and after the time it was given."""
     process = spawn(STUBBORN)
     until(lambda: "up" in log(tmp_path))
-    processes.stop_tree(process.pid, seconds=0.2)
+    tree.stop_tree(process.pid, seconds=0.2)
     assert not psutil.pid_exists(process.pid)
 
 
@@ -155,7 +155,7 @@ def test_stop_trees_asks_only_those_it_is_told_of(spawn: Spawn, tmp_path: Path) 
     """A service ends its children itself."""
     process = spawn(SERVICE)
     until(lambda: "up" in log(tmp_path))
-    processes.stop_trees([process.pid], seconds=1.0)
+    tree.stop_trees([process.pid], seconds=1.0)
     assert "asked" not in log(tmp_path)
     process.wait()
 
@@ -166,7 +166,7 @@ def test_stop_trees_waits_for_nobody_who_has_ended(spawn: Spawn) -> None:
     process = spawn("import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', '']); time.sleep(600)")
     until(lambda: any(p.status() == psutil.STATUS_ZOMBIE for p in psutil.Process(process.pid).children()))
     started = time.monotonic()
-    processes.stop_tree(process.pid, seconds=30)
+    tree.stop_tree(process.pid, seconds=30)
     assert time.monotonic() - started < 15
     process.wait()
 
@@ -175,7 +175,7 @@ def test_stopping_what_has_ended_is_no_error(spawn: Spawn) -> None:
     """It may end at any time by itself."""
     process = spawn("")
     process.wait()
-    processes.stop_tree(process.pid, seconds=0.1)
+    tree.stop_tree(process.pid, seconds=0.1)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a process cannot send itself SIGTERM there")
@@ -186,9 +186,9 @@ def test_clean_up_is_not_broken_off_by_a_second_interrupt() -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in processes.INTERRUPTS}
+    before = {number: signal.signal(number, interrupt) for number in interrupts.INTERRUPTS}
     try:
-        with processes.interrupted_once():
+        with interrupts.interrupted_once():
             try:
                 signal.raise_signal(signal.SIGTERM)
             except KeyboardInterrupt:

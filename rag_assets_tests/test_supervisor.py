@@ -16,9 +16,10 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from sqlalchemy import create_engine, text
 
-from rag_assets import processes, settings, supervisor
+from rag_assets import settings, supervisor
 from rag_assets.errors import ServiceError
 from rag_assets.postgres.database import Database
+from rag_assets.processes import tree
 from rag_assets.runtime import DAGSTER_SCHEMA
 from rag_assets.settings import Settings
 from rag_assets.supervisor import Address, Service
@@ -273,7 +274,7 @@ def test_service_that_dies_is_started_again(up: Up, config: Settings) -> None:
     def kill() -> None:
         daemon = up.services[2]
         pids.append(daemon.pid)
-        processes.stop_tree(daemon.pid or 0, seconds=5)
+        tree.stop_tree(daemon.pid or 0, seconds=5)
 
     up.on("Dagster is at", kill)
     up.on("The daemon has ended; starting it again. Its log: ", interrupt)

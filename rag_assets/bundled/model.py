@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from rag_assets.bundled import postgres_watchdog
 from rag_assets.errors import SettingsError
+from rag_assets.processes import file_lock
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -59,9 +59,9 @@ def ensure(home: Path, *, quantization: Quantization, progress: Callable[[str], 
     if target.is_file():
         return target
     folder.mkdir(parents=True, exist_ok=True)
-    postgres_watchdog.make_lock(folder / "lock")
+    file_lock.make_lock(folder / "lock")
     say = progress or (lambda _message: None)
-    with postgres_watchdog.locked(folder / "lock"):
+    with file_lock.locked(folder / "lock"):
         if not target.is_file():  # another process may have made it while we waited
             _make(target, quantization=quantization, say=say)
     return target

@@ -18,9 +18,9 @@ from pathlib import Path
 import psycopg2
 from psycopg2 import sql
 
-from rag_assets import processes
 from rag_assets.bundled import data_directory, postgres_watchdog
 from rag_assets.errors import DatabaseUnavailable
+from rag_assets.processes import file_lock, ports
 
 ROLE = "rag_assets"
 DATABASE = "rag_assets"
@@ -63,7 +63,7 @@ def start(home: Path, *, user_pid: int | None = None) -> str:
     pid = user_pid or os.getpid()
     with _translated(home):
         _prepare(home)
-        with postgres_watchdog.locked(postgres_watchdog.folder(home) / postgres_watchdog.LOCK):
+        with file_lock.locked(postgres_watchdog.folder(home) / postgres_watchdog.LOCK):
             return _join(home, pid)
 
 
@@ -72,7 +72,7 @@ def release(home: Path, *, user_pid: int | None = None) -> None:
     home = home.expanduser().resolve()
     if not (postgres_watchdog.folder(home) / postgres_watchdog.LOCK).exists():
         return
-    with _translated(home), postgres_watchdog.locked(postgres_watchdog.folder(home) / postgres_watchdog.LOCK):
+    with _translated(home), file_lock.locked(postgres_watchdog.folder(home) / postgres_watchdog.LOCK):
         postgres_watchdog.remove_user(home, user_pid or os.getpid())
         if not postgres_watchdog.users(home) and is_running(home) and not _has_keeper(home):
             _start_keeper(home)  # its keeper was killed; a new one sees that nobody is left
@@ -100,11 +100,11 @@ def _prepare(home: Path) -> None:
     for folder in (postgres_watchdog.folder(home), postgres_watchdog.folder(home) / "users", home / "logs"):
         folder.mkdir(mode=0o700, exist_ok=True)
     for lock in (postgres_watchdog.LOCK, postgres_watchdog.KEEPER_LOCK):
-        postgres_watchdog.make_lock(postgres_watchdog.folder(home) / lock)
+        file_lock.make_lock(postgres_watchdog.folder(home) / lock)
 
 
 def _has_keeper(home: Path) -> bool:
-    return postgres_watchdog.is_locked(postgres_watchdog.folder(home) / postgres_watchdog.KEEPER_LOCK)
+    return file_lock.is_locked(postgres_watchdog.folder(home) / postgres_watchdog.KEEPER_LOCK)
 
 
 def _join(home: Path, pid: int) -> str:
@@ -325,7 +325,7 @@ def _free_port(home: Path) -> str:
     record = postgres_watchdog.folder(home) / "port"
     if is_running(home):  # its keeper was killed; it listens where it did
         return record.read_text()
-    port = processes.free_port("127.0.0.1", wanted=int(record.read_text()) if record.exists() else 0)
+    port = ports.free_port("127.0.0.1", wanted=int(record.read_text()) if record.exists() else 0)
     record.write_text(str(port))
     return str(port)
 

@@ -1,25 +1,26 @@
 """Keeps one PostgreSQL alive while it has users: a Spec comes in, a server runs until the last one is gone.
 
-`python -I -S postgres_watchdog.py SPEC` detaches itself, starts the server (or takes over a running one), prints "ready"
-or what went wrong, and then watches. Standard library only: it is a process of its own for a long time.
+`python -I -S postgres_watchdog.py SPEC` detaches itself, starts the server (or takes over a running one), prints
+"ready" or what went wrong, and then watches. Standard library only: it is a process of its own for a long time.
 """
 
-import errno
 import json
 import os
 import signal
-import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+if __name__ == "__main__":  # run by its path and without site: only what lies beside this package is found
+    sys.path.append(str(Path(__file__).resolve().parents[2]))
+
+from rag_assets.processes import bounded_log, file_lock, identity
+
 READY = "ready"
 WATCH_SECONDS = 0.3
-LOCK_SECONDS = 120.0  # longer than the start that somebody else may be at
 START_SECONDS = 60.0  # crash recovery included
 SHARED_MEMORY_SECONDS = 10.0  # how long the children of a killed server may take to notice
 STOP_SECONDS = 60.0  # a shutdown writes what is dirty
@@ -28,7 +29,6 @@ DELETE_SECONDS = 5.0  # how long deleting a home may take, until we take it for 
 LOCK = "lock"  # held while users come and go
 KEEPER_LOCK = "keeper.lock"  # held by the keeper as long as it lives
 RECORD = "home"  # whose a cluster outside of its home is
-LOG_BYTES = 8 * 2**20  # of the log file and of its predecessor, each
 WINDOWS = os.name == "nt"
 
 
@@ -49,82 +49,7 @@ class StartFailed(Exception):
     """The server ended, or was not ready in time."""
 
 
-# ---- users and locks; others use these too
-
-
-def make_lock(path: Path) -> None:
-    """Have a lock file there that other accounts cannot open: whoever can, can hold it for ever."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(_opened(path, os.O_CREAT))
-
-
-@contextmanager
-def locked(path: Path, *, patience: float = LOCK_SECONDS) -> Iterator[None]:
-    """Hold the lock file `path`, waiting `patience` seconds; the system frees it when its holder dies."""
-    handle = _opened(path)
-    try:
-        deadline = time.monotonic() + patience
-        while not _lock_exclusively(handle):
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{path} is still locked by another process after {patience:.0f} s")
-            time.sleep(0.02)
-        yield
-    finally:
-        os.close(handle)
-
-
-def is_locked(path: Path) -> bool:
-    """Whether a living process holds the lock file `path`."""
-    try:
-        handle = _opened(path)
-    except FileNotFoundError:
-        return False
-    try:
-        return not _lock_shared(handle)
-    finally:
-        os.close(handle)
-
-
-def _opened(path: Path, flags: int = 0) -> int:
-    """A descriptor of a lock file; OSError at once where something else is in its place."""
-    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_NOINHERIT"):
-        flags |= getattr(os, name, 0)
-    handle = os.open(path, flags | os.O_RDWR, 0o600)
-    facts = os.fstat(handle)
-    if not stat.S_ISREG(facts.st_mode):
-        os.close(handle)
-        raise FileExistsError(errno.EEXIST, "it is no file, and a lock is to be there", str(path))
-    if not WINDOWS and facts.st_mode & 0o077 and facts.st_uid == os.geteuid():
-        os.fchmod(handle, 0o600)
-    return handle
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock_exclusively(handle: int) -> bool:
-        try:
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-    _lock_shared = _lock_exclusively  # Windows has no other kind here; two who ask at once see each other
-else:
-    import fcntl
-
-    def _lock_exclusively(handle: int) -> bool:
-        return _flock(handle, fcntl.LOCK_EX)
-
-    def _lock_shared(handle: int) -> bool:
-        return _flock(handle, fcntl.LOCK_SH)
-
-    def _flock(handle: int, kind: int) -> bool:
-        try:
-            fcntl.flock(handle, kind | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+# ---- users; others use these too
 
 
 def folder(home: Path) -> Path:
@@ -133,10 +58,10 @@ def folder(home: Path) -> Path:
 
 
 def add_user(home: Path, pid: int) -> None:
-    identity = identify(pid)
-    if identity is None:
+    name = identity.identify(pid)
+    if name is None:
         raise ProcessLookupError(f"there is no process {pid}")
-    (folder(home) / "users" / identity).touch()
+    (folder(home) / "users" / name).touch()
 
 
 def remove_user(home: Path, pid: int) -> None:
@@ -149,7 +74,7 @@ def users(home: Path) -> list[str]:
     leases = folder(home) / "users"
     with suppress(FileNotFoundError):
         for name in _lease_names(leases):
-            if identify(int(name.partition(".")[0])) != name:
+            if identity.identify(int(name.partition(".")[0])) != name:
                 (leases / name).unlink(missing_ok=True)
         return _lease_names(leases)
     return []
@@ -158,31 +83,6 @@ def users(home: Path) -> list[str]:
 def _lease_names(leases: Path) -> list[str]:
     # a network file system puts files of its own beside ours
     return [name for name in os.listdir(leases) if name.partition(".")[0].isdecimal()]
-
-
-def identify(pid: int) -> str | None:
-    """Name a living process for ever: a process id alone is used again. None for the dead and for zombies."""
-    try:
-        state, start = _linux_process(pid) if sys.platform == "linux" else _other_process(pid)
-    except (OSError, LookupError):
-        return None
-    return None if state in "ZX" else f"{pid}.{start}"
-
-
-def _linux_process(pid: int) -> tuple[str, str]:
-    # ticks since boot, not a time of day: clocks are adjusted, and a living user must not look dead then
-    fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
-    return fields[0], f"{fields[19]}.{boot}"
-
-
-def _other_process(pid: int) -> tuple[str, str]:
-    import psutil
-
-    try:
-        return "R", str(int(psutil.Process(pid).create_time() * 1000))
-    except psutil.Error as exc:
-        raise LookupError(pid) from exc
 
 
 # ---- the server
@@ -206,7 +106,7 @@ def _pid_file_lines(data: Path) -> list[str]:
 
 
 def _is_server(pid: int, data: Path) -> bool:
-    if identify(pid) is None:
+    if identity.identify(pid) is None:
         return False
     if sys.platform == "linux":  # only the command line can be read of another account's process in a container
         return f"\0-D\0{data}\0" in _command_line(pid)
@@ -249,7 +149,7 @@ def _remove_stale_records(spec: Spec) -> None:
     """
     data = Path(spec.data)
     pid = _recorded_pid(data)
-    if pid is not None and not _is_server(pid, data) and (identify(pid) is None or _command_line(pid)):
+    if pid is not None and not _is_server(pid, data) and (identity.identify(pid) is None or _command_line(pid)):
         (data / "postmaster.pid").unlink(missing_ok=True)
     for left in Path(spec.socket).glob(".s.PGSQL.*") if spec.socket else ():
         left.unlink(missing_ok=True)
@@ -363,7 +263,7 @@ def _lives(pid: int) -> bool:
     if not WINDOWS:
         with suppress(ChildProcessError):  # a server taken over is no child of ours
             os.waitpid(pid, os.WNOHANG)
-    return identify(pid) is not None
+    return identity.identify(pid) is not None
 
 
 # ---- the watch
@@ -381,7 +281,7 @@ class Watch:
     def run(self) -> None:
         while not self._ended_with_last_user():
             self._restart_if_gone()
-            bound(_log_file(self.home))
+            bounded_log.bound(_log_file(self.home))
             time.sleep(WATCH_SECONDS)
         self._remove_if_home_deleted()
 
@@ -393,7 +293,7 @@ class Watch:
             self._stop()
             return True
         # a start in another process holds this lock while it adds itself: no server stops under it
-        with suppress(TimeoutError, FileNotFoundError), locked(lock, patience=WATCH_SECONDS):
+        with suppress(TimeoutError, FileNotFoundError), file_lock.locked(lock, patience=WATCH_SECONDS):
             if not users(self.home):
                 self._stop()
                 return True
@@ -438,20 +338,10 @@ def _log_file(home: Path) -> Path:
     return home / "logs" / "postgres.log"
 
 
-def bound(log: Path) -> None:
-    """Keep the newest part of a log; its writer appends through its own handle, so the file is emptied in place."""
-    with suppress(OSError):
-        if log.stat().st_size > LOG_BYTES:
-            import shutil
-
-            shutil.copyfile(log, log.with_suffix(".log.1"))
-            os.truncate(log, 0)
-
-
 def main() -> None:
     spec = Spec(**json.loads(sys.argv[1]))
     _detach()
-    with locked(folder(Path(spec.home)) / KEEPER_LOCK):
+    with file_lock.locked(folder(Path(spec.home)) / KEEPER_LOCK):
         try:
             watch = Watch(spec)
         except (StartFailed, OSError) as exc:

@@ -10,11 +10,12 @@ from typing import Any
 import dagster as dg
 from dagster import DagsterRunStatus
 
-from rag_assets import processes, visible
+from rag_assets import visible
 from rag_assets.defs import events, jobs, launching, partitions
 from rag_assets.defs.resources import Rag
 from rag_assets.errors import LostRun
 from rag_assets.model import Outcome
+from rag_assets.processes import interrupts
 from rag_assets.runtime import Parts
 
 SHOWN = 20  # documents that are named in one message
@@ -128,7 +129,7 @@ def ingest(context: dg.AssetExecutionContext, rag: dg.ResourceParam[Rag]) -> Ite
     tally = Tally()
     with (
         _faults_marked(context),
-        processes.interrupted_once(),
+        interrupts.interrupted_once(),
         events.Reporter(context) as reporter,
         rag.run(**_request(context, config, rag)) as run,
     ):

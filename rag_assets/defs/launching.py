@@ -18,9 +18,8 @@ from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, Worke
 from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
 from dagster._core.run_coordinator import QueuedRunCoordinator, SubmitRunContext
 
-from rag_assets import processes
-from rag_assets.bundled import postgres_watchdog
 from rag_assets.defs.jobs import BATCH_TAG, POOL
+from rag_assets.processes import identity, tree
 
 WARM_VARIABLE = "RAG_ASSETS_WARM"  # set where runs are launched (the daemon), so that nobody else keeps a spare
 RESPAWN_SECONDS = 3.0  # a new spare waits so long: its imports would take the processor from the run that just began
@@ -84,7 +83,7 @@ class WarmRunLauncher(DefaultRunLauncher):
         self._instance.report_run_canceling(run)
         if not _lives(run, RUNNER_TAG):
             return False
-        processes.ask([_pid(run, RUNNER_TAG)])
+        tree.ask([_pid(run, RUNNER_TAG)])
         return True
 
     @property
@@ -168,7 +167,7 @@ def _spawn() -> subprocess.Popen[bytes]:
 
 def _name(run: DagsterRun, pid: int) -> str:
     """Names a process, and whose it is: a run that is made from another one has its tags, too."""
-    return f"{run.run_id}:{platform.node()}:{postgres_watchdog.identify(pid)}"
+    return f"{run.run_id}:{platform.node()}:{identity.identify(pid)}"
 
 
 def _named(run: DagsterRun, tag: str) -> str | None:
@@ -179,7 +178,7 @@ def _named(run: DagsterRun, tag: str) -> str | None:
 
 
 def _lives(run: DagsterRun, tag: str) -> bool:
-    return postgres_watchdog.identify(_pid(run, tag)) == _named(run, tag)
+    return identity.identify(_pid(run, tag)) == _named(run, tag)
 
 
 def _pid(run: DagsterRun, tag: str) -> int:

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import psutil
 
-from rag_assets import processes
 from rag_assets.embedding import known, memory
 from rag_assets.embedding.client import EmbeddingClient
 from rag_assets.embedding.door import LONGEST_SOCKET_PATH, Door, Owned, OwnedPort, SocketFile
 from rag_assets.errors import EmbeddingError, ServerFailedToStart
+from rag_assets.processes import ports, spawning, tree
 from rag_assets.settings import LlamaServer as LlamaServerSettings
 from rag_assets.stopwatch import Stopwatch
 
@@ -123,7 +123,7 @@ class LlamaServer:
             self.client.close()
             self.client = None
         if self._process is not None:
-            processes.stop_tree(self._process.pid, seconds=STOP_SECONDS)
+            tree.stop_tree(self._process.pid, seconds=STOP_SECONDS)
             self._ended.wait(STOP_SECONDS)
             self._process = None
         for name in (self._record, self._key_file):
@@ -186,7 +186,7 @@ class LlamaServer:
             self._socket_folder = _private_folder(self._run / f"llama-server-{self._nonce}")
             return str(self._socket_folder / SOCKET), 0
         try:
-            return chosen.host, processes.free_port(chosen.host, wanted=wanted) if wanted else 0
+            return chosen.host, ports.free_port(chosen.host, wanted=wanted) if wanted else 0
         except OSError as exc:
             raise ServerFailedToStart(f"{chosen.host}: {exc}; check llama_server.host") from exc
 
@@ -203,7 +203,7 @@ class LlamaServer:
 
         def own() -> None:
             try:
-                spawned.append(processes.spawn(command, environment=_environment(), log=self.log))
+                spawned.append(spawning.spawn(command, environment=_environment(), log=self.log))
             except OSError as exc:
                 spawned.append(exc)
             is_spawned.set()
@@ -321,7 +321,7 @@ def sweep(folder: Path) -> None:
             if _runs(record["owner"], record["owner_created"]):
                 continue
             if _runs(record["pid"], record["created"]):
-                processes.stop_tree(record["pid"], seconds=STOP_SECONDS)
+                tree.stop_tree(record["pid"], seconds=STOP_SECONDS)
             if folder := record.get("folder"):
                 shutil.rmtree(folder, ignore_errors=True)
         except (OSError, ValueError, KeyError):

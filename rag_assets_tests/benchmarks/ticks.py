@@ -16,7 +16,7 @@ from dagster._grpc.client import DagsterGrpcClient
 from dagster._grpc.types import SensorExecutionArgs
 from dagster._serdes import deserialize_value
 
-from rag_assets import processes
+from rag_assets.processes import ports
 from rag_assets_tests.benchmarks import ground
 from rag_assets_tests.benchmarks.figures import Figure, say
 
@@ -82,7 +82,7 @@ def _asking(instance: DagsterInstance, server: GrpcServerCodeLocationOrigin) -> 
 @contextmanager
 def _code_server() -> Iterator[tuple[psutil.Process, GrpcServerCodeLocationOrigin]]:
     """The project's code server as `rag-assets up` starts it, and where it is."""
-    port = processes.free_port(HOST)
+    port = ports.free_port(HOST)
     command = [sys.executable, "-m", "dagster", "api", "grpc", "--host", HOST, "--port", str(port)]
     module = ["--module-name", "rag_assets.definitions", "--location-name", "rag_assets"]
     server = subprocess.Popen([*command, *module, "--inject-env-vars-from-instance"], stdout=subprocess.DEVNULL)

@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 
-from rag_assets import processes
 from rag_assets.embedding import embedder as embedding
 from rag_assets.errors import NotEnoughMemory, ServiceError
+from rag_assets.processes import ports
 from rag_assets.runtime import Parts
 from rag_assets.settings import Settings
 from rag_assets_tests import fake_llama
@@ -108,16 +108,16 @@ def _with_memory(arena: Arena) -> Settings:
 @contextmanager
 def seems_free(port: int) -> Iterator[None]:
     """The first look at a port says that this one is free, as it was a moment ago."""
-    look, seen = processes.free_port, [port]
+    look, seen = ports.free_port, [port]
 
     def look_too_early(host: str, *, wanted: int = 0) -> int:
         return seen.pop() if seen else look(host, wanted=wanted)
 
-    processes.free_port = look_too_early
+    ports.free_port = look_too_early
     try:
         yield
     finally:
-        processes.free_port = look
+        ports.free_port = look
 
 
 @contextmanager

@@ -14,8 +14,8 @@ from typing import IO, Any, cast
 
 import psutil
 
-from rag_assets import job, workplace
 from rag_assets.errors import DocumentError, ErrorKind
+from rag_assets.processes import private_folder, windows_job
 from rag_assets.stopwatch import Stopwatch
 from rag_assets.text.sandbox import confinement, frames
 
@@ -28,7 +28,7 @@ QUOTED_CHARACTERS = 400  # of the log, in an error
 NEAR_THE_LIMIT = 1 / 3  # of its memory: a crash up there is one for want of memory, a buffer asks for twice its size
 
 # Windows: no console, and nothing runs before the job is around it.
-FLAGS = job.CREATE_SUSPENDED | getattr(subprocess, "CREATE_NO_WINDOW", 0) if os.name == "nt" else 0
+FLAGS = windows_job.CREATE_SUSPENDED | getattr(subprocess, "CREATE_NO_WINDOW", 0) if os.name == "nt" else 0
 
 # All that a child is told of its surroundings: no database, no credentials, no proxies.
 ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "LD_LIBRARY_PATH")
@@ -44,7 +44,7 @@ class Guarded:
         self._memory = memory
         self._frame_limit = frame_limit
         self._open = contextlib.ExitStack()
-        self._folder = self._open.enter_context(workplace.workplace(PREFIX, below=below))
+        self._folder = self._open.enter_context(private_folder.workplace(PREFIX, below=below))
         self._log = self._folder / "log"
         self._lock = threading.Lock()  # over _clock, _deadline and _verdict: nobody is killed for an answer just given
         self._clock = Stopwatch()  # since the current request
@@ -56,7 +56,7 @@ class Guarded:
         self._family: list[psutil.Process] = []
         try:
             self._process = self._spawn(command)
-            self._job = job.enclose(self._process, memory=memory)
+            self._job = windows_job.enclose(self._process, memory=memory)
         except BaseException:
             self._open.close()
             raise
@@ -143,7 +143,7 @@ class Guarded:
             self._await_end()
         cast(IO[bytes], self._process.stdout).close()
         self._watcher.join()
-        job.close(self._job)
+        windows_job.close(self._job)
         self._open.close()
 
     _log_start = 0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rag_assets import workplace
+from rag_assets.processes import private_folder
 from rag_assets.settings import Chunking, Parsing
 from rag_assets.text.sandbox.worker import TextWorker
 
@@ -21,8 +21,8 @@ PATIENCE = 60
 def opened(place: Path) -> Path:
     """A folder of ours, made and removed by another process; after that of the dead."""
     code = (
-        "import sys; from pathlib import Path; from rag_assets import workplace\n"
-        f"with workplace.workplace({PREFIX!r}, below=Path(sys.argv[1])) as folder: print(folder)"
+        "import sys; from pathlib import Path; from rag_assets.processes import private_folder\n"
+        f"with private_folder.workplace({PREFIX!r}, below=Path(sys.argv[1])) as folder: print(folder)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(place)], capture_output=True, text=True, timeout=PATIENCE, check=True
@@ -34,20 +34,20 @@ def left_by_a_stranger(place: Path) -> Path:
     """A folder with the right name that everybody may enter, and a FIFO in the place of the file."""
     folder = place / f"{PREFIX}x"
     folder.mkdir(mode=0o755)
-    os.mkfifo(folder / workplace.OWNER, 0o644)
+    os.mkfifo(folder / private_folder.OWNER, 0o644)
     return folder
 
 
 def fifo(place: Path) -> Path:
     folder = place / f"{PREFIX}y"
     folder.mkdir(mode=0o700)
-    os.mkfifo(folder / workplace.OWNER, 0o644)
+    os.mkfifo(folder / private_folder.OWNER, 0o644)
     return folder
 
 
 def link(place: Path) -> Path:
     (place / "elsewhere").mkdir(mode=0o700)
-    (place / "elsewhere" / workplace.OWNER).touch()
+    (place / "elsewhere" / private_folder.OWNER).touch()
     (place / f"{PREFIX}z").symlink_to(place / "elsewhere")
     return place / "elsewhere"
 
@@ -56,7 +56,7 @@ def link_to_the_file(place: Path) -> Path:
     (place / "fifo").touch()
     folder = place / f"{PREFIX}w"
     folder.mkdir(mode=0o700)
-    (folder / workplace.OWNER).symlink_to(place / "fifo")
+    (folder / private_folder.OWNER).symlink_to(place / "fifo")
     return folder
 
 
@@ -98,8 +98,8 @@ def test_work_folders_lie_where_they_are_told(tmp_path: Path) -> None:
 def test_folder_of_a_killed_owner_is_removed_by_a_later_one(tmp_path: Path) -> None:
     """That of a living one stays; of thousand folders in one another as well."""
     own = (
-        "import sys, time; from pathlib import Path; from rag_assets import workplace\n"
-        f"with workplace.workplace({PREFIX!r}, below=Path(sys.argv[1])) as folder:"
+        "import sys, time; from pathlib import Path; from rag_assets.processes import private_folder\n"
+        f"with private_folder.workplace({PREFIX!r}, below=Path(sys.argv[1])) as folder:"
         " print(folder, flush=True); time.sleep(600)"
     )
     command = [sys.executable, "-c", own, str(tmp_path)]
@@ -118,7 +118,7 @@ def test_folder_of_a_killed_owner_is_removed_by_a_later_one(tmp_path: Path) -> N
 
 def test_folder_that_cannot_be_removed_harms_nobody(tmp_path: Path) -> None:
     """Folders in folders, deeper than Python goes."""
-    with workplace.workplace(PREFIX, below=tmp_path) as folder:
+    with private_folder.workplace(PREFIX, below=tmp_path) as folder:
         handle = os.open(folder, os.O_RDONLY)
         for _ in range(1_500):
             os.mkdir("a", dir_fd=handle)
@@ -132,7 +132,7 @@ def test_folder_that_cannot_be_removed_harms_nobody(tmp_path: Path) -> None:
 def test_default_place_is_the_folder_for_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And private there."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with workplace.workplace(PREFIX) as folder:
+    with private_folder.workplace(PREFIX) as folder:
         assert folder.parent == tmp_path
-        assert workplace.is_ours(folder)
+        assert private_folder.is_ours(folder)
     assert not folder.exists()
