@@ -289,7 +289,7 @@ def test_log_when_long(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (home / "logs").mkdir()
     log = home / "logs" / "postgres.log"
     log.write_bytes(b"x" * 2_000)
-    monkeypatch.setattr(postgres_watchdog, "LOG_BYTES", 1_000)
+    monkeypatch.setattr(bounded_log, "LOG_BYTES", 1_000)
     bounded_log.bound(log)
     assert (log.stat().st_size, (home / "logs" / "postgres.log.1").stat().st_size) == (0, 2_000)
 
