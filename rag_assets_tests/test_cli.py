@@ -9,11 +9,12 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
@@ -23,7 +24,7 @@ from rag_assets.errors import UnembeddableText
 from rag_assets.postgres.documents import ID_BYTES
 from rag_assets.processes import ports
 from rag_assets_tests import fake_llama, rows
-from rag_assets_tests.application import WORDS, Application, paragraph, text
+from rag_assets_tests.application import WORDS, Application, HashEmbedder, paragraph, text
 
 OURS = ("DATABASE_URL", "DAGSTER_", "RAG_ASSETS_", "LLAMA_SERVER_", "DOCUMENT_ROOT_PATH", "LOG_FORMAT")
 posix = pytest.mark.skipif(os.name == "nt", reason="a program that is a shell script")
@@ -435,6 +436,47 @@ def test_reconcile_finds_what_no_trigger_saw(configured: Application) -> None:
     configured.write("a.txt", "locks")
     assert "1 changed. Next: rag-assets ingest" in invoke("reconcile").stdout
     assert configured.pending() == [(document_id, "pending", 0, None)]
+
+
+def test_reembed_has_vectors_made_anew_that_it_is_asked_for(configured: Application) -> None:
+    """Of documents, and of what --where says; nothing is deleted, and the next run embeds them."""
+    first, second = configured.add("a.txt", "pumps"), configured.add("b.txt", "roses")
+    configured.run()
+    assert objects(invoke("reembed", "--json", first).stdout) == [{"chunks": 1, "documents": [first]}]
+    assert configured.pending() == [(first, "pending", 0, None)]
+    assert configured.run()[first].chunks_embedded == 1
+    assert "1 vectors of 1 documents" in invoke("reembed", "--where", "path=b*").stdout
+    assert configured.run()[second].chunks_embedded == 1
+    assert "Nothing is to be done" in invoke("reembed", "--where", "model=another").stdout
+    assert configured.pending() == []
+
+
+class AsTheServer(HashEmbedder):
+    """Gives the vectors that the fake server does."""
+
+    def embed(self, texts: Sequence[str], *, token_counts: Sequence[int]) -> "np.ndarray[Any, np.dtype[np.float32]]":
+        return np.array([fake_llama.vector(text) for text in texts], dtype=np.float32)
+
+
+@posix
+def test_reembed_finds_the_vectors_that_are_not_the_models(configured: Application, fake_server: None) -> None:
+    """Each is embedded again and compared; those that are right stay."""
+    wrong, _ = configured.add("a.txt", "pumps"), configured.add("b.txt", "roses")
+    configured.run(embedder=AsTheServer())
+    assert objects(invoke("reembed", "--json", "--where", "vectors=wrong").stdout) == [{"chunks": 0, "documents": []}]
+    negative = "embedding - embedding - embedding"
+    configured.sql(f"update rag_document_chunks set embedding = {negative} where document_id = '{wrong}'")
+    found = objects(invoke("reembed", "--json", "--where", "vectors=wrong").stdout)
+    assert found == [{"chunks": 1, "documents": [wrong]}]
+
+
+@pytest.mark.parametrize("arguments", [(), ("--where", "size=3")])
+def test_reembed_says_what_it_takes_when_it_is_asked_for_nothing_or_unknown_things(
+    configured: Application, arguments: tuple[str, ...]
+) -> None:
+    result = CliRunner().invoke(main, ["reembed", *arguments])
+    assert result.exit_code in (1, 2)
+    assert "model=NAME" in result.output
 
 
 @posix

@@ -678,6 +678,26 @@ def check(project: Project) -> dg.AssetCheckResult:
     return cast(dg.AssetCheckResult, checks.index_in_step(project.rag))
 
 
+def test_check_of_vectors_fails_when_they_are_not_the_models(project: Project) -> None:
+    """It embeds a few again, and says how many differ, how far, and which command mends it."""
+    project.application.add("a.txt", *WORDS)
+    project.run()
+    project.rag.parts = lambda **_options: project.parts  # type: ignore[method-assign]
+
+    def found() -> dg.AssetCheckResult:
+        project.embed_with(HashEmbedder())
+        return cast(dg.AssetCheckResult, checks.vectors_are_the_models(project.rag))
+
+    assert found().passed
+    negative, first = "embedding - embedding - embedding", "select min(id) from rag_document_chunks"
+    project.application.sql(f"update rag_document_chunks set embedding = {negative} where id = ({first})")
+    result = found()
+    assert not result.passed
+    assert result.metadata["wrong"].value == 1
+    assert float(str(result.metadata["least_cosine"].value)) < -0.99
+    assert "rag-assets reembed --where vectors=wrong" in str(result.description)
+
+
 def test_check_passes_when_the_index_is_in_step(project: Project) -> None:
     """Also with work pending, which is no fault; its metadata are the numbers of `rag-assets status`."""
     project.application.add("a.txt", *WORDS)

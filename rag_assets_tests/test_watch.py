@@ -1,7 +1,7 @@
 """The documents table renamed, swapped, emptied or made anew: nothing of the index is deleted in silence."""
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 
 import pytest
@@ -140,6 +140,23 @@ def test_nothing_is_deleted_when_row_level_security_hides_rows(guarded: Applicat
         become_owner(cursor)
         with pytest.raises(SourceUnusable, match=r"nothing of the index is deleted\..*create policy"):
             documents.get_documents(cursor, SOURCE, ["1", "2"])
+
+
+LISTS: dict[str, Callable[[Cursor], object]] = {
+    "all_ids": lambda cursor: documents.all_ids(cursor, SOURCE),
+    "ids_of_buckets": lambda cursor: documents.ids_of_buckets(cursor, SOURCE, [0, 1], buckets=2),
+    "count": lambda cursor: documents.count(cursor, SOURCE),
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_lists_of_rows_are_refused_when_row_level_security_hides_rows(guarded: Application, name: str) -> None:
+    """A partition of Dagster's would go, and `register` would add a second row for a path."""
+    guarded.sql(f"create policy one on {TABLE} using (id = 1)")
+    with guarded.database.transaction() as cursor:
+        become_owner(cursor)
+        with pytest.raises(SourceUnusable, match="Row-level security"):
+            LISTS[name](cursor)
 
 
 def test_work_goes_on_when_a_policy_shows_the_role_all_rows(guarded: Application) -> None:

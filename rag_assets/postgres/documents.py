@@ -175,19 +175,20 @@ def require_comparable_ids(cursor: Cursor, source: Source) -> None:
 
 def all_ids(cursor: Cursor, source: Source) -> list[str]:
     """The ids of all documents, in their order, each once."""
-    cursor.execute(composed("documents", "list_ids", **_names(source)), {"id_bytes": ID_BYTES})
+    cursor.execute(composed("documents", "list_ids", **identifiers(cursor, source)), {"id_bytes": ID_BYTES})
     return list(dict.fromkeys(row[0] for row in cursor.fetchall()))
 
 
 def ids_of_buckets(cursor: Cursor, source: Source, numbers: Sequence[int], *, buckets: int) -> list[str]:
     """The ids of the rows whose hash falls into these of so many buckets, in their order."""
     values = {"numbers": list(numbers), "buckets": buckets, "id_bytes": ID_BYTES}
-    cursor.execute(composed("documents", "list_ids_of_buckets", **_names(source)), values)
+    cursor.execute(composed("documents", "list_ids_of_buckets", **identifiers(cursor, source)), values)
     return list(dict.fromkeys(row[0] for row in cursor.fetchall()))
 
 
 def count(cursor: Cursor, source: Source) -> int:
-    cursor.execute(composed("documents", "count_documents", **_names(source)))
+    """How many rows there are."""
+    cursor.execute(composed("documents", "count_documents", **identifiers(cursor, source)))
     return int(single(cursor)[0])
 
 
