@@ -45,10 +45,10 @@ def mended(data: bytes) -> bytes:
 
 
 def _is_doubtful(data: bytes) -> bool:
-    return bool(_DOUBTFUL.search(data)) or any(map(_DOUBTFUL.search, _inflated(data)))
+    return bool(_DOUBTFUL.search(data)) or any(map(_DOUBTFUL.search, inflated(data)))
 
 
-def _inflated(data: bytes) -> Iterator[bytes]:
+def inflated(data: bytes) -> Iterator[bytes]:
     """Dictionaries that are kept compressed."""
     left = MOST_INFLATED
     for found in _STREAM.finditer(data):

@@ -15,6 +15,7 @@ from typing import Any
 
 from rag_assets.text.formats.pdf import rulings
 from rag_assets.text.formats.pdf.rulings import Box, Grid, Line, Turn
+from rag_assets.text.formats.pdf.tags import Mark, Tags
 
 MOST_NOTES, MOST_NOTE_BYTES = 2_000, 2**16  # of one page, of one note
 MOST_IMAGES = 500  # of one page
@@ -26,6 +27,7 @@ WIDE_SPACE = 0.38  # of a line's height: wider than most spaces between words
 HYPHENS = ("\x02", "\ufffe")  # pdfium's marks for a hyphen that broke a word, in place of a line's end
 BLANKS = frozenset(" \xa0\t")
 SECOND_HALF = "\ufdd0"  # of a character that pdfium counts as two; no text has it
+WORD = re.compile(r"\S+")
 LINE_END = re.compile("[\r\n\x02\ufffe]")
 BROKEN = "\xad"  # at the end of a piece: its last word goes on
 SLANTED = 3.0  # times its letters is the height of a piece that is turned by any angle
@@ -81,6 +83,7 @@ class Piece:
     fixed: bool = False  # all letters equally wide, as in code
     spaces: list[tuple[int, float, float]] = field(default_factory=list)  # wide ones: index in the text, from, to
     place: int = 0  # in the order in which the page's author has it read, as far as the file says
+    mark: Mark | None = None  # where the tags of the page have it
 
     @property
     def height(self) -> float:
@@ -136,14 +139,16 @@ class _Run:
 
 
 class Page:
-    """One open page; `pieces` are in the order in which the file draws them."""
+    """One open page; `pieces` are in the order in which the file draws them, and say where its tags have them."""
 
-    def __init__(self, page: Any) -> None:
+    def __init__(self, page: Any, *, is_tagged: bool = False) -> None:
         import pypdfium2.raw as pdfium
 
         self._pdfium = pdfium
         self._page = page
         self._text = page.get_textpage()
+        self._tags = Tags(pdfium, page.raw, self._text.raw) if is_tagged else None
+        self._has_cells = self._tags is not None and self._tags.have_cells
         self.grids: list[Grid] = []  # after `pieces` was called, turned as they are
         self._upright: list[Line] = []
         self._places: list[float] = []
@@ -168,7 +173,7 @@ class Page:
         start = 0
         for end in [*(mark.start() for mark in LINE_END.finditer(text)), len(text)]:
             if end > start:
-                line = list(self._line(text, start, end))
+                line = [piece for part in self._cells(text, start, end) for piece in self._line(text, *part)]
                 if line and text[end : end + 1] in HYPHENS:
                     line[-1].text += BROKEN
                 found.append(line)
@@ -239,6 +244,19 @@ class Page:
         codes = buffer[:count] if units == count else [get(self._text.raw, at) for at in range(count)]
         return "".join(_characters(codes))
 
+    def _cells(self, text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """One of pdfium's lines, parted where a word is in another tagged cell than the one before."""
+        if self._tags and self._has_cells:
+            before = None
+            for word in WORD.finditer(text, start, end):
+                mark = self._tags.mark(word.start())
+                cell = mark.cell if mark else None
+                if cell != before and word.start() > start:
+                    yield start, word.start()
+                    start = word.start()
+                before = cell
+        yield start, end
+
     def _line(self, text: str, start: int, end: int) -> Iterator[Piece]:
         """One of pdfium's lines, cut at large gaps and where a line is drawn between two words."""
         get, raw, turn = self._pdfium.FPDFText_GetLooseCharBox, self._text.raw, self._turn
@@ -308,7 +326,9 @@ class Page:
             text = text.replace(TEX_BULLET, "•")
             if not self._font.value:
                 text = _TEX_CODE.sub(lambda code: _TEX[code.group()], text)
-        return Piece(text, left, right, bottom, top, size, bold, upright, bold_start, fixed and fixed_start, spaces)
+        fixed = fixed and fixed_start
+        mark = self._tags.mark(run.first) if self._tags else None
+        return Piece(text, left, right, bottom, top, size, bold, upright, bold_start, fixed, spaces, mark=mark)
 
     def _is_upright(self, run: "_Run", width: float, height: float, size: float) -> bool:
         if width > (0.5 if height < SLANTED * size else SLANTED) * height:

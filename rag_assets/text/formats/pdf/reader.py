@@ -11,7 +11,7 @@ from rag_assets.errors import DocumentError
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
 from rag_assets.text import encoding
-from rag_assets.text.formats.pdf import fonts, headers_footers, markdown
+from rag_assets.text.formats.pdf import fonts, headers_footers, markdown, tags
 from rag_assets.text.formats.pdf.glyphs import Page, Piece
 from rag_assets.text.formats.pdf.markdown import PAGE_BREAK
 from rag_assets.text.formats.pdf.reading_order import arrange
@@ -94,15 +94,16 @@ def _require_characters(count: int, *, pages: int, name: str, limits: Parsing) -
 def _read(document: Any, data: bytes, *, name: str, limits: Parsing) -> tuple[list[_Sheet], list[str]]:
     """The sheets, and what went wrong on single pages."""
     import pypdfium2
+    import pypdfium2.raw
 
-    form = _form(document)
+    form, is_tagged = _form(document), tags.are_sound(pypdfium2.raw, document.raw, data)
     sheets: list[_Sheet] = []
     warnings: list[str] = []
     again = _Again(data, count=len(document))
     characters = 0
     for number in range(len(document)):
         try:
-            sheet = _sheet(document, number, form)
+            sheet = _sheet(document, number, form, is_tagged=is_tagged)
         except pypdfium2.PdfiumError as exc:
             sheet = _Sheet(notes=again.page(number))
             found = "pypdf read it" if sheet.notes else "it is left out"
@@ -113,8 +114,8 @@ def _read(document: Any, data: bytes, *, name: str, limits: Parsing) -> tuple[li
     return sheets, warnings[:MOST_WARNINGS]
 
 
-def _sheet(document: Any, number: int, form: Any) -> _Sheet:
-    page = Page(document[number])
+def _sheet(document: Any, number: int, form: Any, *, is_tagged: bool) -> _Sheet:
+    page = Page(document[number], is_tagged=is_tagged)
     try:
         sheet = _Sheet(page.pieces(), page.grids, page.notes(form))
         sheet.is_picture = sheet.characters < FEW_CHARACTERS and page.image_share() >= SCANNED_SHARE

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from statistics import median
 
-from rag_assets.text.formats.pdf import margin_notes, prose
+from rag_assets.text.formats.pdf import margin_notes, prose, tagged_order
 from rag_assets.text.formats.pdf.bands import strips
 from rag_assets.text.formats.pdf.glyphs import Piece
 from rag_assets.text.formats.pdf.lattice_tables import completed, ruled
@@ -25,13 +25,29 @@ FRAMED_LINES = 3  # at least, for a frame to be read by itself
 
 def arrange(pieces: Sequence[Piece], grids: Sequence[Grid] = ()) -> list[Item]:
     """Everything on a page in reading order; notes in the margin and text that is turned against the rest come last."""
-    for at, piece in enumerate(pieces):
+    ordered = tagged_order.in_order(pieces)
+    for at, piece in enumerate(ordered or pieces):
         piece.place = at
+    if ordered:
+        return _tagged(ordered, grids)
     blocks, free = _framed(without_numbers(_once(pieces), grids), grids)
     turned = [Row([piece], new_region=True) for piece in free if not piece.upright]
     upright, notes = margin_notes.part(_with_initials([piece for piece in free if piece.upright]))
     beside = [Row([line], new_region=at == 0) for note in notes for at, line in enumerate(note)]
     return [*_unpacked(_region([*upright, *blocks], depth=0)), *beside, *turned]
+
+
+def _tagged(pieces: Sequence[Piece], grids: Sequence[Grid]) -> list[Item]:
+    """The lines and tables of a page in the order of its tags; where they are one column, they are read as drawn."""
+    kept = without_numbers(_once(pieces), grids)
+    blocks, free = _framed(kept, [grid for grid in grids if grid.is_closed])
+    blocks, free = _framed([*blocks, *tagged_order.with_tables(free)], [grid for grid in grids if not grid.is_closed])
+    turned = [Row([piece], new_region=True) for piece in free if not piece.upright]
+    upright = sorted(
+        [*blocks, *_with_initials([piece for piece in free if piece.upright])], key=lambda piece: piece.place
+    )
+    items = (item for column in tagged_order.columns(upright) for item in _marked(_region(column, depth=1)))
+    return [*_unpacked(items), *turned]
 
 
 def _unpacked(items: Iterable[Item]) -> Iterator[Item]:

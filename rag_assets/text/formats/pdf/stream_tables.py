@@ -64,7 +64,7 @@ def _head(above: Item, lines: Sequence[Row], table: Item) -> list[str]:
         return []
     if not 0 < above.middle - lines[0].middle < HEAD_DISTANCE * above.height or is_right_to_left(above.text):
         return []
-    columns = _columns([line for line in _cut(lines) if _is_split(line)])
+    columns = columns_of([line for line in _cut(lines) if _is_split(line)])
     if len(columns) != len(table.rows[0]) or above.left > columns[0][1] or above.right < columns[-1][0]:
         return []
     places = [(one[1] + other[0]) / 2 for one, other in pairwise(columns)]
@@ -171,7 +171,7 @@ def _table(lines: Sequence[Row]) -> list[Item]:
     """A table; the lines of columns of prose beside each other, one column after the other; nothing, if neither."""
     several = [line for line in lines if _is_split(line)]
     if len(several) > 1 and all(BULLET.match(piece.text) for line in lines for piece in line.pieces):
-        return list(_beside(lines, _columns(several)))  # lists beside each other
+        return list(_beside(lines, columns_of(several)))  # lists beside each other
     if len(several) < 2 or (len(several) == 2 and len(several[0].pieces) < 3) or _are_formulas(several):
         return []
     return _tabled(_cut(lines)) or _tabled(lines)
@@ -191,7 +191,7 @@ def _cut(lines: Sequence[Row]) -> list[Row]:
 
 def _tabled(lines: Sequence[Row]) -> list[Item]:
     several = [line for line in lines if _is_split(line)]
-    columns = _columns(several)
+    columns = columns_of(several)
     if len(columns) < 2:
         return []
     placed = [_cells(line, columns) for line in lines]
@@ -205,7 +205,7 @@ def _tabled(lines: Sequence[Row]) -> list[Item]:
 
 def _beside(lines: Sequence[Row], columns: Sequence[tuple[float, float]]) -> Iterator[Row]:
     """The lines of each column, one column after the other."""
-    placed = [(_place(piece, columns), at, piece) for at, line in enumerate(lines) for piece in line.pieces]
+    placed = [(place(piece, columns), at, piece) for at, line in enumerate(lines) for piece in line.pieces]
     for _, at, piece in sorted(placed, key=lambda one: one[:2]):
         yield Row([piece], new_region=at == 0)
 
@@ -294,7 +294,7 @@ def _goes_on(record: Sequence[str], cell: str, at: int) -> bool:
     return at > 0 or cell[0].islower() or cell[0] == "("
 
 
-def _columns(lines: Sequence[Row]) -> list[tuple[float, float]]:
+def columns_of(lines: Sequence[Row]) -> list[tuple[float, float]]:
     """Left and right of each column: the places of the fullest lines' pieces, where they overlap taken together."""
     most = max(len(line.pieces) for line in lines)
     spans = sorted((p.left, p.right) for line in lines if len(line.pieces) >= 0.7 * most for p in line.pieces)
@@ -310,12 +310,12 @@ def _columns(lines: Sequence[Row]) -> list[tuple[float, float]]:
 def _cells(line: Row, columns: Sequence[tuple[float, float]]) -> list[str]:
     cells = [""] * len(columns)
     for piece in line.pieces:
-        at = _place(piece, columns)
+        at = place(piece, columns)
         cells[at] = f"{cells[at]} {piece.text}".strip()
     return cells
 
 
-def _place(piece: Piece, columns: Sequence[tuple[float, float]]) -> int:
+def place(piece: Piece, columns: Sequence[tuple[float, float]]) -> int:
     """The column that most of a piece is in."""
     return min(range(len(columns)), key=lambda n: _distance(piece, columns[n]))
 

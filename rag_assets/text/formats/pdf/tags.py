@@ -1,0 +1,133 @@
+"""The order in which a tagged PDF has its page read, and the cells of its tables, from the page's structure tree.
+
+A tagged PDF (ISO 32000-1, 14.7 and 14.8) marks its content with ids and names these, in reading order, in a tree of
+paragraphs, lists and tables. Trees come from strangers: a walk visits each element once, to a depth and a count.
+"""
+
+import ctypes
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from rag_assets.text.formats.pdf import fonts
+
+MOST_ELEMENTS, DEEPEST = 50_000, 64  # of one page's tree that are looked at; children of one another at most
+MOST_OBJECTS = 100_000  # of one page
+TYPE_BYTES = 64  # of the name of an element's type, in UTF-16
+
+MOST_SHARED = 8  # elements that name one list as theirs; honest ones share none
+_NAMED_KIDS = re.compile(rb"/K\s+(\d+)\s+\d+\s+R")
+
+Cell = tuple[int, int, int]  # a table from 1, a row of it and a cell of that row, each counted as it is met
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where marked content stands: its place in the order, and the cell of a table that it is in."""
+
+    place: int
+    cell: Cell | None
+
+
+def are_sound(pdfium: Any, document: Any, data: bytes) -> bool:
+    """Whether a document says that it is tagged, and pdfium may open its tree.
+
+    pdfium reads the list of each element's children anew: a thousand elements that share one long list cost a million.
+    """
+    if not pdfium.FPDFCatalog_IsTagged(document):
+        return False
+    counts: Counter[bytes] = Counter()
+    for part in (data, *fonts.inflated(data)):
+        counts.update(_NAMED_KIDS.findall(part))
+    return max(counts.values(), default=0) <= MOST_SHARED
+
+
+class Tags:
+    """The marks of one page; false when the page has none."""
+
+    def __init__(self, pdfium: Any, page: Any, text: Any) -> None:
+        """`page` and `text` are pdfium's handles, and stay open as long as this is used."""
+        self._pdfium, self._text = pdfium, text
+        tree = pdfium.FPDF_StructTree_GetForPage(page)
+        try:
+            self._marks = _Walk(pdfium).marks(tree) if tree else {}
+        finally:
+            if tree:
+                pdfium.FPDF_StructTree_Close(tree)
+        self._known = dict(_own_marks(pdfium, page, self._marks)) if self._marks else {}
+
+    def __bool__(self) -> bool:
+        return bool(self._known)
+
+    @property
+    def have_cells(self) -> bool:
+        return any(mark.cell for mark in self._marks.values())
+
+    def mark(self, at: int) -> Mark | None:
+        """The mark of the page's character `at`; None for one that pdfium put in, or that the tree does not name."""
+        item = self._pdfium.FPDFText_GetTextObject(self._text, at)
+        return self._known.get(ctypes.addressof(item.contents)) if item else None
+
+
+def _own_marks(pdfium: Any, page: Any, marks: dict[int, Mark]) -> Iterator[tuple[int, Mark]]:
+    """The mark of each text object of the page itself, by its address: a form within it counts ids of its own."""
+    for at in range(min(pdfium.FPDFPage_CountObjects(page), MOST_OBJECTS)):
+        item = pdfium.FPDFPage_GetObject(page, at)
+        if pdfium.FPDFPageObj_GetType(item) == pdfium.FPDF_PAGEOBJ_TEXT:
+            mark = marks.get(pdfium.FPDFPageObj_GetMarkedContentID(item))
+            if mark:
+                yield ctypes.addressof(item.contents), mark
+
+
+class _Walk:
+    """One walk through the tree of a page."""
+
+    def __init__(self, pdfium: Any) -> None:
+        self._pdfium = pdfium
+        self._type = (ctypes.c_ushort * (TYPE_BYTES // 2))()
+        self._seen: set[int] = set()
+        self._marks: dict[int, Mark] = {}
+        self._counts = [0, 0, 0]  # tables, rows and cells so far
+        self._left = MOST_ELEMENTS  # children that may still be looked at
+
+    def marks(self, tree: Any) -> dict[int, Mark]:
+        """By the id of the marked content."""
+        for at in range(min(self._pdfium.FPDF_StructTree_CountChildren(tree), MOST_ELEMENTS)):
+            self._visit(self._pdfium.FPDF_StructTree_GetChildAtIndex(tree, at), (), 0)
+        return self._marks
+
+    def _visit(self, element: Any, cell: tuple[int, ...], depth: int) -> None:
+        if not element or depth > DEEPEST:
+            return
+        address = ctypes.addressof(element.contents)
+        if address in self._seen:
+            return
+        self._seen.add(address)
+        cell = self._within(element, cell)
+        count = min(self._pdfium.FPDF_StructElement_CountChildren(element), self._left)
+        self._left -= max(count, 0)
+        for at in range(count):
+            child = self._pdfium.FPDF_StructElement_GetChildAtIndex(element, at)
+            if child:
+                self._visit(child, cell, depth + 1)
+                continue
+            content = self._pdfium.FPDF_StructElement_GetChildMarkedContentID(element, at)
+            if content >= 0:
+                known = (cell[0], cell[1], cell[2]) if len(cell) == 3 else None
+                self._marks.setdefault(content, Mark(len(self._marks), known))
+
+    def _within(self, element: Any, cell: tuple[int, ...]) -> tuple[int, ...]:
+        """The table, row and cell that an element's content is in; a table within a cell is part of that cell."""
+        kinds = ("Table",), ("TR",), ("TD", "TH")
+        depth = len(cell)
+        if depth < len(kinds) and self._kind(element) in kinds[depth]:
+            self._counts[depth] += 1
+            return (*cell, self._counts[depth])
+        return cell
+
+    def _kind(self, element: Any) -> str:
+        """The standard type of an element, as far as the document maps its own to one."""
+        size = self._pdfium.FPDF_StructElement_GetType(element, self._type, TYPE_BYTES)
+        return bytes(self._type)[: size - 2].decode("utf-16-le", "replace") if 2 < size <= TYPE_BYTES else ""
