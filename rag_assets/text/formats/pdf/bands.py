@@ -1,9 +1,11 @@
 """A page that has columns in some strips of its height only, or others in each: to those strips, from the top down."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import inf
+from operator import itemgetter
 from statistics import median
 
 from rag_assets.text.formats.pdf.glyphs import Piece
@@ -25,7 +27,7 @@ Span = tuple[float, float]
 class Strip:
     """Pieces below each other, and the upright gaps that none of them reaches into."""
 
-    gaps: list[Span]
+    gaps: Sequence[Span]
     pieces: list[Piece] = field(default_factory=list)
     gutters: list[float] = field(default_factory=list)  # the gaps that part columns of prose
     is_apart: bool = False  # what is below columns, and in none
@@ -137,15 +139,15 @@ def _by_gaps(pieces: Sequence[Piece]) -> list[Strip]:
     parted, box = False, (inf, -inf, inf)  # whether it has such a gap; its left, right and lower edge
     for piece in sorted(pieces, key=lambda piece: -piece.top):
         strip, (left, right, bottom) = found[-1], box
-        gaps = _without(strip.gaps, piece, least)
+        gaps, gone = _without(strip.gaps, piece, least)
         left, right, bottom = min(left, piece.left), max(right, piece.right), min(bottom, piece.bottom)
-        between = any(left < gap[0] and gap[1] < right for gap in gaps)
+        between = _has_between(gaps, left, right)
         ends = not between and (parted or piece.top <= box[2])
-        if strip.pieces and (ends or _close_gutter(strip, gaps)):
+        if strip.pieces and (ends or _close_gutter(strip, gone)):
             line = [*_beside(piece, strip), piece]
             strip, gaps = Strip([]), [page]
             for one in line:
-                gaps = _without(gaps, one, least)
+                gaps, _ = _without(gaps, one, least)
             left, right = min(one.left for one in line), max(one.right for one in line)
             bottom, between = min(one.bottom for one in line), False
             strip.pieces = line[:-1]
@@ -153,6 +155,12 @@ def _by_gaps(pieces: Sequence[Piece]) -> list[Strip]:
         strip.gaps, parted, box = gaps, between, (left, right, bottom)
         strip.pieces.append(piece)
     return [strip for strip in found if strip.pieces]
+
+
+def _has_between(gaps: Sequence[Span], left: float, right: float) -> bool:
+    """Whether a gap lies within a span; they stand side by side, so that the first one that may decides."""
+    first = bisect_right(gaps, left, key=_start)
+    return first < len(gaps) and gaps[first][1] < right
 
 
 def _beside(piece: Piece, strip: Strip) -> list[Piece]:
@@ -163,17 +171,29 @@ def _beside(piece: Piece, strip: Strip) -> list[Piece]:
     return beside
 
 
-def _close_gutter(strip: Strip, gaps: Sequence[Span]) -> bool:
+def _close_gutter(strip: Strip, gone: Sequence[Span]) -> bool:
     """Whether one of a strip's gaps that is gone is a gutter."""
     if len(strip.pieces) < LEAST:
         return False
-    gone = [one for one in strip.gaps if not any(one[0] <= left and right <= one[1] for left, right in gaps)]
     return any(is_gutter(strip.pieces, (left + right) / 2) for left, right in gone)
 
 
-def _without(gaps: Sequence[Span], piece: Piece, least: float) -> list[Span]:
-    parts = [part for left, right in gaps for part in ((left, min(right, piece.left)), (max(left, piece.right), right))]
-    return [(left, right) for left, right in parts if right - left > least]
+def _without(gaps: Sequence[Span], piece: Piece, least: float) -> tuple[Sequence[Span], list[Span]]:
+    """What a piece leaves of gaps that stand side by side from the left, and those of which nothing is left."""
+    first = bisect_right(gaps, piece.left, key=_end)
+    end = bisect_left(gaps, piece.right, key=_start)
+    if first >= end:
+        return gaps, []
+    kept, gone = list[Span](), list[Span]()
+    for left, right in gaps[first:end]:
+        parts = [(left, min(right, piece.left)), (max(left, piece.right), right)]
+        wide = [part for part in parts if part[1] - part[0] > least]
+        kept += wide
+        gone += [] if wide else [(left, right)]
+    return [*gaps[:first], *kept, *gaps[end:]], gone
+
+
+_start, _end = itemgetter(0), itemgetter(1)
 
 
 def _move_down(above: Strip, below: Strip) -> None:

@@ -155,6 +155,7 @@ class Page:
         self._shown = ""  # the page's letters, without white space
         self._font = ctypes.create_string_buffer(FONT_BYTES)
         self._font_flags = ctypes.c_int()
+        self._matrix = pdfium.FS_MATRIX()
 
     def close(self) -> None:
         self._text.close()
@@ -263,11 +264,11 @@ class Page:
         box = self._pdfium.FS_RECTF()
         reference = ctypes.byref(box)
         run = _Run(start)
-        for at in range(start, end):
-            if text[at] in BLANKS:
+        for at, letter in enumerate(text[start:end], start):
+            if letter in BLANKS:
                 run.letters.append(" ")
                 continue
-            if text[at] == SECOND_HALF:
+            if letter == SECOND_HALF:
                 continue
             get(raw, at, reference)
             here = (box.left, box.right, box.bottom, box.top)
@@ -278,7 +279,7 @@ class Page:
             elif self._ends(run, here):
                 yield self._piece(run)
                 run = _Run(at)
-            run.letters.append(text[at])
+            run.letters.append(letter)
             run.boxes.append(here)
             run.last = at
         if run.boxes:
@@ -287,10 +288,12 @@ class Page:
     def _ends(self, run: "_Run", here: Box) -> bool:
         """Whether a letter is far from those before, or parted from them; a wide space before it is noted."""
         left, right, bottom, top = run.boxes[-1]
+        if here[0] <= right and here[1] >= left:
+            return False
         if here[3] <= bottom and here[1] < left:  # the next line: pdfium does not tell where a page has few of them
             return True
         gap = max(here[0] - right, left - here[1])
-        if gap <= 0 or here[2] >= top or bottom >= here[3]:
+        if here[2] >= top or bottom >= here[3]:
             return False
         height = here[3] - here[2]
         if gap > GAP * height or (self._places and self._is_parted(run.boxes[-1], here)):
@@ -321,7 +324,8 @@ class Page:
         if not text.isascii() and _RIGHT_TO_LEFT.search(text):
             text, spaces = _logical(run.letters, run.boxes), []
         upright = len(text) < 3 or self._is_upright(run, right - left, top - bottom, size)
-        (bold, fixed), (bold_start, fixed_start) = self._style(run.last), self._style(run.first)
+        bold, fixed = self._style(run.last)
+        bold_start, fixed_start = self._style(run.first) if run.first < run.last else (bold, fixed)
         if not text.isprintable():
             text = text.replace(TEX_BULLET, "•")
             if not self._font.value:
@@ -348,7 +352,7 @@ class Page:
 
     def _size(self, at: int, height: float) -> float:
         """The font's size as it is drawn; boxes differ from font to font. Where it makes no sense, the box's height."""
-        matrix = self._pdfium.FS_MATRIX()
+        matrix = self._matrix
         self._pdfium.FPDFText_GetMatrix(self._text.raw, at, ctypes.byref(matrix))
         size = float(self._pdfium.FPDFText_GetFontSize(self._text.raw, at) * math.hypot(matrix.c, matrix.d))
         return size if FULL_SIZE[0] * height <= size <= FULL_SIZE[1] * height else height

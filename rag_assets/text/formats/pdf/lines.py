@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from rag_assets.text.formats.pdf.glyphs import Piece
 from rag_assets.text.formats.pdf.rulings import Box
@@ -26,8 +27,13 @@ class Row:
         return " ".join(piece.text for piece in self.pieces)
 
     @property
+    def longest(self) -> Piece:
+        """The piece with most characters, whose place and size count for those of the line."""
+        return self.pieces[0] if len(self.pieces) == 1 else max(self.pieces, key=_length)
+
+    @property
     def height(self) -> float:
-        return max(self.pieces, key=lambda piece: len(piece.text)).size
+        return self.longest.size
 
     @property
     def left(self) -> float:
@@ -43,7 +49,7 @@ class Row:
 
     @property
     def middle(self) -> float:
-        return max(self.pieces, key=lambda piece: len(piece.text)).middle
+        return self.longest.middle
 
     @property
     def fixed(self) -> bool:
@@ -86,16 +92,17 @@ def block(items: list[Item], box: Box, *, place: int) -> Block:
 
 def rows(pieces: Sequence[Piece]) -> list[Row]:
     """Pieces on the same line together, from the top down; a block stands before what begins beside or below it."""
-    found: list[list[Piece]] = []
     blocks = [piece for piece in pieces if isinstance(piece, Block)]
-    for piece in sorted(pieces, key=lambda piece: -piece.middle):
-        if isinstance(piece, Block):
-            continue
-        line = found[-1] if found else []
-        if line and abs(line[0].middle - piece.middle) < 0.5 * max(line[0].height, piece.height):
-            line.append(piece)
+    free = [piece for piece in pieces if not isinstance(piece, Block)] if blocks else pieces
+    found: list[list[Piece]] = []
+    first, height = 0.0, 0.0  # the middle and the height of the line's first piece
+    for piece in sorted(free, key=_middle, reverse=True):
+        middle, mine = (piece.top + piece.bottom) / 2, piece.top - piece.bottom
+        if found and abs(first - middle) < 0.5 * max(height, mine):
+            found[-1].append(piece)
         else:
             found.append([piece])
+            first, height = middle, mine
     lines = [Row(along(line)) for line in found]
     for item in sorted(blocks, key=lambda one: (round(one.top / LEVEL), -one.left)):  # the last one first
         below = next((n for n, row in enumerate(lines) if row.top <= item.top), len(lines))
@@ -104,11 +111,27 @@ def rows(pieces: Sequence[Piece]) -> list[Row]:
 
 
 def along(line: list[Piece]) -> list[Piece]:
-    reverse = is_right_to_left("".join(piece.text for piece in line))
-    return sorted(line, key=lambda piece: piece.left, reverse=reverse)
+    """The pieces of a line as they are read, from the left or from the right."""
+    if len(line) == 1:
+        return line
+    is_plain = all(piece.text.isascii() for piece in line)
+    reverse = not is_plain and is_right_to_left("".join(piece.text for piece in line))
+    return sorted(line, key=_left, reverse=reverse)
 
 
 def is_right_to_left(text: str) -> bool:
-    return not text.isascii() and 3 * sum(unicodedata.bidirectional(letter) in ("R", "AL") for letter in text) > len(
-        text
-    )
+    """Whether more than a third of it is in letters that run to the left."""
+    if text.isascii():
+        return False
+    return 3 * sum(unicodedata.bidirectional(letter) in ("R", "AL") for letter in text) > len(text)
+
+
+def _length(piece: Piece) -> int:
+    return len(piece.text)
+
+
+def _middle(piece: Piece) -> float:
+    return piece.top + piece.bottom
+
+
+_left = attrgetter("left")

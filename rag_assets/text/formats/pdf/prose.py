@@ -2,7 +2,10 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import pairwise
+from math import inf
+from operator import attrgetter
 from statistics import median
 
 from rag_assets.text.formats.pdf.glyphs import Piece
@@ -16,12 +19,32 @@ PROSE_WIDTH = 0.6  # of a wide line, that the middle one has: lines of prose are
 FULL_WIDTH = 0.85  # of a wide line: as wide are those that most characters of a column of prose are on
 COLUMN_LINES = 4
 LINE_CHARACTERS = 20  # at least, in a line that says that there is prose
+FAR_APART = 2.0  # times the size or height of a piece: no line of prose has such a gap
 WHOLE_GAP = 0.9  # times a font's size: further apart are columns
 TEXT_SHARE = 0.6  # of a column's characters are on long lines, where lists and formulas leave little prose
 LEADING = 2.2  # times a font's size, at most from one line of a paragraph to the next
 LEVEL, LEVEL_SHARE = 0.15, 0.5  # of a font's size, by which lines on one level may differ; of the lines beside others
 MOST_CHANGES, CHANGES_SHARE = 3, 0.1  # from one side of a gutter to the other, and of the pieces of the smaller side
 LINES_OF_PIECES = 10  # at least, of a column whose lines are in several pieces each
+
+
+def has_long_lines(pieces: Sequence[Piece]) -> bool:
+    """Whether there may be a column of prose at all: a few lines, or parts of lines, that are long enough for it."""
+    found = 0
+    for line in rows(pieces):
+        length, right = 0, inf
+        for piece in sorted(line.pieces, key=_left):
+            is_near = piece.left - right < FAR_APART * max(piece.size, piece.height)
+            length = length + len(piece.text) if is_near else len(piece.text)
+            if length >= PROSE_CHARACTERS:
+                found, length = found + 1, 0
+            right = max(piece.right, right) if right < inf else piece.right
+        if found >= COLUMN_LINES:
+            return True
+    return False
+
+
+_left = attrgetter("left")
 
 
 def is_gutter(pieces: Sequence[Piece], x: float) -> bool:
@@ -34,20 +57,43 @@ def is_gutter(pieces: Sequence[Piece], x: float) -> bool:
     after = [piece for piece in pieces if piece.left >= x - EDGE]
     if not before or not after or not _are_parallel(before, after):
         return False
-    sides = before, after
-    if all(map(is_prose, sides)):
+    sides = _Side(before), _Side(after)
+    if all(side.is_prose for side in sides):
         return True
-    found = [has_prose(side) or (is_prose(side) and _is_text(side)) for side in sides]
+    found = [side.has_prose or (side.is_prose and side.is_text) for side in sides]
     if all(found):
         return True
     if any(found):
-        return _are_drawn_apart(before, after) or _are_uneven(before, after)
-    return all(map(_is_text, sides)) and _are_drawn_apart(before, after) and _are_uneven(before, after)
+        return _are_drawn_apart(before, after) or _are_uneven(*sides)
+    return all(side.is_text for side in sides) and _are_drawn_apart(before, after) and _are_uneven(*sides)
 
 
-def _is_text(column: Sequence[Piece]) -> bool:
+class _Side:
+    """What is on one side of a gutter; its lines are found when they are asked for, and once."""
+
+    def __init__(self, pieces: Sequence[Piece]) -> None:
+        self.pieces = pieces
+
+    @cached_property
+    def lines(self) -> list[Row]:
+        return rows(self.pieces)
+
+    @cached_property
+    def is_prose(self) -> bool:
+        return _is_prose(self)
+
+    @cached_property
+    def has_prose(self) -> bool:
+        return _has_prose(self.lines)
+
+    @cached_property
+    def is_text(self) -> bool:
+        return _is_text(self.lines)
+
+
+def _is_text(rows: Sequence[Row]) -> bool:
     """Whether most of it is long enough for running text, as lists between formulas are; labels and numbers are not."""
-    lines = [(len(line.text), _is_whole(line)) for line in rows(column)]
+    lines = [(len(line.text), _is_whole(line)) for line in rows]
     long = sum(length for length, is_whole in lines if is_whole and length >= LINE_CHARACTERS)
     return long > TEXT_SHARE * sum(length for length, _ in lines)
 
@@ -59,9 +105,9 @@ def _are_drawn_apart(one: Sequence[Piece], other: Sequence[Piece]) -> bool:
     return changes <= MOST_CHANGES + CHANGES_SHARE * min(len(one), len(other))
 
 
-def _are_uneven(one: Sequence[Piece], other: Sequence[Piece]) -> bool:
+def _are_uneven(one: _Side, other: _Side) -> bool:
     """Whether the lines of both sides follow each other closely, and few are on one level as those of a table are."""
-    sides = rows(one), rows(other)
+    sides = one.lines, other.lines
     if min(map(len, sides)) < COLUMN_LINES or not all(map(_are_close, sides)):
         return False
     places = sorted(line.middle for line in max(sides, key=len))
@@ -78,9 +124,9 @@ def _are_close(lines: Sequence[Row]) -> bool:
     return median(gaps) < LEADING * median(line.height for line in lines)
 
 
-def has_prose(column: Sequence[Piece]) -> bool:
+def _has_prose(rows: Sequence[Row]) -> bool:
     """Whether several lines below each other run from one margin of the column to the other."""
-    lines = [line for line in rows(column) if not line.is_block]
+    lines = [line for line in rows if not line.is_block]
     if len(lines) < COLUMN_LINES:
         return False
     left, right = min(line.left for line in lines), max(line.right for line in lines)
@@ -96,7 +142,11 @@ def has_prose(column: Sequence[Piece]) -> bool:
 
 def is_prose(column: Sequence[Piece]) -> bool:
     """Whether most of it is in long pieces, on lines that are alike; headings, equations and code may be among them."""
-    column = [piece for piece in column if not isinstance(piece, Block)]
+    return _is_prose(_Side(column))
+
+
+def _is_prose(side: _Side) -> bool:
+    column = [piece for piece in side.pieces if not isinstance(piece, Block)]
     lengths = [len(piece.text) for piece in column]
     long = [length for length in lengths if length >= PROSE_CHARACTERS]
     if len(column) < COLUMN_LINES or sum(long) < PROSE_SHARE * sum(lengths) or len(long) < LONG_SHARE * len(lengths):
@@ -105,7 +155,11 @@ def is_prose(column: Sequence[Piece]) -> bool:
     pieces = [(piece.right - piece.left, len(piece.text)) for piece in column]
     if _are_alike(pieces):
         return True
-    lines = [(line.right - line.left, sum(len(piece.text) for piece in line.pieces)) for line in rows(column)]
+    lines = [
+        (line.right - line.left, sum(len(piece.text) for piece in line.pieces))
+        for line in side.lines
+        if not line.is_block
+    ]
     return len(lines) >= LINES_OF_PIECES and _are_alike(lines)
 
 

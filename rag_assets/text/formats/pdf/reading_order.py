@@ -134,12 +134,15 @@ def _begins(initial: Piece, piece: Piece) -> bool:
 
 
 def _region(pieces: list[Piece], *, depth: int) -> Iterator[Item]:
-    bands = _bands(pieces) if depth < MAX_DEPTH else [pieces]
+    may_part = depth < MAX_DEPTH and len(pieces) >= 2 * prose.COLUMN_LINES
+    bands = _apart(pieces) if may_part else [pieces]
+    has_text = may_part and len(bands) == 1 and prose.has_long_lines(pieces)  # else there are no columns of it
+    bands = _in_strips(pieces) if has_text else bands
     if len(bands) > 1:
         for band in bands:
             yield from _marked(_region(band, depth=depth + 1))
         return
-    gutter = _gutter(pieces) if depth < MAX_DEPTH else None
+    gutter = _gutter(pieces) if has_text else None
     if gutter is None:
         yield from tables(rows(pieces))
         return
@@ -154,14 +157,6 @@ def _region(pieces: list[Piece], *, depth: int) -> Iterator[Item]:
             bars[at].new_region = bool(band) or at == 0
             yield bars[at]
         above = edge
-
-
-def _bands(pieces: list[Piece]) -> list[list[Piece]]:
-    """Parts of a region that are read one after the other, from the top down."""
-    if len(pieces) < 2 * prose.COLUMN_LINES:
-        return [pieces]
-    bands = _apart(pieces)
-    return bands if len(bands) > 1 else _in_strips(pieces)
 
 
 def _in_strips(pieces: list[Piece]) -> list[list[Piece]]:
@@ -228,8 +223,6 @@ def _is_level(piece: Piece, bar: Row) -> bool:
 
 def _gutter(pieces: Sequence[Piece]) -> float | None:
     """Where a vertical gap divides the region into two columns of prose; None: nowhere."""
-    if len(pieces) < 2 * prose.COLUMN_LINES:
-        return None
     left, right = min(piece.left for piece in pieces), max(piece.right for piece in pieces)
     narrow = [piece for piece in pieces if piece.right - piece.left < SPANNING * (right - left)]
     if len(narrow) < 2 * prose.COLUMN_LINES:

@@ -1,9 +1,11 @@
 """Lines of text whose pieces stand below each other, to tables."""
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from operator import itemgetter
 from statistics import median
 
 from rag_assets.text.formats.pdf.glyphs import BROKEN, Piece
@@ -316,13 +318,14 @@ def _cells(line: Row, columns: Sequence[tuple[float, float]]) -> list[str]:
 
 
 def place(piece: Piece, columns: Sequence[tuple[float, float]]) -> int:
-    """The column that most of a piece is in."""
-    return min(range(len(columns)), key=lambda n: _distance(piece, columns[n]))
+    """The column that most of a piece is in, or that it is nearest to; `columns` stand side by side, from the left."""
+    first = max(bisect_right(columns, piece.left, key=_left) - 1, 0)
+    end = max(bisect_left(columns, piece.right, key=_left), first + 1)
+    near = range(first, min(end + 1, len(columns)))
+    return max(near, key=lambda n: min(piece.right, columns[n][1]) - max(piece.left, columns[n][0]))
 
 
-def _distance(piece: Piece, column: tuple[float, float]) -> float:
-    overlap = min(piece.right, column[1]) - max(piece.left, column[0])
-    return -overlap
+_left = itemgetter(0)
 
 
 def has_numbers_below(lines: Sequence[Sequence[str]]) -> bool:

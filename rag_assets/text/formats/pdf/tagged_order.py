@@ -63,12 +63,13 @@ def _are_one_column(one: Piece, other: Piece) -> bool:
 def columns(pieces: Sequence[Piece]) -> Iterator[list[Piece]]:
     """Parted where the order of `pieces` goes back up, or to the other side: to a column, from a note to its text."""
     found: list[Piece] = []
-    right = -inf
+    lines, right = 1, -inf
     for piece in pieces:
-        is_beyond = len(found) >= COLUMN_LINES and piece.left - right > piece.size
+        is_beyond = lines >= COLUMN_LINES and piece.left - right > piece.size
         if found and (is_beyond or _goes_back(found[-1], piece)):
             yield found
-            found, right = [], -inf
+            found, lines, right = [], 1, -inf
+        lines += bool(found) and piece.top < found[-1].middle
         found.append(piece)
         right = max(right, piece.right)
     if found:
