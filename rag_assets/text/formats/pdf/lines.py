@@ -27,6 +27,11 @@ class Row:
         return " ".join(piece.text for piece in self.pieces)
 
     @property
+    def length(self) -> int:
+        """Of its text, in characters."""
+        return sum(len(piece.text) for piece in self.pieces) + len(self.pieces) - 1
+
+    @property
     def longest(self) -> Piece:
         """The piece with most characters, whose place and size count for those of the line."""
         return self.pieces[0] if len(self.pieces) == 1 else max(self.pieces, key=_length)
@@ -37,11 +42,11 @@ class Row:
 
     @property
     def left(self) -> float:
-        return min(piece.left for piece in self.pieces)
+        return self.pieces[0].left if len(self.pieces) == 1 else min(piece.left for piece in self.pieces)
 
     @property
     def right(self) -> float:
-        return max(piece.right for piece in self.pieces)
+        return self.pieces[0].right if len(self.pieces) == 1 else max(piece.right for piece in self.pieces)
 
     @property
     def top(self) -> float:

@@ -93,9 +93,8 @@ class _Side:
 
 def _is_text(rows: Sequence[Row]) -> bool:
     """Whether most of it is long enough for running text, as lists between formulas are; labels and numbers are not."""
-    lines = [(len(line.text), _is_whole(line)) for line in rows]
-    long = sum(length for length, is_whole in lines if is_whole and length >= LINE_CHARACTERS)
-    return long > TEXT_SHARE * sum(length for length, _ in lines)
+    long = sum(line.length for line in rows if line.length >= LINE_CHARACTERS and _is_whole(line))
+    return long > TEXT_SHARE * sum(line.length for line in rows)
 
 
 def _are_drawn_apart(one: Sequence[Piece], other: Sequence[Piece]) -> bool:
@@ -130,11 +129,12 @@ def _has_prose(rows: Sequence[Row]) -> bool:
     if len(lines) < COLUMN_LINES:
         return False
     left, right = min(line.left for line in lines), max(line.right for line in lines)
-    count = 0
+    least, count = FULL_WIDTH * (right - left), 0
     for above, line in pairwise([lines[0], *lines]):
-        is_full = len(line.text) >= LINE_CHARACTERS and line.right - line.left >= FULL_WIDTH * (right - left)
-        is_next = above.middle - line.middle < LEADING * line.height
-        count = (count + 1 if is_next else 1) if is_full and _is_whole(line) else 0
+        if line.length < LINE_CHARACTERS or line.right - line.left < least or not _is_whole(line):
+            count = 0
+            continue
+        count = count + 1 if above.middle - line.middle < LEADING * line.height else 1
         if count >= COLUMN_LINES:
             return True
     return False
@@ -175,8 +175,10 @@ def _are_alike(lines: list[tuple[float, int]]) -> bool:
 
 def _is_whole(line: Row) -> bool:
     """Whether no gap parts it: its pieces are words that something else stands between."""
-    pieces = sorted(line.pieces, key=lambda one: one.left)
-    return all(other.left - one.right < WHOLE_GAP * line.height for one, other in pairwise(pieces))
+    if len(line.pieces) == 1:
+        return True
+    pieces, most = sorted(line.pieces, key=_left), WHOLE_GAP * line.height
+    return all(other.left - one.right < most for one, other in pairwise(pieces))
 
 
 def _are_parallel(one: Sequence[Piece], other: Sequence[Piece]) -> bool:
