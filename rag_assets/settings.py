@@ -141,7 +141,10 @@ class Embedding(Section):
     model: str = "all-MiniLM-L6-v2"  # the name stored with each vector
     dimension: Annotated[int, Field(ge=1, le=16_000)] = 384
     batch_size: Annotated[int, Field(ge=1, le=2_048)] = 32  # texts per request
-    quantization: Quantization = "q8_0"  # of the embedded model
+    # What runs the embedded model: OpenVINO, llama.cpp, or auto: OpenVINO where it is installed and its vectors are
+    # right, else llama.cpp. LLAMA_SERVER_BINARY, LLAMA_SERVER_MODEL and llama_server.url come first.
+    engine: Literal["auto", "openvino", "llama.cpp"] = "auto"
+    quantization: Quantization = "q8_0"  # of the embedded model, with llama.cpp
 
 
 class Worker(Section):
@@ -293,9 +296,10 @@ def calibrated(home: Path, *, binary: Path | str | None) -> dict[str, dict[str, 
         kept = json.loads((home / CALIBRATION).read_text(encoding="utf-8"))
         # Another quantization gives other vectors: that choice stays, also on another machine.
         lasting = {"embedding": {"quantization": kept["quantization"]}}
-        return (
-            {**lasting, "llama_server": dict(kept["llama_server"])} if kept["machine"] == machine(binary) else lasting
-        )
+        if kept["machine"] != machine(binary):
+            return lasting
+        chosen = {**lasting["embedding"], "engine": kept.get("engine", "auto")}
+        return {"embedding": chosen, "llama_server": dict(kept["llama_server"])}
     except (OSError, ValueError, KeyError, TypeError):
         return {}  # none, or not ours: it only saves time
 

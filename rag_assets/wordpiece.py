@@ -4,7 +4,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache
+from functools import cache, cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
@@ -123,6 +123,19 @@ class WordPiece:
                 for word in words.findall(text, start, end):
                     found.extend(self._ids[word])
         return found
+
+    @property
+    def size(self) -> int:
+        """How many tokens the vocabulary has."""
+        return len(self._pieces)
+
+    def piece(self, number: int) -> str:
+        """The token's text as the vocabulary has it; KeyError where there is none of this number."""
+        return self._by_number[number]
+
+    @cached_property
+    def _by_number(self) -> dict[int, str]:
+        return {number: piece for piece, number in self._pieces.items()}
 
     def spans(self, text: str) -> list[Span]:
         """Where each token stands; an unknown word is one token."""

@@ -19,6 +19,7 @@ from rag_assets.bundled import postgres
 from rag_assets.errors import SettingsError
 
 if TYPE_CHECKING:
+    from rag_assets.settings import Quantization
     from rag_assets.text.sandbox.worker import TextWorker
     from rag_assets_tests.application import Application
 
@@ -131,13 +132,24 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def model_path() -> Path:
     """The embedded model, made by the first session that needs it and kept for the later ones."""
-    from rag_assets.bundled import model
     from rag_assets.settings import Embedding
+
+    return _model(Embedding().quantization)
+
+
+@pytest.fixture(scope="session")
+def exact_model_path() -> Path:
+    """The same with its weights as they were published."""
+    return _model("f32")
+
+
+def _model(quantization: "Quantization") -> Path:
+    from rag_assets.bundled import model
 
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rag-assets-tests"
     cache.mkdir(parents=True, exist_ok=True)
     try:
-        return model.ensure(cache, quantization=Embedding().quantization)
+        return model.ensure(cache, quantization=quantization)
     except SettingsError as exc:
         pytest.skip(f"the model is neither cached in {cache} nor can it be made: {exc}")
 

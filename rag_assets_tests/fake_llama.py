@@ -46,6 +46,7 @@ class FakeLlama(ThreadingHTTPServer):
         super().__init__((host, port), _Handler)
         self.seen: list[tuple[str, str | None]] = []  # path and key of every request
         self.salt = ""  # with one, it is another model
+        self.is_rough = False  # vectors are near to the model's, as of one that is quantized far
         self.slots = Slots()
         self.url = f"http://{host}:{self.server_address[1]}"
         self.key = key
@@ -140,7 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.answer(500, {"error": {"message": "input is too large to process. increase the physical batch size"}})
         else:
             MISBEHAVIOUR[self.server.next.popleft() if self.server.next else self.server.always](
-                self, _rows(texts, salt=self.server.salt)
+                self, _rows(texts, salt=self.server.salt, is_rough=self.server.is_rough)
             )
 
     def answer(self, status: int, body: object) -> None:
@@ -161,10 +162,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
 
-def _rows(texts: list[str], *, salt: str) -> Rows:
+def _rows(texts: list[str], *, salt: str, is_rough: bool) -> Rows:
     rows: Rows = []
     for index, text in enumerate(texts):
         values = [float("nan")] * DIMENSION if SICK in text else vector(text + salt)
+        if is_rough:
+            values = [round(value * 100) / 100 for value in values]
         rows.append({"index": index, "embedding": base64.b64encode(array("f", values).tobytes()).decode()})
     return rows
 
@@ -274,6 +277,7 @@ def main(mode: str, arguments: list[str]) -> None:
         mode = _port_taken_once(value["--api-key-file"])
     with FakeLlama(port=int(value["--port"]), key=None if mode == "open to all" else key) as server:
         server.salt = "another" if mode == "another model" else ""
+        server.is_rough = mode == "nearly"
         server.is_loading = mode == "loads for ever"
         if mode in MISBEHAVIOUR:
             server.next.extend(["good"] * 5)  # until it has proved itself

@@ -3,19 +3,18 @@
 import socket
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from rag_assets.bundled import llama_server
 from rag_assets.embedding import client as client_module
+from rag_assets.embedding import known
 from rag_assets.embedding.client import EmbeddingClient, InputTooLong, ServerAway
 from rag_assets.embedding.door import Door
 from rag_assets.embedding.server import LlamaServer
 from rag_assets.errors import EmbeddingError, SettingsError
 from rag_assets.settings import LlamaServer as LlamaServerSettings
-from rag_assets_tests import fake_llama
+from rag_assets_tests import engines, fake_llama
 from rag_assets_tests.fake_llama import FakeLlama
 
 TEXTS = ["one", "two words", "three words here"]
@@ -51,22 +50,17 @@ def client(fake: FakeLlama) -> Iterator[EmbeddingClient]:
         yield client
 
 
-@pytest.fixture(scope="module")
-def real(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddingClient]:
+@pytest.fixture(scope="module", params=engines.ALL)
+def either(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddingClient]:
+    """What holds for the fake holds for each of the real servers."""
+    command, model = engines.command_and_model(request.param, request)
     chosen = LlamaServerSettings(required_memory_gb=0, threads=1)
     home = tmp_path_factory.mktemp("home")
-    server = LlamaServer(llama_server.command(), model=model_path, settings=chosen, home=home, dimension=384)
+    server = LlamaServer(command, model=model, settings=chosen, home=home, dimension=384)
     try:
         yield server.start()
     finally:
         server.stop()
-
-
-@pytest.fixture(params=["fake", "real"])
-def either(request: pytest.FixtureRequest) -> EmbeddingClient:
-    """What holds for the fake holds for the real server."""
-    found: EmbeddingClient = request.getfixturevalue("client" if request.param == "fake" else "real")
-    return found
 
 
 @pytest.mark.parametrize("count", [1, 2, 64])
@@ -93,16 +87,21 @@ def test_server_describes_itself_when_asked(either: EmbeddingClient) -> None:
     assert [token["piece"].strip("▁ ") for token in either.tokenize("hello there")] == ["hello", "there"]
 
 
-def test_embed_raises_settings_error_when_the_key_is_wrong(real: EmbeddingClient) -> None:
-    """Of the real server and of the fake one; the key itself is not in the message."""
-    with FakeLlama(key="secret") as fake:
-        for server in (_client(fake.url), real):
-            with (
-                closing(_client(server.url, key="wrong-key", door=server.door)) as client,
-                pytest.raises(SettingsError, match="api_key") as info,
-            ):
-                client.embed(TEXTS)
-            assert "wrong-key" not in str(info.value)
+def test_embed_raises_settings_error_when_the_key_is_wrong(either: EmbeddingClient) -> None:
+    """The key itself is not in the message."""
+    with (
+        closing(_client(either.url, key="wrong-key", door=either.door)) as client,
+        pytest.raises(SettingsError, match="api_key") as info,
+    ):
+        client.embed(TEXTS)
+    assert "wrong-key" not in str(info.value)
+
+
+def test_embed_gives_the_models_vectors_when_it_is_any_engine(either: EmbeddingClient) -> None:
+    """One index takes vectors of all of them."""
+    shipped = known.shipped("all-MiniLM-L6-v2")
+    assert shipped is not None
+    assert known.least_cosine(either.embed(known.TEXTS), shipped) > 0.999
 
 
 @pytest.mark.parametrize("behaviour", ["late", "reordered"])

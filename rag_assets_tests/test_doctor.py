@@ -38,7 +38,7 @@ def findings(tmp_path: Path, database_url: str) -> Iterator[Any]:
 def _fake_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """Instead of the embedded one; it knows the flags that are needed."""
     command = [sys.executable, fake_llama.__file__, "good"]
-    monkeypatch.setattr(doctor.runtime, "llama_command", lambda _settings: command)
+    monkeypatch.setattr(doctor.engines, "llama_command", lambda _settings: command)
     monkeypatch.setattr(doctor, "NEEDED_FLAGS", {"--port"})
 
 

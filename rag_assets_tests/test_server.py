@@ -14,21 +14,20 @@ from pathlib import Path
 import psutil
 import pytest
 
-from rag_assets.bundled import llama_server
 from rag_assets.embedding import memory, server
 from rag_assets.embedding.server import LlamaServer
 from rag_assets.errors import NotEnoughMemory, ServerFailedToStart
 from rag_assets.settings import LlamaServer as LlamaServerSettings
-from rag_assets_tests import fake_llama
+from rag_assets_tests import engines, fake_llama
 
 OWNER = """
 import sys, time
 from pathlib import Path
-from rag_assets.embedded import llama_server
 from rag_assets.embedding.server import LlamaServer
 from rag_assets.settings import LlamaServer as Settings
-home, model = map(Path, sys.argv[1:])
-owned = LlamaServer(llama_server.command(), model=model, settings=Settings(required_memory_gb=0, threads=1), home=home,
+home, model, *command = sys.argv[1:]
+home, model = Path(home), Path(model)
+owned = LlamaServer(command, model=model, settings=Settings(required_memory_gb=0, threads=1), home=home,
                     dimension=384)
 owned.start()
 print(owned.pid, flush=True)
@@ -45,12 +44,10 @@ def _server(command: list[str], home: Path, *, model: Path | None = None, **valu
     return LlamaServer(command, model=model or Path(__file__), settings=chosen, home=home, dimension=384)
 
 
-@pytest.fixture(params=["fake", "real"])
+@pytest.fixture(params=engines.ALL)
 def command_and_model(request: pytest.FixtureRequest) -> tuple[list[str], Path]:
-    """What holds for the fake program holds for the real one."""
-    if request.param == "fake":
-        return _fake("good"), Path(__file__)
-    return llama_server.command(), request.getfixturevalue("model_path")
+    """What holds for the fake program holds for the real ones."""
+    return engines.command_and_model(request.param, request)
 
 
 @pytest.fixture
@@ -133,10 +130,14 @@ def test_start_waits_for_memory_when_it_is_short(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("sign", ["SIGKILL", "SIGTERM"])
-def test_no_server_is_left_when_its_owner_is_killed(tmp_path: Path, model_path: Path, sign: str) -> None:
+@pytest.mark.parametrize("engine", ["xllamacpp", "openvino"])
+def test_no_server_is_left_when_its_owner_is_killed(
+    tmp_path: Path, engine: str, sign: str, request: pytest.FixtureRequest
+) -> None:
     """Whatever ends the owner, also what it cannot see coming; the record it leaves is swept by the next start."""
+    command, model = engines.command_and_model(engine, request)
     owner = subprocess.Popen(
-        [sys.executable, "-c", OWNER, str(tmp_path), str(model_path)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", OWNER, str(tmp_path), str(model), *command], stdout=subprocess.PIPE, text=True
     )
     with owner:
         assert owner.stdout

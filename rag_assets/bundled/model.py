@@ -67,6 +67,17 @@ def ensure(home: Path, *, quantization: Quantization, progress: Callable[[str], 
     return target
 
 
+def ensure_any(home: Path, *, quantization: Quantization, progress: Callable[[str], None] | None = None) -> Path:
+    """The same; where it cannot be made, a file of another quantization that is there already."""
+    try:
+        return ensure(home, quantization=quantization, progress=progress)
+    except SettingsError:
+        others = sorted((home / "models").glob(f"{NAME}-*.gguf"))
+        if not others:
+            raise
+        return others[0]
+
+
 def _make(target: Path, *, quantization: Quantization, say: Callable[[str], None]) -> None:
     _gguf()  # before much is downloaded in vain
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:

@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from rag_assets.embedding.embedder import Embedder
+from rag_assets.embedding.embedder import LLAMA_CPP, OPENVINO, Embedder, Engine
 from rag_assets.embedding.server import UBATCH_TOKENS
 from rag_assets.errors import EmbeddingError, ServerFailedToStart, UnembeddableText
 from rag_assets.settings import CALIBRATION, Quantization, Settings, machine
@@ -28,7 +28,7 @@ WORDS = ("the", "water", "is", "in", "house", "and", "time", "of", "day", "with"
 
 Knobs = Mapping[str, int | bool]  # of llama_server; what is missing is as configured
 Say = Callable[[str], None]
-SEEDED = ("own defaults", "as shipped")
+SEEDED = ("own defaults", "as shipped", OPENVINO)
 OWN_DEFAULTS: Knobs = {"own_defaults": True, "parallel": 0, "ubatch_size": 0, "threads": 0}
 
 
@@ -38,7 +38,8 @@ class Trial:
 
     name: str
     knobs: Knobs
-    quantization: Quantization
+    quantization: Quantization  # of llama.cpp's file
+    engine: str = LLAMA_CPP
     chunks_per_second: float | None = None  # of chunks half as long as the longest, up to the longest
     error: str | None = None
 
@@ -46,6 +47,7 @@ class Trial:
         rate = None if self.chunks_per_second is None else round(self.chunks_per_second, 2)
         return {
             "name": self.name,
+            "engine": self.engine,
             "quantization": self.quantization,
             "llama_server": dict(self.knobs),
             "chunks_per_second": rate,
@@ -64,9 +66,16 @@ class Calibration:
 
 
 def calibrate(
-    settings: Settings, *, command: Sequence[str], models: Mapping[Quantization, Path], say: Say
+    settings: Settings,
+    *,
+    command: Sequence[str],
+    models: Mapping[Quantization, Path],
+    say: Say,
+    openvino: Engine | None = None,
 ) -> Calibration:
-    """Try the grid in about a minute. `models` are the files to choose among, the configured one first.
+    """Try the grid in about a minute. `models` are llama.cpp's files to choose among, the configured one first.
+
+    `openvino` is tried beside them, with what is shipped: nothing of it is there to choose.
 
     `settings` are those that were made by hand: what they say of llama-server is not tried otherwise.
 
@@ -74,8 +83,11 @@ def calibrate(
     there is no room for one.
     """
     started = time.monotonic()
-    bench = Bench(settings, command=command, models=models)
-    first = list(_first_pass(bench, grid(settings, models), until=started + BUDGET_SECONDS * FIRST_PASS_SHARE, say=say))
+    bench = Bench(settings, command=command, models=models, openvino=openvino)
+    tried = grid(settings, models)
+    if openvino is not None:
+        tried.insert(0, Trial(name=OPENVINO, knobs=tried[1].knobs, quantization=next(iter(models)), engine=OPENVINO))
+    first = list(_first_pass(bench, tried, until=started + BUDGET_SECONDS * FIRST_PASS_SHARE, say=say))
     working = sorted(filter(lambda trial: trial.chunks_per_second, first), key=_rate, reverse=True)
     if not working:
         raise ServerFailedToStart(f"none of {len(first)} ways to run it works; the first: {first[0].error}")
@@ -118,6 +130,7 @@ def keep(calibration: Calibration, settings: Settings) -> Path:
         "machine": machine(settings.llama_server_binary),
         "llama_server": dict(calibration.best.knobs),
         "quantization": calibration.best.quantization,
+        "engine": "auto" if calibration.best.engine == OPENVINO else LLAMA_CPP,  # auto: with a way back
         "tried": [trial.as_row() for trial in calibration.trials],
     }
     file = settings.home / CALIBRATION
@@ -136,8 +149,16 @@ def texts(longest: int) -> list[str]:
 class Bench:
     """Starts servers of candidates and takes their times."""
 
-    def __init__(self, settings: Settings, *, command: Sequence[str], models: Mapping[Quantization, Path]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        command: Sequence[str],
+        models: Mapping[Quantization, Path],
+        openvino: Engine | None = None,
+    ) -> None:
         self._settings = settings
+        self._openvino = openvino
         self._command = command
         self._models = models
         self._texts = texts(settings.chunking.size)
@@ -149,13 +170,18 @@ class Bench:
         seconds = min(START_SECONDS, configured.startup_timeout_seconds)
         section = configured.model_copy(update={**trial.knobs, "startup_timeout_seconds": seconds})
         settings = self._settings.model_copy(update={"llama_server": section})
-        embedder = Embedder.local(settings, command=self._command, model=self._models[trial.quantization])
+        embedder = Embedder(settings, engine=self._engine(trial))
         try:
             embedder.warm()
         except BaseException:
             embedder.close()
             raise
         return embedder
+
+    def _engine(self, trial: Trial) -> Engine:
+        if trial.engine == OPENVINO and self._openvino is not None:
+            return self._openvino
+        return Engine(name=LLAMA_CPP, command=tuple(self._command), model=self._models[trial.quantization])
 
     def rate(self, embedder: Embedder) -> float:
         """Chunks per second, over TRIAL_SECONDS or one pass over the texts, if that is longer."""
@@ -210,4 +236,5 @@ def _rate(trial: Trial) -> float:
 
 def _line(trial: Trial) -> str:
     shown = trial.error.splitlines()[0] if trial.error else f"{_rate(trial):.1f} chunks/s"
-    return f"{trial.name} ({trial.quantization}): {shown}"
+    kind = "" if trial.engine == OPENVINO else f" ({trial.quantization})"
+    return f"{trial.name}{kind}: {shown}"

@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rag_assets.embedding import known, memory
 from rag_assets.embedding.client import EmbeddingClient, InputTooLong, ServerAway, ServerHangs
 from rag_assets.embedding.server import CANARY, LlamaServer
-from rag_assets.errors import EmbeddingError, Interrupted, ServerFailedToStart, UnembeddableText
+from rag_assets.errors import EmbeddingError, Interrupted, ServerFailedToStart, UnembeddableText, WrongModel
 from rag_assets.settings import Settings
 from rag_assets.stopwatch import Stopwatch
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
+
+OPENVINO, LLAMA_CPP = "openvino", "llama.cpp"
 
 REQUEST_TOKENS = 1_024  # of one request: they are answered in turn, so that this is what the next one waits for
 TRIES = 2  # of a request whose server went away
@@ -31,17 +34,36 @@ LOOK_SECONDS = 0.2  # between looks at whether a call is interrupted while its r
 PARTING_SECONDS = 1.0  # for the last requests of an interrupted call; then the server is stopped under them
 
 
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """A program with llama-server's flags and endpoints, and the file that it is to run."""
+
+    name: str
+    command: tuple[str, ...]
+    model: Path
+
+
 class Embedder:
     """Thread-safe. Texts of one call are packed into requests; vectors come back in the order of the texts.
 
-    Made by `local` (a llama-server of our own, started at the first text and restarted when it dies) or
-    `remote` (a running one, of which nothing is started or stopped). `models` remembers what vectors each model gives.
+    With an `engine`, a server of our own is started at the first text and restarted when it dies; where it cannot be
+    started, that of `fallback`. `local` is short for one of llama.cpp. Made by `remote`, it uses a running server, of
+    which nothing is started or stopped. `models` remembers what vectors each model gives.
     `on_embedded` is told how many texts have their vectors, as they have.
     """
 
-    def __init__(self, settings: Settings, *, server: LlamaServer | None, models: known.Memory | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        engine: Engine | None,
+        fallback: Callable[[], Engine] | None = None,
+        models: known.Memory | None = None,
+    ) -> None:
         self._settings = settings
-        self._server = server
+        self._engine = engine
+        self._fallback = fallback
+        self._server = self._server_of(engine) if engine else None
         self._models = models or known.Forgetful()
         self._is_for_queries = False  # started with the memory of a query, which is not yet enough to ingest
         self.on_embedded: Callable[[int], None] = lambda _count: None
@@ -63,24 +85,36 @@ class Embedder:
     def local(
         cls, settings: Settings, *, command: Sequence[str], model: Path, models: known.Memory | None = None
     ) -> "Embedder":
-        server = LlamaServer(
-            command,
-            model=model,
-            settings=settings.llama_server,
-            home=settings.home,
-            dimension=settings.embedding.dimension,
-            longest=max(settings.chunking.size, 512),
-        )
-        return cls(settings, server=server, models=models)
+        return cls(settings, engine=Engine(name=LLAMA_CPP, command=tuple(command), model=model), models=models)
 
     @classmethod
     def remote(cls, settings: Settings, *, models: known.Memory | None = None) -> "Embedder":
-        return cls(settings, server=None, models=models)
+        return cls(settings, engine=None, models=models)
+
+    def _server_of(self, engine: Engine) -> LlamaServer:
+        return LlamaServer(
+            engine.command,
+            model=engine.model,
+            settings=self._settings.llama_server,
+            home=self._settings.home,
+            dimension=self._settings.embedding.dimension,
+            longest=max(self._settings.chunking.size, 512),
+        )
 
     @property
     def started(self) -> bool:
         """Whether a client is at hand, and so, in local mode, a process."""
         return self._client is not None
+
+    @property
+    def client(self) -> EmbeddingClient | None:
+        """The way to the server, while there is one."""
+        return self._client
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """What the server's process has in memory; None where there is none of ours."""
+        return self._server.memory_bytes if self._server is not None else None
 
     @property
     def degraded(self) -> bool:
@@ -264,6 +298,23 @@ class Embedder:
             return self._client
 
     def _start(self, *, for_query: bool) -> EmbeddingClient:
+        """The engine's server; where it does not start, or gives vectors that are too far off, the fallback's."""
+        if self._fallback is None:
+            return self._start_server(for_query=for_query)
+        try:
+            return self._start_server(for_query=for_query)
+        except (ServerFailedToStart, WrongModel) as exc:
+            engine = self._fallback()
+            logger.warning("%s embeds instead of %s: %s", engine.name, self._engine_name, str(exc).splitlines()[0])
+        self._engine, self._fallback = engine, None
+        self._server = self._server_of(engine)
+        return self._start_server(for_query=for_query)
+
+    @property
+    def _engine_name(self) -> str:
+        return self._engine.name if self._engine else "the server"
+
+    def _start_server(self, *, for_query: bool) -> EmbeddingClient:
         assert self._server is not None  # noqa: S101 - asked by the caller
         client = self._server.start(needed_bytes=self._server.query_bytes if for_query else None)
         try:
@@ -275,7 +326,8 @@ class Embedder:
 
     def _vouch(self, client: EmbeddingClient) -> None:
         """Raise WrongModel unless the server's vectors are those of the model that it is to be."""
-        known.require(self._settings.embedding.model, client.embed, memory=self._models)
+        least = known.ENGINE_OF_OURS if self._engine and self._engine.name == OPENVINO else known.SAME_MODEL
+        known.require(self._settings.embedding.model, client.embed, memory=self._models, least=least)
 
     def _answers(self, client: EmbeddingClient) -> bool:
         """Whether the server of our own is there as before."""

@@ -25,6 +25,7 @@ TEXTS = (
 # Cosine of a model's vectors of one text, however it is quantized and run. Seen of all-MiniLM-L6-v2 beside f32: f16
 # 0.9999998, q8_0 0.9996, q5_0 0.989, q4_1 0.962; with --pooling cls 0.32.
 SAME_MODEL = 0.95
+ENGINE_OF_OURS = 0.9995  # the same, of an engine that is taken only where it is that near to f32
 FILE = Path(__file__).with_name("known_vectors.json")
 
 
@@ -56,18 +57,29 @@ class Forgetful:
         """Nothing is kept."""
 
 
-def require(model: str, embed: "Callable[[list[str]], NDArray[float32]]", *, memory: Memory) -> None:
-    """Raise WrongModel unless what `embed` gives are this model's vectors; a model that is new is remembered."""
+def require(
+    model: str,
+    embed: "Callable[[list[str]], NDArray[float32]]",
+    *,
+    memory: Memory,
+    least: float = SAME_MODEL,
+) -> None:
+    """Raise WrongModel unless what `embed` gives are this model's vectors; a model that is new is remembered.
+
+    `least` is the cosine with vectors that come with this package; others may be of any quantization.
+    """
     vectors = embed(list(TEXTS))
     known = shipped(model)
-    if known is None:
-        known = memory.recall(model)
     if known is not None:
-        _compare(model, least_cosine(vectors, known))
+        _compare(model, least_cosine(vectors, known), least=least)
+        return
+    known = memory.recall(model)
+    if known is not None:
+        _compare(model, least_cosine(vectors, known), least=SAME_MODEL)
         return
     found = memory.verify(model, embed)
     if found is not None:
-        _compare(model, found)
+        _compare(model, found, least=SAME_MODEL)
     memory.remember(model, vectors)
 
 
@@ -89,6 +101,6 @@ def shipped(model: str) -> "NDArray[float32] | None":
     return np.array([np.frombuffer(base64.b64decode(row), dtype="<f2") for row in rows], dtype=np.float32)
 
 
-def _compare(model: str, found: float) -> None:
-    if found < SAME_MODEL:
-        raise WrongModel(model, cosine=found, least=SAME_MODEL)
+def _compare(model: str, found: float, *, least: float) -> None:
+    if found < least:
+        raise WrongModel(model, cosine=found, least=least)

@@ -78,6 +78,15 @@ class LlamaServer:
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def memory_bytes(self) -> int | None:
+        """What the process and those that it started have in memory; None where it does not run."""
+        with suppress(psutil.NoSuchProcess):
+            if self.pid is not None:
+                root = psutil.Process(self.pid)
+                return sum(int(process.memory_info().rss) for process in (root, *root.children(recursive=True)))
+        return None
+
     def start(self, *, needed_bytes: int | None = None) -> EmbeddingClient:
         """Start the process and prove that its vectors are right.
 

@@ -1,4 +1,4 @@
-"""First fill: rows to committed vectors, beside the same chunks sent straight to the same llama-server."""
+"""First fill: rows to committed vectors, beside the same chunks sent straight to the same engine."""
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -9,10 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rag_assets import runtime
+from rag_assets import engines, runtime
 from rag_assets.embedding.client import EmbeddingClient
 from rag_assets.embedding.embedder import Embedder
-from rag_assets.embedding.server import LlamaServer
 from rag_assets_tests.benchmarks import figures, ground, quiet, sample
 from rag_assets_tests.benchmarks.figures import Figure, say
 
@@ -62,7 +61,13 @@ def measure(*, documents: int, rounds: int) -> Figure:
 
         seen = quiet.interleaved({"ceiling": ceiling, "run": run}, rounds=rounds, home=home, unit="chunks/s")
         stored = ground.execute(parts, "select count(distinct content_sha256) from rag_document_chunks")[0][0]
-    return _figure(seen, packing=packing, texts=texts, facts={"documents": len(paths), "chunks_stored": stored})
+    return _figure(
+        seen,
+        packing=packing,
+        texts=texts,
+        build=parts.embedder.build,
+        facts={"documents": len(paths), "chunks_stored": stored},
+    )
 
 
 def _figure(seen: quiet.Rounds, *, packing: Packing, texts: Texts, facts: dict[str, Any]) -> Figure:
@@ -71,7 +76,7 @@ def _figure(seen: quiet.Rounds, *, packing: Packing, texts: Texts, facts: dict[s
         benchmark="bulk",
         figure="chunks per second, rows to committed vectors, in a real Dagster run",
         value=seen.median("run"),
-        peer="the same chunks straight to the same llama-server, best packing",
+        peer="the same chunks straight to the same engine's server, best packing",
         peer_value=seen.median("ceiling"),
         ratio=ratio,
         aim=f"ratio >= {AIM}",
@@ -90,20 +95,11 @@ def _figure(seen: quiet.Rounds, *, packing: Packing, texts: Texts, facts: dict[s
 @contextmanager
 def _served(home: Path) -> Iterator[tuple[runtime.Parts, EmbeddingClient]]:
     settings = ground.load()
-    model = runtime.model_path(settings)
-    assert model is not None
-    server = LlamaServer(
-        runtime.llama_command(settings),
-        model=model,
-        settings=settings.llama_server,
-        home=home,
-        dimension=settings.embedding.dimension,
-    )
-    with closing(Embedder(settings, server=server)) as embedder:
+    with closing(Embedder(settings, engine=engines.choose(settings, progress=say))) as embedder:
         embedder.warm()
-        assert server.client is not None
+        assert embedder.client is not None
         with ground.ready(PartsWithServer(settings, embedder=embedder)) as parts:
-            yield parts, server.client
+            yield parts, embedder.client
 
 
 def send(client: EmbeddingClient, texts: Texts, *, packing: Packing) -> None:

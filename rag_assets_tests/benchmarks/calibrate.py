@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import closing
 
-from rag_assets import doctor, runtime, settings
+from rag_assets import doctor, engines, runtime, settings
 from rag_assets.embedding.calibration import Bench, Trial
 from rag_assets.embedding.embedder import Embedder
 from rag_assets_tests.benchmarks import figures, ground, quiet
@@ -21,7 +21,9 @@ def measure(*, documents: int, rounds: int) -> Figure:
         found, _ = doctor.calibrate(parts, say=say)
         kinds = {found.best.quantization, found.own_defaults.quantization}
         models = {kind: home / "models" / f"all-MiniLM-L6-v2-{kind}.gguf" for kind in kinds}
-        bench = Bench(parts.settings, command=runtime.llama_command(parts.settings), models=models)
+        openvino = engines.openvino(parts.settings, progress=say) if engines.uses_openvino(parts.settings) else None
+        command = engines.llama_command(parts.settings)
+        bench = Bench(parts.settings, command=command, models=models, openvino=openvino)
         say(f"Chosen: {found.best.name} ({found.best.quantization}), after {found.seconds:.0f} s")
         with closing(bench.start(found.best)) as chosen, closing(bench.start(found.own_defaults)) as defaults:
             ways = {"chosen": _rate(bench, chosen), "own defaults": _rate(bench, defaults)}

@@ -1,0 +1,74 @@
+"""Which engine embeds: settings and what is installed come in, programs with the files that they run go out."""
+
+import importlib.util
+import logging
+import shutil
+from collections.abc import Callable
+
+from rag_assets.bundled import llama_server, model, openvino_server
+from rag_assets.embedding.embedder import LLAMA_CPP, OPENVINO, Engine
+from rag_assets.errors import SettingsError
+from rag_assets.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+LLAMA_SERVER = "llama-server"
+Progress = Callable[[str], None]
+
+
+def uses_openvino(settings: Settings) -> bool:
+    """Whether OpenVINO comes first: a binary, a model or a URL that was named comes before it."""
+    named = settings.llama_server_binary or settings.llama_server_model or settings.llama_server.url
+    wanted = settings.embedding.engine
+    return not named and (wanted == OPENVINO or (wanted == "auto" and openvino_server.is_installed()))
+
+
+def choose(settings: Settings, *, progress: Progress) -> Engine:
+    """The engine of these settings; its model is made now if need be. SettingsError where that cannot be."""
+    if not uses_openvino(settings):
+        return llama_cpp(settings, progress=progress)
+    try:
+        return openvino(settings, progress=progress)
+    except SettingsError as exc:
+        if settings.embedding.engine == OPENVINO or not has_llama_cpp():
+            raise
+        logger.warning("llama.cpp embeds instead of openvino: %s", str(exc).splitlines()[0])
+    return llama_cpp(settings, progress=progress)
+
+
+def fallback(settings: Settings, *, progress: Progress) -> Callable[[], Engine] | None:
+    """What to take where OpenVINO does not start, or its vectors are not the model's; None where nothing else is."""
+    if not uses_openvino(settings) or settings.embedding.engine == OPENVINO or not has_llama_cpp():
+        return None
+    return lambda: llama_cpp(settings, progress=progress)
+
+
+def openvino(settings: Settings, *, progress: Progress) -> Engine:
+    """OpenVINO with the model's weights as they were published."""
+    if not openvino_server.is_installed():
+        raise SettingsError(
+            'embedding.engine is "openvino", and the package is not there: pip install "rag-assets[embedded]", or set '
+            'it to "auto".'
+        )
+    file = model.ensure(settings.home, quantization="f32", progress=progress)
+    return Engine(name=OPENVINO, command=tuple(openvino_server.command()), model=file)
+
+
+def llama_cpp(settings: Settings, *, progress: Progress) -> Engine:
+    """The configured llama-server, one found on PATH (native builds are faster), or the embedded one."""
+    if (file := settings.llama_server_model) is None:
+        file = model.ensure_any(settings.home, quantization=settings.embedding.quantization, progress=progress)
+    return Engine(name=LLAMA_CPP, command=tuple(llama_command(settings)), model=file)
+
+
+def llama_command(settings: Settings) -> list[str]:
+    """How the command line of llama.cpp's server begins."""
+    if settings.llama_server_binary is not None:
+        return [str(settings.llama_server_binary)]
+    found = shutil.which(LLAMA_SERVER)
+    return [found] if found else llama_server.command()
+
+
+def has_llama_cpp() -> bool:
+    """Whether there is a llama-server, native or of the wheel."""
+    return shutil.which(LLAMA_SERVER) is not None or importlib.util.find_spec("xllamacpp") is not None
