@@ -20,6 +20,7 @@ from rag_assets.embedding.embedder import OPENVINO
 from rag_assets.embedding.server import known_flags
 from rag_assets.errors import RagAssetsError, SettingsError
 from rag_assets.postgres import documents, health
+from rag_assets.postgres.database import RIGHTS
 from rag_assets.postgres.health import Health
 from rag_assets.runtime import Parts, Say
 from rag_assets.settings import CALIBRATION, Quantization, Settings, calibrated
@@ -231,6 +232,10 @@ def _tables(parts: Parts) -> Finding:
     source = parts.settings.source
     with parts.database.transaction() as cursor:
         documents.require_columns(cursor, source)
+        lacking = health.missing_rights(cursor, source)
+    if not _health(parts).has_tables and lacking:
+        found = f"missing: rag_* tables, and for `rag-assets init`: {', '.join(lacking)}"
+        return Finding(check="tables", verdict="fail", found=found, next=RIGHTS)
     if not _health(parts).has_tables:
         step = "rag-assets init creates them; is source.table the application's table?"
         return Finding(check="tables", verdict="warn", found="missing: rag_* tables", next=step)

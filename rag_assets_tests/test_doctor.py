@@ -1,6 +1,7 @@
 """The doctor finds what is missing, says what to do, and looks at everything whatever fails."""
 
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,22 @@ def test_database_that_is_away_is_one_failure_among_all(findings: Any) -> None:
     assert "DATABASE_URL" in found["database"].next
     assert "secret" not in found["database"].found
     assert found["embedding"].verdict == "ok"
+
+
+def test_rights_that_init_needs_are_a_failure_when_the_role_lacks_them(findings: Any, empty_database_url: str) -> None:
+    """Before it is run: each that is missing, and how to grant it."""
+    role = f"weak_{uuid.uuid4().hex}"
+    made = 'create table "TblDocumentFiles" (id int primary key, file_path text)'
+    rows.execute(empty_database_url, f"create role {role}; {made}")
+    try:
+        mark = "&" if "?" in empty_database_url else "?"
+        found = findings(database_url=f"{empty_database_url}{mark}options=-crole%3D{role}")
+        assert found["tables"].verdict == "fail"
+        assert 'create on the schema public, ownership of "TblDocumentFiles"' in found["tables"].found
+        assert "grant create on database" in found["tables"].next
+        assert findings(database_url=empty_database_url)["tables"].verdict == "warn"
+    finally:
+        rows.execute(empty_database_url, f"drop role {role}")
 
 
 def test_triggers_that_are_off_are_a_failure(findings: Any, database_url: str) -> None:

@@ -4,6 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -164,6 +165,24 @@ def test_call_ends_when_it_is_interrupted(tmp_path: Path, behaviour: str) -> Non
         embedder.interrupt()  # of no calls
         if behaviour == "good":
             assert len(embedder.embed(TEXTS, token_counts=COUNTS)) == len(TEXTS)
+
+
+def test_call_ends_when_it_is_interrupted_while_the_server_starts(tmp_path: Path) -> None:
+    """Whoever interrupts does not wait for the start either, nor is the server left."""
+    others = psutil.Process().children()
+    command = [sys.executable, fake_llama.__file__, "loads for ever"]
+    settings = _settings(tmp_path, startup_timeout_seconds=60)
+    with closing(Embedder.local(settings, command=command, model=Path(__file__))) as embedder:
+        with ThreadPoolExecutor(1) as executor:
+            call = executor.submit(embedder.embed, TEXTS, token_counts=COUNTS)
+            deadline = time.monotonic() + 60
+            while not set(psutil.Process().children()) - set(others) and time.monotonic() < deadline:
+                time.sleep(0.01)
+            embedder.interrupt()
+            with pytest.raises(Interrupted):
+                call.result(60)
+        assert not embedder.started
+    assert set(psutil.Process().children()) <= set(others)
 
 
 def test_warm_says_so_when_no_server_answers_at_the_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -178,6 +178,81 @@ def test_each_row_is_noticed_when_one_statement_or_one_transaction_changes_many(
     assert _pending(database) == {"2", "4"}
 
 
+OTHERS = {  # what the application has of its own, what it writes, and which documents changed
+    "before, which changes the row": (
+        "create function raise_it() returns trigger language plpgsql as "
+        "$$ begin new.file_path := upper(new.file_path); return new; end $$;"
+        "create trigger first before update on {table} for each row execute function raise_it()",
+        "update {table} set file_path = 'x' where id = 1",
+        {"1"},
+    ),
+    "before, which gives it another id": (
+        "create function move_it() returns trigger language plpgsql as "
+        "$$ begin new.id := new.id + 100; return new; end $$;"
+        "create trigger first before update on {table} for each row execute function move_it()",
+        "update {table} set file_path = 'x' where id = 1",
+        {"1", "101"},
+    ),
+    "before, which refuses it": (
+        "create function keep_it() returns trigger language plpgsql as "
+        "$$ begin return case when old.id = 1 then null else old end; end $$;"
+        "create trigger first before delete on {table} for each row execute function keep_it()",
+        "delete from {table} where id < 3",
+        {"2"},
+    ),
+    "deferred until the commit": (
+        "create function follow() returns trigger language plpgsql as "
+        "$$ begin update {table} set file_path = 'y' where id = new.id - 1; return null; end $$;"
+        "create constraint trigger later after update on {table} deferrable initially deferred "
+        "for each row when (new.file_path = 'x') execute function follow()",
+        "update {table} set file_path = 'x' where id = 3",
+        {"2", "3"},
+    ),
+    "a key that cascades": (
+        "create table parent (id bigint primary key); insert into parent select id from {table};"
+        "alter table {table} alter id drop identity;"
+        "alter table {table} add foreign key (id) references parent on delete cascade on update cascade",
+        "delete from parent where id = 1; update parent set id = 20 where id = 2",
+        {"1", "2", "20"},
+    ),
+    "a key whose table is truncated": (
+        "create table parent (id bigint primary key); insert into parent select id from {table};"
+        "alter table {table} add foreign key (id) references parent;"
+        "insert into rag_document_text (document_id, path, sha256, size_bytes, mtime_ns, media_type, parser, content, "
+        "fingerprint, embedding_model) select id, file_path, '', 1, 1, '', '', '', '', '' from {table}",
+        "truncate parent cascade",
+        {"1", "2", "3", "4", "5"},
+    ),
+    "a view through which it writes": (
+        "alter table {table} alter id drop identity; create view shown as select * from {table}",
+        "insert into shown (id, file_path) values (9, 'z'); delete from shown where id = 1",
+        {"1", "9"},
+    ),
+    "a merge": (
+        "alter table {table} alter id drop identity",
+        "merge into {table} as t using (values (1), (8)) as s (id) on t.id = s.id when matched then delete "
+        "when not matched then insert (id, file_path) values (s.id, 'z')",
+        {"1", "8"},
+    ),
+    "what is rolled back": (
+        "select 1",
+        "begin; savepoint s; delete from {table} where id = 1; rollback to s; delete from {table} where id = 2; commit",
+        {"2"},
+    ),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_changes_are_seen_when_the_application_has_rules_of_its_own(database: Database, other: str) -> None:
+    """Triggers before, after and at commit, cascading keys, views, MERGE: what the rows are in the end counts."""
+    made, write, changed = OTHERS[other]
+    with _application(database.url) as cursor:
+        cursor.execute(made.replace("{table}", TABLE))
+        cursor.execute(write.replace("{table}", TABLE))
+    assert _pending(database) == changed
+    assert _reasons(database) == set()
+
+
 @pytest.mark.parametrize("before", ["", "insert into {table} values (9, 'i');"], ids=["first", "later"])
 @pytest.mark.parametrize(
     ("write", "expected"),

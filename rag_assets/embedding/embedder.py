@@ -68,7 +68,8 @@ class Embedder:
         self._is_for_queries = False  # started with the memory of a query, which is not yet enough to ingest
         self.on_embedded: Callable[[int], None] = lambda _count: None
         self._client: EmbeddingClient | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # over what is counted
+        self._server_lock = threading.Lock()  # over the server, which takes seconds to start and to stop
         self._calls = 0
         self._embedded = self._said = 0  # texts; those that the last line of the log counted
         self._said_at = 0.0
@@ -177,7 +178,7 @@ class Embedder:
 
     def stop_server(self) -> None:
         """Give the memory back; the next text starts the server again."""
-        with self._lock:
+        with self._server_lock:
             client, self._client = self._client, None
             if client is not None:
                 client.close()
@@ -286,7 +287,7 @@ class Embedder:
         return True
 
     def _ready(self, *, for_query: bool = False) -> EmbeddingClient:
-        with self._lock:
+        with self._server_lock:
             if self._client is None:
                 self._is_for_queries = for_query
                 self._client = self._start(for_query=for_query) if self._server else self._reach()
@@ -316,7 +317,8 @@ class Embedder:
 
     def _start_server(self, *, for_query: bool) -> EmbeddingClient:
         assert self._server is not None  # noqa: S101 - asked by the caller
-        client = self._server.start(needed_bytes=self._server.query_bytes if for_query else None)
+        needed = self._server.query_bytes if for_query else None
+        client = self._server.start(needed_bytes=needed, is_given_up=self._interrupted.is_set)
         try:
             self._vouch(client)
         except BaseException:
@@ -335,7 +337,7 @@ class Embedder:
 
     def _replace(self, failed: EmbeddingClient) -> None:
         """Let go of a server that went away, unless another thread already has."""
-        with self._lock:
+        with self._server_lock:
             if self._client is failed:
                 self._client = None
                 failed.close()

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,7 +20,7 @@ import psutil
 from rag_assets.embedding import known, memory
 from rag_assets.embedding.client import EmbeddingClient
 from rag_assets.embedding.door import LONGEST_SOCKET_PATH, Door, Owned, OwnedPort, SocketFile
-from rag_assets.errors import EmbeddingError, ServerFailedToStart
+from rag_assets.errors import EmbeddingError, Interrupted, ServerFailedToStart
 from rag_assets.processes import ports, spawning, tree
 from rag_assets.settings import LlamaServer as LlamaServerSettings
 from rag_assets.stopwatch import Stopwatch
@@ -63,6 +63,7 @@ class LlamaServer:
         self._run = home / "run"
         self._logs = home / "logs"
         self._nonce = ""
+        self._is_given_up: Callable[[], bool] = lambda: False
         self._socket_folder: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._ended = threading.Event()
@@ -87,16 +88,20 @@ class LlamaServer:
                 return sum(int(process.memory_info().rss) for process in (root, *root.children(recursive=True)))
         return None
 
-    def start(self, *, needed_bytes: int | None = None) -> EmbeddingClient:
+    def start(
+        self, *, needed_bytes: int | None = None, is_given_up: Callable[[], bool] = lambda: False
+    ) -> EmbeddingClient:
         """Start the process and prove that its vectors are right.
 
         `needed_bytes` of memory must be available; without it, as many as llama_server.required_memory_gb says.
-        Raises NotEnoughMemory before anything is started, ServerFailedToStart with the log's last lines.
+        Raises NotEnoughMemory before anything is started, ServerFailedToStart with the log's last lines, Interrupted
+        when `is_given_up` says so meanwhile.
         """
         memory.require(self.required_bytes if needed_bytes is None else needed_bytes)
         if not self._model.is_file():
             raise ServerFailedToStart(f"there is no model file {self._model}; check LLAMA_SERVER_MODEL")
         sweep(self._run)
+        self._is_given_up = is_given_up
         try:
             self._start_somewhere()
             if not self._sings():
@@ -276,6 +281,8 @@ class LlamaServer:
         assert self.client is not None  # noqa: S101 - called after spawning
         watch = Stopwatch()
         while watch.look() < self._settings.startup_timeout_seconds:
+            if self._is_given_up():
+                raise Interrupted
             if not self.alive:
                 return False
             if self.client.healthy():

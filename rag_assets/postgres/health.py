@@ -39,6 +39,12 @@ def examine(cursor: Cursor, source: Source) -> Health:
     )
 
 
+def missing_rights(cursor: Cursor, source: Source) -> list[str]:
+    """What `init` needs to make our tables and this role may not do, in words."""
+    cursor.execute(statement("health", "list_missing_rights"), {"table": documents.quoted(cursor, source)})
+    return list(single(cursor)[0])
+
+
 def _has_triggers(cursor: Cursor, source: Source) -> bool:
     return _is_true(cursor, "has_function") and documents.has_triggers(cursor, source)
 

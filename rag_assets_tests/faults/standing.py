@@ -18,7 +18,7 @@ SHORT = {
     "RAG_ASSETS_WORKER__PROCESSING_TIMEOUT_SECONDS": str(PATIENCE_SECONDS),
     "RAG_ASSETS_WORKER__RECONCILE_CRON": "0 0 1 1 *",
 }
-ENDED_SECONDS = 60.0  # for a run that continues to notice that it was taken over, on a busy machine
+ENDED_SECONDS = 300.0  # for a run that continues to notice that it was taken over, on a busy machine
 AT_WORK_NOW = "select run_id from dagster.runs where status = 'STARTED' order by id desc limit 1"
 RUNNER_OF = "select value from dagster.run_tags where run_id = '{}' and key = 'rag_assets/runner'"
 STATUS_OF = "select status from dagster.runs where run_id = '{}'"
@@ -69,8 +69,11 @@ def _stood_still(arena: Arena, result: Result, *, turn: int) -> list[str]:
         for process in stopped:
             with suppress(psutil.NoSuchProcess):
                 process.resume()
+    started = time.monotonic()
     _, alive = psutil.wait_procs(stopped, timeout=ENDED_SECONDS)
-    violations = [f"still there: {process.pid}" for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+    result.notes[f"ended after {turn}"] = round(time.monotonic() - started, 1)
+    left = [process for process in alive if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+    violations = [f"still there: {process.pid} {' '.join(process.cmdline())[-80:]}" for process in left]
     [(status,)] = arena.sql(STATUS_OF.format(run_id))
     if status != "FAILURE":
         violations.append(f"the run that stood still is {status}")
