@@ -4,7 +4,7 @@ import pytest
 
 from rag_assets.settings import Parsing
 from rag_assets.text import parsing
-from rag_assets.text.formats import html
+from rag_assets.text.formats import html, mathml
 
 PROSE = "<p>" + "The pump moves water from the well to the house. " * 10 + "</p>"
 ANSWER = "<p>Open the settings page and follow the three steps shown there.</p>"
@@ -137,3 +137,30 @@ def test_wide_text_is_read_when_its_nuls_stand_together(codec: str) -> None:
     """NULs of UTF-16 and UTF-32 are parts of characters, not blocks between them."""
     text = "Pumps and valves " * 20 + "ĀĀ Ā"
     assert parsing.parse(text.encode(codec), name="a.txt", limits=Parsing()).text.strip() == text
+
+
+def measured(monkeypatch: pytest.MonkeyPatch, module: object, name: str, page: str) -> int:
+    """How often a function is called while a page is read."""
+    calls, real = [0], getattr(module, name)
+
+    def counted(*given: object) -> object:
+        calls[0] += 1
+        return real(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, counted)
+        parsing.parse(page.encode(), name="a.html", limits=Parsing())
+    return calls[0]
+
+
+def test_words_of_nested_parts_are_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page that is twice as deep costs twice as much, not four times or eight times as much."""
+    pages = (f"{'<aside><a>x</a>' * depth} Some text. {PROSE}" for depth in (40, 80))
+    few, many = (measured(monkeypatch, html, "_words", page) for page in pages)
+    assert many <= 2 * few + 10
+
+
+def test_nested_formulas_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A formula within a formula is read with it."""
+    page = f"{PROSE}{'<math><mrow>' * 50}<mi>x</mi>{'</mrow></math>' * 50}"
+    assert measured(monkeypatch, mathml, "linear", page) == 1

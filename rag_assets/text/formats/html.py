@@ -52,6 +52,7 @@ _ASKS = re.compile(r"java\s?script|\bscripts?\b|\bcookies?\b|\bbrowser", re.I)
 _OPENED = re.compile(r"accordion|collaps|expand|faq|question|toggle|disclosure|tab(?![a-z])", re.I)
 _DIALOG = re.compile(r"modal|dialog|popup|lightbox|offcanvas|dropdown|menu", re.I)
 _OPENERS = ("h1", "h2", "h3", "h4", "h5", "h6", "summary", "dt", "legend")
+_NAVIGATION_TAGS = ("nav", "header", "footer")
 _PANELS = ("div", "section", "article", "p", "ul", "ol", "dl", "dd", "table")
 _CONTROLS = ("aria-controls", "data-target", "data-bs-target")
 _BANNER = re.compile(r"cookie|consent|gdpr|onetrust", re.I)
@@ -87,7 +88,8 @@ def to_markdown(html: str) -> str:
 
 def is_navigation(html: str) -> bool:
     """Whether most of a page's words are links: a table of contents, then, and no chapter."""
-    return _is_links(_tree(html)[0])
+    root = _tree(html)[0]
+    return _Sizes(root).is_links(root)
 
 
 def declared(data: bytes) -> str | None:
@@ -138,7 +140,7 @@ def _with_noscript_apart(html: str) -> str:
 def _markdown(root: "_Element") -> str:
     _strip(root)
     _settle_noscript(root)
-    for math in list(root.iter("math")):
+    for math in list(_outermost(root.iter("math"))):
         _say(math, mathml.linear(math))
     for drawing in list(root.iter("svg")):
         _say(drawing, _drawn(drawing))
@@ -233,7 +235,11 @@ def _remove_hidden(root: "_Element", *, total: int) -> None:
 def _is_panel(element: "_Element", controlled: set[str]) -> bool:
     """Whether a reader opens what is hidden: it is the answer to a question, one of several tabs, and no menu."""
     names = f"{element.get('class') or ''} {element.get('role') or ''} {element.tag}"
-    if _DIALOG.search(names) or element.tag in ("nav", "span", "a", "input", "button") or _is_links(element):
+    if (
+        _DIALOG.search(names)
+        or element.tag in ("nav", "span", "a", "input", "button")
+        or _Sizes(element).is_links(element)
+    ):
         return False
     before = element.getprevious()
     below = before is not None and (before.tag in (*_OPENERS, "button") or before.get("role") in ("button", "tab"))
@@ -288,12 +294,20 @@ def _remove_navigation(root: "_Element", *, total: int) -> None:
 
 def _buttons(root: "_Element") -> Iterator["_Element"]:
     """Buttons that do something. Those that head a part of the page, or say something, are paragraphs from now on."""
-    for button in list(root.iter("button")):
-        if any(above.tag in _OPENERS for above in button.iterancestors()):
+    buttons = list(root.iter("button"))
+    if not buttons:
+        return
+    sizes = _Sizes(root)
+    openers, navigation = (
+        {button for outer in _outermost(root.iter(*tags)) for button in outer.iter("button")}
+        for tags in (_OPENERS, _NAVIGATION_TAGS)
+    )
+    for button in buttons:
+        if button in openers:
             continue
         if _is_word_of(button):
             button.tag = "span"
-        elif _is_said_by(button):
+        elif button not in navigation and _is_said_by(button, sizes):
             button.tag = "p"
         else:
             yield button
@@ -307,22 +321,22 @@ def _is_word_of(button: "_Element") -> bool:
     return parent.tag == "p" and bool((above or "").strip() or (button.tail or "").strip())
 
 
-def _is_said_by(button: "_Element") -> bool:
+def _is_said_by(button: "_Element", sizes: "_Sizes") -> bool:
     words = _words(button).split()
-    if not words or any(above.tag in ("nav", "header", "footer") for above in button.iterancestors()):
+    if not words:
         return False
     sentence = len(words) >= SENTENCE_WORDS or words[-1][-1] in "?？؟:："
-    return sentence or _is_opener(button) or _heads_panel(button)
+    return sentence or _is_opener(button) or _heads_panel(button, sizes)
 
 
-def _heads_panel(button: "_Element") -> bool:
+def _heads_panel(button: "_Element", sizes: "_Sizes") -> bool:
     """Whether the next thing after it is a part of the page that it opens."""
     panel = button.getnext()
     if panel is None or panel.tag not in _PANELS or (button.tail or "").strip():
         return False
     if next(panel.iter("pre", "button", "input", "form"), None) is not None:
         return False
-    return _length(panel) >= PANEL_CHARACTERS and not _is_links(panel)
+    return sizes.length(panel) >= PANEL_CHARACTERS and not sizes.is_links(panel)
 
 
 def _permalinks(root: "_Element") -> Iterator["_Element"]:
@@ -350,30 +364,68 @@ def _line_numbers(root: "_Element") -> Iterator["_Element"]:
 
 
 def _navigation(root: "_Element") -> Iterator["_Element"]:
+    sizes = _Sizes(root)
     for element in root.iter(*_BOXES):
         names = f"{element.get('class') or ''} {element.get('id') or ''}"
         if element.tag == "nav" or element.get("role") in _NAVIGATION_ROLES:
             yield element
         elif len(names) > 1 and _BANNER.search(names):
-            if _length(element) < BANNER_CHARACTERS:
+            if sizes.length(element) < BANNER_CHARACTERS:
                 yield element
-        elif (element.tag in ("footer", "header", "aside") or _NAVIGATION.search(names)) and _is_links(element):
+        elif (element.tag in ("footer", "header", "aside") or _NAVIGATION.search(names)) and sizes.is_links(element):
             yield element
-
-
-def _is_links(element: "_Element") -> bool:
-    if element.find(".//h1") is not None:
-        return False
-    return sum(map(_length, element.iter("a"))) >= _length(element) * LINK_SHARE
 
 
 def _outermost(elements: Iterable["_Element"]) -> Iterator["_Element"]:
-    """Without those that are inside of others; in document order, the outer ones come first."""
-    seen: set[_Element] = set()
+    """Without those that are inside of others; in document order, the outer ones come first.
+
+    What is known of an element's ancestors is kept, so that a deep tree is climbed once and not once for each element.
+    """
+    is_inside: dict[_Element, bool] = {}
     for element in elements:
-        if not any(above in seen for above in element.iterancestors()):
-            seen.add(element)
+        climbed, known = list["_Element"](), is_inside.get(element)
+        above = element.getparent() if known is None else None
+        while above is not None:
+            known = is_inside.get(above)
+            if known is not None:
+                break
+            climbed.append(above)
+            above = above.getparent()
+        is_inside.update(dict.fromkeys(climbed, bool(known)))
+        if not known:
             yield element
+        is_inside[element] = True
+
+
+class _Sizes:
+    """Characters of each element that are no white space, and those in links, all found in one walk."""
+
+    def __init__(self, root: "_Element") -> None:
+        from lxml import etree
+
+        self._lengths: dict[_Element, int] = {}
+        self._links: dict[_Element, int] = {}
+        self._titled: set[_Element] = set()
+        for _, element in etree.iterwalk(root, events=("end",)):
+            self._add(element)
+
+    def _add(self, element: "_Element") -> None:
+        children = list(element)
+        texts = [element.text, *(child.tail for child in children)]
+        length = sum(len("".join(text.split())) for text in texts if text)
+        length += sum(self._lengths.get(child, 0) for child in children)
+        links = sum(self._links.get(child, 0) for child in children)
+        self._lengths[element] = length
+        self._links[element] = links + (length if element.tag == "a" else 0)
+        if any(child.tag == "h1" or child in self._titled for child in children):
+            self._titled.add(element)
+
+    def length(self, element: "_Element") -> int:
+        return self._lengths[element]
+
+    def is_links(self, element: "_Element") -> bool:
+        """Whether nearly all that it says is links, and it has no title."""
+        return element not in self._titled and self._links[element] >= self._lengths[element] * LINK_SHARE
 
 
 def _remove(elements: Iterable["_Element"]) -> None:
