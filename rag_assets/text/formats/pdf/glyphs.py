@@ -1,4 +1,4 @@
-"""A page of a PDF as pdfium sees it, to pieces of text with their places."""
+"""Reads a page with pdfium: runs of text with their places, fonts and tags, comments and values of forms."""
 
 import ctypes
 import math
@@ -14,7 +14,7 @@ from statistics import median
 from typing import Any
 
 from rag_assets.text.formats.pdf import rulings
-from rag_assets.text.formats.pdf.rulings import Box, Grid, Line, Turn
+from rag_assets.text.formats.pdf.rulings import Box, Grid, Ruling, Turn
 from rag_assets.text.formats.pdf.tags import Mark, Tags
 
 MOST_NOTES, MOST_NOTE_BYTES = 2_000, 2**16  # of one page, of one note
@@ -29,12 +29,12 @@ BLANKS = frozenset(" \xa0\t")
 SECOND_HALF = "\ufdd0"  # of a character that pdfium counts as two; no text has it
 WORD = re.compile(r"\S+")
 LINE_END = re.compile("[\r\n\x02\ufffe]")
-BROKEN = "\xad"  # at the end of a piece: its last word goes on
-SLANTED = 3.0  # times its letters is the height of a piece that is turned by any angle
+BROKEN = "\xad"  # at the end of a run: its last word goes on
+SLANTED = 3.0  # times its letters is the height of a run that is turned by any angle
 JUSTIFIED = 0.06  # of a space: by so little differ those of a line that is stretched to both margins
 UNLIKE = 1.5  # times as wide as the shortest word of a line is its longest: they are no columns of numbers
 SLANT = 0.1  # radians
-LEVEL = 1.4  # times its letters is at most the height of a piece that is not slanted
+LEVEL = 1.4  # times its letters is at most the height of a run that is not slanted
 SPACED_LETTERS = 5  # single letters in a row: a word set wide, not five words
 SINGLES = 0.8  # of the words of such a line
 SPACED_GAP = 1.7  # times the usual gap between such letters: a space
@@ -68,7 +68,7 @@ _DOTLESS = {"ı": "i", "ȷ": "j"}
 
 
 @dataclass(slots=True)
-class Piece:
+class TextRun:
     """Text on one line without a large gap in it; the box in points, y upwards, as the reader sees the page."""
 
     text: str
@@ -97,12 +97,12 @@ class Piece:
     def middle_x(self) -> float:
         return (self.left + self.right) / 2
 
-    def runs(self) -> list[tuple[float, float]]:
+    def spans(self) -> list[tuple[float, float]]:
         """From where to where there is text without a wide space in it."""
         edges = [self.left, *(x for _, left, right in self.spaces for x in (left, right)), self.right]
         return list(zip(edges[::2], edges[1::2], strict=True))
 
-    def cut(self, places: Sequence[float]) -> list["Piece"]:
+    def cut(self, places: Sequence[float]) -> list["TextRun"]:
         """Its parts between the wide spaces that lie at these places."""
         if not self.spaces:
             return [self]
@@ -115,7 +115,7 @@ class Piece:
         return [replace(self, text=text, left=left, right=right, spaces=[]) for text, left, right in parts]
 
 
-class _Run:
+class _OpenRun:
     """Letters that are being put together; a blank has no box."""
 
     def __init__(self, first: int) -> None:
@@ -139,7 +139,7 @@ class _Run:
 
 
 class Page:
-    """One open page; `pieces` are in the order in which the file draws them, and say where its tags have them."""
+    """One open page; `runs` are in the order in which the file draws them, and say where its tags have them."""
 
     def __init__(self, page: Any, *, is_tagged: bool = False) -> None:
         import pypdfium2.raw as pdfium
@@ -149,8 +149,8 @@ class Page:
         self._text = page.get_textpage()
         self._tags = Tags(pdfium, page.raw, self._text.raw) if is_tagged else None
         self._has_cells = self._tags is not None and self._tags.have_cells
-        self.grids: list[Grid] = []  # after `pieces` was called, turned as they are
-        self._upright: list[Line] = []
+        self.grids: list[Grid] = []  # after `runs` was called, turned as they are
+        self._upright: list[Ruling] = []
         self._places: list[float] = []
         self._shown = ""  # the page's letters, without white space
         self._font = ctypes.create_string_buffer(FONT_BYTES)
@@ -161,7 +161,7 @@ class Page:
         self._text.close()
         self._page.close()
 
-    def pieces(self) -> list[Piece]:
+    def runs(self) -> list[TextRun]:
         text = self._characters()
         self._shown = "".join(text.split())
         self._turn = _TURNS[self._quarter(len(text))]
@@ -170,11 +170,11 @@ class Page:
         parting = chain(lines.upright, *(grid.parting() for grid in self.grids))
         self._upright = sorted(parting, key=lambda line: line.at)
         self._places = [line.at for line in self._upright]
-        found: list[list[Piece]] = []
+        found: list[list[TextRun]] = []
         start = 0
         for end in [*(mark.start() for mark in LINE_END.finditer(text)), len(text)]:
             if end > start:
-                line = [piece for part in self._cells(text, start, end) for piece in self._line(text, *part)]
+                line = [run for part in self._cells(text, start, end) for run in self._line(text, *part)]
                 if line and text[end : end + 1] in HYPHENS:
                     line[-1].text += BROKEN
                 found.append(line)
@@ -258,15 +258,15 @@ class Page:
                 before = cell
         yield start, end
 
-    def _line(self, text: str, start: int, end: int) -> Iterator[Piece]:
+    def _line(self, text: str, start: int, end: int) -> Iterator[TextRun]:
         """One of pdfium's lines, cut at large gaps and where a line is drawn between two words."""
         get, raw, turn = self._pdfium.FPDFText_GetLooseCharBox, self._text.raw, self._turn
         box = self._pdfium.FS_RECTF()
         reference = ctypes.byref(box)
-        run = _Run(start)
+        open_run = _OpenRun(start)
         for at, letter in enumerate(text[start:end], start):
             if letter in BLANKS:
-                run.letters.append(" ")
+                open_run.letters.append(" ")
                 continue
             if letter == SECOND_HALF:
                 continue
@@ -274,20 +274,20 @@ class Page:
             here = (box.left, box.right, box.bottom, box.top)
             if turn:
                 here = turn(*here)
-            if not run.boxes:
-                run = _Run(at)
-            elif self._ends(run, here):
-                yield self._piece(run)
-                run = _Run(at)
-            run.letters.append(letter)
-            run.boxes.append(here)
-            run.last = at
-        if run.boxes:
-            yield self._piece(run)
+            if not open_run.boxes:
+                open_run = _OpenRun(at)
+            elif self._ends(open_run, here):
+                yield self._closed(open_run)
+                open_run = _OpenRun(at)
+            open_run.letters.append(letter)
+            open_run.boxes.append(here)
+            open_run.last = at
+        if open_run.boxes:
+            yield self._closed(open_run)
 
-    def _ends(self, run: "_Run", here: Box) -> bool:
+    def _ends(self, open_run: "_OpenRun", here: Box) -> bool:
         """Whether a letter is far from those before, or parted from them; a wide space before it is noted."""
-        left, right, bottom, top = run.boxes[-1]
+        left, right, bottom, top = open_run.boxes[-1]
         if here[0] <= right and here[1] >= left:
             return False
         if here[3] <= bottom and here[1] < left:  # the next line: pdfium does not tell where a page has few of them
@@ -296,10 +296,10 @@ class Page:
         if here[2] >= top or bottom >= here[3]:
             return False
         height = here[3] - here[2]
-        if gap > GAP * height or (self._places and self._is_parted(run.boxes[-1], here)):
+        if gap > GAP * height or (self._places and self._is_parted(open_run.boxes[-1], here)):
             return True
         if right < here[0] - WIDE_SPACE * height:
-            run.spaces.append((len(run.letters), right, here[0]))
+            open_run.spaces.append((len(open_run.letters), right, here[0]))
         return False
 
     def _is_parted(self, one: Box, other: Box) -> bool:
@@ -309,34 +309,35 @@ class Page:
         near = self._upright[bisect_left(self._places, left) : bisect_right(self._places, right)]
         return any(line.start <= y <= line.end for line in near)
 
-    def _piece(self, run: "_Run") -> Piece:
-        lefts, rights, bottoms, tops = zip(*run.boxes, strict=True)
+    def _closed(self, open_run: "_OpenRun") -> TextRun:
+        lefts, rights, bottoms, tops = zip(*open_run.boxes, strict=True)
         left, right, bottom, top = min(lefts), max(rights), min(bottoms), max(tops)
-        height = run.height()
-        size = self._size(run.last if run.last_height() >= height else run.middle(), height)  # a raised number is small
+        height = open_run.height()
+        is_raised = open_run.last_height() < height  # such a number is small
+        size = self._size(open_run.middle() if is_raised else open_run.last, height)
         if not all(map(math.isfinite, (left, right, bottom, top, size))):
             left = right = bottom = top = size = 0.0
-        text, spaces = "".join(run.letters).rstrip(), run.spaces
+        text, spaces = "".join(open_run.letters).rstrip(), open_run.spaces
         if _ACCENT.search(text):
-            text, spaces = _accented(run.letters, run.boxes), []
-        if _is_spaced(text) and self._has_no_space(run):
-            text, spaces = _closed_up(run.letters, run.boxes), []
+            text, spaces = _accented(open_run.letters, open_run.boxes), []
+        if _is_spaced(text) and self._has_no_space(open_run):
+            text, spaces = _closed_up(open_run.letters, open_run.boxes), []
         if not text.isascii() and _RIGHT_TO_LEFT.search(text):
-            text, spaces = _logical(run.letters, run.boxes), []
-        upright = len(text) < 3 or self._is_upright(run, right - left, top - bottom, size)
-        bold, fixed = self._style(run.last)
-        bold_start, fixed_start = self._style(run.first) if run.first < run.last else (bold, fixed)
+            text, spaces = _logical(open_run.letters, open_run.boxes), []
+        upright = len(text) < 3 or self._is_upright(open_run, right - left, top - bottom, size)
+        bold, fixed = self._style(open_run.last)
+        bold_start, fixed_start = self._style(open_run.first) if open_run.first < open_run.last else (bold, fixed)
         if not text.isprintable():
             text = text.replace(TEX_BULLET, "•")
             if not self._font.value:
                 text = _TEX_CODE.sub(lambda code: _TEX[code.group()], text)
         fixed = fixed and fixed_start
-        mark = self._tags.mark(run.first) if self._tags else None
-        return Piece(text, left, right, bottom, top, size, bold, upright, bold_start, fixed, spaces, mark=mark)
+        mark = self._tags.mark(open_run.first) if self._tags else None
+        return TextRun(text, left, right, bottom, top, size, bold, upright, bold_start, fixed, spaces, mark=mark)
 
-    def _is_upright(self, run: "_Run", width: float, height: float, size: float) -> bool:
+    def _is_upright(self, open_run: "_OpenRun", width: float, height: float, size: float) -> bool:
         if width > (0.5 if height < SLANTED * size else SLANTED) * height:
-            return height < LEVEL * size or not self._is_slanted(run.last)
+            return height < LEVEL * size or not self._is_slanted(open_run.last)
         return False
 
     def _is_slanted(self, at: int) -> bool:
@@ -344,10 +345,10 @@ class Page:
         angle = float(self._pdfium.FPDFText_GetCharAngle(self._text.raw, at))
         return SLANT < angle % (math.pi / 2) < math.pi / 2 - SLANT
 
-    def _has_no_space(self, run: "_Run") -> bool:
+    def _has_no_space(self, open_run: "_OpenRun") -> bool:
         """Whether all blanks are pdfium's, put in where letters are far apart."""
         is_generated = self._pdfium.FPDFText_IsGenerated
-        blanks = (run.first + at for at, letter in enumerate(run.letters) if letter == " ")
+        blanks = (open_run.first + at for at, letter in enumerate(open_run.letters) if letter == " ")
         return all(is_generated(self._text.raw, at) == 1 for at in blanks)
 
     def _size(self, at: int, height: float) -> float:
@@ -384,41 +385,41 @@ _TURNS: tuple[Turn | None, ...] = (
 )
 
 
-def _justified(lines: Sequence[list[Piece]]) -> Iterator[list[Piece]]:
+def _justified(lines: Sequence[list[TextRun]]) -> Iterator[list[TextRun]]:
     """Lines that were stretched until each word stands by itself are whole again."""
-    before: list[Piece] = []
+    before: list[TextRun] = []
     for at, line in enumerate(lines):
         if len(line) > 1 and _is_stretched(line):
             after = lines[at + 1] if at + 1 < len(lines) else []
             like = [other for other in (before, after) if other and _has_margins(line, other) and _is_even(other)]
             if like if _is_running(line) else any(map(_is_running, like)):
-                line = [replace(line[-1], text=" ".join(piece.text for piece in line), left=line[0].left, spaces=[])]
+                line = [replace(line[-1], text=" ".join(run.text for run in line), left=line[0].left, spaces=[])]
         before = line
         yield line
 
 
-def _is_even(line: Sequence[Piece]) -> bool:
+def _is_even(line: Sequence[TextRun]) -> bool:
     """Whether a line is whole or stretched; one with unlike gaps is the row of a table."""
     return len(line) == 1 or _is_stretched(line)
 
 
-def _is_stretched(line: Sequence[Piece]) -> bool:
+def _is_stretched(line: Sequence[TextRun]) -> bool:
     """Whether these are words with spaces that are all alike."""
-    if not all(piece.upright and " " not in piece.text for piece in line):
+    if not all(run.upright and " " not in run.text for run in line):
         return False
     gaps = [other.left - one.right for one, other in pairwise(line)]
     return min(gaps) > 0 and max(gaps) - min(gaps) < JUSTIFIED * max(gaps)
 
 
-def _is_running(line: Sequence[Piece]) -> bool:
+def _is_running(line: Sequence[TextRun]) -> bool:
     """Whether a line is running text, whole or stretched: its words are unlike, as columns of numbers are not."""
-    widths = [piece.right - piece.left for piece in line]
+    widths = [run.right - run.left for run in line]
     if len(line) == 1:
         return " " in line[0].text
     return len(line) > 2 and max(widths) > UNLIKE * min(widths) and _is_stretched(line)
 
 
-def _has_margins(line: Sequence[Piece], other: Sequence[Piece]) -> bool:
+def _has_margins(line: Sequence[TextRun], other: Sequence[TextRun]) -> bool:
     return abs(line[0].left - other[0].left) + abs(line[-1].right - other[-1].right) < 1
 
 

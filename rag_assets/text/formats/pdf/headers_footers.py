@@ -1,4 +1,8 @@
-"""Lines that run through the pages of a PDF: its headers, footers and page numbers, told from what is said once."""
+"""Finds the headers, footers and page numbers that run through the pages of a PDF, and keeps each of them once.
+
+Lines at the same edge of many pages are compared without their digits, which must count with the pages: page
+association (Lin, "Header and Footer Extraction by Page-Association", 2003).
+"""
 
 import re
 from collections import Counter, defaultdict
@@ -7,8 +11,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
 
-from rag_assets.text.formats.pdf.glyphs import Piece
-from rag_assets.text.formats.pdf.lines import Row, rows
+from rag_assets.text.formats.pdf.glyphs import TextRun
+from rag_assets.text.formats.pdf.lines import TextLine, group_lines
 from rag_assets.text.formats.pdf.rulings import Grid
 from rag_assets.text.formats.pdf.stream_tables import ALIGNED
 
@@ -17,7 +21,7 @@ RUNNING_SHARE = 0.4  # of the pages that a running line is on: left and right pa
 RUNNING_PAGES = 3
 STEADY = 0.6  # of the steps from one page to the next: a number stays, or counts pages
 BLANK_LINES = 2  # a page with no more than them may consist of running lines
-HEAD_PIECES, BELOW_HEAD = 3, 2  # of a table's head, at least; lines below it that are looked at
+HEAD_RUNS, BELOW_HEAD = 3, 2  # of a table's head, at least; lines below it that are looked at
 LARGE = 1.4  # times the usual size: with a number that counts, a chapter's title, not a header
 
 _DIGITS = re.compile(r"\d+")
@@ -27,14 +31,14 @@ Key = str
 
 @dataclass(slots=True)
 class Parted:
-    """A page's own pieces; the running lines above that no page before it has, those below that no later one has."""
+    """A page's own runs; the running lines above that no page before it has, those below that no later one has."""
 
-    pieces: Sequence[Piece]
-    above: list[Row] = field(default_factory=list)
-    below: list[Row] = field(default_factory=list)
+    runs: Sequence[TextRun]
+    above: list[TextLine] = field(default_factory=list)
+    below: list[TextLine] = field(default_factory=list)
 
 
-def part(pages: Sequence[Sequence[Piece]], grids: Sequence[Sequence[Grid]]) -> Iterator[Parted]:
+def part(pages: Sequence[Sequence[TextRun]], grids: Sequence[Sequence[Grid]]) -> Iterator[Parted]:
     """Each page without its running lines. Each such line is kept once, so that none is lost.
 
     Above a page it stays where it is seen first; below, where it is seen last: there it parts no sentence from its end.
@@ -43,7 +47,7 @@ def part(pages: Sequence[Sequence[Piece]], grids: Sequence[Sequence[Grid]]) -> I
         yield from map(Parted, pages)
         return
     pages = _without_turned(pages)
-    lines = [rows([piece for piece in page if piece.upright]) for page in pages]
+    lines = [group_lines([run for run in page if run.upright]) for page in pages]
     edges = [_edges(page, drawn) for page, drawn in zip(lines, grids, strict=True)]
     running = _running(edges, usual=median([row.height for page in lines for row in page] or [0.0]))
     parted = [_parted(page, edges[at], running, count=len(lines[at])) for at, page in enumerate(pages)]
@@ -56,20 +60,20 @@ def part(pages: Sequence[Sequence[Piece]], grids: Sequence[Sequence[Grid]]) -> I
     yield from parted
 
 
-def _without_turned(pages: Sequence[Sequence[Piece]]) -> list[list[Piece]]:
+def _without_turned(pages: Sequence[Sequence[TextRun]]) -> list[list[TextRun]]:
     """Marks up a margin stay where they are seen first."""
-    counts = Counter(text for page in pages for text in {piece.text for piece in page if not piece.upright})
+    counts = Counter(text for page in pages for text in {run.text for run in page if not run.upright})
     least = max(RUNNING_PAGES, RUNNING_SHARE * len(pages))
     seen: set[str] = set()
     found = []
     for page in pages:
-        running = {piece.text for piece in page if not piece.upright and counts[piece.text] >= least}
-        found.append([piece for piece in page if piece.upright or piece.text not in running & seen])
+        running = {run.text for run in page if not run.upright and counts[run.text] >= least}
+        found.append([run for run in page if run.upright or run.text not in running & seen])
         seen |= running
     return found
 
 
-def _edges(lines: Sequence[Row], grids: Sequence[Grid]) -> tuple[list[Row], list[Row]]:
+def _edges(lines: Sequence[TextLine], grids: Sequence[Grid]) -> tuple[list[TextLine], list[TextLine]]:
     """From the outside in; the head of a table that goes on is no header of a page."""
     top = lines[:EDGE_LINES]
     bottom = lines[len(top) :][: -EDGE_LINES - 1 : -1]
@@ -77,25 +81,25 @@ def _edges(lines: Sequence[Row], grids: Sequence[Grid]) -> tuple[list[Row], list
     return _free(top[:head], grids), _free(bottom, grids)
 
 
-def _is_head(row: Row, below: Sequence[Row]) -> bool:
-    """Whether all pieces of a line, three at least, begin or end where others do right below it."""
-    others = [piece for line in below for piece in line.pieces]
-    return len(row.pieces) >= HEAD_PIECES and all(
-        any(abs(piece.left - other.left) < ALIGNED or abs(piece.right - other.right) < ALIGNED for other in others)
-        for piece in row.pieces
+def _is_head(row: TextLine, below: Sequence[TextLine]) -> bool:
+    """Whether all runs of a line, three at least, begin or end where others do right below it."""
+    others = [run for line in below for run in line.runs]
+    return len(row.runs) >= HEAD_RUNS and all(
+        any(abs(run.left - other.left) < ALIGNED or abs(run.right - other.right) < ALIGNED for other in others)
+        for run in row.runs
     )
 
 
-def _free(lines: Sequence[Row], grids: Sequence[Grid]) -> list[Row]:
+def _free(lines: Sequence[TextLine], grids: Sequence[Grid]) -> list[TextLine]:
     found = []
     for row in lines:
-        if any(grid.is_ruled and grid.cell(row.pieces[0].middle_x, row.middle) for grid in grids):
+        if any(grid.is_ruled and grid.cell(row.runs[0].middle_x, row.middle) for grid in grids):
             break
         found.append(row)
     return found
 
 
-def _running(edges: Sequence[tuple[list[Row], list[Row]]], *, usual: float) -> frozenset[Key]:
+def _running(edges: Sequence[tuple[list[TextLine], list[TextLine]]], *, usual: float) -> frozenset[Key]:
     numbers: dict[Key, dict[int, list[int]]] = defaultdict(dict)
     large: set[Key] = set()
     for page, (top, bottom) in enumerate(edges):
@@ -115,11 +119,11 @@ def _counts(found: dict[int, list[int]]) -> bool:
     return len(set(map(tuple, found.values()))) > 1
 
 
-def _key(row: Row) -> Key:
+def _key(row: TextLine) -> Key:
     return _DIGITS.sub("#", "".join(row.text.split()).casefold())
 
 
-def _numbers(row: Row) -> list[int]:
+def _numbers(row: TextLine) -> list[int]:
     return [int(digits[-9:]) for digits in _DIGITS.findall(row.text)]
 
 
@@ -136,23 +140,23 @@ def _are_steady(found: dict[int, list[int]]) -> bool:
 
 
 def _parted(
-    pieces: Sequence[Piece], edges: tuple[list[Row], list[Row]], running: frozenset[Key], *, count: int
+    runs: Sequence[TextRun], edges: tuple[list[TextLine], list[TextLine]], running: frozenset[Key], *, count: int
 ) -> Parted:
     above, below = (_run(side, running) for side in edges)
     if len(above) + len(below) == count > BLANK_LINES:
-        return Parted(pieces)  # the same page again: it is one all the same
-    dropped = {id(piece) for row in (*above, *below) for piece in row.pieces}
-    return Parted([piece for piece in pieces if id(piece) not in dropped], above, below[::-1])
+        return Parted(runs)  # the same page again: it is one all the same
+    dropped = {id(run) for row in (*above, *below) for run in row.runs}
+    return Parted([run for run in runs if id(run) not in dropped], above, below[::-1])
 
 
-def _fresh(rows: Sequence[Row], seen: set[Key]) -> list[Row]:
+def _fresh(rows: Sequence[TextLine], seen: set[Key]) -> list[TextLine]:
     """Those that are not among `seen`, which they are added to."""
     found = [row for row in rows if _key(row) not in seen]
     seen |= {_key(row) for row in found}
     return found
 
 
-def _run(side: Sequence[Row], running: frozenset[Key]) -> list[Row]:
+def _run(side: Sequence[TextLine], running: frozenset[Key]) -> list[TextLine]:
     """The outermost lines up to the first that does not run."""
     end = next((at for at, row in enumerate(side) if _key(row) not in running), len(side))
     return list(side[:end])

@@ -1,4 +1,8 @@
-"""Text in grids that a page draws, to tables: what stands between lines belongs together."""
+"""Makes tables of the text in grids that a page draws: what stands between drawn lines belongs together.
+
+What Tabula and Camelot call "lattice"; cells follow from the crossings of lines as in Nurminen, "Algorithmic Extraction
+of Data in Tables in PDF Documents" (2013).
+"""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -6,43 +10,43 @@ from dataclasses import replace
 from itertools import pairwise, takewhile
 from statistics import median
 
-from rag_assets.text.formats.pdf.glyphs import Piece
-from rag_assets.text.formats.pdf.lines import Item, Row, Table, rows
+from rag_assets.text.formats.pdf.glyphs import TextRun
+from rag_assets.text.formats.pdf.lines import Item, Table, TextLine, group_lines
 from rag_assets.text.formats.pdf.rulings import NEAR, Grid
-from rag_assets.text.formats.pdf.stream_tables import FULL, corridors, directed, has_numbers_below, joined, wrapped
+from rag_assets.text.formats.pdf.stream_tables import FULL, column_gaps, directed, has_numbers_below, joined, wrapped
 
-FULL_LINES = 4  # in one ruled row: they are records that no line parts
+FULL_LINES = 4  # in one ruled row: they are rows that no line parts
 THREE = 3  # columns: of two, both may go on in the next line
 LONG_CELL, LONG_SHARE = 1_500, 0.5  # characters, and of a grid's text: a page's layout, no table
 LONG_OPEN_CELL = 600  # characters, where no upright lines say that it is a table
-SPLIT_LINES = 3  # of a cell that are in several pieces: it holds a table, it is no cell
+SPLIT_LINES = 3  # of a cell that are in several runs: it holds a table, it is no cell
 THIN = 7.0  # points: a column between a cell's frame and its text
 CELL_LINES = 0.3  # of a line's height, at most between two lines of a cell
 END_LINES = 3  # above or below a grid, that may be rows of it
 LARGE = 1.15  # times the usual size of a table: a heading
 
-Cells = dict[tuple[int, int], list[Piece]]  # by row and column
+Cells = dict[tuple[int, int], list[TextRun]]  # by row and column
 
 
-def ruled(grid: Grid, pieces: Sequence[Piece]) -> list[Item]:
+def ruled(grid: Grid, runs: Sequence[TextRun]) -> list[Item]:
     """A table and the lines that stand over it in its grid; empty for a frame, a drawing or the layout of a page."""
     if grid.size == (1, 1):
         return []
     if not grid.is_ruled:
-        pieces, grid = _opened(pieces, grid)
-    grid = _with_columns(grid, pieces)
-    cells = _cells(grid, pieces)
+        runs, grid = _opened(runs, grid)
+    grid = _with_columns(grid, runs)
+    cells = _cells(grid, runs)
     if not grid.is_ruled or any(map(_is_layout, cells.values())):
         return []
     bands = [{column: cells[at, column] for at, column in cells if at == row} for row in range(grid.size[0])]
     title = list(_title(bands, grid))
     least = FULL_LINES if grid.is_closed or grid.size[1] < THREE else 2
-    found = [record for band in bands if band for record in _records(band, grid.size[1], least=least)]
+    found = [row for band in bands if band for row in _rows_between(band, grid.size[1], least=least)]
     table = _dense(found, longest=LONG_CELL if grid.is_closed else LONG_OPEN_CELL)
     return [*title, table] if table else []
 
 
-def _with_columns(grid: Grid, pieces: Sequence[Piece]) -> Grid:
+def _with_columns(grid: Grid, runs: Sequence[TextRun]) -> Grid:
     """The grid with its columns also in rows that no upright line parts, where the text keeps to them.
 
     Some styles of tables draw lines in every other row only. Text in one column alone may be a title of the table,
@@ -52,33 +56,33 @@ def _with_columns(grid: Grid, pieces: Sequence[Piece]) -> Grid:
     whole = {row for row in range(grid.size[0]) if all(grid.owner[row, at] == (row, 0) for at in range(width))}
     if not whole or len(whole) == grid.size[0]:
         return grid
-    lines: dict[int, list[Piece]] = defaultdict(list)
-    for piece in pieces:
-        if cell := grid.cell(piece.middle_x, piece.middle):
-            lines[cell[0]].append(piece)
+    lines: dict[int, list[TextRun]] = defaultdict(list)
+    for run in runs:
+        if cell := grid.cell(run.middle_x, run.middle):
+            lines[cell[0]].append(run)
     lefts = {(grid.column(p.middle_x), round(p.left)) for row in lines.keys() - whole for p in lines[row]}
     parted = [row for row in whole if _keeps_to_columns(lines[row], lefts, grid)]
     return replace(grid, owner=grid.owner | {(row, at): (row, at) for row in parted for at in range(width)})
 
 
-def _keeps_to_columns(line: Sequence[Piece], lefts: Collection[tuple[int | None, int]], grid: Grid) -> bool:
-    if any(piece.left < x < piece.right for piece in line for x in grid.xs[1:-1]):
+def _keeps_to_columns(line: Sequence[TextRun], lefts: Collection[tuple[int | None, int]], grid: Grid) -> bool:
+    if any(run.left < x < run.right for run in line for x in grid.xs[1:-1]):
         return False
-    columns = {grid.column(piece.middle_x) for piece in line}
-    return len(columns) > 1 or (0 not in columns and {(*columns, round(piece.left)) for piece in line} <= set(lefts))
+    columns = {grid.column(run.middle_x) for run in line}
+    return len(columns) > 1 or (0 not in columns and {(*columns, round(run.left)) for run in line} <= set(lefts))
 
 
-def _cells(grid: Grid, pieces: Sequence[Piece]) -> Cells:
+def _cells(grid: Grid, runs: Sequence[TextRun]) -> Cells:
     """By the first column of a cell that is wide enough for text."""
     place: dict[tuple[int, int], int] = {}
     for (_, column), owner in sorted(grid.owner.items()):
         if owner not in place or _width(grid, place[owner]) < THIN <= _width(grid, column):
             place[owner] = column
     cells: Cells = defaultdict(list)
-    for piece in pieces:
-        cell = grid.cell(piece.middle_x, piece.middle)
+    for run in runs:
+        cell = grid.cell(run.middle_x, run.middle)
         if cell:
-            cells[cell[0], place[cell]].append(piece)
+            cells[cell[0], place[cell]].append(run)
     return cells
 
 
@@ -86,89 +90,89 @@ def _width(grid: Grid, column: int) -> float:
     return grid.xs[column + 1] - grid.xs[column]
 
 
-def _is_layout(cell: Sequence[Piece]) -> bool:
-    return len(cell) > SPLIT_LINES and sum(len(row.pieces) > 1 for row in rows(cell)) >= SPLIT_LINES
+def _is_layout(cell: Sequence[TextRun]) -> bool:
+    return len(cell) > SPLIT_LINES and sum(len(row.runs) > 1 for row in group_lines(cell)) >= SPLIT_LINES
 
 
-def _title(bands: list[dict[int, list[Piece]]], grid: Grid) -> Iterator[Row]:
+def _title(bands: list[dict[int, list[TextRun]]], grid: Grid) -> Iterator[TextLine]:
     """Lines of the first rows that are one cell; they are taken out of `bands`."""
     width = grid.size[1]
     for at, band in enumerate(bands):
         if any(grid.owner[at, column] != grid.owner[at, 0] for column in range(width)):
             return
-        yield from rows([piece for cell in band.values() for piece in cell])
+        yield from group_lines([run for cell in band.values() for run in cell])
         band.clear()
 
 
-def _records(cells: dict[int, list[Piece]], width: int, *, least: int) -> list[list[str]]:
-    """Records between two level lines: one, unless `least` lines fill all cells, or numbers stand below each other."""
-    columns = {id(piece): column for column, pieces in cells.items() for piece in pieces}
-    lines = [_placed(line, columns, width) for line in rows([piece for found in cells.values() for piece in found])]
+def _rows_between(cells: dict[int, list[TextRun]], width: int, *, least: int) -> list[list[str]]:
+    """Rows between two level lines: one, unless `least` lines fill all cells, or numbers stand below each other."""
+    columns = {id(run): column for column, runs in cells.items() for run in runs}
+    lines = [_placed(line, columns, width) for line in group_lines([run for found in cells.values() for run in found])]
     full = [line for line in lines if sum(map(bool, line)) > FULL * len(cells)]
     whole = [line for line in full if sum(map(bool, line)) == len(cells)]
     if len(full) > 1 and len(cells) > 1 and (len(whole) >= least or has_numbers_below(full)):
         return wrapped(lines)
-    return [[joined(row.text for row in rows(cells[at])) if at in cells else "" for at in range(width)]]
+    return [[joined(row.text for row in group_lines(cells[at])) if at in cells else "" for at in range(width)]]
 
 
-def _placed(line: Row, columns: dict[int, int], width: int) -> list[str]:
+def _placed(line: TextLine, columns: dict[int, int], width: int) -> list[str]:
     cells = [""] * width
-    for piece in line.pieces:
-        at = columns[id(piece)]
-        cells[at] = f"{cells[at]} {piece.text}".strip()
+    for run in line.runs:
+        at = columns[id(run)]
+        cells[at] = f"{cells[at]} {run.text}".strip()
     return cells
 
 
-def _dense(records: Sequence[list[str]], *, longest: int) -> Table | None:
+def _dense(rows: Sequence[list[str]], *, longest: int) -> Table | None:
     """Without the columns that have nothing in them; None when less than a table is left."""
-    if not records:
+    if not rows:
         return None
-    kept = [at for at in range(len(records[0])) if any(record[at] for record in records)]
-    sizes = [len(cell) for record in records for cell in record]
-    several = sum(sum(map(bool, record)) > 1 for record in records)
-    if len(kept) < 2 or len(records) < 2 or 2 * several < len(records):
+    kept = [at for at in range(len(rows[0])) if any(row[at] for row in rows)]
+    sizes = [len(cell) for row in rows for cell in row]
+    several = sum(sum(map(bool, row)) > 1 for row in rows)
+    if len(kept) < 2 or len(rows) < 2 or 2 * several < len(rows):
         return None
     if max(sizes) > longest and max(sizes) > LONG_SHARE * sum(sizes):
         return None
-    return Table(directed([[record[at] for at in kept] for record in records]))
+    return Table(directed([[row[at] for at in kept] for row in rows]))
 
 
 # ---- level lines only, bands of color
 
 
-def completed(drawn: Grid, pieces: Sequence[Piece]) -> Iterator[Grid]:
+def completed(drawn: Grid, runs: Sequence[TextRun]) -> Iterator[Grid]:
     """What a drawing without upright lines leaves to the text: where a table begins, where another one does."""
     if drawn.is_banded:
-        yield _with_ends(drawn, pieces)
+        yield _with_ends(drawn, runs)
     elif drawn.is_closed:
         yield drawn
     else:
-        yield from (_with_head(grid, pieces) for grid in _parted(drawn, pieces))
+        yield from (_with_head(grid, runs) for grid in _parted(drawn, runs))
 
 
-def _parted(grid: Grid, pieces: Sequence[Piece]) -> Iterator[Grid]:
+def _parted(grid: Grid, runs: Sequence[TextRun]) -> Iterator[Grid]:
     """Two tables of the same width, if a heading stands between them."""
     left, right, bottom, top = grid.box
-    inside = [piece for piece in pieces if left <= piece.middle_x <= right and bottom <= piece.middle <= top]
-    usual = median(piece.size for piece in inside) if inside else 0.0
-    places = [row.middle for row in rows(inside) if len(row.pieces) == 1 and row.height >= LARGE * usual]
+    inside = [run for run in runs if left <= run.middle_x <= right and bottom <= run.middle <= top]
+    usual = median(run.size for run in inside) if inside else 0.0
+    places = [row.middle for row in group_lines(inside) if len(row.runs) == 1 and row.height >= LARGE * usual]
     for above, below in pairwise([float("inf"), *places, float("-inf")]):
         ys = [y for y in grid.ys if below < y < above]
         if len(ys) > 1:
             yield replace(grid, ys=ys, owner={(row, 0): (row, 0) for row in range(len(ys) - 1)})
 
 
-def _with_head(grid: Grid, pieces: Sequence[Piece]) -> Grid:
+def _with_head(grid: Grid, runs: Sequence[TextRun]) -> Grid:
     """The grid with the names of its columns, where no line is drawn above them."""
-    head = _reach(_above(grid, pieces))
+    head = _reach(_above(grid, runs))
     return _extended(grid, [grid.ys[0] + head, *grid.ys] if head else grid.ys)
 
 
-def _with_ends(grid: Grid, pieces: Sequence[Piece]) -> Grid:
+def _with_ends(grid: Grid, runs: Sequence[TextRun]) -> Grid:
     """The grid with its first and last row, where these have no color as every other one has none."""
     head, foot = (
         _reach(takewhile(lambda line: _fits(line[0], grid), lines), apart=CELL_LINES)
-        for lines in (_above(grid, pieces), _below(grid, pieces))
+        for lines in (_above(grid, runs), _below(grid, runs))
     )
     ys = [grid.ys[0] + head, *grid.ys] if head else grid.ys
     return _extended(grid, [*ys, grid.ys[-1] - foot] if foot else ys)
@@ -179,41 +183,41 @@ def _extended(grid: Grid, ys: list[float]) -> Grid:
     return replace(grid, ys=ys, owner={place: place for place in places})
 
 
-def _above(grid: Grid, pieces: Sequence[Piece]) -> list[tuple[Row, float, float]]:
+def _above(grid: Grid, runs: Sequence[TextRun]) -> list[tuple[TextLine, float, float]]:
     """Some lines over a grid, from the bottom up, each with the distances of its edges."""
     left, right, _, top = grid.box
-    over = [piece for piece in pieces if piece.bottom > top - piece.height / 2 and left <= piece.middle_x <= right]
-    lines = rows(over)[: -END_LINES - 1 : -1]
-    return [(row, min(p.bottom for p in row.pieces) - top, max(p.top for p in row.pieces) - top) for row in lines]
+    over = [run for run in runs if run.bottom > top - run.height / 2 and left <= run.middle_x <= right]
+    lines = group_lines(over)[: -END_LINES - 1 : -1]
+    return [(row, min(p.bottom for p in row.runs) - top, max(p.top for p in row.runs) - top) for row in lines]
 
 
-def _below(grid: Grid, pieces: Sequence[Piece]) -> list[tuple[Row, float, float]]:
+def _below(grid: Grid, runs: Sequence[TextRun]) -> list[tuple[TextLine, float, float]]:
     left, right, bottom, _ = grid.box
-    under = [piece for piece in pieces if piece.top < bottom + piece.height / 2 and left <= piece.middle_x <= right]
-    lines = rows(under)[:END_LINES]
-    return [(row, bottom - max(p.top for p in row.pieces), bottom - min(p.bottom for p in row.pieces)) for row in lines]
+    under = [run for run in runs if run.top < bottom + run.height / 2 and left <= run.middle_x <= right]
+    lines = group_lines(under)[:END_LINES]
+    return [(row, bottom - max(p.top for p in row.runs), bottom - min(p.bottom for p in row.runs)) for row in lines]
 
 
-def _reach(lines: Iterable[tuple[Row, float, float]], *, apart: float = 1.0) -> float:
-    """How far the lines go that follow each other closely from a grid's edge, up to the last with several pieces."""
+def _reach(lines: Iterable[tuple[TextLine, float, float]], *, apart: float = 1.0) -> float:
+    """How far the lines go that follow each other closely from a grid's edge, up to the last with several runs."""
     edge = found = 0.0
     for row, near, far in lines:
         if row.is_block or near - edge > row.height * (apart if edge else 1):
             break
         edge = far
-        if len(row.pieces) > 1 or (found and apart < 1):  # so near to it is the rest of a cell
+        if len(row.runs) > 1 or (found and apart < 1):  # so near to it is the rest of a cell
             found = edge
     return found
 
 
-def _fits(row: Row, grid: Grid) -> bool:
-    return not any(piece.left < x - NEAR and piece.right > x + NEAR for piece in row.pieces for x in grid.xs[1:-1])
+def _fits(row: TextLine, grid: Grid) -> bool:
+    return not any(run.left < x - NEAR and run.right > x + NEAR for run in row.runs for x in grid.xs[1:-1])
 
 
-def _opened(pieces: Sequence[Piece], grid: Grid) -> tuple[list[Piece], Grid]:
-    """The grid with the columns that its text leaves free between them, and the pieces cut there."""
-    edges = corridors(rows(pieces), lines=2)
-    xs = [min(grid.xs[0], *(piece.left for piece in pieces)), *edges, max(grid.xs[-1], *(p.right for p in pieces))]
+def _opened(runs: Sequence[TextRun], grid: Grid) -> tuple[list[TextRun], Grid]:
+    """The grid with the columns that its text leaves free between them, and the runs cut there."""
+    edges = column_gaps(group_lines(runs), lines=2)
+    xs = [min(grid.xs[0], *(run.left for run in runs)), *edges, max(grid.xs[-1], *(p.right for p in runs))]
     places = [(row, column) for row in range(grid.size[0]) for column in range(len(xs) - 1)]
-    cut = [part for piece in pieces for part in piece.cut(edges)]
+    cut = [part for run in runs for part in run.cut(edges)]
     return cut, Grid(xs, grid.ys, {place: place for place in places}, is_closed=False)

@@ -1,4 +1,4 @@
-"""Lines that are numbered in the margin, as in proofs, manuscripts and contracts: to the lines alone."""
+"""Takes out the numbers of lines in a margin, as proofs, manuscripts and contracts have them; the lines stay."""
 
 import re
 from bisect import bisect_left, bisect_right
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 
-from rag_assets.text.formats.pdf.glyphs import BROKEN, Piece
+from rag_assets.text.formats.pdf.glyphs import BROKEN, TextRun
 from rag_assets.text.formats.pdf.lines import Block
 from rag_assets.text.formats.pdf.rulings import Grid
 
@@ -26,50 +26,50 @@ _NUMBER = re.compile(r"\d{1,5}")
 
 @dataclass(slots=True)
 class _Number:
-    """A number alone, or at the beginning of a piece with a wide space after it."""
+    """A number alone, or at the beginning of a run with a wide space after it."""
 
     value: int
-    piece: Piece
+    run: TextRun
     right: float
-    rest: Piece | None  # of its piece
+    rest: TextRun | None  # of its run
 
 
-def without_numbers(pieces: Sequence[Piece], grids: Sequence[Grid] = ()) -> list[Piece]:
+def without_numbers(runs: Sequence[TextRun], grids: Sequence[Grid] = ()) -> list[TextRun]:
     """Without the numbers of lines: they say where a line stands, and would be a column of a table or part a word."""
-    taken: dict[int, Piece | None] = {}
-    numbers = [number for piece in pieces if (number := _number(piece)) and not _is_in_table(piece, grids)]
+    taken: dict[int, TextRun | None] = {}
+    numbers = [number for run in runs if (number := _number(run)) and not _is_in_table(run, grids)]
     if len(numbers) < LEAST_OF_STEPS:
-        return list(pieces)
+        return list(runs)
     for margin in _margins(numbers):
-        if not any(id(number.piece) in taken for number in margin) and _is_margin(margin, pieces):
-            taken |= {id(number.piece): number.rest for number in margin}
-    kept = (taken.get(id(piece), piece) for piece in pieces)
-    return [piece for piece in kept if piece is not None]
+        if not any(id(number.run) in taken for number in margin) and _is_margin(margin, runs):
+            taken |= {id(number.run): number.rest for number in margin}
+    kept = (taken.get(id(run), run) for run in runs)
+    return [run for run in kept if run is not None]
 
 
-def _is_in_table(piece: Piece, grids: Sequence[Grid]) -> bool:
-    return any(grid.is_ruled and grid.cell(piece.left, piece.middle) is not None for grid in grids)
+def _is_in_table(run: TextRun, grids: Sequence[Grid]) -> bool:
+    return any(grid.is_ruled and grid.cell(run.left, run.middle) is not None for grid in grids)
 
 
-def _number(piece: Piece) -> _Number | None:
-    if not piece.upright or isinstance(piece, Block):
+def _number(run: TextRun) -> _Number | None:
+    if not run.upright or isinstance(run, Block):
         return None
-    if _NUMBER.fullmatch(piece.text):
-        return _Number(int(piece.text), piece, piece.right, None)
-    if not piece.spaces:
+    if _NUMBER.fullmatch(run.text):
+        return _Number(int(run.text), run, run.right, None)
+    if not run.spaces:
         return None
-    end, right, left = piece.spaces[0]
-    first = piece.text[:end].strip()
+    end, right, left = run.spaces[0]
+    first = run.text[:end].strip()
     if not _NUMBER.fullmatch(first):
         return None
-    later = [(at - end, start, stop) for at, start, stop in piece.spaces[1:]]
-    rest = replace(piece, text=piece.text[end:].strip(), left=left, spaces=later)
-    return _Number(int(first), piece, right, rest)
+    later = [(at - end, start, stop) for at, start, stop in run.spaces[1:]]
+    rest = replace(run, text=run.text[end:].strip(), left=left, spaces=later)
+    return _Number(int(first), run, right, rest)
 
 
 def _margins(numbers: Sequence[_Number]) -> list[list[_Number]]:
     """Numbers with the same left or the same right edge, from the top down; most of them first."""
-    edges: tuple[Callable[[_Number], float], ...] = (lambda one: one.right, lambda one: one.piece.left)
+    edges: tuple[Callable[[_Number], float], ...] = (lambda one: one.right, lambda one: one.run.left)
     found: list[list[_Number]] = []
     for edge in edges:
         groups: list[list[_Number]] = []
@@ -77,42 +77,42 @@ def _margins(numbers: Sequence[_Number]) -> list[list[_Number]]:
             if not groups or edge(number) - edge(groups[-1][0]) > EDGE:
                 groups.append([])
             groups[-1].append(number)
-        found += (sorted(group, key=lambda one: -one.piece.middle) for group in groups)
+        found += (sorted(group, key=lambda one: -one.run.middle) for group in groups)
     return sorted((group for group in found if len(group) >= LEAST_OF_STEPS), key=len, reverse=True)
 
 
-def _is_margin(numbers: Sequence[_Number], pieces: Sequence[Piece]) -> bool:
+def _is_margin(numbers: Sequence[_Number], runs: Sequence[TextRun]) -> bool:
     """Whether numbers count the lines of running text, with nothing else in their column."""
     steps = Counter(other.value - one.value for one, other in pairwise(numbers))
     step, count = steps.most_common(1)[0]
     if step not in STEPS or count < STEADY * (len(numbers) - 1) or (step == 1 and len(numbers) < LEAST):
         return False
-    mine = {id(number.piece) for number in numbers}
-    others = [piece for piece in pieces if id(piece) not in mine]
+    mine = {id(number.run) for number in numbers}
+    others = [run for run in runs if id(run) not in mine]
     if _foreign(numbers, others) > FOREIGN * len(numbers):
         return False
     lines = _lines(numbers, others)
     if 2 * len(lines) < len(numbers) or median(len(line.text) for line in lines) < LINE_CHARACTERS:
         return False
-    distance = median(one.piece.middle - other.piece.middle for one, other in pairwise(numbers))
+    distance = median(one.run.middle - other.run.middle for one, other in pairwise(numbers))
     return distance < LINES_APART * step * median(line.size for line in lines) and _go_on(lines)
 
 
-def _foreign(numbers: Sequence[_Number], others: Sequence[Piece]) -> int:
-    left, right = min(number.piece.left for number in numbers), max(number.right for number in numbers)
-    top, bottom = numbers[0].piece.top, numbers[-1].piece.bottom
+def _foreign(numbers: Sequence[_Number], others: Sequence[TextRun]) -> int:
+    left, right = min(number.run.left for number in numbers), max(number.right for number in numbers)
+    top, bottom = numbers[0].run.top, numbers[-1].run.bottom
     return sum(one.left < right and left < one.right and bottom < one.middle < top for one in others)
 
 
-def _lines(numbers: Sequence[_Number], others: Sequence[Piece]) -> list[Piece]:
+def _lines(numbers: Sequence[_Number], others: Sequence[TextRun]) -> list[TextRun]:
     """The text beside the numbers, on the side where it is nearer."""
     others = sorted(others, key=lambda one: one.middle)
     places = [one.middle for one in others]
-    sides: tuple[list[tuple[float, Piece]], ...] = ([], [])
+    sides: tuple[list[tuple[float, TextRun]], ...] = ([], [])
     for number in numbers:
-        middle, half = number.piece.middle, number.piece.height / 2
+        middle, half = number.run.middle, number.run.height / 2
         level = others[bisect_left(places, middle - half) : bisect_right(places, middle + half)]
-        before = [(number.piece.left - one.right, one) for one in level if one.right <= number.piece.left]
+        before = [(number.run.left - one.right, one) for one in level if one.right <= number.run.left]
         after = [(one.left - number.right, one) for one in level if one.left >= number.right]
         if number.rest:
             after.append((0.0, number.rest))
@@ -122,7 +122,7 @@ def _lines(numbers: Sequence[_Number], others: Sequence[Piece]) -> list[Piece]:
     return [line for _, line in side]
 
 
-def _go_on(lines: Sequence[Piece]) -> bool:
+def _go_on(lines: Sequence[TextRun]) -> bool:
     """Whether lines part sentences: they end in a hyphen or begin with what is no capital."""
     found = sum(
         one.text.endswith(BROKEN) or (other.text[:1].isalpha() and not other.text[0].isupper())

@@ -1,11 +1,11 @@
-"""Lines of a PDF that are set in letters of one width, to listings with the indentation that one sees."""
+"""Makes listings of lines that are set in letters of one width, with the indentation that a reader sees."""
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from statistics import median
 
-from rag_assets.text.formats.pdf.glyphs import BROKEN, Piece
-from rag_assets.text.formats.pdf.lines import Item, Listing, Row
+from rag_assets.text.formats.pdf.glyphs import BROKEN, TextRun
+from rag_assets.text.formats.pdf.lines import Item, Listing, TextLine
 
 MOST = 0.5  # of a document's characters: with more of them in such letters, it is typewritten, not code
 LINES = 2  # at least, of a listing
@@ -14,39 +14,39 @@ MOST_EMPTY = 3  # lines, of those that a page leaves out at once
 MOST_COLUMNS = 200  # of indentation
 
 
-def is_typed(pieces: Sequence[Piece]) -> bool:
+def is_typed(runs: Sequence[TextRun]) -> bool:
     """Whether most of a document is set in letters of one width."""
-    fixed = sum(len(piece.text) for piece in pieces if piece.fixed)
-    return fixed > MOST * sum(len(piece.text) for piece in pieces)
+    fixed = sum(len(run.text) for run in runs if run.fixed)
+    return fixed > MOST * sum(len(run.text) for run in runs)
 
 
 def with_listings(items: Sequence[Item]) -> list[Item]:
     """Neighbouring lines in such letters as one listing."""
     found: list[Item] = []
-    rows: list[Row] = []
+    rows: list[TextLine] = []
     for item in items:
-        is_code = isinstance(item, Row) and not item.is_block and item.fixed and item.pieces[0].upright
-        if is_code and isinstance(item, Row) and (not rows or rows[-1].middle > item.middle):
+        is_code = isinstance(item, TextLine) and not item.is_block and item.fixed and item.runs[0].upright
+        if is_code and isinstance(item, TextLine) and (not rows or rows[-1].middle > item.middle):
             rows.append(item)
             continue
         found += _listed(rows)
         rows = []
-        if is_code and isinstance(item, Row):
+        if is_code and isinstance(item, TextLine):
             rows.append(item)
         else:
             found.append(item)
     return [*found, *_listed(rows)]
 
 
-def _listed(rows: list[Row]) -> Sequence[Item]:
+def _listed(rows: list[TextLine]) -> Sequence[Item]:
     if len(rows) < LINES:
         return rows
     return [Listing(list(_lines(rows)))]
 
 
-def _lines(rows: Sequence[Row]) -> Iterator[str]:
+def _lines(rows: Sequence[TextLine]) -> Iterator[str]:
     left = min(row.left for row in rows)
-    widths = [(piece.right - piece.left) / len(piece.text) for row in rows for piece in row.pieces if piece.text]
+    widths = [(run.right - run.left) / len(run.text) for row in rows for run in row.runs if run.text]
     width = max(median(widths), 0.1)
     distances = [one.middle - other.middle for one, other in pairwise(rows)]
     usual = max(median(distances), 0.1)
@@ -56,10 +56,10 @@ def _lines(rows: Sequence[Row]) -> Iterator[str]:
         yield _spaced(row, left, width)
 
 
-def _spaced(row: Row, left: float, width: float) -> str:
-    """Each piece at its column."""
+def _spaced(row: TextLine, left: float, width: float) -> str:
+    """Each run at its column."""
     line = ""
-    for piece in row.pieces:
-        column = min(round((piece.left - left) / width), MOST_COLUMNS)
-        line += " " * max(column - len(line), 1 if line else 0) + piece.text.replace(BROKEN, "-")
+    for run in row.runs:
+        column = min(round((run.left - left) / width), MOST_COLUMNS)
+        line += " " * max(column - len(line), 1 if line else 0) + run.text.replace(BROKEN, "-")
     return line

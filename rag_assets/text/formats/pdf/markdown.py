@@ -1,4 +1,4 @@
-"""Lines and tables of a PDF to Markdown: headings by their looks, paragraphs, words made whole."""
+"""Writes the lines and tables of a PDF as Markdown: headings by their looks, paragraphs, words made whole."""
 
 import re
 from collections import Counter, defaultdict
@@ -8,15 +8,15 @@ from itertools import chain, pairwise
 from rag_assets.text import encoding
 from rag_assets.text.formats import tables
 from rag_assets.text.formats.pdf import listings
-from rag_assets.text.formats.pdf.glyphs import BROKEN, Piece
-from rag_assets.text.formats.pdf.lines import Item, Listing, Row, Table
+from rag_assets.text.formats.pdf.glyphs import BROKEN, TextRun
+from rag_assets.text.formats.pdf.lines import Item, Listing, Table, TextLine
 
 PAGE_BREAK = "\n\n"
 LARGE = 1.15  # times the size of most text: a heading
 HEADING_CHARACTERS, BOLD_HEADING_CHARACTERS = 200, 90
 HEADING_LINES = 3
 HEADING_DISTANCE = 1.75  # times its size, between two lines of a heading
-PROSE_CHARACTERS, PROSE_SHARE = 30, 0.1  # of a piece of prose; of all text, for it to say what is usual
+PROSE_CHARACTERS, PROSE_SHARE = 30, 0.1  # of a run of prose; of all text, for it to say what is usual
 MOST_HEADINGS = 0.25  # of the text: above, large or bold letters are how all of it is set
 USUAL_LINES = 3  # of one size at least, for their distance to be the usual one
 SMALL = 0.9  # times the size of a line: a footnote below it is smaller
@@ -39,15 +39,15 @@ _NO_HEADING = re.compile(  # an entry of a table of contents, a number of a page
 
 
 def pages(
-    sheets: Sequence[tuple[Sequence[Item], Sequence[str]]], pieces: Sequence[Piece], titles: dict[str, int]
+    sheets: Sequence[tuple[Sequence[Item], Sequence[str]]], runs: Sequence[TextRun], titles: dict[str, int]
 ) -> list[str]:
     """The text of each page, from its lines and tables, and what is said of it; `titles`: levels by `plain` text."""
-    if not listings.is_typed(pieces):
+    if not listings.is_typed(runs):
         sheets = [(listings.with_listings(items), notes) for items, notes in sheets]
     _mend_words(
-        [item for items, _ in sheets for item in items if isinstance(item, Row) and item.pieces[0].upright], pieces
+        [item for items, _ in sheets for item in items if isinstance(item, TextLine) and item.runs[0].upright], runs
     )
-    heads = Headings(pieces, titles=titles)
+    heads = Headings(runs, titles=titles)
     found = []
     for items, notes in sheets:
         text = PAGE_BREAK.join(filter(None, chain(_blocks(items, heads), notes)))
@@ -55,9 +55,9 @@ def pages(
     return found
 
 
-def _mend_words(lines: Sequence[Row], pieces: Sequence[Piece]) -> None:
+def _mend_words(lines: Sequence[TextLine], runs: Sequence[TextRun]) -> None:
     """Join words that a hyphen breaks at a line's end, also over columns and pages."""
-    compounds = {word.casefold() for piece in pieces if "-" in piece.text for word in _COMPOUND.findall(piece.text)}
+    compounds = {word.casefold() for run in runs if "-" in run.text for word in _COMPOUND.findall(run.text)}
     for at, line in enumerate(lines[:-1]):
         broken = _BROKEN.search(line.text)
         following = _next(lines, at) if broken else line
@@ -73,7 +73,7 @@ def _mend_words(lines: Sequence[Row], pieces: Sequence[Piece]) -> None:
             _set_text(line, line.text.replace(BROKEN, "-"))
 
 
-def _next(lines: Sequence[Row], at: int) -> Row:
+def _next(lines: Sequence[TextLine], at: int) -> TextLine:
     """The line after this one; after a footnote, the first line of the next column or page."""
     line, following = lines[at], lines[at + 1]
     if following.height >= SMALL * line.height:
@@ -83,7 +83,7 @@ def _next(lines: Sequence[Row], at: int) -> Row:
     return beyond if beyond.new_region and beyond.height * SMALL <= line.height else following
 
 
-def _are_one(line: Row, following: Row, rest: str) -> bool:
+def _are_one(line: TextLine, following: TextLine, rest: str) -> bool:
     """Whether the next line goes on with the word; a capital or a digit does so on the next line only."""
     return rest[0].islower() or (
         rest[0].isalnum()
@@ -93,22 +93,22 @@ def _are_one(line: Row, following: Row, rest: str) -> bool:
     )
 
 
-def _set_text(row: Row, text: str) -> None:
-    """All of a row's text in one piece of its whole width."""
-    first, last = row.pieces[0], row.pieces[-1]
-    longest = max(row.pieces, key=lambda piece: len(piece.text))
-    row.pieces = [
-        Piece(text, first.left, last.right, longest.bottom, longest.top, longest.size, longest.bold, longest.upright)
+def _set_text(row: TextLine, text: str) -> None:
+    """All of a row's text in one run of its whole width."""
+    first, last = row.runs[0], row.runs[-1]
+    longest = max(row.runs, key=lambda run: len(run.text))
+    row.runs = [
+        TextRun(text, first.left, last.right, longest.bottom, longest.top, longest.size, longest.bold, longest.upright)
     ]
 
 
 def _blocks(items: Sequence[Item], heads: "Headings") -> Iterator[str]:
     """Headings, paragraphs and tables; a line of a paragraph is a line of text."""
     usual = _usual_distances(items)
-    lines: list[Row] = []  # of the block that is being read
+    lines: list[TextLine] = []  # of the block that is being read
     level = 0
     for item, here in zip(items, _levels(items, heads), strict=True):
-        if isinstance(item, Row):
+        if isinstance(item, TextLine):
             if lines and item.text and (here != level or _ends(lines, item, level=level, usual=usual)):
                 yield _block(lines, level)
                 lines = []
@@ -126,7 +126,7 @@ def _levels(items: Sequence[Item], heads: "Headings") -> list[int]:
     """Of each line; many large lines that follow each other closely are a paragraph of large letters."""
     after: list[Item | None] = [*items[1:], None]
     levels = [
-        heads.level(item, following) if isinstance(item, Row) and item.text else 0
+        heads.level(item, following) if isinstance(item, TextLine) and item.text else 0
         for item, following in zip(items, after, strict=False)  # without items there is one None
     ]
     start = 0
@@ -140,7 +140,7 @@ def _levels(items: Sequence[Item], heads: "Headings") -> list[int]:
 
 
 def _is_next_of_heading(one: Item, other: Item) -> bool:
-    if not isinstance(one, Row) or not isinstance(other, Row) or other.new_region:
+    if not isinstance(one, TextLine) or not isinstance(other, TextLine) or other.new_region:
         return False
     return 0 < one.middle - other.middle < HEADING_DISTANCE * other.height
 
@@ -149,13 +149,13 @@ def _listing(code: Listing) -> str:
     return "```\n{}\n```".format("\n".join(code.lines).replace("```", "'''"))
 
 
-def _block(lines: Sequence[Row], level: int) -> str:
+def _block(lines: Sequence[TextLine], level: int) -> str:
     if level:
         return tables.heading(" ".join(line.text for line in lines), level)
     return tables.prose("\n".join(line.text for line in lines))
 
 
-def _ends(lines: Sequence[Row], item: Row, *, level: int, usual: dict[float, float]) -> bool:
+def _ends(lines: Sequence[TextLine], item: TextLine, *, level: int, usual: dict[float, float]) -> bool:
     """Whether a block ends before this line of the same level."""
     distance = lines[-1].middle - item.middle
     if level:
@@ -169,7 +169,12 @@ def _usual_distances(items: Sequence[Item]) -> dict[float, float]:
     """Between two lines of a paragraph, by the size of their letters: the most frequent one, in points; 0: of all."""
     found: dict[float, Counter[float]] = defaultdict(Counter)
     for one, other in pairwise(items):
-        if isinstance(one, Row) and isinstance(other, Row) and one.middle > other.middle and not other.new_region:
+        if (
+            isinstance(one, TextLine)
+            and isinstance(other, TextLine)
+            and one.middle > other.middle
+            and not other.new_region
+        ):
             distance = round(one.middle - other.middle)
             found[0][distance] += 1
             if _rounded(one.height) == _rounded(other.height):
@@ -181,34 +186,34 @@ def _usual_distances(items: Sequence[Item]) -> dict[float, float]:
 class Headings:
     """Which lines are headings, and of which level: by the outline, by size, by weight."""
 
-    def __init__(self, pieces: Sequence[Piece], *, titles: dict[str, int]) -> None:
-        """`pieces`: all text of the document, that of tables too."""
+    def __init__(self, runs: Sequence[TextRun], *, titles: dict[str, int]) -> None:
+        """`runs`: all text of the document, that of tables too."""
         self._titles = titles
         self._halves: dict[int, int] = {}  # by the second line of a title
-        pieces = [piece for piece in pieces if piece.upright]
+        runs = [run for run in runs if run.upright]
         sizes: Counter[float] = Counter()
-        for piece in pieces:
-            sizes[_rounded(piece.size)] += len(piece.text)
+        for run in runs:
+            sizes[_rounded(run.size)] += len(run.text)
         total = sum(sizes.values())
-        self._body = _most_common([p for p in pieces if len(p.text) >= PROSE_CHARACTERS], PROSE_SHARE * total) or (
-            _most_common(pieces, 0)
+        self._body = _most_common([p for p in runs if len(p.text) >= PROSE_CHARACTERS], PROSE_SHARE * total) or (
+            _most_common(runs, 0)
         )
         large = {size: count for size, count in sizes.items() if count and size >= LARGE * self._body}
         while sum(large.values()) > MOST_HEADINGS * total:
             del large[min(large)]
         levels = enumerate(_groups(sorted(large, reverse=True)), start=1)
         self._sizes = {size: min(level, 5) for level, group in levels for size in group}
-        usual = [piece for piece in pieces if 0.9 * self._body <= piece.size < LARGE * self._body]
-        bold = sum(len(piece.text) for piece in usual if piece.bold and piece.bold_start)
-        is_rare = bold <= MOST_HEADINGS * sum(len(piece.text) for piece in usual)
+        usual = [run for run in runs if 0.9 * self._body <= run.size < LARGE * self._body]
+        bold = sum(len(run.text) for run in usual if run.bold and run.bold_start)
+        is_rare = bold <= MOST_HEADINGS * sum(len(run.text) for run in usual)
         self._bold_level = min(max(self._sizes.values(), default=0) + 1, 6) if is_rare else 0
 
-    def level(self, line: Row, following: Item | None) -> int:
+    def level(self, line: TextLine, following: Item | None) -> int:
         """From 1; 0 for what is no heading."""
         text = line.text
         if not any(map(str.isalpha, text)) or len(text) > HEADING_CHARACTERS or _NO_HEADING.search(text):
             return 0
-        if not line.pieces[0].upright:
+        if not line.runs[0].upright:
             return 0  # a stamp, a mark up the margin
         known = self._outlined(line, following) if self._titles else 0
         if known:
@@ -217,22 +222,22 @@ class Headings:
             return self._sizes.get(_rounded(line.height), 0)
         return self._bold_level if self._is_bold(line) and not _goes_on(line, following) else 0
 
-    def _outlined(self, line: Row, following: Item | None) -> int:
+    def _outlined(self, line: TextLine, following: Item | None) -> int:
         """The level of a line that is a title of the outline, with or without its number, or half of one."""
         here = plain(line.text)
         known = (
             self._halves.get(id(line)) or self._titles.get(here) or self._titles.get(plain(_NUMBER.sub("", line.text)))
         )
-        if not known and isinstance(following, Row):
+        if not known and isinstance(following, TextLine):
             known = self._titles.get(here + plain(following.text))
             if known:
                 self._halves[id(following)] = known
         return known or 0
 
-    def _is_large(self, line: Row) -> bool:
+    def _is_large(self, line: TextLine) -> bool:
         return _rounded(line.height) >= LARGE * self._body and 1 < len(line.text) <= HEADING_CHARACTERS
 
-    def _is_bold(self, line: Row) -> bool:
+    def _is_bold(self, line: TextLine) -> bool:
         return (
             line.bold
             and 0.9 * self._body <= line.height < LARGE * self._body
@@ -242,19 +247,19 @@ class Headings:
         )
 
 
-def _most_common(pieces: Sequence[Piece], least: float) -> float:
+def _most_common(runs: Sequence[TextRun], least: float) -> float:
     """The size of most characters; 0 when they are fewer than `least`."""
     sizes: Counter[float] = Counter()
-    for piece in pieces:
-        sizes[_rounded(piece.size)] += len(piece.text)
+    for run in runs:
+        sizes[_rounded(run.size)] += len(run.text)
     return sizes.most_common(1)[0][0] if sizes and sum(sizes.values()) >= least else 0.0
 
 
-def _goes_on(line: Row, following: Item | None) -> bool:
+def _goes_on(line: TextLine, following: Item | None) -> bool:
     """Whether bold words are the beginning of a sentence that the next line continues."""
-    if not isinstance(following, Row) or not following.text or line.middle - following.middle > 1.5 * line.height:
+    if not isinstance(following, TextLine) or not following.text or line.middle - following.middle > 1.5 * line.height:
         return False
-    first, text = following.pieces[0], following.text
+    first, text = following.runs[0], following.text
     if line.middle <= following.middle:
         return False
     if following.bold:

@@ -1,4 +1,4 @@
-"""Pieces of text on a page: whether they are a column of prose, and what parts two of them."""
+"""Tells a column of prose from a column of a table, and so whether a gap parts two columns of running text."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
@@ -8,37 +8,37 @@ from math import inf
 from operator import attrgetter
 from statistics import median
 
-from rag_assets.text.formats.pdf.glyphs import Piece
-from rag_assets.text.formats.pdf.lines import Block, Row, rows
+from rag_assets.text.formats.pdf.glyphs import TextRun
+from rag_assets.text.formats.pdf.lines import Block, TextLine, group_lines
 
 EDGE = 2.0  # points that a column may reach into its gutter
 PROSE_CHARACTERS = 14  # in the middle line of a column of prose
-PROSE_SHARE = 0.7  # of its characters in pieces that are so long
-LONG_SHARE = 0.55  # of its pieces are so long: code with remarks beside it is no prose
+PROSE_SHARE = 0.7  # of its characters in runs that are so long
+LONG_SHARE = 0.55  # of its runs are so long: code with remarks beside it is no prose
 PROSE_WIDTH = 0.6  # of a wide line, that the middle one has: lines of prose are alike, cells are not
 FULL_WIDTH = 0.85  # of a wide line: as wide are those that most characters of a column of prose are on
 COLUMN_LINES = 4
 LINE_CHARACTERS = 20  # at least, in a line that says that there is prose
-FAR_APART = 2.0  # times the size or height of a piece: no line of prose has such a gap
+FAR_APART = 2.0  # times the size or height of a run: no line of prose has such a gap
 WHOLE_GAP = 0.9  # times a font's size: further apart are columns
 TEXT_SHARE = 0.6  # of a column's characters are on long lines, where lists and formulas leave little prose
 LEADING = 2.2  # times a font's size, at most from one line of a paragraph to the next
 LEVEL, LEVEL_SHARE = 0.15, 0.5  # of a font's size, by which lines on one level may differ; of the lines beside others
-MOST_CHANGES, CHANGES_SHARE = 3, 0.1  # from one side of a gutter to the other, and of the pieces of the smaller side
-LINES_OF_PIECES = 10  # at least, of a column whose lines are in several pieces each
+MOST_CHANGES, CHANGES_SHARE = 3, 0.1  # from one side of a gutter to the other, and of the runs of the smaller side
+LINES_OF_RUNS = 10  # at least, of a column whose lines are in several runs each
 
 
-def has_long_lines(pieces: Sequence[Piece]) -> bool:
+def has_long_lines(runs: Sequence[TextRun]) -> bool:
     """Whether there may be a column of prose at all: a few lines, or parts of lines, that are long enough for it."""
     found = 0
-    for line in rows(pieces):
+    for line in group_lines(runs):
         length, right = 0, inf
-        for piece in sorted(line.pieces, key=_left):
-            is_near = piece.left - right < FAR_APART * max(piece.size, piece.height)
-            length = length + len(piece.text) if is_near else len(piece.text)
+        for run in sorted(line.runs, key=_left):
+            is_near = run.left - right < FAR_APART * max(run.size, run.height)
+            length = length + len(run.text) if is_near else len(run.text)
             if length >= PROSE_CHARACTERS:
                 found, length = found + 1, 0
-            right = max(piece.right, right) if right < inf else piece.right
+            right = max(run.right, right) if right < inf else run.right
         if found >= COLUMN_LINES:
             return True
     return False
@@ -47,14 +47,14 @@ def has_long_lines(pieces: Sequence[Piece]) -> bool:
 _left = attrgetter("left")
 
 
-def is_gutter(pieces: Sequence[Piece], x: float) -> bool:
+def is_gutter(runs: Sequence[TextRun], x: float) -> bool:
     """Whether there is prose on both sides; or on one of them, and the other is no part of its lines.
 
     The other one is none where the page has one side after the other, as most programs write columns, or where lines of
     both stand on unlike levels. With both signs, lists and formulas on both sides will do.
     """
-    before = [piece for piece in pieces if piece.right <= x + EDGE]
-    after = [piece for piece in pieces if piece.left >= x - EDGE]
+    before = [run for run in runs if run.right <= x + EDGE]
+    after = [run for run in runs if run.left >= x - EDGE]
     if not before or not after or not _are_parallel(before, after):
         return False
     sides = _Side(before), _Side(after)
@@ -71,12 +71,12 @@ def is_gutter(pieces: Sequence[Piece], x: float) -> bool:
 class _Side:
     """What is on one side of a gutter; its lines are found when they are asked for, and once."""
 
-    def __init__(self, pieces: Sequence[Piece]) -> None:
-        self.pieces = pieces
+    def __init__(self, runs: Sequence[TextRun]) -> None:
+        self.runs = runs
 
     @cached_property
-    def lines(self) -> list[Row]:
-        return rows(self.pieces)
+    def lines(self) -> list[TextLine]:
+        return group_lines(self.runs)
 
     @cached_property
     def is_prose(self) -> bool:
@@ -91,15 +91,15 @@ class _Side:
         return _is_text(self.lines)
 
 
-def _is_text(rows: Sequence[Row]) -> bool:
+def _is_text(rows: Sequence[TextLine]) -> bool:
     """Whether most of it is long enough for running text, as lists between formulas are; labels and numbers are not."""
     long = sum(line.length for line in rows if line.length >= LINE_CHARACTERS and _is_whole(line))
     return long > TEXT_SHARE * sum(line.length for line in rows)
 
 
-def _are_drawn_apart(one: Sequence[Piece], other: Sequence[Piece]) -> bool:
-    """Whether the page has all of one side before the other, but for a few pieces, and not line by line."""
-    places = sorted([(piece.place, 0) for piece in one] + [(piece.place, 1) for piece in other])
+def _are_drawn_apart(one: Sequence[TextRun], other: Sequence[TextRun]) -> bool:
+    """Whether the page has all of one side before the other, but for a few runs, and not line by line."""
+    places = sorted([(run.place, 0) for run in one] + [(run.place, 1) for run in other])
     changes = sum(before != after for (_, before), (_, after) in pairwise(places))
     return changes <= MOST_CHANGES + CHANGES_SHARE * min(len(one), len(other))
 
@@ -118,12 +118,12 @@ def _are_uneven(one: _Side, other: _Side) -> bool:
     return level < LEVEL_SHARE * len(lines)
 
 
-def _are_close(lines: Sequence[Row]) -> bool:
+def _are_close(lines: Sequence[TextLine]) -> bool:
     gaps = [above.middle - line.middle for above, line in pairwise(lines)]
     return median(gaps) < LEADING * median(line.height for line in lines)
 
 
-def _has_prose(rows: Sequence[Row]) -> bool:
+def _has_prose(rows: Sequence[TextLine]) -> bool:
     """Whether several lines below each other run from one margin of the column to the other."""
     lines = [line for line in rows if not line.is_block]
     if len(lines) < COLUMN_LINES:
@@ -140,27 +140,25 @@ def _has_prose(rows: Sequence[Row]) -> bool:
     return False
 
 
-def is_prose(column: Sequence[Piece]) -> bool:
-    """Whether most of it is in long pieces, on lines that are alike; headings, equations and code may be among them."""
+def is_prose(column: Sequence[TextRun]) -> bool:
+    """Whether most of it is in long runs, on lines that are alike; headings, equations and code may be among them."""
     return _is_prose(_Side(column))
 
 
 def _is_prose(side: _Side) -> bool:
-    column = [piece for piece in side.pieces if not isinstance(piece, Block)]
-    lengths = [len(piece.text) for piece in column]
+    column = [run for run in side.runs if not isinstance(run, Block)]
+    lengths = [len(run.text) for run in column]
     long = [length for length in lengths if length >= PROSE_CHARACTERS]
     if len(column) < COLUMN_LINES or sum(long) < PROSE_SHARE * sum(lengths) or len(long) < LONG_SHARE * len(lengths):
         return False
-    # Pieces are the lines of several columns, where these end at different heights.
-    pieces = [(piece.right - piece.left, len(piece.text)) for piece in column]
-    if _are_alike(pieces):
+    # Runs are the lines of several columns, where these end at different heights.
+    runs = [(run.right - run.left, len(run.text)) for run in column]
+    if _are_alike(runs):
         return True
     lines = [
-        (line.right - line.left, sum(len(piece.text) for piece in line.pieces))
-        for line in side.lines
-        if not line.is_block
+        (line.right - line.left, sum(len(run.text) for run in line.runs)) for line in side.lines if not line.is_block
     ]
-    return len(lines) >= LINES_OF_PIECES and _are_alike(lines)
+    return len(lines) >= LINES_OF_RUNS and _are_alike(lines)
 
 
 def _are_alike(lines: list[tuple[float, int]]) -> bool:
@@ -173,16 +171,16 @@ def _are_alike(lines: list[tuple[float, int]]) -> bool:
     return 2 * full > sum(length for _, length in lines) or median(width for width, _ in lines) >= PROSE_WIDTH * wide
 
 
-def _is_whole(line: Row) -> bool:
-    """Whether no gap parts it: its pieces are words that something else stands between."""
-    if len(line.pieces) == 1:
+def _is_whole(line: TextLine) -> bool:
+    """Whether no gap parts it: its runs are words that something else stands between."""
+    if len(line.runs) == 1:
         return True
-    pieces, most = sorted(line.pieces, key=_left), WHOLE_GAP * line.height
-    return all(other.left - one.right < most for one, other in pairwise(pieces))
+    runs, most = sorted(line.runs, key=_left), WHOLE_GAP * line.height
+    return all(other.left - one.right < most for one, other in pairwise(runs))
 
 
-def _are_parallel(one: Sequence[Piece], other: Sequence[Piece]) -> bool:
+def _are_parallel(one: Sequence[TextRun], other: Sequence[TextRun]) -> bool:
     """Beside each other over a few lines at least."""
-    top = min(max(piece.top for piece in one), max(piece.top for piece in other))
-    bottom = max(min(piece.bottom for piece in one), min(piece.bottom for piece in other))
-    return top - bottom > 3 * median(piece.height for piece in one)
+    top = min(max(run.top for run in one), max(run.top for run in other))
+    bottom = max(min(run.bottom for run in one), min(run.bottom for run in other))
+    return top - bottom > 3 * median(run.height for run in one)

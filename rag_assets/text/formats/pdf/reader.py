@@ -12,7 +12,7 @@ from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
 from rag_assets.text import encoding
 from rag_assets.text.formats.pdf import fonts, headers_footers, markdown, tags
-from rag_assets.text.formats.pdf.glyphs import Page, Piece
+from rag_assets.text.formats.pdf.glyphs import Page, TextRun
 from rag_assets.text.formats.pdf.markdown import PAGE_BREAK
 from rag_assets.text.formats.pdf.reading_order import arrange
 from rag_assets.text.formats.pdf.rulings import Grid
@@ -28,14 +28,14 @@ _LOCKED = "password"  # in pdfium's message; it says so of some damaged files, t
 class _Sheet:
     """What was read from one page."""
 
-    pieces: list[Piece] = field(default_factory=list)
+    runs: list[TextRun] = field(default_factory=list)
     grids: list[Grid] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # values of form fields, comments, pypdf's second opinion
     is_picture: bool = False
 
     @property
     def characters(self) -> int:
-        return sum(len(piece.text) for piece in self.pieces) + sum(map(len, self.notes))
+        return sum(len(run.text) for run in self.runs) + sum(map(len, self.notes))
 
 
 def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
@@ -117,7 +117,7 @@ def _read(document: Any, data: bytes, *, name: str, limits: Parsing) -> tuple[li
 def _sheet(document: Any, number: int, form: Any, *, is_tagged: bool) -> _Sheet:
     page = Page(document[number], is_tagged=is_tagged)
     try:
-        sheet = _Sheet(page.pieces(), page.grids, page.notes(form))
+        sheet = _Sheet(page.runs(), page.grids, page.notes(form))
         sheet.is_picture = sheet.characters < FEW_CHARACTERS and page.image_share() >= SCANNED_SHARE
     finally:
         page.close()
@@ -132,12 +132,12 @@ def _form(document: Any) -> Any:
 
 
 def _render(sheets: Sequence[_Sheet], *, titles: dict[str, int]) -> list[str]:
-    parted = headers_footers.part([sheet.pieces for sheet in sheets], [sheet.grids for sheet in sheets])
+    parted = headers_footers.part([sheet.runs for sheet in sheets], [sheet.grids for sheet in sheets])
     found = [
-        ([*page.above, *arrange(page.pieces, sheet.grids), *page.below], sheet.notes)
+        ([*page.above, *arrange(page.runs, sheet.grids), *page.below], sheet.notes)
         for page, sheet in zip(parted, sheets, strict=True)
     ]
-    return markdown.pages(found, [piece for sheet in sheets for piece in sheet.pieces], titles=titles)
+    return markdown.pages(found, [run for sheet in sheets for run in sheet.runs], titles=titles)
 
 
 def _offsets(pages: Sequence[str]) -> tuple[int, ...]:

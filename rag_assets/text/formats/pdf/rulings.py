@@ -1,4 +1,4 @@
-"""Lines that a page of a PDF draws, to grids of cells: ruled tables, forms, frames around text."""
+"""Collects the straight lines that a page draws, and joins them to grids of cells: tables, forms, frames."""
 
 import ctypes
 import math
@@ -21,7 +21,7 @@ SAME_EDGES = 3  # lines of the same width below each other, that make a table wi
 
 
 @dataclass(slots=True)
-class Line:
+class Ruling:
     """A straight one; `at` is x of an upright one and y of a level one, in points."""
 
     at: float
@@ -39,9 +39,9 @@ class Grid:
     is_closed: bool = True  # has upright lines
     is_banded: bool = False  # made of bands of color: nothing is drawn between the columns of every other row
 
-    def parting(self) -> list[Line]:
+    def parting(self) -> list[Ruling]:
         """The lines between its columns that are not drawn."""
-        return [Line(x, self.ys[-1], self.ys[0]) for x in self.xs] if self.is_banded else []
+        return [Ruling(x, self.ys[-1], self.ys[0]) for x in self.xs] if self.is_banded else []
 
     @property
     def box(self) -> Box:
@@ -70,8 +70,8 @@ class Grid:
 class Drawn:
     """What a page draws: `level` and `upright` lines."""
 
-    level: list[Line]
-    upright: list[Line]
+    level: list[Ruling]
+    upright: list[Ruling]
 
 
 def drawn(pdfium: Any, page: Any, turn: Turn | None) -> Drawn:
@@ -102,8 +102,8 @@ class _Collector:
         self._pdfium = pdfium
         self._turn = turn
         self._objects = self._segments = 0
-        self.level: list[Line] = []
-        self.upright: list[Line] = []
+        self.level: list[Ruling] = []
+        self.upright: list[Ruling] = []
 
     def collect(self, count: Any, get: Any, holder: Any, matrix: Matrix, depth: int) -> None:
         pdfium = self._pdfium
@@ -166,9 +166,9 @@ class _Collector:
         if self._turn:
             left, right, bottom, top = self._turn(left, right, bottom, top)
         if top - bottom < 1 and right - left >= SHORTEST:
-            self.level.append(Line((top + bottom) / 2, left, right))
+            self.level.append(Ruling((top + bottom) / 2, left, right))
         elif right - left < 1 and top - bottom >= SHORTEST:
-            self.upright.append(Line((left + right) / 2, bottom, top))
+            self.upright.append(Ruling((left + right) / 2, bottom, top))
 
 
 def _times(one: Matrix, other: Matrix) -> Matrix:
@@ -183,17 +183,17 @@ def _placed(matrix: Matrix, x: float, y: float) -> tuple[float, float]:
     return a * x + c * y + e, b * x + d * y + f
 
 
-def _merged(lines: list[Line]) -> list[Line]:
+def _merged(lines: list[Ruling]) -> list[Ruling]:
     """Parts of the same line taken together, and both edges of a thick one."""
-    found: list[Line] = []
-    open_: list[Line] = []
+    found: list[Ruling] = []
+    open_: list[Ruling] = []
     for line in sorted(lines, key=lambda one: (one.at, one.start)):
         open_ = [one for one in open_ if line.at - one.at <= NEAR]
         same = next((one for one in open_ if line.start <= one.end + NEAR and one.start <= line.end + NEAR), None)
         if same:
             same.start, same.end = min(same.start, line.start), max(same.end, line.end)
         else:
-            fresh = Line(line.at, line.start, line.end)
+            fresh = Ruling(line.at, line.start, line.end)
             open_.append(fresh)
             found.append(fresh)
         if len(found) > MOST_LINES:
@@ -204,11 +204,11 @@ def _merged(lines: list[Line]) -> list[Line]:
 # ---- lines to grids
 
 
-def _connected(lines: Drawn) -> Iterator[tuple[list[Line], list[Line]]]:
+def _connected(lines: Drawn) -> Iterator[tuple[list[Ruling], list[Ruling]]]:
     """Level and upright lines that touch or cross each other."""
     level, upright = list(lines.level), list(lines.upright)
     while upright:
-        mine, queue = ([], []), [(1, upright.pop())]  # type: tuple[list[Line], list[Line]], list[tuple[int, Line]]
+        mine, queue = ([], []), [(1, upright.pop())]  # type: tuple[list[Ruling], list[Ruling]], list[tuple[int, Ruling]]
         while queue:
             side, line = queue.pop()
             mine[side].append(line)
@@ -220,11 +220,11 @@ def _connected(lines: Drawn) -> Iterator[tuple[list[Line], list[Line]]]:
             yield mine
 
 
-def _touch(one: Line, other: Line) -> bool:
+def _touch(one: Ruling, other: Ruling) -> bool:
     return other.start - NEAR <= one.at <= other.end + NEAR and one.start - NEAR <= other.at <= one.end + NEAR
 
 
-def _grid(level: Sequence[Line], upright: Sequence[Line]) -> Grid | None:
+def _grid(level: Sequence[Ruling], upright: Sequence[Ruling]) -> Grid | None:
     """Open sides are closed where the lines that lead there end."""
     xs = _edges([line.at for line in upright] + [min(x.start for x in level), max(x.end for x in level)])
     ys = _edges([line.at for line in level] + [min(y.start for y in upright), max(y.end for y in upright)])
@@ -262,7 +262,7 @@ def _edges(places: Sequence[float]) -> list[float]:
 
 
 def _owners(
-    xs: list[float], ys: list[float], level: Sequence[Line], upright: Sequence[Line]
+    xs: list[float], ys: list[float], level: Sequence[Ruling], upright: Sequence[Ruling]
 ) -> dict[tuple[int, int], tuple[int, int]]:
     """Places that no line parts are one cell: of the upper left one."""
     owner: dict[tuple[int, int], tuple[int, int]] = {}
@@ -285,7 +285,7 @@ def _has(places: Sequence[float], place: float) -> bool:
     return any(abs(one - place) <= NEAR for one in places)
 
 
-def _is_inside(line: Line, found: Sequence[Grid]) -> bool:
+def _is_inside(line: Ruling, found: Sequence[Grid]) -> bool:
     return any(
         grid.ys[-1] - NEAR <= line.at <= grid.ys[0] + NEAR
         and grid.xs[0] - NEAR <= line.start
@@ -294,9 +294,9 @@ def _is_inside(line: Line, found: Sequence[Grid]) -> bool:
     )
 
 
-def _open(level: Sequence[Line], *, without: Sequence[Grid]) -> list[Grid]:
+def _open(level: Sequence[Ruling], *, without: Sequence[Grid]) -> list[Grid]:
     """Tables that have level lines only: three or more of the same ends."""
-    groups: dict[tuple[int, int], list[Line]] = {}
+    groups: dict[tuple[int, int], list[Ruling]] = {}
     for line in level:
         if not _is_inside(line, without):
             groups.setdefault((round(line.start / 4), round(line.end / 4)), []).append(line)

@@ -1,4 +1,7 @@
-"""Lines of text whose pieces stand below each other, to tables."""
+"""Finds tables that have no drawn lines: lines of text whose runs stand below each other.
+
+What Tabula and Camelot call "stream": columns are the upright gaps that no line of the table crosses.
+"""
 
 import re
 from bisect import bisect_left, bisect_right
@@ -8,8 +11,8 @@ from itertools import pairwise
 from operator import itemgetter
 from statistics import median
 
-from rag_assets.text.formats.pdf.glyphs import BROKEN, Piece
-from rag_assets.text.formats.pdf.lines import Item, Row, Table, is_right_to_left
+from rag_assets.text.formats.pdf.glyphs import BROKEN, TextRun
+from rag_assets.text.formats.pdf.lines import Item, Table, TextLine, is_right_to_left
 
 LABEL = re.compile(
     r"[•◦▪‣●○■□–\-*·\uf0b7\uf0a7]|\(?(?:\d{1,3}|[a-zA-Z]|[ivxlcIVXLC]{1,5})[.)]|\[\d{1,3}\]|\d{1,2}(?:\.\d{1,2}){1,4}\.?"
@@ -20,23 +23,23 @@ LABEL_GAP = 3.0  # times the height of the text
 NUMBER = re.compile(r"[-+(]?[$€£]?\s?\d[\d.,\s]*[%)]?|[-–—]|n/?a", re.I)
 FORMULA_NUMBER = re.compile(r"\([A-Z]?\.?\d{1,3}(?:\.\d{1,3})*[a-z]?\)")
 LONGEST, GIVEN_UP = 200, 60  # lines of a table on a page; lines of an attempt
-CORRIDOR = 0.3  # of a font's size: what no text of a table crosses parts columns
-CORRIDOR_LINES = 3  # at least, for two numbers that are near each other to be two cells
-COLLISIONS = 0.2  # of the pieces may share a cell
+COLUMN_GAP = 0.3  # of a font's size: what no text of a table crosses parts columns
+COLUMN_GAP_LINES = 3  # at least, for two numbers that are near each other to be two cells
+COLLISIONS = 0.2  # of the runs may share a cell
 HYPHENS = (BROKEN, "\u2010")  # at the end of a line: what stands within one is typed as another character
 PROSE_LINES, PROSE_CHARACTERS, PROSE_WIDTH = 3, 25, 0.8  # of the longest line has the middle one in prose
 WORD_SPACE = 0.5  # of a font's size: nearer to each other are words, not cells
 LARGE = 1.15  # times the size of a table's first line: a heading
-ALIGNED = 1.0  # points: pieces whose left edges differ by less stand below each other
+ALIGNED = 1.0  # points: runs whose left edges differ by less stand below each other
 HEAD_DISTANCE = 2.0  # times its height: a line further above a table is not its head
 WRAPPED = 15  # characters at least, of a cell that goes on below beside others that do
-FULL = 0.5  # of a record's columns: a line that fills more begins a record of its own
-TIGHT, WIDE = 1.5, 1.15  # times a font's size, between lines of a cell; times that, between records
+FULL = 0.5  # of a row's columns: a line that fills more begins a row of its own
+TIGHT, WIDE = 1.5, 1.15  # times a font's size, between lines of a cell; times that, between rows
 
 
-def tables(lines: list[Row]) -> list[Item]:
+def tables(lines: list[TextLine]) -> list[Item]:
     for line in lines:
-        line.pieces = _labelled(_whole(line.pieces))
+        line.runs = _labelled(_whole(line.runs))
     items: list[Item] = []
     at = 0
     while at < len(lines):
@@ -58,62 +61,62 @@ def _headed(found: list[Item], head: list[str]) -> list[Item]:
     return [Table([head, *first.rows]), *others] if isinstance(first, Table) else found
 
 
-def _head(above: Item, lines: Sequence[Row], table: Item) -> list[str]:
+def _head(above: Item, lines: Sequence[TextLine], table: Item) -> list[str]:
     """The cells of a line right above a table, whose words stand over its columns but too near for cells."""
-    if not isinstance(above, Row) or not isinstance(table, Table) or len(above.pieces) > 1:
+    if not isinstance(above, TextLine) or not isinstance(table, Table) or len(above.runs) > 1:
         return []
     if _is_heading(above, lines[0]):
         return []
     if not 0 < above.middle - lines[0].middle < HEAD_DISTANCE * above.height or is_right_to_left(above.text):
         return []
-    columns = columns_of([line for line in _cut(lines) if _is_split(line)])
+    columns = column_spans([line for line in _cut(lines) if _is_split(line)])
     if len(columns) != len(table.rows[0]) or above.left > columns[0][1] or above.right < columns[-1][0]:
         return []
     places = [(one[1] + other[0]) / 2 for one, other in pairwise(columns)]
-    cells = [part.text for part in above.pieces[0].cut(places)]
+    cells = [part.text for part in above.runs[0].cut(places)]
     return next((parts for parts in (cells, above.text.split()) if len(parts) == len(columns)), [])
 
 
-def _is_split(line: Row) -> bool:
+def _is_split(line: TextLine) -> bool:
     """Into cells; an entry of a table of contents is a line."""
-    return len(line.pieces) > 2 or (len(line.pieces) == 2 and not LEADER.search(line.text))
+    return len(line.runs) > 2 or (len(line.runs) == 2 and not LEADER.search(line.text))
 
 
-def _whole(pieces: list[Piece]) -> list[Piece]:
-    """Pieces with no more than a space between them are one: an index or a raised number came between."""
-    found = pieces[:1]
-    for piece in pieces[1:]:
+def _whole(runs: list[TextRun]) -> list[TextRun]:
+    """Runs with no more than a space between them are one: an index or a raised number came between."""
+    found = runs[:1]
+    for run in runs[1:]:
         last = found[-1]
-        runs_left = piece.right <= last.left
-        gap = last.left - piece.right if runs_left else piece.left - last.right
-        are_numbers = last.text[-1:].isdigit() and piece.text[:1].isdigit()
-        is_near = 0 <= gap < WORD_SPACE * max(last.size, piece.size) and not are_numbers
-        if is_near or not piece.text.strip(". "):  # a dot of those that lead to a page's number
-            space = (len(last.text) + 1, last.right, piece.left)
-            later = [(at + space[0], left, right) for at, left, right in piece.spaces]
+        runs_left = run.right <= last.left
+        gap = last.left - run.right if runs_left else run.left - last.right
+        are_numbers = last.text[-1:].isdigit() and run.text[:1].isdigit()
+        is_near = 0 <= gap < WORD_SPACE * max(last.size, run.size) and not are_numbers
+        if is_near or not run.text.strip(". "):  # a dot of those that lead to a page's number
+            space = (len(last.text) + 1, last.right, run.left)
+            later = [(at + space[0], left, right) for at, left, right in run.spaces]
             found[-1] = replace(
-                max(last, piece, key=lambda one: len(one.text)),
-                text=f"{last.text} {piece.text}", left=min(last.left, piece.left), right=max(last.right, piece.right),
+                max(last, run, key=lambda one: len(one.text)),
+                text=f"{last.text} {run.text}", left=min(last.left, run.left), right=max(last.right, run.right),
                 spaces=[] if runs_left else [*last.spaces, space, *later],
-                bold=last.bold and piece.bold, bold_start=last.bold_start,
+                bold=last.bold and run.bold, bold_start=last.bold_start,
             )  # fmt: skip
         else:
-            found.append(piece)
+            found.append(run)
     return found
 
 
-def _labelled(pieces: list[Piece]) -> list[Piece]:
+def _labelled(runs: list[TextRun]) -> list[TextRun]:
     """The mark or number of an entry is no cell: it belongs to what follows."""
-    if len(pieces) < 2 or not LABEL.fullmatch(pieces[0].text):
-        return pieces
-    label, text = pieces[:2]
+    if len(runs) < 2 or not LABEL.fullmatch(runs[0].text):
+        return runs
+    label, text = runs[:2]
     if not 0 <= text.left - label.right < LABEL_GAP * text.height:
-        return pieces
-    return [replace(text, text=f"{label.text} {text.text}", left=label.left, spaces=[]), *pieces[2:]]
+        return runs
+    return [replace(text, text=f"{label.text} {text.text}", left=label.left, spaces=[]), *runs[2:]]
 
 
-def _end_of_run(lines: Sequence[Row], start: int) -> int:
-    """After the last of the lines from here on that have several pieces, or go on below one that is not the first.
+def _end_of_run(lines: Sequence[TextLine], start: int) -> int:
+    """After the last of the lines from here on that have several runs, or go on below one that is not the first.
 
     One other line is allowed between them.
     """
@@ -126,7 +129,7 @@ def _end_of_run(lines: Sequence[Row], start: int) -> int:
             break
         if _is_split(lines[at]):
             end, last = at + 1, lines[at]
-            fullest = max(fullest, last, key=lambda line: len(line.pieces))
+            fullest = max(fullest, last, key=lambda line: len(line.runs))
         elif _is_below(lines[at], last) or _goes_on_below(lines[at], last):
             end = at + 1
         elif at - end >= 1:
@@ -134,10 +137,10 @@ def _end_of_run(lines: Sequence[Row], start: int) -> int:
     return end + _rest_of_cells(lines[end : start + LONGEST], fullest, last=lines[end - 1])
 
 
-def _rest_of_cells(lines: Sequence[Row], fullest: Row, *, last: Row) -> int:
+def _rest_of_cells(lines: Sequence[TextLine], fullest: TextLine, *, last: TextLine) -> int:
     """How many lines are the rest of a cell that is longer than those beside it."""
     for at, line in enumerate(lines):
-        if len(line.pieces) > 1 or line.is_block or not _goes_on_below(line, fullest):
+        if len(line.runs) > 1 or line.is_block or not _goes_on_below(line, fullest):
             return at
         if not 0 < last.middle - line.middle < TIGHT * line.height:
             return at
@@ -145,93 +148,93 @@ def _rest_of_cells(lines: Sequence[Row], fullest: Row, *, last: Row) -> int:
     return len(lines)
 
 
-def _goes_on_below(line: Row, above: Row) -> bool:
+def _goes_on_below(line: TextLine, above: TextLine) -> bool:
     """Whether a line stands below a cell; with two of them, the first may be a note in the margin of running text."""
-    return len(above.pieces) > 2 and any(abs(line.left - piece.left) < ALIGNED for piece in above.pieces[1:])
+    return len(above.runs) > 2 and any(abs(line.left - run.left) < ALIGNED for run in above.runs[1:])
 
 
-def _is_below(line: Row, above: Row) -> bool:
+def _is_below(line: TextLine, above: TextLine) -> bool:
     """Whether the wide spaces of a line are the gaps of the one above: its cells are filled to the brim.
 
     The space after the mark of a list is none of them.
     """
     if BULLET.match(line.text):
         return False
-    spaces = [space for piece in line.pieces for space in piece.spaces]
-    gaps = [(one.right, other.left) for one, other in pairwise(above.pieces)]
-    most = sum(len(piece.spaces) + 1 for piece in above.pieces)
+    spaces = [space for run in line.runs for space in run.spaces]
+    gaps = [(one.right, other.left) for one, other in pairwise(above.runs)]
+    most = sum(len(run.spaces) + 1 for run in above.runs)
     return len(gaps) <= len(spaces) <= most and all(
         any(left < gap_right and gap_left < right for _, left, right in spaces) for gap_left, gap_right in gaps
     )
 
 
-def _is_heading(line: Row, first: Row) -> bool:
-    return len(line.pieces) == 1 and line.height > LARGE * first.height
+def _is_heading(line: TextLine, first: TextLine) -> bool:
+    return len(line.runs) == 1 and line.height > LARGE * first.height
 
 
-def _table(lines: Sequence[Row]) -> list[Item]:
+def _table(lines: Sequence[TextLine]) -> list[Item]:
     """A table; the lines of columns of prose beside each other, one column after the other; nothing, if neither."""
     several = [line for line in lines if _is_split(line)]
-    if len(several) > 1 and all(BULLET.match(piece.text) for line in lines for piece in line.pieces):
-        return list(_beside(lines, columns_of(several)))  # lists beside each other
-    if len(several) < 2 or (len(several) == 2 and len(several[0].pieces) < 3) or _are_formulas(several):
+    if len(several) > 1 and all(BULLET.match(run.text) for line in lines for run in line.runs):
+        return list(_beside(lines, column_spans(several)))  # lists beside each other
+    if len(several) < 2 or (len(several) == 2 and len(several[0].runs) < 3) or _are_formulas(several):
         return []
     return _tabled(_cut(lines)) or _tabled(lines)
 
 
-def _are_formulas(lines: Sequence[Row]) -> bool:
+def _are_formulas(lines: Sequence[TextLine]) -> bool:
     """Whether most lines have a sign of equality, and one ends in the number of a formula."""
     equal = sum("=" in line.text for line in lines)
-    return 2 * equal > len(lines) and any(FORMULA_NUMBER.fullmatch(line.pieces[-1].text) for line in lines)
+    return 2 * equal > len(lines) and any(FORMULA_NUMBER.fullmatch(line.runs[-1].text) for line in lines)
 
 
-def _cut(lines: Sequence[Row]) -> list[Row]:
-    """Lines with their pieces cut where a space goes through all of them."""
-    edges = corridors(lines, lines=CORRIDOR_LINES)
-    return [Row([part for piece in line.pieces for part in piece.cut(edges)], line.new_region) for line in lines]
+def _cut(lines: Sequence[TextLine]) -> list[TextLine]:
+    """Lines with their runs cut where a space goes through all of them."""
+    edges = column_gaps(lines, lines=COLUMN_GAP_LINES)
+    return [TextLine([part for run in line.runs for part in run.cut(edges)], line.new_region) for line in lines]
 
 
-def _tabled(lines: Sequence[Row]) -> list[Item]:
+def _tabled(lines: Sequence[TextLine]) -> list[Item]:
     several = [line for line in lines if _is_split(line)]
-    columns = columns_of(several)
+    columns = column_spans(several)
     if len(columns) < 2:
         return []
     placed = [_cells(line, columns) for line in lines]
-    collisions = sum(len(line.pieces) - sum(map(bool, cells)) for line, cells in zip(lines, placed, strict=True))
-    if collisions > COLLISIONS * sum(len(line.pieces) for line in lines):
+    collisions = sum(len(line.runs) - sum(map(bool, cells)) for line, cells in zip(lines, placed, strict=True))
+    if collisions > COLLISIONS * sum(len(line.runs) for line in lines):
         return []
     if not collisions and all(map(_is_prose, zip(*placed, strict=True))):
         return list(_beside(lines, columns))
-    return [Table(directed(_records(lines, placed)))]
+    return [Table(directed(_joined_rows(lines, placed)))]
 
 
-def _beside(lines: Sequence[Row], columns: Sequence[tuple[float, float]]) -> Iterator[Row]:
+def _beside(lines: Sequence[TextLine], columns: Sequence[tuple[float, float]]) -> Iterator[TextLine]:
     """The lines of each column, one column after the other."""
-    placed = [(place(piece, columns), at, piece) for at, line in enumerate(lines) for piece in line.pieces]
-    for _, at, piece in sorted(placed, key=lambda one: one[:2]):
-        yield Row([piece], new_region=at == 0)
+    placed = [(place(run, columns), at, run) for at, line in enumerate(lines) for run in line.runs]
+    for _, at, run in sorted(placed, key=lambda one: one[:2]):
+        yield TextLine([run], new_region=at == 0)
 
 
-def corridors(rows: Sequence[Row], *, lines: int) -> list[float]:
+def column_gaps(rows: Sequence[TextLine], *, lines: int) -> list[float]:
     """The middles of the upright strips that no text crosses, in rows of several parts; `lines` have text beside."""
-    parts = [[run for piece in row.pieces for run in piece.runs()] for row in rows]
-    parts = [runs for runs in parts if len(runs) > 1]
+    parts = [[span for run in row.runs for span in run.spans()] for row in rows]
+    parts = [spans for spans in parts if len(spans) > 1]
     if len(parts) < lines:
         return []
-    least = CORRIDOR * median(row.height for row in rows)
+    least = COLUMN_GAP * median(row.height for row in rows)
     found, reach = [], float("inf")
-    for left, right in sorted(run for runs in parts for run in runs):
+    for left, right in sorted(span for spans in parts for span in spans):
         if left - reach > least:
             found.append((left + reach) / 2)
         reach = max(right, reach) if reach < float("inf") else right
-    return [x for x in found if sum(min(runs)[0] < x < max(runs)[1] for runs in parts) >= lines]
+    return [x for x in found if sum(min(spans)[0] < x < max(spans)[1] for spans in parts) >= lines]
 
 
-def directed(records: list[list[str]]) -> list[list[str]]:
+def directed(rows: list[list[str]]) -> list[list[str]]:
     """The first column first: it is the right one where text runs to the left."""
-    if is_right_to_left("".join(cell for record in records for cell in record)):
-        return [record[::-1] for record in records]
-    return records
+    if is_right_to_left("".join(cell for row in rows for cell in row)):
+        return [row[::-1] for row in rows]
+    return rows
 
 
 def _is_prose(column: Sequence[str]) -> bool:
@@ -243,8 +246,8 @@ def _is_prose(column: Sequence[str]) -> bool:
     return middle >= PROSE_CHARACTERS and middle >= PROSE_WIDTH * lengths[-1]
 
 
-def _records(lines: Sequence[Row], cells: list[list[str]]) -> list[list[str]]:
-    """Lines that stand closer than others are one record, when that gives no cell two numbers."""
+def _joined_rows(lines: Sequence[TextLine], cells: list[list[str]]) -> list[list[str]]:
+    """Lines that stand closer than others are one row, when that gives no cell two numbers."""
     gaps = [one.middle - other.middle for one, other in pairwise(lines)]
     least, most = min(gaps), max(gaps)
     size = max(line.height for line in lines)
@@ -256,18 +259,18 @@ def _records(lines: Sequence[Row], cells: list[list[str]]) -> list[list[str]]:
             groups[-1].append(line)
         else:
             groups.append([line])
-    if any(len(group) > 1 and not _is_record(group) for group in groups):
+    if any(len(group) > 1 and not _is_row(group) for group in groups):
         return wrapped(cells)
     return [[joined(filter(None, column)) for column in zip(*group, strict=True)] for group in groups]
 
 
-def _is_record(group: Sequence[Sequence[str]]) -> bool:
+def _is_row(group: Sequence[Sequence[str]]) -> bool:
     full = sum(sum(map(bool, line)) > FULL * len(line) for line in group)
     return full <= 1 and not has_numbers_below(group)
 
 
 def wrapped(cells: Sequence[list[str]]) -> list[list[str]]:
-    """A line with nothing but words that go on with cells of the line above is part of that record."""
+    """A line with nothing but words that go on with cells of the line above is part of that row."""
     found: list[list[str]] = []
     for line in cells:
         filled = [at for at, cell in enumerate(line) if cell]
@@ -279,27 +282,27 @@ def wrapped(cells: Sequence[list[str]]) -> list[list[str]]:
     return [[cell.replace(BROKEN, "-") for cell in line] for line in found]
 
 
-def _are_rest(record: Sequence[str], line: Sequence[str], filled: Sequence[int]) -> bool:
+def _are_rest(row: Sequence[str], line: Sequence[str], filled: Sequence[int]) -> bool:
     """Of several cells, one must go on in the middle of a sentence, and all that they go on with must be long."""
-    if not all(_goes_on(record, line[at], at) for at in filled):
+    if not all(_goes_on(row, line[at], at) for at in filled):
         return False
     if len(filled) == 1:
         return True
-    is_rest = any(line[at][0].islower() or record[at].endswith(HYPHENS) for at in filled)
-    return filled[0] > 0 and is_rest and all(len(record[at]) >= WRAPPED for at in filled)
+    is_rest = any(line[at][0].islower() or row[at].endswith(HYPHENS) for at in filled)
+    return filled[0] > 0 and is_rest and all(len(row[at]) >= WRAPPED for at in filled)
 
 
-def _goes_on(record: Sequence[str], cell: str, at: int) -> bool:
-    """In the first column, which names the record, only with a small letter or a bracket."""
-    if not record[at] or NUMBER.fullmatch(cell) or NUMBER.fullmatch(record[at]):
+def _goes_on(row: Sequence[str], cell: str, at: int) -> bool:
+    """In the first column, which names the row, only with a small letter or a bracket."""
+    if not row[at] or NUMBER.fullmatch(cell) or NUMBER.fullmatch(row[at]):
         return False
     return at > 0 or cell[0].islower() or cell[0] == "("
 
 
-def columns_of(lines: Sequence[Row]) -> list[tuple[float, float]]:
-    """Left and right of each column: the places of the fullest lines' pieces, where they overlap taken together."""
-    most = max(len(line.pieces) for line in lines)
-    spans = sorted((p.left, p.right) for line in lines if len(line.pieces) >= 0.7 * most for p in line.pieces)
+def column_spans(lines: Sequence[TextLine]) -> list[tuple[float, float]]:
+    """Left and right of each column: the places of the fullest lines' runs, where they overlap taken together."""
+    most = max(len(line.runs) for line in lines)
+    spans = sorted((p.left, p.right) for line in lines if len(line.runs) >= 0.7 * most for p in line.runs)
     found: list[tuple[float, float]] = []
     for left, right in spans:
         if found and left < found[-1][1]:
@@ -309,20 +312,20 @@ def columns_of(lines: Sequence[Row]) -> list[tuple[float, float]]:
     return found
 
 
-def _cells(line: Row, columns: Sequence[tuple[float, float]]) -> list[str]:
+def _cells(line: TextLine, columns: Sequence[tuple[float, float]]) -> list[str]:
     cells = [""] * len(columns)
-    for piece in line.pieces:
-        at = place(piece, columns)
-        cells[at] = f"{cells[at]} {piece.text}".strip()
+    for run in line.runs:
+        at = place(run, columns)
+        cells[at] = f"{cells[at]} {run.text}".strip()
     return cells
 
 
-def place(piece: Piece, columns: Sequence[tuple[float, float]]) -> int:
-    """The column that most of a piece is in, or that it is nearest to; `columns` stand side by side, from the left."""
-    first = max(bisect_right(columns, piece.left, key=_left) - 1, 0)
-    end = max(bisect_left(columns, piece.right, key=_left), first + 1)
+def place(run: TextRun, columns: Sequence[tuple[float, float]]) -> int:
+    """The column that most of a run is in, or that it is nearest to; `columns` stand side by side, from the left."""
+    first = max(bisect_right(columns, run.left, key=_left) - 1, 0)
+    end = max(bisect_left(columns, run.right, key=_left), first + 1)
     near = range(first, min(end + 1, len(columns)))
-    return max(near, key=lambda n: min(piece.right, columns[n][1]) - max(piece.left, columns[n][0]))
+    return max(near, key=lambda n: min(run.right, columns[n][1]) - max(run.left, columns[n][0]))
 
 
 _left = itemgetter(0)

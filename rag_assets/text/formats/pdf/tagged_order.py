@@ -1,13 +1,13 @@
-"""Pieces of a tagged page in the order and in the tables that its tags state, where these can be believed."""
+"""Puts the runs of a tagged page in the order, and into the tables, that its tags state, if these can be believed."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import pairwise, takewhile
 from math import inf
 
-from rag_assets.text.formats.pdf.glyphs import Piece
-from rag_assets.text.formats.pdf.lines import Block, Item, Row, Table, block, is_right_to_left, rows
-from rag_assets.text.formats.pdf.stream_tables import columns_of, directed, joined, place
+from rag_assets.text.formats.pdf.glyphs import TextRun
+from rag_assets.text.formats.pdf.lines import Block, Item, Table, TextLine, block, group_lines, is_right_to_left
+from rag_assets.text.formats.pdf.stream_tables import column_spans, directed, joined, place
 
 COVERED = 0.9  # of a page's characters, for its tags to say its order
 FAULTS, FAULTS_SHARE = 3, 0.1  # steps back up within a column: footnotes and figures; and of all steps to another line
@@ -19,65 +19,65 @@ EDGE = 2.0  # points that a cell may reach over its column
 LONG_CELL, LONG_SHARE = 1_500, 0.5  # characters, and of a table's text: a page's layout, no table
 
 
-def in_order(pieces: Sequence[Piece]) -> list[Piece] | None:
-    """The pieces as the tags order them; None where these name too little of the page, or against its columns."""
-    marked = [piece for piece in pieces if piece.mark]
-    if not marked or _characters(marked) < COVERED * _characters(pieces):
+def in_order(runs: Sequence[TextRun]) -> list[TextRun] | None:
+    """The runs as the tags order them; None where these name too little of the page, or against its columns."""
+    marked = [run for run in runs if run.mark]
+    if not marked or _characters(marked) < COVERED * _characters(runs):
         return None
-    places = {id(piece): place for piece, place in _places(pieces, marked)}
-    found = sorted(pieces, key=lambda piece: places[id(piece)])
-    return found if _goes_down([piece for piece in found if piece.mark]) else None
+    places = {id(run): place for run, place in _places(runs, marked)}
+    found = sorted(runs, key=lambda run: places[id(run)])
+    return found if _goes_down([run for run in found if run.mark]) else None
 
 
-def _characters(pieces: Sequence[Piece]) -> int:
-    return sum(len(piece.text) for piece in pieces)
+def _characters(runs: Sequence[TextRun]) -> int:
+    return sum(len(run.text) for run in runs)
 
 
-def _places(pieces: Sequence[Piece], marked: Sequence[Piece]) -> Iterator[tuple[Piece, float]]:
+def _places(runs: Sequence[TextRun], marked: Sequence[TextRun]) -> Iterator[tuple[TextRun, float]]:
     """What has no tag goes with what is drawn before it; above and below all that has one, it is the first or last."""
-    top, bottom = max(piece.top for piece in marked), min(piece.bottom for piece in marked)
+    top, bottom = max(run.top for run in marked), min(run.bottom for run in marked)
     last = -1.0
-    for piece in pieces:
-        if piece.mark:
-            last = piece.mark.place
-            yield piece, last
+    for run in runs:
+        if run.mark:
+            last = run.mark.place
+            yield run, last
         else:
-            yield piece, -1.0 if piece.bottom >= top else inf if piece.top <= bottom else last
+            yield run, -1.0 if run.bottom >= top else inf if run.top <= bottom else last
 
 
-def _goes_down(pieces: Sequence[Piece]) -> bool:
+def _goes_down(runs: Sequence[TextRun]) -> bool:
     """Whether the order goes down within each column, but for a few steps back to where a note had its mark."""
     steps = faults = 0
-    for one, other in pairwise(pieces):
+    for one, other in pairwise(runs):
         if other.bottom >= one.top or other.top <= one.bottom:
             steps += 1
             faults += other.bottom >= one.top and _are_one_column(one, other)
     return faults <= FAULTS + FAULTS_SHARE * steps
 
 
-def _are_one_column(one: Piece, other: Piece) -> bool:
+def _are_one_column(one: TextRun, other: TextRun) -> bool:
     shared = min(one.right, other.right) - max(one.left, other.left)
     return shared > BESIDE * min(one.right - one.left, other.right - other.left)
 
 
-def columns(pieces: Sequence[Piece]) -> Iterator[list[Piece]]:
-    """Parted where the order of `pieces` goes back up, or to the other side: to a column, from a note to its text."""
-    found: list[Piece] = []
+def columns(runs: Sequence[TextRun]) -> Iterator[list[TextRun]]:
+    """Parted where the order of `runs` goes back up, or to the other side: to a column, from a note to its text."""
+    found: list[TextRun] = []
     lines, right = 1, -inf
-    for piece in pieces:
-        is_beyond = lines >= COLUMN_LINES and piece.left - right > piece.size
-        if found and (is_beyond or _goes_back(found[-1], piece)):
+    for run in runs:
+        is_beyond = lines >= COLUMN_LINES and run.left - right > run.size
+        if found and (is_beyond or _goes_back(found[-1], run)):
             yield found
             found, lines, right = [], 1, -inf
-        lines += bool(found) and piece.top < found[-1].middle
-        found.append(piece)
-        right = max(right, piece.right)
+        lines += bool(found) and run.top < found[-1].middle
+        found.append(run)
+        right = max(right, run.right)
     if found:
         yield found
 
 
-def _goes_back(one: Piece, other: Piece) -> bool:
-    """Whether the other piece is above one, or before it on the same line."""
+def _goes_back(one: TextRun, other: TextRun) -> bool:
+    """Whether the other run is above one, or before it on the same line."""
     size = other.size or one.size
     if other.bottom - one.top > STEP * size:
         return True
@@ -85,86 +85,86 @@ def _goes_back(one: Piece, other: Piece) -> bool:
     return is_level and one.left - other.right > size and not is_right_to_left(one.text + other.text)
 
 
-def with_tables(pieces: Sequence[Piece]) -> list[Piece]:
-    """Each tagged table as a block at the place of its first piece."""
-    tables: dict[int, list[Piece]] = defaultdict(list)
-    for piece in pieces:
-        if piece.mark and piece.mark.cell:
-            tables[piece.mark.cell[0]].append(piece)
+def with_tables(runs: Sequence[TextRun]) -> list[TextRun]:
+    """Each tagged table as a block at the place of its first run."""
+    tables: dict[int, list[TextRun]] = defaultdict(list)
+    for run in runs:
+        if run.mark and run.mark.cell:
+            tables[run.mark.cell[0]].append(run)
     blocks = {number: _block(inside) for number, inside in tables.items()}
-    found: list[Piece] = []
-    for piece in pieces:
-        number = piece.mark.cell[0] if piece.mark and piece.mark.cell else 0
+    found: list[TextRun] = []
+    for run in runs:
+        number = run.mark.cell[0] if run.mark and run.mark.cell else 0
         table = blocks.get(number)
         if table is None:
-            found.append(piece)
-        elif piece is tables[number][0]:
+            found.append(run)
+        elif run is tables[number][0]:
             found.append(table)
     return found
 
 
-def _block(pieces: Sequence[Piece]) -> Block | None:
-    items = _items(pieces)
+def _block(runs: Sequence[TextRun]) -> Block | None:
+    items = _items(runs)
     if not items:
         return None
     box = (
-        min(p.left for p in pieces),
-        max(p.right for p in pieces),
-        min(p.bottom for p in pieces),
-        max(p.top for p in pieces),
+        min(p.left for p in runs),
+        max(p.right for p in runs),
+        min(p.bottom for p in runs),
+        max(p.top for p in runs),
     )
-    return block(items, box, place=pieces[0].place)
+    return block(items, box, place=runs[0].place)
 
 
-def _items(pieces: Sequence[Piece]) -> list[Item]:
+def _items(runs: Sequence[TextRun]) -> list[Item]:
     """The table, and before it the lines over its columns; nothing for what is none, or has each line as a row.
 
     What only arranges a page is no table: a few long texts, a single column.
     """
-    cells: dict[int, dict[int, list[Piece]]] = defaultdict(lambda: defaultdict(list))
-    for piece in pieces:
-        if piece.mark and piece.mark.cell:
-            _, row, column = piece.mark.cell
-            cells[row][column].append(piece)
-    lines = [Row([_cell(cell) for _, cell in sorted(line.items())]) for _, line in sorted(cells.items())]
-    spans = columns_of(lines)
+    cells: dict[int, dict[int, list[TextRun]]] = defaultdict(lambda: defaultdict(list))
+    for run in runs:
+        if run.mark and run.mark.cell:
+            _, row, column = run.mark.cell
+            cells[row][column].append(run)
+    lines = [TextLine([_cell(cell) for _, cell in sorted(line.items())]) for _, line in sorted(cells.items())]
+    spans = column_spans(lines)
     titles = list(takewhile(lambda line: _is_title(line, spans), lines))
     lines = lines[len(titles) :]
-    several = sum(len(line.pieces) > 1 for line in lines)
+    several = sum(len(line.runs) > 1 for line in lines)
     if len(lines) < 2 or len(spans) < 2 or 2 * several < len(lines) or _is_layout(lines):
         return []
-    records = [_record(line, spans) for line in lines]
-    return [] if _are_lines(records) else [*titles, Table(directed(records))]
+    rows = [_row(line, spans) for line in lines]
+    return [] if _are_lines(rows) else [*titles, Table(directed(rows))]
 
 
-def _is_title(line: Row, spans: Sequence[tuple[float, float]]) -> bool:
+def _is_title(line: TextLine, spans: Sequence[tuple[float, float]]) -> bool:
     """Whether a row has a single cell that reaches over several columns, or stands between them."""
-    (cell, *others) = line.pieces
+    (cell, *others) = line.runs
     return not others and not any(left - EDGE < cell.left and cell.right < right + EDGE for left, right in spans)
 
 
-def _is_layout(lines: Sequence[Row]) -> bool:
-    sizes = [len(cell.text) for line in lines for cell in line.pieces]
+def _is_layout(lines: Sequence[TextLine]) -> bool:
+    sizes = [len(cell.text) for line in lines for cell in line.runs]
     return max(sizes) > LONG_CELL and max(sizes) > LONG_SHARE * sum(sizes)
 
 
-def _are_lines(records: Sequence[Sequence[str]]) -> bool:
+def _are_lines(rows: Sequence[Sequence[str]]) -> bool:
     """Whether many cells go on with the one above: whoever tagged them saw lines, not rows."""
-    cells = [(above[at], cell) for above, row in pairwise(records) for at, cell in enumerate(row) if " " in cell]
+    cells = [(above[at], cell) for above, row in pairwise(rows) for at, cell in enumerate(row) if " " in cell]
     going_on = sum(" " in above and (cell[0].islower() or cell[0] == "(") for above, cell in cells)
     return going_on > LINES_SHARE * len(cells)
 
 
-def _cell(pieces: Sequence[Piece]) -> Piece:
-    """All that is in a cell as one piece."""
-    text = joined(line.text for line in rows(pieces))
-    left, right = min(piece.left for piece in pieces), max(piece.right for piece in pieces)
-    return Piece(text, left, right, pieces[-1].bottom, pieces[0].top, pieces[0].size)
+def _cell(runs: Sequence[TextRun]) -> TextRun:
+    """All that is in a cell as one run."""
+    text = joined(line.text for line in group_lines(runs))
+    left, right = min(run.left for run in runs), max(run.right for run in runs)
+    return TextRun(text, left, right, runs[-1].bottom, runs[0].top, runs[0].size)
 
 
-def _record(line: Row, spans: Sequence[tuple[float, float]]) -> list[str]:
-    record = [""] * len(spans)
-    for cell in line.pieces:
+def _row(line: TextLine, spans: Sequence[tuple[float, float]]) -> list[str]:
+    row = [""] * len(spans)
+    for cell in line.runs:
         at = place(cell, spans)
-        record[at] = f"{record[at]} {cell.text}".strip()
-    return record
+        row[at] = f"{row[at]} {cell.text}".strip()
+    return row
