@@ -21,10 +21,9 @@ def main() -> int:
         listener.start()
 
     from dagster import DagsterInstance
-    from dagster._cli.api import _execute_run_command_body
-    from dagster._utils.interrupts import capture_interrupts
 
     from rag_assets.definitions import rag
+    from rag_assets.defs import dagster_internals
 
     with DagsterInstance.get() as instance, rag.warmed():
         instance.get_runs_count()  # opens what the storage opens at its first query
@@ -34,8 +33,7 @@ def main() -> int:
         run_id = word.get()
         if not run_id:
             return 0
-        with capture_interrupts():
-            _execute_run_command_body(run_id, instance, lambda _event: None, set_exit_code_on_failure=False)
+        dagster_internals.execute_run(run_id, instance)
     return 0
 
 

@@ -18,6 +18,12 @@ from rag_assets.postgres import conninfo
 from rag_assets.processes import bounded_log, file_lock, ports, private_folder, spawning, tree
 from rag_assets.settings import Settings, project_root
 
+# The command `dagster-daemon` under this Python, by its public name: its script may lie in no folder of the PATH.
+DAEMON = (
+    "import sys; from importlib.metadata import distribution;"
+    " [main] = distribution('dagster').entry_points.select(group='console_scripts', name='dagster-daemon');"
+    " sys.argv[0] = main.name; sys.exit(main.load()())"
+)
 LOCK_SECONDS = 2.0  # for another `up` of the same home that is just ending
 STOP_SECONDS = 8.0  # for services and runs to end by themselves
 CODE_SERVER_STOP_SECONDS = 0.5
@@ -165,7 +171,7 @@ def _services(
             *[sys.executable, "-m", "rag_assets.service.dagster_ui", "--workspace", str(workspace)],
             *["--host", host, "--port", str(port), *(["--read-only"] if read_only else [])],
         ],
-        "daemon": [sys.executable, "-m", "dagster._daemon", "run", "-w", str(workspace)],
+        "daemon": [sys.executable, "-c", DAEMON, "run", "-w", str(workspace)],
     }
     if settings.log_format == "json":
         for name in ("code server", "daemon"):

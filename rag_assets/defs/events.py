@@ -1,4 +1,4 @@
-"""Outcomes to Dagster's event log, in batches: the only file that imports from dagster._core.
+"""Outcomes to Dagster's event log, in batches.
 
 Dagster's public `context.log_event` writes one row per transaction (12 ms each on PostgreSQL); a batch costs
 0.3 to 0.4 ms per event. A planned event without a materialization after it is what makes a partition FAILED.
@@ -12,15 +12,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import dagster as dg
-from dagster._core.events import (
-    AssetMaterializationPlannedData,
-    DagsterEvent,
-    DagsterEventBatchMetadata,
-    DagsterEventType,
-    generate_event_batch_id,
-)
 
-from rag_assets.defs import partitions
+from rag_assets.defs import dagster_internals, partitions
 from rag_assets.model import Outcome
 
 SOURCE = "TblDocumentFiles"  # the application's table, whatever its name
@@ -107,21 +100,14 @@ def untold(instance: dg.DagsterInstance, versions: Mapping[str, str]) -> list[st
     return [document_id for document_id, version in versions.items() if not _is_shown(document_id, version, shown)]
 
 
-def is_backfilling(instance: dg.DagsterInstance) -> bool:
-    """Whether a backfill goes on, whose runs to come may name any partition as the end of a range."""
-    from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus  # 0.1 s that few processes need
-
-    under_way = BulkActionsFilter(statuses=[BulkActionStatus.REQUESTED])
-    return bool(instance.get_backfills(filters=under_way, limit=1))
-
-
 def mark_failed(context: dg.AssetExecutionContext, document_ids: Sequence[str]) -> None:
     """Make these documents' partitions FAILED; to be called just before the step raises."""
     step_key = context.get_step_execution_context().step.key
     for key in {partitions.documents.key(document_id): None for document_id in document_ids}:
         for asset in ASSETS:
-            planned = AssetMaterializationPlannedData(dg.AssetKey(asset), partition=key)
-            event = DagsterEvent.build_asset_materialization_planned_event(context.run.job_name, step_key, planned)
+            event = dagster_internals.planned_event(
+                job=context.run.job_name, step_key=step_key, asset=asset, partition=key
+            )
             context.instance.report_dagster_event(event, context.run.run_id, logging.DEBUG)
 
 
@@ -198,7 +184,7 @@ def _follow(context: dg.AssetExecutionContext, outcomes: Sequence[Outcome]) -> N
     latest = {one.document_id: one.status for one in outcomes}  # an id may be deleted and inserted again
     partitions.documents.add(context.instance, [name for name, status in latest.items() if status != "deleted"])
     deleted = [name for name, status in latest.items() if status == "deleted"]
-    if deleted and not context.has_partition_key_range and not is_backfilling(context.instance):
+    if deleted and not context.has_partition_key_range and not dagster_internals.is_backfilling(context.instance):
         partitions.documents.remove(context.instance, deleted)
 
 
@@ -207,7 +193,7 @@ def _materialized(instance: dg.DagsterInstance, keys: set[str] | None) -> dict[s
 
     Shown is the last asset, since the first was marked. The others are looked at because they can be wiped one by one.
     """
-    materialized, planned = DagsterEventType.ASSET_MATERIALIZATION, DagsterEventType.ASSET_MATERIALIZATION_PLANNED
+    materialized, planned = dg.DagsterEventType.ASSET_MATERIALIZATION, dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
     *others, done = [
         instance.get_latest_storage_id_by_partition(dg.AssetKey(asset), materialized, keys) for asset in ASSETS
     ]
@@ -234,13 +220,8 @@ def _by_partition(outcomes: Iterable[Outcome]) -> dict[str, list[Outcome]]:
 
 def _log(context: dg.AssetExecutionContext, events: Iterable[dg.AssetMaterialization]) -> None:
     """A batch for each asset: of a batch's last event alone does the storage note that it is its asset's latest."""
-    step = context.get_step_execution_context()
     batches: dict[dg.AssetKey, list[dg.AssetMaterialization]] = {}
     for event in events:
         batches.setdefault(event.asset_key, []).append(event)
     for batch in batches.values():
-        batch_id = generate_event_batch_id()  # type: ignore[no-untyped-call]
-        for event in batch:
-            DagsterEvent.asset_materialization(
-                step, event, DagsterEventBatchMetadata(batch_id, is_end=event is batch[-1])
-            )
+        dagster_internals.log_batch(context, batch)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import dagster as dg
 
 from rag_assets import settings
-from rag_assets.defs import checks, events, partitions
+from rag_assets.defs import checks, dagster_internals, events, partitions
 from rag_assets.defs.resources import Rag
 from rag_assets.errors import SettingsError
 from rag_assets.postgres import texts
@@ -55,7 +55,7 @@ def _told_in_one_line() -> Iterator[None]:
 def _reconcile_partitions(instance: dg.DagsterInstance, parts: Parts) -> dict[str, int]:
     """Have Dagster told what a run was killed before it could tell, or somebody deleted; how many documents, by what
     was found."""
-    if not partitions.documents.is_by_document or events.is_backfilling(instance):
+    if not partitions.documents.is_by_document or dagster_internals.is_backfilling(instance):
         return {}
     # In this order: what comes back while others go is added again.
     gone, added = partitions.documents.remove_gone(instance, parts), partitions.documents.add_all(instance, parts)

@@ -13,11 +13,9 @@ import threading
 from contextlib import suppress
 
 import dagster as dg
-from dagster import DagsterRun, DagsterRunStatus
-from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, WorkerStatus
-from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
-from dagster._core.run_coordinator import QueuedRunCoordinator, SubmitRunContext
+from dagster import DagsterRun, DagsterRunStatus, DefaultRunLauncher, QueuedRunCoordinator, SubmitRunContext
 
+from rag_assets.defs.dagster_internals import CheckRunHealthResult, LaunchRunContext, WorkerStatus
 from rag_assets.defs.jobs import BATCH_TAG, POOL
 from rag_assets.processes import identity, tree
 

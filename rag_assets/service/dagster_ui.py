@@ -7,7 +7,6 @@ move what is imported here, this process ends with an ImportError, and never ser
 import argparse
 import ipaddress
 import socket
-from importlib import metadata
 from pathlib import Path
 
 from rag_assets import settings
@@ -46,19 +45,14 @@ def serve(config: Settings, *, host: str, port: int, workspace: Path, read_only:
     """Serve the page until SIGINT or SIGTERM; with `read_only`, nobody changes anything through it."""
     import uvicorn
     from dagster import DagsterInstance
-    from dagster._core.workspace.context import WorkspaceProcessContext
-    from dagster._core.workspace.load_target import WorkspaceFileTarget
-    from dagster._utils.log import configure_loggers
-    from dagster_webserver.app import create_app_from_workspace_process_context
 
-    configure_loggers(formatter="json" if config.log_format == "json" else "colored", log_level="INFO")
+    from rag_assets.defs import dagster_internals
+
     with DagsterInstance.get() as instance:
         instance.optimize_for_webserver(STATEMENT_TIMEOUT_MS, CONNECTION_SECONDS, POOL_OVERFLOW)
-        target = WorkspaceFileTarget(paths=[str(workspace)])
-        with WorkspaceProcessContext(
-            instance, target, version=metadata.version("dagster-webserver"), read_only=read_only
-        ) as context:
-            app = create_app_from_workspace_process_context(context, "", POLL_MS)
+        with dagster_internals.web_application(
+            instance, workspace, read_only=read_only, as_json=config.log_format == "json", poll_milliseconds=POLL_MS
+        ) as app:
             token = config.web.token.get_secret_value() if config.web.token else None
             uvicorn.run(
                 Guard(app, hosts=config.web.allowed_hosts, token=token, read_only=read_only),

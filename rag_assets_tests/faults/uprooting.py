@@ -38,7 +38,7 @@ START_SECONDS = 120.0
 SETTLE_SECONDS = 240.0
 LONGEST_SECONDS = 1_800.0  # for all, however much is done again and again
 VICTIMS = {  # by what is in their command lines
-    "daemon": "dagster._daemon",
+    "daemon": "dagster-daemon",
     "code server": "dagster api grpc",
     "webserver": "dagster_webserver",
     "run": "rag_assets.runner",

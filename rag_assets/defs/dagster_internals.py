@@ -1,0 +1,96 @@
+"""What Dagster offers under no public name: the one file that imports from `dagster._*`.
+
+REASONS says of each private name why it is needed. A test compares it with the imports below, so that a change of
+Dagster's version has one list to be checked against. What few processes need is imported inside a function.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster._core.events import AssetMaterializationPlannedData, DagsterEventBatchMetadata, generate_event_batch_id
+from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, WorkerStatus
+
+__all__ = [
+    "REASONS",
+    "CheckRunHealthResult",
+    "LaunchRunContext",
+    "WorkerStatus",
+    "execute_run",
+    "is_backfilling",
+    "log_batch",
+    "planned_event",
+    "web_application",
+]
+
+REASONS = {
+    "dagster._core.events.AssetMaterializationPlannedData": "a planned event makes a partition FAILED",
+    "dagster._core.events.DagsterEventBatchMetadata": "events in batches cost 0.3 ms each, 12 ms one by one",
+    "dagster._core.events.generate_event_batch_id": "the name of such a batch",
+    "dagster._core.launcher.CheckRunHealthResult": "what a run launcher answers about a run's process",
+    "dagster._core.launcher.LaunchRunContext": "what a run launcher is given",
+    "dagster._core.launcher.WorkerStatus": "part of CheckRunHealthResult",
+    "dagster._core.execution.backfill.BulkActionsFilter": "which backfills `get_backfills` is to find",
+    "dagster._core.execution.backfill.BulkActionStatus": "those under way",
+    "dagster._cli.api._execute_run_command_body": "executes a run in a process that has imported everything before",
+    "dagster._utils.interrupts.capture_interrupts": "the same: a signal ends the run, not the process",
+    "dagster._core.workspace.context.WorkspaceProcessContext": "the web page's context, behind our guard",
+    "dagster._core.workspace.load_target.WorkspaceFileTarget": "where the web page finds the code server",
+    "dagster._utils.log.configure_loggers": "the web page's log lines as JSON",
+}
+
+
+def log_batch(context: dg.AssetExecutionContext, materializations: Sequence[dg.AssetMaterialization]) -> None:
+    """Log one event per materialization, all in one INSERT, which comes with the last one."""
+    step, batch_id = context.get_step_execution_context(), generate_event_batch_id()  # type: ignore[no-untyped-call]
+    for each in materializations:
+        batch = DagsterEventBatchMetadata(batch_id, is_end=each is materializations[-1])
+        dg.DagsterEvent.asset_materialization(step, each, batch)
+
+
+def planned_event(*, job: str, step_key: str, asset: str, partition: str) -> dg.DagsterEvent:
+    """Says that a partition of an asset is to be materialized; without a materialization after it, it has FAILED."""
+    planned = AssetMaterializationPlannedData(dg.AssetKey(asset), partition=partition)
+    return dg.DagsterEvent.build_asset_materialization_planned_event(job, step_key, planned)
+
+
+def is_backfilling(instance: dg.DagsterInstance) -> bool:
+    """Whether a backfill goes on, whose runs to come may name any partition as the end of a range."""
+    from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus  # 0.1 s that few processes need
+
+    under_way = BulkActionsFilter(statuses=[BulkActionStatus.REQUESTED])
+    return bool(instance.get_backfills(filters=under_way, limit=1))
+
+
+def execute_run(run_id: str, instance: dg.DagsterInstance) -> None:
+    """Execute a run that was launched, in this process; how it ends is in its events. SIGINT and SIGTERM end the run.
+
+    The most fragile of all: it is what the command `dagster api execute_run` does once it has read its arguments.
+    """
+    from dagster._cli.api import _execute_run_command_body
+    from dagster._utils.interrupts import capture_interrupts
+
+    with capture_interrupts():
+        _execute_run_command_body(run_id, instance, lambda _event: None, set_exit_code_on_failure=False)
+
+
+@contextmanager
+def web_application(
+    instance: dg.DagsterInstance, workspace: Path, *, read_only: bool, as_json: bool, poll_milliseconds: int
+) -> Iterator[Any]:
+    """Dagster's web page as an ASGI application, for the code server that the file `workspace` names.
+
+    It logs one JSON object per line where `as_json` says so, and looks for new events so often.
+    """
+    from dagster._core.workspace.context import WorkspaceProcessContext
+    from dagster._core.workspace.load_target import WorkspaceFileTarget
+    from dagster._utils.log import configure_loggers
+    from dagster_webserver.app import create_app_from_workspace_process_context
+
+    configure_loggers(formatter="json" if as_json else "colored", log_level="INFO")
+    target, version = WorkspaceFileTarget(paths=[str(workspace)]), metadata.version("dagster-webserver")
+    with WorkspaceProcessContext(instance, target, version=version, read_only=read_only) as context:
+        yield create_app_from_workspace_process_context(context, "", poll_milliseconds)
