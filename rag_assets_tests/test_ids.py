@@ -211,6 +211,12 @@ def test_document_goes_when_its_id_is_written_another_way(application: Applicati
     }
 
 
+def test_migrate_names_the_setting_when_ids_are_computed_as_they_are_read(application: Application) -> None:
+    """PostgreSQL shows its triggers nothing of such a column: every change would go unseen."""
+    with pytest.raises(SettingsError, match="a virtual column, which no trigger sees"):
+        replace_table(application, "file_path text, id text generated always as (file_path || '-x') virtual")
+
+
 @pytest.mark.parametrize("id_type", ["json", "xml", "point"])
 def test_migrate_names_the_setting_when_ids_cannot_be_compared(application: Application, id_type: str) -> None:
     """A type without equality is refused before its trigger could fail the application's writes."""

@@ -262,7 +262,7 @@ def _migrate(cursor: Cursor, source: Source, *, dimension: int, channel: str, ow
     if owner is not None:
         owners.claim(cursor, owner)
     _apply_functions(cursor, source, channel=channel)
-    documents.require_comparable_ids(cursor, source)
+    documents.require_usable_ids(cursor, source)
     applied += _mend_vectors(cursor, dimension)
     _set_dimension(cursor, dimension)
     documents.ensure_triggers(cursor, source)

@@ -162,8 +162,17 @@ def is_fit(document_id: str) -> bool:
         return False
 
 
-def require_comparable_ids(cursor: Cursor, source: Source) -> None:
-    """SettingsError where the id column has a type without equality, such as json: no row could be found by its id."""
+def require_usable_ids(cursor: Cursor, source: Source) -> None:
+    """SettingsError where the id column has a type without equality, such as json, or is a virtual one.
+
+    No row could be found by its id, or the trigger would not see it.
+    """
+    cursor.execute(statement("documents", "is_virtual"), {"table": quoted(cursor, source), "column": source.id_column})
+    if single(cursor)[0]:
+        raise SettingsError(
+            f"Setting source.id_column is {source.id_column!r}, a virtual column, which no trigger sees. Name the "
+            "column that it is computed from, or make it a stored one (generated always as ... stored)."
+        )
     try:
         cursor.execute(composed("documents", "compare_ids", **identifiers(cursor, source)))
     except pg_errors.UndefinedFunction as exc:

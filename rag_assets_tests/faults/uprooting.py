@@ -40,9 +40,9 @@ LONGEST_SECONDS = 1_800.0  # for all, however much is done again and again
 VICTIMS = {  # by what is in their command lines
     "daemon": "dagster-daemon",
     "code server": "dagster api grpc",
-    "webserver": "dagster_webserver",
+    "webserver": "rag_assets.service.dagster_ui",
     "run": "rag_assets.runner",
-    "llama-server": "rag_assets.bundled.llama_server",
+    "llama-server": "--api-key-file",  # whichever engine it is
     "text worker": "rag_assets.text.sandbox import child",
 }
 EACH_MINUTE = {"RAG_ASSETS_WORKER__RECONCILE_CRON": "* * * * *"}

@@ -17,6 +17,10 @@ from pg_attribute as a join pg_class as c on c.oid = a.attrelid
 where a.attrelid = to_regclass(%(table)s) and a.attnum > 0 and not a.attisdropped
 order by a.attnum;
 
+-- name: is_virtual
+-- Whether a column is computed whenever it is read (PostgreSQL 18): triggers do not see it.
+select attgenerated = 'v' from pg_attribute where attrelid = to_regclass(%(table)s) and attname = %(column)s;
+
 -- name: hides_rows
 -- Whether row-level security may keep rows of the table from this role: it applies, and no policy shows all of them.
 with applying as (
