@@ -56,6 +56,7 @@ class FakeLlama(ThreadingHTTPServer):
         self.requests: list[list[str]] = []
         self.released = threading.Event()
         self.moved_to = ""
+        self.late = 0  # requests whose answer is late and not yet on its way
         self.closes = False  # the connection, after each answer
 
     def __enter__(self) -> "FakeLlama":
@@ -177,7 +178,9 @@ def _good(handler: _Handler, rows: Rows) -> None:
 
 
 def _late(handler: _Handler, rows: Rows) -> None:
+    handler.server.late += 1
     time.sleep(LATE_SECONDS)
+    handler.server.late -= 1
     _good(handler, rows)
 
 

@@ -170,7 +170,7 @@ def test_a_file_that_is_no_model_is_named_in_one_line(tmp_path: Path) -> None:
         [*llama_server.command(), "--model", str(tmp_path / "text.gguf")],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 1

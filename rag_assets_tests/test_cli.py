@@ -78,7 +78,7 @@ def invoke(*arguments: str, code: int = 0) -> Result:
 def run(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
     """As a program."""
     command = [sys.executable, "-m", "rag_assets", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done
@@ -194,7 +194,7 @@ def test_json_is_utf8_whatever_the_path(configured: Application) -> None:
     """Bytes of a name that are no UTF-8 are escaped: one such file does not make the output unreadable."""
     name = os.fsdecode(b"b\xff.txt")
     command = [sys.executable, "-m", "rag_assets", "parse", "--json", name]
-    done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, timeout=600, check=False)
     assert json.loads(done.stdout.decode("utf-8"))["path"] == name
 
 
@@ -612,7 +612,7 @@ def test_env_gives_a_shell_what_dagster_needs(tmp_path: Path) -> None:
     """`eval` takes it; the embedded database is up as long as the shell, for the commands after it."""
     rag_assets = shlex.join([sys.executable, "-m", "rag_assets"])
     script = f'eval "$({rag_assets} env)" && echo "$DAGSTER_HOME" && {rag_assets} status --json'
-    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     dagster_home, status = done.stdout.splitlines()
     assert (Path(dagster_home) / "dagster.yaml").is_file()

@@ -94,18 +94,21 @@ def test_nothing_secret_is_said_of_a_connection_that_fails(text: str, caplog: py
     assert SECRET not in " ".join(said)
 
 
-@pytest.mark.parametrize("text", SHAPES[::14])
-def test_commands_say_nothing_secret_when_the_database_fails(text: str, tmp_path: Path) -> None:
+COMMANDS = ("status", "doctor", "env", "ingest")
+
+
+@pytest.mark.parametrize(
+    ("text", "command"),
+    [*((SHAPES[0], command) for command in COMMANDS), *zip(SHAPES[14::14], COMMANDS, strict=False)],
+)
+def test_commands_say_nothing_secret_when_the_database_fails(text: str, command: str, tmp_path: Path) -> None:
     """Those that only look, and those that start Dagster; one line, no traceback."""
-    for command in ("status", "doctor", "env", "ingest"):
-        variables = {**os.environ, "DATABASE_URL": text, "RAG_ASSETS_HOME": str(tmp_path / "home")}
-        line = [sys.executable, "-m", "rag_assets", command]
-        done = subprocess.run(
-            line, env=variables, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
-        )
-        assert done.returncode == 1
-        assert SECRET not in done.stdout + done.stderr
-        assert "Traceback" not in done.stderr
+    variables = {**os.environ, "DATABASE_URL": text, "RAG_ASSETS_HOME": str(tmp_path / "home")}
+    line = [sys.executable, "-m", "rag_assets", command]
+    done = subprocess.run(line, env=variables, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 1
+    assert SECRET not in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -158,7 +161,7 @@ def test_a_keyword_text_is_enough_for_every_command(database_url: str, tmp_path:
     assert "://" not in text
     variables = {**os.environ, "DATABASE_URL": text, "RAG_ASSETS_HOME": str(tmp_path / "home")}
     line = [sys.executable, "-m", "rag_assets", "env", "--json"]
-    done = subprocess.run(line, env=variables, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(line, env=variables, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=True)
     assert json.loads(done.stdout)["DAGSTER_PG_URL"].startswith("postgresql+psycopg2://")
     from rag_assets_tests import rows
 

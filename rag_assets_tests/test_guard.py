@@ -24,6 +24,7 @@ from rag_assets.errors import SettingsError
 from rag_assets.service import connections, dagster_ui, guard
 from rag_assets.service.connections import BoundedProtocol
 from rag_assets.service.guard import Guard
+from rag_assets_tests.patience import until
 
 TOKEN = "a-token-of-some-length"
 HTML = {"Accept": "text/html,application/xhtml+xml"}
@@ -66,14 +67,14 @@ class Page:
             return session.request(
                 method,
                 f"http://127.0.0.1:{self.port}{path}",
-                timeout=20,
+                timeout=60,
                 allow_redirects=False,
                 **options,  # type: ignore[arg-type]
             )
 
     def raw(self, request: str) -> str:
         """The first line of the answer to what no library would send."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=20) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
             connection.sendall(request.encode())
             return connection.recv(4_096).decode().splitlines()[0]
 
@@ -91,7 +92,7 @@ def served(page: Page) -> Iterator[Page]:
         yield page
     finally:
         server.should_exit = True
-        thread.join(timeout=20)
+        thread.join(timeout=60)
 
 
 @pytest.fixture
@@ -347,13 +348,13 @@ def test_a_short_token_is_refused() -> None:
 
 def connected(page: Page, said: bytes = b"") -> socket.socket:
     """A connection on which that much of a request was said."""
-    connection = socket.create_connection(("127.0.0.1", page.port), timeout=10)
+    connection = socket.create_connection(("127.0.0.1", page.port), timeout=60)
     connection.sendall(said)
     return connection
 
 
 def is_closed(connection: socket.socket) -> bool:
-    """Whether the page ended a connection, waiting for that up to 10 s; what it said before does not count."""
+    """Whether the page ended a connection, waiting for that up to 60 s; what it said before does not count."""
     try:
         while connection.recv(65_536):
             pass
@@ -402,7 +403,7 @@ def test_a_request_under_way_is_not_ended_for_new_connections(page: Page, monkey
     monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.5)
     page.delay = 2.0
     with connected(page, b"GET /slow HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n") as asked:
-        time.sleep(0.2)
+        until(lambda: page.reached)
         idle = [connected(page) for _ in range(10)]
         answer = b""
         while part := asked.recv(65_536):

@@ -12,6 +12,7 @@ from rag_assets.intake import FEW, FIRST_SLICE, Intake
 from rag_assets.model import Claim
 from rag_assets.postgres import outbox
 from rag_assets_tests.application import Application
+from rag_assets_tests.patience import until
 
 LISTENING = "select pid from pg_locks where locktype = 'advisory' and classid = hashtext('rag_assets.intake')::oid"
 
@@ -181,7 +182,7 @@ def test_many_documents_come_with_what_the_sensor_claimed_just_before(applicatio
     application.sql("select rag_take_changes()")
     application.sql("update rag_outbox set claimed_by = 'batch:b', claimed_until = now() + '1 hour'")
     ending = threading.Event()
-    late = threading.Timer(5, ending.set)  # so that it ends without them, too
+    late = threading.Timer(60, ending.set)  # so that it ends without them, too
     late.start()
     assert ids(next(intake.changes_beside(added, ending=ending), [])) == new
     late.cancel()
@@ -235,13 +236,13 @@ def test_documents_tells_which_another_run_kept_to_the_end(
 
 def test_linger_gives_a_change_that_comes_while_it_waits(application: Application, intake: Intake) -> None:
     """The notice of its transaction wakes the run: it does not sleep its time out."""
-    batches = intake.linger(30, gives_way=never)
+    batches = intake.linger(600, gives_way=never)
     timer = threading.Timer(0.3, add, (application, 1))
     timer.start()
     started = time.monotonic()
     assert len(next(batches)) == 1
     timer.join()
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 500
 
 
 def test_linger_ends_when_nothing_changes_for_its_time(application: Application, intake: Intake) -> None:
@@ -275,7 +276,4 @@ def test_changes_are_taken_as_long_as_the_listener_is_open(application: Applicat
     with application.listener() as listener:
         application.intake(listener, run_id="1")
         assert is_taken(application)
-    deadline = time.monotonic() + 10  # the server takes a moment to end the session
-    while is_taken(application) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not is_taken(application)
+    until(lambda: not is_taken(application))  # the server takes a moment to end the session

@@ -3,15 +3,18 @@
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from rag_assets import lease
 from rag_assets.errors import LostRun
 from rag_assets.lease import GRACE_SECONDS, LONGEST_GAP_SECONDS, Lease, Watch
+from rag_assets.model import Claim
 from rag_assets.postgres import outbox, runs
 from rag_assets_tests.application import WORDS, Application, HashEmbedder
 from rag_assets_tests.leaping import Leaping
+from rag_assets_tests.patience import until
 
 PATIENCE = 60.0
 STEP = 5.0  # between looks
@@ -27,9 +30,28 @@ class Clock:
         return self.now
 
 
+class Beats:
+    """Counts how often runs have told of their progress, which they do every few milliseconds."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._count = 0
+        self._tell = runs.tell
+        monkeypatch.setattr(lease, "BEAT_SECONDS", 0.02)
+        monkeypatch.setattr(runs, "tell", self._counted)
+
+    def _counted(self, *args: Any, **named: Any) -> None:
+        self._count += 1
+        self._tell(*args, **named)
+
+    def await_some(self) -> None:
+        """Until what is true now was told, and committed."""
+        before = self._count
+        until(lambda: self._count >= before + 3)
+
+
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.02)
+def quick(monkeypatch: pytest.MonkeyPatch) -> Beats:
+    return Beats(monkeypatch)
 
 
 def looks_until_found(watch: Watch, clock: Clock, progress: Callable[[int], int], *, most: int = 100) -> int | None:
@@ -83,36 +105,36 @@ def test_no_run_stands_still_because_the_watch_did(jump: float) -> None:
 # ---- what counts as progress
 
 
-def test_run_tells_of_progress_while_it_has_nothing_in_hand(application: Application, quick: None) -> None:
+def test_run_tells_of_progress_while_it_has_nothing_in_hand(application: Application, quick: Beats) -> None:
     """One that waits for changes does not stand still."""
     with opened(application):
         before = progress_of(application, "1")
-        time.sleep(0.5)
+        quick.await_some()
         assert progress_of(application, "1") > before
 
 
-def test_run_with_documents_tells_of_progress_only_when_it_gets_on(application: Application, quick: None) -> None:
+def test_run_with_documents_tells_of_progress_only_when_it_gets_on(application: Application, quick: Beats) -> None:
     """That its threads live is not enough; a request for vectors of a long document is."""
     with opened(application) as held:
         held.take(1)
         held.settle(0)
-        time.sleep(0.3)
+        quick.await_some()
         before = progress_of(application, "1")
-        time.sleep(0.5)
+        quick.await_some()
         assert progress_of(application, "1") == before
         held.move()
-        time.sleep(0.5)
+        quick.await_some()
         assert progress_of(application, "1") == before + 1
 
 
-def test_vectors_of_a_part_of_a_document_are_progress(application: Application, quick: None) -> None:
+def test_vectors_of_a_part_of_a_document_are_progress(application: Application, quick: Beats) -> None:
     """A huge document on a slow machine is embedded for longer than a run may stand still."""
     seen = []
 
     class Slow(HashEmbedder):
         def embed(self, texts, *, token_counts):  # type: ignore[no-untyped-def]
             for _ in range(3):
-                time.sleep(0.3)
+                quick.await_some()
                 seen.append(progress_of(application, "1"))
                 self.on_embedded(2)
             return super().embed(texts, token_counts=token_counts)
@@ -122,7 +144,7 @@ def test_vectors_of_a_part_of_a_document_are_progress(application: Application, 
     assert len(set(seen)) == 3
 
 
-def test_claims_are_not_kept_when_their_run_stands_still(application: Application, quick: None) -> None:
+def test_claims_are_not_kept_when_their_run_stands_still(application: Application, quick: Beats) -> None:
     """Its threads go on telling, but what they hold runs out, and others take it."""
     document_id = application.add("a.txt", *WORDS)
     held = Lease(application.database, run_id="1", claim_seconds=0.4, patience_seconds=0.3)
@@ -132,12 +154,13 @@ def test_claims_are_not_kept_when_their_run_stands_still(application: Applicatio
     with held:
         assert application.claim(run_id="1")
         held.take(1)
-        time.sleep(1.5)
-        assert [claim.document_id for claim in application.claim(run_id="2")] == [document_id]
+        taken: list[Claim] = []
+        until(lambda: taken.extend(application.claim(run_id="2")) or taken)
+        assert [claim.document_id for claim in taken] == [document_id]
 
 
 def test_claims_are_kept_when_all_stood_still(
-    application: Application, quick: None, monkeypatch: pytest.MonkeyPatch
+    application: Application, quick: Beats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run that was stopped and continued with everything else goes on with what it holds."""
     application.add("a.txt", *WORDS)
@@ -176,7 +199,7 @@ def test_run_that_was_taken_over_stores_nothing_over_the_newer_result(applicatio
     assert not [thread for thread in threading.enumerate() if thread.name.startswith(("feed", "embed", "keep"))]
 
 
-def test_run_that_hangs_ends_when_it_was_taken_over(application: Application, quick: None) -> None:
+def test_run_that_hangs_ends_when_it_was_taken_over(application: Application, quick: Beats) -> None:
     """Its embedder and reader are broken off: it does not hold on to memory and processes."""
     interrupted = threading.Event()
 

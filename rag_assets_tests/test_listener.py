@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import time
 from contextlib import closing
 
 import pytest
@@ -14,6 +13,7 @@ from rag_assets.postgres.database import Database
 from rag_assets.postgres.listener import Listener
 from rag_assets_tests import rows
 from rag_assets_tests.faults.proxy import Proxy
+from rag_assets_tests.patience import until
 
 CHANNEL = "document_changes"
 INSERT = """insert into "TblDocumentFiles" (file_path) values ('a')"""
@@ -26,7 +26,7 @@ def test_wait_ends_when_a_document_changes(database_url: str) -> None:
         assert not listener.wait(0.05)
         timer = threading.Timer(0.1, rows.execute, args=(database_url, INSERT))
         timer.start()
-        assert listener.wait(30)
+        assert listener.wait(60)
         timer.join()
         assert not listener.wait(0.05)
         assert not listener.is_deaf
@@ -37,7 +37,7 @@ def test_wait_ends_at_once_when_the_notice_came_before(database_url: str) -> Non
     with Listener(database_url, channel=CHANNEL) as listener:
         rows.execute(database_url, INSERT)
         listener.hold_intake()
-        assert listener.wait(30)
+        assert listener.wait(60)
 
 
 def test_wait_comes_back_when_its_backend_was_terminated(database_url: str) -> None:
@@ -45,10 +45,10 @@ def test_wait_comes_back_when_its_backend_was_terminated(database_url: str) -> N
     with Listener(database_url, channel=CHANNEL) as listener:
         listener.hold_intake()
         rows.execute(database_url, f"select pg_terminate_backend(pid, 5000) from ({PIDS}) as p")
-        assert listener.wait(30)
+        assert listener.wait(60)
         assert not listener.wait(0.5)
         rows.execute(database_url, INSERT)
-        assert listener.wait(30)
+        assert listener.wait(60)
         assert _is_taken(database_url)
 
 
@@ -60,11 +60,12 @@ def test_wait_notices_when_the_line_is_half_open(
     monkeypatch.setattr(listening, "ANSWER_SECONDS", 0.3)
     with Proxy(database_url) as proxy, Listener(proxy.url, channel=CHANNEL) as listener:
         assert proxy.swallow() == 1
-        assert listener.wait(30)
+        assert listener.wait(60)
         assert "no answer within 0.3 s" in caplog.text
+        monkeypatch.setattr(listening, "ANSWER_SECONDS", 60.0)  # the new line answers, however busy the machine is
         assert not listener.wait(0.5)
         rows.execute(database_url, INSERT)
-        assert listener.wait(30)
+        assert listener.wait(60)
 
 
 def test_wait_logs_little_when_the_database_stays_away(
@@ -75,7 +76,7 @@ def test_wait_logs_little_when_the_database_stays_away(
     with Proxy(database_url) as proxy, Listener(proxy.url, channel=CHANNEL) as listener:
         proxy.stop()
         caplog.clear()
-        assert listener.wait(10)
+        assert listener.wait(60)
         for _ in range(3):
             listener.wait(0.2)
     assert len([record for record in caplog.records if record.levelno == logging.WARNING]) == 1
@@ -109,10 +110,7 @@ def test_intake_is_held_until_left_when_several_hold_it(database_url: str) -> No
         second.hold_intake()
         first.leave_intake()
         assert _is_taken(database_url)
-    deadline = time.monotonic() + 10
-    while _is_taken(database_url) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not _is_taken(database_url)
+    until(lambda: not _is_taken(database_url))
 
 
 def test_listener_raises_when_there_is_no_database_to_begin_with() -> None:

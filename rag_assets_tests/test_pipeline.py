@@ -27,6 +27,7 @@ from rag_assets.pipeline import Reader
 from rag_assets.runtime import Parts
 from rag_assets_tests import fake_llama
 from rag_assets_tests.application import WORDS, Application, HashEmbedder, Vectors, paragraph
+from rag_assets_tests.patience import PATIENCE_SECONDS, until
 
 POISON = "poison"
 
@@ -53,7 +54,7 @@ class Held(HashEmbedder):
         for about, event in self._until.items():
             if about in texts[0]:
                 self.holds.set()
-                assert event.wait(60)
+                assert event.wait(PATIENCE_SECONDS)
         return super().embed(texts, token_counts=token_counts)
 
 
@@ -309,8 +310,7 @@ def test_newest_change_is_stored_when_a_backfill_is_slower_than_several(applicat
     def changes() -> Iterator[list[Claim]]:
         assert embedder.holds.wait(60)
         yield change("roses")
-        while application.stored(document_id) != [paragraph("roses").strip()]:
-            time.sleep(0.01)
+        until(lambda: application.stored(document_id) == [paragraph("roses").strip()])
         third = change("taxes")
         third_is_claimed.set()
         yield third
@@ -339,7 +339,8 @@ def test_document_is_as_its_file_when_a_change_is_undone_before_it_is_stored(app
         yield change("roses")
         yield change("pumps")
         is_undone.set()
-        for _ in range(100):
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while application.pending() and time.monotonic() < deadline:
             yield application.claim(run_id="2")
             time.sleep(0.01)
 
@@ -477,14 +478,13 @@ def test_claims_are_kept_when_a_group_takes_longer_than_they_last(application: A
     worker = application.settings.worker.model_copy(update={"claim_seconds": 0.6})
     application.settings = application.settings.model_copy(update={"worker": worker})
     application.add("a.txt", *WORDS)
-    stolen: list[object] = []
+    ends: set[object] = set()
 
     def look() -> None:
-        time.sleep(1.0)
-        stolen.extend(application.claim(run_id="2"))
+        until(lambda: ends.update(application.sql("select claimed_by, claimed_until from rag_outbox")) or len(ends) > 2)
 
     assert len(application.run(embedder=HashEmbedder(meanwhile=look))) == 1
-    assert stolen == []
+    assert {owner for owner, _ in ends} == {"run:1"}
 
 
 def test_outcomes_come_in_the_order_of_the_claims(application: Application) -> None:
@@ -569,7 +569,7 @@ def test_a_batch_does_not_wait_for_the_next_one(application: Application) -> Non
 
     def batches() -> Iterator[list[Claim]]:
         yield claims[:1]
-        assert is_stored.wait(30), "the first document waits for the second"
+        assert is_stored.wait(PATIENCE_SECONDS), "the first document waits for the second"
         yield claims[1:]
 
     seen = []

@@ -125,7 +125,7 @@ def _place() -> Iterator[Path]:
 
 
 def _wait_for(path: Path, *, log: Path) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         with socket.socket(socket.AF_UNIX) as probe:
             try:

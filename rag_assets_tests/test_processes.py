@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from rag_assets.processes import interrupts, ports, spawning, tree
+from rag_assets_tests.patience import until
 
 SLEEP = "import time; time.sleep(600)"
 STUBBORN = (
@@ -31,7 +32,6 @@ signal.signal(signal.SIGTERM, lambda *_: time.sleep(0.3) or exit())
 subprocess.Popen([sys.executable, '-c', {POLITE!r}])
 time.sleep(600)
 """
-PATIENCE_SECONDS = 20.0
 
 Spawn = Callable[..., "subprocess.Popen[bytes]"]
 linux = pytest.mark.skipif(sys.platform != "linux", reason="enforced by the Linux kernel")
@@ -52,13 +52,6 @@ def spawn(tmp_path: Path) -> Iterator[Spawn]:
     for process in spawned:
         tree.stop_tree(process.pid, seconds=0.1)
         process.wait()
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def log(tmp_path: Path) -> str:
@@ -166,8 +159,8 @@ def test_stop_trees_waits_for_nobody_who_has_ended(spawn: Spawn) -> None:
     process = spawn("import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', '']); time.sleep(600)")
     until(lambda: any(p.status() == psutil.STATUS_ZOMBIE for p in psutil.Process(process.pid).children()))
     started = time.monotonic()
-    tree.stop_tree(process.pid, seconds=30)
-    assert time.monotonic() - started < 15
+    tree.stop_tree(process.pid, seconds=600)
+    assert time.monotonic() - started < 500
     process.wait()
 
 

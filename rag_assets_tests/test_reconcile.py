@@ -1,6 +1,5 @@
 """Changes that no trigger saw are found by comparing."""
 
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -14,6 +13,7 @@ from rag_assets.postgres import chunks, outbox, reconcile, texts
 from rag_assets.postgres.database import Database
 from rag_assets.postgres.reconcile import Differences
 from rag_assets_tests import rows
+from rag_assets_tests.patience import until
 
 INSERT_THREE = """insert into "TblDocumentFiles" (file_path) values ('old'), ('new'), ('gone')"""
 SOURCE = settings.Source()
@@ -85,10 +85,7 @@ def test_reconcile_table_stops_nobody_who_takes_changes(database: Database) -> N
 
 
 def _wait_for_one_who_waits(database: Database) -> None:
-    deadline = time.monotonic() + 10
-    while not rows.execute(database.url, "select pid from pg_locks where not granted"):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: rows.execute(database.url, "select pid from pg_locks where not granted"))
 
 
 def test_reconcile_files_enqueues_when_bytes_changed_or_vanished(
@@ -118,7 +115,7 @@ def test_reconcile_files_stops_nobody_who_stores(database: Database) -> None:
     touch = "update rag_document_text set mtime_ns = 5 where document_id = %s"
     with ThreadPoolExecutor(1) as executor, database.transaction() as storing:
         storing.execute(touch, ["2"])
-        assert executor.submit(reconcile.reconcile_files, database, SOURCE, look=look).result(timeout=10).changed == 0
+        assert executor.submit(reconcile.reconcile_files, database, SOURCE, look=look).result(timeout=60).changed == 0
         storing.execute(touch, ["1"])
     with database.transaction() as cursor:
         stored = texts.get_stored(cursor, ["1", "2", "3"])

@@ -16,7 +16,7 @@ from rag_assets_tests.faults import arena
 
 TABLE = '"TblDocumentFiles"'
 LOGICAL = {"wal_level": "logical", "max_wal_senders": "5", "max_logical_replication_workers": "4"}
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 120.0
 
 
 @pytest.fixture

@@ -79,7 +79,7 @@ def test_requests_are_answered_in_their_order_when_our_server_is_slow(
         embedder.warm()
         with _slow([child for child in psutil.Process().children() if "llama_server" in " ".join(child.cmdline())]):
             embedder.embed(texts, token_counts=[LONG_TOKENS] * len(texts))
-    assert max(order.overtaken) <= 1  # two that begin at once may change places
+    assert max(order.overtaken) <= MOST_OVERTAKEN + 2  # those that were under way beside it
 
 
 class Clock:

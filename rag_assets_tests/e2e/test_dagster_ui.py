@@ -1,5 +1,6 @@
 """Dagster's page as `rag-assets up` serves it: what a browser, a foreign page and a curious user get from it."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +40,17 @@ MUTATIONS = {
 }
 
 
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Iterator[Running]:
+    """With something in its environment that nobody is to read on the page."""
+    with e2e.up(tmp_path_factory.mktemp("home"), model_path, SOME_SECRET=SECRET) as started:
+        yield started
+
+
 @pytest.fixture
-def environment(environment: dict[str, str]) -> dict[str, str]:
-    """Something that nobody is to read on the page."""
-    return {**environment, "SOME_SECRET": SECRET}
+def read_only(home: Path, model_path: Path) -> Iterator[Running]:
+    with e2e.up(home, model_path, RAG_ASSETS_WEB__READ_ONLY="true") as started:
+        yield started
 
 
 def params(config: dict[str, Any]) -> dict[str, Any]:
@@ -70,19 +78,19 @@ def test_the_page_takes_orders_only_from_itself(running: Running, tmp_path: Path
     port = running.url.rpartition(":")[2]
     before = limit_of_pool(running)
     for mutation in MUTATIONS.values():
-        image = requests.get(f"{running.url}/graphql", params={"query": mutation}, timeout=30)
-        form = requests.post(f"{running.url}/graphql", params={"query": mutation}, timeout=30)
+        image = requests.get(f"{running.url}/graphql", params={"query": mutation}, timeout=60)
+        form = requests.post(f"{running.url}/graphql", params={"query": mutation}, timeout=60)
         plain = requests.post(
             f"{running.url}/graphql",
             json={"query": mutation},
             headers={"Content-Type": "text/plain; application/json"},
-            timeout=30,
+            timeout=60,
         )
         foreign = requests.post(
-            f"{running.url}/graphql", json={"query": mutation}, headers={"Origin": "http://evil.example"}, timeout=30
+            f"{running.url}/graphql", json={"query": mutation}, headers={"Origin": "http://evil.example"}, timeout=60
         )
         rebound = requests.post(
-            f"{running.url}/graphql", json={"query": mutation}, headers={"Host": f"evil.example:{port}"}, timeout=30
+            f"{running.url}/graphql", json={"query": mutation}, headers={"Host": f"evil.example:{port}"}, timeout=60
         )
         assert [each.status_code for each in (image, form, plain, foreign, rebound)] == [405, 415, 415, 403, 421]
     assert limit_of_pool(running) == before
@@ -93,7 +101,7 @@ def test_the_page_takes_orders_only_from_itself(running: Running, tmp_path: Path
         pass
     with connect(f"ws://127.0.0.1:{port}/graphql", origin=running.url, subprotocols=["graphql-ws"]):  # type: ignore[arg-type,list-item]
         pass
-    page = requests.get(running.url, headers={"Accept": "text/html"}, timeout=30)
+    page = requests.get(running.url, headers={"Accept": "text/html"}, timeout=60)
     assert "/_next/static/" in page.text  # Dagster's application
     assert page.headers["X-Frame-Options"] == "DENY"
 
@@ -118,19 +126,12 @@ def test_a_run_tells_no_secret(running: Running) -> None:
     assert SECRET not in told
 
 
-class TestReadOnly:
-    @pytest.fixture
-    def environment(self, environment: dict[str, str]) -> dict[str, str]:
-        return {**environment, "RAG_ASSETS_WEB__READ_ONLY": "true"}
-
-    def test_a_read_only_page_shows_and_changes_nothing(self, running: Running) -> None:
-        """Not a run, a partition, a limit or an asset; what it shows is all there."""
-        before = limit_of_pool(running)
-        for name, mutation in {**MUTATIONS, "launch": LAUNCH}.items():
-            variables = {"params": params({})} if name == "launch" else {}
-            answer = requests.post(
-                f"{running.url}/graphql", json={"query": mutation, "variables": variables}, timeout=60
-            )
-            assert answer.status_code == 403, (name, answer.text)
-        assert limit_of_pool(running) == before
-        assert running.graphql("query { version }")["version"]
+def test_a_read_only_page_shows_and_changes_nothing(read_only: Running) -> None:
+    """Not a run, a partition, a limit or an asset; what it shows is all there."""
+    before = limit_of_pool(read_only)
+    for name, mutation in {**MUTATIONS, "launch": LAUNCH}.items():
+        variables = {"params": params({})} if name == "launch" else {}
+        answer = requests.post(f"{read_only.url}/graphql", json={"query": mutation, "variables": variables}, timeout=60)
+        assert answer.status_code == 403, (name, answer.text)
+    assert limit_of_pool(read_only) == before
+    assert read_only.graphql("query { version }")["version"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from rag_assets_tests.e2e.conftest import Running, command, llama_servers, wait_for
+from rag_assets_tests.e2e.conftest import PATIENCE_SECONDS, Running, command, llama_servers, wait_for
 
 PARAGRAPHS = [
     f"Paragraph {n} is about {word}. " + f"It says much more on {word}. " * 40
@@ -60,16 +60,16 @@ def test_nothing_is_lost_when_the_run_is_killed(running: Running, tmp_path: Path
     assert run is not None
     os.kill(run.pid, signal.SIGKILL)
     wait_for(lambda: not psutil.pid_exists(server.pid) or server.status() == "zombie", what="server gone")
-    wait_for(lambda: running.command("status")[0]["up_to_date"] == len(ids), what="all complete", seconds=180)
+    wait_for(lambda: running.command("status")[0]["up_to_date"] == len(ids), what="all complete")
     doubles = running.sql("select document_id, chunk_index from rag_document_chunks group by 1, 2 having count(*) > 1")
     assert not doubles
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
 def test_no_process_is_left_when_up_is_stopped(running: Running) -> None:
-    """Ctrl-C stops the code server, the webserver, the daemon and PostgreSQL."""
+    """Ctrl-C stops the code server, the webserver, the daemon and PostgreSQL; the last test of those that share it."""
     family = psutil.Process(running.process.pid).children(recursive=True)
     assert family
     running.process.send_signal(signal.SIGINT)
-    running.process.wait(timeout=60)
+    running.process.wait(timeout=PATIENCE_SECONDS)
     assert not [process for process in family if process.is_running() and process.status() != "zombie"]
