@@ -21,7 +21,7 @@ class FormatModule(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Format:
-    """One kind of document; `keeps` is what the README says of it."""
+    """One kind of document; `keeps` is what docs/formats.md says of it."""
 
     name: str
     module: str  # of rag_assets.text.formats; loaded when the first such document comes
@@ -199,7 +199,7 @@ def sniff(data: bytes, name: str) -> str:
 
 
 def table() -> str:
-    """What is kept of each format, as a Markdown table for the README."""
+    """What is kept of each format, as the Markdown table of docs/formats.md."""
     rows = [f"| {known.name} | {known.suffixes} | {known.keeps} |" for known in FORMATS]
     return "\n".join(["| format | usual suffixes | what is kept |", "| --- | --- | --- |", *rows])
 

@@ -17,6 +17,7 @@ import psutil
 import psycopg2
 import pytest
 import requests
+
 from rag_assets.bundled import postgres
 
 PATIENCE_SECONDS = 600.0  # a wait ends at once when the thing happens; a slow machine fails nothing
