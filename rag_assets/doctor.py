@@ -307,9 +307,7 @@ def _sandbox(parts: Parts) -> Finding:
     parts.reader.start()
     gaps = parts.reader.gaps
     if gaps:
-        step = (
-            "Documents of people you do not trust: use Linux 6.12 or later on x86-64 or ARM64 (docs/security.md)."
-        )
+        step = "Documents of people you do not trust: use Linux 6.12 or later on x86-64 or ARM64 (docs/security.md)."
         return Finding(check="sandbox", verdict="warn", found=f"without {'; '.join(gaps)}", next=step)
     found = "documents are read without files, network, other processes or root"
     return Finding(check="sandbox", verdict="ok", found=found)
