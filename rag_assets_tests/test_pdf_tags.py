@@ -7,7 +7,7 @@ import pypdfium2.raw
 import pytest
 
 from rag_assets.text.formats.pdf import tags
-from rag_assets_tests.test_pdf import column, outcome, pdf, prose, read, show
+from rag_assets_tests.pdf_pages import column, outcome, pdf, prose, read, show
 
 Node = tuple[str, Sequence["Node | int"]]  # an element's type and content: elements and ids of marks
 
