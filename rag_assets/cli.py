@@ -13,12 +13,13 @@ from typing import Any, NoReturn
 import click
 import psutil
 
-from rag_assets import console, doctor, footprint, logs, runtime, settings, supervisor, visible
+from rag_assets import console, doctor, footprint, logs, operations, settings, supervisor, visible
 from rag_assets.bundled import postgres as bundled_postgres
 from rag_assets.embedding import known
 from rag_assets.errors import ERROR_KINDS, DocumentError, RagAssetsError, SettingsError, UnembeddableText
 from rag_assets.model import Hit
 from rag_assets.service import dagster_ui
+from rag_assets.services import Services, require_home
 from rag_assets.text.sandbox.worker import TextWorker
 
 JSON = click.option("--json", "as_json", is_flag=True, help="JSON, one object per line, for programs.")
@@ -69,7 +70,7 @@ def main() -> None:
       rag-assets up                   Dagster's UI, and an index that follows the table
 
     Nothing needs to be configured. DATABASE_URL, DOCUMENT_ROOT_PATH, LLAMA_SERVER_BINARY and
-    LLAMA_SERVER_MODEL (or settings.toml) point it at your own parts.
+    LLAMA_SERVER_MODEL (or settings.toml) point it at your own services.
     """
     with suppress(SettingsError):  # which the command itself will say, if it needs any
         logs.configure(settings.load().log_format)
@@ -90,21 +91,21 @@ def demo(documents: Path | None, queries: tuple[str, ...], as_json: bool) -> Non
     """Ingest a handful of documents, ask two questions, show the answers, stop everything."""
     started = time.perf_counter()
     home = settings.load().home
-    with footprint.Watch(home) as watch, _parts() as parts:
-        if parts.settings.database_url and not documents:
+    with footprint.Watch(home) as watch, _services() as services:
+        if services.settings.database_url and not documents:
             raise SettingsError(
                 "DATABASE_URL is set, and the demo will not add its sample documents to your table. "
                 "Name a folder of yours with --documents, or unset DATABASE_URL."
             )
-        _announce_start(parts)
-        parts.create_own_table()
-        _migrate(parts)
-        registered = parts.register([documents or SAMPLES])
+        _announce_start(services)
+        operations.create_own_table(services)
+        _migrate(services)
+        registered = operations.register(services, [documents or SAMPLES])
         console.show_left_out(registered)
-        report = _ingest(parts)
+        report = _ingest(services)
         if report["interrupted"]:
             _end_with(report, as_json=as_json)
-        answers = {query: _search(parts, query, k=2) for query in queries or SAMPLE_QUESTIONS}
+        answers = {query: _search(services, query, k=2) for query in queries or SAMPLE_QUESTIONS}
     facts = {
         "seconds": round(time.perf_counter() - started, 1),
         "peak_memory_mb": watch.peak_bytes // 2**20,
@@ -136,13 +137,13 @@ def env(pid: int | None, shell: str, as_json: bool) -> None:
     """
     if pid is not None and not psutil.pid_exists(pid):
         raise click.BadParameter(f"there is no process {pid}", param_hint="--pid")
-    with _parts() as parts:
-        if parts.settings.database_url is None:
-            _announce_start(parts)
-            bundled_postgres.start(parts.settings.home, user_pid=pid or os.getppid())
-        _migrate(parts)
-        _add_partitions(parts)
-        variables = supervisor.environment(parts.settings, database_url=parts.database_url)
+    with _services() as services:
+        if services.settings.database_url is None:
+            _announce_start(services)
+            bundled_postgres.start(services.settings.home, user_pid=pid or os.getppid())
+        _migrate(services)
+        _add_partitions(services)
+        variables = supervisor.environment(services.settings, database_url=services.database_url)
     if as_json:
         console.print_json(variables)
         return
@@ -170,13 +171,18 @@ def env(pid: int | None, shell: str, as_json: bool) -> None:
 def up(port: int, host: str, read_only: bool) -> None:
     """Run everything until Ctrl-C: database, code server, Dagster's UI and daemon."""
     dagster_ui.require_safe_address(settings.load(), host)
-    with _parts() as parts, supervisor.alone(parts.settings.home):
-        _migrate(parts)
-        _ = parts.model_path  # made now, where its progress is seen, and not by the first run
+    with _services() as services, supervisor.alone(services.settings.home):
+        _migrate(services)
+        _ = services.model_path  # made now, where its progress is seen, and not by the first run
         supervisor.run(
-            parts.settings, database_url=parts.database_url, host=host, port=port, say=console.say, read_only=read_only
+            services.settings,
+            database_url=services.database_url,
+            host=host,
+            port=port,
+            say=console.say,
+            read_only=read_only,
         )
-        parts.release_batches()
+        operations.release_batches(services)
 
 
 @main.command(short_help="Create or update tables, functions and triggers.")
@@ -196,15 +202,15 @@ def init(create_table: bool, take_over: bool, as_json: bool) -> None:
 
     The documents table is the application's, and has to be there: without --create-table, none is made in its database.
     """
-    with _parts() as parts:
-        _announce_start(parts)
+    with _services() as services:
+        _announce_start(services)
         if create_table:
-            parts.create_table()
+            operations.create_table(services)
         if take_over:
-            parts.take_over()
-        applied = _migrate(parts)
-        _add_partitions(parts)
-        status = parts.status()
+            operations.take_over(services)
+        applied = _migrate(services)
+        _add_partitions(services)
+        status = operations.status(services)
     if as_json:
         console.print_json({"applied": applied, "documents": status.documents, "pending": status.pending})
     else:
@@ -221,12 +227,12 @@ def register(files: tuple[Path, ...], as_json: bool) -> None:
     For people without an application that fills the table. Hidden files and folders, and __pycache__, are left out,
     and so are folders that cannot be read and files whose name is not UTF-8: then the exit code is 1.
     """
-    with _parts() as parts:
-        _announce_start(parts)
-        parts.create_own_table()
-        _migrate(parts)
-        found = parts.register(files)
-        _add_partitions(parts)
+    with _services() as services:
+        _announce_start(services)
+        operations.create_own_table(services)
+        _migrate(services)
+        found = operations.register(services, files)
+        _add_partitions(services)
     console.print_json(asdict(found)) if as_json else console.show_registered(found)
     sys.exit(1 if found.left_out else 0)
 
@@ -243,10 +249,10 @@ def ingest(ids: tuple[str, ...], as_json: bool) -> None:
     Ctrl-C stops it: what is stored stays, the rest is pending. The exit code is 1 when a document failed or is not in
     the table, 130 when it was stopped.
     """
-    with _parts() as parts:
-        _migrate(parts)
-        known, unknown = _found(parts, ids)
-        report = _ingest(parts, ids=known) | {"unknown": unknown}
+    with _services() as services:
+        _migrate(services)
+        known, unknown = _found(services, ids)
+        report = _ingest(services, ids=known) | {"unknown": unknown}
     _end_with(report, as_json=as_json)
 
 
@@ -259,12 +265,12 @@ def ingest(ids: tuple[str, ...], as_json: bool) -> None:
 @JSON
 def search(query: str, k: int, as_json: bool) -> None:
     """Show the passages nearest in meaning to QUERY."""
-    with _parts() as parts:
-        hits = _search(parts, query, k=k)
+    with _services() as services:
+        hits = _search(services, query, k=k)
     for hit in hits:
         console.print_json(asdict(hit)) if as_json else console.show_hit(hit)
     if not hits and not as_json:
-        model = parts.settings.embedding.model
+        model = services.settings.embedding.model
         click.echo(f"Nothing found: no vector of {model} is stored. See `rag-assets status`.")
 
 
@@ -275,9 +281,9 @@ def status(as_json: bool) -> None:
 
     Dead are those given up: until they change, or rag-assets retry.
     """
-    with _parts() as parts:
-        now = parts.status()
-        troubles = [] if as_json else parts.troubles(limit=SHOWN_TROUBLES)
+    with _services() as services:
+        now = operations.status(services)
+        troubles = [] if as_json else operations.troubles(services, limit=SHOWN_TROUBLES)
     console.print_json(asdict(now)) if as_json else console.show_status(now, troubles)
 
 
@@ -293,9 +299,9 @@ def retry(ids: tuple[str, ...], kind: str | None, as_json: bool) -> None:
 
     The exit code is 1 when one of IDS is not in the table.
     """
-    with _parts() as parts:
-        known, unknown = _found(parts, ids)
-        count = parts.retry(ids=known, kind=kind)
+    with _services() as services:
+        known, unknown = _found(services, ids)
+        count = operations.retry(services, ids=known, kind=kind)
     console.print_json({"retried": count, "unknown": unknown}) if as_json else console.show_retried(count, unknown)
     sys.exit(1 if unknown else 0)
 
@@ -335,9 +341,9 @@ def reembed(ids: tuple[str, ...], conditions: tuple[str, ...], as_json: bool) ->
     """
     if not ids and not conditions:
         raise click.UsageError("Name documents or --where; all that is stored: --where model=NAME.")
-    with _parts() as parts:
-        _migrate(parts)
-        found = parts.reembed(ids, conditions)
+    with _services() as services:
+        _migrate(services)
+        found = operations.reembed(services, ids, conditions)
     console.print_json(asdict(found)) if as_json else console.show_marked(found)
 
 
@@ -349,8 +355,8 @@ def confirm_deletions(as_json: bool) -> None:
     So many that lose their row at once (source.mass_deletion_number, and source.mass_deletion_share of the index) stay
     in the index until this is said: the table may be emptied, swapped or partly detached by mistake.
     """
-    with _parts() as parts:
-        count = parts.confirm_deletions()
+    with _services() as services:
+        count = operations.confirm_deletions(services)
     console.print_json({"confirmed": count}) if as_json else console.show_confirmed(count)
 
 
@@ -361,10 +367,10 @@ def reconcile(as_json: bool) -> None:
 
     Finds what no trigger saw: files that changed on disk, restored backups, disabled triggers, other settings.
     """
-    with _parts() as parts:
-        _migrate(parts)
-        found = parts.reconcile()
-        held = parts.held()
+    with _services() as services:
+        _migrate(services)
+        found = operations.reconcile(services)
+        held = operations.held(services)
     if as_json:
         console.print_json(found)
     else:
@@ -395,8 +401,8 @@ def examine(calibrate: bool, as_json: bool) -> None:
     if calibrate:
         _calibrate(as_json=as_json)
         return
-    with _parts_of(settings.load()) as parts:
-        findings = [_shown(finding, as_json=as_json) for finding in doctor.examine(parts)]
+    with _services_of(settings.load()) as services:
+        findings = [_shown(finding, as_json=as_json) for finding in doctor.examine(services)]
     sys.exit(1 if any(finding.verdict == "fail" for finding in findings) else 0)
 
 
@@ -406,8 +412,8 @@ def _shown(finding: doctor.Finding, *, as_json: bool) -> doctor.Finding:
 
 
 def _calibrate(*, as_json: bool) -> None:
-    with _parts_of(settings.load_by_hand()) as parts:
-        found, file = doctor.calibrate(parts, say=console.say)
+    with _services_of(settings.load_by_hand()) as services:
+        found, file = doctor.calibrate(services, say=console.say)
     if as_json:
         facts = {"best": found.best.as_row(), "own_defaults": found.own_defaults.as_row(), "seconds": found.seconds}
         console.print_json({**facts, "trials": [trial.as_row() for trial in found.trials], "file": file})
@@ -421,12 +427,12 @@ def _calibrate(*, as_json: bool) -> None:
 def parse(files: tuple[str, ...], as_json: bool) -> None:
     """Show what would be read from files, without a database."""
     failed = False
-    parts = runtime.Parts(settings.load())  # of which only the settings are used: nothing is started
-    with TextWorker(parsing=parts.settings.parsing, chunking=parts.settings.chunking, model=None) as reader:
+    services = Services(settings.load())  # of which only the settings are used: nothing is started
+    with TextWorker(parsing=services.settings.parsing, chunking=services.settings.chunking, model=None) as reader:
         for name in files:
             started = time.perf_counter()
             try:
-                console.show_parsed(name, reader.parse(parts.resolve(name), name=name), as_json=as_json)
+                console.show_parsed(name, reader.parse(services.resolve(name), name=name), as_json=as_json)
             except DocumentError as exc:
                 failed = True
                 console.show_error(name, exc, seconds=time.perf_counter() - started, as_json=as_json)
@@ -443,12 +449,12 @@ def chunk(files: tuple[str, ...], strategy: str | None, size: int | None, overla
     """Show how files would be cut, without a database."""
     given = {"strategy": strategy, "size": size, "overlap": overlap}
     failed = False
-    with _parts(chunking={key: value for key, value in given.items() if value is not None}) as parts:
-        parts.models = known.Forgetful()
+    with _services(chunking={key: value for key, value in given.items() if value is not None}) as services:
+        services.models = known.Forgetful()
         for name in files:
             started = time.perf_counter()
             try:
-                for piece in parts.reader.read(parts.resolve(name), name=name).chunks:
+                for piece in services.reader.read(services.resolve(name), name=name).chunks:
                     console.show_chunk(piece, as_json=as_json)
             except DocumentError as exc:
                 failed = True
@@ -457,65 +463,68 @@ def chunk(files: tuple[str, ...], strategy: str | None, size: int | None, overla
 
 
 @contextmanager
-def _parts(**overrides: Any) -> Iterator[runtime.Parts]:
+def _services(**overrides: Any) -> Iterator[Services]:
     config = settings.load(**overrides)
-    runtime.require_home(config)
-    with _parts_of(config) as parts:
-        yield parts
+    require_home(config)
+    with _services_of(config) as services:
+        yield services
 
 
 @contextmanager
-def _parts_of(config: settings.Settings) -> Iterator[runtime.Parts]:
+def _services_of(config: settings.Settings) -> Iterator[Services]:
     try:
-        with runtime.Parts(config, say=console.say) as parts:
-            yield parts
+        with Services(config, say=console.say) as services:
+            yield services
     finally:
         if config.database_url is None:
             bundled_postgres.release(config.home)
 
 
-def _migrate(parts: runtime.Parts) -> list[str]:
-    _announce_start(parts)
-    return parts.migrate()
+def _migrate(services: Services) -> list[str]:
+    _announce_start(services)
+    return operations.migrate(services)
 
 
-def _announce_start(parts: runtime.Parts) -> None:
-    if parts.settings.database_url is None and not bundled_postgres.is_running(parts.settings.home):
+def _announce_start(services: Services) -> None:
+    if services.settings.database_url is None and not bundled_postgres.is_running(services.settings.home):
         console.say("Starting the embedded PostgreSQL")
 
 
-def _add_partitions(parts: runtime.Parts) -> None:
+def _add_partitions(services: Services) -> None:
     """Make the rows partitions, so that plain Dagster commands know them."""
-    os.environ.update(supervisor.environment(parts.settings, database_url=parts.database_url))
+    os.environ.update(supervisor.environment(services.settings, database_url=services.database_url))
     from rag_assets.defs import foreground  # imports dagster, which takes a second, only here
 
-    foreground.add_partitions(parts)
+    foreground.add_partitions(services)
 
 
-def _found(parts: runtime.Parts, ids: Sequence[str]) -> tuple[list[str], list[str]]:
+def _found(services: Services, ids: Sequence[str]) -> tuple[list[str], list[str]]:
     """The documents that IDS name, and those that name none; without any of the former, there is nothing to do."""
-    known, unknown = parts.find(ids)
+    known, unknown = operations.find(services, ids)
     if unknown and not known:
-        said = f"Not in the table {parts.settings.source.table}: {', '.join(unknown)}"
+        said = f"Not in the table {services.settings.source.table}: {', '.join(unknown)}"
         raise click.ClickException(visible.line(said))
     return known, unknown
 
 
-def _ingest(parts: runtime.Parts, *, ids: Sequence[str] = ()) -> dict[str, Any]:
+def _ingest(services: Services, *, ids: Sequence[str] = ()) -> dict[str, Any]:
     console.say("Starting Dagster")
-    os.environ.update(supervisor.environment(parts.settings, database_url=parts.database_url))
+    os.environ.update(supervisor.environment(services.settings, database_url=services.database_url))
     from rag_assets.defs import foreground  # imports dagster, which takes a second, only here
 
-    _ = parts.model_path
-    with console.Progress(total=len(set(ids)) or parts.status().pending) as progress, _stopped_by_hang_up():
-        parts.embedder.on_embedded = progress.embedded
-        report = foreground.ingest(parts, document_ids=ids, on_outcomes=progress.advance)
-    return report | {"pending": parts.status().pending}
+    _ = services.model_path
+    with (
+        console.Progress(total=len(set(ids)) or operations.status(services).pending) as progress,
+        _stopped_by_hang_up(),
+    ):
+        services.embedder.on_embedded = progress.embedded
+        report = foreground.ingest(services, document_ids=ids, on_outcomes=progress.advance)
+    return report | {"pending": operations.status(services).pending}
 
 
-def _search(parts: runtime.Parts, query: str, *, k: int) -> list[Hit]:
+def _search(services: Services, query: str, *, k: int) -> list[Hit]:
     try:
-        return parts.search(query, k=k)
+        return operations.search(services, query, k=k)
     except UnembeddableText as exc:
         raise click.BadParameter(
             f"the model does not take it: ask with fewer words. {exc}", param_hint="QUERY"

@@ -19,7 +19,7 @@ from rag_assets.doctor import Finding
 from rag_assets.embedding.calibration import Calibration
 from rag_assets.errors import DocumentError
 from rag_assets.model import Chunk, Hit, IndexStatus, Outcome, ReadDocument, Trouble
-from rag_assets.runtime import Registered
+from rag_assets.operations import Registered
 from rag_assets.vectors import Marked
 
 PREVIEW_CHARACTERS = 320

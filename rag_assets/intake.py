@@ -154,7 +154,7 @@ class Intake:
 
 
 def _slices(items: Sequence[T]) -> Iterator[list[T]]:
-    """Parts that the taker needs about SLICE_SECONDS for, between asking for one and for the next."""
+    """Services that the taker needs about SLICE_SECONDS for, between asking for one and for the next."""
     size, start = FIRST_SLICE, 0
     while start < len(items):
         asked = time.monotonic()

@@ -25,7 +25,7 @@ def main() -> int:
     from rag_assets.definitions import rag
     from rag_assets.defs import dagster_internals
 
-    with DagsterInstance.get() as instance, rag.warmed():
+    with DagsterInstance.get() as instance, rag.prewarmed():
         instance.get_runs_count()  # opens what the storage opens at its first query
         is_ready.set()
         if os.name == "nt":

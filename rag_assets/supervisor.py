@@ -12,10 +12,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-from rag_assets import runtime
 from rag_assets.errors import ServiceError
 from rag_assets.postgres import conninfo
 from rag_assets.processes import bounded_log, file_lock, ports, private_folder, spawning, tree
+from rag_assets.services import dagster_database
 from rag_assets.settings import Settings, project_root
 
 # The command `dagster-daemon` under this Python, by its public name: its script may lie in no folder of the PATH.
@@ -56,7 +56,7 @@ def environment(settings: Settings, *, database_url: str) -> dict[str, str]:
 
 def dagster_url(settings: Settings, *, database_url: str) -> str:
     """Where Dagster keeps its state: DAGSTER_DATABASE_URL, or a schema of its own in our database."""
-    text, schema = runtime.dagster_database(settings, database_url=database_url)
+    text, schema = dagster_database(settings, database_url=database_url)
     return conninfo.as_sqlalchemy(text, schema=schema)
 
 

@@ -18,11 +18,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from rag_assets import cli, runtime, settings, supervisor
+from rag_assets import cli, operations, settings, supervisor
 from rag_assets.cli import main
 from rag_assets.errors import UnembeddableText
 from rag_assets.postgres.documents import ID_BYTES
 from rag_assets.processes import ports
+from rag_assets.services import Services
 from rag_assets_tests import fake_llama, rows
 from rag_assets_tests.application import WORDS, Application, HashEmbedder, paragraph, text
 
@@ -521,8 +522,8 @@ def test_register_names_a_folder_that_cannot_be_read(configured: Application, mo
         return scan(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    with runtime.Parts(settings.load()) as parts:
-        found = parts.register([configured.files])
+    with Services(settings.load()) as services:
+        found = operations.register(services, [configured.files])
     assert (found.registered, found.left_out) == (
         1,
         (f"cannot be read, Permission denied: {configured.files / 'shut'}",),
@@ -541,7 +542,7 @@ def test_search_refuses_a_query_that_the_model_does_not_take(
     """Nothing to ask, or too much of it, is a wrong command line."""
     assert "it is empty" in invoke("search", " ", code=2).output
     assert "it is empty" in invoke("demo", "-q", "", code=2).output
-    monkeypatch.setattr("rag_assets.runtime.Parts.search", _too_large)
+    monkeypatch.setattr("rag_assets.operations.search", _too_large)
     assert (
         "Invalid value for QUERY: the model does not take it: ask with fewer words."
         in invoke("search", "pumps", code=2).output
@@ -559,7 +560,7 @@ def test_search_that_finds_nothing_says_of_which_model(
     assert "no vector of another is stored" in invoke("search", "pumps").stdout
 
 
-def _too_large(_parts: object, _query: str, *, k: int) -> None:
+def _too_large(_services: object, _query: str, *, k: int) -> None:
     raise UnembeddableText(k, kind="too_large", message="20002 tokens")
 
 

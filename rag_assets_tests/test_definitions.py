@@ -19,6 +19,7 @@ import pytest
 from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
+from rag_assets import operations
 from rag_assets.defs import assets, checks, events, jobs, launching, partitions, sensors
 from rag_assets.defs.jobs import BATCH_TAG, ingest_job
 from rag_assets.defs.resources import Rag
@@ -26,7 +27,7 @@ from rag_assets.errors import LostRun, NotEnoughMemory
 from rag_assets.lease import GRACE_SECONDS, Watch
 from rag_assets.model import Outcome
 from rag_assets.postgres import outbox, runs
-from rag_assets.runtime import Parts
+from rag_assets.services import Services
 from rag_assets_tests.application import WORDS, Application, HashEmbedder
 
 HEAVY = ("llama_index", "pypdf", "pypdfium2", "lxml", "docx", "bs4", "numpy", "xllamacpp", "gguf")
@@ -37,15 +38,15 @@ KEYS = [AssetKey(name) for name in events.ASSETS]
 class Project:
     """The project's definitions on an instance of the test's own."""
 
-    def __init__(self, application: Application, instance: DagsterInstance, parts: Parts) -> None:
+    def __init__(self, application: Application, instance: DagsterInstance, services: Services) -> None:
         self.application = application
         self.instance = instance
-        self.parts = parts
-        self.rag = Rag(parts)
-        self.rag.standing = parts
+        self.services = services
+        self.rag = Rag(services)
+        self.rag.shared = services
 
     def embed_with(self, embedder: object) -> None:
-        self.parts.embedder = embedder  # type: ignore[assignment]
+        self.services.embedder = embedder  # type: ignore[assignment]
 
     @property
     def definitions(self) -> dg.Definitions:
@@ -65,7 +66,7 @@ class Project:
         return result
 
     def reconcile(self) -> None:
-        self.rag.parts = lambda **_options: self.parts  # type: ignore[method-assign]
+        self.rag.services = lambda **_options: self.services  # type: ignore[method-assign]
         job = self.definitions.resolve_job_def("reconcile")
         assert job.execute_in_process(instance=self.instance).success
 
@@ -96,10 +97,9 @@ class Project:
 def project(application: Application) -> Iterator[Project]:
     worker = application.settings.worker.model_copy(update={"poll_seconds": 0.2, "linger_seconds": 0.0})
     application.settings = application.settings.model_copy(update={"worker": worker})
-    with DagsterInstance.ephemeral(settings=POOLS) as instance, Parts(application.settings) as parts:
-        parts.reader = application.reader  # type: ignore[assignment]
-        parts.urgent_reader = application.urgent_reader  # type: ignore[assignment]
-        made = Project(application, instance, parts)
+    readers = {"reader": application.reader, "urgent_reader": application.urgent_reader}
+    with DagsterInstance.ephemeral(settings=POOLS) as instance, Services(application.settings, **readers) as services:
+        made = Project(application, instance, services)
         made.embed_with(HashEmbedder())
         yield made
 
@@ -314,15 +314,15 @@ def test_documents_are_free_at_once_when_a_run_is_interrupted(project: Project) 
     def interrupt(_outcomes: list[Outcome]) -> None:
         raise KeyboardInterrupt
 
-    project.parts.warm()
+    project.services.warm()
     threads = set(threading.enumerate())
-    project.rag = Rag(project.parts, on_outcomes=interrupt)
+    project.rag = Rag(project.services, on_outcomes=interrupt)
     project.run(succeeds=False)
     assert (
         set(threading.enumerate()) <= threads
     )  # the one that watches the text worker goes with it where it was at work
     assert {owner for *_, owner in project.application.pending()} == {None}
-    project.rag = Rag(project.parts)
+    project.rag = Rag(project.services)
     project.run()
     assert project.application.pending() == []
 
@@ -395,10 +395,10 @@ def test_nothing_is_kept_of_the_instance_of_a_look(project: Project) -> None:
     """Dagster makes a new one for each: the code server grew by 0.4 MB a look, and read all ids of the table."""
     project.application.add("a.txt", *WORDS)
     with DagsterInstance.ephemeral() as first:
-        partitions.add_all_once(first, project.parts)
+        partitions.add_all_once(first, project.services)
         assert len(first.get_dynamic_partitions(partitions.DOCUMENTS)) == 1
     with DagsterInstance.ephemeral() as second:
-        partitions.add_all_once(second, project.parts)
+        partitions.add_all_once(second, project.services)
         assert second.get_dynamic_partitions(partitions.DOCUMENTS) == []
     kept = weakref.ref(first)
     del first
@@ -410,7 +410,7 @@ def test_nothing_is_kept_of_an_instance_on_postgresql_that_was_asked_for_failed_
     project: Project, tmp_path: Path
 ) -> None:
     """SQLAlchemy caches some queries together with all that it knows of a database, once for each instance."""
-    url = project.parts.database_url.replace("postgresql://", "postgresql+psycopg2://", 1)
+    url = project.services.database_url.replace("postgresql://", "postgresql+psycopg2://", 1)
     storage = {"storage": {"postgres": {"postgres_url": url}}}
 
     def look() -> None:
@@ -477,7 +477,7 @@ def test_sensor_says_that_deletions_are_held_when_the_table_is_empty(project: Pr
     tick = project.tick()
     assert tick.run_requests == []
     assert tick.skip_message.startswith("12 of 12 indexed documents have lost their row")
-    assert project.parts.confirm_deletions() == 12
+    assert operations.confirm_deletions(project.services) == 12
     assert len(project.tick().run_requests) == 1
 
 
@@ -524,8 +524,8 @@ def submit(project: Project, *, tags: dict[str, str], status: DagsterRunStatus) 
 
 
 def claim(project: Project, owner: str, *, seconds: float = 900) -> None:
-    with project.parts.database.transaction() as cursor:
-        outbox.claim_due(cursor, project.parts.settings.source, limit=9, claimed_by=owner, seconds=seconds)
+    with project.services.database.transaction() as cursor:
+        outbox.claim_due(cursor, project.services.settings.source, limit=9, claimed_by=owner, seconds=seconds)
 
 
 @pytest.mark.parametrize("kind", ["run", "batch"])
@@ -549,11 +549,11 @@ def test_claims_live_as_long_as_their_run(project: Project, kind: str, status: s
     run_id = submit(project, tags={BATCH_TAG: "b"}, status=DagsterRunStatus(status))
     owner = f"run:{run_id}" if kind == "run" else "batch:b"
     claim(project, owner, seconds=60)
-    sensors.free_abandoned_claims(project.instance, project.parts)
+    sensors.free_abandoned_claims(project.instance, project.services)
     [(*_, holder)] = project.application.pending()
     assert holder == (owner if kept else None)
     if kept:
-        with project.parts.database.transaction() as cursor:
+        with project.services.database.transaction() as cursor:
             [(_, seconds_left)] = outbox.owners(cursor)
         assert (seconds_left > 600) is (kind == "batch")
 
@@ -569,12 +569,12 @@ def test_run_that_stands_still_is_ended_and_its_documents_are_free(project: Proj
     with project.application.listener() as listener:
         if has_begun:
             listener.hold_intake(run_id)
-            with project.parts.database.transaction() as cursor:
+            with project.services.database.transaction() as cursor:
                 runs.begin(cursor, run_id)
         for _ in range(30):
             assert project.instance.get_run_by_id(run_id).status == DagsterRunStatus.STARTED  # type: ignore[union-attr]
             now[0] += 4
-            sensors.take_over_standing(project.instance, project.parts, watch)
+            sensors.take_over_standing(project.instance, project.services, watch)
             if now[0] > 60 + GRACE_SECONDS + 4:
                 break
         run = project.instance.get_run_by_id(run_id)
@@ -583,7 +583,7 @@ def test_run_that_stands_still_is_ended_and_its_documents_are_free(project: Proj
         [request] = project.tick().run_requests
         [(*_, owner)] = project.application.pending()
         assert owner == f"batch:{request.run_key}"
-        with project.parts.database.transaction() as cursor, pytest.raises(LostRun):
+        with project.services.database.transaction() as cursor, pytest.raises(LostRun):
             runs.hold(cursor, run_id)
 
 
@@ -592,7 +592,7 @@ def test_run_that_dagster_has_ended_stores_nothing_any_more(project: Project) ->
     run_id = submit(project, tags={}, status=DagsterRunStatus.CANCELED)
     with project.application.listener() as listener:
         listener.hold_intake(run_id)
-        with project.parts.database.transaction() as cursor:
+        with project.services.database.transaction() as cursor:
             runs.begin(cursor, run_id)
         project.application.add("a.txt", *WORDS)
         assert len(project.tick().run_requests) == 1
@@ -602,14 +602,14 @@ def test_status_and_check_name_a_run_that_stands_still(project: Project) -> None
     """With what becomes of its documents."""
     project.application.add("a.txt", *WORDS)
     claim(project, "run:stopped")
-    with project.parts.database.transaction() as cursor:
+    with project.services.database.transaction() as cursor:
         runs.begin(cursor, "stopped")
-    assert project.parts.status().standing_still == {}
+    assert operations.status(project.services).standing_still == {}
     project.application.sql("update rag_runs set progressed_at = now() - interval '52 minutes'")
-    status = project.parts.status()
+    status = operations.status(project.services)
     assert status.standing_still == {"stopped": pytest.approx(52 * 60, abs=60)}
     assert "Run stopped has stood still for" in " ".join(status.faults)
-    found = checks.evaluation(project.parts)
+    found = checks.evaluation(project.services)
     assert not found.passed
     assert "Run stopped" in str(found.description)
 
@@ -618,8 +618,8 @@ def test_status_and_check_name_a_run_that_stands_still(project: Project) -> None
 def test_claim_without_run_is_freed_after_a_while(project: Project, age: float, kept: bool) -> None:
     """The run of a fresh one is being made; that of an older one never was: its maker was killed."""
     project.application.add("a.txt", *WORDS)
-    claim(project, "batch:lost", seconds=project.parts.settings.worker.claim_seconds - age)
-    sensors.free_abandoned_claims(project.instance, project.parts)
+    claim(project, "batch:lost", seconds=project.services.settings.worker.claim_seconds - age)
+    sensors.free_abandoned_claims(project.instance, project.services)
     [(*_, holder)] = project.application.pending()
     assert (holder is not None) is kept
 
@@ -682,7 +682,7 @@ def test_check_of_vectors_fails_when_they_are_not_the_models(project: Project) -
     """It embeds a few again, and says how many differ, how far, and which command mends it."""
     project.application.add("a.txt", *WORDS)
     project.run()
-    project.rag.parts = lambda **_options: project.parts  # type: ignore[method-assign]
+    project.rag.services = lambda **_options: project.services  # type: ignore[method-assign]
 
     def found() -> dg.AssetCheckResult:
         project.embed_with(HashEmbedder())
@@ -857,7 +857,7 @@ def test_row_without_path_is_no_partition(project: Project) -> None:
     """There is nothing to materialize."""
     project.application.sql('alter table "TblDocumentFiles" alter file_path drop not null')
     project.application.sql('insert into "TblDocumentFiles" (file_path) values (null)')
-    assert partitions.documents.add_all(project.instance, project.parts) == 0
+    assert partitions.documents.add_all(project.instance, project.services) == 0
 
 
 def test_partition_stays_while_a_backfill_may_name_it(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -877,10 +877,10 @@ def test_partition_stays_while_a_backfill_may_name_it(project: Project, monkeypa
 def test_every_id_has_a_key_that_dagster_takes(document_id: str, application: Application) -> None:
     """And is found again by its key."""
     by_document = partitions.ByDocument(documents_per_run=10)
-    with DagsterInstance.ephemeral() as instance, Parts(application.settings) as parts:
+    with DagsterInstance.ephemeral() as instance, Services(application.settings) as services:
         by_document.add(instance, [document_id])
         keys = list(instance.get_dynamic_partitions(partitions.DOCUMENTS))
-        assert by_document.document_ids(keys, parts) == [document_id]
+        assert by_document.document_ids(keys, services) == [document_id]
         by_document.remove(instance, [document_id])
         assert instance.get_dynamic_partitions(partitions.DOCUMENTS) == []
 
@@ -890,11 +890,11 @@ def test_every_document_is_in_one_bucket(application: Application) -> None:
     ids = {application.add_row(f"{n}.txt") for n in range(60)}
     buckets = partitions.ByBucket(buckets=7)
     found: dict[str, str] = {}
-    with Parts(application.settings) as parts:
+    with Services(application.settings) as services:
         for key in buckets.definition.get_partition_keys():
-            found |= dict.fromkeys(buckets.document_ids([key], parts), key)
+            found |= dict.fromkeys(buckets.document_ids([key], services), key)
         assert set(found) == ids
-        assert set(buckets.document_ids(buckets.definition.get_partition_keys(), parts)) == ids
+        assert set(buckets.document_ids(buckets.definition.get_partition_keys(), services)) == ids
     assert all(buckets.key(document_id) == key for document_id, key in found.items())
 
 

@@ -10,14 +10,14 @@ import pytest
 
 from rag_assets import doctor, settings
 from rag_assets.doctor import Finding
-from rag_assets.runtime import Parts
+from rag_assets.services import Services
 from rag_assets_tests import fake_llama, rows
 
 
 @pytest.fixture
 def findings(tmp_path: Path, database_url: str) -> Iterator[Any]:
     """Look at settings that are well, but for what is given."""
-    opened: list[Parts] = []
+    opened: list[Services] = []
 
     def examine(**changed: Any) -> dict[str, Finding]:
         well = {
@@ -26,13 +26,13 @@ def findings(tmp_path: Path, database_url: str) -> Iterator[Any]:
             "llama_server_model": Path(fake_llama.__file__),
             "llama_server": {"required_memory_gb": 0},
         }
-        parts = Parts(settings.load(**{**well, **changed}))
-        opened.append(parts)
-        return {finding.check: finding for finding in doctor.examine(parts)}
+        services = Services(settings.load(**{**well, **changed}))
+        opened.append(services)
+        return {finding.check: finding for finding in doctor.examine(services)}
 
     yield examine
-    for parts in opened:
-        parts.close()
+    for services in opened:
+        services.close()
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ import dagster as dg
 import pytest
 
 from rag_assets.defs.partitions import ByBucket, ByDocument
-from rag_assets.runtime import Parts
+from rag_assets.services import Services
 from rag_assets.settings import Settings
 from rag_assets_tests import rows
 
@@ -23,7 +23,7 @@ def test_key_when_an_id_is_hard(document_id: str) -> None:
 
 
 def unquoted(by_document: ByDocument, key: str) -> str:
-    [document_id] = by_document.document_ids([key], parts=None)  # type: ignore[arg-type]
+    [document_id] = by_document.document_ids([key], services=None)  # type: ignore[arg-type]
     return document_id
 
 
@@ -34,7 +34,7 @@ def test_bucket_is_the_same_for_python_and_postgresql(database_url: str) -> None
     )
     by_bucket = ByBucket(buckets=16)
     keys = by_bucket.definition.get_partition_keys()
-    with Parts(Settings(database_url=database_url, _env_file=None)) as parts:  # type: ignore[arg-type]
-        found = {key: by_bucket.document_ids([key], parts) for key in keys}
+    with Services(Settings(database_url=database_url, _env_file=None)) as services:  # type: ignore[arg-type]
+        found = {key: by_bucket.document_ids([key], services) for key in keys}
     assert sorted(int(document_id) for ids in found.values() for document_id in ids) == list(range(1, 301))
     assert all(by_bucket.key(document_id) == key for key, ids in found.items() for document_id in ids)

@@ -12,7 +12,7 @@ import numpy as np
 import psycopg2
 import pytest
 
-from rag_assets import settings
+from rag_assets import operations, settings
 from rag_assets.embedding.embedder import Embedder
 from rag_assets.errors import (
     DocumentError,
@@ -24,7 +24,7 @@ from rag_assets.errors import (
 )
 from rag_assets.model import Claim, ReadDocument
 from rag_assets.pipeline import Reader
-from rag_assets.runtime import Parts
+from rag_assets.services import Services
 from rag_assets_tests import fake_llama
 from rag_assets_tests.application import WORDS, Application, HashEmbedder, Vectors, paragraph
 from rag_assets_tests.patience import PATIENCE_SECONDS, until
@@ -134,9 +134,8 @@ def test_file_is_read_again_when_it_was_written_twice_in_a_second(application: A
     if is_told:
         application.change(document_id)
     else:
-        with Parts(application.settings) as parts:
-            parts.reader = application.reader  # type: ignore[assignment]
-            assert parts.reconcile()["changed"] == 1
+        with Services(application.settings, reader=application.reader) as services:
+            assert operations.reconcile(services)["changed"] == 1
     assert application.run()[document_id].status == "completed"
     assert application.stored(document_id) == [paragraph("roses").strip()]
 

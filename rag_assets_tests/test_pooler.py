@@ -12,11 +12,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from rag_assets import settings
+from rag_assets import operations, settings
 from rag_assets.errors import SettingsError
 from rag_assets.postgres import conninfo
 from rag_assets.postgres.database import Database, require_schema
-from rag_assets.runtime import DAGSTER_SCHEMA, Parts
+from rag_assets.services import DAGSTER_SCHEMA, Services
 from rag_assets_tests import rows
 
 PGBOUNCER = shutil.which("pgbouncer") or shutil.which("/usr/sbin/pgbouncer")
@@ -54,10 +54,10 @@ def test_migrate_refuses_when_a_pooler_drops_options(empty_database_url: str, ig
     with (
         _place() as place,
         pooler(empty_database_url, place, ignored=ignored) as url,
-        Parts(settings.load(database_url=url)) as parts,
+        Services(settings.load(database_url=url)) as services,
         pytest.raises(SettingsError, match=r"options.*set DATABASE_URL to PostgreSQL itself, or DAGSTER_DATABASE_URL"),
     ):
-        parts.migrate()
+        operations.migrate(services)
     tables = rows.execute(empty_database_url, "select tablename from pg_tables where schemaname = 'public'")
     assert tables == []
 
@@ -70,10 +70,10 @@ def test_migrate_works_behind_a_pooler_when_dagster_has_a_database_of_its_own(
     with (
         _place() as place,
         pooler(empty_database_url, place, ignored="options") as url,
-        Parts(settings.load(database_url=url, dagster_database_url=empty_database_url)) as parts,
+        Services(settings.load(database_url=url, dagster_database_url=empty_database_url)) as services,
     ):
-        parts.create_table()
-        assert parts.migrate()
+        operations.create_table(services)
+        assert operations.migrate(services)
 
 
 def test_connections_are_counted_before_dagster_starts(empty_database_url: str, home: Path) -> None:

@@ -20,7 +20,7 @@ from rag_assets import settings, supervisor
 from rag_assets.errors import ServiceError
 from rag_assets.postgres.database import Database
 from rag_assets.processes import tree
-from rag_assets.runtime import DAGSTER_SCHEMA
+from rag_assets.services import DAGSTER_SCHEMA
 from rag_assets.settings import Settings
 from rag_assets.supervisor import Address, Service
 

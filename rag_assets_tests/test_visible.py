@@ -10,7 +10,7 @@ from rag_assets.doctor import Finding
 from rag_assets.errors import DocumentError
 from rag_assets.logs import JsonFormatter, LineFormatter
 from rag_assets.model import Chunk, Hit, IndexStatus, Trouble
-from rag_assets.runtime import Registered
+from rag_assets.operations import Registered
 
 EVIL = "a\r\x1b[2K\x1b[1A       up to date  9\n-> all is well\x85\u2028\u202etxt.\u2066\x9b31m\x00\udcff.txt"
 STATUS = IndexStatus(

@@ -200,7 +200,7 @@ def build(path: Path, file: GgufFile, *, openvino: Any) -> Any:
 
 
 class _Network:
-    """The parts of the network; `op` is OpenVINO's set of operations."""
+    """The services of the network; `op` is OpenVINO's set of operations."""
 
     def __init__(self, path: Path, file: GgufFile, *, op: Any, np: Any) -> None:
         self._op, self._np = op, np

@@ -16,7 +16,7 @@ from rag_assets.defs.resources import Rag
 from rag_assets.errors import LostRun
 from rag_assets.model import Outcome
 from rag_assets.processes import interrupts
-from rag_assets.runtime import Parts
+from rag_assets.services import Services
 
 SHOWN = 20  # documents that are named in one message
 NEXT = "When they are corrected: {what_to_do}. What may pass is tried again by itself."
@@ -172,11 +172,11 @@ def _request(context: dg.AssetExecutionContext, config: IngestConfig, rag: Rag) 
     }
 
 
-def _documents(context: dg.AssetExecutionContext, config: IngestConfig) -> Callable[[Parts], list[str] | None]:
+def _documents(context: dg.AssetExecutionContext, config: IngestConfig) -> Callable[[Services], list[str] | None]:
     if not (context.has_partition_key or context.has_partition_key_range):
-        return lambda _parts: config.document_ids or None
+        return lambda _services: config.document_ids or None
     keys = list(context.partition_keys)
-    return lambda parts: partitions.documents.document_ids(keys, parts)
+    return lambda services: partitions.documents.document_ids(keys, services)
 
 
 def _failure(failed: Sequence[Outcome], *, busy: Sequence[str], repeatable: bool) -> dg.Failure:

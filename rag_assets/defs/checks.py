@@ -9,9 +9,10 @@ from typing import Any
 
 import dagster as dg
 
+from rag_assets import operations
 from rag_assets.defs import events
 from rag_assets.defs.resources import Rag
-from rag_assets.runtime import Parts
+from rag_assets.services import Services
 
 NAME = "index_in_step"
 
@@ -23,7 +24,7 @@ NAME = "index_in_step"
 )
 def index_in_step(rag: dg.ResourceParam[Rag]) -> dg.AssetCheckResult:
     """Pass when no document was given up or overlooked and every chunk has its vector; pending work is no fault."""
-    return dg.AssetCheckResult(**_found(rag.standing))
+    return dg.AssetCheckResult(**_found(rag.shared))
 
 
 @dg.asset_check(
@@ -33,8 +34,8 @@ def index_in_step(rag: dg.ResourceParam[Rag]) -> dg.AssetCheckResult:
 )
 def vectors_are_the_models(rag: dg.ResourceParam[Rag]) -> dg.AssetCheckResult:
     """Pass when a sample of stored vectors is close to what the configured server gives of the same texts now."""
-    with rag.parts() as parts:
-        seen = parts.sample_vectors()
+    with rag.services() as services:
+        seen = operations.sample_vectors(services)
     step = "rag-assets reembed --where vectors=wrong finds all of them and has them made anew."
     return dg.AssetCheckResult(
         passed=not seen.wrong,
@@ -44,13 +45,13 @@ def vectors_are_the_models(rag: dg.ResourceParam[Rag]) -> dg.AssetCheckResult:
     )
 
 
-def evaluation(parts: Parts) -> dg.AssetCheckEvaluation:
+def evaluation(services: Services) -> dg.AssetCheckEvaluation:
     """The same, to be logged by a run of something else."""
-    return dg.AssetCheckEvaluation(asset_key=dg.AssetKey(events.SOURCE), check_name=NAME, **_found(parts))
+    return dg.AssetCheckEvaluation(asset_key=dg.AssetKey(events.SOURCE), check_name=NAME, **_found(services))
 
 
-def _found(parts: Parts) -> dict[str, Any]:
-    status = parts.status()
+def _found(services: Services) -> dict[str, Any]:
+    status = operations.status(services)
     facts = {key: str(value) if isinstance(value, datetime) else value for key, value in status.numbers.items()}
     return {
         "passed": not status.faults,

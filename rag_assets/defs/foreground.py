@@ -12,19 +12,19 @@ from dagster import DagsterRunStatus
 from dagster_postgres.utils import DagsterPostgresException
 from sqlalchemy.exc import SQLAlchemyError
 
-from rag_assets import runtime
+from rag_assets import operations
 from rag_assets.defs import assets, jobs, partitions, sensors
 from rag_assets.defs.resources import Rag
 from rag_assets.model import Outcome
 from rag_assets.postgres import conninfo
 from rag_assets.postgres.database import unavailable
-from rag_assets.runtime import Parts
+from rag_assets.services import Services, dagster_database
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 def ingest(
-    parts: Parts, *, document_ids: Sequence[str] = (), on_outcomes: Callable[[list[Outcome]], None]
+    services: Services, *, document_ids: Sequence[str] = (), on_outcomes: Callable[[list[Outcome]], None]
 ) -> dict[str, Any]:
     """Ingest these documents, or all that is pending; the counts, and each failure with its reason.
 
@@ -45,13 +45,13 @@ def ingest(
     definitions = dg.Definitions(
         assets=[assets.source_table, assets.ingest],
         jobs=[jobs.ingest_job],
-        resources={"rag": Rag(parts, on_outcomes=collect)},
+        resources={"rag": Rag(services, on_outcomes=collect)},
         executor=dg.in_process_executor,
     )
     run_id = str(uuid.uuid4())
     interrupted = False
-    with _storage_errors_told(parts), dg.DagsterInstance.get() as instance:
-        _free_what_the_dead_hold(instance, parts)
+    with _storage_errors_told(services), dg.DagsterInstance.get() as instance:
+        _free_what_the_dead_hold(instance, services)
         try:
             definitions.resolve_job_def(jobs.ingest_job.name).execute_in_process(
                 instance=instance,
@@ -69,27 +69,27 @@ def ingest(
     return report | {"gone": gone, "busy": busy, "interrupted": interrupted}
 
 
-def _free_what_the_dead_hold(instance: dg.DagsterInstance, parts: Parts) -> None:
+def _free_what_the_dead_hold(instance: dg.DagsterInstance, services: Services) -> None:
     """Where no daemon runs, nobody else gives back what a run held whose process was killed."""
     sensors.end_lost_runs(instance, [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED])
-    sensors.free_abandoned_claims(instance, parts)
-    parts.release_batches()
-    parts.tend()
+    sensors.free_abandoned_claims(instance, services)
+    operations.release_batches(services)
+    operations.tend(services)
 
 
-def add_partitions(parts: Parts) -> None:
+def add_partitions(services: Services) -> None:
     """Make every row of the documents table a partition."""
-    with _storage_errors_told(parts), dg.DagsterInstance.get() as instance:
-        partitions.documents.add_all(instance, parts)
+    with _storage_errors_told(services), dg.DagsterInstance.get() as instance:
+        partitions.documents.add_all(instance, services)
 
 
 @contextmanager
-def _storage_errors_told(parts: Parts) -> Iterator[None]:
+def _storage_errors_told(services: Services) -> Iterator[None]:
     """Errors of the database in which Dagster keeps its state, as those of ours: one sentence."""
     try:
         yield
     except (SQLAlchemyError, DagsterPostgresException) as exc:
-        url, _ = runtime.dagster_database(parts.settings, database_url=parts.database_url)
+        url, _ = dagster_database(services.settings, database_url=services.database_url)
         raise unavailable(conninfo.as_libpq(url, schema=None), exc.__cause__ or exc) from None
 
 

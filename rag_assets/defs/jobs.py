@@ -5,13 +5,13 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from rag_assets import settings
+from rag_assets import operations, settings
 from rag_assets.defs import checks, dagster_internals, events, partitions
 from rag_assets.defs.resources import Rag
 from rag_assets.errors import SettingsError
 from rag_assets.postgres import texts
 from rag_assets.postgres.reconcile import enqueue_idle
-from rag_assets.runtime import Parts
+from rag_assets.services import Services
 
 BATCH_TAG = "rag_assets/batch"
 FAULT_TAG = "rag_assets/fault"  # the id of a run that failed for no document's fault: memory, llama-server, settings
@@ -37,10 +37,10 @@ def run_config(
 @dg.op(description="Compares table, files and index, and makes pending what differs.", ins={})
 def reconcile_index(context: dg.OpExecutionContext, rag: dg.ResourceParam[Rag]) -> None:
     """Enqueue what no trigger saw; the sensor then requests runs for it."""
-    with rag.parts() as parts, _told_in_one_line():
-        found = parts.reconcile() | _reconcile_partitions(context.instance, parts)
-        context.add_output_metadata({**found, "log_rows_removed": parts.purge_log()})
-        context.instance.report_runless_asset_event(checks.evaluation(parts))
+    with rag.services() as services, _told_in_one_line():
+        found = operations.reconcile(services) | _reconcile_partitions(context.instance, services)
+        context.add_output_metadata({**found, "log_rows_removed": operations.purge_log(services)})
+        context.instance.report_runless_asset_event(checks.evaluation(services))
 
 
 @contextmanager
@@ -52,17 +52,17 @@ def _told_in_one_line() -> Iterator[None]:
         raise dg.Failure(str(exc), allow_retries=False) from None
 
 
-def _reconcile_partitions(instance: dg.DagsterInstance, parts: Parts) -> dict[str, int]:
+def _reconcile_partitions(instance: dg.DagsterInstance, services: Services) -> dict[str, int]:
     """Have Dagster told what a run was killed before it could tell, or somebody deleted; how many documents, by what
     was found."""
     if not partitions.documents.is_by_document or dagster_internals.is_backfilling(instance):
         return {}
     # In this order: what comes back while others go is added again.
-    gone, added = partitions.documents.remove_gone(instance, parts), partitions.documents.add_all(instance, parts)
-    with parts.database.transaction() as cursor:
+    gone, added = partitions.documents.remove_gone(instance, services), partitions.documents.add_all(instance, services)
+    with services.database.transaction() as cursor:
         indexed = texts.list_hashes(cursor)
     missed = events.untold(instance, indexed)  # takes seconds for 100,000: outside of a transaction
-    with parts.database.transaction() as cursor:
+    with services.database.transaction() as cursor:
         untold = enqueue_idle(cursor, missed)
     return {"partitions_without_row": gone, "rows_without_partition": added, "untold": untold}
 

@@ -11,7 +11,7 @@ import dagster as dg
 
 from rag_assets import settings
 from rag_assets.postgres import documents as table
-from rag_assets.runtime import Parts
+from rag_assets.services import Services
 
 DOCUMENTS = "documents"
 # For a key: Dagster's lists and ranges, and what it refuses.
@@ -31,7 +31,7 @@ class Partitioning(Protocol):
     def key(self, document_id: str) -> str:
         """The partition of a document."""
 
-    def document_ids(self, keys: Sequence[str], parts: Parts) -> list[str]:
+    def document_ids(self, keys: Sequence[str], services: Services) -> list[str]:
         """The documents of partitions, as the table has them now; those of ByDocument whether it has them or not."""
 
     def add(self, instance: dg.DagsterInstance, document_ids: Iterable[str]) -> None:
@@ -40,10 +40,10 @@ class Partitioning(Protocol):
     def remove(self, instance: dg.DagsterInstance, document_ids: Iterable[str]) -> None:
         """Forget the partitions of documents that are gone."""
 
-    def add_all(self, instance: dg.DagsterInstance, parts: Parts) -> int:
+    def add_all(self, instance: dg.DagsterInstance, services: Services) -> int:
         """Make every row a partition, so that the UI and the command line can choose among all; how many were none."""
 
-    def remove_gone(self, instance: dg.DagsterInstance, parts: Parts) -> int:
+    def remove_gone(self, instance: dg.DagsterInstance, services: Services) -> int:
         """Forget the partitions that have no row; how many."""
 
 
@@ -59,7 +59,7 @@ class ByDocument:
     def key(self, document_id: str) -> str:
         return _UNFIT.sub(lambda found: f"%{ord(found[0]):02X}", document_id) or _EMPTY
 
-    def document_ids(self, keys: Sequence[str], parts: Parts) -> list[str]:
+    def document_ids(self, keys: Sequence[str], services: Services) -> list[str]:
         return [unquote(key) if key != _EMPTY else "" for key in keys]
 
     def add(self, instance: dg.DagsterInstance, document_ids: Iterable[str]) -> None:
@@ -69,18 +69,18 @@ class ByDocument:
         for document_id in document_ids:
             instance.delete_dynamic_partition(DOCUMENTS, self.key(document_id))
 
-    def add_all(self, instance: dg.DagsterInstance, parts: Parts) -> int:
-        with parts.database.transaction() as cursor:
-            ids = table.all_ids(cursor, parts.settings.source)
+    def add_all(self, instance: dg.DagsterInstance, services: Services) -> int:
+        with services.database.transaction() as cursor:
+            ids = table.all_ids(cursor, services.settings.source)
         known = set(instance.get_dynamic_partitions(DOCUMENTS))
         new = [document_id for document_id in ids if self.key(document_id) not in known]
         self.add(instance, new)
         return len(new)
 
-    def remove_gone(self, instance: dg.DagsterInstance, parts: Parts) -> int:
+    def remove_gone(self, instance: dg.DagsterInstance, services: Services) -> int:
         known = instance.get_dynamic_partitions(DOCUMENTS)  # before the rows: a new one is no partition without row
-        with parts.database.transaction() as cursor:
-            there = {self.key(document_id) for document_id in table.all_ids(cursor, parts.settings.source)}
+        with services.database.transaction() as cursor:
+            there = {self.key(document_id) for document_id in table.all_ids(cursor, services.settings.source)}
         gone = [key for key in known if key not in there]
         for key in gone:
             instance.delete_dynamic_partition(DOCUMENTS, key)
@@ -105,10 +105,10 @@ class ByBucket:
         digest = hashlib.md5(document_id.encode(), usedforsecurity=False).hexdigest()
         return _bucket(int(digest[:8], 16) % self._buckets)
 
-    def document_ids(self, keys: Sequence[str], parts: Parts) -> list[str]:
+    def document_ids(self, keys: Sequence[str], services: Services) -> list[str]:
         numbers = [int(key.rpartition("-")[2]) for key in keys]
-        with parts.database.transaction() as cursor:
-            return table.ids_of_buckets(cursor, parts.settings.source, numbers, buckets=self._buckets)
+        with services.database.transaction() as cursor:
+            return table.ids_of_buckets(cursor, services.settings.source, numbers, buckets=self._buckets)
 
     def add(self, instance: dg.DagsterInstance, document_ids: Iterable[str]) -> None:
         """All partitions exist."""
@@ -116,11 +116,11 @@ class ByBucket:
     def remove(self, instance: dg.DagsterInstance, document_ids: Iterable[str]) -> None:
         """Partitions stay."""
 
-    def add_all(self, instance: dg.DagsterInstance, parts: Parts) -> int:
+    def add_all(self, instance: dg.DagsterInstance, services: Services) -> int:
         """None: all partitions exist."""
         return 0
 
-    def remove_gone(self, instance: dg.DagsterInstance, parts: Parts) -> int:
+    def remove_gone(self, instance: dg.DagsterInstance, services: Services) -> int:
         """None: partitions stay."""
         return 0
 
@@ -138,14 +138,14 @@ def _configured(worker: settings.Worker) -> Partitioning:
 documents = _configured(settings.load().worker)
 
 
-_added: "WeakSet[Parts]" = WeakSet()  # those of this process whose documents were all added
+_added: "WeakSet[Services]" = WeakSet()  # those of this process whose documents were all added
 
 
-def add_all_once(instance: dg.DagsterInstance, parts: Parts) -> None:
+def add_all_once(instance: dg.DagsterInstance, services: Services) -> None:
     """`add_all`, once per process: what comes later is added with its run.
 
     The instance is no part of what is remembered: Dagster makes a new one for each look of a sensor.
     """
-    if parts not in _added:
-        documents.add_all(instance, parts)
-        _added.add(parts)
+    if services not in _added:
+        documents.add_all(instance, services)
+        _added.add(services)

@@ -9,6 +9,7 @@ from itertools import takewhile
 import dagster as dg
 from dagster import DagsterRunStatus
 
+from rag_assets import operations
 from rag_assets.defs import launching, partitions
 from rag_assets.defs.jobs import BATCH_TAG, FAULT_TAG, ingest_job, run_config
 from rag_assets.defs.resources import Rag
@@ -17,7 +18,7 @@ from rag_assets.lease import Watch
 from rag_assets.model import Claim
 from rag_assets.postgres import outbox, runs
 from rag_assets.postgres.listener import Listener
-from rag_assets.runtime import Parts
+from rag_assets.services import Services
 
 SWEEP_SECONDS = 5.0  # between looks for claims of runs that have ended
 RUNLESS_SECONDS = 30.0  # from a claim to its run at most; far above what the daemon needs
@@ -38,7 +39,7 @@ _instances: list[tuple[object, dg.DagsterInstance]] = []  # of this process, by 
 
 
 def document_changes(rag: Rag) -> dg.SensorDefinition:
-    """The sensor, on these parts.
+    """The sensor, on these services.
 
     They are no resource of Dagster's: with one, Dagster makes an instance of its own for each look (see `_instance`).
     """
@@ -52,21 +53,21 @@ def document_changes(rag: Rag) -> dg.SensorDefinition:
         "pending and are taken once it is on again; a wait that has begun ends first, within a minute.",
     )
     def look(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        return _look(_instance(context), rag.standing)
+        return _look(_instance(context), rag.shared)
 
     return look
 
 
-def _look(instance: dg.DagsterInstance, parts: Parts) -> Iterator[dg.RunRequest | dg.SkipReason]:
+def _look(instance: dg.DagsterInstance, services: Services) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """Claim the documents that changed and request one run for them; wait a while when there are none.
 
     While a run takes changes itself, or one is waiting to start, changes are left in the outbox: they are
     taken by that run, and what comes later coalesces instead of queueing up.
     """
-    _release_batches_once(parts)
-    claims, batch_id, hindrance = _wait_for_changes(instance, parts)
+    _release_batches_once(services)
+    claims, batch_id, hindrance = _wait_for_changes(instance, services)
     if not claims:
-        yield dg.SkipReason(hindrance or _failing(instance) or parts.held() or "No changes.")
+        yield dg.SkipReason(hindrance or _failing(instance) or operations.held(services) or "No changes.")
         return
     partitions.documents.add(instance, [claim.document_id for claim in claims if claim.path is not None])
     yield dg.RunRequest(
@@ -95,14 +96,14 @@ def _failing(instance: dg.DagsterInstance) -> str:
     return f"The last runs could not do their work: the last one's error says why; the next is tried in {pause:.0f} s."
 
 
-def free_abandoned_claims(instance: dg.DagsterInstance, parts: Parts) -> None:
+def free_abandoned_claims(instance: dg.DagsterInstance, services: Services) -> None:
     """Release what runs that have ended left unfinished, and keep what queued runs are about to take.
 
     Runs at work keep their own claims, as long as they get on. A claim without a run is one whose run is being made;
     after a while, one whose maker was killed.
     """
-    claim_seconds = parts.settings.worker.claim_seconds
-    with parts.database.transaction() as cursor:
+    claim_seconds = services.settings.worker.claim_seconds
+    with services.database.transaction() as cursor:
         for owner, seconds_left in outbox.owners(cursor):
             status = _status(instance, owner)
             if status in ENDED or (status is None and seconds_left < claim_seconds - RUNLESS_SECONDS):
@@ -119,12 +120,12 @@ def end_lost_runs(instance: dg.DagsterInstance, statuses: Sequence[DagsterRunSta
             instance.report_run_failed(run, "The process of this run is gone.")
 
 
-def take_over_standing(instance: dg.DagsterInstance, parts: Parts, watch: Watch) -> None:
+def take_over_standing(instance: dg.DagsterInstance, services: Services, watch: Watch) -> None:
     """Give to others what runs hold that do not get on, and end these runs: whatever they do later, they store nothing.
 
     So, too, with runs that are ended for Dagster while their process is still there, stopped before it could notice.
     """
-    with parts.database.transaction() as cursor:
+    with services.database.transaction() as cursor:
         told = runs.progress(cursor)
     at_work = {run.run_id: run for run in instance.get_runs(dg.RunsFilter(job_name=ingest_job.name, statuses=AT_WORK))}
     standing = watch.standing({**dict.fromkeys(at_work, UNTOLD), **told})
@@ -132,10 +133,10 @@ def take_over_standing(instance: dg.DagsterInstance, parts: Parts, watch: Watch)
         if run_id not in at_work and run_id not in standing and _status(instance, f"run:{run_id}") in ENDED:
             standing[run_id] = progress
     for run_id, progress in standing.items():
-        with parts.database.transaction() as cursor:
+        with services.database.transaction() as cursor:
             taken = runs.take_over(cursor, run_id, progress=None if progress == UNTOLD else progress)
         if taken and run_id in at_work:
-            instance.report_run_failed(at_work[run_id], STOOD_STILL.format(parts.settings.worker))
+            instance.report_run_failed(at_work[run_id], STOOD_STILL.format(services.settings.worker))
 
 
 def _status(instance: dg.DagsterInstance, owner: str) -> DagsterRunStatus | None:
@@ -146,51 +147,51 @@ def _status(instance: dg.DagsterInstance, owner: str) -> DagsterRunStatus | None
 
 
 @cache
-def _watch(parts: Parts) -> Watch:
+def _watch(services: Services) -> Watch:
     """That of this process, which has to look again and again."""
-    return Watch(parts.settings.worker.processing_timeout_seconds)
+    return Watch(services.settings.worker.processing_timeout_seconds)
 
 
 @cache
-def _release_batches_once(parts: Parts) -> None:
+def _release_batches_once(services: Services) -> None:
     """When this process begins, those of an earlier one have no run and will have none."""
-    parts.release_batches()
+    operations.release_batches(services)
 
 
-def _wait_for_changes(instance: dg.DagsterInstance, parts: Parts) -> tuple[list[Claim], str, str]:
+def _wait_for_changes(instance: dg.DagsterInstance, services: Services) -> tuple[list[Claim], str, str]:
     """Claims, the batch that they are for and, where there are none, what hindered the last look at changes, if any."""
-    deadline = time.monotonic() + parts.settings.worker.poll_seconds
+    deadline = time.monotonic() + services.settings.worker.poll_seconds
     next_sweep = 0.0
     batch_id = uuid.uuid4().hex
     hindrance = ""
-    with Listener(parts.database_url, channel=parts.settings.database.listen_channel) as listener:
+    with Listener(services.database_url, channel=services.settings.database.listen_channel) as listener:
         while True:
             claims: list[Claim] = []
             try:
                 if time.monotonic() >= next_sweep:
                     next_sweep = time.monotonic() + SWEEP_SECONDS
-                    _sweep(instance, parts)
+                    _sweep(instance, services)
                     hindrance = ""
-                if not (_is_taken(instance, parts) or _pause(instance) > 0):
-                    claims = _claim(parts, batch_id)
+                if not (_is_taken(instance, services) or _pause(instance) > 0):
+                    claims = _claim(services, batch_id)
             except SettingsError as exc:  # a table that is not there: it may be back at the next look
                 hindrance = str(exc)
             if claims or time.monotonic() >= deadline:
                 return claims, batch_id, hindrance
-            listener.wait(_until(deadline, parts))
+            listener.wait(_until(deadline, services))
 
 
-def _sweep(instance: dg.DagsterInstance, parts: Parts) -> None:
+def _sweep(instance: dg.DagsterInstance, services: Services) -> None:
     end_lost_runs(instance, [DagsterRunStatus.STARTING])  # which Dagster would wait for a minute
-    take_over_standing(instance, parts, _watch(parts))
-    free_abandoned_claims(instance, parts)
-    parts.tend()
-    partitions.add_all_once(instance, parts)
+    take_over_standing(instance, services, _watch(services))
+    free_abandoned_claims(instance, services)
+    operations.tend(services)
+    partitions.add_all_once(instance, services)
 
 
-def _is_taken(instance: dg.DagsterInstance, parts: Parts) -> bool:
+def _is_taken(instance: dg.DagsterInstance, services: Services) -> bool:
     """Whether a run takes changes as they come, or one that will is about to start."""
-    with parts.database.transaction() as cursor:
+    with services.database.transaction() as cursor:
         if outbox.is_taken(cursor):
             return True
     waiting = dg.RunsFilter(job_name=ingest_job.name, statuses=UNSTARTED, tags={"dagster/priority": PRIORITY})
@@ -220,18 +221,18 @@ def _is_fault(run: dg.DagsterRun) -> bool:
     return run.status == DagsterRunStatus.FAILURE and run.tags.get(FAULT_TAG) == run.run_id
 
 
-def _claim(parts: Parts, batch_id: str) -> list[Claim]:
-    worker = parts.settings.worker
-    with parts.database.transaction() as cursor:
+def _claim(services: Services, batch_id: str) -> list[Claim]:
+    worker = services.settings.worker
+    with services.database.transaction() as cursor:
         return outbox.claim_due(
             cursor,
-            parts.settings.source,
+            services.settings.source,
             limit=worker.documents_per_run,
             claimed_by=f"batch:{batch_id}",
             seconds=worker.claim_seconds,
         )
 
 
-def _until(deadline: float, parts: Parts) -> float:
+def _until(deadline: float, services: Services) -> float:
     """Seconds until the next look: a retry may fall due, and a run that took changes may have ended."""
     return max(0.05, min(1.0, deadline - time.monotonic()))

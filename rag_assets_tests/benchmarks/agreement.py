@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from rag_assets import runtime, settings
+from rag_assets import settings
+from rag_assets.services import Services
 from rag_assets_tests.benchmarks import ground
 from rag_assets_tests.benchmarks.figures import Figure, say
 from rag_assets_tests.benchmarks.sample import NoSample
@@ -57,9 +58,9 @@ def measure(*, documents: int, rounds: int) -> Figure:
 def _embedded(texts: Sequence[str], form: str) -> Vectors:
     with ground.home():
         config = settings.load_by_hand(embedding={"quantization": form})
-        with runtime.Parts(config) as parts:
+        with Services(config) as services:
             say(f"{len(texts)} texts with {form}")
-            return parts.embedder.embed(texts, token_counts=[len(text) // 3 for text in texts])
+            return services.embedder.embed(texts, token_counts=[len(text) // 3 for text in texts])
 
 
 def _ndcg(

@@ -9,9 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rag_assets import engines, runtime
+from rag_assets import engines, operations
 from rag_assets.embedding.client import EmbeddingClient
 from rag_assets.embedding.embedder import Embedder
+from rag_assets.services import Services
 from rag_assets_tests.benchmarks import figures, ground, quiet, sample
 from rag_assets_tests.benchmarks.figures import Figure, say
 
@@ -30,8 +31,8 @@ class Packing:
 Texts = list[tuple[str, int]]  # with their tokens
 
 
-class PartsWithServer(runtime.Parts):
-    """Parts whose llama-server somebody else started, so that both sides use the same process."""
+class ServicesWithServer(Services):
+    """Services whose llama-server somebody else started, so that both sides use the same process."""
 
     def __init__(self, settings: Any, *, embedder: Embedder) -> None:
         super().__init__(settings)
@@ -44,28 +45,28 @@ class PartsWithServer(runtime.Parts):
 
 def measure(*, documents: int, rounds: int) -> Figure:
     """Chunks per second as a share of the ceiling; server started, Dagster imported and everything warm before."""
-    with ground.home() as home, _served(home) as (parts, client):
+    with ground.home() as home, _served(home) as (services, client):
         say(f"Unpacking {documents} documents")
         paths = sample.unpack(home / "documents", documents=documents)
-        texts = _texts(parts, paths)
+        texts = _texts(services, paths)
         say(f"{len(texts)} different chunks, {sum(n for _, n in texts) / len(texts):.0f} tokens each")
         packing = _best(client, texts)
-        _warm_up(parts, paths)
+        _warm_up(services, paths)
 
         def run() -> float:
-            ground.empty_index(parts)
-            return len(texts) / quiet.seconds(lambda: ground.ingest(parts))
+            ground.empty_index(services)
+            return len(texts) / quiet.seconds(lambda: ground.ingest(services))
 
         def ceiling() -> float:
             return len(texts) / quiet.seconds(lambda: send(client, texts, packing=packing))
 
         seen = quiet.interleaved({"ceiling": ceiling, "run": run}, rounds=rounds, home=home, unit="chunks/s")
-        stored = ground.execute(parts, "select count(distinct content_sha256) from rag_document_chunks")[0][0]
+        stored = ground.execute(services, "select count(distinct content_sha256) from rag_document_chunks")[0][0]
     return _figure(
         seen,
         packing=packing,
         texts=texts,
-        build=parts.embedder.build,
+        build=services.embedder.build,
         facts={"documents": len(paths), "chunks_stored": stored},
     )
 
@@ -93,13 +94,13 @@ def _figure(seen: quiet.Rounds, *, packing: Packing, texts: Texts, facts: dict[s
 
 
 @contextmanager
-def _served(home: Path) -> Iterator[tuple[runtime.Parts, EmbeddingClient]]:
+def _served(home: Path) -> Iterator[tuple[Services, EmbeddingClient]]:
     settings = ground.load()
     with closing(Embedder(settings, engine=engines.choose(settings, progress=say))) as embedder:
         embedder.warm()
         assert embedder.client is not None
-        with ground.ready(PartsWithServer(settings, embedder=embedder)) as parts:
-            yield parts, embedder.client
+        with ground.ready(ServicesWithServer(settings, embedder=embedder)) as services:
+            yield services, embedder.client
 
 
 def send(client: EmbeddingClient, texts: Texts, *, packing: Packing) -> None:
@@ -137,16 +138,16 @@ def _sending(client: EmbeddingClient, texts: Texts, *, packing: Packing) -> Call
     return lambda: send(client, texts, packing=packing)
 
 
-def _texts(parts: runtime.Parts, paths: Sequence[Path]) -> Texts:
+def _texts(services: Services, paths: Sequence[Path]) -> Texts:
     """The different texts that the documents are cut into."""
     found: dict[str, int] = {}
     for path in paths:
-        found |= {c.embedded_text: c.token_count for c in parts.reader.read(path, name=path.name).chunks}
+        found |= {c.embedded_text: c.token_count for c in services.reader.read(path, name=path.name).chunks}
     return list(found.items())
 
 
-def _warm_up(parts: runtime.Parts, paths: Sequence[Path]) -> None:
+def _warm_up(services: Services, paths: Sequence[Path]) -> None:
     """One run over two documents: Dagster is imported, its tables are there, connections are open."""
-    parts.register(paths[:2])
-    ground.ingest(parts)
-    parts.register(paths)
+    operations.register(services, paths[:2])
+    ground.ingest(services)
+    operations.register(services, paths)

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from contextlib import closing
 
-from rag_assets import doctor, engines, runtime, settings
+from rag_assets import doctor, engines, settings
 from rag_assets.embedding.calibration import Bench, Trial
 from rag_assets.embedding.embedder import Embedder
+from rag_assets.services import Services
 from rag_assets_tests.benchmarks import figures, ground, quiet
 from rag_assets_tests.benchmarks.figures import Figure, say
 
@@ -15,15 +16,17 @@ NOISE = 0.99  # two measurements of the very same settings differ by as much
 
 def measure(*, documents: int, rounds: int) -> Figure:
     """Calibrate in an empty home, then measure the choice against the defaults; `documents` is of no use here."""
-    with ground.home() as home, ground.ready(runtime.Parts(settings.load_by_hand())) as parts:
-        parts.embedder.warm()  # the model is there, the disk is warm
-        parts.embedder.stop_server()
-        found, _ = doctor.calibrate(parts, say=say)
+    with ground.home() as home, ground.ready(Services(settings.load_by_hand())) as services:
+        services.embedder.warm()  # the model is there, the disk is warm
+        services.embedder.stop_server()
+        found, _ = doctor.calibrate(services, say=say)
         kinds = {found.best.quantization, found.own_defaults.quantization}
         models = {kind: home / "models" / f"all-MiniLM-L6-v2-{kind}.gguf" for kind in kinds}
-        openvino = engines.openvino(parts.settings, progress=say) if engines.uses_openvino(parts.settings) else None
-        command = engines.llama_command(parts.settings)
-        bench = Bench(parts.settings, command=command, models=models, openvino=openvino)
+        openvino = (
+            engines.openvino(services.settings, progress=say) if engines.uses_openvino(services.settings) else None
+        )
+        command = engines.llama_command(services.settings)
+        bench = Bench(services.settings, command=command, models=models, openvino=openvino)
         say(f"Chosen: {found.best.name} ({found.best.quantization}), after {found.seconds:.0f} s")
         with closing(bench.start(found.best)) as chosen, closing(bench.start(found.own_defaults)) as defaults:
             ways = {"chosen": _rate(bench, chosen), "own defaults": _rate(bench, defaults)}

@@ -5,7 +5,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from rag_assets.runtime import Parts
+from rag_assets import operations
+from rag_assets.services import Services
 from rag_assets_tests.benchmarks import figures, ground, quiet, sample
 from rag_assets_tests.benchmarks.figures import Figure, say
 
@@ -19,10 +20,10 @@ def measure(*, documents: int, rounds: int) -> Figure:
     with ground.home() as home:
         say(f"Unpacking {documents} documents")
         paths = sample.unpack(home / "documents", documents=documents)
-        with ground.ready(Parts(ground.load())) as parts:
-            parts.register(paths[:1])
-            ground.ingest(parts)  # Dagster is imported, its tables are there
-            parts.register(paths)
+        with ground.ready(Services(ground.load())) as services:
+            operations.register(services, paths[:1])
+            ground.ingest(services)  # Dagster is imported, its tables are there
+            operations.register(services, paths)
         seen = [_round(number, paths) for number in range(rounds)]
     ratio = figures.median([one["delta_seconds"] / one["full_seconds"] for one in seen])
     exact = all(one["embedded"] == one["changed_chunks"] for one in seen)
@@ -42,17 +43,17 @@ def measure(*, documents: int, rounds: int) -> Figure:
 
 def _round(number: int, paths: Sequence[Path]) -> dict[str, Any]:
     changing = _with_paragraphs(paths, count=max(1, round(len(paths) * CHANGED_SHARE)), skip=number)
-    with closing(Parts(ground.load())) as parts:
-        ground.empty_index(parts)
-        full = quiet.seconds(lambda: ground.ingest(parts))
-        before = _hashes(parts, changing)
-    with closing(Parts(ground.load())) as parts:
+    with closing(Services(ground.load())) as services:
+        ground.empty_index(services)
+        full = quiet.seconds(lambda: ground.ingest(services))
+        before = _hashes(services, changing)
+    with closing(Services(ground.load())) as services:
         for path in changing:
             _change_one_paragraph(path, number)
-        after = _hashes(parts, changing)
-        _touch(parts, changing)
+        after = _hashes(services, changing)
+        _touch(services, changing)
         reports: list[dict[str, Any]] = []
-        delta = quiet.seconds(lambda: reports.append(ground.ingest(parts)))
+        delta = quiet.seconds(lambda: reports.append(ground.ingest(services)))
     seen = {
         "full_seconds": full,
         "delta_seconds": delta,
@@ -82,16 +83,16 @@ def _paragraphs(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").split("\n\n")
 
 
-def _hashes(parts: Parts, paths: Iterable[Path]) -> set[str]:
-    return {chunk.content_sha256 for path in paths for chunk in parts.reader.read(path, name=path.name).chunks}
+def _hashes(services: Services, paths: Iterable[Path]) -> set[str]:
+    return {chunk.content_sha256 for path in paths for chunk in services.reader.read(path, name=path.name).chunks}
 
 
-def _touch(parts: Parts, paths: Iterable[Path]) -> None:
+def _touch(services: Services, paths: Iterable[Path]) -> None:
     """The application writes these rows anew."""
     from rag_assets.postgres import documents
 
-    source = parts.settings.source
+    source = services.settings.source
     names = [str(path) for path in paths]
-    found = ground.execute(parts, f"select id::text from {ground.TABLE} where file_path = any(%s)", names)
-    with parts.database.transaction() as cursor:
+    found = ground.execute(services, f"select id::text from {ground.TABLE} where file_path = any(%s)", names)
+    with services.database.transaction() as cursor:
         documents.touch(cursor, source, [row[0] for row in found])

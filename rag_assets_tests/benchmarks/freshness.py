@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rag_assets.runtime import Parts
+from rag_assets.services import Services
 from rag_assets_tests.benchmarks import figures, ground, quiet, sample
 from rag_assets_tests.benchmarks.figures import Figure, say
 from rag_assets_tests.benchmarks.running import Up, up
@@ -26,10 +26,10 @@ STREAM_SHARE = 3  # times as many changes in the stream as after quiet: they are
 
 def measure(*, documents: int, rounds: int) -> Figure:
     """`rounds` changes after quiet, three times as many in a stream, and as come during a backfill of `documents`."""
-    with ground.home() as home, ground.ready(Parts(ground.load())) as parts:
+    with ground.home() as home, ground.ready(Services(ground.load())) as services:
         say(f"Unpacking {documents} documents")
         paths = sample.unpack(home / "documents", documents=documents)
-        with up(home, parts) as running:
+        with up(home, services) as running:
             _first(running)
             seen = {"quiet": _after_quiet(running, rounds), "stream": _stream(running, rounds * STREAM_SHARE)}
             seen["backfill"], facts = _during_backfill(running, paths)
@@ -112,7 +112,7 @@ def _rows_nobody_noticed(running: Up, paths: Sequence[Path]) -> list[str]:
         cursor.execute("commit")
     from rag_assets.defs import foreground  # reads the settings when it is imported
 
-    foreground.add_partitions(running.parts)
+    foreground.add_partitions(running.services)
     return keys
 
 

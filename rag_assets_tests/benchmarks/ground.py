@@ -9,8 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rag_assets import runtime, settings, supervisor
+from rag_assets import operations, settings, supervisor
 from rag_assets.bundled import model, postgres
+from rag_assets.services import Services
 from rag_assets.settings import Settings
 from rag_assets_tests.benchmarks import figures
 
@@ -43,7 +44,7 @@ class HashEmbedder:
         return (raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32)
 
 
-class PartsWithoutServer(runtime.Parts):
+class ServicesWithoutServer(Services):
     """Everything real but the embedder."""
 
     @cached_property
@@ -76,58 +77,58 @@ def home() -> Iterator[Path]:
 
 
 @contextmanager
-def ready(parts: runtime.Parts) -> Iterator[runtime.Parts]:
-    """Migrated parts, and a process in which Dagster finds its storage."""
-    assert parts.settings.database_url is None, "a benchmark writes into no database of yours"
-    with parts:
-        parts.migrate()
-        os.environ.update(supervisor.environment(parts.settings, database_url=parts.database_url))
-        yield parts
+def ready(services: Services) -> Iterator[Services]:
+    """Migrated services, and a process in which Dagster finds its storage."""
+    assert services.settings.database_url is None, "a benchmark writes into no database of yours"
+    with services:
+        operations.migrate(services)
+        os.environ.update(supervisor.environment(services.settings, database_url=services.database_url))
+        yield services
 
 
 def load(**sections: Any) -> Settings:
     return settings.load(**sections)
 
 
-def execute(parts: runtime.Parts, statement: str, *values: object) -> list[tuple[Any, ...]]:
+def execute(services: Services, statement: str, *values: object) -> list[tuple[Any, ...]]:
     """One statement in a transaction of its own."""
     import psycopg2
 
-    with closing(psycopg2.connect(parts.database_url)) as connection, connection, connection.cursor() as cursor:
+    with closing(psycopg2.connect(services.database_url)) as connection, connection, connection.cursor() as cursor:
         cursor.execute(statement, values)
         return cursor.fetchall() if cursor.description else []
 
 
-def ids(parts: runtime.Parts) -> list[str]:
-    return [row[0] for row in execute(parts, f"select t.id::text from {TABLE} as t order by t.id")]
+def ids(services: Services) -> list[str]:
+    return [row[0] for row in execute(services, f"select t.id::text from {TABLE} as t order by t.id")]
 
 
-def ingest(parts: runtime.Parts, ids: Sequence[str] = ()) -> dict[str, Any]:
+def ingest(services: Services, ids: Sequence[str] = ()) -> dict[str, Any]:
     """These documents, or all that are pending, in a Dagster run in this process; its report."""
     from rag_assets.defs import foreground  # reads the settings when it is imported
 
-    report = foreground.ingest(parts, document_ids=ids, on_outcomes=lambda _outcomes: None)
+    report = foreground.ingest(services, document_ids=ids, on_outcomes=lambda _outcomes: None)
     assert not report["failed"], report["failures"][:3]
     return report
 
 
-def store_vectors(parts: runtime.Parts, paths: Sequence[Path], *, beside: Path) -> None:
+def store_vectors(services: Services, paths: Sequence[Path], *, beside: Path) -> None:
     """Ingest copies of these files with vectors made from hashes: the files' own chunks then need no embedding."""
-    assert isinstance(parts, PartsWithoutServer)
+    assert isinstance(services, ServicesWithoutServer)
     beside.mkdir()
     copies = [beside / f"{number}{path.suffix}" for number, path in enumerate(paths)]
     for path, copy in zip(paths, copies, strict=True):
         shutil.copyfile(path, copy)
-    parts.register(copies)
-    with parts.intake(run_id="copies") as intake:
-        for _ in parts.pipeline(run_id="copies").ingest(intake.pending()):
+    operations.register(services, copies)
+    with services.intake(run_id="copies") as intake:
+        for _ in services.pipeline(run_id="copies").ingest(intake.pending()):
             pass
 
 
-def empty_index(parts: runtime.Parts) -> None:
+def empty_index(services: Services) -> None:
     """Forget all that was read, cut and embedded; every row is pending again."""
-    execute(parts, "truncate rag_document_chunks, rag_document_text, rag_changes, rag_outbox, rag_ingestion_log")
-    parts.migrate()  # rows of which nothing is known become pending
+    execute(services, "truncate rag_document_chunks, rag_document_text, rag_changes, rag_outbox, rag_ingestion_log")
+    operations.migrate(services)  # rows of which nothing is known become pending
 
 
 def _give_model(place: Path) -> None:

@@ -34,11 +34,11 @@ def measure(*, documents: int, rounds: int) -> Figure:
         pdf = home / "three-hundred-pages.pdf"
         pdf.write_bytes(pdf_of(PDF_PAGES))
         bulk, many = [pdf, *paths[:BULK_DOCUMENTS]], paths[BULK_DOCUMENTS:]
-        with ground.ready(ground.PartsWithoutServer(ground.load())) as parts:
+        with ground.ready(ground.ServicesWithoutServer(ground.load())) as services:
             say(f"Storing vectors of {len(many)} documents, for the growth")
-            ground.store_vectors(parts, many, beside=home / "copies")
-            parts.reader.close()
-            with up(home, parts) as running:
+            ground.store_vectors(services, many, beside=home / "copies")
+            services.reader.close()
+            with up(home, services) as running:
                 fresh = _idle(running, 1)[0]
                 with _watched(running) as peaks:
                     _ingest(running, bulk)

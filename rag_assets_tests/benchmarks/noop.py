@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rag_assets.runtime import Parts
+from rag_assets import operations
+from rag_assets.services import Services
 from rag_assets_tests.benchmarks import ground, quiet, sample
 from rag_assets_tests.benchmarks.figures import Figure, say
 
@@ -15,23 +16,23 @@ AIM = 2_000.0  # documents per second
 
 def measure(*, documents: int, rounds: int) -> Figure:
     """Documents per second of a real Dagster run over all, of the pipeline alone, and of a reconciliation."""
-    with ground.home() as home, ground.ready(ground.PartsWithoutServer(ground.load())) as parts:
+    with ground.home() as home, ground.ready(ground.ServicesWithoutServer(ground.load())) as services:
         say(f"Unpacking {documents} documents")
         paths = sample.unpack(home / "documents", documents=documents)
-        count = parts.register(paths).registered
+        count = operations.register(services, paths).registered
         say(f"Filling the index with {count} documents")
-        fill = quiet.seconds(lambda: ground.ingest(parts))
-        embedded = parts.embedder.texts
-        ids = ground.ids(parts)
+        fill = quiet.seconds(lambda: ground.ingest(services))
+        embedded = services.embedder.texts
+        ids = ground.ids(services)
         ways: dict[str, Callable[[], Any]] = {
-            "run": lambda: _run(parts, ids),
-            "pipeline": lambda: _pipeline(parts, ids),
-            "reconcile": parts.reconcile,
+            "run": lambda: _run(services, ids),
+            "pipeline": lambda: _pipeline(services, ids),
+            "reconcile": services.reconcile,
         }
         seen = quiet.interleaved(
             {name: _rate(way, of=count) for name, way in ways.items()}, rounds=rounds, home=home, unit="documents/s"
         )
-        again, started = parts.embedder.texts - embedded, sorted(_logs(home))
+        again, started = services.embedder.texts - embedded, sorted(_logs(home))
     return Figure(
         benchmark="noop",
         figure="unchanged documents per second of a Dagster run over all of them",
@@ -53,16 +54,16 @@ def measure(*, documents: int, rounds: int) -> Figure:
     )
 
 
-def _run(parts: Parts, ids: list[str]) -> None:
-    report = ground.ingest(parts, ids)
+def _run(services: Services, ids: list[str]) -> None:
+    report = ground.ingest(services, ids)
     assert report["skipped"] == len(ids), report
 
 
-def _pipeline(parts: Parts, ids: list[str]) -> None:
+def _pipeline(services: Services, ids: list[str]) -> None:
     run_id = str(uuid.uuid4())
     statuses: Counter[str] = Counter()
-    with parts.intake(run_id=run_id) as intake:
-        for outcomes in parts.pipeline(run_id=run_id).ingest(intake.documents(ids)):
+    with services.intake(run_id=run_id) as intake:
+        for outcomes in services.pipeline(run_id=run_id).ingest(intake.documents(ids)):
             statuses.update(outcome.status for outcome in outcomes)
     assert statuses == {"skipped": len(ids)}, statuses
 

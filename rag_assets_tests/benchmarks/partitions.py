@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rag_assets.model import Outcome
-from rag_assets.runtime import Parts
+from rag_assets.services import Services
 from rag_assets_tests.benchmarks import figures, ground, quiet, sample
 from rag_assets_tests.benchmarks.figures import Figure, say
 from rag_assets_tests.benchmarks.running import Up, up
@@ -44,16 +44,16 @@ def measure(*, documents: int, rounds: int) -> Figure:
         partitioning = "document" if documents <= LARGEST_BY_DOCUMENT else "bucket"
         os.environ["RAG_ASSETS_WORKER__PARTITIONING"] = partitioning
         paths = sample.unpack(home / "documents", documents=FILES)
-        with ground.ready(ground.PartsWithoutServer(ground.load())) as parts:
+        with ground.ready(ground.ServicesWithoutServer(ground.load())) as services:
             say(f"Storing vectors of {len(paths)} documents")
-            ground.store_vectors(parts, paths, beside=home / "copies")
-            facts = _registered(parts, paths, documents=documents)
-            facts |= _ticks(parts, rounds)
-            ground.execute(parts, "truncate rag_changes, rag_outbox")
-            seen = quiet.interleaved(_books(parts), rounds=rounds, home=home, unit="ms/document")
-            _call_all_known(parts)
-            parts.reader.close()
-            with up(home, parts) as running:
+            ground.store_vectors(services, paths, beside=home / "copies")
+            facts = _registered(services, paths, documents=documents)
+            facts |= _ticks(services, rounds)
+            ground.execute(services, "truncate rag_changes, rag_outbox")
+            seen = quiet.interleaved(_books(services), rounds=rounds, home=home, unit="ms/document")
+            _call_all_known(services)
+            services.reader.close()
+            with up(home, services) as running:
                 facts |= _asked(running, rounds) | {"up_memory_mb": running.memory() / 1e6}
                 facts |= _backfilled(running)
                 facts |= {"up_memory_after_mb": running.memory() / 1e6}
@@ -70,22 +70,22 @@ def measure(*, documents: int, rounds: int) -> Figure:
     )
 
 
-def _registered(parts: Parts, paths: Sequence[Path], *, documents: int) -> dict[str, Any]:
+def _registered(services: Services, paths: Sequence[Path], *, documents: int) -> dict[str, Any]:
     from rag_assets.defs import foreground  # reads the settings when it is imported
 
     names = [str(path) for path in paths]
     statement = (
         f"insert into {ground.TABLE} (file_path) select (%s::text[])[1 + n %% %s] from generate_series(1, %s) as n"
     )
-    insert = quiet.seconds(lambda: ground.execute(parts, statement, names, len(names), documents))
+    insert = quiet.seconds(lambda: ground.execute(services, statement, names, len(names), documents))
     say(f"Inserted {documents} rows in {insert:.2f} s")
-    first = quiet.seconds(lambda: foreground.add_partitions(parts))
-    again = quiet.seconds(lambda: foreground.add_partitions(parts))
+    first = quiet.seconds(lambda: foreground.add_partitions(services))
+    again = quiet.seconds(lambda: foreground.add_partitions(services))
     say(f"Made them partitions in {first:.2f} s; again, with nothing new: {again:.2f} s")
     return {"insert_seconds": insert, "add_partitions_seconds": first, "add_partitions_again_seconds": again}
 
 
-def _ticks(parts: Parts, rounds: int) -> dict[str, Any]:
+def _ticks(services: Services, rounds: int) -> dict[str, Any]:
     """Evaluations of the sensor with all rows pending: each claims a batch and requests a run for it."""
     import dagster as dg
 
@@ -93,9 +93,9 @@ def _ticks(parts: Parts, rounds: int) -> dict[str, Any]:
     from rag_assets.defs.sensors import document_changes
 
     class Standing(Rag):
-        standing = parts  # type: ignore[assignment]
+        standing = services  # type: ignore[assignment]
 
-    seen, sensor = [], document_changes(Standing(parts))
+    seen, sensor = [], document_changes(Standing(services))
     with dg.DagsterInstance.get() as instance:
         for _ in range(rounds + 1):
             context = dg.build_sensor_context(instance=instance)
@@ -104,12 +104,12 @@ def _ticks(parts: Parts, rounds: int) -> dict[str, Any]:
     return {"first_tick_seconds": seen[0], "tick_seconds": figures.median(seen[1:])}
 
 
-def _books(parts: Parts) -> dict[str, Callable[[], float]]:
-    ids = ground.ids(parts)[-INGESTED:]
+def _books(services: Services) -> dict[str, Callable[[], float]]:
+    ids = ground.ids(services)[-INGESTED:]
 
     def beside_reading(ingest: Callable[[Take], None]) -> float:
         for table in ("rag_document_text", "rag_document_chunks"):
-            ground.execute(parts, f"delete from {table} where document_id = any(%s)", ids)
+            ground.execute(services, f"delete from {table} where document_id = any(%s)", ids)
         outcomes: list[Outcome] = []
         took = quiet.seconds(lambda: ingest(outcomes.extend))
         assert len(outcomes) == len(ids)
@@ -120,18 +120,18 @@ def _books(parts: Parts) -> dict[str, Callable[[], float]]:
     def run(take: Take) -> None:
         from rag_assets.defs import foreground  # reads the settings when it is imported
 
-        foreground.ingest(parts, document_ids=ids, on_outcomes=take)
+        foreground.ingest(services, document_ids=ids, on_outcomes=take)
 
     def pipeline(take: Take) -> None:
         run_id = str(uuid.uuid4())
-        with parts.intake(run_id=run_id) as intake:
-            for outcomes in parts.pipeline(run_id=run_id).ingest(intake.documents(ids)):
+        with services.intake(run_id=run_id) as intake:
+            for outcomes in services.pipeline(run_id=run_id).ingest(intake.documents(ids)):
                 take(outcomes)
 
     return {"run": lambda: beside_reading(run), "pipeline": lambda: beside_reading(pipeline)}
 
 
-def _call_all_known(parts: Parts) -> None:
+def _call_all_known(services: Services) -> None:
     """Otherwise `rag-assets up` would make every row pending, and start to work on them."""
     statement = f"""
     insert into rag_document_text (document_id, path, sha256, size_bytes, mtime_ns, media_type, parser, content,
@@ -139,7 +139,7 @@ def _call_all_known(parts: Parts) -> None:
     select id::text, file_path, '', 0, 0, '', '', '', '', '', 0 from {ground.TABLE}
     on conflict (document_id) do nothing
     """
-    ground.execute(parts, statement)
+    ground.execute(services, statement)
 
 
 def _asked(running: Up, rounds: int) -> dict[str, Any]:

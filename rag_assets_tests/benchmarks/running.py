@@ -17,7 +17,8 @@ import psycopg2
 import requests
 from psycopg2.extensions import connection as Connection
 
-from rag_assets import footprint, runtime, supervisor
+from rag_assets import footprint, supervisor
+from rag_assets.services import Services
 from rag_assets_tests.benchmarks import ground
 from rag_assets_tests.benchmarks.figures import say
 
@@ -33,7 +34,7 @@ class Up:
     process: "subprocess.Popen[str]"
     home: Path
     url: str  # of the webserver
-    parts: runtime.Parts
+    services: Services
     connection: Connection = field(repr=False)
 
     def sql(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
@@ -62,7 +63,7 @@ class Up:
 
 
 @contextmanager
-def up(home: Path, parts: runtime.Parts) -> Iterator[Up]:
+def up(home: Path, services: Services) -> Iterator[Up]:
     """Started on this home, whose database is up and migrated, and ready when this yields."""
     say("Starting rag-assets up")
     log = home / "up.log"
@@ -77,10 +78,10 @@ def up(home: Path, parts: runtime.Parts) -> Iterator[Up]:
         )
     try:
         url = _url(log, process)
-        os.environ.update(supervisor.environment(parts.settings, database_url=parts.database_url))
-        with closing(psycopg2.connect(parts.database_url)) as connection:
+        os.environ.update(supervisor.environment(services.settings, database_url=services.database_url))
+        with closing(psycopg2.connect(services.database_url)) as connection:
             connection.autocommit = True
-            yield Up(process=process, home=home, url=url, parts=parts, connection=connection)
+            yield Up(process=process, home=home, url=url, services=services, connection=connection)
     finally:
         say("Stopping rag-assets up")
         _stop(process)

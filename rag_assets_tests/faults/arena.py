@@ -26,7 +26,7 @@ from rag_assets.pipeline import Embeds, Pipeline, Reader
 from rag_assets.postgres import outbox
 from rag_assets.postgres.database import Database
 from rag_assets.postgres.listener import Listener
-from rag_assets.runtime import Parts
+from rag_assets.services import Services
 from rag_assets.settings import Settings, Source
 from rag_assets.text.sandbox.worker import TextWorker
 from rag_assets_tests import rows
@@ -312,20 +312,20 @@ def run(
     """
     done = 0
     channel = settings.database.listen_channel
-    with Parts(settings) as parts, Listener(listener_url or parts.database_url, channel=channel) as listener:
-        intake = Intake(parts.database, settings, run_id=run_id, listener=listener)
+    with Services(settings) as services, Listener(listener_url or services.database_url, channel=channel) as listener:
+        intake = Intake(services.database, settings, run_id=run_id, listener=listener)
         pipeline = Pipeline(
-            parts.database,
+            services.database,
             settings,
-            reader=reader or parts.reader,
-            urgent_reader=parts.urgent_reader,
-            embedder=embedder or parts.embedder,
-            resolve=parts.resolve,
+            reader=reader or services.reader,
+            urgent_reader=services.urgent_reader,
+            embedder=embedder or services.embedder,
+            resolve=services.resolve,
             run_id=run_id,
         )
         changes = intake.changes_beside(beside, ending=pipeline.ending) if beside else ()
         for outcomes in pipeline.ingest(take(intake), changes=changes):
-            report(parts.database, outcomes, run_id=run_id)
+            report(services.database, outcomes, run_id=run_id)
             done += len(outcomes)
     return done
 

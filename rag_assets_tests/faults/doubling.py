@@ -8,7 +8,7 @@ import dagster as dg
 
 from rag_assets.intake import Intake
 from rag_assets.postgres import outbox
-from rag_assets.runtime import Parts
+from rag_assets.services import Services
 from rag_assets_tests import rows
 from rag_assets_tests.faults import arena as arenas
 from rag_assets_tests.faults.arena import DOCUMENTS, Arena, Ground, Result, Take
@@ -113,8 +113,8 @@ def _tick(arena: Arena, batches: list[str]) -> None:
     from rag_assets.defs import sensors  # imports all of Dagster's definitions
     from rag_assets.defs.resources import Rag
 
-    with dg.DagsterInstance.ephemeral() as instance, Parts(arena.settings) as parts:
-        rag = Rag(parts)
+    with dg.DagsterInstance.ephemeral() as instance, Services(arena.settings) as services:
+        rag = Rag(services)
         context = dg.build_sensor_context(instance=instance)
         with rag.standing:
             batches += [request.run_key or "" for request in _requests(sensors.document_changes(rag)(context))]

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from rag_assets import operations
 from rag_assets.model import ReadDocument
 from rag_assets.pipeline import Reader
-from rag_assets.runtime import Parts
+from rag_assets.services import Services
 from rag_assets_tests.faults.arena import DOCUMENTS, Arena, Ground, Result, replace_text
 
 READ_SECONDS = 0.006  # in which a file of this size is usually read
@@ -99,8 +100,10 @@ def file_locked(ground: Ground, *, seed: int, long: bool) -> Result:
             kept = before.keys() - arena.stored().keys()
             for path in locked:
                 path.chmod(0o644)
-            with Parts(arena.settings) as parts:
-                parts.reconcile()  # as the schedule does: it gives documents that were not found another try
+            with Services(arena.settings) as services:
+                operations.reconcile(
+                    services
+                )  # as the schedule does: it gives documents that were not found another try
             arena.settle()
             result.notes["held back"] = len(kept)
             result.add([*wrong, *arena.violations()], trial=f"turn {turn}")
@@ -118,8 +121,8 @@ def _disturbed(ground: Ground, mischief: Mischief, *, seed: int, long: bool) -> 
                 arena.sql(f"update {DOCUMENTS} set version = version + 1")
                 arena.run(reader=reader)
                 arena.free_claims()
-            with Parts(arena.settings) as parts:
-                parts.reconcile()
+            with Services(arena.settings) as services:
+                operations.reconcile(services)
             arena.settle()
             violations = arena.violations()
             result.add(violations, trial=f"turn {turn}")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rag_assets.bundled import postgres
 from rag_assets.errors import ServiceError
-from rag_assets.runtime import Parts
+from rag_assets.services import Services
 from rag_assets_tests import rows
 from rag_assets_tests.faults.arena import Arena, Ground, Result, folder
 from rag_assets_tests.faults.consuming import Consumer
@@ -56,8 +56,8 @@ def disk_full_home(ground: Ground, *, seed: int, long: bool) -> Result:
                 arena.insert(6)
                 with full(place):
                     wrong = _refused(arena)
-                with Parts(arena.settings) as parts:
-                    arena.embedder, arena.vector_of = parts.embedder, None
+                with Services(arena.settings) as services:
+                    arena.embedder, arena.vector_of = services.embedder, None
                     arena.settle()
                     result.add([*wrong, *arena.violations()], trial=f"turn {turn}")
     except CannotMount as exc:
@@ -168,8 +168,8 @@ def _server_in(home: Path) -> Iterator[str]:
 
 def _refused(arena: Arena) -> list[str]:
     try:
-        with Parts(arena.settings) as parts:
-            arena.run(embedder=parts.embedder)
+        with Services(arena.settings) as services:
+            arena.run(embedder=services.embedder)
     except ServiceError:
         counted = arena.sql("select document_id, attempts from rag_outbox where attempts > 0 or claimed_by is not null")
         return [f"not free again, or blamed: {row}" for row in counted]

@@ -7,7 +7,7 @@ from contextlib import suppress
 import psutil
 
 from rag_assets.errors import ServiceError
-from rag_assets.runtime import Parts
+from rag_assets.services import Services
 from rag_assets_tests.fake_llama import FakeLlama
 from rag_assets_tests.faults.arena import Arena, Ground, Result
 from rag_assets_tests.faults.killing import strange_vectors
@@ -24,8 +24,8 @@ def stranger_before(ground: Ground, *, seed: int, long: bool) -> Result:
     for turn in range(4 if long else 1):
         with FakeLlama() as stranger:
             taken = stranger.server_address[1]
-            with ground.arena(seed + turn, llama_server={"port": taken}) as arena, Parts(arena.settings) as parts:
-                arena.embedder, arena.vector_of = parts.embedder, None
+            with ground.arena(seed + turn, llama_server={"port": taken}) as arena, Services(arena.settings) as services:
+                arena.embedder, arena.vector_of = services.embedder, None
                 arena.insert(4)
                 with seems_free(taken):
                     arena.run()
@@ -39,8 +39,8 @@ def stranger_after(ground: Ground, *, seed: int, long: bool) -> Result:
     result = Result()
     taken = 0
     for turn in range(4 if long else 1):
-        with ground.arena(seed + turn, llama_server=ON_A_PORT) as arena, Parts(arena.settings) as parts:
-            arena.embedder, arena.vector_of = parts.embedder, None
+        with ground.arena(seed + turn, llama_server=ON_A_PORT) as arena, Services(arena.settings) as services:
+            arena.embedder, arena.vector_of = services.embedder, None
             arena.insert(12)
             robber = Robber(arena)
             with suppress(ServiceError), robber:

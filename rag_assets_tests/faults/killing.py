@@ -13,6 +13,7 @@ import numpy as np
 import psutil
 
 from rag_assets.errors import ServiceError
+from rag_assets.services import Services
 from rag_assets_tests import rows
 from rag_assets_tests.faults import doomed
 from rag_assets_tests.faults.arena import Arena, Ground, Result, left_after
@@ -61,11 +62,13 @@ def kill_run_with_server(ground: Ground, *, seed: int, long: bool) -> Result:
 
 def kill_llama_server(ground: Ground, *, seed: int, long: bool) -> Result:
     """The server dies again and again under a batch; the vectors in the end are those of a quiet run."""
-    from rag_assets.runtime import Parts
 
     result = Result()
-    with ground.arena(seed, llama_server={"request_timeout_seconds": 20}) as arena, Parts(arena.settings) as parts:
-        arena.embedder, arena.vector_of = parts.embedder, None
+    with (
+        ground.arena(seed, llama_server={"request_timeout_seconds": 20}) as arena,
+        Services(arena.settings) as services,
+    ):
+        arena.embedder, arena.vector_of = services.embedder, None
         arena.insert(FIRST)
         for turn in range(6 if long else 1):
             arena.change(CHANGES)

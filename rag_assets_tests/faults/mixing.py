@@ -12,11 +12,12 @@ from functools import partial
 
 import psycopg2
 
+from rag_assets import operations
 from rag_assets.errors import ServiceError
 from rag_assets.intake import Intake
 from rag_assets.pipeline import Reader
 from rag_assets.postgres import outbox
-from rag_assets.runtime import Parts
+from rag_assets.services import Services
 from rag_assets_tests import rows
 from rag_assets_tests.faults import arena as arenas
 from rag_assets_tests.faults.arena import DOCUMENTS, Arena, Ground, HashEmbedder, Result
@@ -81,9 +82,8 @@ class Actors:
         arenas.run(settings, run_id=batch, embedder=self.arena.embedder, reader=reader, take=take)
 
     def _reconcile(self, reader: Reader) -> None:
-        with Parts(self.arena.settings) as parts:
-            parts.reader = reader  # type: ignore[assignment]
-            parts.reconcile()
+        with Services(self.arena.settings, reader=reader) as services:
+            operations.reconcile(services)
 
     def _touch_all(self) -> None:
         with suppress(psycopg2.errors.DeadlockDetected):  # with another writer, which is the application's affair

@@ -9,7 +9,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from rag_assets.embedding import embedder as embedding
 from rag_assets.errors import NotEnoughMemory, ServiceError
 from rag_assets.processes import ports
-from rag_assets.runtime import Parts
+from rag_assets.services import Services
 from rag_assets.settings import Settings
 from rag_assets_tests import fake_llama
 from rag_assets_tests.fake_llama import FakeLlama
@@ -26,8 +26,8 @@ def llama_answers(ground: Ground, *, seed: int, long: bool) -> Result:
     rng = random.Random(seed)
     with FakeLlama() as fake, _impatient():
         config = {"url": fake.url, "request_timeout_seconds": TIMEOUT_SECONDS}
-        with ground.arena(seed, llama_server=config) as arena, Parts(arena.settings) as parts:
-            arena.embedder, arena.vector_of = parts.embedder, fake_llama.vector
+        with ground.arena(seed, llama_server=config) as arena, Services(arena.settings) as services:
+            arena.embedder, arena.vector_of = services.embedder, fake_llama.vector
             arena.insert(6)
             for turn in range(5 if long else 1):
                 for wrong in WRONG if long else WRONG[:4]:
@@ -52,8 +52,8 @@ def port_taken(ground: Ground, *, seed: int, long: bool) -> Result:
     for turn in range(4 if long else 1):
         with socket.create_server(("127.0.0.1", 0)) as other:
             taken = other.getsockname()[1]
-            with ground.arena(seed + turn, llama_server={"port": taken}) as arena, Parts(arena.settings) as parts:
-                arena.embedder, arena.vector_of = parts.embedder, None
+            with ground.arena(seed + turn, llama_server={"port": taken}) as arena, Services(arena.settings) as services:
+                arena.embedder, arena.vector_of = services.embedder, None
                 arena.insert(4)
                 with seems_free(taken) if turn % 2 == 0 else nullcontext():
                     arena.run()
@@ -66,12 +66,12 @@ def memory_short(ground: Ground, *, seed: int, long: bool) -> Result:
     result = Result()
     for turn in range(4 if long else 1):
         short = {"required_memory_gb": 1_000_000}
-        with ground.arena(seed + turn, llama_server=short) as arena, Parts(arena.settings) as parts:
+        with ground.arena(seed + turn, llama_server=short) as arena, Services(arena.settings) as services:
             arena.insert(5)
-            wrong = _refused(arena, parts)
-            if parts.embedder.started:
+            wrong = _refused(arena, services)
+            if services.embedder.started:
                 wrong.append("a server was started")
-            with Parts(_with_memory(arena)) as enough:
+            with Services(_with_memory(arena)) as enough:
                 arena.embedder, arena.vector_of = enough.embedder, None
                 arena.settle()
                 result.add([*wrong, *arena.violations()], trial=f"turn {turn}")
@@ -86,11 +86,11 @@ def _attempted(arena: Arena) -> list[str]:
     return [f"blamed a document: {row}" for row in arena.sql(ATTEMPTS)]
 
 
-def _refused(arena: Arena, parts: Parts) -> list[str]:
+def _refused(arena: Arena, services: Services) -> list[str]:
     arena.is_settled()  # takes what changed
     before = arena.sql("select document_id, generation from rag_outbox order by 1")
     try:
-        arena.run(embedder=parts.embedder)
+        arena.run(embedder=services.embedder)
     except NotEnoughMemory:
         after = arena.sql("select document_id, generation from rag_outbox where claimed_by is null order by 1")
         lost = [] if after == before else [f"of {len(before)} pending documents {len(after)} are free again"]

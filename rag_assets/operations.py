@@ -1,0 +1,258 @@
+"""What is done with the services: tables made, files registered, the index searched, reconciled and looked at.
+
+The command line, Dagster's jobs and sensor, and what is served over HTTP call these; each is one function of the
+services and of what it is asked for.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rag_assets import vectors
+from rag_assets.errors import DocumentError
+from rag_assets.model import FileFacts, Hit, IndexStatus, StoredText, Trouble
+from rag_assets.postgres import conninfo, documents, ingestion_log, outbox, owner, runs, watch
+from rag_assets.postgres import reconcile as reconciling
+from rag_assets.postgres import search as vector_search
+from rag_assets.postgres.database import require_schema
+from rag_assets.services import DAGSTER_SCHEMA, Services, owner_of
+from rag_assets.text import paths
+from rag_assets.vectors import Marked, Sampled
+
+if TYPE_CHECKING:
+    from numpy import float32
+    from numpy.typing import NDArray
+
+DAGSTER_CONNECTIONS = 4  # that it has at once, where it has much to tell
+BYTE_CODE = "__pycache__"  # written beside code by Python, and by pip beside the samples of an installed package
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registered:
+    """What became of files that were to be rows; why each was `left_out` that was, and each folder."""
+
+    registered: int
+    new: int
+    left_out: tuple[str, ...]
+
+
+def create_table(services: Services) -> bool:
+    """Make the documents table, if there is none and nothing is indexed; whether there was none."""
+    return services.database.create_table(services.settings.source)
+
+
+def create_own_table(services: Services) -> None:
+    """The same on the embedded database alone: on yours, the table is the application's."""
+    if services.settings.database_url is None:
+        create_table(services)
+
+
+def migrate(services: Services) -> list[str]:
+    """Create or update tables, functions and triggers; the names of what was applied.
+
+    The documents table has to be there: it is made only by who is asked to, and in a new embedded database.
+    """
+    if not services.database.is_migrated():
+        create_own_table(services)
+    if services.settings.dagster_database_url is None:
+        services.database.create_schema(DAGSTER_SCHEMA)
+        _require_dagster_schema(services)
+    return services.database.migrate(
+        services.settings.source, dimension=services.settings.embedding.dimension, owner=owner_of(services.settings)
+    )
+
+
+def take_over(services: Services) -> None:
+    """Have the index follow these settings from now on, and programs with other ones refuse to work."""
+    services.database.take_over(owner_of(services.settings))
+
+
+def register(services: Services, places: Iterable[Path]) -> Registered:
+    """Make files, and those below folders, rows of the documents table."""
+    unreadable: list[OSError] = []
+    names = [_name(services, path) for path in files_below(places, on_error=unreadable.append)]
+    possible = [name for name in names if name == _without_surrogates(name)]
+    with services.database.transaction() as cursor:
+        before = documents.count(cursor, services.settings.source)
+        rows = documents.register(cursor, services.settings.source, possible)
+        new = documents.count(cursor, services.settings.source) - before
+    left_out = [f"cannot be read, {exc.strerror}: {_without_surrogates(str(exc.filename))}" for exc in unreadable]
+    for name in names:
+        if (shown := _without_surrogates(name)) != name:
+            left_out.append(f"no row can hold a name that is not UTF-8: {shown}")
+    return Registered(registered=len(rows), new=new, left_out=tuple(left_out))
+
+
+def search(services: Services, query: str, *, k: int) -> list[Hit]:
+    """The k nearest passages, best first."""
+    vector = services.embedder.embed_query(query)
+    with services.database.transaction() as cursor:
+        return vector_search.search(cursor, vector, k=k, model=services.settings.embedding.model)
+
+
+def reembed(services: Services, ids: Sequence[str], conditions: Sequence[str]) -> Marked:
+    """Have stored vectors made anew: those of these documents for which all of `--where` holds."""
+    selection, is_wrong = vectors.selection(ids, conditions)
+    if not is_wrong:
+        return vectors.distrust(services.database, selection)
+    model = services.settings.embedding.model
+    return vectors.distrust_wrong(services.database, selection, model=model, embed=partial(_embed, services))
+
+
+def sample_vectors(services: Services) -> Sampled:
+    """Whether a few stored vectors are what the model makes of their texts."""
+    return vectors.sample(services.database, services.settings.embedding.model, partial(_embed, services))
+
+
+def reconcile(services: Services) -> dict[str, int]:
+    """Enqueue whatever differs between table, files and index; how many documents, by what was found."""
+    model = services.settings.embedding.model
+    tend(services)
+    with services.database.transaction() as cursor:
+        owner.require(cursor, owner_of(services.settings))
+        outbox.take_changes(cursor)  # or what the trigger saw would be found once more
+    found = reconciling.reconcile_table(
+        services.database, services.settings.source, fingerprint=services.reader.fingerprint, model=model
+    )
+    with services.database.transaction() as cursor:
+        outbox.retry_dead(cursor, kind="not_found")  # a file that was missing may be there now
+    files = reconciling.reconcile_files(services.database, services.settings.source, look=partial(_look, services))
+    retried = reconciling.retry_changed(
+        services.database, services.settings.source, changed_at=partial(_changed_at, services)
+    )
+    return {**asdict(found), "changed": files.changed + retried, "missing": files.missing}
+
+
+def tend(services: Services) -> None:
+    """Look at what no trigger tells of; see watch.tend. SourceUnusable where there is no documents table."""
+    watch.tend(services.database, services.settings.source)
+
+
+def confirm_deletions(services: Services) -> int:
+    """Let go what is indexed and has no row any more, however much it is; how many documents."""
+    with services.database.transaction() as cursor:
+        return outbox.confirm_deletions(cursor, services.settings.source)
+
+
+def held(services: Services) -> str:
+    """What to say of deletions that are held; empty where none are."""
+    with services.database.transaction() as cursor:
+        return str(outbox.held(cursor, services.settings.source)) if outbox.holds(cursor) else ""
+
+
+def purge_log(services: Services) -> int:
+    """Forget attempts that are older than `worker.log_days`, but for each document's last; how many."""
+    with services.database.transaction() as cursor:
+        runs.purge(cursor, days=services.settings.worker.log_days)
+        return ingestion_log.purge(cursor, days=services.settings.worker.log_days)
+
+
+def status(services: Services) -> IndexStatus:
+    with services.database.transaction() as cursor:
+        status = outbox.status(cursor, services.settings.source)  # which says what to do where nothing is set up
+        still = runs.standing_still(cursor, seconds=services.settings.worker.processing_timeout_seconds)
+        return replace(status, standing_still=still)
+
+
+def troubles(services: Services, *, limit: int) -> list[Trouble]:
+    """Rows that can be no documents, then documents whose last attempt failed, those given up first."""
+    with services.database.transaction() as cursor:
+        return outbox.troubles(cursor, services.settings.source, limit=limit)
+
+
+def find(services: Services, ids: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The documents that ids given by hand name, each once, and those of the ids that name none."""
+    if not ids:
+        return [], []
+    with services.database.transaction() as cursor:
+        found = outbox.find(cursor, services.settings.source, ids)
+    known = dict.fromkeys(found[one] for one in ids if one in found)
+    return list(known), [one for one in dict.fromkeys(ids) if one not in found]
+
+
+def retry(services: Services, *, ids: Sequence[str], kind: str | None) -> int:
+    """Make failed and dead documents pending again; how many."""
+    with services.database.transaction() as cursor:
+        return outbox.retry_dead(cursor, ids=ids, kind=kind)
+
+
+def retry_failures_of(services: Services, run_id: str) -> int:
+    """The same for those that failed in this run, and did not succeed since."""
+    with services.database.transaction() as cursor:
+        ids = ingestion_log.failed_in(cursor, run_id=run_id)
+        return outbox.retry_dead(cursor, ids=ids) if ids else 0
+
+
+def release_batches(services: Services) -> int:
+    """Give back what a sensor claimed for runs that it was about to request, when it is gone; how many."""
+    with services.database.transaction() as cursor:
+        return outbox.release_batches(cursor)
+
+
+def _require_dagster_schema(services: Services) -> None:
+    """Said here in a sentence, and not by Dagster, which tries for half a minute, or makes its tables elsewhere."""
+    url = conninfo.as_libpq(services.database_url, schema=DAGSTER_SCHEMA)
+    seconds = services.settings.database.connect_timeout_seconds
+    require_schema(url, DAGSTER_SCHEMA, connections=DAGSTER_CONNECTIONS, seconds=seconds)
+
+
+def _embed(services: Services, texts: list[str]) -> "NDArray[float32]":
+    return services.embedder.embed(texts, token_counts=[len(text) // 3 for text in texts])
+
+
+def _look(services: Services, stored: StoredText) -> FileFacts | None:
+    """A file's facts as they are now; it is hashed only where size or time differ from what is stored."""
+    try:
+        return services.lookups.call(lambda: _facts(services, stored), name=stored.path)
+    except DocumentError:
+        return None
+
+
+def _facts(services: Services, stored: StoredText) -> FileFacts:
+    path, looked_at = services.resolve(stored.path), time.time_ns()
+    size, mtime_ns = paths.facts(path)
+    if (size, mtime_ns) == (stored.facts.size, stored.facts.mtime_ns):
+        return stored.facts
+    sha256 = paths.sha256(path, limit=services.settings.parsing.max_bytes)
+    return FileFacts(sha256=sha256, size=size, mtime_ns=paths.telling(mtime_ns, looked_at=looked_at))
+
+
+def _changed_at(services: Services, path: str) -> float | None:
+    """When a file was written or put in its place, whichever came last."""
+    try:
+        status = services.lookups.call(lambda: services.resolve(path).stat(), name=path)
+    except (DocumentError, OSError):
+        return None
+    return max(status.st_mtime, status.st_ctime)
+
+
+def _name(services: Services, path: Path) -> str:
+    """How a file is written in the table: below the root relative to it, so that the root can move."""
+    absolute = Path(os.path.abspath(path))
+    root = services.settings.document_root_path
+    if root is not None and absolute.is_relative_to(root.resolve()):
+        return absolute.relative_to(root.resolve()).as_posix()
+    return str(absolute)
+
+
+def files_below(places: Iterable[Path], *, on_error: Callable[[OSError], None]) -> Iterator[Path]:
+    """The files named, and all files below the folders named, in order; hidden ones and byte code only when named.
+
+    `on_error` is told of each folder that cannot be read; the others are.
+    """
+    for place in places:
+        if not place.is_dir():
+            yield place
+            continue
+        for folder, folders, files in os.walk(place, onerror=on_error):
+            folders[:] = sorted(name for name in folders if not name.startswith(".") and name != BYTE_CODE)
+            yield from (Path(folder, name) for name in sorted(files) if not name.startswith("."))
+
+
+def _without_surrogates(name: str) -> str:
+    """The name as it can be shown: bytes that are no UTF-8, which Python keeps as surrogates, are question marks."""
+    return name.encode("utf-8", "replace").decode("utf-8")

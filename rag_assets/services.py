@@ -1,0 +1,206 @@
+"""From settings to services: which database, which engine, which readers; opened here, closed here."""
+
+import platform
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rag_assets import engines, vectors
+from rag_assets.bundled import postgres as bundled_postgres
+from rag_assets.embedding import known
+from rag_assets.embedding.embedder import OPENVINO, Embedder, Engine
+from rag_assets.errors import SettingsError
+from rag_assets.intake import Intake
+from rag_assets.pipeline import Pipeline
+from rag_assets.postgres.database import Database
+from rag_assets.postgres.listener import Listener
+from rag_assets.postgres.owner import Owner
+from rag_assets.settings import Settings
+from rag_assets.text import paths
+from rag_assets.text.lookups import Lookups
+from rag_assets.text.sandbox.worker import TextWorker
+
+if TYPE_CHECKING:
+    pass
+
+DAGSTER_SCHEMA = "dagster"  # in our database, unless DAGSTER_DATABASE_URL is set
+DAGSTER_CONNECTIONS = 4  # that it has at once, where it has much to tell
+Say = Callable[[str], None]
+
+
+def silent(_message: str) -> None:
+    """Progress nobody asked for."""
+
+
+def database_url(settings: Settings) -> str:
+    """The configured database, or the embedded one, started for as long as this process lives.
+
+    Not released with the Services: a process is one user of it, however many Services it opens.
+    """
+    if settings.database_url is not None:
+        return settings.database_url.get_secret_value()
+    return bundled_postgres.start(settings.home)
+
+
+def dagster_database(settings: Settings, *, database_url: str) -> tuple[str, str | None]:
+    """Where Dagster keeps its state: a connection text, and its schema there; None: the one that it finds."""
+    if settings.dagster_database_url is not None:
+        return settings.dagster_database_url.get_secret_value(), None
+    return database_url, DAGSTER_SCHEMA
+
+
+def require_home(settings: Settings) -> None:
+    """Make the home where there is none; SettingsError where nothing can be written to it."""
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=settings.home) as file:
+            file.write(b"x")
+    except OSError as exc:
+        raise SettingsError(
+            f"Nothing can be written to {settings.home} ({exc.strerror}): set RAG_ASSETS_HOME to a folder of yours."
+        ) from exc
+
+
+def owner_of(settings: Settings) -> Owner:
+    """This installation, and what decides how its documents are cut and embedded."""
+    cut = {f"chunking.{key}": value for key, value in settings.chunking.model_dump().items()}
+    return Owner(program=f"{platform.node()}:{settings.home}", model=settings.embedding.model, settings=cut)
+
+
+class Services:
+    """What one process works with: each service is opened when it is first needed, and closed with `close`.
+
+    A service that is given is used instead of one of its own, and left open. `say` is told of progress in sentences.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        say: Say = silent,
+        reader: TextWorker | None = None,
+        urgent_reader: TextWorker | None = None,
+        embedder: Embedder | None = None,
+        models: known.Memory | None = None,
+    ) -> None:
+        self.settings = settings
+        self._say = say
+        self._open = ExitStack()
+        given = {"reader": reader, "urgent_reader": urgent_reader, "embedder": embedder, "models": models}
+        vars(self).update({name: each for name, each in given.items() if each is not None})  # see cached_property
+
+    def __enter__(self) -> "Services":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._open.close()
+
+    @cached_property
+    def database_url(self) -> str:
+        return database_url(self.settings)
+
+    @cached_property
+    def database(self) -> Database:
+        database = Database(self.database_url, settings=self.settings.database)
+        self._open.callback(database.close)
+        return database
+
+    @cached_property
+    def engine(self) -> Engine | None:
+        """What embeds; its model is made now if need be. None: a server that runs already."""
+        if self.settings.llama_server.url is not None:
+            return None
+        return engines.choose(self.settings, progress=self._say)
+
+    @property
+    def model_path(self) -> Path | None:
+        """The engine's GGUF file; the one named with a URL has the tokens of that server's model."""
+        return self.engine.model if self.engine else self.settings.llama_server_model
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        embedder = Embedder(self.settings, engine=self.engine, fallback=self._fallback, models=self.models)
+        self._open.callback(embedder.close)
+        return embedder
+
+    @property
+    def _fallback(self) -> "Callable[[], Engine] | None":
+        is_first = self.engine is not None and self.engine.name == OPENVINO
+        return engines.fallback(self.settings, progress=self._say) if is_first else None
+
+    @cached_property
+    def models(self) -> known.Memory:
+        """What is known of the models' vectors; give another one to work without a database."""
+        return vectors.Index(lambda: self.database)
+
+    @cached_property
+    def lookups(self) -> Lookups:
+        """Calls that touch files, each given up when a file system does not answer."""
+        lookups = Lookups(self.settings.parsing.max_seconds)
+        self._open.callback(lookups.close)
+        return lookups
+
+    @cached_property
+    def reader(self) -> TextWorker:
+        return self._new_reader()
+
+    @cached_property
+    def urgent_reader(self) -> TextWorker:
+        """For changes that come while `reader` works on a backfill; its process is started by the first of them."""
+        return self._new_reader()
+
+    def _new_reader(self) -> TextWorker:
+        reader = TextWorker(
+            parsing=self.settings.parsing,
+            chunking=self.settings.chunking,
+            model=self.model_path,
+            tokenize=lambda text: [str(token["piece"]) for token in self.embedder.tokenize(text)],
+            embed=lambda texts: self.embedder.embed(texts, token_counts=[len(text) for text in texts]).tolist(),
+            below=self.settings.home / "run",
+        )
+        self._open.callback(reader.close)
+        return reader
+
+    def warm(self) -> None:
+        """Open what the first document would wait for: a connection and the text worker, but no llama-server."""
+        with self.database.transaction():
+            self.reader.start()
+
+    def resolve(self, path: str) -> Path:
+        """The file that a path of the table means; DocumentError not_found or outside_root."""
+        return paths.resolve(
+            path,
+            root=self.settings.document_root_path,
+            allowed_roots=self.settings.source.allowed_roots,
+            path_map=self.settings.source.path_map,
+        )
+
+    def pipeline(self, *, run_id: str) -> Pipeline:
+        return Pipeline(
+            self.database,
+            self.settings,
+            reader=self.reader,
+            urgent_reader=self.urgent_reader,
+            embedder=self.embedder,
+            resolve=self.resolve,
+            run_id=run_id,
+        )
+
+    @contextmanager
+    def intake(self, *, run_id: str, stopping: threading.Event | None = None) -> Iterator[Intake]:
+        with Listener(self.database_url, channel=self.settings.database.listen_channel) as listener:
+            yield Intake(
+                self.database,
+                self.settings,
+                run_id=run_id,
+                listener=listener,
+                stopping=stopping,
+                owner=owner_of(self.settings),
+            )
