@@ -3,8 +3,6 @@
 import io
 import random
 import re
-from contextlib import suppress
-from pathlib import Path
 
 import pypdf
 import pytest
@@ -13,8 +11,7 @@ from rag_assets.errors import DocumentError
 from rag_assets.settings import Parsing
 from rag_assets.text.formats.pdf import reader as pdf_format
 from rag_assets_tests.pdf_pages import column, outcome, pdf, prose, read, show
-
-CORPUS = Path(__file__).parents[2] / "shared" / "corpus" / "pdf"
+from rag_assets_tests.places import real_documents
 
 
 def test_a_form_field_without_a_form_is_read() -> None:
@@ -141,11 +138,15 @@ def bent(data: bytes, rng: random.Random) -> bytes:
     return re.sub(rb"\d+", lambda found: rng.choice(numbers) if rng.random() < 0.01 else found[0], data)
 
 
-@pytest.mark.skipif(not CORPUS.is_dir(), reason="../shared/corpus is not there")
 def test_bent_documents_are_read_or_refused() -> None:
     """Whatever a few wrong bytes make of real documents, nothing but text or a DocumentError comes out."""
     rng = random.Random(7)
-    files = [file for file in sorted(CORPUS.glob("*.pdf")) if 0 < file.stat().st_size < 100_000]
-    for file in files:
-        with suppress(DocumentError):
-            assert isinstance(pdf_format.parse(bent(file.read_bytes(), rng), name="a.pdf", limits=Parsing()).text, str)
+    files = [file for file in real_documents(".pdf") if 0 < file.stat().st_size < 100_000]
+    texts, kinds = [], []
+    for file in [*files, *files[:1] * 20]:
+        try:
+            texts.append(pdf_format.parse(bent(file.read_bytes(), rng), name="a.pdf", limits=Parsing()).text)
+        except DocumentError as exc:
+            kinds.append(exc.kind)
+    assert texts  # most are read in spite of them
+    assert kinds

@@ -15,9 +15,8 @@ from rag_assets.settings import Chunking
 from rag_assets.settings import LlamaServer as LlamaServerSettings
 from rag_assets.text.chunking import chunker, tokens
 from rag_assets_tests import test_chunking
+from rag_assets_tests.places import real_documents
 from rag_assets_tests.test_tokens import CASES, mixed
-
-CORPUS = Path(__file__).parents[2] / "shared" / "corpus"
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +36,11 @@ def minilm(model_path: Path) -> tokens.WordPiece:
     return tokens.WordPiece.from_gguf(model_path)
 
 
-@pytest.mark.skipif(not CORPUS.is_dir(), reason=f"{CORPUS} is not here")
 def test_counts_agree_with_the_server_when_documents_are_real(
     server: EmbeddingClient, minilm: tokens.WordPiece
 ) -> None:
-    """On every document of the corpus, whatever its bytes look like as text."""
-    for path in sorted(CORPUS.glob("*/*")):
+    """On every document that is here, whatever its bytes look like as text."""
+    for path in real_documents():
         text = path.read_bytes().decode("utf-8", "replace")[:200_000]
         assert minilm.count(text) == len(server.tokenize(text)), path
 
@@ -93,13 +91,12 @@ def test_no_chunk_is_over_the_limit_when_the_server_counts(
         assert chunk.token_count == count <= chosen.size - tokens.SPECIAL_TOKENS
 
 
-@pytest.mark.skipif(not CORPUS.is_dir(), reason=f"{CORPUS} is not here")
 @pytest.mark.parametrize("strategy", ["recursive", "fixed"])
 def test_no_chunk_is_over_the_limit_when_documents_are_real(
     server: EmbeddingClient, minilm: tokens.WordPiece, strategy: Any
 ) -> None:
     """Whole documents as text, the binary ones included: the limit of the model is never passed."""
-    for path in sorted(CORPUS.glob("*/*")):
+    for path in real_documents():
         text = path.read_bytes().decode("utf-8", "replace")[:30_000]
         parsed = ParsedText(text=text, media_type="text/plain", parser="test")
         chunks = chunker.chunk(parsed, tokenizer=minilm, settings=Chunking(strategy=strategy))
