@@ -1,5 +1,6 @@
 """Many texts become vectors in their order, whatever dies meanwhile; one bad text is found, the others are not hurt."""
 
+import os
 import sys
 import threading
 import time
@@ -19,7 +20,7 @@ from rag_assets.embedding.client import EmbeddingClient
 from rag_assets.embedding.embedder import Embedder
 from rag_assets.errors import EmbeddingError, Interrupted, NotEnoughMemory, ServerFailedToStart, UnembeddableText
 from rag_assets.settings import Settings
-from rag_assets_tests import fake_llama
+from rag_assets_tests import engines, fake_llama
 from rag_assets_tests.fake_llama import FakeLlama
 from rag_assets_tests.patience import until
 
@@ -206,11 +207,20 @@ def test_server_starts_with_the_first_text_and_ends_with_close(local: Embedder) 
         assert not server.is_running()
 
 
-def test_embed_recovers_when_the_real_server_is_killed_meanwhile(tmp_path: Path, model_path: Path) -> None:
+@pytest.fixture(params=["xllamacpp", "openvino"])
+def command_and_model(request: pytest.FixtureRequest) -> tuple[list[str], Path]:
+    """Each of the engines that come with this package."""
+    return engines.command_and_model(request.param, request)
+
+
+def test_embed_recovers_when_the_real_server_is_killed_meanwhile(
+    tmp_path: Path, command_and_model: tuple[list[str], Path]
+) -> None:
     """SIGKILL in the middle of a batch: a new server embeds the rest, and the vectors are those of a quiet run."""
     chosen = _settings(tmp_path)
     texts = [f"Sentence {number}: the pump shows error four. " * 12 for number in range(32)]
-    with closing(Embedder.local(chosen, command=llama_server.command(), model=model_path)) as embedder:
+    command, model = command_and_model
+    with closing(Embedder.local(chosen, command=command, model=model)) as embedder:
         quiet = embedder.embed(texts, token_counts=[150] * 32)
         killer = threading.Timer(0.1, _kill_servers)
         killer.start()
@@ -221,10 +231,25 @@ def test_embed_recovers_when_the_real_server_is_killed_meanwhile(tmp_path: Path,
     assert np.allclose(np.sum(quiet[:2] * again, axis=1), 1, atol=1e-3)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="no process can be stopped there without its end")
+def test_embed_recovers_when_the_real_server_hangs_meanwhile(
+    tmp_path: Path, command_and_model: tuple[list[str], Path]
+) -> None:
+    """It stands still for ever: after the longest time of a request it is replaced, and nothing is lost."""
+    command, model = command_and_model
+    chosen = _settings(tmp_path, request_timeout_seconds=5)
+    with closing(Embedder.local(chosen, command=command, model=model)) as embedder:
+        quiet = embedder.embed(TEXTS, token_counts=COUNTS)
+        [standing] = engines.servers()
+        standing.suspend()
+        disturbed = embedder.embed(TEXTS, token_counts=COUNTS)
+        assert not standing.is_running()
+    assert np.allclose(np.sum(quiet * disturbed, axis=1), 1, atol=1e-3)
+
+
 def _kill_servers() -> None:
-    for child in psutil.Process().children():
-        if any("llama_server" in part for part in child.cmdline()):
-            child.kill()
+    for server in engines.servers():
+        server.kill()
 
 
 def test_client_is_closed_when_its_server_went_away(
@@ -239,12 +264,13 @@ def test_client_is_closed_when_its_server_went_away(
 
 
 def test_query_needs_only_the_memory_of_the_server_when_ingestion_needs_more(
-    tmp_path: Path, model_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, command_and_model: tuple[list[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With 0.4 GB available a query is answered, from a process that takes no more than was asked for; no text is."""
     monkeypatch.setattr(memory, "available_bytes", lambda: 400_000_000)
     chosen = _settings(tmp_path, required_memory_gb=2)
-    with closing(Embedder.local(chosen, command=llama_server.command(), model=model_path)) as embedder:
+    command, model = command_and_model
+    with closing(Embedder.local(chosen, command=command, model=model)) as embedder:
         with pytest.raises(NotEnoughMemory, match=r"2\.0 GB needed"):
             embedder.embed(["a text"], token_counts=[3])
         before = psutil.Process().children()

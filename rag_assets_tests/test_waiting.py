@@ -11,11 +11,11 @@ import psutil
 import pytest
 
 from rag_assets import stopwatch
-from rag_assets.bundled import llama_server
 from rag_assets.embedding.client import MOST_OVERTAKEN, EmbeddingClient
 from rag_assets.embedding.embedder import Embedder
 from rag_assets.embedding.waiting import Patience
 from rag_assets.settings import Settings
+from rag_assets_tests import engines
 from rag_assets_tests.fake_llama import FakeLlama
 
 LONG_TOKENS = 500  # of a chunk of which only one fits into a batch
@@ -69,15 +69,17 @@ def test_no_request_is_overtaken_by_many_when_slots_starve(tmp_path: Path, order
     assert max(order.overtaken) <= MOST_OVERTAKEN + 3  # those that were under way when it was their turn to wait
 
 
+@pytest.mark.parametrize("engine", ["xllamacpp", "openvino"])
 def test_requests_are_answered_in_their_order_when_our_server_is_slow(
-    tmp_path: Path, model_path: Path, order: type[Order]
+    tmp_path: Path, engine: str, order: type[Order], request: pytest.FixtureRequest
 ) -> None:
     """The real one, stopped half of the time, and chunks of which one fits into a batch: first come, first served."""
     texts = [f"{number} " + "water " * (LONG_TOKENS - 10) for number in range(12)]
-    command, settings = llama_server.command(), _settings(tmp_path, batch_size=1)
-    with closing(Embedder.local(settings, command=command, model=model_path)) as embedder:
+    settings = _settings(tmp_path, batch_size=1)
+    command, model = engines.command_and_model(engine, request)
+    with closing(Embedder.local(settings, command=command, model=model)) as embedder:
         embedder.warm()
-        with _slow([child for child in psutil.Process().children() if "llama_server" in " ".join(child.cmdline())]):
+        with _slow(engines.servers()):
             embedder.embed(texts, token_counts=[LONG_TOKENS] * len(texts))
     assert max(order.overtaken) <= MOST_OVERTAKEN + 2  # those that were under way beside it
 

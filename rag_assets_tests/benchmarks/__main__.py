@@ -14,6 +14,7 @@ from rag_assets_tests.benchmarks.sample import NoSample
 # Name: documents and rounds unless told, and about how many minutes that takes on two cores.
 USUAL = {
     "bulk": (40, 3, 3),
+    "engines": (0, 5, 6),
     "calibrate": (0, 5, 2),
     "noop": (5_000, 3, 2),
     "delta": (100, 3, 4),
@@ -35,6 +36,7 @@ def main(names: tuple[str, ...], documents: int | None, rounds: int | None, as_j
 
     \b
       bulk        chunks/s from rows to committed vectors, beside the same chunks sent straight to the same server
+      engines     chunks/s by length, a query, start, memory and exactness of every engine, beside a matrix product
       calibrate   what `rag-assets doctor --calibrate` chooses, beside llama-server's own defaults
       noop        documents/s of a run over 5,000 unchanged documents; starts no server
       delta       1 % of the documents changed, one paragraph each: time and chunks, beside the full run
@@ -45,8 +47,8 @@ def main(names: tuple[str, ...], documents: int | None, rounds: int | None, as_j
       agreement   vectors and ranking with the smaller forms of the model, beside f32, on ../shared/ir/scifact
       all         one after the other, about half an hour on two cores
 
-    --documents is the size of the sample (partitions: the rows; calibrate needs none); --rounds of freshness is how
-    many changes after quiet; --documents of ticks is how many looks. Try it small first:
+    --documents is the size of the sample (partitions: the rows; engines and calibrate need none); --rounds of
+    freshness is how many changes after quiet; --documents of ticks is how many looks. Try it small first:
 
     \b
       python -m rag_assets_tests.benchmarks noop --documents 300 --json

@@ -1,14 +1,19 @@
-"""`python -m rag_assets_tests.faults [--long] [--json] [--seed N] [--kind KIND]`: one line per kind of fault."""
+"""`python -m rag_assets_tests.faults [--long] [--json] [--seed N] [--kind KIND] [--engine E]`: a line for each kind."""
 
 import argparse
 import json
 import os
 import sys
+import tempfile
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rag_assets.bundled import model
+from rag_assets.settings import Quantization
+from rag_assets_tests import engines
 from rag_assets_tests.faults import arena
 from rag_assets_tests.faults.kinds import KINDS
 
@@ -16,7 +21,7 @@ from rag_assets_tests.faults.kinds import KINDS
 def main() -> int:
     """0 when nothing was violated."""
     arguments = _parser().parse_args()
-    with arena.server() as url, arena.Ground(url, model=_model()).template() as ground:
+    with _engine(arguments.engine) as model, arena.server() as url, arena.Ground(url, model=model).template() as ground:
         lines = [_line(ground, kind, arguments) for kind in arguments.kind or KINDS]
     return int(any(line["violations"] for line in lines))
 
@@ -44,10 +49,21 @@ def _tried(ground: arena.Ground, kind: str, arguments: argparse.Namespace) -> ar
         return arena.Result(violations=[f"ended with {exc!r}"])
 
 
-def _model() -> Path:
+@contextmanager
+def _engine(name: str) -> Iterator[Path]:
+    """The file that the engine runs; the engine itself is what LLAMA_SERVER_BINARY names."""
+    if name == "llama.cpp":
+        yield _model("q8_0")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["LLAMA_SERVER_BINARY"] = str(engines.program(name, Path(folder)))
+        yield _model("f32")
+
+
+def _model(quantization: Quantization) -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rag-assets-tests"
     cache.mkdir(parents=True, exist_ok=True)
-    return model.ensure(cache, quantization="q8_0")
+    return model.ensure(cache, quantization=quantization)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -56,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     length.add_argument("--long", action="store_true", help="many trials of each kind")
     length.add_argument("--short", dest="long", action="store_false", help="a few trials of each kind (default)")
     parser.add_argument("--json", action="store_true", help="one JSON object per kind")
+    parser.add_argument("--engine", choices=("llama.cpp", "openvino"), default="llama.cpp", help="what embeds")
     parser.add_argument("--seed", type=int, default=1, help="what everything random comes from")
     parser.add_argument("--kind", action="append", choices=list(KINDS), help="only this kind; may be repeated")
     return parser

@@ -8,6 +8,7 @@ import psutil
 
 from rag_assets.errors import ServiceError
 from rag_assets.services import Services
+from rag_assets_tests import engines
 from rag_assets_tests.fake_llama import FakeLlama
 from rag_assets_tests.faults.arena import Arena, Ground, Result
 from rag_assets_tests.faults.killing import strange_vectors
@@ -97,10 +98,9 @@ class Robber:
 def _listening() -> list[tuple[psutil.Process, int]]:
     """Servers of this process, with their ports."""
     found = []
-    for child in psutil.Process().children(recursive=True):
+    for server in engines.servers():
         with suppress(psutil.Error):
-            if any("llama_server" in part for part in child.cmdline()):
-                found += [(child, c.laddr.port) for c in child.net_connections("tcp") if c.status == psutil.CONN_LISTEN]
+            found += [(server, c.laddr.port) for c in server.net_connections("tcp") if c.status == psutil.CONN_LISTEN]
     return found
 
 

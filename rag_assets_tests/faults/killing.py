@@ -10,11 +10,10 @@ import time
 from pathlib import Path
 
 import numpy as np
-import psutil
 
 from rag_assets.errors import ServiceError
 from rag_assets.services import Services
-from rag_assets_tests import rows
+from rag_assets_tests import engines, rows
 from rag_assets_tests.faults import doomed
 from rag_assets_tests.faults.arena import Arena, Ground, Result, left_after
 
@@ -115,9 +114,8 @@ def _kill_servers(arena: Arena, stop: threading.Event) -> None:
     for _ in range(2):
         if stop.wait(arena.rng.uniform(0.3, 1.5)):
             return
-        for child in psutil.Process().children(recursive=True):
-            if any("llama_server" in part for part in child.cmdline()):
-                child.kill()
+        for server in engines.servers():
+            server.kill()
 
 
 def strange_vectors(arena: Arena) -> list[str]:

