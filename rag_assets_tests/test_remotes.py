@@ -1,0 +1,149 @@
+"""Running servers of other machines: several serve as one, any may go and come back, and each proves its model."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rag_assets import settings
+from rag_assets.embedding import known, remotes
+from rag_assets.embedding.embedder import Embedder
+from rag_assets.errors import EmbeddingError, SettingsError, WrongModel
+from rag_assets.settings import Settings
+from rag_assets_tests import fake_llama
+from rag_assets_tests.fake_llama import FakeLlama
+
+TEXTS = [f"text {number}" for number in range(64)]
+COUNTS = [3] * len(TEXTS)
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[FakeLlama, FakeLlama]]:
+    with FakeLlama() as one, FakeLlama() as other:
+        yield one, other
+
+
+def _settings(home: Path, *servers: FakeLlama, **values: Any) -> Settings:
+    chosen = {"url": [server.url for server in servers], "request_timeout_seconds": 20, **values}
+    return Settings(home=home, llama_server=chosen, embedding={"batch_size": 4}, _env_file=None)
+
+
+def _embed(embedder: Embedder) -> None:
+    expected = np.array([fake_llama.vector(text) for text in TEXTS], dtype=np.float32)
+    assert np.allclose(embedder.embed(TEXTS, token_counts=COUNTS), expected, atol=1e-6)
+
+
+def _asked(server: FakeLlama) -> int:
+    """Requests without those that look whether it is the right model."""
+    return sum(texts != list(known.TEXTS) for texts in server.requests)
+
+
+def test_work_is_shared_when_there_are_several(pair: tuple[FakeLlama, FakeLlama], tmp_path: Path) -> None:
+    """Each gets a part, whichever is slow."""
+    for server in pair:
+        server.always = "late"
+    with closing(Embedder.remote(_settings(tmp_path, *pair))) as embedder:
+        _embed(embedder)
+    assert all(_asked(server) > 4 for server in pair)
+    assert sum(map(_asked, pair)) == 16
+
+
+def test_other_one_takes_over_when_one_dies_and_it_works_again_when_it_is_back(
+    pair: tuple[FakeLlama, FakeLlama], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is lost meanwhile; where all are away, that is an error of the service."""
+    monkeypatch.setattr(remotes, "PAUSE_SECONDS", 0)
+    one, other = pair
+    with closing(Embedder.remote(_settings(tmp_path, *pair))) as embedder:
+        _embed(embedder)
+        one.is_away = True
+        _embed(embedder)
+        other.is_away = True
+        with pytest.raises(EmbeddingError):
+            embedder.embed(TEXTS[:1], token_counts=[3])
+        one.is_away = False
+        before = _asked(one)
+        _embed(embedder)
+        assert _asked(one) > before
+
+
+def test_those_that_answer_serve_when_one_is_not_there_at_the_start(
+    pair: tuple[FakeLlama, FakeLlama], tmp_path: Path
+) -> None:
+    """Also where the one that answers is the last that was named."""
+    one, other = pair
+    one.shutdown()
+    one.server_close()
+    with closing(Embedder.remote(_settings(tmp_path, one, other))) as embedder:
+        _embed(embedder)
+    assert _asked(other) == 16
+
+
+def test_model_is_refused_when_one_of_several_has_another(pair: tuple[FakeLlama, FakeLlama], tmp_path: Path) -> None:
+    """Half of the vectors would be of no use."""
+    pair[1].salt = "another model"
+    with closing(Embedder.remote(_settings(tmp_path, *pair))) as embedder, pytest.raises(WrongModel):
+        embedder.embed(TEXTS, token_counts=COUNTS)
+
+
+def test_server_serves_when_it_only_knows_openais_interface(tmp_path: Path) -> None:
+    """No /health, no base64, several models, an address that ends in /v1, a key in a file."""
+    key = tmp_path / "key"
+    key.write_text("secret\n")
+    with FakeLlama(key="secret") as server:
+        server.is_plain, server.models = True, ["small", "large"]
+        chosen = {"url": f"{server.url}/v1/", "api_key_file": key, "model": "small"}
+        with closing(Embedder.remote(Settings(home=tmp_path, llama_server=chosen, _env_file=None))) as embedder:
+            _embed(embedder)
+        assert {body["model"] for body in server.bodies} == {"small"}
+        assert {body.get("encoding_format") for body in server.bodies[-2:]} == {None}
+
+
+def test_what_is_wrong_is_named_when_a_name_or_a_file_is(tmp_path: Path) -> None:
+    with FakeLlama() as server:
+        server.models = ["small"]
+        with (
+            closing(Embedder.remote(_settings(tmp_path, server, model="large"))) as embedder,
+            pytest.raises(SettingsError, match=r"no model large.*but small"),
+        ):
+            embedder.warm()
+        with (
+            closing(Embedder.remote(_settings(tmp_path, server, api_key_file=tmp_path / "none"))) as embedder,
+            pytest.raises(SettingsError, match="api_key_file"),
+        ):
+            embedder.warm()
+
+
+@pytest.mark.parametrize(
+    "written", ["http://a:1,http://b:2", "http://a:1/, http://b:2/v1", ["http://a:1", "http://b:2", "http://a:1"]]
+)
+def test_addresses_are_each_counted_once_however_they_are_written(
+    written: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a file as a list or with commas, in the environment with commas."""
+    assert settings.LlamaServer(url=written).urls == ("http://a:1", "http://b:2")
+    if isinstance(written, str):
+        monkeypatch.setenv("RAG_ASSETS_LLAMA_SERVER__URL", written)
+        assert Settings(_env_file=None).llama_server.urls == ("http://a:1", "http://b:2")
+
+
+def test_least_busy_server_is_asked_when_another_one_is_held(pair: tuple[FakeLlama, FakeLlama], tmp_path: Path) -> None:
+    """What is in flight decides: a server that has not answered gets no second request while others are free."""
+    one, other = pair
+    with ExitStack() as stack:
+        embedder = stack.enter_context(closing(Embedder.remote(_settings(tmp_path, *pair))))
+        embedder.warm()
+        one.always = "held"
+        first = threading.Thread(target=embedder.embed, args=(TEXTS[:1],), kwargs={"token_counts": [3]})
+        first.start()
+        while not _asked(one):
+            first.join(0.01)
+        for text in TEXTS[:4]:
+            embedder.embed([text], token_counts=[3])
+        assert (_asked(one), _asked(other)) == (1, 4)
+        one.released.set()
+        first.join()
