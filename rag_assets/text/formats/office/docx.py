@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 from rag_assets.errors import DocumentError
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
-from rag_assets.text import encoding, sniffing
-from rag_assets.text.formats import tables, zipped
+from rag_assets.text import encoding
+from rag_assets.text.formats import sniffing, tables, zipped
 from rag_assets.text.formats.office import equations, numbering, ooxml, word_styles
 
 if TYPE_CHECKING:
