@@ -10,6 +10,7 @@ from statistics import median
 
 from rag_assets.text.formats.pdf.glyphs import TextRun
 from rag_assets.text.formats.pdf.lines import Block, TextLine, group_lines
+from rag_assets.text.formats.pdf.wrapped_rows import rows_of_lines
 
 EDGE = 2.0  # points that a column may reach into its gutter
 PROSE_CHARACTERS = 14  # in the middle line of a column of prose
@@ -58,6 +59,11 @@ def is_gutter(runs: Sequence[TextRun], x: float) -> bool:
     if not before or not after or not _are_parallel(before, after):
         return False
     sides = _Side(before), _Side(after)
+    return _are_columns(sides) and not rows_of_lines(group_lines([*before, *after]), [(-inf, x), (x, inf)])
+
+
+def _are_columns(sides: "tuple[_Side, _Side]") -> bool:
+    before, after = (side.runs for side in sides)
     if all(side.is_prose for side in sides):
         return True
     found = [side.has_prose or (side.is_prose and side.is_text) for side in sides]

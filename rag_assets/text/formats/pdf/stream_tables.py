@@ -13,6 +13,7 @@ from statistics import median
 
 from rag_assets.text.formats.pdf.glyphs import BROKEN, TextRun
 from rag_assets.text.formats.pdf.lines import Item, Table, TextLine, is_right_to_left
+from rag_assets.text.formats.pdf.wrapped_rows import leading_lines, rows_of_lines
 
 LABEL = re.compile(
     r"[•◦▪‣●○■□–\-*·\uf0b7\uf0a7]|\(?(?:\d{1,3}|[a-zA-Z]|[ivxlcIVXLC]{1,5})[.)]|\[\d{1,3}\]|\d{1,2}(?:\.\d{1,2}){1,4}\.?"
@@ -43,6 +44,11 @@ def tables(lines: list[TextLine]) -> list[Item]:
     items: list[Item] = []
     at = 0
     while at < len(lines):
+        table, end = _wrapped_table(lines[at : at + LONGEST]) if _is_split(lines[at]) else (None, 0)
+        if table:
+            items.append(table)
+            at += end
+            continue
         end = _end_of_run(lines, at) if _is_split(lines[at]) else at + 1
         found = _table(lines[at:end]) if end - at > 1 else []
         head = _head(items[-1], lines[at:end], found[0]) if found and items else []
@@ -54,6 +60,19 @@ def tables(lines: list[TextLine]) -> list[Item]:
         items += found or lines[at:after]
         at = after
     return items
+
+
+def _wrapped_table(lines: Sequence[TextLine]) -> tuple[Table | None, int]:
+    """A table of wrapped cells that begins with the first of these lines, and how many of them it takes."""
+    end, columns = leading_lines(lines)
+    groups = rows_of_lines(lines[:end], columns) if len(columns) > 1 else []
+    if not groups:
+        return None, 0
+    runs = [[run for line in group for run in line.runs] for group in groups]
+    rows = [
+        [joined(run.text for run in row if left <= run.middle_x < right) for left, right in columns] for row in runs
+    ]
+    return Table(directed(rows)), end
 
 
 def _headed(found: list[Item], head: list[str]) -> list[Item]:
