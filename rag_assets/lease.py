@@ -46,11 +46,16 @@ class Lease:
         """Give back what is not settled."""
         self._ended.set()
         self._thread.join()
+        self.give_back()
         with suppress(DatabaseUnavailable), self._database.transaction() as cursor:
-            self.released = outbox.release(cursor, f"run:{self._run_id}")
             runs.finish(cursor, self._run_id)
 
-    released = 0  # documents that were given back at the end
+    def give_back(self) -> None:
+        """What is held, for others to take; whoever does so stores nothing any more."""
+        with suppress(DatabaseUnavailable), self._database.transaction() as cursor:
+            self.released += outbox.release(cursor, f"run:{self._run_id}")
+
+    released = 0  # documents that were given back
 
     def take(self, documents: int) -> None:
         """So many more are in hand."""

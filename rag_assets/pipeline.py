@@ -216,6 +216,7 @@ class Pipeline:
                     self._reader.interrupt()
                     self._urgent_reader.interrupt()
                     self._embedder.interrupt()
+                    self._lease.give_back()  # now: who stops us may not wait for the threads on a busy machine
                 for feeder, lane in zip(feeders, (bulk, urgent), strict=True):
                     _join(feeder, lane)
                     lane.lookups.close()

@@ -209,7 +209,8 @@ def _stop_at_signals(stop: threading.Event) -> Iterator[None]:
     def handle(_number: int, _frame: FrameType | None) -> None:
         stop.set()
 
-    names = (signal.SIGINT, signal.SIGTERM, *_HANG_UP)
+    # Who starts us with nohup wants us to outlive his terminal.
+    names = (signal.SIGINT, signal.SIGTERM, *(name for name in _HANG_UP if signal.getsignal(name) != signal.SIG_IGN))
     before = {name: signal.signal(name, handle) for name in names}
     try:
         yield

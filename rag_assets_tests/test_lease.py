@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -176,6 +176,42 @@ def test_claims_are_kept_when_all_stood_still(
             time.sleep(0.1)
     assert clock.leapt
     assert after > before
+
+
+class Slow(HashEmbedder):
+    """Is done with its first texts only when the documents are free, or after a minute."""
+
+    def __init__(self, application: Application) -> None:
+        super().__init__()
+        self.begun = threading.Event()
+        self.owners: list[object] = []
+        self._application = application
+
+    def embed(self, texts: Sequence[str], *, token_counts: Sequence[int]) -> Any:
+        self.begun.set()
+        for _ in range(600):
+            [(_, _, _, owner)] = self._application.pending()
+            if owner is None:
+                break
+            time.sleep(0.1)
+        self.owners.append(owner)
+        return super().embed(texts, token_counts=token_counts)
+
+
+def test_documents_are_given_back_before_the_threads_of_a_run_have_ended(application: Application) -> None:
+    """Whoever stops a run kills it after a while: what it holds is free by then, however long a request takes."""
+    application.add("a.txt", *WORDS)
+    slow = Slow(application)
+    pipeline = application.pipeline(run_id="1", embedder=slow)
+
+    def lose() -> None:
+        slow.begun.wait(60)
+        pipeline._lease.lost.set()
+
+    threading.Thread(target=lose).start()
+    with pytest.raises(LostRun):
+        list(pipeline.ingest([application.claim(run_id="1")]))
+    assert slow.owners == [None]
 
 
 # ---- what was taken over

@@ -245,6 +245,9 @@ def interrupt(number: int = signal.SIGINT) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)])
 def test_everything_is_stopped_at_a_signal(up: Up, config: Settings, number: int) -> None:
     """Ctrl-C, a service manager, a terminal that closes: no process is left, signals mean again what they did."""
+    ours = signal.getsignal(number)
+    if ours == signal.SIG_IGN:  # pytest was started with nohup
+        signal.signal(number, signal.SIG_DFL)
     before = signal.getsignal(number)
     up.on("Dagster is at", lambda: interrupt(number))
     up.run(config)
@@ -252,6 +255,19 @@ def test_everything_is_stopped_at_a_signal(up: Up, config: Settings, number: int
     assert not any(service.alive for service in up.services)
     assert not any(psutil.pid_exists(service.pid) for service in up.services if service.pid)
     assert signal.getsignal(number) == before
+    signal.signal(number, ours)
+
+
+@posix
+@pytest.mark.parametrize(("given", "is_heard"), [(signal.SIG_DFL, True), (signal.SIG_IGN, False)])
+def test_terminal_that_closes_is_not_heard_under_nohup(given: signal.Handlers, is_heard: bool) -> None:
+    """Who starts us so wants us to go on."""
+    stop, ours = threading.Event(), signal.signal(signal.SIGHUP, given)
+    try:
+        with supervisor._stop_at_signals(stop):
+            assert (signal.getsignal(signal.SIGHUP) != given) is is_heard
+    finally:
+        signal.signal(signal.SIGHUP, ours)
 
 
 @posix

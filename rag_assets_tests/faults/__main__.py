@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -21,6 +22,8 @@ from rag_assets_tests.faults.kinds import KINDS
 def main() -> int:
     """0 when nothing was violated."""
     arguments = _parser().parse_args()
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # programs started here would ignore it if nohup started us
     with _engine(arguments.engine) as model, arena.server() as url, arena.Ground(url, model=model).template() as ground:
         lines = [_line(ground, kind, arguments) for kind in arguments.kind or KINDS]
     return int(any(line["violations"] for line in lines))

@@ -1,5 +1,6 @@
 """An application's table and files that change, and the judge who says what the index must hold in the end."""
 
+import os
 import random
 import secrets
 import shutil
@@ -357,9 +358,15 @@ def workers_marked(mark: str) -> list[psutil.Process]:
     ]
 
 
+def patience(seconds: float) -> float:
+    """So long as something takes where each core has one thing to do: longer on a machine that is shared."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    return seconds * max(1.0, load / (os.cpu_count() or 1))
+
+
 def left_after(mark: str, *, seconds: float = 10.0) -> list[str]:
     """Processes with this mark that are still there after so long, but for the database's keeper."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + patience(seconds)
     while (left := workers_marked(mark)) and time.monotonic() < deadline:
         time.sleep(0.1)
     return [f"left running: {process.pid} ...{_command(process)[-200:]}" for process in left]

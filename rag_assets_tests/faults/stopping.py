@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rag_assets_tests.e2e import backfill
 from rag_assets_tests.faults import uprooting
-from rag_assets_tests.faults.arena import DOCUMENTS, Arena, Ground, Result, left_after
+from rag_assets_tests.faults.arena import DOCUMENTS, Arena, Ground, Result, left_after, patience
 from rag_assets_tests.faults.uprooting import MARK
 
 FIRST = 12  # documents
@@ -49,9 +49,9 @@ def stop_up(ground: Ground, *, seed: int, long: bool) -> Result:
                 time.sleep(arena.rng.uniform(0, 3))
                 started = time.monotonic()
                 process.send_signal(number)
-                process.wait(60)
-                patience = 10 if number == signal.SIGKILL else 1  # the run notices that its parents are gone
-                violations += _late(started) + left_after(environment[MARK], seconds=patience) + _held(arena)
+                process.wait(patience(60))
+                seconds = 10 if number == signal.SIGKILL else 1  # the run notices that its parents are gone
+                violations += _late(started) + left_after(environment[MARK], seconds=seconds) + _held(arena)
             _shorten(arena)
             result.add([*violations, *_ingested(arena, environment)], trial=f"{number.name}, turn {turn}")
     return result
@@ -87,7 +87,7 @@ def _stopped(arena: Arena, environment: Mapping[str, str], number: signal.Signal
     time.sleep(arena.rng.uniform(0, 3))
     started = time.monotonic()
     process.send_signal(number)
-    code = process.wait(120)
+    code = process.wait(patience(120))
     if number == signal.SIGKILL:
         return violations + left_after(environment[MARK])
     said = [] if code == 130 else [f"exit code {code}: {log.read_text()[-500:]}"]
@@ -97,13 +97,13 @@ def _stopped(arena: Arena, environment: Mapping[str, str], number: signal.Signal
 def _ingested(arena: Arena, environment: Mapping[str, str]) -> list[str]:
     """What is wrong after one more run of the command line."""
     command = [sys.executable, "-m", "rag_assets", "ingest"]
-    done = subprocess.run(command, env={**environment, **NEVER}, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, env={**environment, **NEVER}, capture_output=True, text=True, timeout=patience(300))
     said = [f"exit code {done.returncode}: {done.stderr[-500:]}"] if done.returncode else []
     return said + arena.violations()
 
 
 def _until_at_work(arena: Arena) -> list[str]:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + patience(60)
     while time.monotonic() < deadline:
         if any(owner.startswith("run:") for owner, _ in arena.sql(HELD)):
             return []
@@ -112,7 +112,7 @@ def _until_at_work(arena: Arena) -> list[str]:
 
 
 def _until_canceled(arena: Arena, run_id: str) -> list[str]:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + patience(60)
     while time.monotonic() < deadline:
         [(status,)] = arena.sql(f"select status from dagster.runs where run_id = '{run_id}'")
         if status == "CANCELED":
@@ -123,7 +123,7 @@ def _until_canceled(arena: Arena, run_id: str) -> list[str]:
 
 def _late(started: float) -> list[str]:
     seconds = time.monotonic() - started
-    return [f"ended after {seconds:.1f} s"] if seconds > STOP_SECONDS else []
+    return [f"ended after {seconds:.1f} s"] if seconds > patience(STOP_SECONDS) else []
 
 
 def _held(arena: Arena) -> list[str]:
