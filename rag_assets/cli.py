@@ -1,5 +1,6 @@
 """The command line: one function per command, what it shows is in rag_assets.console."""
 
+import json
 import os
 import signal
 import sys
@@ -7,17 +8,18 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from datetime import UTC
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 import psutil
 
-from rag_assets import console, doctor, footprint, logs, operations, settings, supervisor, visible
+from rag_assets import console, doctor, evaluation, footprint, logs, operations, settings, supervisor, visible
 from rag_assets.bundled import postgres as bundled_postgres
 from rag_assets.embedding import known
 from rag_assets.errors import ERROR_KINDS, DocumentError, RagAssetsError, SettingsError, UnembeddableText
-from rag_assets.model import Hit
+from rag_assets.model import Filter, Hit
 from rag_assets.service import dagster_ui
 from rag_assets.services import Services, require_home
 from rag_assets.text.sandbox.worker import TextWorker
@@ -44,6 +46,21 @@ class Question(click.ParamType[str]):
         if not text.strip():
             self.fail("it is empty: ask with a few words.", param, ctx)
         return text
+
+
+class JsonObject(click.ParamType[dict[str, Any]]):
+    """An object in JSON."""
+
+    name = "json"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
+        try:
+            found = json.loads(value)
+        except (TypeError, ValueError):
+            found = None
+        if not isinstance(found, dict):
+            self.fail('it is no object in JSON, such as {"author": "Ada"}', param, ctx)
+        return found
 
 
 class Commands(click.Group):
@@ -256,22 +273,93 @@ def ingest(ids: tuple[str, ...], as_json: bool) -> None:
     _end_with(report, as_json=as_json)
 
 
+FILTERS = (
+    click.option(
+        "--document", "documents", multiple=True, metavar="ID", help="Only in this document; may be repeated."
+    ),
+    click.option("--under", "path_prefix", metavar="PATH", help="Only where the path begins so, as in the table."),
+    click.option("--path", "path_glob", metavar="PATTERN", help="Only where the path is like this, with * and ?."),
+    click.option("--type", "media_types", multiple=True, metavar="TYPE", help="Only this media type: application/pdf."),
+    click.option("--language", "languages", multiple=True, metavar="CODE", help="Only in this language: en, id, de."),
+    click.option("--since", type=click.DateTime(), help="Only files written at or after this time (UTC)."),
+    click.option("--until", type=click.DateTime(), help="Only files written before this time (UTC)."),
+    click.option("--heading", metavar="PATTERN", help="Only below a heading with these words, with * and ?."),
+    click.option("--metadata", type=JsonObject(), help='Only documents whose metadata has this: {"author": "Ada"}.'),
+)
+
+
+def _filters(command: Any) -> Any:
+    for option in reversed(FILTERS):
+        command = option(command)
+    return command
+
+
 @main.command(
-    short_help="Show the passages nearest in meaning.",
-    epilog=_examples('search "who pays for shipping?"', 'search -k 3 --json "error E4"'),
+    short_help="Show the passages that answer best.",
+    epilog=_examples(
+        'search "who pays for shipping?"',
+        "search 'pump \"error E4\" -manual'          # with this phrase, without that word",
+        'search -k 3 --json --type application/pdf "warranty"',
+        'search -C 1 --under contracts/ "notice period"',
+    ),
 )
 @click.argument("query", type=Question())
 @click.option("-k", type=click.IntRange(1, 1_000), default=5, show_default=True, help="How many passages.")
+@click.option("-C", "neighbours", type=click.IntRange(0, 20), default=0, help="Passages shown before and after each.")
+@click.option(
+    "--mode",
+    type=click.Choice(["hybrid", "vector", "text"]),
+    help="By meaning and words, by meaning alone, or by words alone. [default: search.mode, hybrid]",
+)
+@_filters
 @JSON
-def search(query: str, k: int, as_json: bool) -> None:
-    """Show the passages nearest in meaning to QUERY."""
+def search(query: str, k: int, neighbours: int, mode: settings.Mode | None, as_json: bool, **given: Any) -> None:
+    """Show the passages that answer QUERY best, by its meaning and by its words.
+
+    A phrase in quotes has to stand there, and a word after a minus must not. Filters apply before the passages are
+    counted: as many as were asked for are shown wherever there are so many.
+    """
     with _services() as services:
-        hits = _search(services, query, k=k)
-    for hit in hits:
-        console.print_json(asdict(hit)) if as_json else console.show_hit(hit)
+        hits = _search(services, query, k=k, filter=_filter(given), mode=mode, neighbours=neighbours)
+        excerpts = [] if as_json else operations.excerpts(services, query, hits)
+    if as_json:
+        for hit in hits:
+            console.print_json(asdict(hit))
+    for hit, excerpt in zip(hits, excerpts, strict=False):
+        console.show_hit(hit, excerpt)
     if not hits and not as_json:
         model = services.settings.embedding.model
-        click.echo(f"Nothing found: no vector of {model} is stored. See `rag-assets status`.")
+        click.echo(
+            f"Nothing found: no vector of {model} is stored that the filters leave, or no text has such words. "
+            "See `rag-assets status`."
+        )
+
+
+def _filter(given: dict[str, Any]) -> Filter:
+    """The options that were given; times without a zone are UTC."""
+    times = {name: given[name].replace(tzinfo=UTC) for name in ("since", "until") if given[name]}
+    return Filter(**{name: value for name, value in given.items() if value not in (None, ())} | times)
+
+
+@main.command(
+    short_help="Measure how well questions find their documents.",
+    epilog=_examples("evaluate questions/    # a CSV file with the columns question and document", "evaluate scifact/"),
+)
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@JSON
+def evaluate(folder: Path, as_json: bool) -> None:
+    """Measure how well search finds the documents that answer questions, by mode: nDCG@10, recall@100 and MRR.
+
+    FOLDER has queries.jsonl and qrels/test.tsv, as BEIR has them, or one CSV file with the columns question and
+    document: its id, its path or its file's name. With corpus.jsonl, these documents are embedded into a schema of
+    their own, which is dropped at the end; the index is left alone.
+    """
+    questions = evaluation.read(folder)
+    with _services() as services:
+        _migrate(services)
+        operations.fill_words(services)
+        for found in evaluation.evaluate(services, questions, say=console.say):
+            console.print_json(asdict(found)) if as_json else console.show_quality(found)
 
 
 @main.command(short_help="Show what is up to date, pending, failed, and why.")
@@ -522,9 +610,9 @@ def _ingest(services: Services, *, ids: Sequence[str] = ()) -> dict[str, Any]:
     return report | {"pending": operations.status(services).pending}
 
 
-def _search(services: Services, query: str, *, k: int) -> list[Hit]:
+def _search(services: Services, query: str, *, k: int, **how: Any) -> list[Hit]:
     try:
-        return operations.search(services, query, k=k)
+        return operations.search(services, query, k=k, **how)
     except UnembeddableText as exc:
         raise click.BadParameter(
             f"the model does not take it: ask with fewer words. {exc}", param_hint="QUERY"

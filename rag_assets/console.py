@@ -1,6 +1,7 @@
 """What the command line shows: results to standard output, progress to standard error."""
 
 import json
+import re
 import shlex
 import sys
 import threading
@@ -18,8 +19,10 @@ from rag_assets import visible
 from rag_assets.doctor import Finding
 from rag_assets.embedding.calibration import Calibration
 from rag_assets.errors import DocumentError
+from rag_assets.evaluation import Quality
 from rag_assets.model import Chunk, Hit, IndexStatus, Outcome, ReadDocument, Trouble
 from rag_assets.operations import Registered
+from rag_assets.postgres.search import MARKS
 from rag_assets.vectors import Marked
 
 PREVIEW_CHARACTERS = 320
@@ -138,12 +141,36 @@ def show_answers(answers: Mapping[str, Sequence[Hit]]) -> None:
             show_hit(hit)
 
 
-def show_hit(hit: Hit) -> None:
-    """One passage with where it comes from."""
+def show_hit(hit: Hit, excerpt: str | None = None) -> None:
+    """One passage with where it comes from and how it was found; the words that were asked for stand out."""
     place = [Path(hit.path or hit.document_id).name, *hit.heading_path]
     page = f" (page {hit.page})" if hit.page else ""
-    show(f"{hit.similarity:.3f}  {' > '.join(place)}{page}")
-    show(f"       {shorten(hit.content)}")
+    ways = {"meaning": hit.vector_rank, "words": hit.word_rank}
+    how = ", ".join(f"{way} {rank}." for way, rank in ways.items() if rank)
+    show(f"{hit.score:.3f}  {' > '.join(place)}{page}" + (f"  [{how}]" if how else ""))
+    for text in hit.before:
+        show(f"     < {shorten(text)}")
+    shown = visible.line(shorten(hit.content if excerpt is None else excerpt, length=PREVIEW_CHARACTERS))
+    click.echo(f"       {_with_marks_shown(shown)}")
+    for text in hit.after:
+        show(f"     > {shorten(text)}")
+
+
+def _with_marks_shown(text: str) -> str:
+    """Bold on a terminal; click leaves that out where the output goes elsewhere."""
+    start, stop = MARKS
+    for word in re.findall(f"{start}([^{start}{stop}]*){stop}", text):
+        text = text.replace(f"{start}{word}{stop}", click.style(word, bold=True))
+    return text.replace(start, "").replace(stop, "")
+
+
+def show_quality(found: Quality) -> None:
+    """A mode's measures with the bounds within which they are, of 100 times, 95."""
+    show(
+        f"{found.mode:>8}  nDCG@10 {found.ndcg_at_10:.3f} ({found.ndcg_low:.3f}-{found.ndcg_high:.3f})  "
+        f"recall@100 {found.recall_at_100:.3f} ({found.recall_low:.3f}-{found.recall_high:.3f})  "
+        f"MRR {found.mrr:.3f} ({found.mrr_low:.3f}-{found.mrr_high:.3f})  {found.questions} questions"
+    )
 
 
 def show_demo_end(facts: Mapping[str, Any]) -> None:

@@ -91,7 +91,10 @@ class Chunk:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReadDocument:
-    """One document read and cut: what the text worker returns. `fingerprint` covers parser and cut settings."""
+    """One document read and cut: what the text worker returns. `fingerprint` covers parser and cut settings.
+
+    `language` is the text's, as an ISO 639-1 code; empty where that is unsure, None where nobody looked.
+    """
 
     facts: FileFacts
     fingerprint: str
@@ -99,6 +102,7 @@ class ReadDocument:
     chunks: tuple[Chunk, ...]
     seconds_parse: float
     seconds_chunk: float
+    language: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,16 +148,48 @@ class Outcome:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Filter:
+    """Which chunks a search may give; what is None does not matter."""
+
+    documents: tuple[str, ...] | None = None
+    path_prefix: str | None = None
+    path_glob: str | None = None  # with * for anything and ? for one character
+    media_types: tuple[str, ...] | None = None
+    languages: tuple[str, ...] | None = None  # ISO 639-1
+    since: datetime | None = None  # when the file was written, at or after
+    until: datetime | None = None  # before
+    heading: str | None = None  # in any of the headings above it, with * and ?
+    metadata: dict[str, Any] | None = None  # contained in the document's
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Hit:
-    """One search result; `similarity` is the cosine similarity of query and chunk, -1 to 1."""
+    """One search result, and how it came.
+
+    `score` is what hits are sorted by. `similarity` is the cosine similarity of query and chunk, -1 to 1, and
+    `word_score` its BM25; None where that was not asked. A rank is the place among what vectors, or words, found alone,
+    from 1; None where it was not among those.
+    """
 
     document_id: str
     path: str | None
     chunk_index: int
     content: str
-    similarity: float
+    similarity: float | None
     page: int | None
     heading_path: tuple[str, ...]
+    score: float
+    chunk_id: int
+    title: str | None = None
+    vector_rank: int | None = None
+    word_rank: int | None = None
+    word_score: float | None = None
+    media_type: str | None = None
+    language: str | None = None
+    char_start: int = 0
+    char_end: int = 0
+    before: tuple[str, ...] = ()  # neighbours of the same document, where they were asked for
+    after: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,14 +12,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rag_assets import vectors
+from rag_assets import vectors, words
 from rag_assets.errors import DocumentError
-from rag_assets.model import FileFacts, Hit, IndexStatus, StoredText, Trouble
+from rag_assets.model import FileFacts, Filter, Hit, IndexStatus, StoredText, Trouble, Vector
 from rag_assets.postgres import conninfo, documents, ingestion_log, outbox, owner, runs, watch
 from rag_assets.postgres import reconcile as reconciling
-from rag_assets.postgres import search as vector_search
+from rag_assets.postgres import search as searching
 from rag_assets.postgres.database import require_schema
 from rag_assets.services import DAGSTER_SCHEMA, Services, owner_of
+from rag_assets.settings import Mode
 from rag_assets.text import paths
 from rag_assets.vectors import Marked, Sampled
 
@@ -87,11 +88,34 @@ def register(services: Services, places: Iterable[Path]) -> Registered:
     return Registered(registered=len(rows), new=new, left_out=tuple(left_out))
 
 
-def search(services: Services, query: str, *, k: int) -> list[Hit]:
-    """The k nearest passages, best first."""
-    vector = services.embedder.embed_query(query)
+def search(
+    services: Services,
+    query: str,
+    *,
+    k: int,
+    filter: Filter | None = None,
+    mode: Mode | None = None,
+    neighbours: int = 0,
+    vector: Vector | None = None,
+) -> list[Hit]:
+    """The k best passages of those that the filter leaves, best first; `mode` None: as the settings say.
+
+    With up to so many `neighbours` before and after each. By words alone, nothing is embedded; nor where the question's
+    `vector` is given.
+    """
+    search = services.settings.search.model_copy(update={"mode": mode} if mode else {})
+    if vector is None and search.mode != "text":
+        vector = services.embedder.embed_query(query)
+    model = services.settings.embedding.model
     with services.database.transaction() as cursor:
-        return vector_search.search(cursor, vector, k=k, model=services.settings.embedding.model)
+        hits = searching.find(cursor, query, vector, k=k, model=model, search=search, filter=filter or Filter())
+        return searching.with_neighbours(cursor, hits, count=neighbours) if neighbours else hits
+
+
+def excerpts(services: Services, query: str, hits: Sequence[Hit]) -> list[str]:
+    """Of each hit, the part that has most of the question's words, which stand between MARKS."""
+    with services.database.transaction() as cursor:
+        return searching.excerpts(cursor, query, hits, model=services.settings.embedding.model)
 
 
 def reembed(services: Services, ids: Sequence[str], conditions: Sequence[str]) -> Marked:
@@ -130,6 +154,12 @@ def reconcile(services: Services) -> dict[str, int]:
 def tend(services: Services) -> None:
     """Look at what no trigger tells of; see watch.tend. SourceUnusable where there is no documents table."""
     watch.tend(services.database, services.settings.source)
+    words.tend(services.database, services.settings.search)
+
+
+def fill_words(services: Services) -> None:
+    """Store the words of all that was stored before words were, and fold what changed."""
+    words.fill(services.database, services.settings.search)
 
 
 def confirm_deletions(services: Services) -> int:

@@ -22,10 +22,10 @@ from rag_assets.errors import (
 )
 from rag_assets.lease import Lease
 from rag_assets.model import Claim, Outcome, ReadDocument, Stage, StoredText
-from rag_assets.postgres import chunks, ingestion_log, outbox, texts
+from rag_assets.postgres import chunks, ingestion_log, outbox, texts, words
 from rag_assets.postgres.database import Cursor, Database
 from rag_assets.settings import Settings
-from rag_assets.text import paths
+from rag_assets.text import languages, paths
 from rag_assets.text.lookups import Lookups
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ LARGEST_GROUP = 500  # documents
 MESSAGE_CHARACTERS = 1_000  # of an error
 WAIT_SECONDS = 0.5  # at a time, for a group: on Windows, Ctrl-C does not end a wait that has no end
 DATABASE_PATIENCE_SECONDS = 60.0  # how long a finished document waits for a database that restarts
+FOLDED_TOGETHER = 50  # changes of the statistics of words
 
 
 Resolve = Callable[[str], Path]  # a path of the table -> the file; DocumentError
@@ -263,12 +264,19 @@ class Pipeline:
             elif (found := self._look(claim.path, stored, lane=lane)) is None:
                 work.unchanged_from = stored
             else:
-                work.read = self._read_file(found, name=claim.path, reader=lane.reader)
+                read = self._read_file(found, name=claim.path, reader=lane.reader)
+                work.read = replace(read, language=self._language(read))
         except DocumentError as exc:
             work.outcome = _failed(claim, exc, stage="read")
         work.seconds["read"] = time.perf_counter() - started
         self._lease.move()
         return work
+
+    def _language(self, read: ReadDocument) -> str:
+        """What the words of a document are taken as; those of source code as they stand."""
+        if read.parsed.structure == "code":
+            return languages.UNSURE
+        return self._settings.search.language or languages.detect(read.parsed.text)
 
     def _read_file(self, file: Path, *, name: str, reader: Reader) -> ReadDocument:
         """A reader that died may have been killed by somebody: only the second time is it the document's fault.
@@ -350,6 +358,8 @@ class Pipeline:
                 outcomes = self._commit(group, after_lost_connection=retrying)
                 self._in_flight -= group.announced
                 self._lease.settle(len(group.works))
+                with suppress(DatabaseUnavailable), self._database.transaction() as cursor:
+                    words.fold(cursor, at_least=FOLDED_TOGETHER)  # so that a search has few changes to add up
                 return outcomes
             except MissingVectors as exc:
                 self._embed_missing(group, exc.hashes)

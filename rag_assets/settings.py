@@ -46,6 +46,7 @@ ENV_ENCODING = "utf-8-sig"  # editors on Windows begin it with a mark
 CALIBRATION = "calibration.json"  # below home
 
 Quantization = Literal["f32", "f16", "q8_0"]
+Mode = Literal["hybrid", "vector", "text"]
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
 CRON = {"minute": (0, 59), "hour": (0, 23), "day": (1, 31), "month": (1, 12), "weekday": (0, 7)}
@@ -205,6 +206,18 @@ class LlamaServer(Section):
             raise SettingsError(f"llama_server.api_key_file, {self.api_key_file}, cannot be read: {exc}") from exc
 
 
+class Search(Section):
+    """How documents are found."""
+
+    mode: Mode = "hybrid"  # by meaning and words, by meaning alone, by words alone
+    # convex: scores of both, each as a share of its best; rrf: ranks of both, whatever the scores.
+    fusion: Literal["convex", "rrf"] = "convex"
+    vector_weight: Annotated[float, Field(ge=0, le=1)] = 0.8  # of the vectors; the words have the rest
+    candidates: Annotated[int, Field(ge=10, le=10_000)] = 200  # of each, that are put together
+    # ISO 639-1, as in "id", of all documents; unset: each document's own, as it is detected.
+    language: Annotated[str, Field(pattern=r"^[a-z]{2,3}$")] | None = None
+
+
 class Web(Section):
     """Dagster's page under `rag-assets up`."""
 
@@ -255,6 +268,7 @@ class Settings(BaseSettings):
     embedding: Embedding = Embedding()
     worker: Worker = Worker()
     llama_server: LlamaServer = LlamaServer()
+    search: Search = Search()
     web: Web = Web()
 
     @model_validator(mode="after")

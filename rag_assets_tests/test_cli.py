@@ -560,7 +560,7 @@ def test_search_that_finds_nothing_says_of_which_model(
     assert "no vector of another is stored" in invoke("search", "pumps").stdout
 
 
-def _too_large(_services: object, _query: str, *, k: int) -> None:
+def _too_large(_services: object, _query: str, *, k: int, **_how: object) -> None:
     raise UnembeddableText(k, kind="too_large", message="20002 tokens")
 
 

@@ -12,17 +12,19 @@ import psutil
 import psycopg2
 import pytest
 
-from rag_assets import settings
+from rag_assets import settings, words
 from rag_assets.errors import DatabaseUnavailable
 from rag_assets.pipeline import Reader
 from rag_assets.postgres import outbox, reconcile
+from rag_assets.postgres import words as stored_words
 from rag_assets.postgres.database import Database
 from rag_assets.postgres.search import search
 from rag_assets_tests import rows
 from rag_assets_tests.application import Application, HashEmbedder, paragraph
 
 SOURCE = settings.Source()
-OLD = Path(__file__).parent / "databases" / "005_generations.sql"
+DATABASES = Path(__file__).parent / "databases"
+OLD = ("005_generations.sql", "009_runs.sql")
 SECONDS = 30.0  # for what takes one
 GATE = 7_301_001  # the lock that a migration waits for where a test stops it
 COUNT = """select (select count(*) from rag_document_text), (select count(*) from rag_document_chunks),
@@ -44,13 +46,22 @@ GO_ON = "drop event trigger stop_here; drop function stop_here; drop sequence co
 
 
 @pytest.fixture
-def old(empty_database_url: str, tmp_path: Path, reader: Reader, urgent_reader: Reader) -> Iterator[Application]:
+def version() -> str:
+    """Whose database it is; a test that names another one is asked with that."""
+    return OLD[0]
+
+
+@pytest.fixture
+def old(
+    version: str, empty_database_url: str, tmp_path: Path, reader: Reader, urgent_reader: Reader
+) -> Iterator[Application]:
     """An application whose database an earlier version made and has not been migrated since."""
-    rows.execute(empty_database_url, OLD.read_text(encoding="utf-8"))
+    rows.execute(empty_database_url, (DATABASES / version).read_text(encoding="utf-8"))
     with closing(Application(empty_database_url, tmp_path, reader=reader, urgent_reader=urgent_reader)) as made:
         yield made
 
 
+@pytest.mark.parametrize("version", OLD)
 def test_documents_in_all_states_go_on_when_the_database_is_of_an_earlier_version(old: Application) -> None:
     """What was waiting, running, failed, given up or only written down is done; nothing is embedded twice."""
     assert old.database.migrate(SOURCE, dimension=rows.DIMENSION)
@@ -59,6 +70,7 @@ def test_documents_in_all_states_go_on_when_the_database_is_of_an_earlier_versio
     assert (status.documents, status.up_to_date, status.running, status.chunks) == (7, 1, 1, 5)
     assert (status.failed, status.dead, status.warnings) == ({"not_found": 1}, {"unsupported": 1}, ())
     _require_found(old)
+    _require_words(old)
     _write_files(old)
     old.sql("update rag_outbox set claimed_until = now(), not_before = now()")  # of the processes that are no more
     with old.database.transaction() as cursor:
@@ -189,6 +201,15 @@ def _require_found(old: Application) -> None:
             [hit] = search(cursor, vector, k=1, model=old.settings.embedding.model)
             assert hit.document_id == document_id
             assert f"about {about}" in hit.content
+
+
+def _require_words(old: Application) -> None:
+    """What was indexed is found by its words, once they were filled in."""
+    words.fill(old.database, old.settings.search)
+    with old.database.transaction() as cursor:
+        assert stored_words.check(cursor) == []
+        cursor.execute("select document_id from rag_search('violin', k => 10, mode => 'text')")
+        assert cursor.fetchall() == [("3",)]
 
 
 def _write_files(old: Application) -> None:

@@ -61,12 +61,14 @@ def write_document(
     gone = [row.id for rows in stored.values() for row in rows]  # _match took out what is kept
     if gone:
         cursor.execute(statement("chunks", "delete_chunks"), {"ids": gone})
+    texts.write_text(
+        cursor, claim.document_id, path=claim.path or "", read=read, model=model
+    )  # before its chunks' words
     _move(cursor, [(row, chunk) for row, chunk in kept if row.place != _place(chunk)])
     fresh = {c.content_sha256 for c in added if c.content_sha256 in vectors}
     _require_valid([vectors[sha] for sha in fresh], document_id=claim.document_id, dimension=dimension)
     given = known | {sha: _text(vectors[sha]) for sha in fresh}
     _insert(cursor, claim.document_id, added, vectors=given, model=model)
-    texts.write_text(cursor, claim.document_id, path=claim.path or "", read=read, model=model)
     _check(cursor, claim.document_id, expected=len(read.chunks), dimension=dimension)
     embedded = sum(chunk.content_sha256 in vectors for chunk in added)
     return WriteCounts(kept=len(kept), reused=len(added) - embedded, embedded=embedded, deleted=len(gone))

@@ -13,7 +13,7 @@ from psycopg2 import sql
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, connection
 
 from rag_assets.errors import DatabaseUnavailable, SettingsError
-from rag_assets.postgres import conninfo, documents
+from rag_assets.postgres import conninfo, documents, models
 from rag_assets.postgres import owner as owners
 from rag_assets.postgres.owner import Owner
 from rag_assets.postgres.statements import composed, folder, single, statement
@@ -133,6 +133,11 @@ class Database:
         """A schema of this name, if there is none."""
         with self.transaction() as cursor:
             cursor.execute(composed("migrations", "create_schema", schema=sql.Identifier(name)))
+
+    def drop_schema(self, name: str) -> None:
+        """A schema of ours, with all that is in it."""
+        with self.transaction() as cursor:
+            cursor.execute(composed("migrations", "drop_schema", schema=sql.Identifier(name)))
 
     def _take(self) -> connection:
         with suppress(queue.Empty):
@@ -261,10 +266,12 @@ def _migrate(cursor: Cursor, source: Source, *, dimension: int, channel: str, ow
     _require_tables(cursor)
     if owner is not None:
         owners.claim(cursor, owner)
+        models.serve(cursor, owner.model)
+    cursor.execute(statement("chunks", "create_extension"))  # functions take vectors, also where it was dropped
     _apply_functions(cursor, source, channel=channel)
     documents.require_usable_ids(cursor, source)
-    applied += _mend_vectors(cursor, dimension)
-    _set_dimension(cursor, dimension)
+    applied += _mend_vectors(cursor)
+    _require_dimension(cursor, dimension)
     documents.ensure_triggers(cursor, source)
     cursor.execute(composed("outbox", "enqueue_unknown", **documents.identifiers(cursor, source)))
     return applied
@@ -327,13 +334,12 @@ def _require_tables(cursor: Cursor) -> None:
         )
 
 
-def _mend_vectors(cursor: Cursor, dimension: int) -> list[str]:
+def _mend_vectors(cursor: Cursor) -> list[str]:
     """Where the extension was dropped, and the vectors with it, have everything embedded anew; what was done."""
     cursor.execute(statement("chunks", "has_vectors"))
     if single(cursor)[0]:
         return []
-    cursor.execute(statement("chunks", "create_extension"))
-    cursor.execute(composed("chunks", "add_vectors", dimension=sql.Literal(dimension)))
+    cursor.execute(statement("chunks", "add_vectors"))
     cursor.execute(statement("texts", "forget_all"))
     count = cursor.rowcount
     cursor.execute(statement("outbox", "enqueue_texts"))
@@ -350,20 +356,26 @@ def _apply_functions(cursor: Cursor, source: Source, *, channel: str) -> None:
         "id_bytes": sql.Literal(documents.ID_BYTES),
         "id_settings": documents.id_settings(cursor, source),
         "coalesce": sql.SQL(statement("outbox", "coalesce").rstrip(";")),
+        "path": _search_path(cursor),
     }
     for file in folder("functions"):
         cursor.execute(sql.SQL(file.read_text(encoding="utf-8")).format(**names))
 
 
-def _set_dimension(cursor: Cursor, dimension: int) -> None:
+def _search_path(cursor: Cursor) -> sql.Composed:
+    """Where functions find our tables and pgvector's operators, whatever the caller's path."""
+    cursor.execute(statement("migrations", "get_schemas"))
+    names = [sql.Identifier(name) for name in single(cursor)]
+    return sql.SQL(", ").join([*names, sql.SQL("pg_catalog"), sql.SQL("pg_temp")])
+
+
+def _require_dimension(cursor: Cursor, dimension: int) -> None:
     cursor.execute(statement("chunks", "get_dimension"))
-    current, has_chunks = single(cursor)
-    if current == dimension:
-        return
-    if has_chunks:
+    row = cursor.fetchone()  # none where nothing is stored
+    current = row[0] if row else dimension
+    if current != dimension:
         raise SettingsError(
             f"Setting embedding.dimension is {dimension}, but the stored vectors have {current}. Vectors of two "
             "models cannot be searched together: set it back, or delete all rows of rag_document_chunks and "
             "rag_document_text to embed everything again."
         )
-    cursor.execute(composed("chunks", "alter_dimension", dimension=sql.Literal(dimension)))

@@ -1,4 +1,4 @@
-"""rag_embedding_models: what each model's vectors of known texts were at its first use."""
+"""rag_embedding_models: each model's vectors of known texts at its first use; rag_serving: whose are searched."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -30,3 +30,8 @@ def record(cursor: Cursor, model: str, texts: Sequence[str], vectors: "NDArray[f
 def forget(cursor: Cursor, model: str | None) -> None:
     """Forget the model, or each, of which no trusted vector is stored."""
     cursor.execute(statement("models", "forget_models"), {"model": model})
+
+
+def serve(cursor: Cursor, model: str) -> None:
+    """Have searches that name no model take this one's vectors."""
+    cursor.execute(statement("models", "serve"), {"model": model})

@@ -1,26 +1,98 @@
-"""The nearest chunks to a vector."""
+"""Search: a question and its vector come in, the best chunks come out; the work is done by rag_search in SQL."""
 
 from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
 
 from psycopg2.extensions import cursor as Cursor
+from psycopg2.extras import Json
 
-from rag_assets.model import Hit
+from rag_assets.model import Filter, Hit
 from rag_assets.postgres.statements import statement
+from rag_assets.settings import Search
+
+MARKS = ("\ue000", "\ue001")  # around a word of an excerpt that was asked for; of the private use area
+
+
+def find(
+    cursor: Cursor, query: str, vector: Sequence[float] | None, *, k: int, model: str, search: Search, filter: Filter
+) -> list[Hit]:
+    """The k best chunks of this model for a question, of those that the filter leaves, best first.
+
+    `vector` is the question's (dimension floats); None where `search.mode` is text.
+    """
+    values: dict[str, object] = asdict(filter) | {
+        "query": query,
+        "vector": None if vector is None else _text(vector),
+        "k": k,
+        "model": model,
+        "mode": search.mode,
+        "fusion": search.fusion,
+        "vector_weight": search.vector_weight,
+        "candidates": search.candidates,
+        "query_language": search.language,
+        "metadata": None if filter.metadata is None else Json(filter.metadata),
+    }
+    for name in ("documents", "media_types", "languages"):
+        given = values[name]
+        values[name] = list(given) if isinstance(given, tuple) else None
+    cursor.execute(statement("search", "search"), values)
+    return [_hit(row) for row in cursor.fetchall()]
 
 
 def search(cursor: Cursor, vector: Sequence[float], *, k: int, model: str) -> list[Hit]:
-    """The k chunks of this model nearest to `vector` (dimension floats) by cosine distance, best first; exact."""
-    text = "[" + ",".join(f"{float(value):.9g}" for value in vector) + "]"
-    cursor.execute(statement("chunks", "search"), {"vector": text, "model": model, "k": k})
-    return [
-        Hit(
-            document_id=row[0],
-            path=row[1],
-            chunk_index=row[2],
-            content=row[3],
-            similarity=row[4],
-            page=row[5],
-            heading_path=tuple(row[6]),
-        )
-        for row in cursor.fetchall()
-    ]
+    """The k chunks of this model nearest to `vector` (dimension floats) by cosine distance, best first."""
+    return find(cursor, "", vector, k=k, model=model, search=Search(mode="vector"), filter=Filter())
+
+
+def with_neighbours(cursor: Cursor, hits: Sequence[Hit], *, count: int) -> list[Hit]:
+    """The same hits with up to so many chunks before and after each."""
+    return [_with_neighbours(cursor, hit, count=count) for hit in hits]
+
+
+def excerpts(cursor: Cursor, query: str, hits: Sequence[Hit], *, model: str) -> list[str]:
+    """Of each hit, the part that has most of the question's words, which stand between MARKS."""
+    start, stop = MARKS
+    options = f"StartSel={start}, StopSel={stop}, MaxWords=55, MinWords=40"
+    values = {
+        "query": query,
+        "model": model,
+        "options": options,
+        "contents": [hit.content for hit in hits],
+        "languages": [hit.language or "" for hit in hits],
+    }
+    cursor.execute(statement("search", "excerpts"), values)
+    return [row[0] for row in cursor.fetchall()]
+
+
+def _with_neighbours(cursor: Cursor, hit: Hit, *, count: int) -> Hit:
+    cursor.execute(statement("search", "neighbours"), {"chunk": hit.chunk_id, "count": count})
+    rows = cursor.fetchall()
+    before = tuple(content for index, content in rows if index < hit.chunk_index)
+    return replace(hit, before=before, after=tuple(content for index, content in rows if index > hit.chunk_index))
+
+
+def _hit(row: tuple[Any, ...]) -> Hit:
+    return Hit(
+        chunk_id=row[0],
+        document_id=row[1],
+        path=row[2],
+        title=row[3],
+        chunk_index=row[4],
+        content=row[5],
+        page=row[6],
+        heading_path=tuple(row[7]),
+        score=row[8],
+        vector_rank=row[9],
+        similarity=row[10],
+        word_rank=row[11],
+        word_score=row[12],
+        media_type=row[13],
+        language=row[14] or None,
+        char_start=row[15],
+        char_end=row[16],
+    )
+
+
+def _text(vector: Sequence[float]) -> str:
+    return "[" + ",".join(f"{float(value):.9g}" for value in vector) + "]"

@@ -29,6 +29,7 @@ def list_hashes(cursor: Cursor) -> dict[str, str]:
 
 
 def write_text(cursor: Cursor, document_id: str, *, path: str, read: ReadDocument, model: str) -> None:
+    """Store what was read of a document; the words of its chunks follow title, path and language."""
     parsed, facts = read.parsed, read.facts
     values = {
         "document_id": document_id,
@@ -46,6 +47,7 @@ def write_text(cursor: Cursor, document_id: str, *, path: str, read: ReadDocumen
         "fingerprint": read.fingerprint,
         "model": model,
         "chunk_count": len(read.chunks),
+        "language": read.language,
     }
     cursor.execute(statement("texts", "upsert_text"), values)
 

@@ -56,25 +56,11 @@ create extension if not exists vector;
 -- name: add_vectors
 -- The place for vectors; chunks that had one and lost it are cut and embedded anew.
 delete from rag_document_chunks;
-alter table rag_document_chunks add column embedding vector({dimension}) not null;
+alter table rag_document_chunks add column embedding vector not null;
 
 -- name: get_dimension
--- The dimension of the column, and whether any chunk is stored.
-select atttypmod, exists (select from rag_document_chunks) from pg_attribute
-where attrelid = 'rag_document_chunks'::regclass and attname = 'embedding';
-
--- name: alter_dimension
--- Change the dimension of an empty table.
-alter table rag_document_chunks alter column embedding type vector({dimension});
-
--- name: search
--- The nearest chunks by cosine distance; of the same words in several documents always the same one first.
-select c.document_id, t.path, c.chunk_index, c.content, 1 - (c.embedding <=> %(vector)s::vector), c.page,
-    c.heading_path
-from rag_document_chunks as c left join rag_document_text as t using (document_id)
-where c.embedding_model = %(model)s
-order by c.embedding <=> %(vector)s::vector, c.document_id, c.chunk_index
-limit %(k)s;
+-- The dimension of the stored vectors.
+select vector_dims(embedding) from rag_document_chunks limit 1;
 
 -- name: sample_vectors
 -- A few trusted chunks of a model with their vectors, from places that chance chooses.

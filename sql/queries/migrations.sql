@@ -32,13 +32,23 @@ insert into rag_migrations (name, sha256) values (%(name)s, %(sha256)s);
 -- Where our tables live.
 select current_schema();
 
+-- name: get_schemas
+-- Where our tables live, and where pgvector does.
+select current_schema(), (select n.nspname from pg_extension as e join pg_namespace as n on n.oid = e.extnamespace
+    where e.extname = 'vector');
+
 -- name: create_schema
 -- A schema for Dagster's own tables.
 create schema if not exists {schema};
 
+-- name: drop_schema
+-- A schema of ours, with all that is in it.
+drop schema if exists {schema} cascade;
+
 -- name: list_missing
 -- Tables of ours that are not there.
 select name from unnest(array[
-    'rag_changes', 'rag_document_chunks', 'rag_document_text', 'rag_embedding_models', 'rag_ingestion_log', 'rag_looks',
-    'rag_outbox', 'rag_owner', 'rag_runs'
+    'rag_changes', 'rag_chunk_words', 'rag_document_chunks', 'rag_document_text', 'rag_embedding_models',
+    'rag_ingestion_log', 'rag_looks', 'rag_outbox', 'rag_owner', 'rag_runs', 'rag_serving', 'rag_word_changes',
+    'rag_word_counts', 'rag_word_totals', 'rag_words_missing'
 ]) as name where to_regclass(name) is null;

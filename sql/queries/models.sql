@@ -13,3 +13,8 @@ where rag_embedding_models.texts <> excluded.texts;
 delete from rag_embedding_models as m
 where (%(model)s::text is null or m.model = %(model)s)
     and not exists (select from rag_document_chunks as c where c.embedding_model = m.model and not c.distrusted);
+
+-- name: serve
+-- Which model's vectors are searched.
+insert into rag_serving (model) values (%(model)s)
+on conflict (is_only) do update set model = excluded.model where rag_serving.model <> excluded.model;

@@ -13,16 +13,16 @@ from rag_document_text as t where document_id = any(%(ids)s::text[]);
 -- Store what was read.
 insert into rag_document_text (
     document_id, path, sha256, size_bytes, mtime_ns, media_type, parser, pages, title, metadata, warnings, content,
-    fingerprint, embedding_model, chunk_count
+    fingerprint, embedding_model, chunk_count, language
 ) values (
     %(document_id)s, %(path)s, %(sha256)s, %(size)s, %(mtime_ns)s, %(media_type)s, %(parser)s, %(pages)s,
-    %(title)s, %(metadata)s, %(warnings)s, %(content)s, %(fingerprint)s, %(model)s, %(chunk_count)s
+    %(title)s, %(metadata)s, %(warnings)s, %(content)s, %(fingerprint)s, %(model)s, %(chunk_count)s, %(language)s
 ) on conflict (document_id) do update set
     path = excluded.path, sha256 = excluded.sha256, size_bytes = excluded.size_bytes, mtime_ns = excluded.mtime_ns,
     media_type = excluded.media_type, parser = excluded.parser, pages = excluded.pages, title = excluded.title,
     metadata = excluded.metadata, warnings = excluded.warnings, content = excluded.content,
     fingerprint = excluded.fingerprint, embedding_model = excluded.embedding_model,
-    chunk_count = excluded.chunk_count, updated_at = now();
+    chunk_count = excluded.chunk_count, language = excluded.language, updated_at = now();
 
 -- name: move_text
 -- An unchanged file under another path.

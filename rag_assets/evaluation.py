@@ -1,0 +1,238 @@
+"""A folder of questions and the documents that answer them comes in; how well each mode finds these comes out.
+
+The folder is one of BEIR's (queries.jsonl, qrels/test.tsv, and corpus.jsonl where the documents are not indexed), or
+holds a CSV file with the columns question and document. A document is named by its id, its path or its file's name.
+"""
+
+import csv
+import json
+import math
+import random
+import secrets
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from rag_assets import operations
+from rag_assets.errors import SettingsError
+from rag_assets.model import Claim, Hit
+from rag_assets.postgres import conninfo, outbox
+from rag_assets.services import Say, Services, silent
+from rag_assets.settings import Mode, Source
+
+MODES: tuple[Mode, ...] = ("vector", "text", "hybrid")
+DEPTH = 100  # documents that recall looks at
+TOP = 10  # documents that nDCG looks at
+CHUNKS = 300  # hits in which that many documents are looked for
+RESAMPLES = 1_000  # of the bootstrap
+RUN = "evaluate"
+
+Relevance = Mapping[str, float]  # document -> how relevant, above 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Questions:
+    """What is asked, by id, and what answers it; `corpus` is the documents, where they come along: id -> text."""
+
+    texts: Mapping[str, str]
+    relevant: Mapping[str, Relevance]
+    corpus: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quality:
+    """Means over the questions, and the bounds within which they are with 95 % confidence."""
+
+    mode: str
+    questions: int
+    ndcg_at_10: float
+    ndcg_low: float
+    ndcg_high: float
+    recall_at_100: float
+    recall_low: float
+    recall_high: float
+    mrr: float
+    mrr_low: float
+    mrr_high: float
+
+
+def read(folder: Path) -> Questions:
+    """The questions of a folder; SettingsError where it has none, with what is missing."""
+    if (folder / "queries.jsonl").is_file():
+        return _read_beir(folder)
+    tables = sorted(folder.glob("*.csv"))
+    if len(tables) != 1:
+        raise SettingsError(
+            f"{folder} has neither queries.jsonl with qrels/test.tsv nor one CSV file with the columns question and "
+            "document; needed is one of both."
+        )
+    return _read_table(tables[0])
+
+
+def evaluate(services: Services, questions: Questions, *, say: Say = silent) -> Iterator[Quality]:
+    """How well each mode finds what is relevant; with a corpus, in a schema of its own that is gone afterwards."""
+    if questions.corpus is None:
+        yield from _evaluate(services, questions)
+        return
+    with _scratch(services, questions.corpus, say=say) as scratch:
+        yield from _evaluate(scratch, questions)
+
+
+def ranking(hits: Sequence[Hit], known: Callable[[Hit], str]) -> list[str]:
+    """The documents of hits, each once, at its best."""
+    return list(dict.fromkeys(map(known, hits)))[:DEPTH]
+
+
+def ndcg(found: Sequence[str], relevant: Relevance) -> float:
+    """Normalised discounted cumulative gain of the first TOP, 0 to 1 (Järvelin and Kekäläinen 2002)."""
+    gain = sum(relevant.get(document, 0) / math.log2(place + 2) for place, document in enumerate(found[:TOP]))
+    best = sorted(relevant.values(), reverse=True)[:TOP]
+    return gain / sum(value / math.log2(place + 2) for place, value in enumerate(best))
+
+
+def recall(found: Sequence[str], relevant: Relevance) -> float:
+    return len(relevant.keys() & set(found[:DEPTH])) / len(relevant)
+
+
+def reciprocal_rank(found: Sequence[str], relevant: Relevance) -> float:
+    return next((1 / place for place, document in enumerate(found, start=1) if document in relevant), 0.0)
+
+
+def quality(mode: str, rankings: Sequence[tuple[Sequence[str], Relevance]]) -> Quality:
+    """The measures of one mode over all questions."""
+    measures = [
+        [measure(found, relevant) for found, relevant in rankings] for measure in (ndcg, recall, reciprocal_rank)
+    ]
+    (n, n_low, n_high), (r, r_low, r_high), (m, m_low, m_high) = map(_mean, measures)
+    return Quality(
+        mode=mode,
+        questions=len(rankings),
+        ndcg_at_10=n,
+        ndcg_low=n_low,
+        ndcg_high=n_high,
+        recall_at_100=r,
+        recall_low=r_low,
+        recall_high=r_high,
+        mrr=m,
+        mrr_low=m_low,
+        mrr_high=m_high,
+    )
+
+
+def _mean(values: Sequence[float]) -> tuple[float, float, float]:
+    """The mean, and where 95 of 100 means of questions drawn anew lie."""
+    chance = random.Random(0)  # noqa: S311 - the same bounds for the same questions
+    means = sorted(sum(chance.choices(values, k=len(values))) / len(values) for _ in range(RESAMPLES))
+    low, high = means[RESAMPLES * 25 // 1000], means[RESAMPLES * 975 // 1000 - 1]
+    return round(sum(values) / len(values), 4), round(low, 4), round(high, 4)
+
+
+def _evaluate(services: Services, questions: Questions) -> Iterator[Quality]:
+    known = _names(questions)
+    vectors = {key: services.embedder.embed_query(text) for key, text in questions.texts.items()}
+    for mode in MODES:
+        rankings = []
+        for key, text in questions.texts.items():
+            hits = operations.search(services, text, k=CHUNKS, mode=mode, vector=vectors[key])
+            rankings.append((ranking(hits, known), questions.relevant[key]))
+        yield quality(mode, rankings)
+
+
+def _names(questions: Questions) -> Callable[[Hit], str]:
+    """How the questions name the document of a hit: id, path, or its file's name, of a corpus without the ending."""
+    named = {document for relevant in questions.relevant.values() for document in relevant}
+
+    def name(hit: Hit) -> str:
+        path = Path((hit.path or "").replace("\\", "/"))
+        ways = (path.stem, hit.document_id) if questions.corpus is not None else (hit.document_id, hit.path, path.name)
+        return next((way for way in ways if way in named), hit.path or hit.document_id)
+
+    return name
+
+
+@contextmanager
+def _scratch(services: Services, corpus: Mapping[str, str], *, say: Say) -> Iterator[Services]:
+    """An index of these documents beside the one that is there, in a schema that is dropped at the end."""
+    schema = f"rag_evaluate_{secrets.token_hex(4)}"
+    with tempfile.TemporaryDirectory() as folder:
+        for key, text in corpus.items():
+            (Path(folder) / f"{key}.md").write_text(text, encoding="utf-8")
+        settings = services.settings.model_copy(
+            update={
+                "database_url": SecretStr(conninfo.as_libpq(services.database_url, schema=f"{schema},public")),
+                "document_root_path": Path(folder).resolve(),
+                "source": Source(table=f"{schema}.documents"),
+            }
+        )
+        services.database.create_schema(schema)
+        try:
+            with Services(settings, say=say, embedder=services.embedder) as scratch:
+                _ingest(scratch, Path(folder), say=say)
+                yield scratch
+        finally:
+            services.database.drop_schema(schema)
+
+
+def _ingest(services: Services, folder: Path, *, say: Say) -> None:
+    operations.create_table(services)
+    services.database.migrate(services.settings.source, dimension=services.settings.embedding.dimension)
+    total = operations.register(services, [folder]).registered
+    done, failed = 0, 0
+    while claims := _claim(services):
+        for outcomes in services.pipeline(run_id=RUN).ingest([claims]):
+            done += len(outcomes)
+            failed += sum(outcome.status == "failed" for outcome in outcomes)
+        say(f"{done} of {total} documents, {failed} of them failed")
+    operations.fill_words(services)
+
+
+def _claim(services: Services) -> list[Claim]:
+    with services.database.transaction() as cursor:
+        return outbox.claim_due(cursor, services.settings.source, limit=500, claimed_by=f"run:{RUN}", seconds=3_600)
+
+
+def _read_beir(folder: Path) -> Questions:
+    judged = folder / "qrels" / "test.tsv"
+    if not judged.is_file():
+        raise SettingsError(f"{judged} is missing: which documents answer which question, as BEIR has it.")
+    relevant: dict[str, dict[str, float]] = {}
+    for row in csv.DictReader(judged.read_text(encoding="utf-8").splitlines(), delimiter="\t"):
+        if float(row["score"]) > 0:
+            relevant.setdefault(row["query-id"], {})[row["corpus-id"]] = float(row["score"])
+    texts = {row["_id"]: row["text"] for row in _lines(folder / "queries.jsonl") if row["_id"] in relevant}
+    if not texts:
+        raise SettingsError(f"{folder}: no question of queries.jsonl has a relevant document in qrels/test.tsv.")
+    corpus = folder / "corpus.jsonl"
+    documents = {row["_id"]: _document(row) for row in _lines(corpus)} if corpus.is_file() else None
+    return Questions(texts=texts, relevant={key: relevant[key] for key in texts}, corpus=documents)
+
+
+def _document(row: Mapping[str, str]) -> str:
+    return f"# {row['title']}\n\n{row['text']}\n" if row.get("title") else row["text"]
+
+
+def _lines(file: Path) -> Iterator[dict[str, str]]:
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            row = json.loads(line)
+            yield {str(key): value for key, value in row.items()}
+        except (ValueError, AttributeError) as exc:
+            raise SettingsError(f"{file}, line {number}, is no object in JSON.") from exc
+
+
+def _read_table(file: Path) -> Questions:
+    relevant: dict[str, dict[str, float]] = {}
+    with file.open(encoding="utf-8-sig", newline="") as opened:
+        table = csv.DictReader(opened)
+        if not {"question", "document"} <= set(table.fieldnames or ()):
+            raise SettingsError(f"{file} needs the columns question and document; it has {table.fieldnames}.")
+        for row in table:
+            if row["question"] and row["document"]:
+                relevant.setdefault(row["question"], {})[row["document"]] = 1.0
+    if not relevant:
+        raise SettingsError(f"{file} has no row with a question and a document.")
+    return Questions(texts={key: key for key in relevant}, relevant=relevant)

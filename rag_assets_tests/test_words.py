@@ -1,0 +1,251 @@
+"""Words of chunks, and their statistics, as SQL keeps them: found as they are written, right whatever happens."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+
+import psycopg2
+import pytest
+
+from rag_assets import words as filling
+from rag_assets.postgres import words
+from rag_assets.postgres.database import Database
+from rag_assets.settings import Search, Source
+from rag_assets_tests import rows
+
+PLACES = "document_id, chunk_index, content, content_sha256, token_count, char_start, char_end, kind, embedding"
+
+
+class Library:
+    """Documents that are stored without a pipeline; each text is a chunk."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.database = Database(url)
+
+    def sql(self, statement: str) -> list[tuple[object, ...]]:
+        return rows.execute(self.url, statement)
+
+    def add(
+        self, document_id: str, *contents: str, language: str = "en", path: str | None = None, title: str | None = None
+    ) -> None:
+        with self.database.transaction() as cursor:
+            cursor.execute(
+                "insert into rag_document_text (document_id, path, sha256, size_bytes, mtime_ns, media_type, parser, "
+                "title, content, fingerprint, embedding_model, language) "
+                "values (%s, %s, '', 0, 0, 'text/plain', 'plain', %s, %s, '', 'm', %s)",
+                [document_id, path or f"files/{document_id}", title, "\n".join(contents), language],
+            )
+            self.add_chunks(cursor, document_id, contents)
+
+    def add_chunks(self, cursor: psycopg2.extensions.cursor, document_id: str, contents: Sequence[str]) -> None:
+        for index, content in enumerate(contents):
+            cursor.execute(
+                f"insert into rag_document_chunks ({PLACES}, embedding_model) "
+                "values (%s, %s, %s, md5(%s), 1, 0, 1, 'prose', '[1,0,0]', 'm')",
+                [document_id, index, content, content],
+            )
+
+    def found(self, query: str, **given: object) -> list[str]:
+        """The documents whose words are found, best first."""
+        with self.database.transaction() as cursor:
+            cursor.execute("select document_id from rag_search(%s, k => 100, mode => 'text')", [query])
+            return [row[0] for row in cursor.fetchall()]
+
+    def mismatches(self) -> list[words.Mismatch]:
+        with self.database.transaction() as cursor:
+            return words.check(cursor)
+
+    def fold(self) -> None:
+        with self.database.transaction() as cursor:
+            words.fold(cursor)
+
+
+@pytest.fixture
+def library(database_url: str) -> Iterator[Library]:
+    made = Library(database_url)
+    with closing(made.database):
+        yield made
+
+
+PASTED = {  # what a text has, and what is asked
+    "The pump shows ERR-4711 at night.": ["ERR-4711", "err 4711", "4711"],
+    "Call foo_bar before the rest.": ["foo_bar", "foo bar"],
+    "Fixed in v2.3.1 of the tool.": ["v2.3.1"],
+    "See report_final-v2.pdf for all.": ["report_final-v2.pdf", "final"],
+    "Written in C++ long ago.": ["C++"],
+    "It lies in D:\\Docs\\plan.txt today.": ["D:\\Docs\\plan.txt", "plan.txt"],
+    "この文書は日本語で書かれています": ["日本語"],
+    "It's O'Brien's \\ 'quoted' & | ! text": ["O'Brien"],
+}
+
+
+def test_what_is_pasted_is_found_when_it_stands_in_a_text(library: Library) -> None:
+    """Error codes, names with signs, versions, files, scripts without spaces: before what has a part of them."""
+    library.add("0", "Nothing of the kind is said here.", path="files/none.txt")
+    for number, written in enumerate(PASTED, start=1):
+        library.add(str(number), written, path=f"files/{'abcdefghijk'[number]}.txt")
+    for number, asked in enumerate(PASTED.values(), start=1):
+        assert {one: library.found(one)[:1] for one in asked} == {one: [str(number)] for one in asked}
+
+
+INFLECTED = {  # the language of a text, and another form of a word of it
+    "en": ("The pumps were running.", "pump runs"),
+    "de": ("Die Pumpen liefen in den Häusern.", "Haus"),
+    "id": ("Buku itu dibaca oleh anaknya.", "membaca bukunya"),
+    "": ("Zażółć gęślą jaźń.", "JAŹŃ"),
+}
+
+
+def test_words_are_found_in_another_form_when_the_language_is_known(library: Library) -> None:
+    """Each document's words are taken as its language has them, and a question's as all of them have."""
+    library.add("0", "The first document is English, as most are.")
+    for language, (written, _) in INFLECTED.items():
+        library.add(language, written, language=language)
+    for language, (_, asked) in INFLECTED.items():
+        assert library.found(asked)[:1] == [language]
+
+
+def test_title_file_name_and_headings_count_more_when_words_are_compared(library: Library) -> None:
+    """Beside texts that say the same."""
+    library.add("1", "Some text on pumps and other things.")
+    library.add("2", "Some text on pumps and other things.", title="Pumps")
+    library.add("3", "Some text on pumps and other things.", path="files/pumps.txt", title="Pumps")
+    library.add("4", "Some text on wells and other things.")
+    assert library.found("pumps") == ["3", "2", "1"]
+
+
+def test_a_phrase_has_to_stand_there_and_a_word_after_a_minus_must_not_when_asked(library: Library) -> None:
+    """As search engines have it."""
+    library.add("1", "A red pump stands beside the house.")
+    library.add("2", "A pump, red as wine, stands beside the garage.")
+    library.add("3", "The house is old.")
+    assert library.found('"red pump"') == ["1"]
+    assert sorted(library.found("pump -garage")) == ["1"]
+    assert library.found("house -pump") == ["3"]
+    assert library.found("-pump") == []
+    assert set(library.found('house "the')) == {"1", "3"}
+
+
+ODD = ["'", "\\", "a' | b", "!", "((", "a:*", "' or 1=1 --", "\x01", "%s {x}", '"', '""', '"\\"', "-", "the", "²", "$1"]
+
+
+def test_any_question_is_answered_when_it_is_odd(library: Library) -> None:
+    """No sign is a command."""
+    library.add("1", "The pumps were running.")
+    for query in ODD:
+        assert library.found(query) in ([], ["1"])
+    assert library.sql("select count(*) from rag_document_chunks") == [(1,)]
+
+
+CHANGES = [
+    "update rag_document_chunks set content = 'new words of it'",
+    "update rag_document_chunks set heading_path = array['Other', 'headings'] where document_id = '2'",
+    "update rag_document_chunks set chunk_index = chunk_index + 1",
+    "update rag_document_chunks set embedding_model = 'other' where document_id = '2'",
+    "update rag_document_text set title = 'Another title' where document_id = '1'",
+    "update rag_document_text set path = 'elsewhere/name.pdf'",
+    "update rag_document_text set language = 'de'",
+    "delete from rag_document_chunks where document_id = '1'",
+    "delete from rag_document_chunks",
+    "truncate rag_document_chunks",
+    "begin; delete from rag_document_chunks; rollback",
+    f"insert into rag_document_chunks ({PLACES}, embedding_model) select '9', 7, content, '', 1, 0, 1, 'prose', "
+    "embedding, 'm2' from rag_document_chunks where document_id = '2'",
+]
+
+
+@pytest.mark.parametrize("is_folded", [True, False])
+def test_statistics_are_those_of_a_recount_when_chunks_change(library: Library, is_folded: bool) -> None:
+    """Whether the changes before were folded already, or not; by whatever statement."""
+    for change in CHANGES:
+        library.sql("truncate rag_document_text, rag_document_chunks")
+        library.add("1", "A red pump stands here, a pump.", "Another pump.", title="Pumps")
+        library.add("2", "Houses and trees.", language="")
+        if is_folded:
+            library.fold()
+        library.sql(change)
+        assert library.mismatches() == [], change
+        library.fold()
+        assert library.mismatches() == [], change
+        assert library.sql("select count(*) from rag_word_changes") == [(0,)]
+
+
+def test_a_recount_differs_and_mends_when_statistics_are_wrong(library: Library) -> None:
+    """The judge sees a fault."""
+    library.add("1", "A red pump.")
+    library.fold()
+    library.sql("update rag_word_counts set chunks = 7 where word = 'pump'")
+    [found] = library.mismatches()
+    assert (found.word, found.counted, found.kept) == ("pump", 1, 7)
+    with library.database.transaction() as cursor:
+        words.recount(cursor)
+    assert library.mismatches() == []
+
+
+def test_writers_do_not_wait_for_each_other_when_they_store_the_same_words(library: Library) -> None:
+    """Two transactions at once, and a fold beside them, which leaves what is not committed to a later one."""
+    library.add("0", "A red pump.")
+    with closing(psycopg2.connect(library.url)) as one, closing(psycopg2.connect(library.url)) as other:
+        for number, connection in enumerate((one, other), start=1):
+            with connection.cursor() as cursor:
+                cursor.execute("set lock_timeout = '1s'")
+                library.add_chunks(cursor, str(number), ["A red pump.", "The pump."])
+        library.fold()
+        one.commit()
+        assert library.mismatches() == []
+        other.rollback()
+    library.fold()
+    assert library.mismatches() == []
+    assert library.sql("select chunks from rag_word_counts where word = 'pump'") == [(3,)]
+
+
+def test_words_are_filled_in_when_chunks_were_stored_before(library: Library) -> None:
+    """Some at a time, in their language, beside changes that come meanwhile."""
+    library.add("1", *(f"The pumps number {n} were running." for n in range(12)))
+    library.add("2", "Die Pumpen liefen in allen Häusern, und niemand wusste, warum sie das immer noch taten.")
+    library.sql(
+        "truncate rag_chunk_words, rag_word_changes, rag_word_counts, rag_word_totals; "
+        "update rag_document_text set language = null; "
+        "insert into rag_words_missing (after, upto) select 0, max(id) from rag_document_chunks"
+    )
+    library.add("3", "A pump that was stored meanwhile.")
+    with library.database.transaction() as cursor:
+        assert words.fill(cursor, count=5) > 0
+    library.sql("delete from rag_document_chunks where document_id = '1' and chunk_index > 8")
+    filling.fill(library.database, Search())
+    assert library.mismatches() == []
+    assert library.sql("select count(*) from rag_chunk_words") == [(11,)]
+    assert library.found("Haus") == ["2"]
+    assert library.sql("select * from rag_words_missing") == []
+
+
+def test_searches_of_frequent_words_give_the_best_when_many_chunks_have_them(library: Library) -> None:
+    """Where not all rows are looked at, those in which the words stand often are."""
+    with library.database.transaction() as cursor:
+        cursor.execute(
+            f"insert into rag_document_chunks ({PLACES}, embedding_model) select n, 0, case when n % 1000 = 0 "
+            "then 'pump pump pump pump valve valve valve valve' else 'pump and valve and ' || n || ' more words' end, "
+            "n, 1, 0, 1, 'prose', '[1,0,0]', 'm' from generate_series(1, 4000) as n"
+        )
+    library.fold()
+    with library.database.transaction() as cursor:
+        cursor.execute(
+            "select w.word, w.idf, w.chunks, w.mean_length from rag_weigh_words(array['pump', 'valve'], 'm') as w"
+        )
+        found = cursor.fetchall()
+        cursor.execute(
+            "select rag_word_candidates(%s, %s, %s, %s, 'm', budget => 100, most => 50)",
+            [[row[0] for row in found], [row[1] for row in found], [row[2] for row in found], found[0][3]],
+        )
+        [(ids,)] = cursor.fetchall()
+        cursor.execute("select document_id from rag_document_chunks where id = any(%s)", [ids])
+        assert {"1000", "2000", "3000", "4000"} <= {row[0] for row in cursor.fetchall()}
+        assert len(ids) <= 50
+
+
+def test_migrating_again_changes_nothing_when_words_are_there(library: Library) -> None:
+    """Functions are applied anew, and what they kept is still right."""
+    library.add("1", "A red pump.")
+    assert library.database.migrate(Source(), dimension=3) == []
+    assert library.mismatches() == []
+    assert library.found("pump") == ["1"]

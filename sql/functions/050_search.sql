@@ -1,0 +1,550 @@
+-- Search in SQL, by vectors, by words, and by both: rag_search is the way in, the others are its parts.
+-- All run with the caller's rights (security invoker): row-level security on rag_document_chunks decides what is found.
+
+-- The model whose vectors are searched.
+create or replace function rag_serving_model() returns text language sql stable set search_path = {path} as $$
+    select coalesce(
+        (select model from rag_serving), (select embedding_model from rag_document_chunks order by id limit 1)
+    )
+$$;
+
+-- A path pattern with * and ?, as one of LIKE; and a text as a pattern for itself.
+create or replace function rag_like_literal(given text) returns text language sql immutable parallel safe
+return regexp_replace(given, '([\\%_])', '\\\1', 'g');
+create or replace function rag_like(glob text) returns text language sql immutable parallel safe
+return translate(regexp_replace(glob, '([\\%_])', '\\\1', 'g'), '*?', '%_');
+
+-- A word as a query for it alone, whatever signs are in it.
+create or replace function rag_word_query(word text) returns tsquery language sql immutable parallel safe
+return ('''' || replace(replace(word, '\', '\\'), '''', '''''') || '''')::tsquery;
+
+-- What a filter means in SQL, with the filter as $1 and the model as $2: only what is given is asked.
+create or replace function rag_filter_source(filter rag_filter, with_words boolean default false) returns text
+language sql immutable parallel safe set search_path = {path} as $$
+    select concat(
+        'rag_document_chunks as c',
+        case when num_nonnulls(filter.path_prefix, filter.path_glob, filter.media_types, filter.languages, filter.since,
+                filter.until, filter.metadata) > 0
+            then ' join rag_document_text as t using (document_id)' end,
+        case when with_words or filter.required is not null then ' join rag_chunk_words as w on w.chunk_id = c.id' end,
+        ' where ',
+        concat_ws(' and ',
+            'c.embedding_model = $2',
+            case when filter.documents is not null then 'c.document_id = any (($1).documents)' end,
+            case when filter.heading is not null then $c$exists (
+                select from unnest(c.heading_path) as h where h ilike '%' || rag_like(($1).heading) || '%'
+            )$c$ end,
+            case when filter.path_prefix is not null then
+                $c$t.path like rag_like_literal(($1).path_prefix) || '%'$c$ end,
+            case when filter.path_glob is not null then 't.path like rag_like(($1).path_glob)' end,
+            case when filter.media_types is not null then 't.media_type = any (($1).media_types)' end,
+            case when filter.languages is not null then 't.language = any (($1).languages)' end,
+            case when filter.since is not null then 'rag_changed_at(t.mtime_ns, t.updated_at) >= ($1).since' end,
+            case when filter.until is not null then 'rag_changed_at(t.mtime_ns, t.updated_at) < ($1).until' end,
+            case when filter.metadata is not null then 't.metadata @> ($1).metadata' end,
+            case when filter.required is not null then 'w.words @@ ($1).required' end
+        )
+    )
+$$;
+
+-- When a file was written; where its time tells nothing, when it was read.
+create or replace function rag_changed_at(mtime_ns bigint, updated_at timestamptz) returns timestamptz
+language sql immutable parallel safe
+return case when mtime_ns > 0 then to_timestamp(mtime_ns / 1000000000.0) else updated_at end;
+
+-- About how many chunks a filter leaves, as the planner sees it, row-level security included.
+create or replace function rag_estimate(filter rag_filter, model text) returns float8
+language plpgsql stable set search_path = {path} as $$
+declare
+    plan json;
+begin
+    execute 'explain (format json) select c.id from ' || rag_filter_source(filter) into plan using filter, model;
+    return (plan -> 0 -> 'Plan' ->> 'Plan Rows')::float8;
+end
+$$;
+
+-- What is asked for: the words of a question as the indexed texts have them, and what has to hold of each hit. A phrase
+-- in quotes has to stand there, a word after a minus must not. Each word is looked for as each language of the indexed
+-- documents has it; the question's own language decides which words are too common to count.
+create or replace function rag_parse_query(
+    query_text text, model text, language text default null, out words text[], out required tsquery
+) language plpgsql stable set search_path = {path} set client_min_messages = warning as $$
+declare
+    given text := left(translate(query_text, E'\u201c\u201d\u201e', '"""'), 20000);
+    phrases text[] := array(select m[1] from regexp_matches(given, '"([^"]*[[:alnum:]][^"]*)"', 'g') as m);
+    plain text := regexp_replace(given, '"[^"]*"', ' ', 'g');
+    unwanted text[] := array(
+        select m[1] from regexp_matches(plain, '(?:^|\s)-([[:alnum:]]\S*)', 'g') as m
+    );
+    languages text[] := array(
+        select s.language from rag_languages(model) as s order by s.chunks desc, s.language
+    );
+    chosen text;
+    wanted text;
+    counting text;  -- without the words that are too common
+    one text;
+    alternatives tsquery;
+begin
+    wanted := concat_ws(
+        ' ', regexp_replace(plain, '(^|\s)-[[:alnum:]]\S*', ' ', 'g'), array_to_string(phrases, ' ')
+    );
+    chosen := coalesce(language, rag_guess_language(wanted, languages));
+    if language is not null then
+        languages := array[language];
+    end if;
+    counting := (
+        select string_agg(t.token, ' ') from ts_parse('default', wanted) as t
+        where t.token ~ '[[:alnum:]]' and length(to_tsvector(rag_word_config(chosen), t.token)) > 0
+    );
+    words := array(
+        select distinct unnest(tsvector_to_array(
+            to_tsvector(rag_word_config(l), coalesce(counting, '')) || rag_identifiers(rag_word_config(l), wanted)
+        )) from unnest(languages) as l
+    );
+    foreach one in array phrases loop
+        select rag_any_of(array_agg(phraseto_tsquery(rag_word_config(l), one))) into alternatives
+        from unnest(languages) as l;
+        required := case when required is null then alternatives else required && alternatives end;
+    end loop;
+    foreach one in array unwanted loop
+        select rag_any_of(array_agg(plainto_tsquery(rag_word_config(l), one))) into alternatives
+        from unnest(languages) as l;
+        if numnode(alternatives) > 0 then
+            required := case when required is null then !! alternatives else required && !! alternatives end;
+        end if;
+    end loop;
+    if numnode(required) = 0 then
+        required := null;
+    end if;
+end
+$$;
+
+create or replace function rag_any_of(queries tsquery[]) returns tsquery language plpgsql immutable parallel safe as $$
+declare
+    found tsquery := '';
+    one tsquery;
+begin
+    foreach one in array coalesce(queries, '{{}}') loop
+        found := found || one;
+    end loop;
+    return found;
+end
+$$;
+
+-- The languages of the indexed chunks. Statistics are hidden from who may not see all chunks; what the visible
+-- documents are in is asked then.
+create or replace function rag_languages(model text) returns table (language text, chunks bigint)
+language sql stable set search_path = {path} as $$
+    with known as (
+        select s.language, sum(s.chunks)::bigint as n from (
+            select t.language, t.chunks from rag_word_totals as t where t.embedding_model = model
+            union all select c.language, c.chunks from rag_word_changes as c where c.embedding_model = model
+        ) as s group by 1 having sum(s.chunks) > 0
+    )
+    select k.language, k.n from known as k
+    union all
+    select d.language, d.n from (
+        select coalesce(t.language, '') as language, count(*) as n from rag_document_text as t group by 1
+    ) as d where not exists (select from known)
+    union all
+    select '', 0 where not exists (select from known) and not exists (select from rag_document_text)
+$$;
+
+-- The language of a question: the one most chunks have, unless at least two more of its words are such that are too
+-- common to count in another one.
+create or replace function rag_guess_language(query_text text, languages text[]) returns text
+language sql stable set search_path = {path} as $$
+    select l.language from unnest(languages) with ordinality as l (language, place)
+    cross join lateral (
+        select count(*) filter (where length(to_tsvector(rag_word_config(l.language), t.token)) = 0) as n
+        from (select distinct token from ts_parse('default', lower(query_text)) where token ~ '[[:alpha:]]') as t
+    ) as common
+    order by common.n + case when l.place = 1 then 1.5 else 0 end desc, l.place limit 1
+$$;
+
+-- Each word of a query with the number of chunks it stands in and what it tells (its inverse document frequency), and
+-- the mean length of a chunk. Who may not see all chunks gets the numbers of those that he sees.
+create or replace function rag_weigh_words(words text[], model text)
+returns table (word text, chunks bigint, idf float8, mean_length float8)
+language plpgsql stable set search_path = {path} as $$
+declare
+    total bigint;
+    whole bigint;
+begin
+    if row_security_active('rag_document_chunks') then
+        return query
+        with visible as materialized (
+            select w.words, w.length from rag_document_chunks as c join rag_chunk_words as w on w.chunk_id = c.id
+            where c.embedding_model = model
+        ),
+        counted as (
+            select q.word, (select count(*) from visible as v where v.words @@ rag_word_query(q.word)) as n
+            from unnest(rag_weigh_words.words) as q (word)
+        ),
+        totals as (select count(*) as n, avg(v.length)::float8 as length from visible as v)
+        select c.word, c.n, ln(1 + (t.n - c.n + 0.5) / (c.n + 0.5))::float8, t.length
+        from counted as c, totals as t where c.n > 0;
+        return;
+    end if;
+    select coalesce(sum(s.chunks), 0), coalesce(sum(s.length), 0) into total, whole from (
+        select t.chunks, t.length from rag_word_totals as t where t.embedding_model = model
+        union all select c.chunks, c.length from rag_word_changes as c where c.embedding_model = model
+    ) as s;
+    return query
+    select k.word, k.n, ln(1 + (greatest(total, k.n) - k.n + 0.5) / (k.n + 0.5))::float8, whole::float8 / greatest(total, 1)
+    from (
+        select s.word, sum(s.chunks)::bigint as n from (
+            select c.word, c.chunks from rag_word_counts as c
+            where c.embedding_model = model and c.word = any (rag_weigh_words.words)
+            union all
+            select e.word, e.n from rag_word_changes as c, unnest(c.words, c.counts) as e (word, n)
+            where c.embedding_model = model and e.word = any (rag_weigh_words.words)
+        ) as s group by 1
+    ) as k
+    where k.n > 0;
+end
+$$;
+
+-- BM25 of these chunks. How often a word stands in a chunk is taken from ts_rank, which adds up 1/n^2 over the
+-- occurrences of a word: the sum to the nth is very nearly pi^2/6 - 1/(n + 1/2).
+create or replace function rag_score_words(
+    ids bigint[], words text[], idfs float8[], mean_length float8, k1 float8 default 1.2, b float8 default 0.75
+) returns table (chunk_id bigint, score float8) language sql stable set search_path = {path} as $$
+    select d.chunk_id, sum(q.idf * n.n * (k1 + 1) / (n.n + k1 * (1 - b + b * d.length / greatest(mean_length, 1))))
+    from (
+        select w.chunk_id, w.length, w.words || ''::tsvector as words  -- read once, and not by each ts_rank
+        from rag_chunk_words as w where w.chunk_id = any (ids) offset 0
+    ) as d
+    cross join (
+        select rag_word_query(u.word) as query, u.idf from unnest(words, idfs) as u (word, idf) offset 0
+    ) as q
+    cross join lateral (
+        select round(1 / (1.6449340668482264 * (1 - ts_rank('{{1,1,1,1}}'::real[], d.words, q.query)::float8)) - 0.5) as n
+    ) as n
+    where n.n > 0
+    group by 1
+$$;
+
+-- The chunks that are worth scoring, of those in which these words stand: for rare words all of them, for frequent ones
+-- those in which they stand often, so that no more than about `budget` rows are looked at. A sequential scan would read
+-- the words of all chunks, which the planner takes for free.
+create or replace function rag_word_candidates(
+    words text[], idfs float8[], chunks bigint[], mean_length float8, model text, budget integer, most integer
+) returns bigint[] language plpgsql stable set search_path = {path} set enable_seqscan = off as $$
+declare
+    queries tsquery[] := '{{}}';
+    gains float8[] := '{{}}';
+    often integer[] := '{{}}';  -- a row of this list has the word so often, at least
+    known integer[] := '{{}}';  -- and so often as another list told already
+    place integer;
+    rows bigint;
+    used bigint := 0;
+    level integer;
+    before integer;
+begin
+    for place in select o from unnest(chunks) with ordinality as u (n, o) order by n, o loop
+        before := 0;
+        foreach level in array array[1, 2, 4] loop
+            if level = 1 then
+                rows := chunks[place];
+            else
+                select coalesce(sum(c.chunks), 0) into rows from rag_word_counts as c
+                where c.embedding_model = model and c.word = ' ' || level || words[place];
+            end if;
+            if rows > 0 and used + rows <= budget then
+                queries := queries || rag_word_query(case when level > 1 then ' ' || level else '' end || words[place]);
+                gains := gains || idfs[place];
+                often := often || level;
+                known := known || before;
+                used := used + rows;
+                before := level;
+            end if;
+        end loop;
+    end loop;
+    if used < least(budget, 1000) then  -- frequent words only: where all of them stand
+        queries := queries || (
+            select string_agg(rag_word_query(word)::text, ' & ')::tsquery from unnest(words) as word
+        );
+        gains := gains || (select sum(idf) from unnest(idfs) as idf);
+        often := often || 1;
+        known := known || 0;
+    end if;
+    return array(
+        select w.chunk_id
+        from unnest(queries, gains, often, known) as l (query, gain, often, known)
+        cross join lateral (
+            select w.chunk_id, 0.3 + 0.9 * w.length / greatest(mean_length, 1) as norm from rag_chunk_words as w
+            where w.words @@ l.query and w.embedding_model = model limit budget
+        ) as w
+        group by 1
+        order by sum(l.gain * (l.often / (l.often + w.norm) - l.known / (l.known + w.norm))) desc, 1
+        limit most
+    );
+end
+$$;
+
+-- The k chunks of a model that the words of a query speak for most, by BM25, best first.
+create or replace function rag_search_words(
+    query_text text, k integer, filter rag_filter default null, model text default rag_serving_model(),
+    language text default null
+) returns table (chunk_id bigint, score float8) language plpgsql stable set search_path = {path} as $$
+declare
+    parsed record;
+    q record;
+    budget constant integer := 30000;  -- rows of the index of words that a search looks at
+    exact_rows constant integer := 5000;  -- so few are scored, each
+    is_filtered boolean;
+    ids bigint[];
+    every_word tsquery;
+begin
+    parsed := rag_parse_query(query_text, model, language);
+    filter.required := coalesce(filter.required && parsed.required, parsed.required, filter.required);
+    select array_agg(w.word order by w.chunks, w.word) as words, array_agg(w.idf order by w.chunks, w.word) as idfs,
+        array_agg(w.chunks order by w.chunks, w.word) as chunks, max(w.mean_length) as mean_length,
+        sum(w.chunks) as rows
+    into q from rag_weigh_words(parsed.words, model) as w;
+    if q.words is null then
+        return;
+    end if;
+    every_word := (select string_agg(rag_word_query(word)::text, ' | ')::tsquery from unnest(q.words) as word);
+    is_filtered := row_security_active('rag_document_chunks') or num_nonnulls(
+        filter.documents, filter.path_prefix, filter.path_glob, filter.media_types, filter.languages, filter.since,
+        filter.until, filter.heading, filter.metadata, filter.required
+    ) > 0;
+    if not is_filtered then
+        if q.rows <= exact_rows then
+            ids := rag_word_candidates(
+                q.words, q.idfs, q.chunks, q.mean_length, model, budget => 2147483647, most => exact_rows
+            );
+        else
+            ids := rag_word_candidates(
+                q.words, q.idfs, q.chunks, q.mean_length, model, budget => budget, most => greatest(1000, 5 * k)
+            );
+        end if;
+    elsif q.rows > exact_rows and not row_security_active('rag_document_chunks') and rag_estimate(filter, model) > 20000
+    then
+        ids := rag_word_candidates(
+            q.words, q.idfs, q.chunks, q.mean_length, model, budget => budget, most => budget
+        );
+        execute 'select array(select c.id from (select unnest($3) as id, generate_series(1, cardinality($3)) as place) as i'
+            ' join lateral (select * from ' || rag_filter_source(filter) || ' and c.id = i.id) as c on true'
+            ' order by i.place limit $4)'
+        into ids using filter, model, ids, greatest(1000, 5 * k);
+        if cardinality(ids) < k then
+            ids := null;
+        end if;
+    end if;
+    if ids is null then
+        execute 'select array(select c.id from ' || rag_filter_source(filter, with_words => true)
+            || ' and w.words @@ $3)'
+        into ids using filter, model, every_word;
+    end if;
+    return query
+    select s.chunk_id, s.score from rag_score_words(ids, q.words, q.idfs, q.mean_length) as s
+    join rag_document_chunks as c on c.id = s.chunk_id
+    order by s.score desc, rag_id_order(c.document_id), c.document_id, c.chunk_index limit k;
+end
+$$;
+
+-- The index of a model's vectors, and how a query writes them so that it is used; none where there is no valid one.
+create or replace function rag_vector_index(model text, out name text, out kind text, out written text)
+language sql stable set search_path = {path} as $$
+    select c.relname, a.amname, pg_get_indexdef(i.indexrelid, 1, true)
+    from pg_index as i join pg_class as c on c.oid = i.indexrelid join pg_am as a on a.oid = c.relam
+    where i.indrelid = 'rag_document_chunks'::regclass and i.indisvalid and a.amname in ('hnsw', 'ivfflat')
+        and pg_get_expr(i.indpred, i.indrelid) = format('(embedding_model = %L::text)', model)
+    order by i.indexrelid desc limit 1
+$$;
+
+-- The k chunks of a model whose vectors are nearest to this one by cosine similarity (-1 to 1), best first. Exact where
+-- there is no index or a filter leaves few; else by the index, scanned on until k are found, and sorted by the exact
+-- distance; where that gives fewer than k, exact after all.
+create or replace function rag_search_vectors(
+    query_embedding vector, k integer, filter rag_filter default null, model text default rag_serving_model()
+) returns table (chunk_id bigint, score float8) language plpgsql stable set search_path = {path} as $$
+declare
+    exact_rows constant integer := 20000;  -- so few are compared one by one sooner than found through an index
+    source text := rag_filter_source(filter);
+    best text := ' select n.id, 1 - n.distance from near as n'
+        ' order by n.distance, rag_id_order(n.document_id), n.document_id, n.chunk_index limit $4';
+    index record;
+    before text[];
+    ids bigint[];
+begin
+    select * into index from rag_vector_index(rag_search_vectors.model);
+    if index.name is not null and rag_estimate(filter, model) > exact_rows then
+        before := rag_begin_scan(index.kind, k);
+        execute format(
+            'select array(select c.id from %s and c.embedding_model = %L order by c.%s <=> $3::%s limit $4)',
+            source, model, index.written, substring(index.written from '::(.*)$')
+        ) into ids using filter, model, query_embedding, k + k / 2 + 10;
+        perform rag_end_scan(before);
+    end if;
+    if cardinality(ids) >= k then
+        return query execute
+            'with near as materialized (select c.id, c.document_id, c.chunk_index, c.embedding <=> $3 as distance'
+            ' from rag_document_chunks as c where c.id = any ($1))' || best
+        using ids, model, query_embedding, k;
+    else
+        return query execute
+            'with near as materialized (select c.id, c.document_id, c.chunk_index, c.embedding <=> $3 as distance from '
+            || source || ' order by distance fetch first ($4) rows with ties)' || best
+        using filter, model, query_embedding, k;
+    end if;
+end
+$$;
+
+-- Have an index of vectors be scanned on until enough is found; what was set before.
+create or replace function rag_begin_scan(kind text, k integer) returns text[]
+language plpgsql stable set search_path = {path} as $$
+declare
+    names text[] := case kind
+        when 'hnsw' then array['hnsw.iterative_scan', 'hnsw.ef_search', 'hnsw.max_scan_tuples']
+        else array['ivfflat.iterative_scan', 'ivfflat.probes'] end;
+    given text[] := case kind
+        when 'hnsw' then array['relaxed_order', least(greatest(2 * k, 100), 1000)::text, '100000']
+        else array['relaxed_order', '30'] end;
+    before text[];
+    place integer;
+begin
+    for place in 1 .. cardinality(names) loop
+        before := before || names[place] || current_setting(names[place], true);
+        perform set_config(names[place], given[place], true);
+    end loop;
+    return before;
+end
+$$;
+
+create or replace function rag_end_scan(before text[]) returns void
+language plpgsql stable set search_path = {path} as $$
+declare
+    place integer;
+begin
+    for place in 1 .. cardinality(before) / 2 loop
+        perform set_config(before[2 * place - 1], before[2 * place], true);
+    end loop;
+end
+$$;
+
+-- The k best chunks for a question: by its vector, its words, or both, of those that the filters leave. Without a
+-- vector, words alone decide, and without words the vector. Filters are applied before the k are counted.
+--
+-- `convex` adds the weighted scores of both, each as a share of its best: of the cosine + 1, and of BM25 (Bruch, Gai and
+-- Ingber: An Analysis of Fusion Functions for Hybrid Retrieval, arXiv 2210.11934). A chunk that one leg found gets its
+-- score in the other too. `rrf` adds 1 / (60 + rank) of each leg, weighted.
+create or replace function rag_search(
+    query_text text,
+    query_embedding vector default null,
+    k integer default 10,
+    mode text default 'hybrid',
+    documents text[] default null,
+    path_prefix text default null,
+    path_glob text default null,
+    media_types text[] default null,
+    languages text[] default null,
+    since timestamptz default null,
+    until timestamptz default null,
+    heading text default null,
+    metadata jsonb default null,
+    model text default null,
+    fusion text default 'convex',
+    vector_weight float8 default 0.8,
+    candidates integer default 200,
+    query_language text default null
+) returns table (
+    chunk_id bigint, document_id text, path text, title text, chunk_index integer, content text, page integer,
+    heading_path text[], score float8, vector_rank bigint, vector_score float8, word_rank bigint, word_score float8,
+    media_type text, language text, char_start integer, char_end integer
+) language plpgsql stable set search_path = {path} as $$
+#variable_conflict use_column
+declare
+    of_model text := coalesce(model, rag_serving_model());
+    pool integer := least(greatest(candidates, 2 * k), 10000);
+    filter rag_filter := row(
+        documents, path_prefix, path_glob, media_types, languages, since, until, heading, metadata, null
+    )::rag_filter;
+    parsed record;
+    its_words text[];
+    its_idfs float8[];
+    mean_length float8;
+    with_vectors boolean := query_embedding is not null and mode in ('hybrid', 'vector');
+    with_words boolean := query_text ~ '[[:alnum:]]' and mode in ('hybrid', 'text');
+begin
+    if k is null or k < 1 or mode not in ('hybrid', 'vector', 'text') or fusion not in ('convex', 'rrf')
+        or vector_weight not between 0 and 1
+    then
+        raise exception 'rag_search: k is at least 1, mode is hybrid, vector or text, fusion is convex or rrf, and '
+            'vector_weight is 0 to 1' using errcode = 'invalid_parameter_value';
+    end if;
+    if mode = 'vector' and query_embedding is null then
+        raise exception 'rag_search: mode vector needs query_embedding' using errcode = 'invalid_parameter_value';
+    end if;
+    parsed := rag_parse_query(coalesce(query_text, ''), of_model, query_language);
+    filter.required := parsed.required;
+    if with_words then
+        select array_agg(w.word order by w.word), array_agg(w.idf order by w.word), max(w.mean_length)
+        into its_words, its_idfs, mean_length from rag_weigh_words(parsed.words, of_model) as w;
+    end if;
+    return query
+    with by_vector as materialized (
+        select v.chunk_id, v.score, row_number() over () as rank
+        from rag_search_vectors(query_embedding, pool, filter, of_model) as v where with_vectors
+    ),
+    by_words as materialized (
+        select w.chunk_id, w.score, row_number() over () as rank
+        from rag_search_words(query_text, pool, filter, of_model, query_language) as w where with_words
+    ),
+    found as materialized (
+        select v.chunk_id from by_vector as v union select w.chunk_id from by_words as w
+    ),
+    scored as materialized (
+        select f.chunk_id, v.rank as vector_rank, w.rank as word_rank, case
+                when v.chunk_id is not null then v.score
+                when with_vectors then 1 - (c.embedding <=> query_embedding)
+            end as vector_score, case
+                when w.chunk_id is not null then w.score
+                when with_words then coalesce(late.score, 0)
+            end as word_score
+        from found as f
+        join rag_document_chunks as c on c.id = f.chunk_id
+        left join by_vector as v on v.chunk_id = f.chunk_id
+        left join by_words as w on w.chunk_id = f.chunk_id
+        left join rag_score_words(
+            array(select v.chunk_id from by_vector as v except select w.chunk_id from by_words as w),
+            its_words, its_idfs, mean_length
+        ) as late on late.chunk_id = f.chunk_id
+    ),
+    fused as (
+        select s.*, case
+            when not with_words then s.vector_score
+            when not with_vectors then s.word_score
+            when fusion = 'rrf' then
+                coalesce(vector_weight / (60 + s.vector_rank), 0) + coalesce((1 - vector_weight) / (60 + s.word_rank), 0)
+            else
+                vector_weight * (s.vector_score + 1) / nullif(max(s.vector_score) over () + 1, 0)
+                + (1 - vector_weight) * coalesce(s.word_score / nullif(max(s.word_score) over (), 0), 0)
+        end as score
+        from scored as s
+    )
+    select f.chunk_id, c.document_id, t.path, t.title, c.chunk_index, c.content, c.page, c.heading_path, f.score,
+        f.vector_rank, f.vector_score, f.word_rank, f.word_score, t.media_type, t.language, c.char_start, c.char_end
+    from fused as f
+    join rag_document_chunks as c on c.id = f.chunk_id
+    left join rag_document_text as t on t.document_id = c.document_id
+    order by f.score desc, rag_id_order(c.document_id), c.document_id, c.chunk_index
+    limit k;
+end
+$$;
+
+-- A chunk with up to n before and after it of the same document, in their order.
+create or replace function rag_neighbours(chunk bigint, n integer default 1) returns table (
+    chunk_id bigint, document_id text, chunk_index integer, content text, page integer, heading_path text[],
+    char_start integer, char_end integer
+) language sql stable set search_path = {path} as $$
+    select c.id, c.document_id, c.chunk_index, c.content, c.page, c.heading_path, c.char_start, c.char_end
+    from rag_document_chunks as s
+    join rag_document_chunks as c on c.document_id = s.document_id and c.embedding_model = s.embedding_model
+        and c.chunk_index between s.chunk_index - n and s.chunk_index + n
+    where s.id = chunk
+    order by c.chunk_index
+$$;

@@ -1,0 +1,25 @@
+-- name: search
+-- The best chunks for a question.
+select chunk_id, document_id, path, title, chunk_index, content, page, heading_path, score, vector_rank, vector_score,
+    word_rank, word_score, media_type, language, char_start, char_end
+from rag_search(
+    query_text => %(query)s, query_embedding => %(vector)s::vector, k => %(k)s, mode => %(mode)s,
+    documents => %(documents)s::text[], path_prefix => %(path_prefix)s, path_glob => %(path_glob)s,
+    media_types => %(media_types)s::text[], languages => %(languages)s::text[], since => %(since)s::timestamptz,
+    until => %(until)s::timestamptz, heading => %(heading)s, metadata => %(metadata)s::jsonb, model => %(model)s,
+    fusion => %(fusion)s, vector_weight => %(vector_weight)s, candidates => %(candidates)s,
+    query_language => %(query_language)s
+);
+
+-- name: neighbours
+-- A chunk's own and its neighbours' words.
+select chunk_index, content from rag_neighbours(%(chunk)s, %(count)s);
+
+-- name: excerpts
+-- The parts of these texts that have most of a question's words.
+select ts_headline(rag_word_config(h.language), h.content, q.words, %(options)s)
+from (
+    select coalesce(string_agg(rag_word_query(word)::text, ' | '), '')::tsquery as words
+    from unnest((select words from rag_parse_query(%(query)s, %(model)s))) as word
+) as q, unnest(%(contents)s::text[], %(languages)s::text[]) with ordinality as h (content, language, place)
+order by h.place;
