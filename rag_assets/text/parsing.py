@@ -64,6 +64,13 @@ FORMATS: tuple[Format, ...] = (
         keeps="sheets as pages, rows with numbers and dates as they are shown",
     ),
     Format(
+        name="xls",
+        module="office.xls",
+        media_type="application/vnd.ms-excel",
+        suffixes=".xls",
+        keeps="sheets as pages, rows with dates as they are shown, other numbers as they are stored",
+    ),
+    Format(
         name="odt",
         module="office.odt",
         media_type=f"{_OPEN}.text",
@@ -170,7 +177,7 @@ FORMATS: tuple[Format, ...] = (
         keeps="everything, in any encoding",
     ),
 )
-_BINARY = frozenset({"pdf", "docx", "pptx", "xlsx", "odt", "ods", "odp", "epub", "rtf"})
+_BINARY = frozenset({"pdf", "docx", "pptx", "xlsx", "xls", "odt", "ods", "odp", "epub", "rtf"})
 _BY_NAME = {known.name: known for known in FORMATS}
 _BY_MEDIA_TYPE = {known.media_type: known for known in FORMATS}
 

@@ -58,8 +58,6 @@ _LEGACY = (
     ("WordDocument", "a legacy Word document", "convert to .docx"),
     ("PowerPoint Document", "a legacy PowerPoint presentation", "convert to .pptx"),
     ("__properties_version1.0", "an Outlook message", "save it as .eml"),
-    ("Workbook", "a legacy Excel workbook", "convert to .xlsx"),
-    ("Book", "a legacy Excel workbook", "convert to .xlsx"),
     ("VisioDocument", "a legacy Visio drawing", "convert it to PDF"),
 )
 _BY_SUFFIX = {
@@ -123,7 +121,7 @@ def _container(data: bytes, name: str) -> str | None:
     if data.startswith((b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")):
         return _zipped(data, name)
     if data.startswith(_OLE):
-        raise _legacy(data, name)
+        return _ole(data, name)
     if data[:64].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{\\rtf"):
         return "rtf"
     _refuse_signatures(data, name)
@@ -144,16 +142,20 @@ def _zipped(data: bytes, name: str) -> str:
     return kind
 
 
-def _legacy(data: bytes, name: str) -> DocumentError:
+def _ole(data: bytes, name: str) -> str:
+    """The format of a file that Office wrote until 2003: workbooks are read; DocumentError for the others."""
+
     def has(stream: str) -> bool:
         return stream.encode("utf-16-le") in data
 
     if has("EncryptedPackage"):
-        return DocumentError("encrypted", f"{name} is protected by a password: save it without one")
+        raise DocumentError("encrypted", f"{name} is protected by a password: save it without one")
     for stream, what, advice in _LEGACY:
         if has(stream):
-            return DocumentError("unsupported", f"{name} is {what}: {advice}")
-    return DocumentError("unsupported", f"{name} is an OLE container: convert to a current format, .docx for instance")
+            raise DocumentError("unsupported", f"{name} is {what}: {advice}")
+    if has("Workbook") or has("Book"):
+        return "xls"
+    raise DocumentError("unsupported", f"{name} is an OLE container: convert to a current format, .docx for instance")
 
 
 def _refuse_signatures(data: bytes, name: str) -> None:

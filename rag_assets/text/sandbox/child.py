@@ -28,7 +28,7 @@ NOTABLE_SECONDS = 0.005  # a document read faster has not taken memory worth a l
 PROBE = "The naïve fox's 1,234 été—日本語 🎉 über_cafés"  # tells tokenizers apart by what they make of it
 
 # What the format modules import when first needed: now, while nobody waits.
-WARMED = ("pypdf", "pypdfium2", "docx", "lxml.etree", "lxml.html", "markdownify", "bs4")
+WARMED = ("pypdf", "pypdfium2", "lxml.etree", "lxml.html", "markdownify", "python_calamine")
 
 
 def main() -> None:

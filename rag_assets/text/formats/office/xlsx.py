@@ -30,7 +30,7 @@ def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
     """All sheets, hidden ones too; raises DocumentError corrupt, encrypted, too_large, no_text, unsupported."""
     package = ooxml.Package(zipped.Container(data, name=name, limits=limits))
     workbook = _Workbook(package)
-    pages = _Pages(name=name, limits=limits)
+    pages = Pages(name=name, limits=limits)
     for title, part in workbook.sheets:
         pages.add(f"# {title}\n\n" if workbook.named else "", _sheet(workbook, part, pages))
     if not pages.any_text:
@@ -47,7 +47,7 @@ def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
     )
 
 
-class _Pages:
+class Pages:
     """The text as it grows, and where each sheet starts in it."""
 
     def __init__(self, *, name: str, limits: Parsing) -> None:
@@ -142,13 +142,13 @@ def _formats(root: "_Element | None", *, shift: int) -> list[Callable[[float], s
     return [number_formats.formatter(code, shift=shift) for code in found]
 
 
-def _sheet(workbook: _Workbook, part: str, pages: _Pages) -> Iterator[str]:
+def _sheet(workbook: _Workbook, part: str, pages: Pages) -> Iterator[str]:
     """Its tables, and what stands around them."""
     yield from tables.sheet(_counted(_rows(workbook, part), pages), limit=pages.limit)
     yield from _around(workbook.package, part)
 
 
-def _counted(rows: "Iterator[tuple[int, _Row]]", pages: _Pages) -> "Iterator[tuple[int, _Row]]":
+def _counted(rows: "Iterator[tuple[int, _Row]]", pages: Pages) -> "Iterator[tuple[int, _Row]]":
     """The same rows, refused when all of them are more than a document may have."""
     cells = last = 0
     for number, row in rows:
