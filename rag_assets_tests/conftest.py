@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rag_assets.settings import Quantization
     from rag_assets.text.sandbox.worker import TextWorker
     from rag_assets_tests.application import Application
+    from rag_assets_tests.project import Project
 
 DIMENSION = 384
 SESSION = "RAG_ASSETS_TEST_SESSION"
@@ -178,6 +179,15 @@ def application(
     from rag_assets_tests.application import Application
 
     with closing(Application(database_url, tmp_path, reader=reader, urgent_reader=urgent_reader)) as made:
+        yield made
+
+
+@pytest.fixture
+def project(application: "Application") -> Iterator["Project"]:
+    """The project's definitions on an instance of Dagster of the test's own."""
+    from rag_assets_tests.project import opened
+
+    with opened(application) as made:
         yield made
 
 

@@ -1,10 +1,16 @@
-"""What a run can be told in its config."""
+"""Runs of the assets: their partitions and events, what fails alone, and what a run can be told in its config."""
 
+import threading
 from typing import Any
 
 import pytest
 
 from rag_assets.definitions import defs
+from rag_assets.defs import events, jobs, partitions
+from rag_assets.defs.resources import Rag
+from rag_assets.model import Outcome
+from rag_assets_tests.application import WORDS
+from rag_assets_tests.project import KEYS, Project, Short
 
 
 def types_below(config_type: Any, *, seen: set[str]) -> set[str]:
@@ -24,3 +30,195 @@ def test_no_config_names_a_variable_of_the_environment(job: str) -> None:
     names = types_below(schema.config_type, seen=set())
     assert "Bool" in names or job == "reconcile", names  # the walk arrives at the fields
     assert not [name for name in names if "Source" in name]
+
+
+def test_each_document_is_a_partition_when_a_run_took_what_is_pending(project: Project) -> None:
+    """One run, many partitions, materialized for all three assets; their metadata tell what was done."""
+    ids = {project.application.add(f"{n}.txt", *WORDS) for n in range(12)}
+    project.run()
+    assert project.partitions("MATERIALIZED") == ids
+    facts = {name: value.value for asset in events.ASSETS for name, value in project.last(asset).metadata.items()}
+    assert (facts["chunks"], facts["reused"], facts["server_build"]) == (len(WORDS), len(WORDS), "hash")
+    assert (facts["parser"], facts["status"]) == ("plain", "completed")
+
+
+def test_unchanged_document_is_still_described(project: Project) -> None:
+    """After a backfill, the last event of a document that had not changed tells what was read and how it was cut."""
+    document_id = project.application.add("a.txt", *WORDS)
+    partitions.documents.add(project.instance, [document_id])
+    told = []
+    for _ in range(2):
+        project.run(partition_key=document_id)
+        told.append({asset: {k: v.value for k, v in project.last(asset).metadata.items()} for asset in events.ASSETS})
+    first, second = told
+    assert [facts.pop("status") for facts in second.values()] == ["unchanged"] * 3
+    assert all(facts.items() <= first[asset].items() for asset, facts in second.items())
+    assert set(second["raw_text"]) == {"path", "sha256", "media_type", "parser"}, "and no pages, which a text has not"
+    assert (second["chunks"]["chunks"], set(second["embeddings"])) == (len(WORDS), {"path", "model"})
+
+
+def test_each_asset_has_batches_of_its_own(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The storage notes one event of a batch as its asset's latest: that of another asset would have none."""
+    storage = project.instance.event_log_storage
+    stored: list[list[str]] = []
+
+    def store(entries: Any) -> None:
+        if all(entry.get_dagster_event().is_step_materialization for entry in entries):
+            stored.append([entry.get_dagster_event().asset_key.to_user_string() for entry in entries])
+        for entry in entries:
+            storage.store_event(entry)
+
+    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "1000")
+    monkeypatch.setattr(storage, "store_event_batch", store)
+    for n in range(3):
+        project.application.add(f"{n}.txt", *WORDS)
+    project.run()
+    assert {len(set(batch)) for batch in stored} == {1}
+    assert sorted(asset for batch in stored for asset in batch) == sorted(events.ASSETS * 3)
+
+
+def test_unchanged_document_has_an_event_when_that_is_news(project: Project) -> None:
+    """Asked for, or shown as failed: it is materialized again. Otherwise what is shown is true already."""
+    document_id = project.application.add("a.txt", *WORDS)
+    file = project.application.files / "a.txt"
+
+    def events_after(**options: Any) -> int:
+        project.application.change(document_id)
+        project.run(**options)
+        return len(project.instance.fetch_materializations(KEYS[0], limit=100).records)
+
+    assert [events_after(), events_after(), events_after(partition_key=document_id)] == [1, 1, 2]
+    away = file.rename(file.with_suffix(".away"))
+    assert events_after(succeeds=False) == 2
+    assert project.partitions("FAILED") == {document_id}
+    away.rename(file)
+    assert [events_after(), events_after()] == [3, 3]
+    assert project.partitions("MATERIALIZED") == {document_id}
+
+
+def test_data_version_is_that_of_the_bytes(project: Project) -> None:
+    """A document that was looked at and had not changed makes nothing after it stale."""
+    document_id = project.application.add("a.txt", *WORDS)
+    versions = []
+    for _ in range(2):
+        project.run()
+        tags = project.last("raw_text").tags or {}
+        versions.append(tags["dagster/data_version"])
+        project.application.change(document_id)
+    [[sha256]] = project.application.sql("select sha256 from rag_document_text")
+    assert versions == [sha256, sha256]
+
+
+def test_run_of_one_partition_reads_this_document_alone(project: Project) -> None:
+    """Materialize in the UI: also what has not changed, and nothing else that is due."""
+    first, other = (project.application.add(f"{n}.txt", *WORDS) for n in range(2))
+    partitions.documents.add(project.instance, [first, other])
+    project.run(partition_key=first)
+    assert project.partitions("MATERIALIZED") == {first}
+    assert project.application.stored(other) == []
+
+
+def test_run_of_a_range_of_partitions_reads_all_of_them(project: Project) -> None:
+    """A backfill gives one run a range of many documents."""
+    ids = [project.application.add(f"{n}.txt", *WORDS) for n in range(12)]
+    partitions.documents.add(project.instance, ids)
+    tags = {"dagster/asset_partition_range_start": ids[0], "dagster/asset_partition_range_end": ids[-1]}
+    project.run(tags=tags)
+    assert project.partitions("MATERIALIZED") == set(ids)
+
+
+def test_failed_documents_fail_alone_and_are_named(project: Project) -> None:
+    """The run fails at its end, with the reason of each; the others are stored, and only these partitions failed."""
+    good = {project.application.add(f"{n}.txt", *WORDS) for n in range(3)}
+    bad = project.application.add_row("missing.txt")
+    result = project.run(succeeds=False)
+    assert project.partitions("MATERIALIZED") == good
+    assert project.partitions("FAILED") == {bad}
+    [failure] = [event for event in result.all_events if event.is_step_failure]
+    assert f"{bad}  not_found: File not found: missing.txt" in str(failure.event_specific_data)
+    assert "1 documents were not ingested; all others of this run are stored" in str(failure.event_specific_data)
+
+
+def test_partition_is_gone_when_its_document_is(project: Project) -> None:
+    """The list of partitions is the list of documents."""
+    document_id = project.application.add("a.txt", *WORDS)
+    project.run()
+    project.application.remove(document_id)
+    project.run()
+    assert project.instance.get_dynamic_partitions(partitions.DOCUMENTS) == []
+
+
+def test_no_attempt_is_counted_when_memory_is_short(project: Project) -> None:
+    """The run says how much is there and how much is needed; the documents stay pending and are free."""
+    document_id = project.application.add("a.txt", *WORDS)
+    project.embed_with(Short())
+    result = project.run(succeeds=False)
+    said = "Not enough memory to start embedding server: 1.2 GB available, 2.0 GB needed"
+    assert said in str([event.event_specific_data for event in result.all_events if event.is_step_failure])
+    assert project.application.pending() == [(document_id, "pending", 0, None)]
+
+
+def test_documents_are_free_at_once_when_a_run_is_interrupted(project: Project) -> None:
+    """What was stored stays, what was not is due for the next run; no thread works on for a run that has ended."""
+    for n in range(30):
+        project.application.add(f"{n}.txt", f"subject {n}")
+
+    def interrupt(_outcomes: list[Outcome]) -> None:
+        raise KeyboardInterrupt
+
+    project.services.warm()
+    threads = set(threading.enumerate())
+    project.rag = Rag(project.services, on_outcomes=interrupt)
+    project.run(succeeds=False)
+    assert (
+        set(threading.enumerate()) <= threads
+    )  # the one that watches the text worker goes with it where it was at work
+    assert {owner for *_, owner in project.application.pending()} == {None}
+    project.rag = Rag(project.services)
+    project.run()
+    assert project.application.pending() == []
+
+
+def said(project: Project, run_id: str) -> list[str]:
+    """What the run logged, as the UI shows it."""
+    logged = [record.event_log_entry for record in project.instance.get_records_for_run(run_id).records]
+    return [entry.user_message for entry in logged if not entry.is_dagster_event]
+
+
+def test_run_says_what_it_did(project: Project) -> None:
+    """Also where that is nothing, and which of the documents it was asked for are none."""
+    document_id = project.application.add("a.txt", *WORDS)
+    first, second = project.run(), project.run()
+    config = jobs.run_config(document_ids=[document_id, "99", "pumps"])
+    third = project.run(run_config=config)
+    told = [said(project, result.run_id)[-1] for result in (first, second, third)]
+    assert told == [
+        "1 completed, 0 unchanged, 0 deleted, 0 failed; 6 chunks embedded, 0 reused.",
+        "Nothing was pending.",
+        "0 completed, 1 unchanged, 2 deleted, 0 failed; 0 chunks embedded, 0 reused. "
+        "Not in the table, so nothing is kept of them: 99, pumps",
+    ]
+
+
+@pytest.mark.parametrize("is_corrected", [True, False])
+def test_run_that_is_repeated_tries_again_what_failed(project: Project, is_corrected: bool) -> None:
+    """Re-executed in the UI, a run of the sensor is no success while its documents still fail."""
+    project.application.add("a.txt", *WORDS)
+    (project.application.files / "empty.txt").touch()
+    bad = project.application.add_row("empty.txt")
+    [request] = project.tick().run_requests
+    first = project.run(succeeds=False, run_config=request.run_config, tags=request.tags)
+    if is_corrected:
+        project.application.write("empty.txt", "pumps")
+    tags = request.tags | {jobs.PARENT_TAG: first.run_id}
+    project.run(succeeds=is_corrected, run_config=request.run_config, tags=tags)
+    assert project.partitions("FAILED") == (set() if is_corrected else {bad})
+
+
+def test_run_of_the_command_line_does_not_promise_to_be_repeated(project: Project) -> None:
+    """Dagster does not know where its job comes from: what it says of failed documents is what does work."""
+    project.application.add_row("missing.txt")
+    result = project.run(succeeds=False)
+    [message] = [event.step_failure_data.error.to_string() for event in result.all_events if event.is_step_failure]
+    assert "rag-assets retry" in message
+    assert "re-execute" not in message
