@@ -36,7 +36,7 @@ LONGEST = (
     "test_cli.py",
     "test_hostile.py",
     "test_worker.py",
-    "test_embedded_postgres.py",
+    "test_bundled_postgres.py",
     "test_conninfo.py",
 )
 
