@@ -52,9 +52,10 @@ create or replace function rag_changed_at(mtime_ns bigint, updated_at timestampt
 language sql immutable parallel safe
 return case when mtime_ns > 0 then to_timestamp(mtime_ns / 1000000000.0) else updated_at end;
 
--- About how many chunks a filter leaves, as the planner sees it, row-level security included.
+-- About how many chunks a filter leaves, as the planner sees it, row-level security included. Volatile in name only:
+-- PostgreSQL explains nothing in a stable function.
 create or replace function rag_estimate(filter rag_filter, model text) returns float8
-language plpgsql stable set search_path = {path} as $$
+language plpgsql volatile set search_path = {path} as $$
 declare
     plan json;
 begin
@@ -346,11 +347,13 @@ begin
 end
 $$;
 
--- The index of a model's vectors, and how a query writes them so that it is used; none where there is no valid one.
+-- The index of a model's vectors, and the type as which it has them, as halfvec(384): a query that writes it uses the
+-- index. None where there is no valid one.
 create or replace function rag_vector_index(model text, out name text, out kind text, out written text)
 language sql stable set search_path = {path} as $$
-    select c.relname, a.amname, pg_get_indexdef(i.indexrelid, 1, true)
+    select c.relname, a.amname, format_type(e.atttypid, e.atttypmod)
     from pg_index as i join pg_class as c on c.oid = i.indexrelid join pg_am as a on a.oid = c.relam
+    join pg_attribute as e on e.attrelid = i.indexrelid and e.attnum = 1
     where i.indrelid = 'rag_document_chunks'::regclass and i.indisvalid and a.amname in ('hnsw', 'ivfflat')
         and pg_get_expr(i.indpred, i.indrelid) = format('(embedding_model = %L::text)', model)
     order by i.indexrelid desc limit 1
@@ -375,8 +378,8 @@ begin
     if index.name is not null and rag_estimate(filter, model) > exact_rows then
         before := rag_begin_scan(index.kind, k);
         execute format(
-            'select array(select c.id from %s and c.embedding_model = %L order by c.%s <=> $3::%s limit $4)',
-            source, model, index.written, substring(index.written from '::(.*)$')
+            'select array(select c.id from %s and c.embedding_model = %L order by c.embedding::%s <=> $3::%s limit $4)',
+            source, model, index.written, index.written
         ) into ids using filter, model, query_embedding, k + k / 2 + 10;
         perform rag_end_scan(before);
     end if;

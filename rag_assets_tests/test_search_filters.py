@@ -1,0 +1,238 @@
+"""Filters come before the k are counted, whichever way is taken; and a caller finds only what he may see."""
+
+import json
+import random
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg2
+import pytest
+from psycopg2.extensions import cursor as Cursor
+
+from rag_assets_tests import rows
+
+DOCUMENTS = 300
+CHUNKS = 4  # of each document
+FAMILIES = ("manuals", "contracts", "100%_notes")
+KINDS = ("text/plain", "application/pdf")
+LANGUAGES = ("en", "de", "")
+NAMES = "document_id, chunk_index, content, content_sha256, token_count, char_start, char_end, kind, embedding_model"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What the filters may ask of a document."""
+
+    number: int
+
+    @property
+    def path(self) -> str:
+        return f"/srv/{FAMILIES[self.number % 3]}/part{self.number % 10}/{self.number}.txt"
+
+    @property
+    def media_type(self) -> str:
+        return KINDS[self.number % 2]
+
+    @property
+    def language(self) -> str:
+        return LANGUAGES[self.number % 3]
+
+    @property
+    def day(self) -> int:
+        return self.number % 28 + 1
+
+    @property
+    def heading(self) -> str:
+        return f"Chapter {self.number % 7} > 50% off_line"
+
+    @property
+    def metadata(self) -> dict[str, object]:
+        return {"tenant": f"t{self.number % 2}", "tags": [f"tag{self.number % 100}"]}
+
+
+def _vector(chance: random.Random) -> str:
+    return "[" + ",".join(f"{chance.gauss(0, 1):.4f}" for _ in range(8)) + "]"
+
+
+@pytest.fixture
+def url(database_url: str) -> str:
+    """Documents of which each has other properties, and a few chunks each that say nearly the same."""
+    chance = random.Random(7)
+    with closing(psycopg2.connect(database_url)) as connection, connection, connection.cursor() as cursor:
+        for number in range(DOCUMENTS):
+            one = Stored(number)
+            cursor.execute(
+                "insert into rag_document_text (document_id, path, sha256, size_bytes, mtime_ns, media_type, parser, "
+                "content, fingerprint, embedding_model, language, metadata) values (%s, %s, '', 0, "
+                "extract(epoch from make_date(2026, 3, %s))::bigint * 1000000000, %s, 'plain', '', '', 'm', %s, %s)",
+                [str(number), one.path, one.day, one.media_type, one.language, json.dumps(one.metadata)],
+            )
+            values = [
+                (
+                    str(number),
+                    index,
+                    f"pump number {number} part {index}",
+                    f"{number}-{index}",
+                    one.heading,
+                    _vector(chance),
+                )
+                for index in range(CHUNKS)
+            ]
+            cursor.executemany(
+                f"insert into rag_document_chunks ({NAMES}, heading_path, embedding) "
+                "values (%s, %s, %s, %s, 1, 0, 1, 'prose', 'm', array[%s], %s)",
+                values,
+            )
+    return database_url
+
+
+FILTERS: dict[str, tuple[dict[str, object], Callable[[Stored], bool]]] = {
+    "documents": ({"documents": ["1", "2", "299", "no such"]}, lambda one: one.number in (1, 2, 299)),
+    "no documents": ({"documents": []}, lambda one: False),
+    "path prefix": ({"path_prefix": "/srv/100%_"}, lambda one: one.path.startswith("/srv/100%_")),
+    "path glob": ({"path_glob": "*/part3/?3.txt"}, lambda one: one.number % 10 == 3 and 9 < one.number < 100),
+    "media type": ({"media_types": ["application/pdf"]}, lambda one: one.number % 2 == 1),
+    "language": ({"languages": ["de"]}, lambda one: one.language == "de"),
+    "since": ({"since": "2026-03-20T00:00:00Z"}, lambda one: one.day >= 20),
+    "until": ({"until": "2026-03-03T00:00:00Z"}, lambda one: one.day < 3),
+    "heading": ({"heading": "chapter 3 > 50% off_"}, lambda one: one.number % 7 == 3),
+    "metadata": ({"metadata": '{"tags": ["tag17"]}'}, lambda one: one.number % 100 == 17),
+    "several": (
+        {"metadata": '{"tenant": "t1"}', "languages": ["en"], "path_prefix": "/srv/manuals/"},
+        lambda one: one.number % 2 == 1 and one.number % 3 == 0,
+    ),
+}
+
+
+def _search(cursor: Cursor, mode: str, k: int, filter: dict[str, object], query: str = "pump") -> list[Any]:
+    given = {"query_text": query, "query_embedding": "[1,0,0,0,0,0,0,0]", "k": k, "mode": mode} | filter
+    casts = {"query_embedding": "vector", "since": "timestamptz", "until": "timestamptz", "metadata": "jsonb"}
+    names = ", ".join(
+        f"{name} => %({name})s::{casts[name]}" if name in casts else f"{name} => %({name})s" for name in given
+    )
+    names = names.replace("%(documents)s", "%(documents)s::text[]")
+    cursor.execute(f"select document_id, chunk_index, score from rag_search({names})", given)
+    return cursor.fetchall()
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_k_hits_come_where_k_are_left_when_a_filter_is_set(url: str, name: str) -> None:
+    """All that a filter leaves and nothing else, in each mode; fewer than k only where there are no more."""
+    filter, passes = FILTERS[name]
+    expected = {
+        (str(number), index) for number in range(DOCUMENTS) if passes(Stored(number)) for index in range(CHUNKS)
+    }
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        for mode in ("vector", "text", "hybrid"):
+            found = _search(cursor, mode, 2000, filter)
+            assert {(row[0], row[1]) for row in found} == expected, mode
+            assert len(found) == len(expected), mode
+            few = _search(cursor, mode, 7, filter)
+            assert len(few) == min(7, len(expected)), mode
+            if mode != "hybrid":  # its scores are shares of the best of what was looked at
+                assert few == found[: len(few)], mode
+
+
+def test_k_hits_come_through_an_index_when_a_filter_leaves_few(url: str) -> None:
+    """Of 30,000 chunks 0.1 % have what is asked for: the index alone would give none of them."""
+    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(
+            f"insert into rag_document_chunks ({NAMES}, embedding) "
+            "select 'near' || n, 0, 'a pump of steel', n, 1, 0, 1, 'prose', 'm', array[1, random(), random(), random(), 0, 0, 0, 0] from generate_series(1, 5000) as n"
+        )
+        cursor.execute("alter table rag_document_chunks disable trigger user")  # words of these are of no matter
+        cursor.execute(
+            f"insert into rag_document_chunks ({NAMES}, embedding) "
+            "select 'far' || n, 0, '', n, 1, 0, 1, 'prose', 'm', array[1, random(), random(), random(), 0, 0, 0, 0] "
+            "from generate_series(1, 30000) as n"
+        )
+        cursor.execute("alter table rag_document_chunks enable trigger user")
+        cursor.execute(
+            "create index nearest on rag_document_chunks using hnsw ((embedding::halfvec(8)) halfvec_cosine_ops) "
+            "where embedding_model = 'm'"
+        )
+        cursor.execute("analyze rag_document_chunks; analyze rag_document_text")
+        cursor.execute("select name, kind from rag_vector_index('m')")
+        assert cursor.fetchone() == ("nearest", "hnsw")
+        unfiltered = _search(cursor, "vector", 10, {})
+        assert len(unfiltered) == 10
+        assert [row[2] for row in unfiltered] == sorted((row[2] for row in unfiltered), reverse=True)
+        cursor.execute(
+            "select document_id, chunk_index from rag_document_chunks "
+            "order by embedding <=> '[1,0,0,0,0,0,0,0]', rag_id_order(document_id), document_id, chunk_index limit 10"
+        )
+        exact = set(cursor.fetchall())
+        assert len(exact & {(row[0], row[1]) for row in unfiltered}) >= 8
+        of_many_words = _search(cursor, "text", 10, {}, "pump -part")
+        assert [row[0].startswith("near") for row in of_many_words] == [True] * 10
+        for filter, passes in FILTERS.values():
+            left = CHUNKS * sum(passes(Stored(number)) for number in range(DOCUMENTS))
+            assert len(_search(cursor, "vector", 10, filter)) == min(10, left), filter
+        cursor.execute("select current_setting('hnsw.ef_search'), current_setting('hnsw.iterative_scan')")
+        assert cursor.fetchone() == ("40", "off")  # as they were
+
+
+@pytest.fixture
+def tenant(url: str) -> Iterator[tuple[str, Callable[[Cursor], None]]]:
+    """A role that sees the chunks of the tenant that its session names."""
+    name = f"rag_test_{secrets.token_hex(6)}"
+    password = secrets.token_hex(8)
+    rows.execute(
+        url,
+        f"create role {name} login password '{password}';"
+        f"grant select on all tables in schema public to {name};"
+        "alter table rag_document_chunks enable row level security;"
+        "create policy of_a_tenant on rag_document_chunks for select using ("
+        "(document_id::integer % 2)::text = current_setting('app.tenant', true));",
+    )
+    try:
+        yield name, lambda cursor: cursor.execute(f"set local role {name}")
+    finally:
+        rows.execute(url, f"drop owned by {name}; drop role {name}")
+
+
+def test_a_tenant_finds_only_his_own_when_rows_have_an_owner(
+    url: str, tenant: tuple[str, Callable[[Cursor], None]]
+) -> None:
+    """Whatever he asks, in whatever mode and with whatever filter; and who named no tenant finds nothing."""
+    _, become = tenant
+    chance = random.Random(3)
+    words = ["pump", "number", "part", *map(str, range(DOCUMENTS))]
+    with closing(psycopg2.connect(url)) as connection:
+        for turn in range(60):
+            with connection, connection.cursor() as cursor:
+                become(cursor)
+                cursor.execute("set local app.tenant = %s", [str(turn % 2)])
+                filter, _ = FILTERS[chance.choice(list(FILTERS))] if turn % 3 else ({}, None)
+                question = " ".join(chance.sample(words, 3))
+                found = _search(cursor, ("vector", "text", "hybrid")[turn % 3], 50, filter, question)
+                assert {int(row[0]) % 2 for row in found} <= {turn % 2}
+                assert found or filter
+                cursor.execute(
+                    "select document_id from rag_neighbours(%s, 2)", [chance.randrange(1, DOCUMENTS * CHUNKS)]
+                )
+                assert {int(row[0]) % 2 for row in cursor.fetchall()} <= {turn % 2}
+        with connection, connection.cursor() as cursor:
+            become(cursor)
+            assert [_search(cursor, mode, 5, {}) for mode in ("vector", "text", "hybrid")] == [[], [], []]
+
+
+HOSTILE = ["'; drop table rag_document_text; --", "\\'", "%s", "{}", "$1", ")' or true --", "a' | 'b", ":*", "\ufffd"]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_text_stays_a_text_when_it_looks_like_sql(url: str, text: str) -> None:
+    """In the question and in each filter."""
+    filters: list[dict[str, object]] = [
+        {"path_prefix": text}, {"path_glob": text}, {"heading": text}, {"documents": [text]}, {"media_types": [text]},
+        {"languages": [text]}, {"metadata": json.dumps({"tenant": text})},
+    ]  # fmt: skip
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        for filter in filters:
+            assert _search(cursor, "hybrid", 3, filter) == []
+        assert len(_search(cursor, "hybrid", 3, {}, f"{text} pump")) <= 3
+        cursor.execute("select count(*) from rag_document_text")
+        assert cursor.fetchone() == (DOCUMENTS,)
