@@ -47,6 +47,8 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
     `pytest -n 0` runs the whole suite in this process too, and so does a pytest without pytest-xdist.
     """
+    if hasattr(config, "workerinput"):
+        return  # this is one of them
     is_whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.option.keyword
     if is_whole and getattr(config.option, "numprocesses", 0) is None and not config.option.usepdb:
         config.option.numprocesses = WORKERS

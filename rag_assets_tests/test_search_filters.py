@@ -141,7 +141,8 @@ def test_k_hits_come_through_an_index_when_a_filter_leaves_few(url: str) -> None
     with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
         cursor.execute(
             f"insert into rag_document_chunks ({NAMES}, embedding) "
-            "select 'near' || n, 0, 'a pump of steel', n, 1, 0, 1, 'prose', 'm', array[1, random(), random(), random(), 0, 0, 0, 0] from generate_series(1, 5000) as n"
+            "select 'near' || n, 0, 'a pump of steel', n, 1, 0, 1, 'prose', 'm', "
+            "array[1, random(), random(), random(), 0, 0, 0, 0] from generate_series(1, 5000) as n"
         )
         cursor.execute("alter table rag_document_chunks disable trigger user")  # words of these are of no matter
         cursor.execute(
