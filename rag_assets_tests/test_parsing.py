@@ -151,6 +151,7 @@ KEPT = {
     "invitation.eml": ["# Rehearsal moves", "ada@example.org", "no heating", "Fauré Requiem"],
     "lighthouse.md": ["# The lighthouse", "31 metres", "## The lamp", "| 1926 | electric | 19 |", "## Visits"],
     "muehle.txt": ["Betriebsanleitung der Mühle", "Mühlrad darf bei Frost", "Schütz"],
+    "pumps.xls": ["# Prices", "| Pump | Litres | Since |", "| Blue | 12 | 2019-05-04 |", "# Notes", "naïve café"],
     "recipe.json": ["name: Rye bread", "celsius: 230", "rye flour, sourdough, caraway"],
     "snow-leopard.pdf": [
         "# Feeding a snow leopard",

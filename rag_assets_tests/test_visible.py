@@ -49,7 +49,20 @@ def test_json_stays_the_same_object() -> None:
 
 def test_output_of_every_kind_holds_no_control_character(capsys: pytest.CaptureFixture[str]) -> None:
     """Paths, messages, questions, headings and passages, for people and for programs."""
-    hit = Hit(document_id=EVIL, path=EVIL, chunk_index=0, content=EVIL, similarity=1.0, page=1, heading_path=(EVIL,))
+    hit = Hit(
+        document_id=EVIL,
+        path=EVIL,
+        title=EVIL,
+        chunk_id=1,
+        chunk_index=0,
+        content=EVIL,
+        score=1.0,
+        similarity=1.0,
+        page=1,
+        heading_path=(EVIL,),
+        before=(EVIL,),
+        after=(EVIL,),
+    )
     trouble = Trouble(document_id=EVIL, error_kind="not_found", error_message=EVIL, seconds_to_next=None)
     piece = Chunk(
         index=0,

@@ -116,7 +116,7 @@ def _tick(arena: Arena, batches: list[str]) -> None:
     with dg.DagsterInstance.ephemeral() as instance, Services(arena.settings) as services:
         rag = Rag(services)
         context = dg.build_sensor_context(instance=instance)
-        with rag.standing:
+        with rag.shared:
             batches += [request.run_key or "" for request in _requests(sensors.document_changes(rag)(context))]
 
 
