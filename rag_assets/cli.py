@@ -341,6 +341,34 @@ def _filter(given: dict[str, Any]) -> Filter:
     return Filter(**{name: value for name, value in given.items() if value not in (None, ())} | times)
 
 
+@main.command(short_help="Show, build or drop the index of vectors.", epilog=_examples("index", "index --build"))
+@click.option(
+    "--advise", "act", flag_value="advise", default=True, help="Show what is there, and what is best. [default]"
+)
+@click.option("--build", "act", flag_value="build", help="Build what is best, in place of what is there.")
+@click.option("--drop", "act", flag_value="drop", help="Drop it: searches compare all vectors.")
+@JSON
+def index(act: str, as_json: bool) -> None:
+    """Show, build or drop the index of the embedding model's vectors.
+
+    Up to 50,000 vectors are best compared one by one. Above that, a search through an index looks at a part of them and
+    finds nearly all of the nearest. It is built while others read and write, and is kept up to date by PostgreSQL.
+    """
+    with _services() as services:
+        _migrate(services)
+        if act == "drop":
+            dropped = operations.drop_index(services)
+            console.print_json({"dropped": dropped}) if as_json else console.show_dropped_index(dropped)
+            return
+        if act == "build":
+            operations.build_index(services, say=console.say)
+        found, advice = operations.get_index(services), operations.advise_index(services)
+    if as_json:
+        console.print_json({"index": found and asdict(found), "advice": asdict(advice)})
+    else:
+        console.show_index(found, advice)
+
+
 @main.command(
     short_help="Measure how well questions find their documents.",
     epilog=_examples("evaluate questions/    # a CSV file with the columns question and document", "evaluate scifact/"),

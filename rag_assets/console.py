@@ -23,6 +23,7 @@ from rag_assets.evaluation import Quality
 from rag_assets.model import Chunk, Hit, IndexStatus, Outcome, ReadDocument, Trouble
 from rag_assets.operations import Registered
 from rag_assets.postgres.search import MARKS
+from rag_assets.postgres.vector_index import Advice, VectorIndex
 from rag_assets.vectors import Marked
 
 PREVIEW_CHARACTERS = 320
@@ -214,6 +215,24 @@ def show_marked(found: Marked) -> None:
     """How many vectors are to be made anew, and who does it."""
     step = "Next: rag-assets ingest, unless `rag-assets up` runs." if found.chunks else "Nothing is to be done."
     click.echo(f"{found.chunks} vectors of {len(found.documents)} documents are to be made anew. {step}")
+
+
+def show_index(found: VectorIndex | None, advice: Advice) -> None:
+    """The index of vectors that is there, and the one that is advised."""
+    if found is None:
+        show("No index of vectors: searches compare all of them.")
+    else:
+        recall = "" if found.recall_at_10 is None else f", finds {found.recall_at_10:.1%} of the ten nearest"
+        whole = "" if found.is_valid else "; not whole"
+        show(f"{found.name}: {found.kind}, {found.size_bytes / 1e6:.1f} MB{recall}{whole}")
+    has = "exact" if found is None or not found.is_valid else found.kind
+    step = "" if has == advice.kind else f" Next: rag-assets index --{'drop' if advice.kind == 'exact' else 'build'}"
+    show(f"Best is {advice.kind}: {advice.reason}.{step}")
+
+
+def show_dropped_index(count: int) -> None:
+    """How many indexes of vectors there were."""
+    show("Dropped: searches compare all vectors." if count else "There was no index of vectors.")
 
 
 def show_confirmed(count: int) -> None:
