@@ -146,9 +146,14 @@ class Model:
 
     @property
     def _key(self) -> str:
-        """Another one for whatever the file depends on: OpenVINO, the weights, and how the network is built."""
+        """Another one for whatever the file depends on: OpenVINO, the processor, the weights, how the network is built.
+
+        A home may move to another machine, and a machine to another processor.
+        """
         facts = self._path.stat()
-        key = f"{self._openvino.__version__} {facts.st_size} {facts.st_mtime_ns} {Path(__file__).read_bytes()!r}"
+        processor = [self._core.get_property("CPU", name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
+        code = Path(__file__).read_bytes()
+        key = repr((self._openvino.__version__, processor, facts.st_size, facts.st_mtime_ns, code))
         return hashlib.sha256(key.encode()).hexdigest()[:16]
 
 

@@ -5,6 +5,7 @@
 
 import argparse
 import base64
+import faulthandler
 import hmac
 import importlib.util
 import itertools
@@ -51,6 +52,7 @@ def command(precision: Precision | None = None) -> list[str]:
 def main(argv: list[str] | None = None) -> int:
     """Serve until told to stop; 1 when the server does not start, 2 for a wrong command line."""
     arguments = _parser().parse_args(argv)
+    faulthandler.enable()  # what the library dies of is said in the log
     stop = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda _number, _frame: stop.set())

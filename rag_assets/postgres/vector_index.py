@@ -30,6 +30,7 @@ LEAST_MEMORY = 64 << 20
 LARGEST_MEMORY = 8 << 30
 PROGRESS_SECONDS = 2.0
 CONNECT_SECONDS = 10
+_CREATE = {"hnsw": "create_hnsw", "ivfflat": "create_ivfflat"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,9 +89,10 @@ def build(database: Database, model: str, advice: Advice, *, progress: Callable[
         _drop_all(cursor, model)
         memory = advice.memory_bytes if advice.kind == "hnsw" else LEAST_MEMORY
         cursor.execute(statement("vector_index", "set_memory"), {"memory": f"{memory >> 10}kB"})
-        names = re.findall(r"\{(\w+)\}", statement("vector_index", f"create_{advice.kind}"))
+        create = _CREATE[advice.kind]
+        names = re.findall(r"\{(\w+)\}", statement("vector_index", create))
         with _told(database, progress):
-            cursor.execute(composed("vector_index", f"create_{advice.kind}", **{name: parts[name] for name in names}))
+            cursor.execute(composed("vector_index", create, **{name: parts[name] for name in names}))
         built = get(cursor, model)
     if built is None or not built.is_valid:
         raise RagAssetsError(f"The index {new} is not whole; build it again: rag-assets index --build")
