@@ -218,7 +218,7 @@ def _tabled(lines: Sequence[TextLine]) -> list[Item]:
     columns = column_spans(several)
     if len(columns) < 2:
         return []
-    placed = [_cells(line, columns) for line in lines]
+    placed = [cells_of(line, columns) for line in lines]
     collisions = sum(len(line.runs) - sum(map(bool, cells)) for line, cells in zip(lines, placed, strict=True))
     if collisions > COLLISIONS * sum(len(line.runs) for line in lines):
         return []
@@ -331,7 +331,8 @@ def column_spans(lines: Sequence[TextLine]) -> list[tuple[float, float]]:
     return found
 
 
-def _cells(line: TextLine, columns: Sequence[tuple[float, float]]) -> list[str]:
+def cells_of(line: TextLine, columns: Sequence[tuple[float, float]]) -> list[str]:
+    """The words of a line by the columns that they stand in; those of one column joined."""
     cells = [""] * len(columns)
     for run in line.runs:
         at = place(run, columns)

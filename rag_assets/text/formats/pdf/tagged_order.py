@@ -7,7 +7,7 @@ from math import inf
 
 from rag_assets.text.formats.pdf.glyphs import TextRun
 from rag_assets.text.formats.pdf.lines import Block, Item, Table, TextLine, block, group_lines, is_right_to_left
-from rag_assets.text.formats.pdf.stream_tables import column_spans, directed, joined, place
+from rag_assets.text.formats.pdf.stream_tables import cells_of, column_spans, directed, joined
 
 COVERED = 0.9  # of a page's characters, for its tags to say its order
 FAULTS, FAULTS_SHARE = 3, 0.1  # steps back up within a column: footnotes and figures; and of all steps to another line
@@ -133,7 +133,7 @@ def _items(runs: Sequence[TextRun]) -> list[Item]:
     several = sum(len(line.runs) > 1 for line in lines)
     if len(lines) < 2 or len(spans) < 2 or 2 * several < len(lines) or _is_layout(lines):
         return []
-    rows = [_row(line, spans) for line in lines]
+    rows = [cells_of(line, spans) for line in lines]
     return [] if _are_lines(rows) else [*titles, Table(directed(rows))]
 
 
@@ -160,11 +160,3 @@ def _cell(runs: Sequence[TextRun]) -> TextRun:
     text = joined(line.text for line in group_lines(runs))
     left, right = min(run.left for run in runs), max(run.right for run in runs)
     return TextRun(text, left, right, runs[-1].bottom, runs[0].top, runs[0].size)
-
-
-def _row(line: TextLine, spans: Sequence[tuple[float, float]]) -> list[str]:
-    row = [""] * len(spans)
-    for cell in line.runs:
-        at = place(cell, spans)
-        row[at] = f"{row[at]} {cell.text}".strip()
-    return row
