@@ -53,14 +53,8 @@ def _pools(
             patience.wait_for(self.sock, seconds=float(self.timeout))  # type: ignore[arg-type]
             return super().getresponse()
 
-    class PatientAndEncrypted(HTTPSConnection):
-        def connect(self) -> None:
-            super().connect()
-            on_connect()
-
-        def getresponse(self) -> Any:
-            patience.wait_for(self.sock, seconds=float(self.timeout))  # type: ignore[arg-type]
-            return super().getresponse()
+    class PatientAndEncrypted(Patient, HTTPSConnection):
+        """In this order, so that the encrypted connection is what Patient connects and reads from."""
 
     class Proven(Patient):
         def _new_conn(self) -> socket.socket:
