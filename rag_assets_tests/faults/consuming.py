@@ -15,6 +15,7 @@ from rag_assets.pipeline import Embeds, Reader
 from rag_assets.postgres import outbox
 from rag_assets_tests.faults import arena as arenas
 from rag_assets_tests.faults.arena import Arena
+from rag_assets_tests.faults.reading import ReaderAround
 
 LINGER_SECONDS = 2.0
 CATCH_UP_SECONDS = 240.0  # far above what it takes
@@ -50,25 +51,18 @@ class Watch:
             self._reading[name] -= 1
 
 
-class WatchedReader:
+class WatchedReader(ReaderAround):
     """A reader that takes its time, and tells what it reads."""
 
     def __init__(self, reader: Reader, watch: Watch, *, seconds: float) -> None:
-        self._reader = reader
+        super().__init__(reader)
         self._watch = watch
         self._seconds = seconds
-
-    @property
-    def fingerprint(self) -> str:
-        return self._reader.fingerprint
-
-    def interrupt(self) -> None:
-        self._reader.interrupt()
 
     def read(self, path: Path, *, name: str) -> ReadDocument:
         with self._watch.on(name):
             time.sleep(self._seconds)
-            return self._reader.read(path, name=name)
+            return super().read(path, name=name)
 
 
 class Consumer:

@@ -16,6 +16,7 @@ from rag_assets.model import ReadDocument
 from rag_assets.pipeline import Reader
 from rag_assets.services import Services
 from rag_assets_tests.faults.arena import DOCUMENTS, Arena, Ground, Result, replace_text
+from rag_assets_tests.faults.reading import ReaderAround
 
 READ_SECONDS = 0.006  # in which a file of this size is usually read
 SENTENCES = 400
@@ -23,48 +24,34 @@ OPEN_ANY_FILE = 1 << 1 | 1 << 2  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH
 Mischief = Callable[[Arena, Path, random.Random], None]
 
 
-class MischiefReader:
+class MischiefReader(ReaderAround):
     """Does something to a file at a random moment of its reading."""
 
     def __init__(self, reader: Reader, *, rng: random.Random, on: Callable[[Path], None]) -> None:
-        self._reader = reader
+        super().__init__(reader)
         self._rng = rng
         self._on = on
         self.done = 0
-
-    @property
-    def fingerprint(self) -> str:
-        return self._reader.fingerprint
-
-    def interrupt(self) -> None:
-        self._reader.interrupt()
 
     def read(self, path: Path, *, name: str) -> ReadDocument:
         timer = threading.Timer(self._rng.uniform(0, READ_SECONDS), self._on, args=[path])
         timer.start()
         try:
-            return self._reader.read(path, name=name)
+            return super().read(path, name=name)
         finally:
             timer.join()
             self.done += 1
 
 
-class ReaderOfFewRights:
+class ReaderOfFewRights(ReaderAround):
     """Opens files in a thread that has given up what root's may."""
 
     def __init__(self, reader: Reader, *, executor: ThreadPoolExecutor) -> None:
-        self._reader = reader
+        super().__init__(reader)
         self._executor = executor
 
-    @property
-    def fingerprint(self) -> str:
-        return self._reader.fingerprint
-
-    def interrupt(self) -> None:
-        self._reader.interrupt()
-
     def read(self, path: Path, *, name: str) -> ReadDocument:
-        return self._executor.submit(self._reader.read, path, name=name).result()
+        return self._executor.submit(super().read, path, name=name).result()
 
 
 def file_replaced(ground: Ground, *, seed: int, long: bool) -> Result:
