@@ -225,6 +225,34 @@ def release_batches(services: Services) -> int:
         return outbox.release_batches(cursor)
 
 
+def advise_index(services: Services) -> Advice:
+    """Which index the vectors of the embedding model should have, and why."""
+    with services.database.transaction() as cursor:
+        return vector_index.advise(cursor, services.settings.embedding.model, available_bytes=available_bytes())
+
+
+def get_index(services: Services) -> VectorIndex | None:
+    """The index of the embedding model's vectors with its recall, measured on a sample; None where there is none."""
+    model = services.settings.embedding.model
+    with services.database.transaction() as cursor:
+        found = vector_index.get(cursor, model)
+        if found is None or not found.is_valid:
+            return found
+        return replace(found, recall_at_10=vector_index.recall(cursor, model))
+
+
+def build_index(services: Services, *, say: Say = silent) -> VectorIndex:
+    """Build the index that is advised, in place of the one that is there; see vector_index.build."""
+    return vector_index.build(
+        services.database, services.settings.embedding.model, advise_index(services), progress=say
+    )
+
+
+def drop_index(services: Services) -> int:
+    """Drop the indexes of the embedding model's vectors; how many. Searches compare all vectors then."""
+    return vector_index.drop(services.database, services.settings.embedding.model)
+
+
 def _require_dagster_schema(services: Services) -> None:
     """Said here in a sentence, and not by Dagster, which tries for half a minute, or makes its tables elsewhere."""
     url = conninfo.as_libpq(services.database_url, schema=DAGSTER_SCHEMA)
@@ -288,31 +316,3 @@ def files_below(places: Iterable[Path], *, on_error: Callable[[OSError], None]) 
 def _without_surrogates(name: str) -> str:
     """The name as it can be shown: bytes that are no UTF-8, which Python keeps as surrogates, are question marks."""
     return name.encode("utf-8", "replace").decode("utf-8")
-
-
-def advise_index(services: Services) -> Advice:
-    """Which index the vectors of the embedding model should have, and why."""
-    with services.database.transaction() as cursor:
-        return vector_index.advise(cursor, services.settings.embedding.model, available_bytes=available_bytes())
-
-
-def get_index(services: Services) -> VectorIndex | None:
-    """The index of the embedding model's vectors with its recall, measured on a sample; None where there is none."""
-    model = services.settings.embedding.model
-    with services.database.transaction() as cursor:
-        found = vector_index.get(cursor, model)
-        if found is None or not found.is_valid:
-            return found
-        return replace(found, recall_at_10=vector_index.recall(cursor, model))
-
-
-def build_index(services: Services, *, say: Say = silent) -> VectorIndex:
-    """Build the index that is advised, in place of the one that is there; see vector_index.build."""
-    return vector_index.build(
-        services.database, services.settings.embedding.model, advise_index(services), progress=say
-    )
-
-
-def drop_index(services: Services) -> int:
-    """Drop the indexes of the embedding model's vectors; how many. Searches compare all vectors then."""
-    return vector_index.drop(services.database, services.settings.embedding.model)

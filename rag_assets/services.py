@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rag_assets import engines, vectors
 from rag_assets.bundled import postgres as bundled_postgres
@@ -24,11 +23,7 @@ from rag_assets.text import paths
 from rag_assets.text.lookups import Lookups
 from rag_assets.text.sandbox.worker import TextWorker
 
-if TYPE_CHECKING:
-    pass
-
 DAGSTER_SCHEMA = "dagster"  # in our database, unless DAGSTER_DATABASE_URL is set
-DAGSTER_CONNECTIONS = 4  # that it has at once, where it has much to tell
 Say = Callable[[str], None]
 
 

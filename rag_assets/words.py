@@ -22,7 +22,6 @@ def tend(database: Database, search: Search) -> int:
             words.set_languages(cursor, found)
     with database.transaction() as cursor:
         left = 1 if len(unknown) == DOCUMENTS else words.fill(cursor, count=CHUNKS)
-    with database.transaction() as cursor:
         words.fold(cursor)
     return left
 
