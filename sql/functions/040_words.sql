@@ -75,11 +75,34 @@ $$;
 create or replace function rag_word_length(words tsvector) returns integer language sql immutable parallel safe
 return (select coalesce(sum(cardinality(w.positions)), 0) from unnest(words) as w);
 
+-- Write down what these rows change in the statistics: 1 where they came, -1 where they went.
+create or replace function rag_note_words(rows rag_chunk_words[], sign integer) returns void
+language plpgsql set search_path = {schema}, pg_catalog, pg_temp as $$
+begin
+    with counted as (
+        select r.embedding_model, r.language, e.word, count(*) as n
+        from unnest(rows) as r, unnest(tsvector_to_array(r.words)) as e (word) group by 1, 2, 3
+    )
+    insert into rag_word_changes (embedding_model, language, chunks, length, words, counts)
+    select r.embedding_model, r.language, sign * r.chunks, sign * r.length,
+        coalesce(c.words, '{{}}'), coalesce(c.counts, '{{}}')
+    from (
+        select embedding_model, language, count(*) as chunks, sum(length) as length from unnest(rows) group by 1, 2
+    ) as r
+    left join (
+        select embedding_model, language, array_agg(word) as words, array_agg(sign * n) as counts
+        from counted group by 1, 2
+    ) as c using (embedding_model, language);
+end
+$$;
+
 -- Store the words of these chunks, and what that changes. Chunks that have theirs are left alone.
 create or replace function rag_add_words(ids bigint[]) returns void
 language plpgsql set search_path = {schema}, pg_catalog, pg_temp as $$
+declare
+    added rag_chunk_words[];
 begin
-    with added as (
+    with stored as (
         insert into rag_chunk_words (chunk_id, embedding_model, language, length, words)
         select c.id, c.embedding_model, coalesce(t.language, ''), rag_word_length(w.words), w.words
         from rag_document_chunks as c left join rag_document_text as t using (document_id)
@@ -88,42 +111,22 @@ begin
         ) as w
         where c.id = any(ids)
         on conflict (chunk_id) do nothing
-        returning embedding_model, language, length, words
-    ),
-    counted as (
-        select a.embedding_model, a.language, e.word, count(*) as n
-        from added as a, unnest(tsvector_to_array(a.words)) as e (word) group by 1, 2, 3
+        returning rag_chunk_words as stored
     )
-    insert into rag_word_changes (embedding_model, language, chunks, length, words, counts)
-    select a.embedding_model, a.language, a.chunks, a.length, coalesce(c.words, '{{}}'), coalesce(c.counts, '{{}}')
-    from (
-        select embedding_model, language, count(*) as chunks, sum(length) as length from added group by 1, 2
-    ) as a
-    left join (
-        select embedding_model, language, array_agg(word) as words, array_agg(n) as counts from counted group by 1, 2
-    ) as c using (embedding_model, language);
+    select array_agg(s.stored) into added from stored as s;
+    perform rag_note_words(added, 1);
 end
 $$;
 
 -- Forget the words of these chunks.
 create or replace function rag_remove_words(ids bigint[]) returns void
 language plpgsql set search_path = {schema}, pg_catalog, pg_temp as $$
+declare
+    removed rag_chunk_words[];
 begin
-    with removed as (
-        delete from rag_chunk_words where chunk_id = any(ids) returning embedding_model, language, length, words
-    ),
-    counted as (
-        select r.embedding_model, r.language, e.word, count(*) as n
-        from removed as r, unnest(tsvector_to_array(r.words)) as e (word) group by 1, 2, 3
-    )
-    insert into rag_word_changes (embedding_model, language, chunks, length, words, counts)
-    select r.embedding_model, r.language, -r.chunks, -r.length, coalesce(c.words, '{{}}'), coalesce(c.counts, '{{}}')
-    from (
-        select embedding_model, language, count(*) as chunks, sum(length) as length from removed group by 1, 2
-    ) as r
-    left join (
-        select embedding_model, language, array_agg(word) as words, array_agg(-n) as counts from counted group by 1, 2
-    ) as c using (embedding_model, language);
+    with gone as (delete from rag_chunk_words where chunk_id = any(ids) returning rag_chunk_words as gone)
+    select array_agg(g.gone) into removed from gone as g;
+    perform rag_note_words(removed, -1);
 end
 $$;
 
@@ -147,19 +150,16 @@ $$;
 create or replace function rag_words_of_changed_chunks() returns trigger
 language plpgsql security definer set search_path = {schema}, pg_catalog, pg_temp as $$
 declare
-    changed bigint[] := array(
-        select o.id from old_chunks as o left join new_chunks as n using (id)
-        where (o.document_id, o.embedding_model, o.heading_path, o.content)
-            is distinct from (n.document_id, n.embedding_model, n.heading_path, n.content)
-    );
+    before bigint[];
+    after bigint[];
 begin
-    if cardinality(changed) > 0 then
-        perform rag_remove_words(changed);
-        perform rag_add_words(array(
-            select n.id from new_chunks as n left join old_chunks as o using (id)
-            where (o.document_id, o.embedding_model, o.heading_path, o.content)
-                is distinct from (n.document_id, n.embedding_model, n.heading_path, n.content)
-        ));
+    select array_agg(o.id) filter (where o.id is not null), array_agg(n.id) filter (where n.id is not null)
+    into before, after from old_chunks as o full join new_chunks as n using (id)
+    where (o.document_id, o.embedding_model, o.heading_path, o.content)
+        is distinct from (n.document_id, n.embedding_model, n.heading_path, n.content);
+    if before is not null then
+        perform rag_remove_words(before);
+        perform rag_add_words(after);
     end if;
     return null;
 end
