@@ -284,48 +284,64 @@ begin
 end
 $$;
 
+-- The words of a query with what each tells, rarest first: what rag_search_words ranks by. Null where none is known.
+create or replace function rag_weighed(
+    query_words text[], model text,
+    out words text[], out idfs float8[], out chunks bigint[], out mean_length float8
+) language sql stable set search_path = {path} as $$
+    select array_agg(w.word order by w.chunks, w.word), array_agg(w.idf order by w.chunks, w.word),
+        array_agg(w.chunks order by w.chunks, w.word), max(w.mean_length)
+    from rag_weigh_words(query_words, model) as w
+$$;
+
 -- The k chunks of a model that the words of a query speak for most, by BM25, best first.
 create or replace function rag_search_words(
     query_text text, k integer, filter rag_filter default null, model text default rag_serving_model(),
     language text default null
 ) returns table (chunk_id bigint, score float8) language plpgsql stable set search_path = {path} as $$
 declare
-    parsed record;
-    q record;
+    parsed record := rag_parse_query(query_text, model, language);
+begin
+    filter.required := coalesce(filter.required && parsed.required, parsed.required, filter.required);
+    return query select r.* from rag_weighed(parsed.words, model) as q
+        cross join lateral rag_rank_words(q.words, q.idfs, q.chunks, q.mean_length, k, filter, model) as r;
+end
+$$;
+
+-- The same for words that are weighed already, and a filter that has what the query requires.
+create or replace function rag_rank_words(
+    words text[], idfs float8[], chunks bigint[], mean_length float8, k integer, filter rag_filter, model text
+) returns table (chunk_id bigint, score float8) language plpgsql stable set search_path = {path} as $$
+declare
+    rows constant bigint := (select sum(n) from unnest(chunks) as n);
     budget constant integer := 30000;  -- rows of the index of words that a search looks at
     exact_rows constant integer := 5000;  -- so few are scored, each
     is_filtered boolean;
     ids bigint[];
     every_word tsquery;
 begin
-    parsed := rag_parse_query(query_text, model, language);
-    filter.required := coalesce(filter.required && parsed.required, parsed.required, filter.required);
-    select array_agg(w.word order by w.chunks, w.word) as words, array_agg(w.idf order by w.chunks, w.word) as idfs,
-        array_agg(w.chunks order by w.chunks, w.word) as chunks, max(w.mean_length) as mean_length,
-        sum(w.chunks) as rows
-    into q from rag_weigh_words(parsed.words, model) as w;
-    if q.words is null then
+    if words is null then
         return;
     end if;
-    every_word := (select string_agg(rag_word_query(word)::text, ' | ')::tsquery from unnest(q.words) as word);
+    every_word := (select string_agg(rag_word_query(word)::text, ' | ')::tsquery from unnest(words) as word);
     is_filtered := row_security_active('rag_document_chunks') or num_nonnulls(
         filter.documents, filter.path_prefix, filter.path_glob, filter.media_types, filter.languages, filter.since,
         filter.until, filter.heading, filter.metadata, filter.required
     ) > 0;
     if not is_filtered then
-        if q.rows <= exact_rows then
+        if rows <= exact_rows then
             ids := rag_word_candidates(
-                q.words, q.idfs, q.chunks, q.mean_length, model, budget => 2147483647, most => exact_rows
+                words, idfs, chunks, mean_length, model, budget => 2147483647, most => exact_rows
             );
         else
             ids := rag_word_candidates(
-                q.words, q.idfs, q.chunks, q.mean_length, model, budget => budget, most => greatest(1000, 5 * k)
+                words, idfs, chunks, mean_length, model, budget => budget, most => greatest(1000, 5 * k)
             );
         end if;
-    elsif q.rows > exact_rows and not row_security_active('rag_document_chunks') and rag_estimate(filter, model) > 20000
+    elsif rows > exact_rows and not row_security_active('rag_document_chunks') and rag_estimate(filter, model) > 20000
     then
         ids := rag_word_candidates(
-            q.words, q.idfs, q.chunks, q.mean_length, model, budget => budget, most => budget
+            words, idfs, chunks, mean_length, model, budget => budget, most => budget
         );
         execute 'select array(select c.id from (select unnest($3) as id, generate_series(1, cardinality($3)) as place) as i'
             ' join lateral (select * from ' || rag_filter_source(filter) || ' and c.id = i.id) as c on true'
@@ -341,7 +357,7 @@ begin
         into ids using filter, model, every_word;
     end if;
     return query
-    select s.chunk_id, s.score from rag_score_words(ids, q.words, q.idfs, q.mean_length) as s
+    select s.chunk_id, s.score from rag_score_words(ids, words, idfs, mean_length) as s
     join rag_document_chunks as c on c.id = s.chunk_id
     order by s.score desc, rag_id_order(c.document_id), c.document_id, c.chunk_index limit k;
 end
@@ -467,9 +483,7 @@ declare
         documents, path_prefix, path_glob, media_types, languages, since, until, heading, metadata, null
     )::rag_filter;
     parsed record;
-    its_words text[];
-    its_idfs float8[];
-    mean_length float8;
+    q record;
     with_vectors boolean := query_embedding is not null and mode in ('hybrid', 'vector');
     with_words boolean := query_text ~ '[[:alnum:]]' and mode in ('hybrid', 'text');
 begin
@@ -484,10 +498,7 @@ begin
     end if;
     parsed := rag_parse_query(coalesce(query_text, ''), of_model, query_language);
     filter.required := parsed.required;
-    if with_words then
-        select array_agg(w.word order by w.word), array_agg(w.idf order by w.word), max(w.mean_length)
-        into its_words, its_idfs, mean_length from rag_weigh_words(parsed.words, of_model) as w;
-    end if;
+    q := rag_weighed(case when with_words then parsed.words else '{{}}' end, of_model);
     return query
     with by_vector as materialized (
         select v.chunk_id, v.score, row_number() over () as rank
@@ -495,7 +506,7 @@ begin
     ),
     by_words as materialized (
         select w.chunk_id, w.score, row_number() over () as rank
-        from rag_search_words(query_text, pool, filter, of_model, query_language) as w where with_words
+        from rag_rank_words(q.words, q.idfs, q.chunks, q.mean_length, pool, filter, of_model) as w
     ),
     found as materialized (
         select v.chunk_id from by_vector as v union select w.chunk_id from by_words as w
@@ -514,7 +525,7 @@ begin
         left join by_words as w on w.chunk_id = f.chunk_id
         left join rag_score_words(
             array(select v.chunk_id from by_vector as v except select w.chunk_id from by_words as w),
-            its_words, its_idfs, mean_length
+            q.words, q.idfs, q.mean_length
         ) as late on late.chunk_id = f.chunk_id
     ),
     fused as (
