@@ -59,21 +59,20 @@ class Database:
         with self._slots:
             taken = self._take()
             try:
-                with taken.cursor() as cursor:
-                    yield cursor
-                taken.commit()
-            except (psycopg2.OperationalError, psycopg2.InterfaceError, pg_errors.ReadOnlySqlTransaction) as exc:
-                raise unavailable(self.url, exc) from exc
-            except (pg_errors.UndefinedTable, pg_errors.UndefinedFunction, pg_errors.UndefinedColumn) as exc:
-                raise _not_migrated(self.url, exc) from exc
-            except pg_errors.InsufficientPrivilege as exc:
-                raise _not_allowed(self.url, exc) from exc
-            except psycopg2.DatabaseError as exc:
-                if not _is_of_a_lost_line(exc):
-                    raise
-                raise unavailable(self.url, exc) from exc
+                with _named_errors(self.url):
+                    with taken.cursor() as cursor:
+                        yield cursor
+                    taken.commit()
             finally:
                 self._give_back(taken)
+
+    @contextmanager
+    def autocommit(self) -> Iterator[Cursor]:
+        """A cursor of a connection of its own, without a transaction: for what PostgreSQL does CONCURRENTLY alone."""
+        with closing(connect(self.url, seconds=self._settings.connect_timeout_seconds)) as made:
+            made.autocommit = True
+            with _named_errors(self.url), made.cursor() as cursor:
+                yield cursor
 
     def close(self) -> None:
         """Close the idle connections; those in use are closed when they come back."""
@@ -158,6 +157,23 @@ class Database:
             used.close()
         elif not used.closed:
             self._idle.put(used)
+
+
+@contextmanager
+def _named_errors(url: str) -> Iterator[None]:
+    """Errors of the database as ours, with what to do."""
+    try:
+        yield
+    except (psycopg2.OperationalError, psycopg2.InterfaceError, pg_errors.ReadOnlySqlTransaction) as exc:
+        raise unavailable(url, exc) from exc
+    except (pg_errors.UndefinedTable, pg_errors.UndefinedFunction, pg_errors.UndefinedColumn) as exc:
+        raise _not_migrated(url, exc) from exc
+    except pg_errors.InsufficientPrivilege as exc:
+        raise _not_allowed(url, exc) from exc
+    except psycopg2.DatabaseError as exc:
+        if not _is_of_a_lost_line(exc):
+            raise
+        raise unavailable(url, exc) from exc
 
 
 def connect(url: str, *, seconds: int) -> connection:

@@ -9,7 +9,7 @@ import math
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,7 +18,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from rag_assets.errors import RagAssetsError, SettingsError
 from rag_assets.postgres import chunks
-from rag_assets.postgres.database import Database, connect
+from rag_assets.postgres.database import Database
 from rag_assets.postgres.statements import composed, single, statement
 
 Kind = Literal["exact", "hnsw", "ivfflat"]
@@ -29,7 +29,6 @@ GRAPH_BYTES = 900  # of memory for a row of an HNSW graph beside its vector, wit
 LEAST_MEMORY = 64 << 20
 LARGEST_MEMORY = 8 << 30
 PROGRESS_SECONDS = 2.0
-CONNECT_SECONDS = 10
 _CREATE = {"hnsw": "create_hnsw", "ivfflat": "create_ivfflat"}
 
 
@@ -138,13 +137,11 @@ def _lists(rows: int) -> int:
 @contextmanager
 def _alone(database: Database) -> Iterator[Cursor]:
     """A cursor outside of any transaction, as CONCURRENTLY asks for, of the only one who builds here."""
-    with closing(connect(database.url, seconds=CONNECT_SECONDS)) as connection:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(statement("vector_index", "take_turn"))
-            if not single(cursor)[0]:
-                raise SettingsError("Another program builds or drops an index of vectors now; wait until it is done.")
-            yield cursor
+    with database.autocommit() as cursor:
+        cursor.execute(statement("vector_index", "take_turn"))
+        if not single(cursor)[0]:
+            raise SettingsError("Another program builds or drops an index of vectors now; wait until it is done.")
+        yield cursor
 
 
 def _drop_all(cursor: Cursor, model: str) -> int:

@@ -363,16 +363,23 @@ begin
 end
 $$;
 
--- The index of a model's vectors, and the type as which it has them, as halfvec(384): a query that writes it uses the
--- index. None where there is no valid one.
-create or replace function rag_vector_index(model text, out name text, out kind text, out written text)
+-- The indexes of a model's vectors, the best first, and the type as which each has them, as halfvec(384): a query that
+-- writes it uses the index. One that is not valid was broken off, or is being built.
+create or replace function rag_vector_indexes(model text)
+returns table (name name, kind name, written text, is_valid boolean, size_bytes bigint)
 language sql stable set search_path = {path} as $$
-    select c.relname, a.amname, format_type(e.atttypid, e.atttypmod)
+    select c.relname, a.amname, format_type(e.atttypid, e.atttypmod), i.indisvalid, pg_relation_size(i.indexrelid)
     from pg_index as i join pg_class as c on c.oid = i.indexrelid join pg_am as a on a.oid = c.relam
     join pg_attribute as e on e.attrelid = i.indexrelid and e.attnum = 1
-    where i.indrelid = 'rag_document_chunks'::regclass and i.indisvalid and a.amname in ('hnsw', 'ivfflat')
+    where i.indrelid = 'rag_document_chunks'::regclass and a.amname in ('hnsw', 'ivfflat')
         and pg_get_expr(i.indpred, i.indrelid) = format('(embedding_model = %L::text)', model)
-    order by i.indexrelid desc limit 1
+    order by i.indisvalid desc, i.indexrelid desc
+$$;
+
+-- The one of them that searches use; none where there is no valid one.
+create or replace function rag_vector_index(model text, out name text, out kind text, out written text)
+language sql stable set search_path = {path} as $$
+    select i.name, i.kind, i.written from rag_vector_indexes(model) as i where i.is_valid limit 1
 $$;
 
 -- The k chunks of a model whose vectors are nearest to this one by cosine similarity (-1 to 1), best first. Exact where

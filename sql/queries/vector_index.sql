@@ -5,12 +5,8 @@ select (select extversion from pg_extension where extname = 'vector'),
     (select vector_dims(embedding) from rag_document_chunks where embedding_model = %(model)s limit 1);
 
 -- name: get_index
--- The index of a model's vectors, whether it is whole, and its size in bytes; the newest, if there are several.
-select c.relname, a.amname, i.indisvalid, pg_relation_size(i.indexrelid)
-from pg_index as i join pg_class as c on c.oid = i.indexrelid join pg_am as a on a.oid = c.relam
-where i.indrelid = 'rag_document_chunks'::regclass and a.amname in ('hnsw', 'ivfflat')
-    and pg_get_expr(i.indpred, i.indrelid) = format('(embedding_model = %%L::text)', %(model)s::text)
-order by i.indisvalid desc, i.indexrelid desc limit 1;
+-- The best index of a model's vectors, whether it is whole, and its size in bytes.
+select name, kind, is_valid, size_bytes from rag_vector_indexes(%(model)s) limit 1;
 
 -- name: take_turn
 -- Whether nobody else builds or drops an index of vectors here; until the session ends.
