@@ -4,11 +4,10 @@
 """
 
 import argparse
-import signal
 import sys
-import threading
-from pathlib import Path
 from typing import Any
+
+from rag_assets.bundled import server_process
 
 _POOLING = ("none", "mean", "cls", "last", "rank")
 
@@ -21,9 +20,7 @@ def command() -> list[str]:
 def main(argv: list[str] | None = None) -> int:
     """Serve until told to stop; 1 when the server does not start, 2 for a wrong command line."""
     arguments = _parser().parse_args(argv)
-    stop = threading.Event()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, lambda _number, _frame: stop.set())
+    stop = server_process.told_to_stop()
     import xllamacpp
 
     if arguments.version:
@@ -37,27 +34,17 @@ def main(argv: list[str] | None = None) -> int:
     except RuntimeError as exc:  # what is wrong with the file, llama.cpp has said
         print(f"error: {arguments.model}: {exc}", file=sys.stderr)  # noqa: T201
         return 1
-    print(f"listening on {server.listening_address}", file=sys.stderr, flush=True)  # noqa: T201
-    while not stop.wait(1):
-        pass
+    server_process.serve_until(stop, address=server.listening_address)
     del server
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="llama-server", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--version", action="store_true", help="show the version and exit")
-    parser.add_argument("-m", "--model", type=Path, help="a GGUF file")
-    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on, or a path that ends with .sock")
-    parser.add_argument("--port", type=int, default=8080, help="the port to listen on; 0: any free one")
-    parser.add_argument("--api-key-file", type=Path, help="a file with one API key per line")
-    parser.add_argument("--embedding", "--embeddings", action="store_true", help="serve only embeddings")
+    parser = server_process.parser(__doc__)
     parser.add_argument("--pooling", choices=_POOLING, help="how token vectors become one")
     parser.add_argument("--embd-normalize", type=int, default=2, help="-1: none, 2: to length 1")
-    parser.add_argument("-c", "--ctx-size", type=int, default=0, help="tokens of context, over all slots")
     parser.add_argument("-b", "--batch-size", type=int, default=2048, help="logical batch, tokens")
     parser.add_argument("-ub", "--ubatch-size", type=int, default=512, help="physical batch, tokens")
-    parser.add_argument("-np", "--parallel", type=int, default=1, help="slots")
     parser.add_argument("-t", "--threads", type=int, default=-1, help="threads of computation")
     parser.add_argument("-tb", "--threads-batch", type=int, default=-1, help="threads of batch computation")
     parser.add_argument("--threads-http", type=int, default=-1, help="threads that answer requests")
@@ -88,8 +75,8 @@ def _params(arguments: argparse.Namespace, xllamacpp: Any) -> Any:
     params.ui, params.endpoint_slots = not arguments.no_webui, not arguments.no_slots
     params.endpoint_metrics, params.cors_origins = arguments.metrics, arguments.cors_origins
     params.warmup = not arguments.no_warmup
-    if arguments.api_key_file:
-        params.api_keys = arguments.api_key_file.read_text(encoding="utf-8").split()
+    if keys := server_process.api_keys(arguments):
+        params.api_keys = keys
     if arguments.pooling:
         params.pooling_type = getattr(xllamacpp.llama_pooling_type, f"LLAMA_POOLING_TYPE_{arguments.pooling.upper()}")
     return params

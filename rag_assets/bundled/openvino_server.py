@@ -11,7 +11,6 @@ import importlib.util
 import itertools
 import json
 import os
-import signal
 import socket
 import socketserver
 import sys
@@ -19,10 +18,10 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rag_assets import gguf_file
+from rag_assets.bundled import server_process
 from rag_assets.bundled.openvino_model import Model, Precision, batches, import_openvino
 from rag_assets.errors import SettingsError
 from rag_assets.wordpiece import WORD_START, WordPiece
@@ -53,9 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     """Serve until told to stop; 1 when the server does not start, 2 for a wrong command line."""
     arguments = _parser().parse_args(argv)
     faulthandler.enable()  # what the library dies of is said in the log
-    stop = threading.Event()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, lambda _number, _frame: stop.set())
+    stop = server_process.told_to_stop()
     if arguments.version:
         print(f"version: openvino {import_openvino().__version__}")  # noqa: T201 - what llama-server prints
         return 0
@@ -65,27 +62,17 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {exc}", file=sys.stderr)  # noqa: T201
         return 1
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    print(f"listening on {server.server_address}", file=sys.stderr, flush=True)  # noqa: T201
-    while not stop.wait(1):
-        pass
+    server_process.serve_until(stop, address=server.server_address)
     server.server_close()
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="llama-server", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--version", action="store_true", help="show the version and exit")
-    parser.add_argument("-m", "--model", type=Path, help="a GGUF file of a BERT model in f32")
-    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on, or a path that ends with .sock")
-    parser.add_argument("--port", type=int, default=8080, help="the port to listen on; 0: any free one")
-    parser.add_argument("--api-key-file", type=Path, help="a file with one API key per line")
-    parser.add_argument("--embedding", "--embeddings", action="store_true", help="serve embeddings, as it always does")
+    parser = server_process.parser(__doc__)
     parser.add_argument("--pooling", choices=("mean",), help="how token vectors become one")
     parser.add_argument("--embd-normalize", type=int, choices=(2,), default=2, help="2: to length 1")
-    parser.add_argument("-c", "--ctx-size", type=int, default=0, help="tokens of context, over all slots")
     parser.add_argument("-b", "--batch-size", type=int, help="not used: batches are as large as is fastest")
     parser.add_argument("-ub", "--ubatch-size", type=int, help="not used")
-    parser.add_argument("-np", "--parallel", type=int, default=1, help="slots: a text has one of so many parts of -c")
     parser.add_argument("-t", "--threads", type=int, default=0, help="threads of computation; 0: one per core")
     parser.add_argument("--precision", choices=PRECISIONS, help="of computation; else bf16 where the processor has it")
     return parser
@@ -101,7 +88,7 @@ def _server(arguments: argparse.Namespace) -> "_Server":
     if arguments.ctx_size > 0:
         limit = min(limit, arguments.ctx_size // max(1, arguments.parallel))
     embedder = _Embedder(model, tokenizer, special=_special_tokens(file.metadata), limit=limit)
-    keys = arguments.api_key_file.read_text(encoding="utf-8").split() if arguments.api_key_file else []
+    keys = server_process.api_keys(arguments)
     kind = _UnixServer if arguments.host.endswith(SOCKET_END) else _TcpServer
     address = arguments.host if kind is _UnixServer else (arguments.host, arguments.port)
     return kind.at(address, answers=_Answers(embedder, name=arguments.model.stem), keys=keys)
