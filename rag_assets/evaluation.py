@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from pydantic import SecretStr
 
@@ -143,15 +144,23 @@ def _evaluate(services: Services, questions: Questions) -> Iterator[Quality]:
 
 
 def _names(questions: Questions) -> Callable[[Hit], str]:
-    """How the questions name the document of a hit: id, path, or its file's name, of a corpus without the ending."""
+    """How the questions name the document of a hit: as the corpus does, or by id, path, or its file's name."""
+    if questions.corpus is not None:
+        keys = {_file_name(number): key for number, key in enumerate(questions.corpus)}
+        return lambda hit: keys[hit.path or ""]
     named = {document for relevant in questions.relevant.values() for document in relevant}
 
     def name(hit: Hit) -> str:
         path = Path((hit.path or "").replace("\\", "/"))
-        ways = (path.stem, hit.document_id) if questions.corpus is not None else (hit.document_id, hit.path, path.name)
+        ways = (hit.document_id, hit.path, path.name, path.stem)
         return next((way for way in ways if way in named), hit.path or hit.document_id)
 
     return name
+
+
+def _file_name(number: int) -> str:
+    """A document of a corpus as a file: its key may be anything, `../x` included, and is no name of a file."""
+    return f"d{number}.md"
 
 
 @contextmanager
@@ -159,8 +168,8 @@ def _scratch(services: Services, corpus: Mapping[str, str], *, say: Say) -> Iter
     """An index of these documents beside the one that is there, in a schema that is dropped at the end."""
     schema = f"rag_evaluate_{secrets.token_hex(4)}"
     with tempfile.TemporaryDirectory() as folder:
-        for key, text in corpus.items():
-            (Path(folder) / f"{key}.md").write_text(text, encoding="utf-8")
+        for number, text in enumerate(corpus.values()):
+            (Path(folder) / _file_name(number)).write_bytes(text.encode("utf-8", "replace"))
         settings = services.settings.model_copy(
             update={
                 "database_url": SecretStr(conninfo.as_libpq(services.database_url, schema=f"{schema},public")),
@@ -200,9 +209,9 @@ def _read_beir(folder: Path) -> Questions:
     if not judged.is_file():
         raise SettingsError(f"{judged} is missing: which documents answer which question, as BEIR has it.")
     relevant: dict[str, dict[str, float]] = {}
-    for row in csv.DictReader(judged.read_text(encoding="utf-8").splitlines(), delimiter="\t"):
-        if float(row["score"]) > 0:
-            relevant.setdefault(row["query-id"], {})[row["corpus-id"]] = float(row["score"])
+    for query, document, score in _judgements(judged):
+        if score > 0:
+            relevant.setdefault(query, {})[document] = score
     texts = {row["_id"]: row["text"] for row in _lines(folder / "queries.jsonl") if row["_id"] in relevant}
     if not texts:
         raise SettingsError(f"{folder}: no question of queries.jsonl has a relevant document in qrels/test.tsv.")
@@ -212,21 +221,48 @@ def _read_beir(folder: Path) -> Questions:
 
 
 def _document(row: Mapping[str, str]) -> str:
-    return f"# {row['title']}\n\n{row['text']}\n" if row.get("title") else row["text"]
+    return f"# {row['title']}\n\n{row['text']}\n" if row["title"] else row["text"]
+
+
+def _judgements(file: Path) -> Iterator[tuple[str, str, float]]:
+    """Question, document and how relevant it is, of each line but the first, which has the names of the columns."""
+    with _opened(file) as opened:
+        for number, row in enumerate(csv.DictReader(opened, delimiter="\t", quoting=csv.QUOTE_NONE), start=2):
+            try:
+                yield row["query-id"], row["corpus-id"], float(row["score"])
+            except (KeyError, TypeError, ValueError) as exc:
+                raise SettingsError(
+                    f"{file}, line {number}: it needs query-id, corpus-id and score, a number."
+                ) from exc
 
 
 def _lines(file: Path) -> Iterator[dict[str, str]]:
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            row = json.loads(line)
-            yield {str(key): value for key, value in row.items()}
-        except (ValueError, AttributeError) as exc:
-            raise SettingsError(f"{file}, line {number}, is no object in JSON.") from exc
+    """Objects with `_id` and `text`, and where there is one a `title`; empty lines are passed over."""
+    with _opened(file) as opened:
+        for number, line in enumerate(opened, start=1):
+            if line.strip():
+                try:
+                    row = json.loads(line)
+                    yield {"_id": str(row["_id"]), "text": str(row["text"]), "title": str(row.get("title") or "")}
+                except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
+                    raise SettingsError(
+                        f"{file}, line {number}: it has to be an object in JSON with `_id` and `text`."
+                    ) from exc
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[TextIO]:
+    """A file of text in UTF-8; SettingsError where it is none, or cannot be read."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as opened:
+            yield opened
+    except (OSError, UnicodeDecodeError, csv.Error) as exc:
+        raise SettingsError(f"{file} cannot be read as text in UTF-8: {exc}") from exc
 
 
 def _read_table(file: Path) -> Questions:
     relevant: dict[str, dict[str, float]] = {}
-    with file.open(encoding="utf-8-sig", newline="") as opened:
+    with _opened(file) as opened:
         table = csv.DictReader(opened)
         if not {"question", "document"} <= set(table.fieldnames or ()):
             raise SettingsError(f"{file} needs the columns question and document; it has {table.fieldnames}.")

@@ -48,6 +48,10 @@ def test_bounds_hold_the_mean_when_questions_are_drawn_anew() -> None:
         ({}, "queries.jsonl"),
         ({"queries.jsonl": '{"_id": "1", "text": "why"}'}, "test.tsv"),
         ({"queries.jsonl": "no json", "qrels/test.tsv": "query-id\tcorpus-id\tscore\n1\t2\t1"}, "line 1"),
+        ({"queries.jsonl": '{"text": "why"}', "qrels/test.tsv": "query-id\tcorpus-id\tscore\n1\t2\t1"}, "`_id`"),
+        ({"queries.jsonl": "[1]", "qrels/test.tsv": "query-id\tcorpus-id\tscore\n1\t2\t1"}, "line 1"),
+        ({"queries.jsonl": "", "qrels/test.tsv": "query-id\tcorpus-id\tscore\n1\t2\tmuch"}, "line 2.*score"),
+        ({"queries.jsonl": "", "qrels/test.tsv": "query-id\tscore\n1\t1"}, "line 2.*corpus-id"),
         ({"a.csv": "q,d\n1,2\n"}, "question and document"),
         ({"a.csv": "question,document\n"}, "no row"),
     ],
@@ -86,6 +90,32 @@ def test_a_corpus_is_measured_beside_the_index_when_it_comes_along(
     assert found["hybrid"].questions == 2
     assert rows.execute(database_url, "select count(*) from rag_document_chunks") == [(0,)]
     assert rows.execute(database_url, "select nspname from pg_namespace where nspname like 'rag_evaluate%'") == []
+
+
+def test_a_key_of_a_corpus_is_no_path_when_it_looks_like_one(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_path: Path
+) -> None:
+    """A folder from elsewhere writes nothing but into the scratch folder, and its documents are found by their keys."""
+    keys = ["../../outside", str(tmp_path / "absolute"), "with\nnewline", "x" * 300]
+    corpus = [
+        {"_id": key, "text": paragraph(word)}
+        for key, word in zip(keys, ("pumps", "roses", "taxes", "owls"), strict=True)
+    ]
+    _write(
+        tmp_path / "folder",
+        {
+            "corpus.jsonl": "\n".join(map(json.dumps, corpus)),
+            "queries.jsonl": "\n\n" + json.dumps({"_id": "q1", "text": "pumps"}) + "\n",
+            "qrels/test.tsv": f"query-id\tcorpus-id\tscore\nq1\t{keys[0]}\t1\n",
+        },
+    )
+    monkeypatch.setattr(Services, "model_path", model_path)
+    configured = settings.load(home=tmp_path / "home", database_url=database_url)
+    before = sorted(tmp_path.rglob("*.md"))
+    with closing(Services(configured, embedder=Questioner())) as services:
+        found = {one.mode: one for one in evaluation.evaluate(services, evaluation.read(tmp_path / "folder"))}
+    assert found["text"].mrr == 1
+    assert sorted(tmp_path.rglob("*.md")) == before
 
 
 def _write(folder: Path, files: dict[str, str]) -> None:
