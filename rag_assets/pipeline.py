@@ -40,6 +40,7 @@ GROUP_TOKENS = 8_192  # a group is sent to be embedded when it holds so many tok
 LARGEST_GROUP = 500  # documents
 MESSAGE_CHARACTERS = 1_000  # of an error
 WAIT_SECONDS = 0.5  # at a time, for a group: on Windows, Ctrl-C does not end a wait that has no end
+PARTING_SECONDS = 0.05  # between interruptions of what is still under way in a run that is stopped
 DATABASE_PATIENCE_SECONDS = 60.0  # how long a finished document waits for a database that restarts
 FOLDED_TOGETHER = 50  # changes of the statistics of words
 
@@ -120,6 +121,11 @@ class _Lane:
     def make_room(self) -> None:
         """For a thread that waits for it, and will put nothing in any more."""
         self._room.release()
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether groups that were put in are still being embedded."""
+        return not all(group.done() for group in self._groups)
 
     def take(self) -> Future[_Group] | None:
         """The next group, when it can be stored; raises what the lane ended with after the last one."""
@@ -214,13 +220,28 @@ class Pipeline:
                 self.stopping.set()
                 self.ending.set()
                 if not (bulk.has_ended and urgent.has_ended):  # nobody waits for a long document any more
-                    self._reader.interrupt()
-                    self._urgent_reader.interrupt()
-                    self._embedder.interrupt()
+                    self._break_off()
                     self._lease.give_back()  # now: who stops us may not wait for the threads on a busy machine
+                    self._await_threads(feeders, (bulk, urgent))
                 for feeder, lane in zip(feeders, (bulk, urgent), strict=True):
-                    _join(feeder, lane)
+                    feeder.join()
                     lane.lookups.close()
+
+    def _break_off(self) -> None:
+        self._reader.interrupt()
+        self._urgent_reader.interrupt()
+        self._embedder.interrupt()
+
+    def _await_threads(self, feeders: Iterable[threading.Thread], lanes: Iterable[_Lane]) -> None:
+        """Return once no thread reads or embeds any more.
+
+        They are interrupted again and again: one that was about to begin when it was interrupted first has begun since.
+        """
+        while any(feeder.is_alive() for feeder in feeders) or any(lane.is_at_work for lane in lanes):
+            self._break_off()
+            for lane in lanes:
+                lane.make_room()
+            time.sleep(PARTING_SECONDS)
 
     # ---- read: a thread for each lane ----
 
@@ -502,12 +523,6 @@ class Pipeline:
     def _require_lease(self) -> None:
         if self._lease.lost.is_set():
             raise LostRun(self._run_id)
-
-
-def _join(feeder: threading.Thread, lane: _Lane) -> None:
-    while feeder.is_alive():
-        lane.make_room()
-        feeder.join(timeout=0.05)
 
 
 def _require_one_row(claim: Claim) -> None:

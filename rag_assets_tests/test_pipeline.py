@@ -17,6 +17,7 @@ from rag_assets.embedding.embedder import Embedder
 from rag_assets.errors import (
     DocumentError,
     EmbeddingError,
+    Interrupted,
     NotEnoughMemory,
     ServerFailedToStart,
     ServiceError,
@@ -438,6 +439,45 @@ def test_unfinished_documents_are_free_when_nobody_takes_outcomes_any_more(appli
     groups.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith(("feed", "embed", "keep"))]
     assert application.pending() == sorted((name, "pending", 0, None) for name in ids if name not in stored)
+
+
+class Beginning(HashEmbedder):
+    """Each call was about to begin when it was interrupted first, which it does not know, and then takes for ever."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_beginning = threading.Event()
+        self.was_broken_off = False
+        self._interruptions = threading.Semaphore(0)
+
+    def interrupt(self) -> None:
+        self._interruptions.release()
+
+    def embed(self, texts: Sequence[str], *, token_counts: Sequence[int]) -> Vectors:
+        self.is_beginning.set()
+        for _ in ("while it was about to begin", "since"):
+            assert self._interruptions.acquire(timeout=PATIENCE_SECONDS)
+        self.was_broken_off = True
+        raise Interrupted
+
+
+def test_what_begins_while_it_is_interrupted_ends_too(application: Application) -> None:
+    """Ctrl-C came amid the first call's beginning, an import, and the run worked on until it was done."""
+    document_id = application.add("a.txt", *WORDS)
+    embedder = Beginning()
+
+    def changes() -> Iterator[list[Claim]]:
+        assert embedder.is_beginning.wait(PATIENCE_SECONDS)
+        raise KeyboardInterrupt
+        yield []
+
+    groups = application.pipeline(run_id="1", embedder=embedder).ingest(
+        [application.claim(run_id="1")], changes=changes()
+    )
+    with pytest.raises(KeyboardInterrupt):
+        list(groups)
+    assert embedder.was_broken_off
+    assert application.pending() == [(document_id, "pending", 0, None)]
 
 
 class Dying:
