@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import pytest
 import requests
 import uvicorn
+from dagster_webserver.webserver import DagsterWebserver
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse
@@ -426,11 +427,29 @@ def test_a_head_without_end_is_refused(locked_page: Page) -> None:
     assert answer.startswith(b"HTTP/1.1 400 ")
 
 
-@pytest.mark.parametrize("path", ["/notebook", "/notebook?path=/srv/docs/x.ipynb&repoLocName=x", "/%6eotebook"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/notebook",
+        "/notebook?path=/srv/docs/x.ipynb&repoLocName=x",
+        "/%6eotebook",
+        "/dagit/notebook",
+        "/dagit/notebook?path=/srv/docs/x.ipynb&repoLocName=x",
+        "/dagit/%6eotebook",
+    ],
+)
 def test_a_notebook_is_not_made_a_page_of_ours(page: Page, path: str) -> None:
     """Where nbconvert is installed, a link would run the scripts of a document with the reader's rights here."""
     assert page.ask("GET", path, headers=HTML).status_code == 404
     assert page.reached == []
+
+
+def test_no_route_to_a_notebook_is_open_when_dagster_has_several(page: Page) -> None:
+    """All that lead to it are found in Dagster's own list: one of a former name was forgotten before."""
+    routes = DagsterWebserver(None).build_routes()  # type: ignore[arg-type]
+    paths = [route.path for route in routes if isinstance(route, Route) and "notebook" in route.endpoint.__name__]
+    assert {"/notebook", "/dagit/notebook"} <= set(paths)
+    assert {page.ask("GET", path, headers=HTML).status_code for path in paths} == {404}
 
 
 def test_a_body_that_says_it_is_too_long_is_told_so(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:

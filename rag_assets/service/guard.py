@@ -35,7 +35,7 @@ LOGIN_BODY_BYTES = 4_096
 BODY_BYTES = 64 * 2**20  # a list of all partitions of a large table is some 16 MB
 GRAPHQL = "/graphql"
 LOGIN = "/login"
-NOTEBOOK = "/notebook"
+NOTEBOOK = re.compile(r"(/dagit)?/notebook/*")  # the former name of the webserver is still a route of it
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 READ_METHODS = frozenset({"GET", "HEAD"})
@@ -161,7 +161,7 @@ class Guard:
         if request.method in READ_METHODS:
             if path == GRAPHQL and "text/html" not in request.headers.get("accept", ""):
                 raise Refusal(405, f"GraphQL is taken by POST with Content-Type: {JSON} only.")
-            if path == NOTEBOOK:
+            if NOTEBOOK.fullmatch(path):
                 raise Refusal(404, "Notebooks are not shown: what is in them would run as this page.")
             return
         if request.method != "POST":
