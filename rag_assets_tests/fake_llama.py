@@ -56,6 +56,7 @@ class FakeLlama(ThreadingHTTPServer):
         self.key = key
         self.next: deque[str] = deque()
         self.always = "good"
+        self.says = "good"  # the same of what it is asked about itself, and of tokens
         self.is_loading = False
         self.requests: list[list[str]] = []
         self.released = threading.Event()
@@ -122,7 +123,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.seen.append((self.path, self.headers["Authorization"]))
-        if self.path == "/v1/models":
+        if self.server.says != "good":
+            MISBEHAVIOUR[self.server.says](self, [])
+        elif self.path == "/v1/models":
             self.answer(200, {"data": [{"id": name} for name in self.server.models]})
         elif self.path == "/health" and self.server.is_plain:
             self.answer(404, {"error": {"message": "Not Found"}})
@@ -136,6 +139,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.server.key and self.headers["Authorization"] != f"Bearer {self.server.key}":
             self.answer(401, {"error": {"message": "Invalid API Key"}})
+        elif self.path == "/tokenize" and self.server.says != "good":
+            MISBEHAVIOUR[self.server.says](self, [])
         elif self.path == "/tokenize":
             self.answer(200, {"tokens": [{"id": 1, "piece": piece} for piece in body["content"].split()]})
         else:
@@ -241,6 +246,27 @@ def _dripping(handler: _Handler, _rows: Rows) -> None:
         handler.wfile.write(b" ")
 
 
+def _dripping_head(handler: _Handler, _rows: Rows) -> None:
+    """The same before the body begins: a header without end."""
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Filler: ")
+    while not handler.server.released.wait(0.05):
+        handler.wfile.write(b"x")
+
+
+def _going_on(handler: _Handler, _rows: Rows) -> None:
+    """As many heads as the client takes, none of which is that of the answer."""
+    while not handler.server.released.wait(0.05):
+        handler.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+def _dripping_to_the_end(handler: _Handler, _rows: Rows) -> None:
+    """A body of unknown length: where it is cut off, it looks whole."""
+    handler.send_response(200)
+    handler.end_headers()
+    while not handler.server.released.wait(0.05):
+        handler.wfile.write(b" ")
+
+
 def _of(value: float) -> str:
     return base64.b64encode(array("f", [value] * DIMENSION).tobytes()).decode()
 
@@ -268,6 +294,14 @@ MISBEHAVIOUR: dict[str, Callable[[_Handler, Rows], None]] = {
     "nested": lambda handler, rows: handler.answer(200, b"[" * 200_000),
     "endless": _endless,
     "dripping": _dripping,
+    "dripping head": _dripping_head,
+    "dripping to the end": _dripping_to_the_end,
+    "going on": _going_on,
+    "huge number": lambda handler, rows: _good(handler, [{**row, "embedding": [10**400] * DIMENSION} for row in rows]),
+    "large number": lambda handler, rows: _good(handler, [{**row, "embedding": [1e300] * DIMENSION} for row in rows]),
+    "odd facts": lambda handler, _rows: handler.answer(
+        200, {"build_info": "b\x1b[2J\0\ud800" * 1_000, "data": [1, [2], {"id": 3}], "tokens": [1, None, {"id": "x"}]}
+    ),
     "500": lambda handler, rows: handler.answer(500, {"error": {"message": "out of everything"}}),
     "503": lambda handler, rows: handler.answer(503, {"error": {"message": "Loading model"}}),
     "cut": lambda handler, rows: handler.cut(),

@@ -30,6 +30,8 @@ WRONG = [
     "no object",
     "no json",
     "nested",
+    "huge number",
+    "large number",
     "500",
 ]
 
@@ -137,7 +139,10 @@ def test_embed_raises_when_an_answer_has_no_end(
     assert len(client.embed(TEXTS)) == len(TEXTS)
 
 
-@pytest.mark.parametrize("behaviour", ["503", "cut", "hanging", "dripping"])
+@pytest.mark.parametrize(
+    "behaviour",
+    ["503", "cut", "hanging", "dripping", "dripping head", "dripping to the end", "going on"],
+)
 def test_embed_says_that_the_server_is_away_when_it_does_not_answer(fake: FakeLlama, behaviour: str) -> None:
     """Still loading, ended in the middle of an answer, or silent: another try can help."""
     fake.next.append(behaviour)
@@ -145,6 +150,27 @@ def test_embed_says_that_the_server_is_away_when_it_does_not_answer(fake: FakeLl
         with pytest.raises(ServerAway):
             client.embed(TEXTS)
         assert len(client.embed(TEXTS)) == len(TEXTS)
+
+
+@pytest.mark.parametrize(
+    "behaviour", ["no object", "nested", "endless", "dripping", "dripping head", "going on", "odd facts"]
+)
+def test_a_server_is_asked_about_itself_when_it_answers_anything(
+    fake: FakeLlama, monkeypatch: pytest.MonkeyPatch, behaviour: str
+) -> None:
+    """Each question has an end in time and in bytes, and no answer is more than nothing or a short line."""
+    monkeypatch.setattr(client_module, "MOST_FACTS_BYTES", 2**20)
+    monkeypatch.setattr(client_module, "MOST_ANSWER_BYTES", 2**20)
+    monkeypatch.setattr(client_module, "HEALTH_SECONDS", 0.3)
+    fake.says = behaviour
+    with closing(_client(fake.url, seconds=0.3)) as client:
+        assert len(client.build() or "") <= client_module.SHOWN_CHARACTERS
+        assert (client.build() or "").isprintable()
+        assert client.models() == []
+        assert isinstance(client.healthy(), bool)
+        assert not client.refuses_strangers()
+        with pytest.raises(EmbeddingError):
+            client.tokenize("one")
 
 
 def test_embed_says_that_the_server_is_away_when_nobody_listens() -> None:

@@ -6,11 +6,11 @@ import json
 import secrets
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from rag_assets import visible
 from rag_assets.embedding.door import Door
-from rag_assets.embedding.waiting import Patience, Turns
+from rag_assets.embedding.waiting import Patience, Turns, no_longer_than
 from rag_assets.errors import EmbeddingError, SettingsError
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ CONNECT_SECONDS = 10.0  # until a server that is at work has accepted a connecti
 MOST_OVERTAKEN = 3  # how many later requests may be answered before one that is under way
 NORM_TOLERANCE = 1e-2
 MOST_ANSWER_BYTES = 256 * 2**20  # some ten times the largest batch of the largest model
+MOST_FACTS_BYTES = 16 * 2**20  # of what a server says of itself; a list of very many models has 2 MB
+SHOWN_CHARACTERS = 300  # of what a server says
 TOO_LONG = ("too large to process", "exceed_context_size_error", "larger than the max context size")
 
 
@@ -104,13 +106,9 @@ class EmbeddingClient:
 
     def models(self) -> list[str]:
         """The names of the models that the server says it has; none where it does not say."""
-        import requests
-
-        try:
-            rows = self._get("/v1/models", headers=self._headers).json()["data"]
-            return [str(row["id"]) for row in rows]
-        except (requests.RequestException, ValueError, KeyError, TypeError):
-            return []
+        rows = self._facts("/v1/models").get("data")
+        named = [row.get("id") for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+        return [name for name in named if isinstance(name, str)]
 
     def vouch(self) -> None:
         """Ask whether this server is to be believed, now and not only with its next new connection."""
@@ -126,7 +124,7 @@ class EmbeddingClient:
         """The server's own tokens of a text, each with its id and piece, without special tokens."""
         body = self._post("/tokenize", {"content": text, "add_special": False, "with_pieces": True})
         tokens = body.get("tokens")
-        if not isinstance(tokens, list):
+        if not isinstance(tokens, list) or not all(isinstance(token, dict) and "piece" in token for token in tokens):
             raise EmbeddingError(f"llama-server at {self.where} does not tokenize: is it llama.cpp's server?")
         return tokens
 
@@ -135,36 +133,33 @@ class EmbeddingClient:
         import requests
 
         try:
-            status = self._get("/health").status_code
-            return status == 200 or (self.door is None and status < 500)
-        except requests.RequestException:
+            status, _ = self._exchange("GET", "/health", seconds=HEALTH_SECONDS, most=MOST_FACTS_BYTES)
+        except (requests.RequestException, EmbeddingError):
             return False
+        return status == 200 or (self.door is None and status < 500)
 
     def refuses_strangers(self) -> bool:
         """Whether a request with another key than ours is refused."""
         import requests
 
+        stranger = {"Authorization": f"Bearer {secrets.token_hex(16)}"}
         try:
-            answer = self._session().post(
-                f"{self.url}/tokenize",
+            status, _ = self._exchange(
+                "POST",
+                "/tokenize",
+                seconds=HEALTH_SECONDS,
+                most=MOST_FACTS_BYTES,
                 json={"content": ""},
-                headers={"Authorization": f"Bearer {secrets.token_hex(16)}"},
-                timeout=HEALTH_SECONDS,
-                allow_redirects=False,
+                headers=stranger,
             )
-        except requests.RequestException:
+        except (requests.RequestException, EmbeddingError):
             return False
-        return answer.status_code in (401, 403)
+        return status in (401, 403)
 
     def build(self) -> str | None:
         """What the server says of its build."""
-        import requests
-
-        try:
-            answer = self._get("/props", headers=self._headers)
-            return str(answer.json().get("build_info") or "") or None
-        except (requests.RequestException, ValueError):
-            return None
+        said = self._facts("/props").get("build_info")
+        return visible.line(str(said or ""))[:SHOWN_CHARACTERS] or None
 
     def _checked(self, embeddings: Sequence[str | Sequence[float]]) -> "NDArray[float32]":
         import numpy as np
@@ -174,8 +169,9 @@ class EmbeddingClient:
                 np.frombuffer(base64.b64decode(e, validate=True), dtype="<f4") if isinstance(e, str) else e
                 for e in embeddings
             ]
-            vectors = np.array(rows, dtype=np.float32)
-        except (ValueError, TypeError, binascii.Error) as exc:
+            with np.errstate(all="ignore"):  # a number too large for float32 is infinite, which is refused below
+                vectors = np.array(rows, dtype=np.float32)
+        except (ValueError, TypeError, OverflowError, binascii.Error) as exc:
             raise EmbeddingError(f"llama-server's vectors cannot be read: {exc}") from exc
         if vectors.shape != (len(embeddings), self._dimension):
             expected = (len(embeddings), self._dimension)
@@ -183,7 +179,8 @@ class EmbeddingClient:
                 f"llama-server's vectors have the shape {vectors.shape}, expected {expected}. "
                 "Set embedding.dimension to the model's dimension, and start the server with --pooling mean."
             )
-        norms = np.linalg.norm(vectors, axis=1)
+        with np.errstate(all="ignore"):
+            norms = np.linalg.norm(vectors, axis=1)
         if not np.isfinite(norms).all() or (abs(norms - 1) > NORM_TOLERANCE).any():
             raise EmbeddingError(f"llama-server's vectors are not finite and of length 1: lengths {norms[:5]}")
         return vectors
@@ -192,22 +189,16 @@ class EmbeddingClient:
         import requests
 
         try:
-            answer = self._session().post(
-                f"{self.url}{path}",
-                json=body,
-                headers=self._headers,
-                timeout=(CONNECT_SECONDS, self._timeout),
-                allow_redirects=False,  # texts and key are for this server, not for whom it names
-                stream=True,
+            status, content = self._exchange(
+                "POST", path, seconds=self._timeout, most=MOST_ANSWER_BYTES, json=body, headers=self._headers
             )
-            content = _read(answer, seconds=self._timeout)
         except requests.ReadTimeout as exc:
             raise ServerHangs(f"llama-server at {self.where} does not answer: {exc}") from exc
         except requests.RequestException as exc:
             raise ServerAway(f"llama-server at {self.where} does not answer: {exc}") from exc
         self._patience.answered()
-        if answer.status_code != 200:
-            raise _refusal(answer.status_code, content.decode("utf-8", "replace"), where=self.where)
+        if status != 200:
+            raise _refusal(status, content.decode("utf-8", "replace"), where=self.where)
         try:
             parsed = json.loads(content)
         except (ValueError, RecursionError) as exc:
@@ -215,8 +206,33 @@ class EmbeddingClient:
             raise EmbeddingError(f"llama-server at {self.where} gave no JSON: {shown!r}") from exc
         return parsed if isinstance(parsed, dict) else {}
 
-    def _get(self, path: str, *, headers: dict[str, str] | None = None) -> "requests.Response":
-        return self._session().get(f"{self.url}{path}", headers=headers, timeout=HEALTH_SECONDS, allow_redirects=False)
+    def _facts(self, path: str) -> dict[str, Any]:
+        """What a server says of itself there; nothing where it does not."""
+        import requests
+
+        try:
+            _, content = self._exchange(
+                "GET", path, seconds=HEALTH_SECONDS, most=MOST_FACTS_BYTES, headers=self._headers
+            )
+            said = json.loads(content)
+        except (requests.RequestException, EmbeddingError, ValueError, RecursionError):
+            return {}
+        return said if isinstance(said, dict) else {}
+
+    def _exchange(self, method: str, path: str, *, seconds: float, most: int, **options: Any) -> tuple[int, bytes]:
+        """Status and body of an answer of at most so many bytes, whose head and body have so many seconds each.
+
+        Raises requests.RequestException, EmbeddingError for a longer one.
+        """
+        answer = self._session().request(
+            method,
+            f"{self.url}{path}",
+            timeout=(min(CONNECT_SECONDS, seconds) if method == "GET" else CONNECT_SECONDS, seconds),
+            allow_redirects=False,  # texts and key are for this server, not for whom it names
+            stream=True,
+            **options,
+        )
+        return answer.status_code, _read(answer, seconds=seconds, most=most)
 
     def _session(self) -> "requests.Session":
         if not hasattr(self._local, "session"):
@@ -230,29 +246,22 @@ class EmbeddingClient:
         return session
 
 
-def _read(answer: "requests.Response", *, seconds: float) -> bytes:
-    """An answer's body, which has begun to come; requests.RequestException where it does not end in time.
+def _read(answer: "requests.Response", *, seconds: float, most: int) -> bytes:
+    """An answer's body, which has begun to come; requests.ConnectionError where it does not end in time."""
+    import requests
 
-    A time limit of the socket is one between two bytes: a server that goes on sending them would never be left.
-    """
-    watch = threading.Timer(seconds, _stop_reading, (answer,))
-    watch.daemon = True
-    watch.start()
     content = bytearray()
     try:
-        for part in answer.iter_content(65_536):
-            content += part
-            if len(content) > MOST_ANSWER_BYTES:
-                answer.close()
-                raise EmbeddingError(f"llama-server's answer has more than {MOST_ANSWER_BYTES:,} bytes")
-    finally:
-        watch.cancel()
+        with no_longer_than(seconds, answer.raw.shutdown):
+            for part in answer.iter_content(65_536):
+                content += part
+                if len(content) > most:
+                    answer.close()
+                    raise EmbeddingError(f"llama-server's answer has more than {most:,} bytes")
+    except TimeoutError as exc:
+        answer.close()
+        raise requests.ConnectionError(f"the answer did not end within {seconds:.0f} s") from exc
     return bytes(content)
-
-
-def _stop_reading(answer: "requests.Response") -> None:
-    with suppress(OSError, ValueError):  # it has just ended
-        answer.raw.shutdown()
 
 
 def _in_order(rows: Any, *, count: int) -> list[Any]:
@@ -267,7 +276,7 @@ def _in_order(rows: Any, *, count: int) -> list[Any]:
 
 
 def _refusal(status: int, text: str, *, where: str) -> EmbeddingError | SettingsError:
-    shown = " ".join(text.split())[:300]
+    shown = visible.line(" ".join(text.split()))[:SHOWN_CHARACTERS]
     if status in (401, 403):
         return SettingsError(f"llama-server at {where} refuses the API key: set llama_server.api_key. ({shown})")
     if status == 503:

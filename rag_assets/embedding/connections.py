@@ -14,7 +14,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import NewConnectionError
 
 from rag_assets.embedding.door import Door
-from rag_assets.embedding.waiting import Patience
+from rag_assets.embedding.waiting import Patience, no_longer_than
 
 
 def session(door: Door | None, *, patience: Patience, on_connect: Callable[[], None]) -> requests.Session:
@@ -50,8 +50,10 @@ def _pools(
             on_connect()
 
         def getresponse(self) -> Any:
-            patience.wait_for(self.sock, seconds=float(self.timeout))  # type: ignore[arg-type]
-            return super().getresponse()
+            seconds = float(self.timeout)  # type: ignore[arg-type]
+            patience.wait_for(self.sock, seconds=seconds)
+            with no_longer_than(seconds, lambda: self.sock.shutdown(socket.SHUT_RDWR)):
+                return super().getresponse()
 
     class PatientAndEncrypted(Patient, HTTPSConnection):
         """In this order, so that the encrypted connection is what Patient connects and reads from."""

@@ -2,8 +2,8 @@
 
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from rag_assets.stopwatch import Stopwatch
 
@@ -36,6 +36,34 @@ class Patience:
                 answers, heard = self._answers, waited
             if waited - heard >= seconds or waited > LONGEST * seconds or self._given_up.is_set():
                 raise TimeoutError("timed out")
+
+
+@contextmanager
+def no_longer_than(seconds: float, stop: Callable[[], object]) -> Iterator[None]:
+    """Call `stop`, from another thread, where what is done meanwhile takes longer; it then ends with TimeoutError.
+
+    A time limit of a socket is one between two bytes: a server that goes on sending them would never be left.
+    """
+    is_late = threading.Event()
+
+    def end() -> None:
+        is_late.set()
+        with suppress(OSError, ValueError):  # it has just ended by itself
+            stop()
+
+    watch = threading.Timer(seconds, end)
+    watch.daemon = True
+    watch.start()
+    try:
+        yield
+    except Exception as exc:
+        if is_late.is_set():
+            raise TimeoutError("timed out") from exc
+        raise
+    finally:
+        watch.cancel()
+    if is_late.is_set():  # what was cut off may look whole
+        raise TimeoutError("timed out")
 
 
 class Turns:
