@@ -4,12 +4,15 @@ import codecs
 import io
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
 SAMPLE_BYTES = 2**16  # of lines that hold more than ASCII, among which the encoding is looked for
 LINE_BYTES = 8_192  # of one line, to either side of what is not ASCII in it
 MENDED_BYTES = 2**16  # of lines with stray bytes whose characters are put together anew; of further lines they go
+ASCII_SHARE = 0.9  # of the bytes that are not NUL: more are ASCII with NULs in it, not UTF-16
+SCRIPT_LETTERS, SCRIPT_SHARE = 4, 0.9  # at least, and of them in one script, for UTF-16 to be known by it
 REPAIRED_SHARE = 0.02  # of the bytes that are not ASCII: up to here, a text is UTF-8 with some stray bytes
 
 _BOMS = (
@@ -35,6 +38,10 @@ _SUPERSETS = {
 _ALIASES = {"x-sjis": "cp932", "windows-31j": "cp932", "x-gbk": "gb18030", "unicode": "utf-16", "x-euc-jp": "euc_jp"}
 _MULTIBYTE = ("gb18030", "cp949", "cp932", "big5hkscs", "euc_jp", "iso2022_jp", "utf-8", "utf-16", "utf-32")
 _HIGH_BYTES = bytes(range(128, 256))
+_PRINTED_ASCII = bytes((9, 10, 13, *range(32, 127)))
+_CUT = re.compile(  # what is left of characters of UTF-8 where a file was cut out of a longer one
+    rb"\A[\x80-\xbf]{1,3}|(?:[\xc2-\xdf]|[\xe0-\xef][\x80-\xbf]?|[\xf0-\xf4][\x80-\xbf]{0,2})\Z"
+)
 _ESCAPES = re.compile(rb"\x1b(?:\$[@B(]|\([BJI])")  # ISO-2022-JP: seven bits, so never wrong UTF-8
 _KOREAN = b"\x1b$)C"  # at the beginning of ISO-2022-KR
 
@@ -83,8 +90,9 @@ def exact(data: bytes, *, declared: str | None = None) -> tuple[str, str]:
         if data.startswith(bom):
             return data[len(bom) :].decode(name, errors="replace"), name
     for candidate in _candidates(data, declared):
+        whole = data[: len(data) - len(data) % 2] if candidate.startswith("utf-16-") else data
         try:
-            return data.decode(candidate), candidate
+            return whole.decode(candidate), candidate
         except UnicodeDecodeError:
             continue
     return _repaired(data) or _detected(data, declared)
@@ -132,17 +140,47 @@ def known(label: str) -> str | None:
 
 
 def wide(data: bytes) -> str | None:
-    """UTF-16 or UTF-32 without byte order mark, known by where its NUL bytes are."""
+    """UTF-16 or UTF-32 without byte order mark, known by where its NUL bytes are, or by the script that it makes."""
     head = data[:4096]
-    if len(head) < 4 or len(data) % 2 or not head.count(0):
+    if len(head) < 4 or not head.count(0):
         return None
     quarters = [head[at::4].count(0) / len(head[at::4]) for at in range(4)]
     if (len(data) % 4 == 0 and min(quarters[1:]) > 0.9) or min(quarters[:3]) > 0.9:
         return "utf-32-le" if quarters[3] > quarters[0] else "utf-32-be"
     even, odd = (quarters[0] + quarters[2]) / 2, (quarters[1] + quarters[3]) / 2
     if max(even, odd) < 0.2 or min(even, odd) > max(even, odd) / 10:
-        return None
+        return _wide_by_script(head)
     return "utf-16-le" if odd > even else "utf-16-be"
+
+
+def _wide_by_script(head: bytes) -> str | None:
+    """UTF-16 in which NULs are rare, as only its spaces and breaks are ASCII: all of it is letters of one script.
+
+    The other byte order makes characters of many scripts, and so do bytes that are no UTF-16; ASCII with some NULs in
+    it, whose pairs would be Chinese characters, is told by its bytes.
+    """
+    ascii_bytes = len(head) - len(head.translate(None, _PRINTED_ASCII))
+    if ascii_bytes > ASCII_SHARE * (len(head) - head.count(0)):
+        return None
+    for name in ("utf-16-le", "utf-16-be"):
+        text = codecs.getincrementaldecoder(name)(errors="replace").decode(head)
+        if _is_of_one_script(text):
+            return name
+    return None
+
+
+def _is_of_one_script(text: str) -> bool:
+    """Whether nothing in it is undefined or a control, and nearly all letters beyond ASCII are of one script."""
+    if not all(char.isprintable() or char.isspace() for char in text) or "\ufffd" in text:
+        return False
+    scripts = Counter(_script(char) for char in text if char > "\x7f" and char.isalpha())
+    return scripts.total() >= SCRIPT_LETTERS and max(scripts.values()) >= SCRIPT_SHARE * scripts.total()
+
+
+def _script(letter: str) -> str:
+    """The name of its script; Japanese and Chinese are written in several that count as one."""
+    name = unicodedata.name(letter, "?").split(" ", 1)[0]
+    return "CJK" if name in ("HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "FULLWIDTH", "HALFWIDTH") else name
 
 
 def escaped(data: bytes) -> bool:
@@ -170,7 +208,8 @@ def _candidates(data: bytes, declared: str | None) -> Iterator[str]:
 
 
 def _repaired(data: bytes) -> tuple[str, str] | None:
-    """UTF-8 with stray bytes of Windows-1252 in it, or cut off in the middle of a character."""
+    """UTF-8 with stray bytes of Windows-1252 in it, or cut off in the middle of a character at either end."""
+    data = _CUT.sub(b"", data)
     valid = len(data.decode("utf-8", errors="ignore").encode())
     foreign = valid - len(data.translate(None, _HIGH_BYTES))
     if foreign < 2 or len(data) - valid > max(1, foreign * REPAIRED_SHARE):
