@@ -240,11 +240,18 @@ def test_csv_dialects(delimiter: str) -> None:
         ("a,b\n1,x;y\n2,z;w\n", "| 1 | x;y |"),
         ("a, b, c\n1, 2, 3\n", "| 1 | 2 | 3 |"),
         ('"a;b",1,2\n"c;d",3,4\n', "| a;b | 1 | 2 |"),
+        ("a^b^c\n1^x, y^2\n3^z, w^4\n5^q^6\n", "| 1 | x, y | 2 |"),
     ],
 )
 def test_csv_when_other_signs_are_as_even(lines: str, row: str) -> None:
     """Commas of decimals and dates, colons of times and lists within a cell delimit nothing."""
     assert row in read(lines, "a.csv").text
+
+
+def test_csv_when_a_single_column_holds_sentences() -> None:
+    """Their commas delimit nothing where few lines have any."""
+    text = "remark\nHello, all\nNothing to see\nBye, then, all\n"
+    assert read(text, "a.csv").text == text
 
 
 def test_csv_quotes_that_are_never_closed_are_letters() -> None:

@@ -122,6 +122,19 @@ def test_page_and_text_are_read_when_a_few_bytes_are_nul(name: str, nuls: bytes)
     assert "\0" not in text
 
 
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"# Title\n\nSome text\0 of it.\n", "Some text of it."),
+        (b'{"name": "pump house"}\n\0', "pump house"),
+        (b"".join(b"line %d is here\0\n" % number for number in range(40)), "line 39 is here"),
+    ],
+)
+def test_text_is_read_when_it_is_short_or_each_line_ends_in_a_nul(data: bytes, words: str) -> None:
+    """What is plain UTF-8 but for its NULs may have more of them than other files before it counts as binary."""
+    assert words in parsing.parse(data, name="a.txt", limits=Parsing()).text
+
+
 @pytest.mark.parametrize("before", ["", "2025-01-06 10:00:05 pressure 3.1 bar, as far as it was writ"])
 @pytest.mark.parametrize("size", [16, 4095, 70_000])
 def test_log_is_read_when_it_has_a_block_of_nuls(before: str, size: int) -> None:

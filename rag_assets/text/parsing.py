@@ -9,7 +9,7 @@ from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
 from rag_assets.text.formats import sniffing
 
-PARSER_VERSION = "4"  # raised when the text that any format yields changes: documents are then read again
+PARSER_VERSION = "5"  # raised when the text that any format yields changes: documents are then read again
 REASON_CHARACTERS = 300  # of a library's own words that an error quotes
 
 

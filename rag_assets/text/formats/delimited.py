@@ -12,7 +12,8 @@ from rag_assets.text import encoding
 
 SAMPLE_LINES = 50  # on which the delimiter is judged
 FIELD_CHARACTERS = 10_000_000  # of one cell; the module's own limit of 131,072 refuses real files
-DELIMITERS = {",": 1.0, ";": 1.0, "\t": 1.0, "|": 0.95, ":": 0.4}  # how readily each one is taken for one: times have :
+# How readily each one is taken for one: times have colons, and formulas carets.
+DELIMITERS = {",": 1.0, ";": 1.0, "\t": 1.0, "|": 0.95, ":": 0.4, "^": 0.4, "~": 0.4}
 PUNCTUATION = 0.9  # of the commas, in decimals and before spaces: they hardly delimit if others do
 DOUBTED = 0.5
 
@@ -93,6 +94,8 @@ def _score(sample: str, delimiter: str) -> float:
         return 0.0
     usual = max(set(widths), key=widths.count)
     if usual < 2:
+        if delimiter == "," and _punctuates(sample):
+            return 0.0  # a single column of sentences
         return sum(width > 1 for width in widths) / len(widths) / 100
     evenness = sum((min(width, usual) / max(width, usual)) ** 2 for width in widths) / len(widths)
     doubt = DOUBTED if delimiter == "," and _punctuates(sample) else 1.0

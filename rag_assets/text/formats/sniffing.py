@@ -1,5 +1,6 @@
 """What a file is: bytes and a name go in, the name of a format comes out, by content first and name second."""
 
+import codecs
 import re
 from pathlib import PurePosixPath
 
@@ -10,7 +11,8 @@ from rag_assets.text.formats import code, zipped
 HEAD_BYTES = 16_384
 PDF_HEAD_BYTES = 1_024  # before which a PDF may begin
 CONTROL_SHARE = 0.05  # of the first bytes: with more control characters than that it is no text
-NUL_SHARE = 0.02  # of the bytes: with more runs of NULs than that it is no text
+NUL_SHARE = 0.02  # of the bytes: with more runs of NULs than that it is no text,
+MOST_NULS = 0.1  # or than that where all else is plain: a NUL ends each line, or the file is short
 TABLE_LINES = 5  # that must have the same number of delimiters before a nameless text is a table
 
 _OCR = "there is no text in it; run OCR on it and register the result"
@@ -201,14 +203,27 @@ def _head(data: bytes, name: str) -> str:
 
 
 def _refuse_binary(data: bytes, name: str) -> None:
-    most = len(data) * NUL_SHARE
+    plain = _is_plain(data[:HEAD_BYTES])
+    most = len(data) * (MOST_NULS if plain else NUL_SHARE)
     if data.count(0) > most and len(_NULS.findall(data)) > most:
         raise DocumentError("unsupported", f"{name} is binary (NUL bytes) and no known kind of document")
     head = _COLORS.sub(b"", data[:HEAD_BYTES])
     controls = len(head) - len(head.translate(None, _CONTROLS))
-    if controls > len(head) * CONTROL_SHARE and not encoding.escaped(head):
+    if not plain and controls > len(head) * CONTROL_SHARE and not encoding.escaped(head):
         share = f"{controls} of the first {len(head)} bytes are control characters"
         raise DocumentError("unsupported", f"{name} is binary ({share}) and no known kind of document")
+
+
+def _is_plain(head: bytes) -> bool:
+    """Whether, without its NULs, this is UTF-8 without a control character."""
+    rest = head.replace(b"\0", b"")
+    if len(rest.translate(None, _CONTROLS)) < len(rest):
+        return False
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(rest)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _by_name(name: str, head: str) -> str | None:
