@@ -104,13 +104,15 @@ def test_decode_when_a_stray_byte_is_in_an_east_asian_text(stray: bytes, declare
 @pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])
 @pytest.mark.parametrize("text", [JAPANESE, CHINESE, KOREAN, RUSSIAN, GREEK, "שלום לכולם\n", "กรุงเทพมหานคร 1\n"])
 def test_decode_when_utf_16_has_neither_mark_nor_many_nul_bytes(text: str, codec: str) -> None:
-    """Letters of one script tell it, though only spaces and line breaks have a NUL byte; also when half of one is cut."""
+    """Letters of one script tell it, though only spaces and breaks have a NUL byte; also when half of one is cut."""
     data = f"{text}\n{text}\n".encode(codec)
     assert encoding.decode(data) == (f"{text}\n{text}\n", codec)
     assert encoding.decode(data[:-1]) == (f"{text}\n{text}", codec)
 
 
-@pytest.mark.parametrize("data", [b"the quick brown fox\0jumps over it.\n", b"\0" * 7 + b"Bush hid the facts", bytes(range(64))])
+@pytest.mark.parametrize(
+    "data", [b"the quick brown fox\0jumps over it.\n", b"\0" * 7 + b"Bush hid the facts", bytes(range(64))]
+)
 def test_wide_when_it_is_ascii_or_no_text(data: bytes) -> None:
     """Pairs of ASCII letters are Chinese characters in UTF-16; NULs within text are strays."""
     assert encoding.wide(data) is None
