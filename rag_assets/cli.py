@@ -25,7 +25,7 @@ from rag_assets.services import Services, require_home
 from rag_assets.text.sandbox.worker import TextWorker
 
 JSON = click.option("--json", "as_json", is_flag=True, help="JSON, one object per line, for programs.")
-SHOWN_TROUBLES = 20  # documents that `status` names
+SHOWN_FAILED = 20  # documents that `status` names
 INTERRUPTED = 130  # exit code, as shells know it
 SAMPLES = Path(__file__).parent / "samples"
 SAMPLE_QUESTIONS = ("How long do I have to return an item?", "What should I do when the pump shows error E4?")
@@ -196,7 +196,7 @@ def up(port: int, host: str, read_only: bool) -> None:
             database_url=services.database_url,
             host=host,
             port=port,
-            say=console.say,
+            progress=console.print_progress,
             read_only=read_only,
         )
         operations.release_batches(services)
@@ -361,7 +361,7 @@ def index(act: str, as_json: bool) -> None:
             console.print_json({"dropped": dropped}) if as_json else console.show_dropped_index(dropped)
             return
         if act == "build":
-            operations.build_index(services, say=console.say)
+            operations.build_index(services, progress=console.print_progress)
         found, advice = operations.get_index(services), operations.advise_index(services)
     if as_json:
         console.print_json({"index": found and asdict(found), "advice": asdict(advice)})
@@ -386,7 +386,7 @@ def evaluate(folder: Path, as_json: bool) -> None:
     with _services() as services:
         _migrate(services)
         operations.fill_words(services)
-        for found in evaluation.evaluate(services, questions, say=console.say):
+        for found in evaluation.evaluate(services, questions, progress=console.print_progress):
             console.print_json(asdict(found)) if as_json else console.show_quality(found)
 
 
@@ -399,8 +399,8 @@ def status(as_json: bool) -> None:
     """
     with _services() as services:
         now = operations.status(services)
-        troubles = [] if as_json else operations.troubles(services, limit=SHOWN_TROUBLES)
-    console.print_json(asdict(now)) if as_json else console.show_status(now, troubles)
+        failed_documents = [] if as_json else operations.failed_documents(services, limit=SHOWN_FAILED)
+    console.print_json(asdict(now)) if as_json else console.show_status(now, failed_documents)
 
 
 @main.command(
@@ -529,7 +529,7 @@ def _shown(finding: doctor.Finding, *, as_json: bool) -> doctor.Finding:
 
 def _calibrate(*, as_json: bool) -> None:
     with _services_of(settings.load_by_hand()) as services:
-        found, file = doctor.calibrate(services, say=console.say)
+        found, file = doctor.calibrate(services, progress=console.print_progress)
     if as_json:
         facts = {"best": found.best.as_row(), "own_defaults": found.own_defaults.as_row(), "seconds": found.seconds}
         console.print_json({**facts, "trials": [trial.as_row() for trial in found.trials], "file": file})
@@ -589,7 +589,7 @@ def _services(**overrides: Any) -> Iterator[Services]:
 @contextmanager
 def _services_of(config: settings.Settings) -> Iterator[Services]:
     try:
-        with Services(config, say=console.say) as services:
+        with Services(config, progress=console.print_progress) as services:
             yield services
     finally:
         if config.database_url is None:
@@ -603,7 +603,7 @@ def _migrate(services: Services) -> list[str]:
 
 def _announce_start(services: Services) -> None:
     if services.settings.database_url is None and not bundled_postgres.is_running(services.settings.home):
-        console.say("Starting the embedded PostgreSQL")
+        console.print_progress("Starting the embedded PostgreSQL")
 
 
 def _add_partitions(services: Services) -> None:
@@ -624,7 +624,7 @@ def _found(services: Services, ids: Sequence[str]) -> tuple[list[str], list[str]
 
 
 def _ingest(services: Services, *, ids: Sequence[str] = ()) -> dict[str, Any]:
-    console.say("Starting Dagster")
+    console.print_progress("Starting Dagster")
     os.environ.update(supervisor.environment(services.settings, database_url=services.database_url))
     from rag_assets.defs import foreground  # imports dagster, which takes a second, only here
 

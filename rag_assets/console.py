@@ -20,7 +20,7 @@ from rag_assets.doctor import Finding
 from rag_assets.embedding.calibration import Calibration
 from rag_assets.errors import DocumentError
 from rag_assets.evaluation import Quality
-from rag_assets.model import Chunk, Hit, IndexStatus, Outcome, ReadDocument, Trouble
+from rag_assets.model import Chunk, FailedDocument, Hit, IndexStatus, Outcome, ReadDocument
 from rag_assets.operations import Registered
 from rag_assets.postgres.search import MARKS
 from rag_assets.postgres.vector_index import Advice, VectorIndex
@@ -31,7 +31,7 @@ RATE_SECONDS = 1.0  # before a rate says anything
 BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} documents [{elapsed}{postfix}]"
 
 
-def say(message: str) -> None:
+def print_progress(message: str) -> None:
     """One line of progress."""
     click.echo(visible.line(message), err=True)
 
@@ -80,7 +80,7 @@ class Progress:
         """Documents have their outcomes."""
         with self._lock:
             self._counts.update(outcome.status for outcome in outcomes)
-            self._say()
+            self._show_counts()
             self._bar.update(len(outcomes))
 
     def embedded(self, chunks: int) -> None:
@@ -88,16 +88,16 @@ class Progress:
         with self._lock:
             self._chunks += chunks
             self._started = self._started or time.monotonic()
-            self._say()
+            self._show_counts()
             self._bar.update(0)  # which shows it, if it is time
 
-    def _say(self) -> None:
-        said = [f"{status}={count}" for status, count in self._counts.items()]
+    def _show_counts(self) -> None:
+        counts = [f"{status}={count}" for status, count in self._counts.items()]
         if self._started is not None:
             seconds = time.monotonic() - self._started
             rate = f" ({self._chunks / seconds:.1f}/s)" if seconds > RATE_SECONDS else ""
-            said.append(f"chunks={self._chunks}{rate}")
-        self._bar.set_postfix_str(", ".join(said), refresh=False)
+            counts.append(f"chunks={self._chunks}{rate}")
+        self._bar.set_postfix_str(", ".join(counts), refresh=False)
 
 
 def show_registered(found: Registered) -> None:
@@ -111,7 +111,7 @@ def show_registered(found: Registered) -> None:
 
 def show_left_out(found: Registered) -> None:
     for reason in found.left_out:
-        say(f"Left out: {reason}")
+        print_progress(f"Left out: {reason}")
 
 
 def show_report(report: Mapping[str, Any]) -> None:
@@ -184,16 +184,16 @@ def show_demo_end(facts: Mapping[str, Any]) -> None:
     )
 
 
-def show_status(status: IndexStatus, troubles: Sequence[Trouble]) -> None:
+def show_status(status: IndexStatus, failed_documents: Sequence[FailedDocument]) -> None:
     """The numbers, the first of the documents that failed, and what to do."""
     for key, value in status.numbers.items():
         show(f"{key.replace('_', ' '):>20}  {_readable(value)}")
-    for one in troubles:
+    for one in failed_documents:
         again = "given up" if one.seconds_to_next is None else f"tried again in {one.seconds_to_next:.0f} s"
         state = "dead  " if one.seconds_to_next is None else "failed"
         show(f"  {state}  {one.document_id}  {one.error_kind}: {one.error_message} ({again})")
-    more = sum(status.failed.values()) + sum(status.dead.values()) - len(troubles)
-    if troubles and more > 0:
+    more = sum(status.failed.values()) + sum(status.dead.values()) - len(failed_documents)
+    if failed_documents and more > 0:
         show(f"  ... and {more} more: rag_ingestion_log has them all")
     for fault in status.faults:
         show(f"-> {fault}")
@@ -272,7 +272,7 @@ def show_parsed(name: str, read: ReadDocument, *, as_json: bool) -> None:
             }
         )
         return
-    say(f"--- {name}: {read.parsed.media_type} by {read.parsed.parser}, {read.seconds_parse:.3f} s")
+    print_progress(f"--- {name}: {read.parsed.media_type} by {read.parsed.parser}, {read.seconds_parse:.3f} s")
     show_text(read.parsed.text)
 
 
@@ -281,7 +281,7 @@ def show_error(name: str, error: DocumentError, *, seconds: float, as_json: bool
         facts = {"path": name, "error": error.kind, "message": error.message}
         print_json(facts | {"media_type": None, "parser": None, "pages": None, "seconds": round(seconds, 4)})
     else:
-        say(f"--- {name}: {error.kind}: {error.message}")
+        print_progress(f"--- {name}: {error.kind}: {error.message}")
 
 
 def show_chunk(chunk: Chunk, *, as_json: bool) -> None:
@@ -291,7 +291,9 @@ def show_chunk(chunk: Chunk, *, as_json: bool) -> None:
         print_json({field: getattr(chunk, field) for field in fields})
         return
     heading = " > ".join(chunk.heading_path)
-    say(f"--- {chunk.index}: {chunk.kind}, {chunk.token_count} tokens, {chunk.char_start}-{chunk.char_end} {heading}")
+    print_progress(
+        f"--- {chunk.index}: {chunk.kind}, {chunk.token_count} tokens, {chunk.char_start}-{chunk.char_end} {heading}"
+    )
     show_text(chunk.content)
 
 

@@ -22,7 +22,7 @@ from rag_assets.errors import RagAssetsError, SettingsError
 from rag_assets.postgres import documents, health
 from rag_assets.postgres.database import RIGHTS
 from rag_assets.postgres.health import Health
-from rag_assets.services import Say, Services, require_home
+from rag_assets.services import Progress, Services, require_home
 from rag_assets.settings import CALIBRATION, Quantization, Settings, calibrated
 from rag_assets.text.lookups import Lookups
 
@@ -87,7 +87,7 @@ def examine(services: Services) -> Iterator[Finding]:
             )
 
 
-def calibrate(services: Services, *, say: Say) -> tuple[Calibration, Path]:
+def calibrate(services: Services, *, progress: Progress) -> tuple[Calibration, Path]:
     """Try llama-server's settings on this machine and keep the fastest in the home, in place of an earlier choice.
 
     `services` are those of the settings made by hand. Another quantization is tried only while the index is empty: what
@@ -100,25 +100,25 @@ def calibrate(services: Services, *, say: Say) -> tuple[Calibration, Path]:
     found = calibration.calibrate(
         settings,
         command=engines.llama_command(settings),
-        models=_models(services, say=say),
-        openvino=engines.openvino(settings, progress=say) if is_tried else None,
-        say=say,
+        models=_models(services, progress=progress),
+        openvino=engines.openvino(settings, progress=progress) if is_tried else None,
+        progress=progress,
     )
     return found, calibration.keep(found, settings)
 
 
-def _models(services: Services, *, say: Say) -> dict[Quantization, Path]:
+def _models(services: Services, *, progress: Progress) -> dict[Quantization, Path]:
     """The configured file, and while nothing is indexed that of the other quantization, if it can be made."""
     configured = services.settings.embedding
-    models = {configured.quantization: engines.llama_cpp(services.settings, progress=say).model}
+    models = {configured.quantization: engines.llama_cpp(services.settings, progress=progress).model}
     by_hand = "quantization" in configured.model_fields_set and not (services.settings.home / CALIBRATION).is_file()
     if services.settings.llama_server_model is not None or by_hand or _is_indexed(services):
         return models
     for kind in TRIED:
         try:
-            models[kind] = embedded_model.ensure(services.settings.home, quantization=kind, progress=say)
+            models[kind] = embedded_model.ensure(services.settings.home, quantization=kind, progress=progress)
         except SettingsError as exc:
-            say(f"Without {kind}: {exc}")
+            progress(f"Without {kind}: {exc}")
     return models
 
 

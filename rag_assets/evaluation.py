@@ -22,7 +22,7 @@ from rag_assets import operations
 from rag_assets.errors import SettingsError
 from rag_assets.model import Claim, Hit
 from rag_assets.postgres import conninfo, outbox
-from rag_assets.services import Say, Services, silent
+from rag_assets.services import Progress, Services, no_progress
 from rag_assets.settings import Mode, Source
 
 MODES: tuple[Mode, ...] = ("vector", "text", "hybrid")
@@ -74,12 +74,12 @@ def read(folder: Path) -> Questions:
     return _read_table(tables[0])
 
 
-def evaluate(services: Services, questions: Questions, *, say: Say = silent) -> Iterator[Quality]:
+def evaluate(services: Services, questions: Questions, *, progress: Progress = no_progress) -> Iterator[Quality]:
     """How well each mode finds what is relevant; with a corpus, in a schema of its own that is gone afterwards."""
     if questions.corpus is None:
         yield from _evaluate(services, questions)
         return
-    with _scratch(services, questions.corpus, say=say) as scratch:
+    with _scratch(services, questions.corpus, progress=progress) as scratch:
         yield from _evaluate(scratch, questions)
 
 
@@ -164,7 +164,7 @@ def _file_name(number: int) -> str:
 
 
 @contextmanager
-def _scratch(services: Services, corpus: Mapping[str, str], *, say: Say) -> Iterator[Services]:
+def _scratch(services: Services, corpus: Mapping[str, str], *, progress: Progress) -> Iterator[Services]:
     """An index of these documents beside the one that is there, in a schema that is dropped at the end."""
     schema = f"rag_evaluate_{secrets.token_hex(4)}"
     with tempfile.TemporaryDirectory() as folder:
@@ -179,14 +179,14 @@ def _scratch(services: Services, corpus: Mapping[str, str], *, say: Say) -> Iter
         )
         services.database.create_schema(schema)
         try:
-            with Services(settings, say=say, embedder=services.embedder) as scratch:
-                _ingest(scratch, Path(folder), say=say)
+            with Services(settings, progress=progress, embedder=services.embedder) as scratch:
+                _ingest(scratch, Path(folder), progress=progress)
                 yield scratch
         finally:
             services.database.drop_schema(schema)
 
 
-def _ingest(services: Services, folder: Path, *, say: Say) -> None:
+def _ingest(services: Services, folder: Path, *, progress: Progress) -> None:
     operations.create_table(services)
     services.database.migrate(services.settings.source, dimension=services.settings.embedding.dimension)
     total = operations.register(services, [folder]).registered
@@ -195,7 +195,7 @@ def _ingest(services: Services, folder: Path, *, say: Say) -> None:
         for outcomes in services.pipeline(run_id=RUN).ingest([claims]):
             done += len(outcomes)
             failed += sum(outcome.status == "failed" for outcome in outcomes)
-        say(f"{done} of {total} documents, {failed} of them failed")
+        progress(f"{done} of {total} documents, {failed} of them failed")
     operations.fill_words(services)
 
 

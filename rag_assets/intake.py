@@ -30,7 +30,8 @@ ENDING_LOOK_SECONDS = 0.25  # between looks at whether the documents beside the 
 class Intake:
     """Claims documents for one run, a batch at a time.
 
-    While it exists, it holds the lock that tells the sensor that changes are being taken (see `outbox.is_taken`).
+    While it exists, it holds the lock that tells the sensor that changes are being taken: see
+    `outbox.has_active_consumer`.
     """
 
     def __init__(
@@ -50,15 +51,15 @@ class Intake:
         self._listener = listener
         self._settings_owner = owner
         self._stopping = stopping or threading.Event()  # set from another thread: no more batches
-        listener.hold_intake(run_id)
+        listener.announce_consumer(run_id)
         self._taken: set[str] = set()  # changed meanwhile, so ahead of their turn
         self.busy: list[str] = []  # asked for, but another run kept them all the time
 
-    def pending(self, *, gives_way: Callable[[], bool] = lambda: False) -> Iterator[list[Claim]]:
+    def pending(self, *, should_yield: Callable[[], bool] = lambda: False) -> Iterator[list[Claim]]:
         """Everything that is due, in slices, until nothing is or another run waits for this one's place."""
-        while not self._stopping.is_set() and not gives_way() and (claims := self._due()):
+        while not self._stopping.is_set() and not should_yield() and (claims := self._due()):
             yield claims
-        self._listener.leave_intake()
+        self._listener.withdraw_consumer()
 
     def batch(self, batch_id: str) -> Iterator[list[Claim]]:
         """What the sensor claimed under this batch."""
@@ -101,9 +102,9 @@ class Intake:
                 yield claims
             else:
                 self._listener.wait(ENDING_LOOK_SECONDS)
-        self._listener.leave_intake()
+        self._listener.withdraw_consumer()
 
-    def linger(self, seconds: float, *, gives_way: Callable[[], bool]) -> Iterator[list[Claim]]:
+    def linger(self, seconds: float, *, should_yield: Callable[[], bool]) -> Iterator[list[Claim]]:
         """Everything that is due, and changes as they are notified, until none came for `seconds`.
 
         Or until another run waits for this one's place, or it has been at it for LONGEST_SECONDS: what failed in a run
@@ -111,13 +112,13 @@ class Intake:
         """
         end = time.monotonic() + LONGEST_SECONDS
         deadline = time.monotonic() + seconds
-        while time.monotonic() < min(deadline, end) and not self._stopping.is_set() and not gives_way():
+        while time.monotonic() < min(deadline, end) and not self._stopping.is_set() and not should_yield():
             if claims := self._due():
                 yield claims
                 deadline = time.monotonic() + seconds
             else:
                 self._listener.wait(min(LOOK_SECONDS, max(0.0, deadline - time.monotonic())))
-        self._listener.leave_intake()
+        self._listener.withdraw_consumer()
 
     @contextmanager
     def _claiming(self) -> Iterator[Cursor]:

@@ -46,11 +46,11 @@ class Lease:
         """Give back what is not settled."""
         self._ended.set()
         self._thread.join()
-        self.give_back()
+        self.release()
         with suppress(DatabaseUnavailable), self._database.transaction() as cursor:
             runs.finish(cursor, self._run_id)
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """What is held, for others to take; whoever does so stores nothing any more."""
         with suppress(DatabaseUnavailable), self._database.transaction() as cursor:
             self.released += outbox.release(cursor, f"run:{self._run_id}")
@@ -85,7 +85,7 @@ class Lease:
             moved_at = worked if moved else moved_at
             is_due = now - extended_at >= self._claim_seconds / 3 and worked - moved_at < self._patience_seconds
             try:
-                self._tell(moved=moved or not is_told, extends=is_due)
+                self._record_progress(moved=moved or not is_told, extends=is_due)
                 is_told, extended_at = True, now if is_due else extended_at
             except DatabaseUnavailable:
                 is_told = is_told and not moved
@@ -98,9 +98,9 @@ class Lease:
             moved, self._moved = self._moved or not self._in_hand, False
         return moved
 
-    def _tell(self, *, moved: bool, extends: bool) -> None:
+    def _record_progress(self, *, moved: bool, extends: bool) -> None:
         with self._database.transaction() as cursor:
-            runs.tell(cursor, self._run_id, moved=moved)
+            runs.record_progress(cursor, self._run_id, moved=moved)
             if extends:
                 outbox.extend_claims(cursor, f"run:{self._run_id}", seconds=self._claim_seconds)
 

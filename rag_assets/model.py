@@ -45,7 +45,7 @@ class FileFacts:
 
     sha256: str
     size: int  # bytes
-    mtime_ns: int  # nanoseconds since the epoch; see text.paths.telling
+    mtime_ns: int  # nanoseconds since the epoch; see text.paths.reliable_mtime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -193,7 +193,7 @@ class Hit:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Trouble:
+class FailedDocument:
     """A document whose last attempt failed, and when the next one is; None: it was given up."""
 
     document_id: str

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 from rag_assets import vectors, words
 from rag_assets.embedding.memory import available_bytes
 from rag_assets.errors import DocumentError
-from rag_assets.model import FileFacts, Filter, Hit, IndexStatus, StoredText, Trouble, Vector
+from rag_assets.model import FailedDocument, FileFacts, Filter, Hit, IndexStatus, StoredText, Vector
 from rag_assets.postgres import conninfo, documents, ingestion_log, outbox, owner, runs, vector_index, watch
 from rag_assets.postgres import reconcile as reconciling
 from rag_assets.postgres import search as searching
 from rag_assets.postgres.database import require_schema
 from rag_assets.postgres.vector_index import Advice, VectorIndex
-from rag_assets.services import DAGSTER_SCHEMA, Say, Services, owner_of, silent
+from rag_assets.services import DAGSTER_SCHEMA, Progress, Services, no_progress, owner_of
 from rag_assets.settings import Mode
 from rag_assets.text import paths
 from rag_assets.vectors import Marked, Sampled
@@ -140,7 +140,7 @@ def reconcile(services: Services) -> dict[str, int]:
     tend(services)
     with services.database.transaction() as cursor:
         owner.require(cursor, owner_of(services.settings))
-        outbox.take_changes(cursor)  # or what the trigger saw would be found once more
+        outbox.drain_changes(cursor)  # or what the trigger saw would be found once more
     found = reconciling.reconcile_table(
         services.database, services.settings.source, fingerprint=services.reader.fingerprint, model=model
     )
@@ -190,10 +190,10 @@ def status(services: Services) -> IndexStatus:
         return replace(status, standing_still=still)
 
 
-def troubles(services: Services, *, limit: int) -> list[Trouble]:
+def failed_documents(services: Services, *, limit: int) -> list[FailedDocument]:
     """Rows that can be no documents, then documents whose last attempt failed, those given up first."""
     with services.database.transaction() as cursor:
-        return outbox.troubles(cursor, services.settings.source, limit=limit)
+        return outbox.failed_documents(cursor, services.settings.source, limit=limit)
 
 
 def find(services: Services, ids: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -241,10 +241,10 @@ def get_index(services: Services) -> VectorIndex | None:
         return replace(found, recall_at_10=vector_index.recall(cursor, model))
 
 
-def build_index(services: Services, *, say: Say = silent) -> VectorIndex:
+def build_index(services: Services, *, progress: Progress = no_progress) -> VectorIndex:
     """Build the index that is advised, in place of the one that is there; see vector_index.build."""
     return vector_index.build(
-        services.database, services.settings.embedding.model, advise_index(services), progress=say
+        services.database, services.settings.embedding.model, advise_index(services), progress=progress
     )
 
 
@@ -278,7 +278,7 @@ def _facts(services: Services, stored: StoredText) -> FileFacts:
     if (size, mtime_ns) == (stored.facts.size, stored.facts.mtime_ns):
         return stored.facts
     sha256 = paths.sha256(path, limit=services.settings.parsing.max_bytes)
-    return FileFacts(sha256=sha256, size=size, mtime_ns=paths.telling(mtime_ns, looked_at=looked_at))
+    return FileFacts(sha256=sha256, size=size, mtime_ns=paths.reliable_mtime(mtime_ns, looked_at=looked_at))
 
 
 def _changed_at(services: Services, path: str) -> float | None:

@@ -221,7 +221,7 @@ class Pipeline:
                 self.ending.set()
                 if not (bulk.has_ended and urgent.has_ended):  # nobody waits for a long document any more
                     self._break_off()
-                    self._lease.give_back()  # now: who stops us may not wait for the threads on a busy machine
+                    self._lease.release()  # now: who stops us may not wait for the threads on a busy machine
                     self._await_threads(feeders, (bulk, urgent))
                 for feeder, lane in zip(feeders, (bulk, urgent), strict=True):
                     feeder.join()
@@ -431,7 +431,7 @@ class Pipeline:
         texts.move(cursor, {claim.document_id: claim.path or "" for claim, _ in same})
         if len(same) < len(skipped):
             done = {claim for claim, _ in same}
-            outbox.give_back(cursor, [claim for claim, _ in skipped if claim not in done])
+            outbox.release_claims(cursor, [claim for claim, _ in skipped if claim not in done])
         return [outcome for _, outcome in settled]
 
     def _write(self, cursor: Cursor, work: _Work, *, group: _Group, share: float) -> Outcome:

@@ -24,10 +24,10 @@ from rag_assets.text.lookups import Lookups
 from rag_assets.text.sandbox.worker import TextWorker
 
 DAGSTER_SCHEMA = "dagster"  # in our database, unless DAGSTER_DATABASE_URL is set
-Say = Callable[[str], None]
+Progress = Callable[[str], None]
 
 
-def silent(_message: str) -> None:
+def no_progress(_message: str) -> None:
     """Progress nobody asked for."""
 
 
@@ -69,21 +69,22 @@ def owner_of(settings: Settings) -> Owner:
 class Services:
     """What one process works with: each service is opened when it is first needed, and closed with `close`.
 
-    A service that is given is used instead of one of its own, and left open. `say` is told of progress in sentences.
+    A service that is given is used instead of one of its own, and left open. `progress` is called with sentences on
+    how far the work is.
     """
 
     def __init__(
         self,
         settings: Settings,
         *,
-        say: Say = silent,
+        progress: Progress = no_progress,
         reader: TextWorker | None = None,
         urgent_reader: TextWorker | None = None,
         embedder: Embedder | None = None,
         models: known.Memory | None = None,
     ) -> None:
         self.settings = settings
-        self._say = say
+        self._progress = progress
         self._open = ExitStack()
         given = {"reader": reader, "urgent_reader": urgent_reader, "embedder": embedder, "models": models}
         vars(self).update({name: each for name, each in given.items() if each is not None})  # see cached_property
@@ -112,7 +113,7 @@ class Services:
         """What embeds; its model is made now if need be. None: a server that runs already."""
         if self.settings.llama_server.url is not None:
             return None
-        return engines.choose(self.settings, progress=self._say)
+        return engines.choose(self.settings, progress=self._progress)
 
     @property
     def model_path(self) -> Path | None:
@@ -128,7 +129,7 @@ class Services:
     @property
     def _fallback(self) -> "Callable[[], Engine] | None":
         is_first = self.engine is not None and self.engine.name == OPENVINO
-        return engines.fallback(self.settings, progress=self._say) if is_first else None
+        return engines.fallback(self.settings, progress=self._progress) if is_first else None
 
     @cached_property
     def models(self) -> known.Memory:

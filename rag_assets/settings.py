@@ -435,12 +435,12 @@ def _usual_file() -> Path:
     """settings.toml, or where there is none, config/settings.toml, where the original system has it."""
     first, second = map(Path, USUAL_FILES)
     if first.is_file() and second.is_file():
-        _say_once(f"{second} is not read, as there is {first}: keep one of them, or name one in RAG_ASSETS_SETTINGS.")
+        _log_once(f"{second} is not read, as there is {first}: keep one of them, or name one in RAG_ASSETS_SETTINGS.")
     return second if second.is_file() and not first.is_file() else first
 
 
 @cache
-def _say_once(message: str) -> None:
+def _log_once(message: str) -> None:
     logger.warning(message)
 
 

@@ -116,7 +116,7 @@ def run(
     database_url: str,
     host: str,
     port: int,
-    say: Callable[[str], None],
+    progress: Callable[[str], None],
     read_only: bool = False,
 ) -> None:
     """Run Dagster until SIGINT or SIGTERM; nothing of it is left when this returns."""
@@ -128,7 +128,7 @@ def run(
     except OSError as exc:
         raise ServiceError(f"No free port on {host} ({exc}): is this an address of this machine?") from exc
     if wanted and port != wanted:
-        say(f"Port {wanted} of {host} is taken by another program: Dagster's UI gets {port}")
+        progress(f"Port {wanted} of {host} is taken by another program: Dagster's UI gets {port}")
     with (
         _stop_at_signals(stop),
         private_folder.workplace("rag_assets-") as sockets,
@@ -137,8 +137,8 @@ def run(
         address = _code_server_address(sockets)
         services = _services(settings, variables, address=address, host=host, port=port, read_only=read_only)
         stack.callback(_stop_all, services)
-        stack.callback(say, "Stopping")
-        say("Starting Dagster")
+        stack.callback(progress, "Stopping")
+        progress("Starting Dagster")
         code_server, *others = services
         code_server.start()
         # It creates Dagster's tables, and the others would ask for it in vain.
@@ -147,12 +147,12 @@ def run(
             service.start()
         webserver = services[1]
         if _wait_until(lambda: ports.owns_port(webserver.pid, port), services=services, stop=stop):
-            say(f"Dagster is at http://{host}:{port}  (logs in {code_server.log.parent}; Ctrl-C stops everything)")
+            progress(f"Dagster is at http://{host}:{port}  (logs in {code_server.log.parent}; Ctrl-C stops everything)")
         while not stop.wait(0.5):
             for service in services:
                 bounded_log.bound(service.log)  # without its database, Dagster writes 180 lines a second
                 if not service.alive:
-                    say(f"The {service.name} has ended; starting it again. Its log: {service.log}")
+                    progress(f"The {service.name} has ended; starting it again. Its log: {service.log}")
                     service.start()
 
 
@@ -230,7 +230,7 @@ def _stop_all(services: Sequence[Service]) -> None:
     runs = [run for pid in asked for run in tree.children(pid)]
     if code_server is not None:
         tree.stop_tree(code_server, seconds=CODE_SERVER_STOP_SECONDS)
-    tree.ask(asked)
+    tree.terminate(asked)
     tree.stop_trees(runs, seconds=STOP_SECONDS)
     tree.stop_trees(asked, seconds=STOP_SECONDS)
     for service in services:

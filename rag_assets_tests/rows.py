@@ -31,7 +31,7 @@ def enqueue(cursor: Cursor, ids: Sequence[str], *, priority: int = outbox.CHANGE
 
 def pending(cursor: Cursor) -> int:
     """How many documents are neither done nor given up."""
-    outbox.take_changes(cursor)
+    outbox.drain_changes(cursor)
     cursor.execute("select count(*) from rag_outbox where state = 'pending'")
     return int((cursor.fetchone() or (0,))[0])
 

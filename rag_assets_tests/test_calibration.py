@@ -63,7 +63,7 @@ def _calibrate(home: Path, *, dies: str = "no such flag", **llama_server: Any) -
     chosen = _settings(home, **llama_server)
     models = {chosen.embedding.quantization: Path(fake_llama.__file__)}
     command = [sys.executable, str(program), dies]
-    found = calibration.calibrate(chosen, command=command, models=models, say=lambda _line: None)
+    found = calibration.calibrate(chosen, command=command, models=models, progress=lambda _line: None)
     calibration.keep(found, chosen)
     return found
 

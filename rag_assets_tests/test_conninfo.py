@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from psycopg2.extensions import make_dsn
 from sqlalchemy import create_engine
 
 from rag_assets import settings, supervisor
@@ -134,7 +135,7 @@ def test_where_a_connection_leads_is_shown_when_all_of_it_is_understood(text: st
 @pytest.mark.parametrize("schema", [None, "dagster"])
 def test_sqlalchemy_gets_the_same_parameters(password: str, schema: str | None) -> None:
     """Of keywords and of URLs, with any password."""
-    text = conninfo.make_dsn(host="h", port="5", user="u@x", password=password, dbname="d e", sslmode="require")
+    text = make_dsn(host="h", port="5", user="u@x", password=password, dbname="d e", sslmode="require")
     made = conninfo.as_sqlalchemy(text, schema=schema)
     engine = create_engine(made)
     [[], found] = engine.dialect.create_connect_args(engine.url)

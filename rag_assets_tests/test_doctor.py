@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rag_assets import doctor, settings
+from rag_assets import doctor, engines, settings
 from rag_assets.doctor import Finding
 from rag_assets.services import Services
 from rag_assets_tests import fake_llama, rows
@@ -39,7 +39,7 @@ def findings(tmp_path: Path, database_url: str) -> Iterator[Any]:
 def _fake_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """Instead of the embedded one; it knows the flags that are needed."""
     command = [sys.executable, fake_llama.__file__, "good"]
-    monkeypatch.setattr(doctor.engines, "llama_command", lambda _settings: command)
+    monkeypatch.setattr(engines, "llama_command", lambda _settings: command)
     monkeypatch.setattr(doctor, "NEEDED_FLAGS", {"--port"})
 
 

@@ -16,6 +16,7 @@ import pytest
 from rag_assets.bundled import llama_server
 from rag_assets.embedding import server as servers
 from rag_assets.embedding.client import EmbeddingClient, ServerAway
+from rag_assets.embedding.door import SocketFile
 from rag_assets.embedding.server import LlamaServer
 from rag_assets.errors import EmbeddingError, ServerFailedToStart
 from rag_assets.processes import ports
@@ -88,13 +89,13 @@ def test_stranger_gets_nothing_when_ours_lives_beside_him(started: LlamaServer) 
     with FakeLlama() as stranger:
         door = started.client.door
         assert door is not None
-        if isinstance(door, servers.SocketFile):
+        if isinstance(door, SocketFile):
             path = Path(door.where)
             path.unlink()
             with _impostor(str(path), heard), pytest.raises(OSError, match="not the llama-server"):
                 door.open(5)
         else:
-            door._address = lambda: stranger.server_address  # type: ignore[method-assign, union-attr]
+            door._address = lambda: stranger.server_address  # type: ignore[attr-defined]
             with pytest.raises(OSError, match="not held by"):
                 door.open(0.5)
         assert stranger.seen == []

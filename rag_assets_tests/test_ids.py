@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from rag_assets.errors import SettingsError
-from rag_assets.model import Trouble
+from rag_assets.model import FailedDocument
 from rag_assets.postgres import documents, outbox, reconcile
 from rag_assets.postgres.documents import ID_BYTES
 from rag_assets_tests.application import WORDS, Application
@@ -46,9 +46,9 @@ def insert(application: Application, ids: Sequence[object], *, path: str = "a.tx
         cursor.executemany(f"insert into {TABLE} values (%s, %s)", [(one, path) for one in ids])
 
 
-def troubles(application: Application) -> list[Trouble]:
+def failed_documents(application: Application) -> list[FailedDocument]:
     with application.database.transaction() as cursor:
-        return outbox.troubles(cursor, application.settings.source, limit=20)
+        return outbox.failed_documents(cursor, application.settings.source, limit=20)
 
 
 def ids_of(application: Application) -> list[str]:
@@ -78,14 +78,14 @@ def test_row_is_named_when_its_id_is_too_long(application: Application, size: in
     migrate(application)
     reconcile.reconcile_table(application.database, application.settings.source, fingerprint="f", model="m")
     assert long not in application.run(run_id="2")
-    [trouble] = troubles(application)
+    [trouble] = failed_documents(application)
     assert (trouble.error_kind, trouble.seconds_to_next) == ("id_too_long", None)
     assert trouble.document_id == f"{long[:60]}..."
     assert "longer than 800 bytes: give it a shorter one" in trouble.error_message
     assert ids_of(application) == ["short"]
     application.sql(f"update {TABLE} set id = 'shorter' where id <> 'short'")
     assert application.run(run_id="3")["shorter"].status == "completed"
-    assert troubles(application) == []
+    assert failed_documents(application) == []
 
 
 def test_changes_are_taken_when_one_of_an_earlier_version_has_a_long_id(application: Application) -> None:
@@ -105,7 +105,7 @@ def test_rows_are_named_when_they_have_no_id(application: Application) -> None:
     migrate(application)
     assert set(application.run()) == {"1"}
     assert ids_of(application) == ["1"]
-    assert {one.error_kind for one in troubles(application)} == {"id_missing"}
+    assert {one.error_kind for one in failed_documents(application)} == {"id_missing"}
     with application.database.transaction() as cursor:
         status = outbox.status(cursor, application.settings.source)
     assert (status.documents, status.up_to_date, status.dead) == (3, 1, {"id_missing": 2})

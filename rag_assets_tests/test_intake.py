@@ -43,9 +43,9 @@ def ids(batch: Sequence[Claim]) -> list[str]:
     return [claim.document_id for claim in batch]
 
 
-def is_taken(application: Application) -> bool:
+def has_active_consumer(application: Application) -> bool:
     with application.database.transaction() as cursor:
-        return outbox.is_taken(cursor)
+        return outbox.has_active_consumer(cursor)
 
 
 def test_pending_gives_each_document_once_when_there_are_many(
@@ -71,15 +71,15 @@ def test_run_is_known_to_take_changes_when_its_line_was_cut(application: Applica
         batches = {
             "pending": intake.pending,
             "batch": lambda: intake.batch("mine"),
-            "linger": lambda: intake.linger(60, gives_way=never),
+            "linger": lambda: intake.linger(60, should_yield=never),
         }[way]()
         next(batches)
         [(pid,)] = application.sql(LISTENING)
         application.sql(f"select pg_terminate_backend({pid}, 60_000)")
-        assert not is_taken(application)
+        assert not has_active_consumer(application)
         add(application, 1)
         next(batches)
-        assert is_taken(application)
+        assert has_active_consumer(application)
 
 
 def test_a_table_that_never_rests_keeps_nobody_waiting(application: Application, intake: Intake) -> None:
@@ -97,7 +97,7 @@ def test_a_table_that_never_rests_keeps_nobody_waiting(application: Application,
     batch = changing(intake.batch("mine"))
     assert [len(slice_) for slice_ in islice(batch, 4)] == [FIRST_SLICE, 1, 2, 1]
     waiting = iter([False, False, True])
-    assert list(changing(intake.pending(gives_way=lambda: next(waiting)))) == [[first]] * 2
+    assert list(changing(intake.pending(should_yield=lambda: next(waiting)))) == [[first]] * 2
     ending = threading.Event()
     beside = changing(intake.changes_beside(others, ending=ending))
     assert next(beside) == [first]
@@ -117,7 +117,7 @@ def test_nothing_more_is_claimed_when_the_run_is_stopping(
         batches = intake.pending()
         assert len(next(batches)) == 20
         stopping.set()
-        assert list(batches) == list(intake.linger(3_600, gives_way=never)) == []
+        assert list(batches) == list(intake.linger(3_600, should_yield=never)) == []
     assert [owner for *_, owner in application.pending()].count(None) == 20
 
 
@@ -168,10 +168,10 @@ def test_changes_come_beside_the_many_documents_of_a_backfill(application: Appli
     new = add(application, 1)
     assert sorted(ids(next(changes))) == sorted([added[-1], *new])
     assert sorted(chain(*map(ids, batches)), key=int) == added[FIRST_SLICE:-1]
-    assert is_taken(application)
+    assert has_active_consumer(application)
     ending.set()
     assert list(changes) == []
-    assert not is_taken(application)
+    assert not has_active_consumer(application)
 
 
 def test_many_documents_come_with_what_the_sensor_claimed_just_before(application: Application, intake: Intake) -> None:
@@ -192,9 +192,9 @@ def test_many_documents_come_with_what_the_sensor_claimed_just_before(applicatio
 def test_few_documents_leave_changes_to_the_sensor(application: Application, intake: Intake) -> None:
     """A run on a few documents ends soon, and tells of these alone: changes get a run of their own."""
     add(application, 1)
-    assert is_taken(application)
+    assert has_active_consumer(application)
     assert list(intake.changes_beside(["1"] * FEW, ending=threading.Event())) == []
-    assert not is_taken(application)
+    assert not has_active_consumer(application)
 
 
 @pytest.mark.parametrize(("seconds", "sizes"), [(60.0, [10, 20, 40, 10]), (0.0, [10] * 8)], ids=["fast", "slow"])
@@ -236,7 +236,7 @@ def test_documents_tells_which_another_run_kept_to_the_end(
 
 def test_linger_gives_a_change_that_comes_while_it_waits(application: Application, intake: Intake) -> None:
     """The notice of its transaction wakes the run: it does not sleep its time out."""
-    batches = intake.linger(600, gives_way=never)
+    batches = intake.linger(600, should_yield=never)
     timer = threading.Timer(0.3, add, (application, 1))
     timer.start()
     started = time.monotonic()
@@ -247,9 +247,9 @@ def test_linger_gives_a_change_that_comes_while_it_waits(application: Applicatio
 
 def test_linger_ends_when_nothing_changes_for_its_time(application: Application, intake: Intake) -> None:
     """And tells the sensor that changes are its own again, before the run has ended."""
-    assert is_taken(application)
-    assert list(intake.linger(0.2, gives_way=never)) == []
-    assert not is_taken(application)
+    assert has_active_consumer(application)
+    assert list(intake.linger(0.2, should_yield=never)) == []
+    assert not has_active_consumer(application)
 
 
 def test_linger_ends_in_time_when_changes_never_do(
@@ -258,22 +258,22 @@ def test_linger_ends_in_time_when_changes_never_do(
     """What failed meanwhile is to be seen some day, and a run's events are to stay readable."""
     monkeypatch.setattr(intake_module, "LONGEST_SECONDS", 0.5)
     [changed] = add(application, 1)
-    for batch in intake.linger(30, gives_way=never):
+    for batch in intake.linger(30, should_yield=never):
         assert ids(batch) == [changed]
         application.change(changed)
-    assert not is_taken(application)
+    assert not has_active_consumer(application)
     assert application.pending() == [(changed, "pending", 0, "run:1")]
 
 
 def test_linger_ends_at_once_when_another_run_waits(application: Application, intake: Intake) -> None:
     """Whoever wants the one place at llama-server does not wait for a run that has nothing to do."""
-    assert list(intake.linger(3_600, gives_way=lambda: True)) == []
-    assert not is_taken(application)
+    assert list(intake.linger(3_600, should_yield=lambda: True)) == []
+    assert not has_active_consumer(application)
 
 
 def test_changes_are_taken_as_long_as_the_listener_is_open(application: Application) -> None:
     """A run that dies leaves the changes to the sensor without having said so."""
     with application.listener() as listener:
         application.intake(listener, run_id="1")
-        assert is_taken(application)
-    until(lambda: not is_taken(application))  # the server takes a moment to end the session
+        assert has_active_consumer(application)
+    until(lambda: not has_active_consumer(application))  # the server takes a moment to end the session

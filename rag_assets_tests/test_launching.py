@@ -90,7 +90,7 @@ def launcher(project: Project) -> Iterator[launching.WarmRunLauncher]:
 
 def test_no_spare_process_is_kept_where_no_run_is_launched(launcher: launching.WarmRunLauncher) -> None:
     """The code server and the webserver have a launcher too."""
-    assert launcher._spare is None
+    assert launcher._prewarmed is None
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def test_run_signs_with_its_process_unless_it_was_handed_to_it(project: Project)
     ordinary = run_of(project, None, status=DagsterRunStatus.STARTED)
     tags = []
     for run in (handed, ordinary):
-        launching.sign(project.instance, run)
+        launching.tag_run_with_process(project.instance, run)
         signed = project.instance.get_run_by_id(run.run_id)
         assert signed is not None
         assert not launching.is_lost(signed)
@@ -221,7 +221,7 @@ def test_run_is_not_lost_when_the_spare_process_died(
     run = run_of(project, None, status=DagsterRunStatus.NOT_STARTED)
     with subprocess.Popen([sys.executable, "-c", ""], stdin=subprocess.PIPE) as dead:
         dead.wait()
-        launcher._spare = dead
+        launcher._prewarmed = dead
         launcher.launch_run(cast(Any, SimpleNamespace(dagster_run=run)))
     [new] = made
     assert new.stdout is not None

@@ -35,9 +35,9 @@ class Beats:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._count = 0
-        self._tell = runs.tell
+        self._tell = runs.record_progress
         monkeypatch.setattr(lease, "BEAT_SECONDS", 0.02)
-        monkeypatch.setattr(runs, "tell", self._counted)
+        monkeypatch.setattr(runs, "record_progress", self._counted)
 
     def _counted(self, *args: Any, **named: Any) -> None:
         self._count += 1
@@ -279,15 +279,15 @@ def test_run_is_not_taken_over_while_it_stores(application: Application) -> None
 def test_lock_of_a_run_that_was_taken_over_says_nothing(application: Application) -> None:
     """Its connection lives as long as its process: changes are no longer left to it."""
 
-    def is_taken() -> bool:
+    def has_active_consumer() -> bool:
         with application.database.transaction() as cursor:
-            return outbox.is_taken(cursor)
+            return outbox.has_active_consumer(cursor)
 
     with application.listener() as listener:
         application.intake(listener, run_id="1")
-        assert is_taken()
+        assert has_active_consumer()
         assert take_over(application, "1")
-        assert not is_taken()
+        assert not has_active_consumer()
 
 
 def test_what_a_stopped_process_locked_is_free_after_a_minute(application: Application) -> None:

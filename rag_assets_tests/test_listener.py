@@ -29,27 +29,27 @@ def test_wait_ends_when_a_document_changes(database_url: str) -> None:
         assert listener.wait(60)
         timer.join()
         assert not listener.wait(0.05)
-        assert not listener.is_deaf
+        assert not listener.notify_unavailable
 
 
 def test_wait_ends_at_once_when_the_notice_came_before(database_url: str) -> None:
     """What was notified between two waits is not forgotten, also when a query came in between."""
     with Listener(database_url, channel=CHANNEL) as listener:
         rows.execute(database_url, INSERT)
-        listener.hold_intake()
+        listener.announce_consumer()
         assert listener.wait(60)
 
 
 def test_wait_comes_back_when_its_backend_was_terminated(database_url: str) -> None:
     """The loss itself wakes (what was missed is not known), then notices come again."""
     with Listener(database_url, channel=CHANNEL) as listener:
-        listener.hold_intake()
+        listener.announce_consumer()
         rows.execute(database_url, f"select pg_terminate_backend(pid, 5000) from ({PIDS}) as p")
         assert listener.wait(60)
         assert not listener.wait(0.5)
         rows.execute(database_url, INSERT)
         assert listener.wait(60)
-        assert _is_taken(database_url)
+        assert _has_active_consumer(database_url)
 
 
 def test_wait_notices_when_the_line_is_half_open(
@@ -96,21 +96,21 @@ def test_listener_says_once_that_it_is_deaf_when_behind_a_pooler(
     with Proxy(database_url, replace=(found, replaced)) as proxy:
         for _ in range(2):
             with Listener(proxy.url, channel=CHANNEL) as listener:
-                listener.hold_intake()
-                assert listener.is_deaf
+                listener.announce_consumer()
+                assert listener.notify_unavailable
                 assert not listener.wait(0.05)
-                assert not _is_taken(database_url)
+                assert not _has_active_consumer(database_url)
     assert caplog.text.count("is a pooler") == 1
 
 
 def test_intake_is_held_until_left_when_several_hold_it(database_url: str) -> None:
     """Any holder counts, and the end of the connection is the end of the hold."""
     with Listener(database_url, channel=CHANNEL) as first, Listener(database_url, channel=CHANNEL) as second:
-        first.hold_intake()
-        second.hold_intake()
-        first.leave_intake()
-        assert _is_taken(database_url)
-    until(lambda: not _is_taken(database_url))
+        first.announce_consumer()
+        second.announce_consumer()
+        first.withdraw_consumer()
+        assert _has_active_consumer(database_url)
+    until(lambda: not _has_active_consumer(database_url))
 
 
 def test_listener_raises_when_there_is_no_database_to_begin_with() -> None:
@@ -119,6 +119,6 @@ def test_listener_raises_when_there_is_no_database_to_begin_with() -> None:
         Listener("postgresql://someone:secret@127.0.0.1:1/docs", channel=CHANNEL)
 
 
-def _is_taken(url: str) -> bool:
+def _has_active_consumer(url: str) -> bool:
     with closing(Database(url)) as database, database.transaction() as cursor:
-        return outbox.is_taken(cursor)
+        return outbox.has_active_consumer(cursor)

@@ -258,7 +258,7 @@ def test_claim_due_takes_what_came_while_it_waited_whatever_isolation_is_the_def
                 return [claim.document_id for claim in _claim(cursor)]
 
         with database.transaction() as cursor:
-            outbox.take_changes(cursor)
+            outbox.drain_changes(cursor)
             second = executor.submit(claimed)
             while not rows.execute(database_url, "select pid from pg_locks where not granted"):
                 assert not second.done()

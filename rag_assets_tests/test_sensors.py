@@ -150,9 +150,9 @@ def test_sensor_leaves_changes_to_a_run_that_takes_them(project: Project) -> Non
     """No second run for what the first picks up by itself; when it has left, the sensor is back."""
     project.application.add("a.txt", *WORDS)
     with project.application.listener() as listener:
-        listener.hold_intake()
+        listener.announce_consumer()
         assert project.tick().run_requests == []
-        listener.leave_intake()
+        listener.withdraw_consumer()
         assert len(project.tick().run_requests) == 1
 
 
@@ -203,7 +203,7 @@ def test_run_that_stands_still_is_ended_and_its_documents_are_free(project: Proj
     watch = Watch(60, clock=lambda: now[0])
     with project.application.listener() as listener:
         if has_begun:
-            listener.hold_intake(run_id)
+            listener.announce_consumer(run_id)
             with project.services.database.transaction() as cursor:
                 runs.begin(cursor, run_id)
         for _ in range(30):
@@ -226,7 +226,7 @@ def test_run_that_dagster_has_ended_stores_nothing_any_more(project: Project) ->
     """It was stopped, then canceled in the UI: its lock no longer keeps changes from others."""
     run_id = submit(project, tags={}, status=DagsterRunStatus.CANCELED)
     with project.application.listener() as listener:
-        listener.hold_intake(run_id)
+        listener.announce_consumer(run_id)
         with project.services.database.transaction() as cursor:
             runs.begin(cursor, run_id)
         project.application.add("a.txt", *WORDS)

@@ -300,7 +300,7 @@ def test_settings_are_read_where_the_original_system_has_them(
     assert settings.load().chunking.size == 77
     assert caplog.messages == []
     Path("settings.toml").write_text("[chunking]\nsize = 88\n")
-    settings._say_once.cache_clear()
+    settings._log_once.cache_clear()
     assert [settings.load().chunking.size for _ in range(2)] == [88, 88]
     assert caplog.messages == [
         f"{Path('config/settings.toml')} is not read, as there is settings.toml: keep one of them, or name one in "

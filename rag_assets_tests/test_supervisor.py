@@ -183,7 +183,7 @@ def test_service_that_died_long_ago_is_started_again(tmp_path: Path, monkeypatch
 def test_nothing_is_started_on_an_address_of_another_machine(config: Settings) -> None:
     """The message names the address."""
     with pytest.raises(ServiceError, match=r"No free port on 192\.0\.2\.1 .*is this an address of this machine"):
-        supervisor.run(config, database_url="postgresql://me@here/db", host="192.0.2.1", port=0, say=print)
+        supervisor.run(config, database_url="postgresql://me@here/db", host="192.0.2.1", port=0, progress=print)
 
 
 class Up:
@@ -226,7 +226,7 @@ class Up:
 
     def run(self, config: Settings, **options: Any) -> None:
         given = {"host": "127.0.0.1", "port": 0, **options}
-        supervisor.run(config, database_url="postgresql://me@here/db", say=self.say, **given)
+        supervisor.run(config, database_url="postgresql://me@here/db", progress=self.say, **given)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from rag_assets import console, visible
 from rag_assets.doctor import Finding
 from rag_assets.errors import DocumentError
 from rag_assets.logs import JsonFormatter, LineFormatter
-from rag_assets.model import Chunk, Hit, IndexStatus, Trouble
+from rag_assets.model import Chunk, FailedDocument, Hit, IndexStatus
 from rag_assets.operations import Registered
 
 EVIL = "a\r\x1b[2K\x1b[1A       up to date  9\n-> all is well\x85\u2028\u202etxt.\u2066\x9b31m\x00\udcff.txt"
@@ -63,7 +63,7 @@ def test_output_of_every_kind_holds_no_control_character(capsys: pytest.CaptureF
         before=(EVIL,),
         after=(EVIL,),
     )
-    trouble = Trouble(document_id=EVIL, error_kind="not_found", error_message=EVIL, seconds_to_next=None)
+    trouble = FailedDocument(document_id=EVIL, error_kind="not_found", error_message=EVIL, seconds_to_next=None)
     piece = Chunk(
         index=0,
         content=EVIL,
@@ -104,7 +104,7 @@ def test_output_of_every_kind_holds_no_control_character(capsys: pytest.CaptureF
 
 def test_a_line_of_status_cannot_be_faked(capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing but our own lines begins where ours begin; what was given up is called dead, as in the counts above."""
-    trouble = Trouble(document_id="1", error_kind="not_found", error_message=EVIL, seconds_to_next=None)
+    trouble = FailedDocument(document_id="1", error_kind="not_found", error_message=EVIL, seconds_to_next=None)
     console.show_status(STATUS, [trouble])
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if line.strip().startswith(("up to date", "->"))] == [

@@ -252,7 +252,7 @@ def test_whole_mass_is_held_when_a_look_takes_a_part_of_it(filled: Application) 
     """Counting what vanished reads the whole index: it is done once for a mass, and not for each part of it."""
     filled.sql(f"delete from {TABLE}")
     with filled.database.transaction() as cursor:
-        outbox.take_changes(cursor)
+        outbox.drain_changes(cursor)
         cursor.execute("update rag_outbox set claimed_by = 'batch:1', claimed_until = now() where document_id <= '2'")
         claims = outbox.claim_batch(cursor, SOURCE, batch_id="1", run_id="1", seconds=60)
     assert claims == []

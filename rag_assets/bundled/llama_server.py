@@ -20,7 +20,7 @@ def command() -> list[str]:
 def main(argv: list[str] | None = None) -> int:
     """Serve until told to stop; 1 when the server does not start, 2 for a wrong command line."""
     arguments = _parser().parse_args(argv)
-    stop = server_process.told_to_stop()
+    stop = server_process.stop_event()
     import xllamacpp
 
     if arguments.version:

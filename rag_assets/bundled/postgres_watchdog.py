@@ -323,7 +323,7 @@ class Watch:
         try:
             self.server = running_server(Path(self.spec.data)) or _start_server(self.spec)
         except (StartFailed, OSError) as exc:
-            _say(f"keeper: {exc}; trying again")
+            _print_line(f"keeper: {exc}; trying again")
             time.sleep(RESTART_SECONDS)
 
 
@@ -346,11 +346,11 @@ def main() -> None:
             watch = Watch(spec)
         except (StartFailed, OSError) as exc:
             _remove_socket_folder(spec)
-            _say(str(exc))
+            _print_line(str(exc))
             return
         # when a service manager ends everything at once, the users go first
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        _say(READY)
+        _print_line(READY)
         _redirect_output(Path(spec.home))
         watch.run()
 
@@ -369,7 +369,7 @@ def _detach() -> None:
         os._exit(0)
 
 
-def _say(line: str) -> None:
+def _print_line(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 

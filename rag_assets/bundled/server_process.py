@@ -26,7 +26,7 @@ def api_keys(arguments: argparse.Namespace) -> list[str]:
     return arguments.api_key_file.read_text(encoding="utf-8").split() if arguments.api_key_file else []
 
 
-def told_to_stop() -> threading.Event:
+def stop_event() -> threading.Event:
     """Set when SIGINT or SIGTERM comes, from now on."""
     stop = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):

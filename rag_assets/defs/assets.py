@@ -124,7 +124,7 @@ def ingest(context: dg.AssetExecutionContext, rag: dg.ResourceParam[Rag]) -> Ite
     Documents stream through reading, cutting, embedding and storing, a few at a time. When some failed, the
     run fails at its end, after the others were stored and reported.
     """
-    launching.sign(context.instance, context.run)
+    launching.tag_run_with_process(context.instance, context.run)
     config = IngestConfig(**context.op_execution_context.op_config)
     tally = Tally()
     with (
@@ -168,7 +168,7 @@ def _request(context: dg.AssetExecutionContext, config: IngestConfig, rag: Rag) 
         "batch_id": config.batch_id,
         "repeats": repeats,
         "linger": rag.settings.worker.linger_seconds if config.linger and not repeats else 0.0,
-        "gives_way": lambda: context.instance.get_runs_count(WAITING) > 0,
+        "should_yield": lambda: context.instance.get_runs_count(WAITING) > 0,
     }
 
 

@@ -60,9 +60,9 @@ class Reporter:
     def _flush(self) -> None:
         with self._lock:
             outcomes, self._waiting = self._waiting, []
-        news = _news(self._context, outcomes)
-        _follow(self._context, news)
-        log_materializations(self._context, [one for one in news if one.status != "failed"])
+        to_report = _to_report(self._context, outcomes)
+        _sync_partitions(self._context, to_report)
+        log_materializations(self._context, [one for one in to_report if one.status != "failed"])
 
     def _raise_failed(self) -> None:
         for flush in [flush for flush in self._flushes if flush.done()]:
@@ -70,7 +70,7 @@ class Reporter:
             flush.result()
 
 
-def _news(context: dg.AssetExecutionContext, outcomes: Sequence[Outcome]) -> list[Outcome]:
+def _to_report(context: dg.AssetExecutionContext, outcomes: Sequence[Outcome]) -> list[Outcome]:
     """The outcomes without those that add nothing to what is shown: the document is unchanged, and that was told.
 
     Events cost several times what it costs to find out that nothing changed. A run that was asked for its
@@ -94,7 +94,7 @@ def log_empty(context: dg.AssetExecutionContext) -> None:
         _log(context, [event for key in context.partition_keys for event in materializations(key, [])])
 
 
-def untold(instance: dg.DagsterInstance, versions: Mapping[str, str]) -> list[str]:
+def unreported(instance: dg.DagsterInstance, versions: Mapping[str, str]) -> list[str]:
     """Those of these documents that are not shown as materialized in this version: a run was killed before that."""
     shown = _materialized(instance, None)
     return [document_id for document_id, version in versions.items() if not _is_shown(document_id, version, shown)]
@@ -179,7 +179,7 @@ def _of_bucket(key: str, outcomes: Sequence[Outcome]) -> Iterator[dg.AssetMateri
         )
 
 
-def _follow(context: dg.AssetExecutionContext, outcomes: Sequence[Outcome]) -> None:
+def _sync_partitions(context: dg.AssetExecutionContext, outcomes: Sequence[Outcome]) -> None:
     """Add partitions of what a run found by itself; those of deleted documents go, unless a range may name them."""
     latest = {one.document_id: one.status for one in outcomes}  # an id may be deleted and inserted again
     partitions.documents.add(context.instance, [name for name, status in latest.items() if status != "deleted"])

@@ -50,7 +50,7 @@ def ingest(
     )
     run_id = str(uuid.uuid4())
     interrupted = False
-    with _storage_errors_told(services), dg.DagsterInstance.get() as instance:
+    with _storage_errors_translated(services), dg.DagsterInstance.get() as instance:
         _free_what_the_dead_hold(instance, services)
         try:
             definitions.resolve_job_def(jobs.ingest_job.name).execute_in_process(
@@ -79,12 +79,12 @@ def _free_what_the_dead_hold(instance: dg.DagsterInstance, services: Services) -
 
 def add_partitions(services: Services) -> None:
     """Make every row of the documents table a partition."""
-    with _storage_errors_told(services), dg.DagsterInstance.get() as instance:
+    with _storage_errors_translated(services), dg.DagsterInstance.get() as instance:
         partitions.documents.add_all(instance, services)
 
 
 @contextmanager
-def _storage_errors_told(services: Services) -> Iterator[None]:
+def _storage_errors_translated(services: Services) -> Iterator[None]:
     """Errors of the database in which Dagster keeps its state, as those of ours: one sentence."""
     try:
         yield

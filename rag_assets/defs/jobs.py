@@ -37,14 +37,14 @@ def run_config(
 @dg.op(description="Compares table, files and index, and makes pending what differs.", ins={})
 def reconcile_index(context: dg.OpExecutionContext, rag: dg.ResourceParam[Rag]) -> None:
     """Enqueue what no trigger saw; the sensor then requests runs for it."""
-    with rag.services() as services, _told_in_one_line():
+    with rag.services() as services, _errors_in_one_line():
         found = operations.reconcile(services) | _reconcile_partitions(context.instance, services)
         context.add_output_metadata({**found, "log_rows_removed": operations.purge_log(services)})
         context.instance.report_runless_asset_event(checks.evaluation(services))
 
 
 @contextmanager
-def _told_in_one_line() -> Iterator[None]:
+def _errors_in_one_line() -> Iterator[None]:
     """What the user has to set right is no traceback."""
     try:
         yield
@@ -61,7 +61,7 @@ def _reconcile_partitions(instance: dg.DagsterInstance, services: Services) -> d
     gone, added = partitions.documents.remove_gone(instance, services), partitions.documents.add_all(instance, services)
     with services.database.transaction() as cursor:
         indexed = texts.list_hashes(cursor)
-    missed = events.untold(instance, indexed)  # takes seconds for 100,000: outside of a transaction
+    missed = events.unreported(instance, indexed)  # takes seconds for 100,000: outside of a transaction
     with services.database.transaction() as cursor:
         untold = enqueue_idle(cursor, missed)
     return {"partitions_without_row": gone, "rows_without_partition": added, "untold": untold}

@@ -61,7 +61,7 @@ class WarmRunLauncher(DefaultRunLauncher):
     def __init__(self, inst_data: object = None) -> None:
         super().__init__(inst_data)  # type: ignore[arg-type]
         self._lock = threading.Lock()
-        self._spare: subprocess.Popen[bytes] | None = None
+        self._prewarmed: subprocess.Popen[bytes] | None = None
         self._running: list[subprocess.Popen[bytes]] = []
         self._is_disposed = False
         self._keep_spare()
@@ -81,7 +81,7 @@ class WarmRunLauncher(DefaultRunLauncher):
         self._instance.report_run_canceling(run)
         if not _lives(run, RUNNER_TAG):
             return False
-        tree.ask([_pid(run, RUNNER_TAG)])
+        tree.terminate([_pid(run, RUNNER_TAG)])
         return True
 
     @property
@@ -96,7 +96,7 @@ class WarmRunLauncher(DefaultRunLauncher):
     def dispose(self) -> None:
         with self._lock:
             self._is_disposed = True
-            for runner in filter(None, (self._spare, *self._running)):
+            for runner in filter(None, (self._prewarmed, *self._running)):
                 if runner.stdin:
                     with suppress(OSError):
                         runner.stdin.close()  # tells it to end
@@ -104,7 +104,7 @@ class WarmRunLauncher(DefaultRunLauncher):
 
     def _take_spare(self) -> subprocess.Popen[bytes] | None:
         with self._lock:
-            runner, self._spare = self._spare, None
+            runner, self._prewarmed = self._prewarmed, None
             later = threading.Timer(RESPAWN_SECONDS, self._keep_spare)
             later.daemon = True
             later.start()
@@ -125,8 +125,8 @@ class WarmRunLauncher(DefaultRunLauncher):
 
     def _keep_spare(self) -> None:
         with self._lock:
-            if self._spare is None and not self._is_disposed and os.environ.get(WARM_VARIABLE):
-                self._spare = _spawn()
+            if self._prewarmed is None and not self._is_disposed and os.environ.get(WARM_VARIABLE):
+                self._prewarmed = _spawn()
 
     def _hand_over(self, run: DagsterRun, runner: subprocess.Popen[bytes]) -> bool:
         self._instance.add_run_tags(run.run_id, {RUNNER_TAG: _name(run, runner.pid)})
@@ -139,7 +139,7 @@ class WarmRunLauncher(DefaultRunLauncher):
         return True
 
 
-def sign(instance: dg.DagsterInstance, run: DagsterRun) -> None:
+def tag_run_with_process(instance: dg.DagsterInstance, run: DagsterRun) -> None:
     """Note which process this run is executed in, unless it was handed to it: it can then be known to be gone."""
     if not _named(run, RUNNER_TAG):
         instance.add_run_tags(run.run_id, {PROCESS_TAG: _name(run, os.getpid())})

@@ -9,10 +9,10 @@ from itertools import chain
 from rag_assets import operations, settings
 from rag_assets.intake import Intake
 from rag_assets.model import Claim, Outcome
-from rag_assets.services import Say, Services, silent
+from rag_assets.services import Progress, Services, no_progress
 from rag_assets.settings import Settings
 
-GivesWay = Callable[[], bool]
+ShouldYield = Callable[[], bool]
 OnOutcomes = Callable[[list[Outcome]], None]
 
 
@@ -35,8 +35,8 @@ class Rag:
     def settings(self) -> Settings:
         return self._given.settings if self._given else settings.load()
 
-    def services(self, *, say: Say = silent) -> Services:
-        return Services(self.settings, say=say)
+    def services(self, *, progress: Progress = no_progress) -> Services:
+        return Services(self.settings, progress=progress)
 
     @cached_property
     def shared(self) -> Services:
@@ -63,7 +63,7 @@ class Rag:
         batch_id: str | None,
         repeats: str | None,
         linger: float,
-        gives_way: GivesWay,
+        should_yield: ShouldYield,
     ) -> Iterator["IngestRun"]:
         """One run's stream of outcomes, a group of documents at a time: of the ids, or without them what is pending.
 
@@ -82,7 +82,7 @@ class Rag:
                     operations.retry_failures_of(services, repeats)
                 batch = intake.batch(batch_id) if batch_id else iter(())
                 follow = partial(intake.linger, linger) if linger else intake.pending
-                batches = chain(batch, follow(gives_way=gives_way))
+                batches = chain(batch, follow(should_yield=should_yield))
             # Closed first of all: its threads use the rest.
             groups = stack.enter_context(closing(pipeline.ingest(batches, changes=changes)))
             yield IngestRun(outcomes=self._with_callback(groups), intake=intake)

@@ -27,7 +27,7 @@ FAULTS_COUNTED = 6  # of the last runs: enough for the longest pause
 PRIORITY = "10"  # a change goes ahead of the runs of a backfill, which have 0
 ENDED = {DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED}
 AT_WORK = [DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
-UNTOLD = -1  # the progress of a run that has told of none: its process is just beginning, or ending
+UNREPORTED = -1  # the progress of a run that has told of none: its process is just beginning, or ending
 STOOD_STILL = (
     "This run stood still for longer than worker.processing_timeout_seconds ({0.processing_timeout_seconds:g} s): its "
     "process is stopped, or hangs. Its documents are pending again, and the next run takes them."
@@ -128,13 +128,13 @@ def take_over_standing(instance: dg.DagsterInstance, services: Services, watch: 
     with services.database.transaction() as cursor:
         told = runs.progress(cursor)
     at_work = {run.run_id: run for run in instance.get_runs(dg.RunsFilter(job_name=ingest_job.name, statuses=AT_WORK))}
-    standing = watch.standing({**dict.fromkeys(at_work, UNTOLD), **told})
+    standing = watch.standing({**dict.fromkeys(at_work, UNREPORTED), **told})
     for run_id, progress in told.items():
         if run_id not in at_work and run_id not in standing and _status(instance, f"run:{run_id}") in ENDED:
             standing[run_id] = progress
     for run_id, progress in standing.items():
         with services.database.transaction() as cursor:
-            taken = runs.take_over(cursor, run_id, progress=None if progress == UNTOLD else progress)
+            taken = runs.take_over(cursor, run_id, progress=None if progress == UNREPORTED else progress)
         if taken and run_id in at_work:
             instance.report_run_failed(at_work[run_id], STOOD_STILL.format(services.settings.worker))
 
@@ -172,7 +172,7 @@ def _wait_for_changes(instance: dg.DagsterInstance, services: Services) -> tuple
                     next_sweep = time.monotonic() + SWEEP_SECONDS
                     _sweep(instance, services)
                     hindrance = ""
-                if not (_is_taken(instance, services) or _pause(instance) > 0):
+                if not (_has_active_consumer(instance, services) or _pause(instance) > 0):
                     claims = _claim(services, batch_id)
             except SettingsError as exc:  # a table that is not there: it may be back at the next look
                 hindrance = str(exc)
@@ -189,10 +189,10 @@ def _sweep(instance: dg.DagsterInstance, services: Services) -> None:
     partitions.add_all_once(instance, services)
 
 
-def _is_taken(instance: dg.DagsterInstance, services: Services) -> bool:
+def _has_active_consumer(instance: dg.DagsterInstance, services: Services) -> bool:
     """Whether a run takes changes as they come, or one that will is about to start."""
     with services.database.transaction() as cursor:
-        if outbox.is_taken(cursor):
+        if outbox.has_active_consumer(cursor):
             return True
     waiting = dg.RunsFilter(job_name=ingest_job.name, statuses=UNSTARTED, tags={"dagster/priority": PRIORITY})
     return instance.get_runs_count(waiting) > 0

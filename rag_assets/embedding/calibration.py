@@ -27,7 +27,7 @@ TEXTS = 16
 WORDS = ("the", "water", "is", "in", "house", "and", "time", "of", "day", "with", "book", "for", "man", "on", "side")
 
 Knobs = Mapping[str, int | bool]  # of llama_server; what is missing is as configured
-Say = Callable[[str], None]
+Progress = Callable[[str], None]
 SEEDED = ("own defaults", "as shipped", OPENVINO)
 OWN_DEFAULTS: Knobs = {"own_defaults": True, "parallel": 0, "ubatch_size": 0, "threads": 0}
 
@@ -70,7 +70,7 @@ def calibrate(
     *,
     command: Sequence[str],
     models: Mapping[Quantization, Path],
-    say: Say,
+    progress: Progress,
     openvino: Engine | None = None,
 ) -> Calibration:
     """Try the grid in about a minute. `models` are llama.cpp's files to choose among, the configured one first.
@@ -87,13 +87,13 @@ def calibrate(
     tried = grid(settings, models)
     if openvino is not None:
         tried.insert(0, Trial(name=OPENVINO, knobs=tried[1].knobs, quantization=next(iter(models)), engine=OPENVINO))
-    first = list(_first_pass(bench, tried, until=started + BUDGET_SECONDS * FIRST_PASS_SHARE, say=say))
+    first = list(_first_pass(bench, tried, until=started + BUDGET_SECONDS * FIRST_PASS_SHARE, progress=progress))
     working = sorted(filter(lambda trial: trial.chunks_per_second, first), key=_rate, reverse=True)
     if not working:
         raise ServerFailedToStart(f"none of {len(first)} ways to run it works; the first: {first[0].error}")
     seeded = [trial for trial in working if trial.name in SEEDED]  # however a busy moment made them look
     others = [trial for trial in working if trial.name not in SEEDED][:FINALISTS]
-    finals = _finals(bench, [*seeded, *others], until=started + BUDGET_SECONDS, say=say)
+    finals = _finals(bench, [*seeded, *others], until=started + BUDGET_SECONDS, progress=progress)
     beaten = next((trial for trial in finals if trial.name == "own defaults"), first[0])
     return Calibration(
         best=_best(finals),
@@ -193,7 +193,7 @@ class Bench:
         return passes * len(self._texts) / seconds
 
 
-def _first_pass(bench: Bench, trials: Sequence[Trial], *, until: float, say: Say) -> Iterator[Trial]:
+def _first_pass(bench: Bench, trials: Sequence[Trial], *, until: float, progress: Progress) -> Iterator[Trial]:
     for number, trial in enumerate(trials):
         if number > 1 and time.monotonic() > until:
             return
@@ -202,11 +202,11 @@ def _first_pass(bench: Bench, trials: Sequence[Trial], *, until: float, say: Say
                 done = replace(trial, chunks_per_second=bench.rate(embedder))
         except (ServerFailedToStart, EmbeddingError, UnembeddableText) as exc:
             done = replace(trial, error=str(exc))
-        say(_line(done))
+        progress(_line(done))
         yield done
 
 
-def _finals(bench: Bench, trials: Sequence[Trial], *, until: float, say: Say) -> list[Trial]:
+def _finals(bench: Bench, trials: Sequence[Trial], *, until: float, progress: Progress) -> list[Trial]:
     """The finalists side by side, each round every one of them; others only ever slow a round down: the best counts."""
     rates: dict[int, list[float]] = {number: [] for number in range(len(trials))}
     with ExitStack() as stack:
@@ -218,7 +218,7 @@ def _finals(bench: Bench, trials: Sequence[Trial], *, until: float, say: Say) ->
                 rates[number].append(bench.rate(embedder))
     finals = [replace(trial, chunks_per_second=max(rates[number])) for number, trial in enumerate(trials)]
     for trial in finals:
-        say(f"Side by side: {_line(trial)}")
+        progress(f"Side by side: {_line(trial)}")
     return finals
 
 

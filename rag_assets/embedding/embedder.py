@@ -37,7 +37,7 @@ REQUEST_TOKENS = 1_024  # of one request: they are answered in turn, so that thi
 TRIES = 2  # of a request whose server went away
 FAILURES = 2  # more of a text alone, each after a text that went well, before it counts as at fault
 REMOTE_PATIENCE_SECONDS = 30.0
-SAY_SECONDS = 30.0  # between lines of progress in the log
+LOG_SECONDS = 30.0  # between lines of progress in the log
 LOOK_SECONDS = 0.2  # between looks at whether a call is interrupted while its requests are under way
 PARTING_SECONDS = 1.0  # for the last requests of an interrupted call; then the server is stopped under them
 
@@ -79,8 +79,8 @@ class Embedder:
         self._lock = threading.Lock()  # over what is counted
         self._server_lock = threading.Lock()  # over the server, which takes seconds to start and to stop
         self._calls = 0
-        self._embedded = self._said = 0  # texts; those that the last line of the log counted
-        self._said_at = 0.0
+        self._embedded = self._logged = 0  # texts; those that the last line of the log counted
+        self._logged_at = 0.0
         self._interrupted = threading.Event()  # set until the last of the calls under way has ended
         # More than one request, so that the server has the next one at hand while it answers one. A call of one
         # request does not queue behind those of long calls: a change during a backfill waits half as long.
@@ -207,11 +207,11 @@ class Embedder:
         self.on_embedded(texts)
         with self._lock:
             self._embedded += texts
-            if (now := time.monotonic()) - self._said_at >= SAY_SECONDS:
-                rate = (self._embedded - self._said) / (now - self._said_at)
-                if self._said_at:
+            if (now := time.monotonic()) - self._logged_at >= LOG_SECONDS:
+                rate = (self._embedded - self._logged) / (now - self._logged_at)
+                if self._logged_at:
                     logger.info("%d chunks embedded so far, %.1f a second", self._embedded, rate)
-                self._said, self._said_at = self._embedded, now
+                self._logged, self._logged_at = self._embedded, now
 
     @contextmanager
     def _call(self) -> Iterator[None]:

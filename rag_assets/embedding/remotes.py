@@ -53,10 +53,10 @@ class Remotes:
         return ", ".join(client.where for client in self._clients)
 
     def embed(self, texts: Sequence[str]) -> "NDArray[float32]":
-        return self._ask(lambda client: client.embed(texts))
+        return self._on_any_server(lambda client: client.embed(texts))
 
     def tokenize(self, text: str) -> list[dict[str, Any]]:
-        return self._ask(lambda client: client.tokenize(text))
+        return self._on_any_server(lambda client: client.tokenize(text))
 
     def healthy(self) -> bool:
         """Whether one of them answers; those that do not are left alone for a while."""
@@ -89,7 +89,7 @@ class Remotes:
         for client in self._clients:
             client.close()
 
-    def _ask(self, question: Callable[[EmbeddingClient], _Answer]) -> _Answer:
+    def _on_any_server(self, question: Callable[[EmbeddingClient], _Answer]) -> _Answer:
         """The answer of the one with least to do; where it is away, of the next one."""
         tried: list[EmbeddingClient] = []
         while True:

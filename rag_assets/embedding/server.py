@@ -106,11 +106,11 @@ class LlamaServer:
         self._is_given_up = is_given_up
         try:
             self._start_somewhere()
-            if not self._sings():
+            if not self._passes_self_test():
                 self.stop()
                 self.degraded = True
                 self._start_somewhere()
-                if not self._sings():
+                if not self._passes_self_test():
                     raise self._failed("its vectors of the same text differ from call to call")
         except OSError as exc:
             self.stop()
@@ -167,7 +167,7 @@ class LlamaServer:
             self._spawn(wanted=self._settings.port if attempt == 0 else 0)
             if self._wait_until_ready():
                 return
-            taken = re.search(r"bind|address already in use", self._said(), re.IGNORECASE)
+            taken = re.search(r"bind|address already in use", self._log_text(), re.IGNORECASE)
             if not taken or attempt == PORT_TRIES - 1:
                 raise self._failed("it ended while starting")
             self.stop()
@@ -295,7 +295,7 @@ class LlamaServer:
         late = f"not ready within {self._settings.startup_timeout_seconds:.0f} s"
         raise self._failed(f"{late}, or not the one who answers, at {self.client.where}")
 
-    def _sings(self) -> bool:
+    def _passes_self_test(self) -> bool:
         """The canary: texts embedded alone and in a mixed batch agree, in builds where batching works."""
         assert self.client is not None  # noqa: S101 - called after a start
         try:
@@ -309,9 +309,9 @@ class LlamaServer:
         return ServerFailedToStart(f"{reason} ({self.log})", log_tail=self._tail())
 
     def _tail(self) -> str:
-        return "\n".join(self._said().splitlines()[-LOG_TAIL_LINES:])
+        return "\n".join(self._log_text().splitlines()[-LOG_TAIL_LINES:])
 
-    def _said(self) -> str:
+    def _log_text(self) -> str:
         with suppress(OSError):
             return self.log.read_text(errors="replace")
         return ""

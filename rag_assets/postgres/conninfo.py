@@ -47,7 +47,7 @@ def shown(text: str) -> str:
     return f"postgresql://{who}{'@' if who else ''}{where}{port}/{parts.get('dbname', '')}{query}"
 
 
-def said(cause: BaseException, text: str) -> str:
+def redacted_message(cause: BaseException, text: str) -> str:
     """The message of an error of this connection, on one line, without values of the connection text that may be
     secret: libpq quotes them where they are wrong."""
     try:

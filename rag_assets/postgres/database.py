@@ -64,7 +64,7 @@ class Database:
                         yield cursor
                     taken.commit()
             finally:
-                self._give_back(taken)
+                self._release(taken)
 
     @contextmanager
     def autocommit(self) -> Iterator[Cursor]:
@@ -147,7 +147,7 @@ class Database:
                 idle.close()
         return connect(self.url, seconds=self._settings.connect_timeout_seconds)
 
-    def _give_back(self, used: connection) -> None:
+    def _release(self, used: connection) -> None:
         try:
             if used.info.transaction_status != TRANSACTION_STATUS_IDLE:
                 used.rollback()
@@ -233,7 +233,7 @@ def unavailable(url: str, cause: BaseException) -> DatabaseUnavailable:
             "nothing is lost, pending documents stay pending."
         )
     return DatabaseUnavailable(
-        f"Database {conninfo.shown(url)}: {conninfo.said(cause, url)} "
+        f"Database {conninfo.shown(url)}: {conninfo.redacted_message(cause, url)} "
         "- check that PostgreSQL runs there, that DATABASE_URL is right, and that its disk is not full; "
         "nothing is lost, pending documents stay pending."
     )

@@ -23,7 +23,7 @@ CONNECT_SECONDS = 5.0
 RECONNECT_SECONDS = (0.5, 1.5)  # at random between these: many clients should not come back in step
 LOG_SECONDS = 1.0  # at most one line in this time while the database is away
 
-_said_deaf: set[str] = set()  # URLs of which it was said once that notices do not come through
+_warned: set[str] = set()  # URLs for which the warning that notices do not come through was logged
 
 
 class Listener:
@@ -38,12 +38,12 @@ class Listener:
     def __init__(self, url: str, *, channel: str) -> None:
         self._url = url
         self._channel = channel
-        self._holds_intake = False
+        self._is_consumer = False
         self._run_id = ""
         self._connection: connection | None = None
-        self._proved = 0.0
+        self._verified = 0.0
         self._logged = 0.0
-        self.is_deaf = False  # a pooler stands between: notices, and locks of the session, cannot be relied on
+        self.notify_unavailable = False  # a pooler stands between: no notices, and no locks of the session
         try:
             self._open()
         except psycopg2.Error as exc:
@@ -61,17 +61,18 @@ class Listener:
             self._connection.close()
             self._connection = None
 
-    def hold_intake(self, run_id: str = "") -> None:
-        """Tell the sensor that this run takes changes as they come, until `leave_intake` or the end of its process.
+    def announce_consumer(self, run_id: str = "") -> None:
+        """Tell the sensor that this run takes changes as they come.
 
-        Says nothing behind a pooler, which could keep the lock when the process has long ended.
+        It holds until `withdraw_consumer`, or the end of this process. Nothing is told behind a pooler, which could
+        keep the lock when the process has long ended.
         """
-        self._holds_intake, self._run_id = True, run_id
-        self._say("hold_intake")
+        self._is_consumer, self._run_id = True, run_id
+        self._execute("announce_consumer")
 
-    def leave_intake(self) -> None:
-        self._holds_intake = False
-        self._say("leave_intake")
+    def withdraw_consumer(self) -> None:
+        self._is_consumer = False
+        self._execute("withdraw_consumer")
 
     def wait(self, seconds: float) -> bool:
         """Wait until a notice comes, at most so long; whether one came. A lost connection counts as a notice."""
@@ -84,7 +85,7 @@ class Listener:
                 if self._is_noticed(min(left, HEARTBEAT_SECONDS)):
                     return True
             except psycopg2.Error as exc:
-                self._lose(exc)
+                self._disconnect(exc)
                 return True  # what was notified meanwhile is not known: look
         return False
 
@@ -95,10 +96,10 @@ class Listener:
         try:
             while _is_ready_for(self._line(), selectors.EVENT_READ, seconds=0.0):
                 self._line().poll()  # the server's last word comes before the end
-            if time.monotonic() - self._proved >= HEARTBEAT_SECONDS:
-                self._prove()
+            if time.monotonic() - self._verified >= HEARTBEAT_SECONDS:
+                self._verify_listening()
         except psycopg2.Error as exc:
-            self._lose(exc)
+            self._disconnect(exc)
             self._is_ready()
 
     def _is_noticed(self, seconds: float) -> bool:
@@ -106,8 +107,8 @@ class Listener:
         if not line.notifies:  # some may have come with the answer to a heartbeat
             if _is_ready_for(line, selectors.EVENT_READ, seconds=seconds):
                 line.poll()
-            elif time.monotonic() - self._proved >= HEARTBEAT_SECONDS:
-                self._prove()
+            elif time.monotonic() - self._verified >= HEARTBEAT_SECONDS:
+                self._verify_listening()
         noticed = bool(line.notifies)
         line.notifies.clear()
         return noticed
@@ -118,7 +119,7 @@ class Listener:
         try:
             self._open()
         except (DatabaseUnavailable, psycopg2.Error) as exc:
-            self._lose(exc)
+            self._disconnect(exc)
             return False
         logger.info("Listening again on %s", self._channel)
         return True
@@ -127,32 +128,32 @@ class Listener:
         self._connection = connect_async(self._url)
         self._finish(CONNECT_SECONDS)
         self._query(sql.SQL("listen {}").format(sql.Identifier(self._channel)))
-        self._prove()
-        if self._holds_intake:
-            self._say("hold_intake")
+        self._verify_listening()
+        if self._is_consumer:
+            self._execute("announce_consumer")
 
-    def _prove(self) -> None:
+    def _verify_listening(self) -> None:
         """Ask the server whether we listen: finds dead lines, and poolers that give the session to others."""
         answers = self._query(statement("outbox", "prove_listening"))
         pids, channels = {row[0] for row in answers}, {row[1] for row in answers}
         # A pooler invents the process id that it tells its clients.
-        self.is_deaf = self._channel not in channels or pids != {self._line().info.backend_pid}
-        if self.is_deaf and self._url not in _said_deaf:
-            _said_deaf.add(self._url)
+        self.notify_unavailable = self._channel not in channels or pids != {self._line().info.backend_pid}
+        if self.notify_unavailable and self._url not in _warned:
+            _warned.add(self._url)
             logger.warning(
                 "%s is a pooler, which may not deliver NOTIFY (in transaction mode it does not). Changes are found by "
                 "looking, which takes longer; set DATABASE_URL to PostgreSQL itself.",
                 conninfo.shown(self._url),
             )
-        self._proved = time.monotonic()
+        self._verified = time.monotonic()
 
-    def _say(self, name: str) -> None:
-        if self.is_deaf or self._connection is None or self._connection.closed:
+    def _execute(self, name: str) -> None:
+        if self.notify_unavailable or self._connection is None or self._connection.closed:
             return
         try:
             self._query(statement("outbox", name), {"run_id": self._run_id})
         except psycopg2.Error as exc:
-            self._lose(exc)
+            self._disconnect(exc)
 
     def _query(
         self, query: str | sql.Composable, values: Mapping[str, object] | None = None
@@ -175,11 +176,11 @@ class Listener:
             raise psycopg2.InterfaceError("not connected")
         return self._connection
 
-    def _lose(self, cause: Exception) -> None:
+    def _disconnect(self, cause: Exception) -> None:
         self.close()
         if time.monotonic() - self._logged >= LOG_SECONDS:
             self._logged = time.monotonic()
-            logger.warning("Not listening on %s: %s", self._channel, conninfo.said(cause, self._url))
+            logger.warning("Not listening on %s: %s", self._channel, conninfo.redacted_message(cause, self._url))
 
 
 def _is_ready_for(line: connection, event: int, *, seconds: float) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from psycopg2.extensions import cursor as Cursor
 
 from rag_assets.errors import DeletionsHeld, ErrorKind, LostClaim
-from rag_assets.model import Claim, IndexStatus, Outcome, Trouble
+from rag_assets.model import Claim, FailedDocument, IndexStatus, Outcome
 from rag_assets.postgres import documents, ingestion_log
 from rag_assets.postgres.statements import composed, single, statement
 from rag_assets.settings import Source, Worker
@@ -20,12 +20,12 @@ CHANGES, EVERYTHING = 0, 1  # the largest priority value that is claimed
 JITTER = 0.2  # of a delay, so that documents that failed together do not all come back together
 
 
-def take_changes(cursor: Cursor) -> None:
+def drain_changes(cursor: Cursor) -> None:
     """Make pending what changed in the application's table since the last call, by anybody.
 
     To be called before the transaction holds rows of the outbox, for which the one whose turn it is may wait.
     """
-    cursor.execute(statement("outbox", "take_changes"))
+    cursor.execute(statement("outbox", "drain_changes"))
 
 
 def claim_due(
@@ -33,7 +33,7 @@ def claim_due(
 ) -> list[Claim]:
     """Claim documents that are due, for so many seconds: changes before first fills, oldest first."""
     values = {"limit": limit, "claimed_by": claimed_by, "seconds": seconds, "priority": priority}
-    take_changes(cursor)
+    drain_changes(cursor)
     while True:
         cursor.execute(statement("outbox", "claim_due"), values)
         taken = cursor.rowcount
@@ -58,8 +58,8 @@ def claim_documents(
     many for that.
     """
     ids = [one for one in ids if documents.is_fit(one)]
-    take_changes(cursor)
-    cursor.execute(statement("outbox", "take_turn"))
+    drain_changes(cursor)
+    cursor.execute(statement("outbox", "lock_outbox"))
     cursor.execute(statement("outbox", "enqueue_missing"), {"ids": ids})
     values = {"ids": ids, "claimed_by": f"run:{run_id}", "seconds": seconds}
     cursor.execute(statement("outbox", "claim_documents"), values)
@@ -87,8 +87,8 @@ def look_at_all(cursor: Cursor, source: Source) -> str | None:
     if asked is None:
         return None
     names = documents.identifiers(cursor, source)
-    take_changes(cursor)
-    cursor.execute(statement("outbox", "take_turn"))
+    drain_changes(cursor)
+    cursor.execute(statement("outbox", "lock_outbox"))
     cursor.execute(statement("outbox", "take_looks"))
     cursor.execute(composed("outbox", "enqueue_all", **names))
     enqueue_vanished(cursor, source)
@@ -141,8 +141,8 @@ def review_held(cursor: Cursor, source: Source) -> None:
 
 def confirm_deletions(cursor: Cursor, source: Source) -> int:
     """Let go what is indexed and has no row any more, however much it is; how many documents."""
-    take_changes(cursor)
-    cursor.execute(statement("outbox", "take_turn"))
+    drain_changes(cursor)
+    cursor.execute(statement("outbox", "lock_outbox"))
     cursor.execute(composed("outbox", "confirm_deletions", **documents.identifiers(cursor, source)))
     return int(cursor.rowcount)
 
@@ -185,9 +185,9 @@ def find(cursor: Cursor, source: Source, ids: Sequence[str]) -> dict[str, str]:
     return {row[0]: row[0] for row in cursor.fetchall()} | {given: row.id for given, row in rows.items()}
 
 
-def is_taken(cursor: Cursor) -> bool:
-    """Whether a run takes changes as they come; see listener.Listener.hold_intake."""
-    cursor.execute(statement("outbox", "is_taken"))
+def has_active_consumer(cursor: Cursor) -> bool:
+    """Whether a run takes changes as they come; see listener.Listener.announce_consumer."""
+    cursor.execute(statement("outbox", "has_active_consumer"))
     return bool(single(cursor)[0])
 
 
@@ -244,15 +244,15 @@ def fail(cursor: Cursor, claim: Claim, outcome: Outcome, *, run_id: str, worker:
     }
     cursor.execute(statement("outbox", "record_failure"), values)
     if cursor.rowcount == 0:
-        give_back(cursor, [claim])
+        release_claims(cursor, [claim])
         return True
     return again
 
 
-def give_back(cursor: Cursor, claims: Sequence[Claim]) -> None:
+def release_claims(cursor: Cursor, claims: Sequence[Claim]) -> None:
     """Free the documents of claims that are locked, for anybody to take; not where the same run has a newer claim."""
     ids, generations = [claim.document_id for claim in claims], [claim.generation for claim in claims]
-    cursor.execute(statement("outbox", "give_back"), {"ids": ids, "generations": generations})
+    cursor.execute(statement("outbox", "release_claims"), {"ids": ids, "generations": generations})
 
 
 def dead(cursor: Cursor, source: Source) -> list[tuple[str, str, float]]:
@@ -261,13 +261,13 @@ def dead(cursor: Cursor, source: Source) -> list[tuple[str, str, float]]:
     return [(row[0], row[1], row[2]) for row in cursor.fetchall()]
 
 
-def troubles(cursor: Cursor, source: Source, *, limit: int) -> list[Trouble]:
+def failed_documents(cursor: Cursor, source: Source, *, limit: int) -> list[FailedDocument]:
     """Rows that can be no documents, then documents whose last attempt failed, those given up first."""
     cursor.execute(statement("outbox", "list_unfit_rows"), {"limit": limit})
     unfit = [_unfit(kind, beginning, path, source=source) for kind, beginning, path in cursor.fetchall()]
-    cursor.execute(statement("outbox", "list_troubles"), {"limit": limit - len(unfit)})
+    cursor.execute(statement("outbox", "list_failed_documents"), {"limit": limit - len(unfit)})
     return unfit + [
-        Trouble(document_id=row[0], error_kind=row[1], error_message=row[2] or "", seconds_to_next=row[3])
+        FailedDocument(document_id=row[0], error_kind=row[1], error_message=row[2] or "", seconds_to_next=row[3])
         for row in cursor.fetchall()
     ]
 
@@ -304,7 +304,7 @@ def _remove(cursor: Cursor, claims: Sequence[Claim]) -> None:
     ids, generations = [c.document_id for c in claims], [c.generation for c in claims]
     cursor.execute(statement("outbox", "delete_settled"), {"ids": ids, "generations": generations})
     if cursor.rowcount < len(claims):
-        give_back(cursor, claims)
+        release_claims(cursor, claims)
 
 
 def _claims(cursor: Cursor, source: Source) -> list[Claim]:
@@ -319,14 +319,14 @@ def _claims(cursor: Cursor, source: Source) -> list[Claim]:
     ]
 
 
-def _unfit(kind: ErrorKind, beginning: str | None, path: str, *, source: Source) -> Trouble:
+def _unfit(kind: ErrorKind, beginning: str | None, path: str, *, source: Source) -> FailedDocument:
     """What is wrong with a row of the table, and what is to be done about it."""
     if kind == "id_missing":
         why = f"the row with the path {path} has no {source.id_column}: give it one"
     else:
         why = f"the {source.id_column} of the row with the path {path} is longer than {documents.ID_BYTES} bytes"
         why += ": give it a shorter one, or name another column in source.id_column"
-    return Trouble(document_id=f"{beginning or ''}...", error_kind=kind, error_message=why, seconds_to_next=None)
+    return FailedDocument(document_id=f"{beginning or ''}...", error_kind=kind, error_message=why, seconds_to_next=None)
 
 
 def _without_held(cursor: Cursor, source: Source, claims: list[Claim]) -> list[Claim]:

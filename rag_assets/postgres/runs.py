@@ -16,9 +16,9 @@ def begin(cursor: Cursor, run_id: str) -> None:
     _require(cursor, "begin", run_id=run_id)
 
 
-def tell(cursor: Cursor, run_id: str, *, moved: bool) -> None:
+def record_progress(cursor: Cursor, run_id: str, *, moved: bool) -> None:
     """Note whether this run got on since it told last; LostRun when it was taken over."""
-    _require(cursor, "tell", run_id=run_id, moved=moved)
+    _require(cursor, "record_progress", run_id=run_id, moved=moved)
 
 
 def hold(cursor: Cursor, run_id: str) -> None:

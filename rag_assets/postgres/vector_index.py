@@ -90,7 +90,7 @@ def build(database: Database, model: str, advice: Advice, *, progress: Callable[
         cursor.execute(statement("vector_index", "set_memory"), {"memory": f"{memory >> 10}kB"})
         create = _CREATE[advice.kind]
         names = re.findall(r"\{(\w+)\}", statement("vector_index", create))
-        with _told(database, progress):
+        with _progress_reported(database, progress):
             cursor.execute(composed("vector_index", create, **{name: parts[name] for name in names}))
         built = get(cursor, model)
     if built is None or not built.is_valid:
@@ -138,7 +138,7 @@ def _lists(rows: int) -> int:
 def _alone(database: Database) -> Iterator[Cursor]:
     """A cursor outside of any transaction, as CONCURRENTLY asks for, of the only one who builds here."""
     with database.autocommit() as cursor:
-        cursor.execute(statement("vector_index", "take_turn"))
+        cursor.execute(statement("vector_index", "lock_index_build"))
         if not single(cursor)[0]:
             raise SettingsError("Another program builds or drops an index of vectors now; wait until it is done.")
         yield cursor
@@ -153,11 +153,11 @@ def _drop_all(cursor: Cursor, model: str) -> int:
 
 
 @contextmanager
-def _told(database: Database, progress: Callable[[str], None]) -> Iterator[None]:
+def _progress_reported(database: Database, progress: Callable[[str], None]) -> Iterator[None]:
     """Have `progress` told how far a build is."""
     done = threading.Event()
 
-    def tell() -> None:
+    def report() -> None:
         with suppress(RagAssetsError):
             while not done.wait(PROGRESS_SECONDS):
                 with database.transaction() as cursor:
@@ -166,7 +166,7 @@ def _told(database: Database, progress: Callable[[str], None]) -> Iterator[None]
                 if row is not None:
                     progress(_progress(*row))
 
-    teller = threading.Thread(target=tell, daemon=True)
+    teller = threading.Thread(target=report, daemon=True)
     teller.start()
     try:
         yield

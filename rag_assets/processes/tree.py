@@ -23,7 +23,7 @@ def stop_trees(pids: Sequence[int], *, seconds: float) -> None:
         with suppress(psutil.NoSuchProcess):
             root = psutil.Process(pid)
             family |= {process.pid: process for process in (root, *root.children(recursive=True))}
-    ask(pids)
+    terminate(pids)
     for process in _alive_after(list(family.values()), seconds=seconds):
         with suppress(psutil.NoSuchProcess):
             process.kill()
@@ -57,7 +57,7 @@ def children(pid: int | None) -> list[int]:
     return []
 
 
-def ask(pids: Iterable[int]) -> None:
+def terminate(pids: Iterable[int]) -> None:
     """Tell processes to end, and do not wait for them."""
     for pid in pids:
         with suppress(psutil.NoSuchProcess):

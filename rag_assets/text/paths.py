@@ -61,7 +61,7 @@ def facts(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def telling(mtime_ns: int, *, looked_at: int) -> int:
+def reliable_mtime(mtime_ns: int, *, looked_at: int) -> int:
     """The mtime of a file as it is to be noted with what was in it at this time (nanoseconds since the epoch).
 
     Until it is older than the coarsest clock of a file system ticks, the file may be written again and keep it: then
@@ -86,7 +86,8 @@ def sha256(path: Path, *, limit: int) -> str:
 def read(path: Path, *, limit: int) -> tuple[bytes, FileFacts]:
     """The bytes of a file of at most `limit` bytes with the facts of exactly these bytes.
 
-    A file that is written to meanwhile is read again; one that never rests is `timed_out`. The mtime is `telling`.
+    A file that is written to meanwhile is read again; one that never rests is `timed_out`. The mtime is that of
+    `reliable_mtime`.
     """
     with open_regular(path) as file:
         return read_open(file, path=path, limit=limit)
@@ -104,7 +105,7 @@ def read_open(file: int, *, path: Path, limit: int) -> tuple[bytes, FileFacts]:
         _check_size(path, len(data), limit=limit)
         if _state(before) == _state(after) and len(data) == after.st_size:
             sha = hashlib.sha256(data).hexdigest()
-            mtime_ns = telling(after.st_mtime_ns, looked_at=looked_at)
+            mtime_ns = reliable_mtime(after.st_mtime_ns, looked_at=looked_at)
             return data, FileFacts(sha256=sha, size=len(data), mtime_ns=mtime_ns)
     raise DocumentError("timed_out", f"File changed during each of {READ_ATTEMPTS} attempts to read it: {path}")
 

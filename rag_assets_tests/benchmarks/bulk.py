@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +30,6 @@ class Packing:
 Texts = list[tuple[str, int]]  # with their tokens
 
 
-class ServicesWithServer(Services):
-    """Services whose llama-server somebody else started, so that both sides use the same process."""
-
-    def __init__(self, settings: Any, *, embedder: Embedder) -> None:
-        super().__init__(settings)
-        self._given = embedder
-
-    @cached_property
-    def embedder(self) -> Embedder:
-        return self._given
-
-
 def measure(*, documents: int, rounds: int) -> Figure:
     """Chunks per second as a share of the ceiling; server started, Dagster imported and everything warm before."""
     with ground.home() as home, _served(home) as (services, client):
@@ -66,8 +53,7 @@ def measure(*, documents: int, rounds: int) -> Figure:
         seen,
         packing=packing,
         texts=texts,
-        build=services.embedder.build,
-        facts={"documents": len(paths), "chunks_stored": stored},
+        facts={"documents": len(paths), "chunks_stored": stored, "build": services.embedder.build},
     )
 
 
@@ -99,7 +85,7 @@ def _served(home: Path) -> Iterator[tuple[Services, EmbeddingClient]]:
     with closing(Embedder(settings, engine=engines.choose(settings, progress=say))) as embedder:
         embedder.warm()
         assert embedder.client is not None
-        with ground.ready(ServicesWithServer(settings, embedder=embedder)) as services:
+        with ground.ready(Services(settings, embedder=embedder)) as services:
             yield services, embedder.client
 
 

@@ -19,7 +19,7 @@ def measure(*, documents: int, rounds: int) -> Figure:
     with ground.home() as home, ground.ready(Services(settings.load_by_hand())) as services:
         services.embedder.warm()  # the model is there, the disk is warm
         services.embedder.stop_server()
-        found, _ = doctor.calibrate(services, say=say)
+        found, _ = doctor.calibrate(services, progress=say)
         kinds = {found.best.quantization, found.own_defaults.quantization}
         models = {kind: home / "models" / f"all-MiniLM-L6-v2-{kind}.gguf" for kind in kinds}
         openvino = (

@@ -162,6 +162,7 @@ def _texts(cut: Cut, text: str) -> list[str]:
 def _sentence_splitter(tokenizer: tokens.WordPiece, size: int, *, overlap: int) -> Cut:
     from llama_index.core import Document
     from llama_index.core.node_parser import SentenceSplitter
+    from llama_index.core.schema import TextNode
 
     splitter = SentenceSplitter(
         chunk_size=size,
@@ -172,7 +173,7 @@ def _sentence_splitter(tokenizer: tokens.WordPiece, size: int, *, overlap: int) 
 
     def cut(text: str) -> list[Range]:
         nodes = splitter.get_nodes_from_documents([Document(text=text)])
-        return [(node.start_char_idx or 0, node.end_char_idx or 0) for node in nodes]
+        return [(node.start_char_idx or 0, node.end_char_idx or 0) for node in nodes if isinstance(node, TextNode)]
 
     return cut
 

@@ -5,12 +5,12 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from rag_assets import operations, settings, supervisor
 from rag_assets.bundled import model, postgres
+from rag_assets.embedding.embedder import Embedder
 from rag_assets.services import Services
 from rag_assets.settings import Settings
 from rag_assets_tests.benchmarks import figures
@@ -44,12 +44,9 @@ class HashEmbedder:
         return (raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32)
 
 
-class ServicesWithoutServer(Services):
+def services_without_server(embedder: HashEmbedder | None = None) -> Services:
     """Everything real but the embedder."""
-
-    @cached_property
-    def embedder(self) -> Any:
-        return HashEmbedder()
+    return Services(load(), embedder=cast(Embedder, embedder or HashEmbedder()))
 
 
 @contextmanager
@@ -114,7 +111,7 @@ def ingest(services: Services, ids: Sequence[str] = ()) -> dict[str, Any]:
 
 def store_vectors(services: Services, paths: Sequence[Path], *, beside: Path) -> None:
     """Ingest copies of these files with vectors made from hashes: the files' own chunks then need no embedding."""
-    assert isinstance(services, ServicesWithoutServer)
+    assert isinstance(services.embedder, HashEmbedder)
     beside.mkdir()
     copies = [beside / f"{number}{path.suffix}" for number, path in enumerate(paths)]
     for path, copy in zip(paths, copies, strict=True):

@@ -34,7 +34,7 @@ def measure(*, documents: int, rounds: int) -> Figure:
         pdf = home / "three-hundred-pages.pdf"
         pdf.write_bytes(pdf_of(PDF_PAGES))
         bulk, many = [pdf, *paths[:BULK_DOCUMENTS]], paths[BULK_DOCUMENTS:]
-        with ground.ready(ground.ServicesWithoutServer(ground.load())) as services:
+        with ground.ready(ground.services_without_server()) as services:
             say(f"Storing vectors of {len(many)} documents, for the growth")
             ground.store_vectors(services, many, beside=home / "copies")
             services.reader.close()

@@ -44,7 +44,7 @@ def measure(*, documents: int, rounds: int) -> Figure:
         partitioning = "document" if documents <= LARGEST_BY_DOCUMENT else "bucket"
         os.environ["RAG_ASSETS_WORKER__PARTITIONING"] = partitioning
         paths = sample.unpack(home / "documents", documents=FILES)
-        with ground.ready(ground.ServicesWithoutServer(ground.load())) as services:
+        with ground.ready(ground.services_without_server()) as services:
             say(f"Storing vectors of {len(paths)} documents")
             ground.store_vectors(services, paths, beside=home / "copies")
             facts = _registered(services, paths, documents=documents)

@@ -31,7 +31,7 @@ SAMPLES = 20
 
 def measure(*, documents: int, rounds: int) -> Figure:
     """KB per look of the sensor over the second half of `documents` looks, `rounds` times in new code servers."""
-    with ground.home(), ground.ready(ground.ServicesWithoutServer(ground.load())):
+    with ground.home(), ground.ready(ground.services_without_server()):
         os.environ["RAG_ASSETS_WORKER__POLL_SECONDS"] = POLL_SECONDS
         seen = [_series(documents) for _ in range(rounds)]
     growth = sorted(_growth(series) for series in seen)[len(seen) // 2]

@@ -139,7 +139,7 @@ class Consumer:
         self._ended.add(run_id)
 
     def _take(self, intake: Intake) -> Iterator[Sequence[Claim]]:
-        return intake.linger(self._linger, gives_way=self._stop.is_set)
+        return intake.linger(self._linger, should_yield=self._stop.is_set)
 
     def _free_ended(self) -> None:
         """As the sensor does every few seconds, for runs that could not release what they held."""

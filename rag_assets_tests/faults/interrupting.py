@@ -133,7 +133,7 @@ def _started_at(arena: Arena) -> float:
 def _quick_heart() -> Iterator[list[Exception]]:
     """Heartbeats come often, for a test's sake; the lines that were found dead."""
     lost: list[Exception] = []
-    lose = listening.Listener._lose
+    lose = listening.Listener._disconnect
 
     def note(self: listening.Listener, cause: Exception) -> None:
         lost.append(cause)
@@ -141,9 +141,9 @@ def _quick_heart() -> Iterator[list[Exception]]:
 
     before = listening.HEARTBEAT_SECONDS, listening.ANSWER_SECONDS
     listening.HEARTBEAT_SECONDS, listening.ANSWER_SECONDS = 0.3, 0.5
-    listening.Listener._lose = note  # type: ignore[method-assign]
+    listening.Listener._disconnect = note  # type: ignore[method-assign]
     try:
         yield lost
     finally:
         listening.HEARTBEAT_SECONDS, listening.ANSWER_SECONDS = before
-        listening.Listener._lose = lose  # type: ignore[method-assign]
+        listening.Listener._disconnect = lose  # type: ignore[method-assign]

@@ -8,7 +8,7 @@ from contextlib import suppress
 import psutil
 
 from rag_assets_tests.faults import uprooting
-from rag_assets_tests.faults.arena import DOCUMENTS, Arena, Ground, Result, left_after, replace_text
+from rag_assets_tests.faults.arena import DOCUMENTS, Arena, Ground, Result, left_after, processes_marked, replace_text
 from rag_assets_tests.faults.uprooting import MARK
 
 FIRST = 12  # documents
@@ -93,7 +93,7 @@ def _stop_run(arena: Arena, run_id: str) -> list[psutil.Process]:
 
 
 def _stop_all(environment: Mapping[str, str]) -> None:
-    everybody = uprooting.processes_marked(environment[MARK])
+    everybody = processes_marked(environment[MARK])
     for process in everybody:
         with suppress(psutil.NoSuchProcess):
             process.suspend()

@@ -11,7 +11,7 @@ on conflict (document_id) do update set
     error_kind = null,
     last_error = null;
 
--- name: take_changes
+-- name: drain_changes
 -- Make pending what the trigger wrote down since the last time.
 select rag_take_changes();
 
@@ -45,7 +45,7 @@ set claimed_by = %(claimed_by)s, claimed_until = now() + %(seconds)s * interval 
 from held where o.document_id = held.document_id
 returning o.document_id;
 
--- name: take_turn
+-- name: lock_outbox
 -- Wait for who inserts into the outbox, and be the only one until the end of the transaction.
 select pg_advisory_xact_lock(hashtext('rag_assets.changes'), 0);
 
@@ -95,7 +95,7 @@ for update;
 delete from rag_outbox as o using unnest(%(ids)s::text[], %(generations)s::bigint[]) as s (document_id, generation)
 where o.document_id = s.document_id and o.generation = s.generation;
 
--- name: give_back
+-- name: release_claims
 -- Documents that stay pending, as they changed meanwhile, may be taken by anybody; unless the same run already did.
 update rag_outbox as o set claimed_by = null, claimed_until = null, claimed_generation = null
 from unnest(%(ids)s::text[], %(generations)s::bigint[]) as s (document_id, generation)
@@ -217,7 +217,7 @@ from rag_outbox as o join {table} as d
     on d.{id_column} = {claimed_id} and d.{id_column}::text collate "C" = o.document_id
 where o.state = 'dead';
 
--- name: list_troubles
+-- name: list_failed_documents
 -- Documents whose last attempt failed, those given up first, with the seconds to the next attempt of the others.
 select document_id, error_kind, last_error,
     case when state = 'pending' then greatest(0, extract(epoch from not_before - now()))::float8 end
@@ -307,7 +307,7 @@ select rag_enqueue(array_agg(id), 'update') from unnest(%(ids)s::text[]) as id
 where not exists (select from rag_outbox as o where o.document_id = id)
 having count(*) > 0;
 
--- name: is_taken
+-- name: has_active_consumer
 -- Whether a run takes changes as they come: it holds a lock of its own for as long as it does. One that stood still
 -- and was taken over may hold it for ever.
 select exists (
@@ -322,14 +322,14 @@ select exists (
 select documents, up_to_date, pending, oldest_pending_at, running, failed, dead, chunks, chunks_with_vector, held
 from rag_status;
 
--- name: hold_intake
+-- name: announce_consumer
 -- Say that this connection's process takes changes as they come, for as long as the connection lives; the server
 -- is to notice within a minute when the machine at its other end has gone.
 set tcp_keepalives_idle = 30;
 set tcp_keepalives_interval = 10;
 select pg_advisory_lock_shared(hashtext('rag_assets.intake'), hashtext(%(run_id)s));
 
--- name: leave_intake
+-- name: withdraw_consumer
 -- Say that it no longer does.
 select pg_advisory_unlock_shared(hashtext('rag_assets.intake'), hashtext(%(run_id)s));
 

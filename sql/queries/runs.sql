@@ -5,7 +5,7 @@ on conflict (run_id) do update set started_at = now(), progress = r.progress + 1
     where r.taken_over_at is null
 returning run_id;
 
--- name: tell
+-- name: record_progress
 -- Note whether a run got on since the last time; no row where it was taken over.
 update rag_runs
 set progress = progress + %(moved)s::int,

@@ -8,7 +8,7 @@ select (select extversion from pg_extension where extname = 'vector'),
 -- The best index of a model's vectors, whether it is whole, and its size in bytes.
 select name, kind, is_valid, size_bytes from rag_vector_indexes(%(model)s) limit 1;
 
--- name: take_turn
+-- name: lock_index_build
 -- Whether nobody else builds or drops an index of vectors here; until the session ends.
 select pg_try_advisory_lock(hashtext('rag_assets.vector_index'), 0);
 

@@ -11,7 +11,7 @@ from rag_assets.errors import SettingsError
 from rag_assets.model import Chunk, ChunkKind, ParsedText
 from rag_assets.text.chunking import boundaries, packing, semantic, structure
 from rag_assets.text.chunking.packing import Group
-from rag_assets.text.chunking.pieces import SEPARATOR, Cutter, Measured, Piece, Sizes, pieces
+from rag_assets.text.chunking.pieces import SEPARATOR, Cutter, Piece, Sizes, TokenizedText, pieces
 from rag_assets.text.chunking.semantic import Embed
 from rag_assets.text.chunking.structure import BLOCK, PART, SENTENCE, WORD, Block
 from rag_assets.text.chunking.tokens import SPECIAL_TOKENS, Span, Tokenizer
@@ -76,7 +76,7 @@ class _Cutting:
         self.limit = min(settings.size - SPECIAL_TOKENS, tokenizer.max_tokens)
         self.target = max(1, self.limit - self.overlap)  # of a window, before its overlap
         self.blocks = structure.blocks(parsed)
-        self.measured = Measured(parsed.text, tokenizer)
+        self.measured = TokenizedText(parsed.text, tokenizer)
 
     def recursive(self) -> Iterator[_Body]:
         parts = pieces(self.blocks, self._cutter(self.target // PIECE_SHARE))

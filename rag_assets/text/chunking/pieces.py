@@ -70,7 +70,7 @@ class Sizes(NamedTuple):
         return max(1, self.limit - self.overlap)
 
 
-class Measured:
+class TokenizedText:
     """One text and its lengths in tokens."""
 
     def __init__(self, text: str, tokenizer: Tokenizer) -> None:
@@ -106,7 +106,7 @@ class Measured:
 class Cutter:
     """Cuts the blocks of one text as far down as their size asks for."""
 
-    def __init__(self, measured: Measured, sizes: Sizes, *, fences_whole: bool) -> None:
+    def __init__(self, measured: TokenizedText, sizes: Sizes, *, fences_whole: bool) -> None:
         self._measured = measured
         self._text = measured.text
         self._sizes = sizes

@@ -141,12 +141,12 @@ def _markdown(root: "_Element") -> str:
     _strip(root)
     _settle_noscript(root)
     for math in list(_outermost(root.iter("math"))):
-        _say(math, mathml.linear(math))
+        _append_text(math, mathml.linear(math))
     for drawing in list(root.iter("svg")):
-        _say(drawing, _drawn(drawing))
+        _append_text(drawing, _drawn(drawing))
     for mark in list(root.iter("span")):
         if _LIST_MARK.search(mark.get("style") or ""):
-            _say(mark, _list_mark(_words(mark)))
+            _append_text(mark, _list_mark(_words(mark)))
     for head in list(root.iter("head")):
         _remove([head])
     total = _length(root)
@@ -199,13 +199,13 @@ def _strip(root: "_Element") -> None:
 def _settle_noscript(root: "_Element") -> None:
     """What a page says without scripts is read unless it is said elsewhere in the page, or asks for scripts."""
     found = list(root.iter("noscript"))
-    said = set(_said(root)) if found else set()
+    texts = set(_texts(root)) if found else set()
     for element in found:
         inner = _tree(element.text or "")[0]
         _strip(inner)
-        own = list(_said(inner))
+        own = list(_texts(inner))
         length = sum(map(len, own))
-        known = sum(len(words) for words in own if words in said)
+        known = sum(len(words) for words in own if words in texts)
         asks = length <= NOTICE_CHARACTERS and _ASKS.search(" ".join(own))
         if not own or asks or known * 2 >= length:
             _remove([element])
@@ -214,7 +214,7 @@ def _settle_noscript(root: "_Element") -> None:
         element.append(inner)
 
 
-def _said(root: "_Element") -> Iterator[str]:
+def _texts(root: "_Element") -> Iterator[str]:
     """The words of each piece of text and of each picture, but for those that wait to be settled."""
     for element in root.iter():
         for text in (element.text if element.tag != "noscript" else "", element.tail, element.get("alt")):
@@ -443,7 +443,7 @@ def _remove(elements: Iterable["_Element"]) -> None:
         parent.remove(element)
 
 
-def _say(element: "_Element", text: str) -> None:
+def _append_text(element: "_Element", text: str) -> None:
     """Text in place of all that an element holds."""
     for child in list(element):
         element.remove(child)

@@ -77,10 +77,10 @@ def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
 
 def to_markdown(text: str) -> str:
     """The text as Markdown, by a light pass over its lines: what it does not know stays as it is."""
-    return "\n".join(_Pass(text.expandtabs(8).split("\n")).lines()).strip("\n") + "\n"
+    return "\n".join(_Converter(text.expandtabs(8).split("\n")).lines()).strip("\n") + "\n"
 
 
-class _Pass:
+class _Converter:
     def __init__(self, source: list[str]) -> None:
         self._source = source
         self._at = 0

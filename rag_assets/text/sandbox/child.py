@@ -156,16 +156,16 @@ class _Reader:
                 self._no_tokenizer = str(exc)
 
     def _tokenize(self, text: str) -> list[str]:
-        pieces = self._ask({"ask": "tokenize"}, text.encode("utf-8", "replace")).message["pieces"]
+        pieces = self._query_parent({"ask": "tokenize"}, text.encode("utf-8", "replace")).message["pieces"]
         return cast(list[str], pieces)
 
     def _embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
-        answer = self._ask({"ask": "embed", "texts": list(texts)})
+        answer = self._query_parent({"ask": "embed", "texts": list(texts)})
         dimension = answer.message["dimension"]
         values = array("f", answer.body)
         return [values[at : at + dimension] for at in range(0, len(values), dimension)]
 
-    def _ask(self, question: dict[str, Any], body: bytes = b"") -> frames.Frame:
+    def _query_parent(self, question: dict[str, Any], body: bytes = b"") -> frames.Frame:
         frames.write(self._answers, question, body)
         answer = frames.read(self._requests, limit=REQUEST_BYTES)
         if answer is None:

@@ -200,7 +200,7 @@ class _Story:
         """The blocks of a container: a body, a cell, a text box."""
         self._walk(container)
         if self._carried is not None:
-            self._finish(self._carried, word_styles.Look())
+            self._finish(self._carried, word_styles.ParagraphStyle())
         return self.blocks
 
     def inner(self, container: "Iterable[_Element]") -> list[Block]:
@@ -244,7 +244,7 @@ class _Story:
             return
         self._finish(line, self._look(properties))
 
-    def _look(self, properties: "_ByTag") -> word_styles.Look:
+    def _look(self, properties: "_ByTag") -> word_styles.ParagraphStyle:
         styles = self.document.styles
         style = properties.get(f"{W}pStyle")
         name = style.get(f"{W}val", "") if style is not None else styles.default
@@ -254,7 +254,9 @@ class _Story:
             look = look._replace(level=word_styles.outline_level(outline.get(f"{W}val", "")))
         return self._with_list(look, properties.get(f"{W}numPr"), style=name)
 
-    def _with_list(self, look: word_styles.Look, own: "_Element | None", *, style: str) -> word_styles.Look:
+    def _with_list(
+        self, look: word_styles.ParagraphStyle, own: "_Element | None", *, style: str
+    ) -> word_styles.ParagraphStyle:
         """A list of the paragraph's own goes before the style's; list 0 is no list."""
         number = own.find(f"{W}numId") if own is not None else None
         level = own.find(f"{W}ilvl") if own is not None else None
@@ -266,7 +268,7 @@ class _Story:
             look = look._replace(list_level=self.document.numbering.level_of_style(look.list_id, style))
         return look
 
-    def _finish(self, line: "_Line", look: word_styles.Look) -> None:
+    def _finish(self, line: "_Line", look: word_styles.ParagraphStyle) -> None:
         text = line.text()
         if text.strip():
             self.document.counts["paragraphs"] += 1
@@ -279,7 +281,7 @@ class _Story:
         self.blocks += line.figures
         self.blocks += line.notes
 
-    def _shaped(self, text: str, look: word_styles.Look) -> tuple[Kind, str]:
+    def _shaped(self, text: str, look: word_styles.ParagraphStyle) -> tuple[Kind, str]:
         label = self.document.numbering.label(look.list_id, look.list_level or 0) if look.list_id else None
         if look.level is not None or look.title:
             return "heading", self._heading(text, look, label)
@@ -297,7 +299,7 @@ class _Story:
             return 0
         return min(level, (len(before.text) - len(before.text.lstrip())) // 2 + 1)
 
-    def _heading(self, text: str, look: word_styles.Look, label: str | None) -> str:
+    def _heading(self, text: str, look: word_styles.ParagraphStyle, label: str | None) -> str:
         if look.title and self.document.title is None:
             self.document.title = " ".join(text.split())
         numbered = f"{label} {text}" if label and label != numbering.BULLET else text
@@ -389,7 +391,7 @@ class _Line:
         runs = list(self._runs())
         return bool(runs) and all(_is_on(run.find(f"{_RUN_PROPERTIES}/{W}b")) for run in runs)
 
-    def is_typed(self, look: word_styles.Look) -> bool:
+    def is_typed(self, look: word_styles.ParagraphStyle) -> bool:
         """Whether all of it is in letters of one width."""
         found = False
         for run in self._runs():  # the first one tells of most paragraphs
@@ -425,12 +427,12 @@ class _Line:
                     handler(self, child)
         self._depth -= 1
 
-    def _say(self, text: str) -> None:
+    def _append_text(self, text: str) -> None:
         (self._held if self._muted else self.parts).append(text)
 
     def _text(self, element: "_Element") -> None:
         if element.text:
-            self._say(element.text)
+            self._append_text(element.text)
 
     def _run(self, element: "_Element") -> None:
         first = element[0] if len(element) else None
@@ -439,13 +441,13 @@ class _Line:
         self._walk(element)
 
     def _break(self, element: "_Element") -> None:
-        self._say("\n")
+        self._append_text("\n")
 
     def _tab(self, element: "_Element") -> None:
-        self._say("\t")
+        self._append_text("\t")
 
     def _hyphen(self, element: "_Element") -> None:
-        self._say("-")
+        self._append_text("-")
 
     def _symbol(self, element: "_Element") -> None:
         try:
@@ -454,9 +456,9 @@ class _Line:
             return
         font = _FONTS.get(element.get(f"{W}font", "").lower())
         if font is not None:
-            self._say(font.get(code & 0xFF, ""))
+            self._append_text(font.get(code & 0xFF, ""))
         elif not 0xD800 <= code <= 0xF8FF:
-            self._say(chr(code))
+            self._append_text(chr(code))
 
     def _link(self, element: "_Element") -> None:
         start = len(self.parts)
@@ -468,7 +470,7 @@ class _Line:
     def _field_character(self, element: "_Element") -> None:
         kind = element.get(f"{W}fldCharType")
         if kind == "begin":
-            self._say(_form_field(element))
+            self._append_text(_form_field(element))
             self._held = self._held if self._muted else []
             self._fields.append(_Field(len(self.parts)))
             self._muted += 1
@@ -494,7 +496,7 @@ class _Line:
         self.parts[start:] = [_shown(element.get(f"{W}instr", ""), "".join(self.parts[start:]))]
 
     def _equation(self, element: "_Element") -> None:
-        self._say(equations.linear(element))
+        self._append_text(equations.linear(element))
 
     def _box(self, element: "_Element") -> None:
         self.boxes.append(element)
@@ -505,7 +507,7 @@ class _Line:
     def _picture(self, element: "_Element") -> None:
         description = " ".join(element.get("descr", "").split())
         if description and "[" not in description and "]" not in description:
-            self._say(f" ![{description}]() ")
+            self._append_text(f" ![{description}]() ")
 
     def _graphic(self, element: "_Element") -> None:
         """The words of a chart or diagram, and a chart's figures: they are in a part of their own."""
@@ -517,7 +519,7 @@ class _Line:
                 self.figures += [Block("table", text) for text in package.charted(relation.target)]
 
     def _drawn_text(self, element: "_Element") -> None:
-        self._say((element.text or "") + " ")
+        self._append_text((element.text or "") + " ")
 
     def _footnote(self, element: "_Element") -> None:
         self._note(element, "footnotes", prefix="")
@@ -532,7 +534,7 @@ class _Line:
             return
         document.counts[kind] += 1
         label = f"[^{prefix}{document.counts[kind]}]"
-        self._say(label)
+        self._append_text(label)
         self.notes.append(Block("note", f"{label}: {found[0]}"))
 
     def _comment(self, element: "_Element") -> None:

@@ -265,7 +265,7 @@ class _Reader:
         if not text or self.state.skips():
             return
         if text.isascii() and not self._bytes:
-            self._say(text.decode("ascii"))
+            self._append_text(text.decode("ascii"))
             return
         codec = self._codec()
         if self._bytes_codec != codec:
@@ -285,7 +285,7 @@ class _Reader:
             data, self._bytes = bytes(self._bytes), bytearray()
             self._put(_decoded(data, self._bytes_codec))
 
-    def _say(self, text: str) -> None:
+    def _append_text(self, text: str) -> None:
         self._flush()
         self._put(text)
 
@@ -310,7 +310,7 @@ class _Reader:
         elif symbol in (b"\n", b"\r"):
             self._end_paragraph()
         elif symbol in _SYMBOLS:
-            self._say(_SYMBOLS[symbol])
+            self._append_text(_SYMBOLS[symbol])
 
     def _open(self) -> None:
         if len(self._stack) >= MAX_GROUPS:
@@ -380,7 +380,7 @@ class _Reader:
 
     def _plain_word(self, word: str) -> None:
         if word in _CHARACTERS:
-            self._say(_CHARACTERS[word])
+            self._append_text(_CHARACTERS[word])
         elif word in _STORIES:
             self._flush()
             self.state.story = _Story(word)
@@ -435,10 +435,10 @@ class _Reader:
             self._high = code
         elif 0xDC00 <= code < 0xE000:
             if self._high:
-                self._say(chr(0x10000 + ((self._high - 0xD800) << 10) + code - 0xDC00))
+                self._append_text(chr(0x10000 + ((self._high - 0xD800) << 10) + code - 0xDC00))
             self._high = 0
         else:
-            self._say(chr(code))
+            self._append_text(chr(code))
 
     def _skipped(self, number: int | None) -> None:
         self.state.uc = max(0, 1 if number is None else number)

@@ -36,7 +36,7 @@ _TYPEWRITER = re.compile(
 _TOC = re.compile(r"toc[ _]?(?:heading|[1-9])", re.IGNORECASE)
 
 
-class Look(NamedTuple):
+class ParagraphStyle(NamedTuple):
     """What a style makes of a paragraph; `level` counts from 1, None is no heading."""
 
     level: int | None = None
@@ -52,12 +52,12 @@ class Styles:
 
     def __init__(self, root: "_Element | None") -> None:
         self._elements: dict[str, _Element] = {}
-        self._looks: dict[str, Look] = {}
+        self._looks: dict[str, ParagraphStyle] = {}
         self.default = ""
         for element in root.iterchildren(f"{W}style") if root is not None else ():
             self._add(element)
 
-    def look(self, style: str) -> Look:
+    def look(self, style: str) -> ParagraphStyle:
         """What the style of this id, or what it is based on, says."""
         known = self._looks.get(style)
         if known is None:
@@ -72,14 +72,14 @@ class Styles:
         if element.get(f"{W}default") in ("1", "true", "on"):
             self.default = name
 
-    def _resolved(self, style: str) -> Look:
+    def _resolved(self, style: str) -> ParagraphStyle:
         chain = self._chain(style)
         names = [_value(element, "name") for element in chain] or [style]
         outline = _first(chain, f"{W}pPr/{W}outlineLvl")
         level = _heading_level(outline, names)
         if level is None and not outline:
             level = _custom_level(chain, names[0])
-        return Look(
+        return ParagraphStyle(
             level=level,
             title=level is None and any(_TITLE.fullmatch(name) for name in names),
             code=level is None and any(map(is_code, names)),

@@ -99,7 +99,7 @@ def _read(document: Any, data: bytes, *, name: str, limits: Parsing) -> tuple[li
     form, is_tagged = _form(document), tags.are_sound(pypdfium2.raw, document.raw, data)
     sheets: list[_Sheet] = []
     warnings: list[str] = []
-    again = _Again(data, count=len(document))
+    again = _PypdfFallback(data, count=len(document))
     characters = 0
     for number in range(len(document)):
         try:
@@ -175,7 +175,7 @@ def _reader(data: bytes) -> Any:
     return pypdf.PdfReader(io.BytesIO(data), strict=False)
 
 
-class _Again:
+class _PypdfFallback:
     """The same document by pypdf, opened when a page asks for it."""
 
     def __init__(self, data: bytes, *, count: int) -> None:
