@@ -22,7 +22,7 @@ from rag_assets_tests import samples
 SECONDS = float(os.environ.get("RAG_ASSETS_FUZZ_SECONDS", "10"))
 SEED = int(os.environ.get("RAG_ASSETS_FUZZ_SEED", random.randrange(2**32)))
 EXAMPLES = 100  # between two looks at the clock
-LIMITS = Parsing(max_seconds=10, max_memory_mb=512, max_characters=1_000_000, max_zip_bytes=32 * 2**20)
+LIMITS = Parsing(max_seconds=60, max_memory_mb=512, max_characters=1_000_000, max_zip_bytes=32 * 2**20)
 
 # An edit: where (a share of the length), how many bytes go, what comes in their place.
 SMALL = st.integers(0, 24)

@@ -112,6 +112,7 @@ class Cutter:
         self._sizes = sizes
         self._fences_whole = fences_whole
         self._contexts: dict[tuple[str, ...], int] = {}  # heading path -> tokens
+        self._headers: dict[Span, int] = {}  # header of a table -> tokens
 
     def pieces(self, block: Block) -> Iterator[Piece]:
         if self._is_whole(block):
@@ -173,7 +174,9 @@ class Cutter:
         """The header to repeat and the tokens to leave free: all of them where rows stand without it, alone."""
         if not block.header or start < block.header[1]:
             return None, 0
-        header, limit = self._measured.tokens(*block.header), self._sizes.limit
+        if block.header not in self._headers:
+            self._headers[block.header] = self._measured.tokens(*block.header)
+        header, limit = self._headers[block.header], self._sizes.limit
         if header > HEADER_SHARE * max(tokens, limit // (HEADER_SHARE + 1)):
             return None, 0
         return (block.header, header) if header + tokens <= limit else (None, limit - tokens)
