@@ -20,6 +20,7 @@ from rag_assets.bundled import postgres as bundled_postgres
 from rag_assets.embedding import known
 from rag_assets.errors import ERROR_KINDS, DocumentError, RagAssetsError, SettingsError, UnembeddableText
 from rag_assets.model import Filter, Hit
+from rag_assets.report import RunReport
 from rag_assets.service import dagster_ui
 from rag_assets.services import Services, require_home
 from rag_assets.text.sandbox.worker import TextWorker
@@ -120,7 +121,7 @@ def demo(documents: Path | None, queries: tuple[str, ...], as_json: bool) -> Non
         registered = operations.register(services, [documents or SAMPLES])
         console.show_left_out(registered)
         report = _ingest(services)
-        if report["interrupted"]:
+        if report.interrupted:
             _end_with(report, as_json=as_json)
         answers = {query: _search(services, query, k=2) for query in queries or SAMPLE_QUESTIONS}
     facts = {
@@ -129,12 +130,12 @@ def demo(documents: Path | None, queries: tuple[str, ...], as_json: bool) -> Non
     }
     if as_json:
         found = {query: [asdict(hit) for hit in hits] for query, hits in answers.items()}
-        console.print_json({**report, **facts, "answers": found})
+        console.print_json({**report.as_json, **facts, "answers": found})
     else:
         console.show_report(report)
         console.show_answers(answers)
         console.show_demo_end(facts)
-    sys.exit(1 if report["failed"] or registered.left_out else 0)
+    sys.exit(1 if report.failed or registered.left_out else 0)
 
 
 @main.command(short_help="Print what plain Dagster commands need.")
@@ -269,7 +270,8 @@ def ingest(ids: tuple[str, ...], as_json: bool) -> None:
     with _services() as services:
         _migrate(services)
         known, unknown = _found(services, ids)
-        report = _ingest(services, ids=known) | {"unknown": unknown}
+        report = _ingest(services, ids=known)
+        report.unknown = unknown
     _end_with(report, as_json=as_json)
 
 
@@ -623,7 +625,7 @@ def _found(services: Services, ids: Sequence[str]) -> tuple[list[str], list[str]
     return known, unknown
 
 
-def _ingest(services: Services, *, ids: Sequence[str] = ()) -> dict[str, Any]:
+def _ingest(services: Services, *, ids: Sequence[str] = ()) -> RunReport:
     console.print_progress("Starting Dagster")
     os.environ.update(supervisor.environment(services.settings, database_url=services.database_url))
     from rag_assets.defs import foreground  # imports dagster, which takes a second, only here
@@ -634,8 +636,7 @@ def _ingest(services: Services, *, ids: Sequence[str] = ()) -> dict[str, Any]:
         _stopped_by_hang_up(),
     ):
         services.embedder.on_embedded = progress.embedded
-        report = foreground.ingest(services, document_ids=ids, on_outcomes=progress.advance)
-    return report | {"pending": operations.status(services).pending}
+        return foreground.ingest(services, document_ids=ids, on_outcomes=progress.advance)
 
 
 def _search(services: Services, query: str, *, k: int, **how: Any) -> list[Hit]:
@@ -647,10 +648,9 @@ def _search(services: Services, query: str, *, k: int, **how: Any) -> list[Hit]:
         ) from exc
 
 
-def _end_with(report: dict[str, Any], *, as_json: bool) -> NoReturn:
-    console.print_json(report) if as_json else console.show_report(report)
-    is_short = report["failed"] or report["busy"] or report.get("unknown")
-    sys.exit(INTERRUPTED if report["interrupted"] else 1 if is_short else 0)
+def _end_with(report: RunReport, *, as_json: bool) -> NoReturn:
+    console.print_json(report.as_json) if as_json else console.show_report(report)
+    sys.exit(INTERRUPTED if report.interrupted else 1 if report.is_short else 0)
 
 
 @contextmanager

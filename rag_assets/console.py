@@ -24,6 +24,7 @@ from rag_assets.model import Chunk, FailedDocument, Hit, IndexStatus, Outcome, R
 from rag_assets.operations import Registered
 from rag_assets.postgres.search import MARKS
 from rag_assets.postgres.vector_index import Advice, VectorIndex
+from rag_assets.report import RunReport
 from rag_assets.vectors import Marked
 
 PREVIEW_CHARACTERS = 320
@@ -114,25 +115,21 @@ def show_left_out(found: Registered) -> None:
         print_progress(f"Left out: {reason}")
 
 
-def show_report(report: Mapping[str, Any]) -> None:
+def show_report(report: RunReport) -> None:
     """What a run did, and each document that failed with its reason."""
-    show(
-        f"{report['completed']} completed, {report['skipped']} unchanged, {report['deleted']} deleted, "
-        f"{report['failed']} failed; {report['chunks_embedded']} chunks embedded, "
-        f"{report['chunks_reused']} reused, in {report['seconds']:.1f} s (Dagster run {report['run_id']})"
-    )
-    for failure in report["failures"]:
-        show(f"  failed  {failure['document_id']}  {failure['kind']}: {failure['message']}")
-    for document_id in report["busy"]:
+    show(f"{report.summary}, in {report.seconds:.1f} s (Dagster run {report.run_id})")
+    for failure in report.failed.values():
+        show(f"  failed  {failure.document_id}  {failure.error_kind}: {failure.error_message}")
+    for document_id in report.busy:
         show(f"  busy    {document_id}  another run is working on it; try again when that has ended")
-    if report.get("unknown"):
-        show(f"Not in the table: {', '.join(report['unknown'])}")
-    if report["gone"]:
-        show(f"Not in the table, so nothing is kept of them: {', '.join(report['gone'])}")
-    if report["interrupted"]:
-        show(f"Stopped: what is stored stays, {report['pending']} documents are pending. Next: rag-assets ingest")
-    elif report["pending"]:
-        show(f"{report['pending']} documents are pending: another run has them, or they are tried again later.")
+    if report.unknown:
+        show(f"Not in the table: {', '.join(report.unknown)}")
+    if report.gone:
+        show(f"Not in the table, so nothing is kept of them: {', '.join(report.gone)}")
+    if report.interrupted:
+        show(f"Stopped: what is stored stays, {report.pending} documents are pending. Next: rag-assets ingest")
+    elif report.pending:
+        show(f"{report.pending} documents are pending: another run has them, or they are tried again later.")
 
 
 def show_answers(answers: Mapping[str, Sequence[Hit]]) -> None:

@@ -21,8 +21,10 @@ from click.testing import CliRunner, Result
 from rag_assets import cli, operations, settings, supervisor
 from rag_assets.cli import main
 from rag_assets.errors import UnembeddableText
+from rag_assets.model import Outcome
 from rag_assets.postgres.documents import ID_BYTES
 from rag_assets.processes import ports
+from rag_assets.report import RunReport
 from rag_assets.services import Services
 from rag_assets_tests import fake_llama, rows
 from rag_assets_tests.application import WORDS, Application, HashEmbedder, paragraph, text
@@ -590,18 +592,8 @@ def test_what_was_asked_for_and_not_done_is_no_success(
     capsys: pytest.CaptureFixture[str], found: dict[str, Any], code: int, says: str
 ) -> None:
     """It is told, and the exit code tells it too."""
-    names = ("skipped", "deleted", "failed", "chunks_embedded", "chunks_reused", "seconds", "pending")
-    counts = dict.fromkeys(names, 0)
-    report = {
-        "completed": 2,
-        "run_id": "r",
-        "failures": [],
-        "gone": [],
-        "busy": [],
-        "interrupted": False,
-        **counts,
-        **found,
-    }
+    report = RunReport(run_id="r", **found)
+    report.add(Outcome(document_id=one, path=one, status="completed", stage="write") for one in ("1", "2"))
     with pytest.raises(SystemExit) as ended:
         cli._end_with(report, as_json=False)
     assert ended.value.code == code

@@ -9,8 +9,9 @@ from rag_assets import console, visible
 from rag_assets.doctor import Finding
 from rag_assets.errors import DocumentError
 from rag_assets.logs import JsonFormatter, LineFormatter
-from rag_assets.model import Chunk, FailedDocument, Hit, IndexStatus
+from rag_assets.model import Chunk, FailedDocument, Hit, IndexStatus, Outcome
 from rag_assets.operations import Registered
+from rag_assets.report import RunReport
 
 EVIL = "a\r\x1b[2K\x1b[1A       up to date  9\n-> all is well\x85\u2028\u202etxt.\u2066\x9b31m\x00\udcff.txt"
 STATUS = IndexStatus(
@@ -76,20 +77,13 @@ def test_output_of_every_kind_holds_no_control_character(capsys: pytest.CaptureF
         heading_path=(EVIL,),
         kind="prose",
     )
-    report = dict.fromkeys(("completed", "skipped", "deleted", "failed", "chunks_embedded", "chunks_reused"), 0)
-    failures = [{"document_id": EVIL, "kind": "empty", "message": EVIL}]
-    lists = {
-        "failures": failures,
-        "busy": [EVIL],
-        "gone": [EVIL],
-        "unknown": [EVIL],
-        "interrupted": False,
-        "pending": 0,
-    }
+    report = RunReport(run_id="r", busy=[EVIL], gone=[EVIL], unknown=[EVIL])
+    failed = {"status": "failed", "stage": "read", "error_kind": "empty", "error_message": EVIL}
+    report.add([Outcome(document_id=EVIL, path=EVIL, **failed)])
     console.show_hit(hit)
     console.show_answers({EVIL: [hit]})
     console.show_status(STATUS, [trouble])
-    console.show_report({**report, "seconds": 1.0, "run_id": "r", **lists})
+    console.show_report(report)
     console.show_retried(0, [EVIL])
     console.show_registered(Registered(registered=0, new=0, left_out=(EVIL,)))
     console.show_finding(Finding(check="home", verdict="ok", found=EVIL, next=EVIL))

@@ -1,7 +1,7 @@
 """The three assets: each document of the application's table is read, cut and embedded."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -14,8 +14,8 @@ from rag_assets import visible
 from rag_assets.defs import events, jobs, launching, partitions
 from rag_assets.defs.resources import Rag
 from rag_assets.errors import LostRun
-from rag_assets.model import Outcome
 from rag_assets.processes import interrupts
+from rag_assets.report import RunReport
 from rag_assets.services import Services
 
 SHOWN = 20  # documents that are named in one message
@@ -50,38 +50,6 @@ class IngestConfig:
     document_ids: list[str]
     batch_id: str | None
     linger: bool
-
-
-class Tally:
-    """What a run has done so far, for who looks at it afterwards."""
-
-    def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()  # outcomes, by status
-        self.failed: dict[str, Outcome] = {}
-        self._gone: dict[str, None] = {}
-        self._chunks: Counter[str] = Counter()
-
-    def add(self, outcomes: Sequence[Outcome]) -> None:
-        for outcome in outcomes:
-            self.counts[outcome.status] += 1
-            self._chunks.update(embedded=outcome.chunks_embedded, reused=outcome.chunks_reused)
-            self.failed.pop(outcome.document_id, None)  # a later attempt of the same run counts
-            self._gone.pop(outcome.document_id, None)
-            if outcome.status == "failed":
-                self.failed[outcome.document_id] = outcome
-            elif outcome.status == "deleted":
-                self._gone[outcome.document_id] = None
-
-    @property
-    def summary(self) -> str:
-        if not self.counts:
-            return "Nothing was pending."
-        counts, chunks = self.counts, self._chunks
-        done = (
-            f"{counts['completed']} completed, {counts['skipped']} unchanged, {counts['deleted']} deleted, "
-            f"{counts['failed']} failed; {chunks['embedded']} chunks embedded, {chunks['reused']} reused."
-        )
-        return f"{done} Not in the table, so nothing is kept of them: {_named(self._gone)}" if self._gone else done
 
 
 @dg.multi_asset(
@@ -126,7 +94,7 @@ def ingest(context: dg.AssetExecutionContext, rag: dg.ResourceParam[Rag]) -> Ite
     """
     launching.tag_run_with_process(context.instance, context.run)
     config = IngestConfig(**context.op_execution_context.op_config)
-    tally = Tally()
+    report = RunReport(run_id=context.run.run_id)
     with (
         _faults_marked(context),
         interrupts.interrupted_once(),
@@ -134,14 +102,14 @@ def ingest(context: dg.AssetExecutionContext, rag: dg.ResourceParam[Rag]) -> Ite
         rag.run(**_request(context, config, rag)) as run,
     ):
         for outcomes in run.outcomes:
-            tally.add(outcomes)
+            report.add(outcomes)
             reporter.report(outcomes)
-        busy = run.intake.busy
-    context.log.info(tally.summary)
-    if tally.failed or busy:
-        events.mark_failed(context, [*tally.failed, *busy])
-        raise _failure(list(tally.failed.values()), busy=busy, repeatable=context.run.remote_job_origin is not None)
-    if not tally.counts:
+        report.busy = run.intake.busy
+    context.log.info(_summary(report))
+    if report.is_short:
+        events.mark_failed(context, [*report.failed, *report.busy])
+        raise _failure(report, repeatable=context.run.remote_job_origin is not None)
+    if report.is_empty:
         events.log_empty(context)
     return
     yield  # a generator without outputs: each document was reported by its own event
@@ -179,9 +147,20 @@ def _documents(context: dg.AssetExecutionContext, config: IngestConfig) -> Calla
     return lambda services: partitions.documents.document_ids(keys, services)
 
 
-def _failure(failed: Sequence[Outcome], *, busy: Sequence[str], repeatable: bool) -> dg.Failure:
-    """What to say of documents that failed; Dagster can repeat a run only if it knows where its job comes from, which
-    it does not of one of the command line."""
+def _summary(report: RunReport) -> str:
+    if report.is_empty:
+        return "Nothing was pending."
+    deleted = report.deleted
+    gone = f" Not in the table, so nothing is kept of them: {_named(deleted)}" if deleted else ""
+    return f"{report.summary}.{gone}"
+
+
+def _failure(report: RunReport, *, repeatable: bool) -> dg.Failure:
+    """What to say of documents that failed.
+
+    Dagster can repeat a run only if it knows where its job comes from, which it does not of one of the command line.
+    """
+    failed, busy = list(report.failed.values()), report.busy
     shown = [visible.line(f"{o.document_id}  {o.error_kind}: {o.error_message}") for o in failed[:SHOWN]]
     kept = [visible.line(f"{document_id}  another run is working on it") for document_id in busy[:SHOWN]]
     more = len(failed) + len(busy) - len(shown) - len(kept)

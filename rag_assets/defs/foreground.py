@@ -2,10 +2,8 @@
 
 import time
 import uuid
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import dagster as dg
 from dagster import DagsterRunStatus
@@ -18,6 +16,7 @@ from rag_assets.defs.resources import Rag
 from rag_assets.model import Outcome
 from rag_assets.postgres import conninfo
 from rag_assets.postgres.database import unavailable
+from rag_assets.report import RunReport
 from rag_assets.services import Services, dagster_database
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -25,21 +24,17 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 def ingest(
     services: Services, *, document_ids: Sequence[str] = (), on_outcomes: Callable[[list[Outcome]], None]
-) -> dict[str, Any]:
-    """Ingest these documents, or all that is pending; the counts, and each failure with its reason.
+) -> RunReport:
+    """Ingest these documents, or all that is pending.
 
-    Of those asked for, the ones that the table does not have are `gone`, and the ones that another run kept are `busy`.
-    Documents that fail are in the report, and so is that it was `interrupted` by SIGINT or SIGTERM: what was not stored
-    by then is pending and free. Raises ServiceError when the run itself could not do its work.
+    Documents that fail are in the report, and so is that the run was interrupted by SIGINT or SIGTERM: what was not
+    stored by then is pending and free. Raises ServiceError when the run itself could not do its work.
     """
     started = time.perf_counter()
-    latest: dict[str, Outcome] = {}
-    totals: Counter[str] = Counter()
+    report = RunReport(run_id=str(uuid.uuid4()))
 
     def collect(outcomes: list[Outcome]) -> None:
-        latest.update((outcome.document_id, outcome) for outcome in outcomes)
-        for outcome in outcomes:
-            totals.update(chunks_embedded=outcome.chunks_embedded, chunks_reused=outcome.chunks_reused)
+        report.add(outcomes)
         on_outcomes(outcomes)
 
     definitions = dg.Definitions(
@@ -48,25 +43,24 @@ def ingest(
         resources={"rag": Rag(services, on_outcomes=collect)},
         executor=dg.in_process_executor,
     )
-    run_id = str(uuid.uuid4())
-    interrupted = False
     with _storage_errors_translated(services), dg.DagsterInstance.get() as instance:
         _free_what_the_dead_hold(instance, services)
         try:
             definitions.resolve_job_def(jobs.ingest_job.name).execute_in_process(
                 instance=instance,
-                run_id=run_id,
+                run_id=report.run_id,
                 run_config=jobs.run_config(document_ids=list(document_ids)) | QUIET,
             )
         except dg.Failure:  # documents that failed are in the report
             pass
         except dg.DagsterExecutionInterruptedError:
-            interrupted = True
-    report = _report(latest.values(), totals, run_id=run_id, seconds=time.perf_counter() - started)
+            report.interrupted = True
+    report.seconds = time.perf_counter() - started
     asked = list(dict.fromkeys(document_ids))
-    gone = [one for one in asked if one in latest and latest[one].status == "deleted"]
-    busy = [] if interrupted else [one for one in asked if one not in latest]
-    return report | {"gone": gone, "busy": busy, "interrupted": interrupted}
+    report.gone = [one for one in report.deleted if one in set(asked)]
+    report.busy = [] if report.interrupted else [one for one in asked if not report.has(one)]
+    report.pending = operations.status(services).pending
+    return report
 
 
 def _free_what_the_dead_hold(instance: dg.DagsterInstance, services: Services) -> None:
@@ -91,19 +85,3 @@ def _storage_errors_translated(services: Services) -> Iterator[None]:
     except (SQLAlchemyError, DagsterPostgresException) as exc:
         url, _ = dagster_database(services.settings, database_url=services.database_url)
         raise unavailable(conninfo.as_libpq(url, schema=None), exc.__cause__ or exc) from None
-
-
-def _report(outcomes: Iterable[Outcome], totals: Counter[str], *, run_id: str, seconds: float) -> dict[str, Any]:
-    statuses = Counter(outcome.status for outcome in outcomes)
-    failures = [
-        {"document_id": o.document_id, "path": o.path, "kind": o.error_kind, "message": o.error_message}
-        for o in outcomes
-        if o.status == "failed"
-    ]
-    return {
-        **{status: statuses[status] for status in ("completed", "skipped", "deleted", "failed")},
-        **{count: totals[count] for count in ("chunks_embedded", "chunks_reused")},
-        "seconds": round(seconds, 2),
-        "run_id": run_id,
-        "failures": failures,
-    }

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rag_assets import operations
+from rag_assets.report import RunReport
 from rag_assets.services import Services
 from rag_assets_tests.benchmarks import figures, ground, quiet, sample
 from rag_assets_tests.benchmarks.figures import Figure, say
@@ -52,7 +53,7 @@ def _round(number: int, paths: Sequence[Path]) -> dict[str, Any]:
             _change_one_paragraph(path, number)
         after = _hashes(services, changing)
         _touch(services, changing)
-        reports: list[dict[str, Any]] = []
+        reports: list[RunReport] = []
         delta = quiet.seconds(lambda: reports.append(ground.ingest(services)))
     seen = {
         "full_seconds": full,
@@ -60,7 +61,7 @@ def _round(number: int, paths: Sequence[Path]) -> dict[str, Any]:
         "documents_changed": len(changing),
         "chunks_of_them": len(after),
         "changed_chunks": len(after - before),
-        "embedded": reports[0]["chunks_embedded"],
+        "embedded": reports[0].chunks_embedded,
     }
     say(f"Round {number + 1}: {seen}")
     return seen

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from rag_assets import operations, settings, supervisor
 from rag_assets.bundled import model, postgres
 from rag_assets.embedding.embedder import Embedder
+from rag_assets.report import RunReport
 from rag_assets.services import Services
 from rag_assets.settings import Settings
 from rag_assets_tests.benchmarks import figures
@@ -100,12 +101,12 @@ def ids(services: Services) -> list[str]:
     return [row[0] for row in execute(services, f"select t.id::text from {TABLE} as t order by t.id")]
 
 
-def ingest(services: Services, ids: Sequence[str] = ()) -> dict[str, Any]:
+def ingest(services: Services, ids: Sequence[str] = ()) -> RunReport:
     """These documents, or all that are pending, in a Dagster run in this process; its report."""
     from rag_assets.defs import foreground  # reads the settings when it is imported
 
     report = foreground.ingest(services, document_ids=ids, on_outcomes=lambda _outcomes: None)
-    assert not report["failed"], report["failures"][:3]
+    assert not report.failed, list(report.failed.values())[:3]
     return report
 
 

@@ -57,7 +57,7 @@ def measure(*, documents: int, rounds: int) -> Figure:
 
 def _run(services: Services, ids: list[str]) -> None:
     report = ground.ingest(services, ids)
-    assert report["skipped"] == len(ids), report
+    assert report.counts["skipped"] == len(ids), report
 
 
 def _pipeline(services: Services, ids: list[str]) -> None:

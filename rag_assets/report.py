@@ -1,0 +1,95 @@
+"""What a run did, counted once: for its log, Dagster's page, the console and --json."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from rag_assets.model import Outcome, Status
+
+COUNTED: tuple[Status, ...] = ("completed", "skipped", "deleted", "failed")
+
+
+@dataclass(kw_only=True)
+class RunReport:
+    """Each document counts by its last outcome: one that failed and was stored afterwards is completed.
+
+    `gone` and `unknown` are documents that were asked for and are not in the table; of the former something was stored,
+    which is deleted now. `busy` are those that another run kept. `pending` is counted when the run has ended.
+    """
+
+    run_id: str
+    failed: dict[str, Outcome] = field(default_factory=dict)  # by document id
+    chunks_embedded: int = 0
+    chunks_reused: int = 0
+    gone: list[str] = field(default_factory=list)
+    busy: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    pending: int = 0
+    seconds: float = 0.0
+    interrupted: bool = False  # by SIGINT or SIGTERM: what was not stored by then is pending
+    _statuses: dict[str, Status] = field(default_factory=dict)  # by document id
+
+    def add(self, outcomes: Iterable[Outcome]) -> None:
+        """Count what became of some documents."""
+        for outcome in outcomes:
+            self._statuses[outcome.document_id] = outcome.status
+            self.chunks_embedded += outcome.chunks_embedded
+            self.chunks_reused += outcome.chunks_reused
+            self.failed.pop(outcome.document_id, None)
+            if outcome.status == "failed":
+                self.failed[outcome.document_id] = outcome
+
+    def has(self, document_id: str) -> bool:
+        """Whether there is an outcome of this document."""
+        return document_id in self._statuses
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._statuses
+
+    @property
+    def deleted(self) -> list[str]:
+        """The documents that are not in the table any more."""
+        return [document_id for document_id, status in self._statuses.items() if status == "deleted"]
+
+    @property
+    def is_short(self) -> bool:
+        """Whether something that was asked for was not done."""
+        return bool(self.failed or self.busy or self.unknown)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Documents by what became of them."""
+        found = Counter(self._statuses.values())
+        return {status: found[status] for status in COUNTED}
+
+    @property
+    def summary(self) -> str:
+        """The counts as a sentence without its full stop."""
+        counts = self.counts
+        return (
+            f"{counts['completed']} completed, {counts['skipped']} unchanged, {counts['deleted']} deleted, "
+            f"{counts['failed']} failed; {self.chunks_embedded} chunks embedded, {self.chunks_reused} reused"
+        )
+
+    @property
+    def as_json(self) -> dict[str, Any]:
+        """What `--json` prints; `unknown` only where there are some."""
+        failures = [
+            {"document_id": o.document_id, "path": o.path, "kind": o.error_kind, "message": o.error_message}
+            for o in self.failed.values()
+        ]
+        return {
+            **self.counts,
+            "chunks_embedded": self.chunks_embedded,
+            "chunks_reused": self.chunks_reused,
+            "seconds": round(self.seconds, 2),
+            "run_id": self.run_id,
+            "failures": failures,
+            "gone": self.gone,
+            "busy": self.busy,
+            "interrupted": self.interrupted,
+            "pending": self.pending,
+            **({"unknown": self.unknown} if self.unknown else {}),
+        }
