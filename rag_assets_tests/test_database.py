@@ -279,6 +279,28 @@ def test_transaction_says_what_to_run_when_nothing_was_migrated(empty_database_u
         cursor.execute("select * from rag_outbox")
 
 
+def test_transaction_says_what_to_run_when_the_search_path_leads_elsewhere(database_url: str) -> None:
+    """A type that is not found is no bug either, be it as pgvector was dropped or as its schema is out of sight."""
+    with (
+        closing(Database(_with_option(database_url, "search_path=elsewhere"))) as database,
+        pytest.raises(SettingsError, match="rag-assets init"),
+        database.transaction() as cursor,
+    ):
+        cursor.execute("select '[1]'::vector")
+
+
+def test_limits_of_a_database_do_not_end_our_statements(database_url: str) -> None:
+    """They are for those who wait for answers; only what DATABASE_URL itself asks for holds."""
+    limits = ("statement_timeout", "lock_timeout", "idle_session_timeout", "transaction_timeout")
+    names = [name for (name,) in rows.execute(database_url, f"select name from pg_settings where name in {limits}")]
+    for name in names:
+        rows.execute(database_url, f"alter database {_name_of(database_url)} set {name} = '54321ms'")
+    url = _with_option(database_url, "lock_timeout=12345ms")
+    with closing(Database(url)) as database, database.transaction() as cursor:
+        cursor.execute(f"select name, setting from pg_settings where name in {limits}")
+        assert dict(cursor.fetchall()) == dict.fromkeys(names, "0") | {"lock_timeout": "12345"}
+
+
 def test_transaction_names_the_role_when_it_lacks_rights(database_url: str) -> None:
     """A role that may not read our tables is a matter of settings, not a bug."""
     with (
@@ -332,6 +354,10 @@ def test_transaction_says_that_it_cannot_be_written_to_when_it_is_read_only(data
         database.transaction() as cursor,
     ):
         cursor.execute("delete from rag_outbox")
+
+
+def _name_of(url: str) -> str:
+    return '"' + urlsplit(url).path.strip("/") + '"'
 
 
 def _with_option(url: str, option: str) -> str:

@@ -86,6 +86,49 @@ def test_register_names_the_column_when_it_needs_a_value(empty_database_url: str
             documents.register(cursor, source, ["a"])
 
 
+@pytest.mark.parametrize(
+    ("place", "rule", "said"),
+    [
+        ("text check (place like 'docs/%')", "", "violates check constraint"),
+        ("varchar(3)", "", "value too long"),
+        ("bytea", "", "operator does not exist: bytea = text"),
+        ("text generated always as (other) stored, other text", "", "cannot insert a non-DEFAULT value"),
+        ("text references places", "", "violates foreign key constraint"),
+        ("text references places deferrable initially deferred", "", "violates foreign key constraint"),
+        ("text", "create trigger refused before insert on docs for each row execute function refuse()", "not so"),
+        (
+            "text",
+            "create trigger dropped before insert on docs for each row execute function lose()",
+            "drops or changes",
+        ),
+        ("text", "create trigger changed before insert on docs for each row execute function shorten()", "drops or"),
+        ("text", "create rule dropped as on insert to docs do instead nothing", "drops or changes"),
+    ],
+)
+def test_register_says_why_when_the_table_does_not_take_the_rows(
+    empty_database_url: str, place: str, rule: str, said: str
+) -> None:
+    """In a sentence that names the table's own rule, with nothing added; not in a traceback."""
+    source = settings.Source(table="docs", path_column="place")
+    rows.execute(
+        empty_database_url,
+        f"""
+        create table places (place text primary key);
+        create table docs (id int generated always as identity, place {place});
+        create function refuse() returns trigger language plpgsql as $$ begin raise exception 'not so'; end $$;
+        create function lose() returns trigger language plpgsql as $$ begin return null; end $$;
+        create function shorten() returns trigger language plpgsql as
+            $$ begin new.place := left(new.place, 1); return new; end $$;
+        {rule}""",
+    )
+    with closing(Database(empty_database_url)) as database:
+        database.migrate(source, dimension=384)
+        with pytest.raises(SettingsError, match=said) as raised, database.transaction() as cursor:
+            documents.register(cursor, source, ["files/a.txt"])
+    assert "insert the rows yourself" in str(raised.value).lower()
+    assert rows.execute(empty_database_url, "select * from docs") == []
+
+
 def test_touch_makes_only_existing_documents_pending_when_asked(database: Database) -> None:
     """Ids without a row are not enqueued."""
     source = settings.Source()

@@ -88,6 +88,20 @@ def test_what_is_pasted_is_found_when_it_stands_in_a_text(library: Library) -> N
         assert {one: library.found(one)[:1] for one in asked} == {one: [str(number)] for one in asked}
 
 
+def test_what_is_pasted_is_found_whatever_strings_the_sessions_have(library: Library) -> None:
+    """An old application may have escapes in its plain strings; its questions and ours find the same."""
+    name = rows.execute(library.url, "select quote_ident(current_database())")[0][0]
+    library.sql(f"alter database {name} set standard_conforming_strings = off")
+    library.database.migrate(Source(), dimension=384)
+    for number, written in enumerate(PASTED):
+        library.add(str(number), written)
+    for number, asked in enumerate(PASTED.values()):
+        assert library.found(asked[0])[:1] == [str(number)]
+    for question, found in (('"report_final-v2.pdf"', [("3",)]), ("C++", [("4",)]), ("pump -ERR-4711", [])):
+        asked_by_others = f"select document_id from rag_search('{question}', k => 1, mode => 'text')"
+        assert library.sql(asked_by_others) == found
+
+
 INFLECTED = {  # the language of a text, and another form of a word of it
     "en": ("The pumps were running.", "pump runs"),
     "de": ("Die Pumpen liefen in den Häusern.", "Haus"),

@@ -37,6 +37,13 @@ RIGHTS = (
     "(grant create on schema), and that owns the documents table or belongs to its owner."
 )
 
+NOT_MIGRATED = (  # what is missing where `init` never ran, or the search_path leads elsewhere
+    pg_errors.UndefinedTable,
+    pg_errors.UndefinedFunction,
+    pg_errors.UndefinedColumn,
+    pg_errors.UndefinedObject,
+)
+
 _OTHERWISE = (
     "set DATABASE_URL to PostgreSQL itself, or DAGSTER_DATABASE_URL to a database of Dagster's own, in which it may "
     "make its tables wherever it finds itself."
@@ -166,7 +173,7 @@ def _named_errors(url: str) -> Iterator[None]:
         yield
     except (psycopg2.OperationalError, psycopg2.InterfaceError, pg_errors.ReadOnlySqlTransaction) as exc:
         raise unavailable(url, exc) from exc
-    except (pg_errors.UndefinedTable, pg_errors.UndefinedFunction, pg_errors.UndefinedColumn) as exc:
+    except NOT_MIGRATED as exc:
         raise _not_migrated(url, exc) from exc
     except pg_errors.InsufficientPrivilege as exc:
         raise _not_allowed(url, exc) from exc
@@ -190,6 +197,7 @@ def connect(url: str, *, seconds: int) -> connection:
         made.autocommit = True
         with made.cursor() as cursor:
             cursor.execute(statement("documents", "prepare_session"))
+            cursor.execute(statement("documents", "lift_limits"))
         # Whatever the application's default: a statement that waited for somebody has to see what was committed.
         made.set_session(isolation_level="READ COMMITTED", autocommit=False)
         return made

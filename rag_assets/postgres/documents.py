@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import psycopg2
 from psycopg2 import errors as pg_errors
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
@@ -17,6 +18,9 @@ TABLES = frozenset("rpf")  # kinds of relations that have triggers: tables, part
 ID_BYTES = 800
 # Types of ids that are written alike in every session.
 ALIKE_EVERYWHERE = {"smallint", "integer", "bigint", "numeric", "text", "character varying", "character", "uuid"}
+
+# Classes and codes of errors with which a table refuses a row: its types, constraints, partitions and triggers.
+REFUSED = ("22", "23", "428C9", "42804", "42883", "44", "P0")
 
 
 def create_table(cursor: Cursor, source: Source) -> bool:
@@ -212,15 +216,14 @@ def touch(cursor: Cursor, source: Source, ids: Sequence[str]) -> int:
 def register(cursor: Cursor, source: Source, paths: Sequence[str]) -> list[Document]:
     """Add rows for paths that have none; the rows of all of them.
 
-    Raises SettingsError where the table has columns that such a row would need a value for.
+    Raises SettingsError where the table does not take such rows: it has columns that need a value, or rules of its own.
     """
     try:
         cursor.execute(composed("documents", "register_paths", **_names(source)), {"paths": list(paths)})
-    except pg_errors.NotNullViolation as exc:
-        raise SettingsError(
-            f"Rows of {source.table} need a value in {exc.diag.column_name}, which `register` cannot know: give the "
-            "column a default, or insert the rows yourself."
-        ) from exc
+    except psycopg2.DatabaseError as exc:
+        if refusal := _refusal(exc, source):
+            raise SettingsError(f"{refusal}, or insert the rows yourself. Nothing was added.") from exc
+        raise
     cursor.execute(composed("documents", "get_by_path", **_names(source)), {"paths": list(paths)})
     found = [Document(id=row[0], path=row[1]) for row in cursor.fetchall()]
     if any(document.id is None for document in found):
@@ -228,7 +231,27 @@ def register(cursor: Cursor, source: Source, paths: Sequence[str]) -> list[Docum
             f"Rows of {source.table} get no {source.id_column} by themselves: give the column a default, as in "
             "`generated always as identity`, or insert the rows yourself. Nothing was added."
         )
+    if lost := set(paths) - {document.path for document in found}:
+        raise SettingsError(
+            f"{len(lost)} rows that {source.table} took are not there as they were written, that of {min(lost)} among "
+            "them: a trigger or a rule of the table drops or changes them. Insert the rows yourself. Nothing was added."
+        )
     return found
+
+
+def _refusal(exc: psycopg2.DatabaseError, source: Source) -> str:
+    """Why the table takes no row with a path alone, and what to do; empty where the table is not why it failed."""
+    if isinstance(exc, pg_errors.NotNullViolation):
+        column = exc.diag.column_name
+        return (
+            f"Rows of {source.table} need a value in {column}, which `register` cannot know: give the column a default"
+        )
+    if not str(exc.pgcode).startswith(REFUSED):
+        return ""
+    return (
+        f"{source.table} takes no row with a path in {source.path_column} alone ({exc.diag.message_primary}): correct "
+        "source.table and source.path_column"
+    )
 
 
 def _count_indexed(cursor: Cursor) -> int:

@@ -127,6 +127,7 @@ class Listener:
     def _open(self) -> None:
         self._connection = connect_async(self._url)
         self._finish(CONNECT_SECONDS)
+        self._query(statement("documents", "lift_limits"))
         self._query(sql.SQL("listen {}").format(sql.Identifier(self._channel)))
         self._verify_listening()
         if self._is_consumer:

@@ -29,13 +29,13 @@ declare
 begin
     select array_agg(distinct lower(m[1])) into wholes
     from regexp_matches(
-        given, '([[:alnum:]]+(?:[-_./\\:@#+~]+[[:alnum:]]+)+|[[:alpha:]][[:alnum:]]*(?:\+\+|#))', 'g'
+        given, E'([[:alnum:]]+(?:[-_./\\\\:@#+~]+[[:alnum:]]+)+|[[:alpha:]][[:alnum:]]*(?:\\+\\+|#))', 'g'
     ) as m (m)
     where octet_length(m[1]) <= 200;
-    if given ~ '[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]' then
+    if given ~ E'[\\u0e00-\\u0eff\\u1000-\\u109f\\u1780-\\u17ff\\u3040-\\u30ff\\u3400-\\u9fff\\uac00-\\ud7af]' then
         select array_agg(distinct substr(run[1], start, 2)) into pairs
         from regexp_matches(
-            given, '([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+)', 'g'
+            given, E'([\\u0e00-\\u0eff\\u1000-\\u109f\\u1780-\\u17ff\\u3040-\\u30ff\\u3400-\\u9fff\\uac00-\\ud7af]+)', 'g'
         ) as run, generate_series(1, greatest(char_length(run[1]) - 1, 1)) as start;
     end if;
     return array_to_tsvector(coalesce(wholes, '{{}}') || coalesce(pairs, '{{}}')) || strip(to_tsvector(config, coalesce(
@@ -53,7 +53,7 @@ returns tsvector language plpgsql immutable parallel safe
 set search_path = {schema}, pg_catalog, pg_temp set client_min_messages = warning as $$
 declare
     config regconfig := rag_word_config(language);
-    name text := regexp_replace(coalesce(path, ''), '^.*[/\\]', '');
+    name text := regexp_replace(coalesce(path, ''), E'^.*[/\\\\]', '');
     head text := left(coalesce(title, ''), 2000);
     above text := left(array_to_string(array_remove(headings, title), ' '), 2000);
     words tsvector;

@@ -75,7 +75,7 @@ declare
     phrases text[] := array(select m[1] from regexp_matches(given, '"([^"]*[[:alnum:]][^"]*)"', 'g') as m);
     plain text := regexp_replace(given, '"[^"]*"', ' ', 'g');
     unwanted text[] := array(
-        select m[1] from regexp_matches(plain, '(?:^|\s)-([[:alnum:]]\S*)', 'g') as m
+        select m[1] from regexp_matches(plain, E'(?:^|\\s)-([[:alnum:]]\\S*)', 'g') as m
     );
     languages text[] := array(
         select s.language from rag_languages(model) as s order by s.chunks desc, s.language
@@ -87,7 +87,7 @@ declare
     alternatives tsquery;
 begin
     wanted := concat_ws(
-        ' ', regexp_replace(plain, '(^|\s)-[[:alnum:]]\S*', ' ', 'g'), array_to_string(phrases, ' ')
+        ' ', regexp_replace(plain, E'(^|\\s)-[[:alnum:]]\\S*', ' ', 'g'), array_to_string(phrases, ' ')
     );
     chosen := coalesce(language, rag_guess_language(wanted, languages));
     if language is not null then

