@@ -10,10 +10,10 @@ from pathlib import Path
 
 from rag_assets import engines, vectors
 from rag_assets.bundled import postgres as bundled_postgres
+from rag_assets.claim_source import ClaimSource
 from rag_assets.embedding import known
 from rag_assets.embedding.embedder import OPENVINO, Embedder, Engine
 from rag_assets.errors import SettingsError
-from rag_assets.intake import Intake
 from rag_assets.pipeline import Pipeline
 from rag_assets.postgres.database import Database
 from rag_assets.postgres.listener import Listener
@@ -190,9 +190,9 @@ class Services:
         )
 
     @contextmanager
-    def intake(self, *, run_id: str, stopping: threading.Event | None = None) -> Iterator[Intake]:
+    def claim_source(self, *, run_id: str, stopping: threading.Event | None = None) -> Iterator[ClaimSource]:
         with Listener(self.database_url, channel=self.settings.database.listen_channel) as listener:
-            yield Intake(
+            yield ClaimSource(
                 self.database,
                 self.settings,
                 run_id=run_id,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rag_assets import settings
-from rag_assets.intake import Intake
+from rag_assets.claim_source import ClaimSource
 from rag_assets.model import Claim, Outcome
 from rag_assets.pipeline import Embeds, Pipeline, Reader
 from rag_assets.postgres import outbox
@@ -126,8 +126,8 @@ class Application:
             run_id=run_id,
         )
 
-    def intake(self, listener: Listener, *, run_id: str) -> Intake:
-        return Intake(self.database, self.settings, run_id=run_id, listener=listener)
+    def claim_source(self, listener: Listener, *, run_id: str) -> ClaimSource:
+        return ClaimSource(self.database, self.settings, run_id=run_id, listener=listener)
 
     def listener(self) -> Listener:
         return Listener(self.url, channel=self.settings.database.listen_channel)

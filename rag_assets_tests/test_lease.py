@@ -284,7 +284,7 @@ def test_lock_of_a_run_that_was_taken_over_says_nothing(application: Application
             return outbox.has_active_consumer(cursor)
 
     with application.listener() as listener:
-        application.intake(listener, run_id="1")
+        application.claim_source(listener, run_id="1")
         assert has_active_consumer()
         assert take_over(application, "1")
         assert not has_active_consumer()

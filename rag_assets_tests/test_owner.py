@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from rag_assets import settings
+from rag_assets.claim_source import ClaimSource
 from rag_assets.errors import SettingsError
-from rag_assets.intake import Intake
 from rag_assets.postgres import owner
 from rag_assets.postgres.database import Database
 from rag_assets.postgres.listener import Listener
@@ -70,8 +70,8 @@ def test_a_program_may_change_its_own_settings(database: Database) -> None:
 def test_no_document_is_claimed_when_another_program_took_over(database: Database) -> None:
     """Also not by a run that is there already: it ends with the reason, and what it would have taken stays pending."""
     with Listener(database.url, channel="document_changes") as listener:
-        intake = Intake(database, settings.load(), run_id="1", listener=listener, owner=FIRST)
-        assert list(intake.pending()) == []
+        claim_source = ClaimSource(database, settings.load(), run_id="1", listener=listener, owner=FIRST)
+        assert list(claim_source.pending()) == []
         database.take_over(SECOND)
         with pytest.raises(SettingsError, match="take over on purpose"):
-            list(intake.documents(["1"]))
+            list(claim_source.documents(["1"]))

@@ -104,7 +104,7 @@ def ingest(context: dg.AssetExecutionContext, rag: dg.ResourceParam[Rag]) -> Ite
         for outcomes in run.outcomes:
             report.add(outcomes)
             reporter.report(outcomes)
-        report.busy = run.intake.busy
+        report.busy = run.claim_source.busy
     context.log.info(_summary(report))
     if report.is_short:
         events.mark_failed(context, [*report.failed, *report.busy])

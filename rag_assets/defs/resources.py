@@ -7,7 +7,7 @@ from functools import cached_property, partial
 from itertools import chain
 
 from rag_assets import operations, settings
-from rag_assets.intake import Intake
+from rag_assets.claim_source import ClaimSource
 from rag_assets.model import Claim, Outcome
 from rag_assets.services import Progress, Services, no_progress
 from rag_assets.settings import Settings
@@ -21,7 +21,7 @@ class IngestRun:
     """A run at work: what it has done so far, and what it could not get hold of."""
 
     outcomes: Iterator[list[Outcome]]
-    intake: Intake
+    claim_source: ClaimSource
 
 
 class Rag:
@@ -72,20 +72,20 @@ class Rag:
         with ExitStack() as stack:
             services = stack.enter_context(self._services_of_a_run())
             pipeline = services.pipeline(run_id=run_id)
-            intake = stack.enter_context(services.intake(run_id=run_id, stopping=pipeline.stopping))
+            claim_source = stack.enter_context(services.claim_source(run_id=run_id, stopping=pipeline.stopping))
             changes: Iterator[list[Claim]] = iter(())
             if (ids := document_ids(services)) is not None:
-                batches = intake.documents(ids)
-                changes = intake.changes_beside(ids, ending=pipeline.ending)
+                batches = claim_source.documents(ids)
+                changes = claim_source.changes_beside(ids, ending=pipeline.ending)
             else:
                 if repeats:
                     operations.retry_failures_of(services, repeats)
-                batch = intake.batch(batch_id) if batch_id else iter(())
-                follow = partial(intake.linger, linger) if linger else intake.pending
+                batch = claim_source.batch(batch_id) if batch_id else iter(())
+                follow = partial(claim_source.pending_until_idle, linger) if linger else claim_source.pending
                 batches = chain(batch, follow(should_yield=should_yield))
             # Closed first of all: its threads use the rest.
             groups = stack.enter_context(closing(pipeline.ingest(batches, changes=changes)))
-            yield IngestRun(outcomes=self._with_callback(groups), intake=intake)
+            yield IngestRun(outcomes=self._with_callback(groups), claim_source=claim_source)
 
     def _services_of_a_run(self) -> AbstractContextManager[Services]:
         return nullcontext(self._given) if self._given else self.services()

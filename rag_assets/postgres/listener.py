@@ -90,7 +90,7 @@ class Listener:
         return False
 
     def refresh(self) -> None:
-        """Come back if the connection was lost, without waiting: for who holds the intake and looks now."""
+        """Come back if the connection was lost, without waiting: for a consumer that looks now."""
         if not self._is_ready():
             return
         try:

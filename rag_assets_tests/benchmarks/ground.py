@@ -118,8 +118,8 @@ def store_vectors(services: Services, paths: Sequence[Path], *, beside: Path) ->
     for path, copy in zip(paths, copies, strict=True):
         shutil.copyfile(path, copy)
     operations.register(services, copies)
-    with services.intake(run_id="copies") as intake:
-        for _ in services.pipeline(run_id="copies").ingest(intake.pending()):
+    with services.claim_source(run_id="copies") as claim_source:
+        for _ in services.pipeline(run_id="copies").ingest(claim_source.pending()):
             pass
 
 

@@ -63,8 +63,8 @@ def _run(services: Services, ids: list[str]) -> None:
 def _pipeline(services: Services, ids: list[str]) -> None:
     run_id = str(uuid.uuid4())
     statuses: Counter[str] = Counter()
-    with services.intake(run_id=run_id) as intake:
-        for outcomes in services.pipeline(run_id=run_id).ingest(intake.documents(ids)):
+    with services.claim_source(run_id=run_id) as claim_source:
+        for outcomes in services.pipeline(run_id=run_id).ingest(claim_source.documents(ids)):
             statuses.update(outcome.status for outcome in outcomes)
     assert statuses == {"skipped": len(ids)}, statuses
 

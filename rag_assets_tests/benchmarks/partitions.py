@@ -124,8 +124,8 @@ def _books(services: Services) -> dict[str, Callable[[], float]]:
 
     def pipeline(take: Take) -> None:
         run_id = str(uuid.uuid4())
-        with services.intake(run_id=run_id) as intake:
-            for outcomes in services.pipeline(run_id=run_id).ingest(intake.documents(ids)):
+        with services.claim_source(run_id=run_id) as claim_source:
+            for outcomes in services.pipeline(run_id=run_id).ingest(claim_source.documents(ids)):
                 take(outcomes)
 
     return {"run": lambda: beside_reading(run), "pipeline": lambda: beside_reading(pipeline)}

@@ -21,7 +21,7 @@ import psycopg2
 from psycopg2 import sql
 
 from rag_assets.bundled import postgres, postgres_watchdog
-from rag_assets.intake import Intake
+from rag_assets.claim_source import ClaimSource
 from rag_assets.model import Claim, Outcome
 from rag_assets.pipeline import Embeds, Pipeline, Reader
 from rag_assets.postgres import outbox
@@ -53,7 +53,7 @@ EVENTS = "create table test_events (run_id text, document_id text, content_sha25
 
 Piece = tuple[str, str, bool]  # document, chunk hash, vector present
 VectorOf = Callable[[str], Any]  # of a text: numbers
-Take = Callable[[Intake], Iterable[Sequence[Claim]]]
+Take = Callable[[ClaimSource], Iterable[Sequence[Claim]]]
 
 
 class HashEmbedder:
@@ -303,7 +303,7 @@ def run(
     run_id: str,
     embedder: Embeds | None,
     reader: Reader | None,
-    take: Take = Intake.pending,
+    take: Take = ClaimSource.pending,
     beside: Sequence[str] = (),
     listener_url: str | None = None,
 ) -> int:
@@ -314,7 +314,7 @@ def run(
     done = 0
     channel = settings.database.listen_channel
     with Services(settings) as services, Listener(listener_url or services.database_url, channel=channel) as listener:
-        intake = Intake(services.database, settings, run_id=run_id, listener=listener)
+        claim_source = ClaimSource(services.database, settings, run_id=run_id, listener=listener)
         pipeline = Pipeline(
             services.database,
             settings,
@@ -324,8 +324,8 @@ def run(
             resolve=services.resolve,
             run_id=run_id,
         )
-        changes = intake.changes_beside(beside, ending=pipeline.ending) if beside else ()
-        for outcomes in pipeline.ingest(take(intake), changes=changes):
+        changes = claim_source.changes_beside(beside, ending=pipeline.ending) if beside else ()
+        for outcomes in pipeline.ingest(take(claim_source), changes=changes):
             report(services.database, outcomes, run_id=run_id)
             done += len(outcomes)
     return done

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from rag_assets.claim_source import ClaimSource
 from rag_assets.errors import DatabaseUnavailable, ServiceError
-from rag_assets.intake import Intake
 from rag_assets.model import Claim, ReadDocument
 from rag_assets.pipeline import Embeds, Reader
 from rag_assets.postgres import outbox
@@ -138,8 +138,8 @@ class Consumer:
             self._stop.wait(0.2)
         self._ended.add(run_id)
 
-    def _take(self, intake: Intake) -> Iterator[Sequence[Claim]]:
-        return intake.linger(self._linger, should_yield=self._stop.is_set)
+    def _take(self, claim_source: ClaimSource) -> Iterator[Sequence[Claim]]:
+        return claim_source.pending_until_idle(self._linger, should_yield=self._stop.is_set)
 
     def _free_ended(self) -> None:
         """As the sensor does every few seconds, for runs that could not release what they held."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from rag_assets.intake import Intake
+from rag_assets.claim_source import ClaimSource
 from rag_assets.pipeline import Pipeline
 from rag_assets.postgres import texts
 from rag_assets.text.sandbox.worker import TextWorker
@@ -68,7 +68,7 @@ def during(step: Step, now: Countdown, *, seconds: float) -> Step:
 
 # where, how, and the time in which a step usually ends
 CUTS: dict[str, tuple[Any, str, str, float]] = {
-    "after claim": (Intake, "_due", "after", 0),
+    "after claim": (ClaimSource, "_due", "after", 0),
     "while parsing": (TextWorker, "read", "during", 0.005),
     "while embedding": (HashEmbedder, "embed", "during", EMBED_SECONDS),
     "before the write": (Pipeline, "_commit", "before", 0),

@@ -6,7 +6,7 @@ from functools import partial
 
 import dagster as dg
 
-from rag_assets.intake import Intake
+from rag_assets.claim_source import ClaimSource
 from rag_assets.postgres import outbox
 from rag_assets.services import Services
 from rag_assets_tests import rows
@@ -30,7 +30,8 @@ def delivered_twice(ground: Ground, *, seed: int, long: bool) -> Result:
             arena.insert(30 if long else 8)
             ids = [row[0] for row in arena.sql(f"select id::text from {DOCUMENTS} order by id")]
             by_hand = turn % 2 == 1
-            take = partial(Intake.documents, ids=ids) if by_hand else partial(Intake.batch, batch_id=_claimed(arena))
+            way = partial(ClaimSource.documents, ids=ids) if by_hand else None
+            take = way or partial(ClaimSource.batch, batch_id=_claimed(arena))
             watch = Watch()
             readers = _readers(arena, watch)
             for _ in range(2):  # the second time nothing has changed
@@ -69,7 +70,7 @@ def two_ticks(ground: Ground, *, seed: int, long: bool) -> Result:
             rows.in_threads([partial(_tick, arena, batches)] * 2)
             watch = Watch()
             _at_once(
-                arena, [partial(Intake.batch, batch_id=batch) for batch in batches], readers=_readers(arena, watch)
+                arena, [partial(ClaimSource.batch, batch_id=batch) for batch in batches], readers=_readers(arena, watch)
             )
             asked = [] if len(batches) == 2 else [f"{len(batches)} runs were requested"]
             left = [] if arena.is_settled() else ["not settled by the requested runs"]

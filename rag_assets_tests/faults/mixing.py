@@ -13,8 +13,8 @@ from functools import partial
 import psycopg2
 
 from rag_assets import operations
+from rag_assets.claim_source import ClaimSource
 from rag_assets.errors import ServiceError
-from rag_assets.intake import Intake
 from rag_assets.pipeline import Reader
 from rag_assets.postgres import outbox
 from rag_assets.services import Services
@@ -68,7 +68,7 @@ class Actors:
             run_id=secrets.token_hex(6),
             embedder=self.arena.embedder,
             reader=reader,
-            take=partial(Intake.documents, ids=ids),
+            take=partial(ClaimSource.documents, ids=ids),
             beside=ids,
         )
 
@@ -78,7 +78,7 @@ class Actors:
         owner = f"batch:{batch}"
         with self.arena.database.transaction() as cursor:
             outbox.claim_due(cursor, settings.source, limit=10, claimed_by=owner, seconds=CLAIM_SECONDS)
-        take = partial(Intake.batch, batch_id=batch)
+        take = partial(ClaimSource.batch, batch_id=batch)
         arenas.run(settings, run_id=batch, embedder=self.arena.embedder, reader=reader, take=take)
 
     def _reconcile(self, reader: Reader) -> None:

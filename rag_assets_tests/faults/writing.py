@@ -13,7 +13,7 @@ from functools import partial
 import psycopg2
 from psycopg2.extensions import cursor as Cursor
 
-from rag_assets.intake import Intake
+from rag_assets.claim_source import ClaimSource
 from rag_assets_tests import rows
 from rag_assets_tests.faults import arena as arenas
 from rag_assets_tests.faults.arena import DOCUMENTS, Arena, Ground, HashEmbedder, Result, replace_text
@@ -195,7 +195,7 @@ def _backfill(arena: Arena, done: Future[int]) -> None:
             run_id=secrets.token_hex(6),
             embedder=arena.embedder,
             reader=arena.reader,
-            take=partial(Intake.documents, ids=ids),
+            take=partial(ClaimSource.documents, ids=ids),
             beside=ids,
         )
     except BaseException as exc:  # noqa: BLE001 - raised by `result`

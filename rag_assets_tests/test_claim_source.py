@@ -7,8 +7,8 @@ from itertools import chain, islice
 
 import pytest
 
-from rag_assets import intake as intake_module
-from rag_assets.intake import FEW, FIRST_SLICE, Intake
+from rag_assets import claim_source as sources
+from rag_assets.claim_source import FEW, FIRST_SLICE, ClaimSource
 from rag_assets.model import Claim
 from rag_assets.postgres import outbox
 from rag_assets_tests.application import Application
@@ -18,9 +18,9 @@ LISTENING = "select pid from pg_locks where locktype = 'advisory' and classid = 
 
 
 @pytest.fixture
-def intake(application: Application) -> Iterator[Intake]:
+def claim_source(application: Application) -> Iterator[ClaimSource]:
     with application.listener() as listener:
-        yield application.intake(listener, run_id="1")
+        yield application.claim_source(listener, run_id="1")
 
 
 def never() -> bool:
@@ -49,12 +49,12 @@ def has_active_consumer(application: Application) -> bool:
 
 
 def test_pending_gives_each_document_once_when_there_are_many(
-    application: Application, intake: Intake, monkeypatch: pytest.MonkeyPatch
+    application: Application, claim_source: ClaimSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In slices, the oldest first, until nothing is due."""
-    monkeypatch.setattr(intake_module, "LARGEST_SLICE", 20)
+    monkeypatch.setattr(sources, "LARGEST_SLICE", 20)
     added = add(application, 41)
-    batches = [ids(batch) for batch in intake.pending()]
+    batches = [ids(batch) for batch in claim_source.pending()]
     assert [len(batch) for batch in batches] == [20, 20, 1]
     assert sorted(chain(*batches), key=int) == added
 
@@ -64,14 +64,14 @@ def test_run_is_known_to_take_changes_when_its_line_was_cut(application: Applica
     """Also while it has so much to do that it never waits: without, the sensor would claim what changes beside it."""
     add(application, 2 * FIRST_SLICE + 1)
     with application.listener() as listener:
-        intake = application.intake(listener, run_id="1")
+        claim_source = application.claim_source(listener, run_id="1")
         if way == "batch":
             with application.database.transaction() as cursor:
                 outbox.claim_due(cursor, application.settings.source, limit=999, claimed_by="batch:mine", seconds=60)
         batches = {
-            "pending": intake.pending,
-            "batch": lambda: intake.batch("mine"),
-            "linger": lambda: intake.linger(60, should_yield=never),
+            "pending": claim_source.pending,
+            "batch": lambda: claim_source.batch("mine"),
+            "linger": lambda: claim_source.pending_until_idle(60, should_yield=never),
         }[way]()
         next(batches)
         [(pid,)] = application.sql(LISTENING)
@@ -82,7 +82,7 @@ def test_run_is_known_to_take_changes_when_its_line_was_cut(application: Applica
         assert has_active_consumer(application)
 
 
-def test_a_table_that_never_rests_keeps_nobody_waiting(application: Application, intake: Intake) -> None:
+def test_a_table_that_never_rests_keeps_nobody_waiting(application: Application, claim_source: ClaimSource) -> None:
     """Not another run, not the rest of a batch, and not the end of a backfill's run."""
     first, *others = add(application, FIRST_SLICE + 2)
     with application.database.transaction() as cursor:
@@ -94,12 +94,12 @@ def test_a_table_that_never_rests_keeps_nobody_waiting(application: Application,
             application.change(first)
             yield ids(batch)
 
-    batch = changing(intake.batch("mine"))
+    batch = changing(claim_source.batch("mine"))
     assert [len(slice_) for slice_ in islice(batch, 4)] == [FIRST_SLICE, 1, 2, 1]
     waiting = iter([False, False, True])
-    assert list(changing(intake.pending(should_yield=lambda: next(waiting)))) == [[first]] * 2
+    assert list(changing(claim_source.pending(should_yield=lambda: next(waiting)))) == [[first]] * 2
     ending = threading.Event()
-    beside = changing(intake.changes_beside(others, ending=ending))
+    beside = changing(claim_source.changes_beside(others, ending=ending))
     assert next(beside) == [first]
     ending.set()
     assert list(beside) == []
@@ -109,19 +109,21 @@ def test_nothing_more_is_claimed_when_the_run_is_stopping(
     application: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it would not work on any more is left to the next run."""
-    monkeypatch.setattr(intake_module, "LARGEST_SLICE", 20)
+    monkeypatch.setattr(sources, "LARGEST_SLICE", 20)
     add(application, 40)
     stopping = threading.Event()
     with application.listener() as listener:
-        intake = Intake(application.database, application.settings, run_id="1", listener=listener, stopping=stopping)
-        batches = intake.pending()
+        claim_source = ClaimSource(
+            application.database, application.settings, run_id="1", listener=listener, stopping=stopping
+        )
+        batches = claim_source.pending()
         assert len(next(batches)) == 20
         stopping.set()
-        assert list(batches) == list(intake.linger(3_600, should_yield=never)) == []
+        assert list(batches) == list(claim_source.pending_until_idle(3_600, should_yield=never)) == []
     assert [owner for *_, owner in application.pending()].count(None) == 20
 
 
-def test_batch_gives_what_the_sensor_claimed_for_it(application: Application, intake: Intake) -> None:
+def test_batch_gives_what_the_sensor_claimed_for_it(application: Application, claim_source: ClaimSource) -> None:
     """What came since goes ahead of the rest of it; another batch is left to the run that is still to come."""
     for batch_id, count in (("mine", FIRST_SLICE + 1), ("other", 3)):
         add(application, count)
@@ -129,40 +131,48 @@ def test_batch_gives_what_the_sensor_claimed_for_it(application: Application, in
             source = application.settings.source
             outbox.claim_due(cursor, source, limit=999, claimed_by=f"batch:{batch_id}", seconds=60)
     late = add(application, 1)
-    batches = [ids(batch) for batch in intake.batch("mine")]
+    batches = [ids(batch) for batch in claim_source.batch("mine")]
     assert [len(batch) for batch in batches] == [FIRST_SLICE, 1, 1]
     assert batches[1] == late
     owners = [owner for *_, owner in application.pending()]
     assert (owners.count("run:1"), owners.count("batch:other")) == (FIRST_SLICE + 2, 3)
 
 
-def test_batch_is_empty_when_another_run_took_its_documents(application: Application, intake: Intake) -> None:
+def test_batch_is_empty_when_another_run_took_its_documents(
+    application: Application, claim_source: ClaimSource
+) -> None:
     """A run that comes late does nothing, and nothing twice."""
-    assert list(intake.batch("unknown")) == []
+    assert list(claim_source.batch("unknown")) == []
 
 
-def test_documents_gives_those_asked_for_when_nothing_changed(application: Application, intake: Intake) -> None:
+def test_documents_gives_those_asked_for_when_nothing_changed(
+    application: Application, claim_source: ClaimSource
+) -> None:
     """Whoever asks for documents gets these, and no others that happen to be due."""
     added = add(application, 5)
     settle(application)
     changed = add(application, 1)
-    [batch] = intake.documents(added[:2])
+    [batch] = claim_source.documents(added[:2])
     assert ids(batch) == added[:2]
     assert [(name, owner) for name, _, _, owner in application.pending()][-1] == (changed[0], None)
 
 
-def test_documents_gives_a_document_without_row_to_be_removed(application: Application, intake: Intake) -> None:
+def test_documents_gives_a_document_without_row_to_be_removed(
+    application: Application, claim_source: ClaimSource
+) -> None:
     """Partitions may outlive their rows: their chunks are to go."""
-    [[claim]] = intake.documents(["12345"])
+    [[claim]] = claim_source.documents(["12345"])
     assert (claim.document_id, claim.path) == ("12345", None)
 
 
-def test_changes_come_beside_the_many_documents_of_a_backfill(application: Application, intake: Intake) -> None:
+def test_changes_come_beside_the_many_documents_of_a_backfill(
+    application: Application, claim_source: ClaimSource
+) -> None:
     """Until those are done; a document that changed before its turn is not done twice."""
     added = add(application, 50)
     settle(application)
     ending = threading.Event()
-    batches, changes = intake.documents(added), intake.changes_beside(added, ending=ending)
+    batches, changes = claim_source.documents(added), claim_source.changes_beside(added, ending=ending)
     assert sorted(ids(next(batches)), key=int) == added[:FIRST_SLICE]
     application.change(added[-1])
     new = add(application, 1)
@@ -174,7 +184,9 @@ def test_changes_come_beside_the_many_documents_of_a_backfill(application: Appli
     assert not has_active_consumer(application)
 
 
-def test_many_documents_come_with_what_the_sensor_claimed_just_before(application: Application, intake: Intake) -> None:
+def test_many_documents_come_with_what_the_sensor_claimed_just_before(
+    application: Application, claim_source: ClaimSource
+) -> None:
     """The run for that would wait until this one ends: 84 s were seen for a change."""
     added = add(application, FEW + 1)
     settle(application)
@@ -184,59 +196,65 @@ def test_many_documents_come_with_what_the_sensor_claimed_just_before(applicatio
     ending = threading.Event()
     late = threading.Timer(60, ending.set)  # so that it ends without them, too
     late.start()
-    assert ids(next(intake.changes_beside(added, ending=ending), [])) == new
+    assert ids(next(claim_source.changes_beside(added, ending=ending), [])) == new
     late.cancel()
     late.join()
 
 
-def test_few_documents_leave_changes_to_the_sensor(application: Application, intake: Intake) -> None:
+def test_few_documents_leave_changes_to_the_sensor(application: Application, claim_source: ClaimSource) -> None:
     """A run on a few documents ends soon, and tells of these alone: changes get a run of their own."""
     add(application, 1)
     assert has_active_consumer(application)
-    assert list(intake.changes_beside(["1"] * FEW, ending=threading.Event())) == []
+    assert list(claim_source.changes_beside(["1"] * FEW, ending=threading.Event())) == []
     assert not has_active_consumer(application)
 
 
 @pytest.mark.parametrize(("seconds", "sizes"), [(60.0, [10, 20, 40, 10]), (0.0, [10] * 8)], ids=["fast", "slow"])
 def test_slices_grow_as_long_as_they_are_quickly_done(
-    application: Application, intake: Intake, monkeypatch: pytest.MonkeyPatch, seconds: float, sizes: list[int]
+    application: Application,
+    claim_source: ClaimSource,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: float,
+    sizes: list[int],
 ) -> None:
     """Many small documents are claimed in few statements; with large ones, a change does not wait long."""
-    monkeypatch.setattr(intake_module, "SLICE_SECONDS", seconds)
+    monkeypatch.setattr(sources, "SLICE_SECONDS", seconds)
     added = add(application, 80)
     settle(application)
-    assert [len(batch) for batch in intake.documents(added)] == sizes
+    assert [len(batch) for batch in claim_source.documents(added)] == sizes
 
 
-def test_documents_waits_for_those_that_another_run_works_on(application: Application, intake: Intake) -> None:
+def test_documents_waits_for_those_that_another_run_works_on(
+    application: Application, claim_source: ClaimSource
+) -> None:
     """They come last, as soon as the other run lets go."""
     added = add(application, 3)
     hold = (
         f"update rag_outbox set claimed_by = 'run:2', claimed_until = now() + '1 hour' where document_id = '{added[0]}'"
     )
     application.sql(hold)
-    batches = intake.documents(added)
+    batches = claim_source.documents(added)
     assert ids(next(batches)) == added[1:]
     with application.database.transaction() as cursor:
         outbox.release(cursor, "run:2")
     assert list(chain(*map(ids, batches))) == added[:1]
-    assert intake.busy == []
+    assert claim_source.busy == []
 
 
 def test_documents_tells_which_another_run_kept_to_the_end(
-    application: Application, intake: Intake, monkeypatch: pytest.MonkeyPatch
+    application: Application, claim_source: ClaimSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After its patience, a run says what it did not get hold of."""
-    monkeypatch.setattr(intake_module, "BUSY_PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(sources, "BUSY_PATIENCE_SECONDS", 0.0)
     added = add(application, 2)
     application.sql("update rag_outbox set claimed_by = 'run:2', claimed_until = now() + '1 hour'")
-    assert list(chain(*intake.documents(added))) == []
-    assert sorted(intake.busy) == sorted(added)
+    assert list(chain(*claim_source.documents(added))) == []
+    assert sorted(claim_source.busy) == sorted(added)
 
 
-def test_linger_gives_a_change_that_comes_while_it_waits(application: Application, intake: Intake) -> None:
+def test_linger_gives_a_change_that_comes_while_it_waits(application: Application, claim_source: ClaimSource) -> None:
     """The notice of its transaction wakes the run: it does not sleep its time out."""
-    batches = intake.linger(600, should_yield=never)
+    batches = claim_source.pending_until_idle(600, should_yield=never)
     timer = threading.Timer(0.3, add, (application, 1))
     timer.start()
     started = time.monotonic()
@@ -245,35 +263,35 @@ def test_linger_gives_a_change_that_comes_while_it_waits(application: Applicatio
     assert time.monotonic() - started < 500
 
 
-def test_linger_ends_when_nothing_changes_for_its_time(application: Application, intake: Intake) -> None:
+def test_linger_ends_when_nothing_changes_for_its_time(application: Application, claim_source: ClaimSource) -> None:
     """And tells the sensor that changes are its own again, before the run has ended."""
     assert has_active_consumer(application)
-    assert list(intake.linger(0.2, should_yield=never)) == []
+    assert list(claim_source.pending_until_idle(0.2, should_yield=never)) == []
     assert not has_active_consumer(application)
 
 
 def test_linger_ends_in_time_when_changes_never_do(
-    application: Application, intake: Intake, monkeypatch: pytest.MonkeyPatch
+    application: Application, claim_source: ClaimSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What failed meanwhile is to be seen some day, and a run's events are to stay readable."""
-    monkeypatch.setattr(intake_module, "LONGEST_SECONDS", 0.5)
+    monkeypatch.setattr(sources, "LONGEST_SECONDS", 0.5)
     [changed] = add(application, 1)
-    for batch in intake.linger(30, should_yield=never):
+    for batch in claim_source.pending_until_idle(30, should_yield=never):
         assert ids(batch) == [changed]
         application.change(changed)
     assert not has_active_consumer(application)
     assert application.pending() == [(changed, "pending", 0, "run:1")]
 
 
-def test_linger_ends_at_once_when_another_run_waits(application: Application, intake: Intake) -> None:
+def test_linger_ends_at_once_when_another_run_waits(application: Application, claim_source: ClaimSource) -> None:
     """Whoever wants the one place at llama-server does not wait for a run that has nothing to do."""
-    assert list(intake.linger(3_600, should_yield=lambda: True)) == []
+    assert list(claim_source.pending_until_idle(3_600, should_yield=lambda: True)) == []
     assert not has_active_consumer(application)
 
 
 def test_changes_are_taken_as_long_as_the_listener_is_open(application: Application) -> None:
     """A run that dies leaves the changes to the sensor without having said so."""
     with application.listener() as listener:
-        application.intake(listener, run_id="1")
+        application.claim_source(listener, run_id="1")
         assert has_active_consumer(application)
     until(lambda: not has_active_consumer(application))  # the server takes a moment to end the session

@@ -27,7 +27,7 @@ LOOK_SECONDS = 1.0  # between looks at whether another run waits, while lingerin
 ENDING_LOOK_SECONDS = 0.25  # between looks at whether the documents beside the changes are done
 
 
-class Intake:
+class ClaimSource:
     """Claims documents for one run, a batch at a time.
 
     While it exists, it holds the lock that tells the sensor that changes are being taken: see
@@ -104,18 +104,18 @@ class Intake:
                 self._listener.wait(ENDING_LOOK_SECONDS)
         self._listener.withdraw_consumer()
 
-    def linger(self, seconds: float, *, should_yield: Callable[[], bool]) -> Iterator[list[Claim]]:
-        """Everything that is due, and changes as they are notified, until none came for `seconds`.
+    def pending_until_idle(self, idle_timeout: float, *, should_yield: Callable[[], bool]) -> Iterator[list[Claim]]:
+        """Everything that is due, and changes as they are notified, until none came for `idle_timeout` seconds.
 
         Or until another run waits for this one's place, or it has been at it for LONGEST_SECONDS: what failed in a run
         is shown when it ends, and its events are read as a whole.
         """
         end = time.monotonic() + LONGEST_SECONDS
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + idle_timeout
         while time.monotonic() < min(deadline, end) and not self._stopping.is_set() and not should_yield():
             if claims := self._due():
                 yield claims
-                deadline = time.monotonic() + seconds
+                deadline = time.monotonic() + idle_timeout
             else:
                 self._listener.wait(min(LOOK_SECONDS, max(0.0, deadline - time.monotonic())))
         self._listener.withdraw_consumer()
