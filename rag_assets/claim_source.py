@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
-from rag_assets.model import Claim
+from rag_assets.model import Claim, ClaimOwner
 from rag_assets.postgres import outbox
 from rag_assets.postgres import owner as owners
 from rag_assets.postgres.database import Cursor, Database
@@ -46,7 +46,7 @@ class ClaimSource:
     ) -> None:
         self._database = database
         self._settings = settings
-        self._owner = f"run:{run_id}"
+        self._owner = ClaimOwner("run", run_id)
         self._run_id = run_id
         self._listener = listener
         self._settings_owner = owner

@@ -20,7 +20,7 @@ from pydantic import SecretStr
 
 from rag_assets import operations
 from rag_assets.errors import SettingsError
-from rag_assets.model import Claim, Hit
+from rag_assets.model import Claim, ClaimOwner, Hit
 from rag_assets.postgres import conninfo, outbox
 from rag_assets.services import Progress, Services, no_progress
 from rag_assets.settings import Mode, Source
@@ -201,7 +201,9 @@ def _ingest(services: Services, folder: Path, *, progress: Progress) -> None:
 
 def _claim(services: Services) -> list[Claim]:
     with services.database.transaction() as cursor:
-        return outbox.claim_due(cursor, services.settings.source, limit=500, claimed_by=f"run:{RUN}", seconds=3_600)
+        return outbox.claim_due(
+            cursor, services.settings.source, limit=500, claimed_by=ClaimOwner("run", RUN), seconds=3_600
+        )
 
 
 def _read_beir(folder: Path) -> Questions:

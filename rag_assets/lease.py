@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from rag_assets.errors import DatabaseUnavailable, LostRun
+from rag_assets.model import ClaimOwner
 from rag_assets.postgres import outbox, runs
 from rag_assets.postgres.database import Cursor, Database
 from rag_assets.stopwatch import Stopwatch
@@ -53,7 +54,7 @@ class Lease:
     def release(self) -> None:
         """What is held, for others to take; whoever does so stores nothing any more."""
         with suppress(DatabaseUnavailable), self._database.transaction() as cursor:
-            self.released += outbox.release(cursor, f"run:{self._run_id}")
+            self.released += outbox.release(cursor, ClaimOwner("run", self._run_id))
 
     released = 0  # documents that were given back
 
@@ -102,7 +103,7 @@ class Lease:
         with self._database.transaction() as cursor:
             runs.record_progress(cursor, self._run_id, moved=moved)
             if extends:
-                outbox.extend_claims(cursor, f"run:{self._run_id}", seconds=self._claim_seconds)
+                outbox.extend_claims(cursor, ClaimOwner("run", self._run_id), seconds=self._claim_seconds)
 
 
 class Watch:

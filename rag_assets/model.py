@@ -192,6 +192,25 @@ class Hit:
     after: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class ClaimOwner:
+    """Who holds claims: a run at work, or a batch that the sensor claimed for a run that is still queued.
+
+    In the database it is a text, "run:<id of Dagster's run>" or "batch:<id>".
+    """
+
+    kind: Literal["run", "batch"]
+    id: str
+
+    @classmethod
+    def parse(cls, text: str) -> "ClaimOwner":
+        kind, _, name = text.partition(":")
+        return cls("run" if kind == "run" else "batch", name)
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.id}"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FailedDocument:
     """A document whose last attempt failed, and when the next one is; None: it was given up."""

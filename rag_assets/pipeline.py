@@ -21,7 +21,7 @@ from rag_assets.errors import (
     UnembeddableText,
 )
 from rag_assets.lease import Lease
-from rag_assets.model import Claim, Outcome, ReadDocument, Stage, StoredText
+from rag_assets.model import Claim, ClaimOwner, Outcome, ReadDocument, Stage, StoredText
 from rag_assets.postgres import chunks, ingestion_log, outbox, texts, words
 from rag_assets.postgres.database import Cursor, Database
 from rag_assets.settings import Settings
@@ -168,7 +168,7 @@ class Pipeline:
         self._embedder = embedder
         self._resolve = resolve
         self._run_id = run_id
-        self._owner = f"run:{run_id}"
+        self._owner = ClaimOwner("run", run_id)
         self._lease = Lease(
             database,
             run_id=run_id,

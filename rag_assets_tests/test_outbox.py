@@ -13,7 +13,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from rag_assets import settings
 from rag_assets.errors import LostClaim
-from rag_assets.model import Claim
+from rag_assets.model import Claim, ClaimOwner
 from rag_assets.postgres import ingestion_log, outbox
 from rag_assets.postgres.database import Database
 from rag_assets_tests import rows
@@ -203,7 +203,7 @@ def test_claims_can_be_taken_by_others_when_they_have_run_out(database: Database
         outbox.extend_claims(cursor, "run:a", seconds=60)
     with database.transaction() as cursor:
         assert _claim(cursor, owner="run:b") == []
-        assert [owner for owner, _ in outbox.owners(cursor)] == ["run:a"]
+        assert [owner for owner, _ in outbox.owners(cursor)] == [ClaimOwner("run", "a")]
         outbox.extend_claims(cursor, "run:a", seconds=-1)
         assert len(_claim(cursor, owner="run:b")) == 1
 

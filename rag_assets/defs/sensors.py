@@ -15,7 +15,7 @@ from rag_assets.defs.jobs import BATCH_TAG, FAULT_TAG, ingest_job, run_config
 from rag_assets.defs.resources import Rag
 from rag_assets.errors import SettingsError
 from rag_assets.lease import Watch
-from rag_assets.model import Claim
+from rag_assets.model import Claim, ClaimOwner
 from rag_assets.postgres import outbox, runs
 from rag_assets.postgres.listener import Listener
 from rag_assets.services import Services
@@ -108,7 +108,7 @@ def free_abandoned_claims(instance: dg.DagsterInstance, services: Services) -> N
             status = _status(instance, owner)
             if status in ENDED or (status is None and seconds_left < claim_seconds - RUNLESS_SECONDS):
                 outbox.release(cursor, owner)
-            elif status is not None and seconds_left < claim_seconds / 2 and owner.startswith("batch:"):
+            elif status is not None and seconds_left < claim_seconds / 2 and owner.kind == "batch":
                 outbox.extend_claims(cursor, owner, seconds=claim_seconds)
 
 
@@ -130,7 +130,7 @@ def take_over_standing(instance: dg.DagsterInstance, services: Services, watch: 
     at_work = {run.run_id: run for run in instance.get_runs(dg.RunsFilter(job_name=ingest_job.name, statuses=AT_WORK))}
     standing = watch.standing({**dict.fromkeys(at_work, UNREPORTED), **told})
     for run_id, progress in told.items():
-        if run_id not in at_work and run_id not in standing and _status(instance, f"run:{run_id}") in ENDED:
+        if run_id not in at_work and run_id not in standing and _status(instance, ClaimOwner("run", run_id)) in ENDED:
             standing[run_id] = progress
     for run_id, progress in standing.items():
         with services.database.transaction() as cursor:
@@ -139,9 +139,8 @@ def take_over_standing(instance: dg.DagsterInstance, services: Services, watch: 
             instance.report_run_failed(at_work[run_id], STOOD_STILL.format(services.settings.worker))
 
 
-def _status(instance: dg.DagsterInstance, owner: str) -> DagsterRunStatus | None:
-    kind, _, name = owner.partition(":")
-    filters = dg.RunsFilter(run_ids=[name]) if kind == "run" else dg.RunsFilter(tags={BATCH_TAG: name})
+def _status(instance: dg.DagsterInstance, owner: ClaimOwner) -> DagsterRunStatus | None:
+    filters = dg.RunsFilter(run_ids=[owner.id]) if owner.kind == "run" else dg.RunsFilter(tags={BATCH_TAG: owner.id})
     runs = instance.get_runs(filters, limit=1)
     return runs[0].status if runs else None
 
@@ -228,7 +227,7 @@ def _claim(services: Services, batch_id: str) -> list[Claim]:
             cursor,
             services.settings.source,
             limit=worker.documents_per_run,
-            claimed_by=f"batch:{batch_id}",
+            claimed_by=ClaimOwner("batch", batch_id),
             seconds=worker.claim_seconds,
         )
 

@@ -10,7 +10,7 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import execute_values
 
 from rag_assets.errors import EmbeddingError, MissingVectors
-from rag_assets.model import Chunk, Claim, ReadDocument
+from rag_assets.model import Chunk, Claim, ClaimOwner, ReadDocument
 from rag_assets.postgres import outbox, texts
 from rag_assets.postgres.statements import single, statement
 
@@ -42,7 +42,7 @@ def write_document(
     claim: Claim,
     read: ReadDocument,
     *,
-    owner: str,
+    owner: ClaimOwner,
     vectors: "Mapping[str, NDArray[float32]]",
     model: str,
     dimension: int,
@@ -74,7 +74,7 @@ def write_document(
     return WriteCounts(kept=len(kept), reused=len(added) - embedded, embedded=embedded, deleted=len(gone))
 
 
-def delete_document(cursor: Cursor, claim: Claim, *, owner: str) -> int:
+def delete_document(cursor: Cursor, claim: Claim, *, owner: ClaimOwner) -> int:
     """Remove a document's text and chunks; how many chunks. Raises LostClaim before anything is written."""
     outbox.lock(cursor, claim, owner=owner)
     texts.delete(cursor, claim.document_id)

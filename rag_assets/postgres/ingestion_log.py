@@ -8,7 +8,7 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import Json, execute_values
 
 from rag_assets.errors import EmbeddingError, NotEnoughMemory, ServerFailedToStart, ServiceError, WrongModel
-from rag_assets.model import Outcome
+from rag_assets.model import ClaimOwner, Outcome
 from rag_assets.postgres import documents
 from rag_assets.postgres.statements import composed, statement
 from rag_assets.settings import Source
@@ -33,7 +33,7 @@ def write_log(cursor: Cursor, outcomes: Sequence[Outcome], *, run_id: str) -> No
     )
 
 
-def write_fault(cursor: Cursor, source: Source, error: ServiceError, *, claimed_by: str, run_id: str) -> int:
+def write_fault(cursor: Cursor, source: Source, error: ServiceError, *, claimed_by: ClaimOwner, run_id: str) -> int:
     """Record what kept a run from its documents, for each that it holds, in place of what did before; how many.
 
     No attempt is counted. Other errors than those in FAULTS leave no row: without settings or a database, none can be.
@@ -42,7 +42,7 @@ def write_fault(cursor: Cursor, source: Source, error: ServiceError, *, claimed_
     if kind is None:
         return 0
     values = {
-        "claimed_by": claimed_by,
+        "claimed_by": str(claimed_by),
         "run_id": run_id,
         "kind": kind,
         "kinds": list(FAULTS.values()),

@@ -2,7 +2,7 @@
 
 The trigger writes changes into rag_changes; whoever looks for work here takes them from there first.
 
-An owner is "batch:<id>" (the sensor, for a run that is still queued) or "run:<run id>" (a run at work).
+Who holds a claim is a model.ClaimOwner.
 """
 
 import random
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from psycopg2.extensions import cursor as Cursor
 
 from rag_assets.errors import DeletionsHeld, ErrorKind, LostClaim
-from rag_assets.model import Claim, FailedDocument, IndexStatus, Outcome
+from rag_assets.model import Claim, ClaimOwner, FailedDocument, IndexStatus, Outcome
 from rag_assets.postgres import documents, ingestion_log
 from rag_assets.postgres.statements import composed, single, statement
 from rag_assets.settings import Source, Worker
@@ -29,10 +29,10 @@ def drain_changes(cursor: Cursor) -> None:
 
 
 def claim_due(
-    cursor: Cursor, source: Source, *, limit: int, claimed_by: str, seconds: float, priority: int = EVERYTHING
+    cursor: Cursor, source: Source, *, limit: int, claimed_by: ClaimOwner, seconds: float, priority: int = EVERYTHING
 ) -> list[Claim]:
     """Claim documents that are due, for so many seconds: changes before first fills, oldest first."""
-    values = {"limit": limit, "claimed_by": claimed_by, "seconds": seconds, "priority": priority}
+    values = {"limit": limit, "claimed_by": str(claimed_by), "seconds": seconds, "priority": priority}
     drain_changes(cursor)
     while True:
         cursor.execute(statement("outbox", "claim_due"), values)
@@ -44,7 +44,11 @@ def claim_due(
 
 def claim_batch(cursor: Cursor, source: Source, *, batch_id: str, run_id: str, seconds: float) -> list[Claim]:
     """Take over, for a run, what the sensor claimed under a batch."""
-    values = {"batch": f"batch:{batch_id}", "claimed_by": f"run:{run_id}", "seconds": seconds}
+    values = {
+        "batch": str(ClaimOwner("batch", batch_id)),
+        "claimed_by": str(ClaimOwner("run", run_id)),
+        "seconds": seconds,
+    }
     cursor.execute(statement("outbox", "claim_batch"), values)
     return _without_held(cursor, source, _claims(cursor, source))
 
@@ -61,7 +65,7 @@ def claim_documents(
     drain_changes(cursor)
     cursor.execute(statement("outbox", "lock_outbox"))
     cursor.execute(statement("outbox", "enqueue_missing"), {"ids": ids})
-    values = {"ids": ids, "claimed_by": f"run:{run_id}", "seconds": seconds}
+    values = {"ids": ids, "claimed_by": str(ClaimOwner("run", run_id)), "seconds": seconds}
     cursor.execute(statement("outbox", "claim_documents"), values)
     claims = _claims(cursor, source)
     if len(_without_held(cursor, source, claims)) < len(claims):
@@ -147,14 +151,14 @@ def confirm_deletions(cursor: Cursor, source: Source) -> int:
     return int(cursor.rowcount)
 
 
-def extend_claims(cursor: Cursor, claimed_by: str, *, seconds: float) -> None:
+def extend_claims(cursor: Cursor, claimed_by: ClaimOwner, *, seconds: float) -> None:
     """Keep everything this owner holds for so many seconds from now."""
-    cursor.execute(statement("outbox", "extend_claims"), {"claimed_by": claimed_by, "seconds": seconds})
+    cursor.execute(statement("outbox", "extend_claims"), {"claimed_by": str(claimed_by), "seconds": seconds})
 
 
-def release(cursor: Cursor, claimed_by: str) -> int:
+def release(cursor: Cursor, claimed_by: ClaimOwner) -> int:
     """Give back what this owner holds, without counting an attempt; how many."""
-    cursor.execute(statement("outbox", "release"), {"claimed_by": claimed_by})
+    cursor.execute(statement("outbox", "release"), {"claimed_by": str(claimed_by)})
     return int(cursor.rowcount)
 
 
@@ -163,13 +167,13 @@ def release_batches(cursor: Cursor) -> int:
 
     A run that comes for such a batch after all works on what is pending, its documents among the rest.
     """
-    return sum(release(cursor, owner) for owner, _ in owners(cursor) if owner.startswith("batch:"))
+    return sum(release(cursor, owner) for owner, _ in owners(cursor) if owner.kind == "batch")
 
 
-def owners(cursor: Cursor) -> list[tuple[str, float]]:
+def owners(cursor: Cursor) -> list[tuple[ClaimOwner, float]]:
     """Who holds claims, and for how many seconds more."""
     cursor.execute(statement("outbox", "list_owners"))
-    return [(owner, float(seconds)) for owner, seconds in cursor.fetchall()]
+    return [(ClaimOwner.parse(owner), float(seconds)) for owner, seconds in cursor.fetchall()]
 
 
 def retry_dead(cursor: Cursor, *, ids: Sequence[str] = (), kind: str | None = None) -> int:
@@ -191,19 +195,19 @@ def has_active_consumer(cursor: Cursor) -> bool:
     return bool(single(cursor)[0])
 
 
-def lock(cursor: Cursor, claim: Claim, *, owner: str) -> None:
+def lock(cursor: Cursor, claim: Claim, *, owner: ClaimOwner) -> None:
     """Hold the claim until the end of the transaction; LostClaim when it is not this owner's any more."""
     if not lock_many(cursor, [claim], owner=owner):
         raise LostClaim(claim.document_id)
 
 
-def lock_many(cursor: Cursor, claims: Sequence[Claim], *, owner: str) -> set[str]:
+def lock_many(cursor: Cursor, claims: Sequence[Claim], *, owner: ClaimOwner) -> set[str]:
     """Hold those of the claims that are still this owner's until the end of the transaction; their document ids.
 
     To be called before the transaction holds other rows of the outbox: it waits for whoever is touching these.
     """
     ids = [claim.document_id for claim in claims]
-    cursor.execute(statement("outbox", "lock_claims"), {"ids": ids, "claimed_by": owner})
+    cursor.execute(statement("outbox", "lock_claims"), {"ids": ids, "claimed_by": str(owner)})
     return {row[0] for row in cursor.fetchall()}
 
 
@@ -218,7 +222,7 @@ def settle(cursor: Cursor, claim: Claim, outcome: Outcome, *, run_id: str) -> No
 
 def settle_many(cursor: Cursor, settled: Sequence[tuple[Claim, Outcome]], *, run_id: str) -> list[str]:
     """The same for many, in a few statements; the ids of those whose claim was lost, which are left alone."""
-    held = lock_many(cursor, [claim for claim, _ in settled], owner=f"run:{run_id}")
+    held = lock_many(cursor, [claim for claim, _ in settled], owner=ClaimOwner("run", run_id))
     mine = [(claim, outcome) for claim, outcome in settled if claim.document_id in held]
     if mine:
         ingestion_log.write_log(cursor, [outcome for _, outcome in mine], run_id=run_id)
@@ -229,7 +233,7 @@ def settle_many(cursor: Cursor, settled: Sequence[tuple[Claim, Outcome]], *, run
 def fail(cursor: Cursor, claim: Claim, outcome: Outcome, *, run_id: str, worker: Worker) -> bool:
     """Log a failure and count the attempt; whether there will be another one, with exponential backoff or at once
     because the document changed meanwhile. Raises LostClaim as `settle` does."""
-    lock(cursor, claim, owner=f"run:{run_id}")
+    lock(cursor, claim, owner=ClaimOwner("run", run_id))
     ingestion_log.write_log(cursor, [outcome], run_id=run_id)
     attempts = claim.attempts + 1
     again = outcome.retry and attempts < worker.max_attempts

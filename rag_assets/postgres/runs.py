@@ -7,6 +7,7 @@ its documents are free for others, and whatever it does when it wakes up, it sto
 from psycopg2.extensions import cursor as Cursor
 
 from rag_assets.errors import LostRun
+from rag_assets.model import ClaimOwner
 from rag_assets.postgres import outbox
 from rag_assets.postgres.statements import statement
 
@@ -46,7 +47,7 @@ def take_over(cursor: Cursor, run_id: str, *, progress: int | None) -> bool:
     cursor.execute(statement("runs", name), {"run_id": run_id, "progress": progress})
     if cursor.fetchone() is None:
         return False
-    outbox.release(cursor, f"run:{run_id}")
+    outbox.release(cursor, ClaimOwner("run", run_id))
     return True
 
 
