@@ -51,3 +51,31 @@ def test_a_table_that_holds_utf_8_is_read_as_such() -> None:
     assert read(in_font("414243", font, stream(table))).text == "Лис"
     other = TABLE + "3 beginbfchar <41> <0058> <42> <0059> <43> <005A> endbfchar endcmap end end"
     assert read(in_font("414243", font, stream(other))).text == "XYZ"
+
+
+def test_all_that_a_table_states_is_kept_beside_a_name() -> None:
+    """Letters one by one, in ranges, and ranges of a list; only the ligature is told by its name."""
+    parts = (
+        "1 beginbfchar <02> <0078> endbfchar 2 beginbfrange <03> <04> <0079> <05> <06> [<0051> <00410042>] endbfrange"
+    )
+    names = "/Encoding<</Differences[1/f_i/a/b/c/d/e]>>/ToUnicode 6 0 R"
+    font = f"/Subtype/Type1/BaseFont/Helvetica/FirstChar 1/LastChar 6/Widths[500 500 500 500 500 500]{names}"
+    assert read(in_font("010203040506", font, stream(f"{TABLE}{parts} endcmap end end"))).text == "fixyzQAB"
+
+
+@pytest.mark.parametrize(
+    ("stated", "shown"),
+    [
+        ("<01> <F020> <02> <F021> <03> <F022>", "née"),
+        ("<01> <FFFD> <02> <FFFD> <03> <FFFD>", "née"),
+        ("<01> <006E> <02> <C3A9> <03> <0065>", "née"),
+        ("<01> <006E> <02> <00E8> <03> <0065>", "nèe"),
+    ],
+)
+def test_letters_are_read_by_their_names_where_a_table_has_none(stated: str, shown: str) -> None:
+    """Private characters, replacement characters and bytes of UTF-8 are no letters."""
+    names = "/Encoding<</Differences[1/n/eacute/e]>>/ToUnicode 6 0 R"
+    font = f"/Subtype/Type1/BaseFont/Helvetica/FirstChar 1/LastChar 3/Widths[500 500 500]{names}"
+    table = stream(f"{TABLE}3 beginbfchar {stated} endbfchar endcmap end end")
+    text = read(in_font("010203010203", font, table, before="to ", after=" so")).text
+    assert text == f"to {shown}{shown} so"

@@ -8,6 +8,7 @@ uniXXXX and uXXXXX are code points (https://github.com/adobe-type-tools/agl-spec
 import io
 import logging
 import re
+import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -21,17 +22,33 @@ _STREAM = re.compile(rb"/Type\s*/ObjStm.{0,300}?stream\r?\n", re.S)
 _DOUBTFUL = re.compile(
     rb"/Type3\b|/Differences\s*\[[^\[\]]*?(?:/[A-Za-z][A-Za-z0-9]*[_.][A-Za-z0-9]|/uni[0-9A-F]{8}|/afii\d)"
 )
+# Private and replacement characters beside each other or letters, and a Korean syllable at the end of a Latin word or
+# within it: so look two bytes of UTF-8 that are taken for UTF-16.
+_NO_LETTERS = re.compile(
+    "[\ue000-\uf8ff](?=[\ue000-\uf8ff])|\ufffd(?=[\\w\ufffd])|(?<=\\w)\ufffd|(?<=[a-z])[\uc280-\ud7a3](?=[a-z\\s])"
+)
+_UNUSABLE = re.compile("[\0-\x08\ue000-\uf8ff\ufffd]")
 _START = re.compile(rb"startxref\s+(\d+)")
 _UNI = re.compile("uni((?:[0-9A-F]{4})+)")
 _U = re.compile("u([0-9A-F]{4,6})")
-_PAIR = re.compile(rb"<\s*([0-9A-Fa-f]{2})\s*>\s*<\s*([0-9A-Fa-f ]+)>(?!\s*[<\[])")
-_RANGE = re.compile(rb"<\s*([0-9A-Fa-f]{2})\s*>\s*<\s*([0-9A-Fa-f]{2})\s*>\s*<\s*([0-9A-Fa-f]{4})\s*>")
+_PART = re.compile(rb"beginbf(char|range)(.*?)endbf", re.S)
+_PAIR = re.compile(rb"<\s*([0-9A-Fa-f]{2})\s*>\s*<([0-9A-Fa-f\s]*)>")
+_RANGE = re.compile(rb"<\s*([0-9A-Fa-f]{2})\s*>\s*<\s*([0-9A-Fa-f]{2})\s*>\s*(?:<([0-9A-Fa-f\s]*)>|\[([^\]]*)\])")
+_DIGITS = re.compile(rb"<([0-9A-Fa-f\s]*)>")
 
 
 def mended(data: bytes) -> bytes:
     """The document with tables for such fonts; as it is where there are none, or where pypdf cannot read it."""
-    if not _is_doubtful(data):
-        return data
+    return mended_by_names(data) if _is_doubtful(data) else data
+
+
+def is_damaged(text: str) -> bool:
+    """Whether something in a text is no letter where one should be: a table of its fonts may be wrong."""
+    return bool(_NO_LETTERS.search(text))
+
+
+def mended_by_names(data: bytes) -> bytes:
+    """As `mended`, where what a document shows says that its tables are wrong."""
     import pypdf
 
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # a line for each damaged object
@@ -180,8 +197,9 @@ def _table(font: Any) -> dict[int, str]:
     as_utf8 = {code: _utf8(stated[code]) for code in known}
     if known and 2 * sum(as_utf8[code] == named[code] != stated[code] for code in known) > len(known):
         return {code: _utf8(text) or text for code, text in stated.items()} | named
-    missing = {code: text for code, text in named.items() if code not in stated and len(text) > 1}
-    return stated | missing if missing else {}
+    wrong = {code for code in known if _UNUSABLE.search(stated[code]) or as_utf8[code] == named[code] != stated[code]}
+    better = {code: text for code, text in named.items() if code in wrong or (code not in stated and len(text) > 1)}
+    return stated | better if better else {}
 
 
 def _differences(encoding: Any) -> Iterator[tuple[int, str]]:
@@ -218,15 +236,26 @@ def _by_number(part: str) -> str:
 
 def _stated(table: bytes) -> dict[int, str]:
     """What a ToUnicode table says of one-byte codes."""
-    found = {int(code, 16): _utf16(text) for code, text in _PAIR.findall(table)}
-    for first, last, text in _RANGE.findall(table):
-        for step in range(int(last, 16) - int(first, 16) + 1):
-            found[int(first, 16) + step] = chr(int(text, 16) + step)
+    found: dict[int, str] = {}
+    for kind, part in _PART.findall(table):
+        if kind == b"char":
+            found |= {int(code, 16): _utf16(text) for code, text in _PAIR.findall(part)}
+            continue
+        for first, last, text, texts in _RANGE.findall(part):
+            codes = range(int(first, 16), int(last, 16) + 1)
+            shown = map(_utf16, _DIGITS.findall(texts)) if texts else _following(_utf16(text))
+            found |= dict(zip(codes, shown, strict=False))
     return found
 
 
+def _following(text: str) -> Iterator[str]:
+    """A text, and those whose last character is the next one each; no characters beyond the last one of Unicode."""
+    for code in range(ord(text[-1]), sys.maxunicode + 1) if text else ():
+        yield text[:-1] + chr(code)
+
+
 def _utf16(digits: bytes) -> str:
-    text = digits.decode().replace(" ", "")
+    text = "".join(digits.decode().split())
     return bytes.fromhex(text[: len(text) // 2 * 2]).decode("utf-16-be", errors="replace")
 
 

@@ -40,10 +40,20 @@ class _Sheet:
 
 def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
     """The text of all pages; raises DocumentError encrypted, corrupt, no_text, too_large."""
+    source = fonts.mended(data)
+    parsed = _by_pdfium(source, data, name=name, limits=limits)
+    if source is data and fonts.is_damaged(parsed.text):
+        source = fonts.mended_by_names(data)
+        parsed = parsed if source is data else _by_pdfium(source, data, name=name, limits=limits)
+    return parsed
+
+
+def _by_pdfium(source: bytes, data: bytes, *, name: str, limits: Parsing) -> ParsedText:
+    """What pdfium reads of `source`, or pypdf of `data`, from which it was made."""
     import pypdfium2
 
     try:
-        document = pypdfium2.PdfDocument(fonts.mended(data))
+        document = pypdfium2.PdfDocument(source)
     except pypdfium2.PdfiumError as exc:
         return _second_opinion(data, name=name, limits=limits, reason=str(exc))
     try:
