@@ -65,7 +65,7 @@ def columns(runs: Sequence[TextRun]) -> Iterator[list[TextRun]]:
     found: list[TextRun] = []
     lines, right = 1, -inf
     for run in runs:
-        is_beyond = lines >= COLUMN_LINES and run.left - right > run.size
+        is_beyond = lines >= COLUMN_LINES and run.left - right > min(run.size, found[-1].size)
         if found and (is_beyond or _goes_back(found[-1], run)):
             yield found
             found, lines, right = [], 1, -inf
