@@ -138,6 +138,33 @@ def test_entry_of_contents_is_a_line_with_a_short_leader() -> None:
     assert read(pdf("".join(entries))).text == "1 Care of pumps ... 17\n2 Care of pumps ... 27"
 
 
+def test_a_matrix_is_no_table() -> None:
+    """Nor is the heading below it a row: a number and a title in bold or large letters."""
+    rows = [("(", "1 2", ")", "(", "x", ")", "5"), ("(", "3 4", ")", "(", "y", ")", "6")]
+    matrix = "".join(
+        show(part, 60 + 25 * at, 700 - 16 * n) for n, row in enumerate(rows) for at, part in enumerate(row)
+    )
+    heading = show("2", 40, 660, font="F2") + show("Care of Pumps", 60, 660, font="F2")
+    text = read(
+        pdf(
+            column(40, 740, prose(2, seed=1))
+            + matrix
+            + show("=", 197, 692)
+            + heading
+            + column(40, 640, prose(4, seed=2))
+        )
+    ).text
+    assert "|" not in text
+    assert "# 2 Care of Pumps" in text
+
+
+def test_a_table_of_signs_and_numbers_is_one() -> None:
+    """Short names, probabilities and settings have no words, either."""
+    rows = [("BMI", "p", "t"), ("age", "= .031", "2.5"), ("sex", "= .120", "1.7"), ("IQ", "= .450", "0.2")]
+    cells = "".join(show(cell, 40 + 70 * at, 700 - 14 * n) for n, row in enumerate(rows) for at, cell in enumerate(row))
+    assert "| age | = .031 | 2.5 |" in read(pdf(cells)).text
+
+
 def test_formulas_are_no_table_when_they_stand_on_lines_of_their_own() -> None:
     """Their signs of equality are below each other, as are their numbers."""
     formulas = [("a", "=", "b + c", "(1)"), ("d", "=", "e f", "(2)"), ("g", "=", "h - k", "(3)")]

@@ -16,13 +16,19 @@ from rag_assets.text.formats.pdf.lines import Item, Table, TextLine, is_right_to
 from rag_assets.text.formats.pdf.wrapped_rows import leading_lines, rows_of_lines
 
 LABEL = re.compile(
-    r"[•◦▪‣●○■□–\-*·\uf0b7\uf0a7]|\(?(?:\d{1,3}|[a-zA-Z]|[ivxlcIVXLC]{1,5})[.)]|\[\d{1,3}\]|\d{1,2}(?:\.\d{1,2}){1,4}\.?"
+    r"[•◦▪‣●○■□–\-*·\uf0b7\uf0a7]|\(?(?:\d{1,3}|[a-zA-Z]|[ivxlcIVXLC]{1,5})[.)]|\d{1,3}:|\[\d{1,3}\]|\d{1,2}(?:\.\d{1,2}){1,4}\.?"
 )
 BULLET = re.compile(r"[•◦▪‣●○■□\uf0b7\uf0a7]")
 LEADER = re.compile(r"(?:\.[ .]?){5}")
 LABEL_GAP = 3.0  # times the height of the text
 NUMBER = re.compile(r"[-+(]?[$€£]?\s?\d[\d.,\s]*[%)]?|[-–—]|n/?a", re.I)
 FORMULA_NUMBER = re.compile(r"\([A-Z]?\.?\d{1,3}(?:\.\d{1,3})*[a-z]?\)")
+SECTION = re.compile(r"(?:\d{1,2}|[A-Z]|[IVX]{1,5})(?:\.\d{1,2})*\.?")
+RELATION, DECIMAL = re.compile("[=≈≡∈→←∼≃∝⊂⊆]"), re.compile(r"\d[.,]\d")  # tables have < and >, of probabilities
+FORMULA_WORD = re.compile(r"[^\W\d_]{4,}")  # longer than the letters, the units and most functions of formulas
+FUNCTIONS = frozenset(
+    "sinh cosh tanh sign rank diag trace limsup liminf argmax argmin softmax sigmoid otherwise that with where".split()  # noqa: SIM905
+)
 LONGEST, GIVEN_UP = 200, 60  # lines of a table on a page; lines of an attempt
 COLUMN_GAP = 0.3  # of a font's size: what no text of a table crosses parts columns
 COLUMN_GAP_LINES = 3  # at least, for two numbers that are near each other to be two cells
@@ -188,7 +194,10 @@ def _is_below(line: TextLine, above: TextLine) -> bool:
 
 
 def _is_heading(line: TextLine, first: TextLine) -> bool:
-    return len(line.runs) == 1 and line.height > LARGE * first.height
+    """Whether a line is large, and one run, but for the number of a section before it; that of a bold one will do."""
+    is_numbered = len(line.runs) == 2 and bool(SECTION.fullmatch(line.runs[0].text))
+    is_large = line.height > LARGE * first.height
+    return (len(line.runs) == 1 and is_large) or (is_numbered and (is_large or (line.bold and not first.bold)))
 
 
 def _table(lines: Sequence[TextLine]) -> list[Item]:
@@ -196,15 +205,24 @@ def _table(lines: Sequence[TextLine]) -> list[Item]:
     several = [line for line in lines if _is_split(line)]
     if len(several) > 1 and all(BULLET.match(run.text) for line in lines for run in line.runs):
         return list(_beside(lines, column_spans(several)))  # lists beside each other
-    if len(several) < 2 or (len(several) == 2 and len(several[0].runs) < 3) or _are_formulas(several):
+    if len(several) < 2 or (len(several) == 2 and len(several[0].runs) < 3):
+        return []
+    if _are_numbered_formulas(several) or _is_formula(lines):
         return []
     return _tabled(_cut(lines)) or _tabled(lines)
 
 
-def _are_formulas(lines: Sequence[TextLine]) -> bool:
+def _are_numbered_formulas(lines: Sequence[TextLine]) -> bool:
     """Whether most lines have a sign of equality, and one ends in the number of a formula."""
     equal = sum("=" in line.text for line in lines)
     return 2 * equal > len(lines) and any(FORMULA_NUMBER.fullmatch(line.runs[-1].text) for line in lines)
+
+
+def _is_formula(lines: Sequence[TextLine]) -> bool:
+    """Whether there is a sign of equality among letters and whole numbers, and no word: a matrix, a fraction."""
+    texts = [run.text for line in lines for run in line.runs]
+    words = {word.casefold() for text in texts for word in FORMULA_WORD.findall(text)}
+    return words <= FUNCTIONS and any(map(RELATION.search, texts)) and not any(map(DECIMAL.search, texts))
 
 
 def _cut(lines: Sequence[TextLine]) -> list[TextLine]:
