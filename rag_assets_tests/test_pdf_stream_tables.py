@@ -138,22 +138,15 @@ def test_entry_of_contents_is_a_line_with_a_short_leader() -> None:
     assert read(pdf("".join(entries))).text == "1 Care of pumps ... 17\n2 Care of pumps ... 27"
 
 
-def test_a_matrix_is_no_table() -> None:
-    """Nor is the heading below it a row: a number and a title in bold or large letters."""
-    rows = [("(", "1 2", ")", "(", "x", ")", "5"), ("(", "3 4", ")", "(", "y", ")", "6")]
-    matrix = "".join(
-        show(part, 60 + 25 * at, 700 - 16 * n) for n, row in enumerate(rows) for at, part in enumerate(row)
+def test_formulas_without_numbers_are_no_table() -> None:
+    """Nor is the heading below them a row: a number and a title in bold letters."""
+    rows = [("a", "=", "b + c"), ("d", "=", "e f"), ("g", "=", "h - k")]
+    formulas = "".join(
+        show(part, 60 + 60 * at, 700 - 16 * n) for n, row in enumerate(rows) for at, part in enumerate(row)
     )
-    heading = show("2", 40, 660, font="F2") + show("Care of Pumps", 60, 660, font="F2")
-    text = read(
-        pdf(
-            column(40, 740, prose(2, seed=1))
-            + matrix
-            + show("=", 197, 692)
-            + heading
-            + column(40, 640, prose(4, seed=2))
-        )
-    ).text
+    heading = show("2", 40, 640, font="F2") + show("Care of Pumps", 60, 640, font="F2")
+    page = column(40, 740, prose(2, seed=1)) + formulas + heading + column(40, 620, prose(4, seed=2))
+    text = read(pdf(page)).text
     assert "|" not in text
     assert "# 2 Care of Pumps" in text
 
