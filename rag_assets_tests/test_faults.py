@@ -33,6 +33,9 @@ BREAKS = {
     "a change is forgotten": "update rag_outbox set state = 'dead'",
     "work is left": "select rag_enqueue(array_agg(id::text), 'update') from \"TblDocumentFiles\"",
     "something is reported that was not done": "insert into test_events values ('run', '1', 'sha')",
+    "a word is counted twice": "insert into rag_word_changes (embedding_model, language, chunks, length, words, "
+    "counts) select embedding_model, language, 0, 0, words[1:1], counts[1:1] from rag_word_changes limit 1",
+    "a chunk has no words": "delete from rag_chunk_words where chunk_id = (select min(chunk_id) from rag_chunk_words)",
 }
 
 

@@ -4,6 +4,7 @@ import importlib
 import json
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -23,15 +24,21 @@ USUAL = {
     "memory": (3_000, 3, 8),
     "agreement": (1_000, 1, 6),
     "ticks": (500, 1, 3),
+    "search_quality": (0, 20, 10),
+    "search_speed": (0, 100, 12),
 }
+OWN = {"search_quality": ("folder", "index"), "search_speed": ("chunks", "index")}  # options that others do not have
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("names", nargs=-1, required=True, metavar="NAME...", type=click.Choice([*USUAL, "all"]))
 @click.option("--documents", type=click.IntRange(1), help="How many; fewer is quicker and less exact.")
 @click.option("--rounds", type=click.IntRange(1), help="How often each side is measured; medians count.")
+@click.option("--folder", type=click.Path(exists=True, path_type=Path), help="search_quality: another one of BEIR's.")
+@click.option("--chunks", type=click.IntRange(1), multiple=True, help="search_speed: how many; several are measured.")
+@click.option("--index", help="search_*: a database's URL, or a home, that has the documents already, and keeps them.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON line per benchmark.")
-def main(names: tuple[str, ...], documents: int | None, rounds: int | None, as_json: bool) -> None:
+def main(names: tuple[str, ...], documents: int | None, rounds: int | None, as_json: bool, **own: Any) -> None:
     """Measure how fast, fresh and small rag-assets is on this machine.
 
     \b
@@ -45,10 +52,16 @@ def main(names: tuple[str, ...], documents: int | None, rounds: int | None, as_j
       memory      peak in bulk with a PDF of 300 pages, idle, and growth over many documents
       ticks       what the code server grows with each of 500 looks of the sensor
       agreement   vectors and ranking with the smaller forms of the model, beside f32, on ../shared/ir/scifact
-      all         one after the other, about half an hour on two cores
+      search_quality
+                  nDCG@10 and recall@100 of each mode on ../shared/ir/scifact, beside bm25s and exact cosine
+      search_speed
+                  latency, recall, build time and size of --chunks, beside plain pgvector and ts_rank
+      all         one after the other, about an hour on two cores
 
-    --documents is the size of the sample (partitions: the rows; engines and calibrate need none); --rounds of
-    freshness is how many changes after quiet; --documents of ticks is how many looks. Try it small first:
+    --documents is the size of the sample (partitions: the rows; search_quality: all, unless
+    told; engines, calibrate and search_speed need none); --rounds of
+    freshness is how many changes after quiet; of search_quality, how often the questions are halved;
+    of search_speed, how many questions each way is asked; --documents of ticks is how many looks. Try it small first:
 
     \b
       python -m rag_assets_tests.benchmarks noop --documents 300 --json
@@ -67,7 +80,8 @@ def main(names: tuple[str, ...], documents: int | None, rounds: int | None, as_j
         say(f"{name}: about {minutes} minutes with the usual sizes, on two cores")
         measure: Any = importlib.import_module(f"rag_assets_tests.benchmarks.{name}").measure
         try:
-            figure = measure(documents=documents or usual_documents, rounds=rounds or usual_rounds)
+            given = {option: own[option] for option in OWN.get(name, ()) if own[option]}
+            figure = measure(documents=documents or usual_documents, rounds=rounds or usual_rounds, **given)
         except NoSample as exc:
             click.echo(str(exc), err=True)
             sys.exit(3)

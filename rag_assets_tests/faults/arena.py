@@ -271,7 +271,7 @@ class Arena:
         return Counter(found)
 
     def violations(self, *, exempt: frozenset[str] = frozenset()) -> list[str]:
-        """What the index lacks or has too much, work that is left, wrong vectors, and false reports."""
+        """What the index lacks or has too much, work that is left, wrong vectors and statistics, and false reports."""
         expected, stored = self.expected(), self.stored()
         lost = [piece for piece in (expected - stored).elements() if piece[0] not in exempt]
         surplus = [piece for piece in (stored - expected).elements() if piece[0] not in exempt]
@@ -282,6 +282,7 @@ class Arena:
             "surplus": surplus,
             "left in the outbox": [row for row in left if row[0] not in exempt],
             "wrong vectors": self._wrong_vectors(),
+            "statistics of words that are not what a recount says": self.sql("select * from rag_check_words()"),
             "reported, not logged": self.sql(
                 "select e.* from test_events e left join rag_ingestion_log l "
                 "on (l.run_id, l.document_id) = (e.run_id, e.document_id) and l.status <> 'failed' "
