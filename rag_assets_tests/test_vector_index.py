@@ -11,6 +11,7 @@ import pytest
 from rag_assets.errors import SettingsError
 from rag_assets.postgres import vector_index
 from rag_assets.postgres.database import Database
+from rag_assets.settings import Source
 from rag_assets_tests import rows
 
 NAMES = "document_id, chunk_index, content, content_sha256, token_count, char_start, char_end, kind, embedding_model"
@@ -120,3 +121,15 @@ def test_writers_go_on_and_a_second_builder_is_refused_while_one_builds(
         writer.commit()
         thread.join(timeout=120)
     assert [one.is_valid for one in built] == [True]
+
+
+def test_vectors_lie_in_their_row_when_tables_are_made(database_url: str) -> None:
+    """Also where the extension was dropped with them: beside the row, each comparison would look a vector up."""
+    storage = (
+        "select attstorage from pg_attribute where attrelid = 'rag_document_chunks'::regclass and attname = 'embedding'"
+    )
+    assert rows.execute(database_url, storage) == [("m",)]
+    rows.execute(database_url, "drop extension vector cascade")
+    with closing(Database(database_url)) as made:
+        made.migrate(Source(), dimension=4)
+    assert rows.execute(database_url, storage) == [("m",)]

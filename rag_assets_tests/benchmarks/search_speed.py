@@ -113,7 +113,7 @@ def measure(*, documents: int, rounds: int, chunks: Sequence[int] = SIZES, index
 
 
 def _is_met(count: int, size: dict[str, Any]) -> bool:
-    cells = [cell for way in PRODUCT for cell in size["searches"][way].values()]
+    cells = [cell for way in ("hybrid", "vector") for cell in size["searches"][way].values()]  # words may be rarer
     recalls = [cell["recall_at_10"] for cell in size["searches"]["vector"].values()]
     p95 = size["searches"]["hybrid"]["all"]["1 client"]["p95"]
     return (

@@ -57,6 +57,7 @@ create extension if not exists vector;
 -- The place for vectors; chunks that had one and lost it are cut and embedded anew.
 delete from rag_document_chunks;
 alter table rag_document_chunks add column embedding vector not null;
+alter table rag_document_chunks alter column embedding set storage main;
 
 -- name: get_dimension
 -- The dimension of the stored vectors.
