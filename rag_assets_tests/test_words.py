@@ -263,3 +263,9 @@ def test_migrating_again_changes_nothing_when_words_are_there(library: Library) 
     assert library.database.migrate(Source(), dimension=3) == []
     assert library.mismatches() == []
     assert library.found("pump") == ["1"]
+
+
+def test_rows_stay_narrow_when_chunks_have_many_words(library: Library) -> None:
+    """A search visits thousands of them for their length alone: fifty with 200 words each fit on one page."""
+    library.add("1", *(" ".join(f"word{number}x{index}" for index in range(200)) for number in range(50)))
+    assert library.sql("select count(*), pg_relation_size('rag_chunk_words') from rag_chunk_words") == [(50, 8192)]

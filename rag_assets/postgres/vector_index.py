@@ -142,6 +142,7 @@ def _alone(database: Database) -> Iterator[Cursor]:
         if not single(cursor)[0]:
             raise SettingsError("Another program builds or drops an index of vectors now; wait until it is done.")
         yield cursor
+        cursor.execute(statement("vector_index", "unlock_index_build"))  # the end of a session is seen some time later
 
 
 def _drop_all(cursor: Cursor, model: str) -> int:

@@ -144,7 +144,7 @@ def _schema(services: Services, name: str) -> Iterator[Services]:
     settings = services.settings.model_copy(
         update={"database_url": SecretStr(url), "source": Source(table=f"{name}.documents")}
     )
-    with Services(settings, embedder=services.embedder, say=say) as of_size:
+    with Services(settings, embedder=services.embedder, progress=say) as of_size:
         operations.create_table(of_size)
         of_size.database.migrate(settings.source, dimension=settings.embedding.dimension)
         yield of_size
@@ -169,7 +169,7 @@ def _index(services: Services) -> dict[str, Any]:
     advice, took = operations.advise_index(services), None
     if (there := operations.get_index(services)) is None and advice.kind != "exact":
         started = time.perf_counter()
-        there = operations.build_index(services, say=say)
+        there = operations.build_index(services, progress=say)
         took = time.perf_counter() - started
     return {
         "index": there.kind if there else "exact",

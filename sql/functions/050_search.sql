@@ -314,7 +314,7 @@ create or replace function rag_rank_words(
 ) returns table (chunk_id bigint, score float8) language plpgsql stable set search_path = {path} as $$
 declare
     rows constant bigint := (select sum(n) from unnest(chunks) as n);
-    budget constant integer := 30000;  -- rows of the index of words that a search looks at
+    budget constant integer := 20000;  -- rows of the index of words that a search looks at
     exact_rows constant integer := 5000;  -- so few are scored, each
     is_filtered boolean;
     ids bigint[];
@@ -335,7 +335,7 @@ begin
             );
         else
             ids := rag_word_candidates(
-                words, idfs, chunks, mean_length, model, budget => budget, most => greatest(1000, 5 * k)
+                words, idfs, chunks, mean_length, model, budget => budget, most => greatest(600, 3 * k)
             );
         end if;
     elsif rows > exact_rows and not row_security_active('rag_document_chunks') and rag_estimate(filter, model) > 20000
@@ -346,7 +346,7 @@ begin
         execute 'select array(select c.id from (select unnest($3) as id, generate_series(1, cardinality($3)) as place) as i'
             ' join lateral (select * from ' || rag_filter_source(filter) || ' and c.id = i.id) as c on true'
             ' order by i.place limit $4)'
-        into ids using filter, model, ids, greatest(1000, 5 * k);
+        into ids using filter, model, ids, greatest(600, 3 * k);
         if cardinality(ids) < k then
             ids := null;
         end if;
@@ -358,7 +358,7 @@ begin
     end if;
     return query
     select s.chunk_id, s.score from rag_score_words(ids, words, idfs, mean_length) as s
-    join rag_document_chunks as c on c.id = s.chunk_id
+    cross join lateral (select * from rag_document_chunks where id = s.chunk_id offset 0) as c
     order by s.score desc, rag_id_order(c.document_id), c.document_id, c.chunk_index limit k;
 end
 $$;
@@ -458,6 +458,8 @@ $$;
 -- `convex` adds the weighted scores of both, each as a share of its best: of the cosine + 1, and of BM25 (Bruch, Gai and
 -- Ingber: An Analysis of Fusion Functions for Hybrid Retrieval, arXiv 2210.11934). A chunk that one leg found gets its
 -- score in the other too. `rrf` adds 1 / (60 + rank) of each leg, weighted.
+--
+-- `offset 0`: what was found is looked up row by row. The planner does not know how little that is, and would read all.
 create or replace function rag_search(
     query_text text,
     query_embedding vector default null,
@@ -527,7 +529,7 @@ begin
                 when with_words then coalesce(late.score, 0)
             end as word_score
         from found as f
-        join rag_document_chunks as c on c.id = f.chunk_id
+        cross join lateral (select embedding from rag_document_chunks where id = f.chunk_id offset 0) as c
         left join by_vector as v on v.chunk_id = f.chunk_id
         left join by_words as w on w.chunk_id = f.chunk_id
         left join rag_score_words(
@@ -550,8 +552,8 @@ begin
     select f.chunk_id, c.document_id, t.path, t.title, c.chunk_index, c.content, c.page, c.heading_path, f.score,
         f.vector_rank, f.vector_score, f.word_rank, f.word_score, t.media_type, t.language, c.char_start, c.char_end
     from fused as f
-    join rag_document_chunks as c on c.id = f.chunk_id
-    left join rag_document_text as t on t.document_id = c.document_id
+    cross join lateral (select * from rag_document_chunks where id = f.chunk_id offset 0) as c
+    left join lateral (select * from rag_document_text where document_id = c.document_id offset 0) as t on true
     order by f.score desc, rag_id_order(c.document_id), c.document_id, c.chunk_index
     limit k;
 end

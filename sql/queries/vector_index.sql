@@ -12,6 +12,10 @@ select name, kind, is_valid, size_bytes from rag_vector_indexes(%(model)s) limit
 -- Whether nobody else builds or drops an index of vectors here; until the session ends.
 select pg_try_advisory_lock(hashtext('rag_assets.vector_index'), 0);
 
+-- name: unlock_index_build
+-- Let others build or drop.
+select pg_advisory_unlock(hashtext('rag_assets.vector_index'), 0);
+
 -- name: set_memory
 -- How much memory a build takes, as 512MB; and it takes as long as it takes.
 select set_config('maintenance_work_mem', %(memory)s, false), set_config('statement_timeout', '0', false);
