@@ -1,5 +1,6 @@
 """Filters come before the k are counted, whichever way is taken; and a caller finds only what he may see."""
 
+import itertools
 import json
 import random
 import secrets
@@ -184,10 +185,11 @@ def tenant(url: str) -> Iterator[tuple[str, Callable[[Cursor], None]]]:
     rows.execute(
         url,
         f"create role {name} login password '{password}';"
-        f"grant select on all tables in schema public to {name};"
+        f"select rag_grant_reading('{name}');"
         "alter table rag_document_chunks enable row level security;"
         "create policy of_a_tenant on rag_document_chunks for select using ("
-        "(document_id::integer % 2)::text = current_setting('app.tenant', true));",
+        "(document_id::integer % 2)::text = current_setting('app.tenant', true));"
+        "select rag_follow_row_security();",
     )
     try:
         yield name, lambda cursor: cursor.execute(f"set local role {name}")
@@ -237,3 +239,71 @@ def test_a_text_stays_a_text_when_it_looks_like_sql(url: str, text: str) -> None
         assert len(_search(cursor, "hybrid", 3, {}, f"{text} pump")) <= 3
         cursor.execute("select count(*) from rag_document_text")
         assert cursor.fetchone() == (DOCUMENTS,)
+
+
+def test_a_tenant_sees_nothing_of_the_others_in_ten_thousand_searches(
+    url: str, tenant: tuple[str, Callable[[Cursor], None]]
+) -> None:
+    """Whatever part of the search is asked with whatever words and vectors; all of it in a few statements."""
+    _, become = tenant
+    searches = (
+        ("rag_search(q.words, q.vector, 3)", 200),
+        ("rag_search_words(q.words, 3)", 300),
+        ("rag_search_vectors(q.vector, 5)", 9_500),
+    )
+    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("delete from rag_document_chunks where document_id::integer >= 12; select rag_fold_words()")
+        become(cursor)
+        for own, (part, count) in itertools.product((0, 1), searches):
+            cursor.execute("select set_config('app.tenant', %s, true)", [str(own)])
+            cursor.execute(
+                "select count(*), count(distinct q.n), count(*) filter (where c.document_id is null), "
+                "count(*) filter (where c.document_id::integer %% 2 <> %s) from (select n, "
+                "concat_ws(' ', 'pump', (n %% 13)::text, 'part', (n %% 5)::text) as words, "
+                "array[sin(n), cos(n), sin(2 * n), cos(3 * n), sin(5 * n), cos(7 * n), sin(n * n), 1]::vector "
+                f"as vector from generate_series(1, %s) as n) as q cross join lateral {part} as s "
+                "left join rag_document_chunks as c on c.id = s.chunk_id",
+                [own, count // 2],
+            )
+            [(hits, asked, unseen, of_others)] = cursor.fetchall()
+            assert (asked, unseen, of_others) == (count // 2, 0, 0), part
+            assert hits >= asked
+
+
+def test_texts_words_and_statistics_follow_when_rows_have_an_owner(
+    url: str, tenant: tuple[str, Callable[[Cursor], None]]
+) -> None:
+    """No table or view tells a tenant of a document of which he sees no chunk; who sees all chunks sees all of it."""
+    name, become = tenant
+    tables = ("rag_document_text", "rag_documents", "rag_ingestion_log", "rag_outbox")
+    hidden = ("rag_word_counts", "rag_word_totals", "rag_word_changes")
+    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("select rag_fold_words(), rag_enqueue(array_agg(document_id), 'update') from rag_document_text")
+        cursor.execute(
+            "insert into rag_ingestion_log (document_id, run_id, status, stage) "
+            "select document_id, 'r', 'completed', 'done' from rag_document_text"
+        )
+        cursor.execute(
+            'insert into rag_document_text select (jsonb_populate_record(t, \'{"document_id": "5001"}\')).* '
+            "from rag_document_text as t limit 1"
+        )
+        cursor.execute(f"grant select on rag_ingestion_log to {name}")
+        become(cursor)
+        cursor.execute("select set_config('app.tenant', '1', true)")
+        for table in tables:
+            cursor.execute(f"select count(*), count(*) filter (where document_id::integer % 2 = 0) from {table}")
+            assert cursor.fetchall() == [(DOCUMENTS // 2, 0)], table
+        cursor.execute("select count(*) from rag_chunk_words")
+        assert cursor.fetchall() == [(DOCUMENTS // 2 * CHUNKS,)]
+        for table in hidden:
+            cursor.execute(f"select count(*) from {table}")
+            assert cursor.fetchall() == [(0,)], table
+        cursor.execute("select document_id, path, state, chunks from rag_documents where document_id = '1'")
+        assert cursor.fetchall() == [("1", Stored(1).path, "pending", CHUNKS)]
+        cursor.execute("reset role; select count(*) from rag_documents")
+        assert cursor.fetchall() == [(DOCUMENTS + 1,)]
+        cursor.execute("alter table rag_document_chunks disable row level security; select rag_follow_row_security()")
+        become(cursor)
+        for table in ("rag_document_text", "rag_word_counts", "rag_word_totals"):
+            cursor.execute(f"select count(*) > 0 from {table}")
+            assert cursor.fetchall() == [(True,)], table
