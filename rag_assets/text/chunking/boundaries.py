@@ -16,6 +16,8 @@ RARITY = 4  # windows, on average, between two places that are always a cut
 
 Cut = tuple[int, int]  # where a part starts, and the strength of the cut before it
 
+_MARGIN = " \t>"
+_ITEM_STARTS = frozenset(_MARGIN + "-*+•–0123456789abcdefghijklmnopqrstuvwxyz")
 _ITEM = re.compile(r"[ \t>]*(?:[-*+•–]|\d{1,9}[.)]|[a-z][.)])[ \t]")
 # The characters that can end a sentence come first: `re` skips quickly to them.
 _BREAK = re.compile(
@@ -57,18 +59,18 @@ _REMARK = re.compile(r"\s*(?:#|//|/\*|\*|--|;|@\w|\"\"\"|'''|<!--)")
 def prose(text: str, start: int, *, end: int) -> Iterator[Cut]:
     """Sentences, list items and lines; the strength of a line that begins inside a sentence is that of a word."""
     for match in _BREAK.finditer(text, start, end):
-        at = match.end()
+        before, at = match.span()
         if at >= end:
             return
-        if match[0].endswith("\n") and _ITEM.match(text, at, end):
+        first = text[at]
+        if text[at - 1] == "\n" and first in _ITEM_STARTS and _ITEM.match(text, at, end):
             yield at, ITEM
+        elif at - before > 1 or text[before] != "\n":
+            yield at, SENTENCE
         else:
-            yield at, SENTENCE if match[0] != "\n" else WORD if _runs_on(text, at) else LINE
-
-
-def _runs_on(text: str, at: int) -> bool:
-    """Whether a line only continues the sentence of the one above."""
-    return text[at : at + MARGIN].lstrip(" \t>")[:1].islower()
+            if first in _MARGIN:
+                first = text[at : at + MARGIN].lstrip(_MARGIN)[:1]
+            yield at, WORD if first.islower() else LINE  # in lower case, it runs on from the line above
 
 
 def rows(text: str, start: int, *, end: int) -> Iterator[Cut]:

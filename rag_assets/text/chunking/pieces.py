@@ -24,7 +24,8 @@ from rag_assets.text.chunking.tokens import RemoteTokenizer, Span, Tokenizer
 CHARACTERS_PER_TOKEN = 16  # more is text the model has no words for; its pieces end by length
 USUAL_CHARACTERS = 8  # of a token; longer blocks are looked into without being counted first
 CLOSE_CUTS = 8  # cuts closer than target / 8 characters are thinned out
-NEAREST, FEW_CUTS = 8, 100  # characters between two cuts, at least, where more than so many are nearer on average
+NEAR, FEW_CUTS = 8, 100  # characters between two cuts, on average, of more than so many: confetti
+NEAREST = 32  # characters between two cuts of confetti, at least
 HEADER_SHARE = 3  # of a table's header to its rows, at most, in one chunk
 HASHED_CHARACTERS = 64
 SEPARATOR = " > "  # between the headings above a chunk
@@ -137,7 +138,7 @@ class Cutter:
         """Of cuts that are very close, as in tables of numbers, the stronger; of equal ones those a hash chooses."""
         closest = self._sizes.target // CLOSE_CUTS
         cuts = list(_CUTS[block.kind](self._text, block.start, end=block.end))
-        is_confetti = len(cuts) > FEW_CUTS and len(cuts) * NEAREST > block.end - block.start
+        is_confetti = len(cuts) > FEW_CUTS and len(cuts) * NEAR > block.end - block.start
         nearest = NEAREST if is_confetti else 0
         first = block.header[1] if block.header else block.start
         kept: Cut = (first, STRONGEST)
