@@ -398,13 +398,15 @@ def _require_trusted(found: Path) -> None:
     """SettingsError where a file or folder that lies there unasked is one that another account could have written.
 
     It names programs that are started, as LLAMA_SERVER_BINARY: in a folder such as /tmp, anybody may have left it.
-    Trusted are our own account, root, and who could change this very package anyway.
+    Trusted are our own account, root, and who could change this very package anyway. Of a link it has to be so, too:
+    files of root can hold what others wrote, as /proc/PID/environ does of a program that they started.
     """
     if sys.platform == "win32" or not found.exists():
         return
     facts, package = found.stat(), Path(__file__).stat()
     others_write = facts.st_mode & ~package.st_mode & stat.S_IWOTH
-    if others_write or facts.st_uid not in {os.geteuid(), 0, package.st_uid}:
+    owners = {facts.st_uid, found.lstat().st_uid}
+    if others_write or not owners <= {os.geteuid(), 0, package.st_uid}:
         raise SettingsError(
             f"{found.absolute()} {'may be written by everybody' if others_write else 'belongs to another account'}, "
             "and is not used, as it says which programs are started. Go to another folder; or if it is yours, correct "
@@ -421,7 +423,8 @@ def _from_file() -> dict[str, Any]:
             raise SettingsError(f"RAG_ASSETS_SETTINGS names {named}, where there is no file; correct or unset it.")
         return {}
     if not named:
-        _require_trusted(file)
+        for part in (file, *file.parents[:-1]):  # of config/settings.toml, the folder as well
+            _require_trusted(part)
     try:
         found = tomllib.loads(file.read_text(encoding="utf-8-sig"))  # editors on Windows begin it with a mark
     except (OSError, ValueError) as exc:

@@ -327,6 +327,19 @@ def test_a_file_that_others_could_have_written_is_refused(name: str, is_foreign:
     assert f"{file.absolute()} belongs to another account, and is not used" in refused()
 
 
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root gives links away")
+@pytest.mark.parametrize("name", [".env", "settings.toml", "config"])
+def test_a_link_that_another_account_left_is_refused_when_it_leads_to_a_file_of_root(tmp_path: Path, name: str) -> None:
+    """/proc/PID/environ of a program with setuid is root's, and holds what whoever started it wanted."""
+    there = tmp_path / "there"
+    there.mkdir()
+    (there / "settings.toml").write_text("LOG_FORMAT = 'json'\n")
+    os.symlink(there if name == "config" else there / "settings.toml", name)
+    assert settings.load().log_format == "json"
+    os.chown(name, FOREIGN_UID, -1, follow_symlinks=False)
+    assert "belongs to another account, and is not used" in refused()
+
+
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root gives folders away")
 def test_a_home_that_another_account_left_in_this_folder_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
