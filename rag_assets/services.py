@@ -1,5 +1,6 @@
 """From settings to services: which database, which engine, which readers; opened here, closed here."""
 
+import errno
 import platform
 import tempfile
 import threading
@@ -24,6 +25,7 @@ from rag_assets.text.lookups import Lookups
 from rag_assets.text.sandbox.worker import TextWorker
 
 DAGSTER_SCHEMA = "dagster"  # in our database, unless DAGSTER_DATABASE_URL is set
+FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}  # of a disk, or of an account's share of it
 Progress = Callable[[str], None]
 
 
@@ -55,9 +57,9 @@ def require_home(settings: Settings) -> None:
         with tempfile.TemporaryFile(dir=settings.home) as file:
             file.write(b"x")
     except OSError as exc:
-        raise SettingsError(
-            f"Nothing can be written to {settings.home} ({exc.strerror}): set RAG_ASSETS_HOME to a folder of yours."
-        ) from exc
+        remedy = "make room there, or set" if exc.errno in FULL else "set"
+        what = f"Nothing can be written to {settings.home} ({exc.strerror})"
+        raise SettingsError(f"{what}: {remedy} RAG_ASSETS_HOME to a folder of yours.") from exc
 
 
 def owner_of(settings: Settings) -> Owner:

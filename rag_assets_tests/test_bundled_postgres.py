@@ -129,6 +129,24 @@ def kill(pid: int) -> None:
     wait_until(lambda: identity.identify(pid) is None)
 
 
+@posix
+def test_a_home_of_any_name_is_used_in_any_locale(open_home: Path) -> None:
+    """What one process wrote down about it is read by another, also where the locale knows no such letters."""
+    home = open_home / "hä ß \u65e5"
+    home.mkdir(mode=0o755)
+    names = os.fsencode(home)
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-c", USER, names]
+    try:
+        for locale in (ascii_only, {"PYTHONUTF8": "1"}, ascii_only):
+            done = subprocess.run(
+                command, env=os.environ | locale, input="", capture_output=True, text=True, timeout=PATIENCE
+            )
+            assert (done.returncode, done.stderr) == (0, "")
+    finally:
+        postgres.remove(home)
+
+
 # ---- a life
 
 

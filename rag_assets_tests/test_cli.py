@@ -638,6 +638,16 @@ def test_home_that_cannot_be_written_is_named(
     assert "file/home (Not a directory): set RAG_ASSETS_HOME to" in invoke(*command, code=1).stderr.replace("\\", "/")
 
 
+def test_home_on_a_full_disk_asks_for_room(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is nothing wrong with the folder; a new one would begin with an empty database."""
+
+    def refuse(**_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("rag_assets.services.tempfile.TemporaryFile", refuse)
+    assert "(No space left on device): make room there, or" in invoke("status", code=1).stderr
+
+
 def test_up_is_refused_where_another_one_runs(configured: Application, home: Path) -> None:
     """Two daemons on one home would get into each other's way."""
     with supervisor.alone(home):

@@ -83,6 +83,16 @@ def discard(home: Path) -> None:
     shutil.rmtree(postgres_watchdog.folder(home), ignore_errors=True)
 
 
+def note_path(file: Path, path: Path) -> None:
+    """Write a path down as the system has it: byte by byte, in whatever locale it is read."""
+    file.write_bytes(os.fsencode(path))
+
+
+def noted_path(file: Path) -> Path:
+    """The path that was written down there."""
+    return Path(os.fsdecode(file.read_bytes()))
+
+
 def _installation() -> Path:
     # found, not imported: we want its files, not its idea of accounts, folders and permissions
     spec = importlib.util.find_spec(PACKAGE)
@@ -186,7 +196,7 @@ def _is_outside(data: Path) -> bool:
 def _adopt(home: Path, data: Path) -> Path:
     """The folder outside that this home uses; the home may have been moved since."""
     record = data.parent / postgres_watchdog.RECORD
-    recorded = Path(record.read_text())
+    recorded = noted_path(record)
     if recorded != home and _uses(recorded, data):
         raise DatabaseUnavailable(
             f"{home} is a copy of {recorded}, and both point to the database in {data}. Remove "
@@ -199,7 +209,7 @@ def _adopt(home: Path, data: Path) -> Path:
 def _record(home: Path, record: Path) -> None:
     """Whose cluster it is, and when it was used last; never half written, or a sweep would see an orphan."""
     written = record.with_name(f"{postgres_watchdog.RECORD}.new")
-    written.write_text(str(home))
+    note_path(written, home)
     written.replace(record)
 
 
@@ -250,7 +260,7 @@ def _sweep() -> None:
 
 def _is_orphan(record: Path) -> bool:
     """Not running, not used by its home, and not used for long: the home may be on a disk that is not mounted."""
-    home, data = Path(record.read_text()), (record.parent / "data").resolve()
+    home, data = noted_path(record), (record.parent / "data").resolve()
     if postgres_watchdog.running_server(data) is not None or _uses(home, data):
         return False
     temporary = home.is_relative_to(Path(tempfile.gettempdir()).resolve())

@@ -148,7 +148,7 @@ def _url(home: Path, database: str) -> str:
         folder = postgres_watchdog.folder(home)
         password, port = (folder / "password").read_text(), (folder / "port").read_text()
         return f"postgresql://{ROLE}:{password}@127.0.0.1:{port}/{database}"
-    return f"postgresql://{ROLE}@/{database}?host={_socket_record(home).read_text()}&port=5432"
+    return f"postgresql://{ROLE}@/{database}?host={data_directory.noted_path(_socket_record(home))}&port=5432"
 
 
 # ---- the keeper and what it is told
@@ -240,13 +240,13 @@ def _socket_folder(home: Path, cluster: data_directory.Cluster) -> str:
     record = _socket_record(home)
     account = cluster.account
     owner = account.uid if account else os.geteuid()
-    if not (record.exists() and _belongs_to(Path(record.read_text()), home, owner)):
+    if not (record.exists() and _belongs_to(data_directory.noted_path(record), home, owner)):
         place = _new_socket_folder(cluster.folder / "socket.d")
         if account:
             os.chown(place, account.uid, account.gid)
-        (place / "home").write_text(str(home))
-        record.write_text(str(place))
-    return record.read_text()
+        data_directory.note_path(place / "home", home)
+        data_directory.note_path(record, place)
+    return str(data_directory.noted_path(record))
 
 
 def _belongs_to(place: Path, home: Path, owner: int) -> bool:
@@ -254,7 +254,7 @@ def _belongs_to(place: Path, home: Path, owner: int) -> bool:
     try:
         facts = place.lstat()
         private = stat.S_ISDIR(facts.st_mode) and facts.st_uid == owner and not facts.st_mode & 0o077
-        return private and (place / "home").read_text() == str(home)
+        return private and data_directory.noted_path(place / "home") == home
     except OSError:
         return False
 
@@ -276,7 +276,7 @@ def _remove_abandoned_sockets(base: Path) -> None:
     """Folders whose home is gone, or has another by now; in a folder that all may write to, names say nothing."""
     owners = {os.geteuid(), *data_directory.accounts()}
     for place in base.glob(f"{SOCKETS}*"):
-        with suppress(OSError, UnicodeDecodeError):
+        with suppress(OSError):
             facts = place.lstat()
             if stat.S_ISDIR(facts.st_mode) and facts.st_uid in owners and not facts.st_mode & 0o077:
                 home = Path(_small_file(place / "home"))
@@ -287,7 +287,7 @@ def _remove_abandoned_sockets(base: Path) -> None:
 def _is_used(place: Path, home: Path) -> bool:
     """Whether a server may be listening there, or its home would look there for one."""
     record = _socket_record(home)
-    return _has_keeper(home) or (record.is_file() and record.read_text() == str(place))
+    return _has_keeper(home) or (record.is_file() and data_directory.noted_path(record) == place)
 
 
 def _small_file(path: Path) -> str:
@@ -297,7 +297,7 @@ def _small_file(path: Path) -> str:
         facts = os.fstat(file)
         if not stat.S_ISREG(facts.st_mode) or facts.st_uid != os.geteuid():
             raise FileExistsError(f"{path} is no file of ours")
-        return os.read(file, LONGEST_PATH).decode()
+        return os.fsdecode(os.read(file, LONGEST_PATH))
     finally:
         os.close(file)
 

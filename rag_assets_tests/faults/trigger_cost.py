@@ -1,8 +1,9 @@
 """What our trigger costs the application: `python -m rag_assets_tests.faults.trigger_cost [--json]`, with pgbench.
 
-Sixteen clients INSERT, then UPDATE one row per transaction, on a server with the settings of the embedded one, in
-rounds that alternate between the table without triggers, with ours, and with one for each row that inserts the id into
-a queue table with its index, as pgai's did. A benchmark: no figure of it is a failure.
+Sixteen clients INSERT, then UPDATE one row per transaction; then one client does the same with BULK_ROWS rows in each
+statement. On a server with the settings of the embedded one, in rounds that alternate between the table without
+triggers, with ours, and with one for each row that inserts the id into a queue table with its index, as pgai's did. A
+benchmark: no figure of it is a failure.
 """
 
 import argparse
@@ -27,10 +28,35 @@ from rag_assets_tests.faults import arena
 
 CLIENTS, THREADS = 16, 2
 DOCUMENTS = 20_000  # rows that are updated, each as likely as the other
+BULK_ROWS = 10_000  # of one statement: an import, or a correction of all rows
 TABLE = '"TblDocumentFiles"'
-SCRIPTS = {
-    "insert": f"insert into {TABLE} (file_path, version) values ('reports/2024/quarter-3/summary.pdf', 0);\n",
-    "update": f"\\set id random(1, {DOCUMENTS})\nupdate {TABLE} set version = version + 1 where id = :id;\n",
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """What clients do over and over, each time in a transaction of its own."""
+
+    script: str
+    clients: int = CLIENTS
+    rows: int = 1  # that each statement changes
+
+
+LOADS = {
+    "insert": Load(
+        script=f"insert into {TABLE} (file_path, version) values ('reports/2024/quarter-3/summary.pdf', 0);\n"
+    ),
+    "update": Load(
+        script=f"\\set id random(1, {DOCUMENTS})\nupdate {TABLE} set version = version + 1 where id = :id;\n"
+    ),
+    "insert_bulk": Load(
+        script=f"insert into {TABLE} (file_path, version) "
+        f"select 'reports/2024/quarter-3/summary.pdf', 0 from generate_series(1, {BULK_ROWS});\n",
+        clients=1,  # several would wait for each other's rows
+        rows=BULK_ROWS,
+    ),
+    "update_bulk": Load(
+        script=f"update {TABLE} set version = version + 1 where id <= {BULK_ROWS};\n", clients=1, rows=BULK_ROWS
+    ),
 }
 FILL = f"insert into {TABLE} (file_path, version) select 'reports/' || n, 0 from generate_series(1, {DOCUMENTS}) as n"
 TRIGGERS = ("rag_document_changed", "rag_documents_truncated")
@@ -62,7 +88,7 @@ def main() -> int:
         arena.prepare(url)
         for statement in QUEUE:
             rows.execute(url, statement)
-        for load in SCRIPTS:
+        for load in LOADS:
             print(_shown(_measure(url, place, load, arguments=arguments), as_json=arguments.json), flush=True)
     return 0
 
@@ -89,7 +115,7 @@ def _measure(url: str, place: Path, load: str, *, arguments: argparse.Namespace)
     }
     return {
         "load": load,
-        "tps": {way: round(value) for way, value in medians["tps"].items()},
+        "tps": {way: round(value, 1) for way, value in medians["tps"].items()},
         "ratio": _ratio(medians["tps"]["with"], medians["tps"]["without"]),
         "ratio_queue": _ratio(medians["tps"]["queue"], medians["tps"]["without"]),
         "with_to_queue": _ratio(medians["tps"]["with"], medians["tps"]["queue"]),
@@ -97,8 +123,9 @@ def _measure(url: str, place: Path, load: str, *, arguments: argparse.Namespace)
         "cpu_ratio_queue": _ratio(medians["cpu_us"]["without"], medians["cpu_us"]["queue"]),
         "cpu_us": {way: round(value, 1) for way, value in medians["cpu_us"].items()},
         "wal_bytes": {way: round(value) for way, value in medians["wal_bytes"].items()},
-        "clients": CLIENTS,
-        "rounds": {way: [round(each.tps) for each in rounds] for way, rounds in found.items()},
+        "clients": LOADS[load].clients,
+        "rows_per_statement": LOADS[load].rows,
+        "rounds": {way: [round(each.tps, 1) for each in rounds] for way, rounds in found.items()},
         "settings": {name: rows.execute(url, f"show {name}")[0][0] for name in SETTINGS},
     }
 
@@ -114,7 +141,7 @@ def _round(url: str, place: Path, load: str, *, seconds: int) -> Round:
     time.sleep(0.3)  # until the server has counted its children's time
     used = _cpu_seconds(url) - cpu
     [(written,)] = rows.execute(url, f"select (pg_current_wal_insert_lsn() - '{wal}')::float8")
-    transactions = tps * seconds
+    transactions = max(tps * seconds, 1)  # a statement of many rows may take longer than the round
     return Round(tps=tps, cpu_us=used / transactions * 1e6, wal_bytes=written / transactions)
 
 
@@ -143,7 +170,7 @@ def _prepare(url: str, load: str, *, way: str) -> None:
     for name in (name for names in WAYS.values() for name in names):
         rows.execute(url, f"alter table {TABLE} disable trigger {name}")
     rows.execute(url, f"truncate {TABLE}, rag_changes, rag_outbox, test_queue restart identity")
-    if load == "update":
+    if load.startswith("update"):
         rows.execute(url, FILL)
     for name in WAYS[way]:
         rows.execute(url, f"alter table {TABLE} enable always trigger {name}")
@@ -160,8 +187,10 @@ def _alone(url: str, statement: str) -> None:
 
 def _pgbench(url: str, place: Path, load: str, *, seconds: int) -> float:
     script = place / f"{load}.sql"
-    script.write_text(SCRIPTS[load])
-    command = [_program(), "-n", "-f", str(script), "-c", str(CLIENTS), "-j", str(THREADS), "-T", str(seconds), url]
+    script.write_text(LOADS[load].script)
+    clients = LOADS[load].clients
+    threads = min(clients, THREADS)
+    command = [_program(), "-n", "-f", str(script), "-c", str(clients), "-j", str(threads), "-T", str(seconds), url]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     match = re.search(r"tps = ([\d.]+) \(without", done.stdout)
     assert match, done.stdout + done.stderr
