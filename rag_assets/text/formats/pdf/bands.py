@@ -1,7 +1,7 @@
 """A page that has columns in some bands of its height only, or others in each, is parted into those bands.
 
-The gaps between columns are followed from the top down, as long as no run of text crosses them: an X-Y cut
-(Nagy and Seth, 1984) that starts from the upright gaps, since bands of a page seldom have white space between them.
+The gaps between columns are followed from the top down, as long as no run of text crosses them, since bands of a page
+seldom have white space between them that an X-Y cut could be made along. The sweep is our own, after no paper.
 """
 
 from bisect import bisect_left, bisect_right
