@@ -45,6 +45,7 @@ def measure(*, documents: int, rounds: int, folder: Path = SCIFACT, index: str |
         if index is None:
             assert home is not None
             _ingest(services, questions, below=home / "corpus")
+        operations.fill_words(services)  # an older index gets its words some at a time
         return _figure(services, questions, rounds=rounds)
 
 
