@@ -1,6 +1,7 @@
 """The engine of ours answers as llama-server does, and is near to the model as it was published."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,18 @@ def test_question_is_refused_when_it_makes_no_sense(client: EmbeddingClient, bod
     with pytest.raises(EmbeddingError, match="answered 404"):
         client._post("/completion", body)
     assert client.healthy()
+
+
+def test_a_connection_that_ends_is_said_to_when_a_request_without_the_key_is_refused(client: EmbeddingClient) -> None:
+    """Or the next one, sent into it, is lost: on a busy machine, the first vectors after the start were."""
+    assert client.door is not None
+    with closing(client.door.open(60)) as line:
+        line.settimeout(60)
+        body = b'{"content": ""}'
+        line.sendall(b"POST /tokenize HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        answer = line.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 401 ")
+    assert b"\r\nConnection: close\r\n" in answer
 
 
 def test_vectors_keep_their_order_when_texts_are_of_all_lengths(client: EmbeddingClient) -> None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 PRECISIONS: tuple[Precision, ...] = ("f32", "bf16")
 MOST_BODY_BYTES = 64 * 2**20
+MOST_REFUSED_BYTES = 2**16  # that are read of a request without the key
 SHORT_TOKENS = 64  # of a request that goes before longer ones: a query, or a change
 IDLE_SECONDS = 3600  # after which a connection without requests is closed
 SOCKET_END = ".sock"  # of a host that is a socket file
@@ -328,11 +329,16 @@ class _Handler(BaseHTTPRequestHandler):
         is_known = any(hmac.compare_digest(given, key) for key in self.server.keys)
         if self.server.keys and not is_known and self.path != "/health":
             self.close_connection = True  # whatever else it sends is not read
+            length = self.headers.get("Content-Length", "")
+            if length.isascii() and length.isdigit():  # what is left unread can take the answer with it
+                self.rfile.read(min(int(length), MOST_REFUSED_BYTES))
             raise _Refused(401, "Invalid API Key", kind="authentication_error")
 
     def _answer(self, status: int, body: Any) -> None:
         data = json.dumps(body, separators=(",", ":")).encode()
         self.send_response_only(status)
+        if self.close_connection:
+            self.send_header("Connection", "close")  # or the next request is sent into a connection that ends
         self.send_header("Content-Type", "application/json; charset=utf-8")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
