@@ -20,6 +20,7 @@ from rag_assets.bundled import postgres as bundled_postgres
 from rag_assets.embedding import known
 from rag_assets.errors import ERROR_KINDS, DocumentError, RagAssetsError, SettingsError, UnembeddableText
 from rag_assets.model import Filter, Hit
+from rag_assets.postgres import conninfo
 from rag_assets.report import RunReport
 from rag_assets.service import dagster_ui
 from rag_assets.services import Services, require_home
@@ -151,7 +152,7 @@ def demo(documents: Path | None, queries: tuple[str, ...], as_json: bool) -> Non
 def env(pid: int | None, shell: str, as_json: bool) -> None:
     """Print what plain Dagster commands need: eval "$(rag-assets env)".
 
-    Starts the embedded database, if that is the one in use, for as long as your shell lives.
+    Starts the embedded database, if that is the one in use, for as long as your shell lives; psql finds it then.
     """
     if pid is not None and not psutil.pid_exists(pid):
         raise click.BadParameter(f"there is no process {pid}", param_hint="--pid")
@@ -162,6 +163,8 @@ def env(pid: int | None, shell: str, as_json: bool) -> None:
         _migrate(services)
         _add_partitions(services)
         variables = supervisor.environment(services.settings, database_url=services.database_url)
+        if services.settings.database_url is None:
+            variables |= conninfo.as_environment(services.database_url)
     if as_json:
         console.print_json(variables)
         return
@@ -221,7 +224,8 @@ def init(create_table: bool, take_over: bool, as_json: bool) -> None:
     The documents table is the application's, and has to be there: without --create-table, none is made in its database.
     """
     with _services() as services:
-        _announce_start(services)
+        if create_table or take_over:
+            _announce_start(services)
         if create_table:
             operations.create_table(services)
         if take_over:
@@ -321,8 +325,9 @@ def search(query: str, k: int, neighbours: int, mode: settings.Mode | None, as_j
     A phrase in quotes has to stand there, and a word after a minus must not. Filters apply before the passages are
     counted: as many as were asked for are shown wherever there are so many.
     """
+    filter = _filter(given)
     with _services() as services:
-        hits = _search(services, query, k=k, filter=_filter(given), mode=mode, neighbours=neighbours)
+        hits = _search(services, query, k=k, filter=filter, mode=mode, neighbours=neighbours)
         excerpts = [] if as_json else operations.excerpts(services, query, hits)
     if as_json:
         for hit in hits:
@@ -330,17 +335,24 @@ def search(query: str, k: int, neighbours: int, mode: settings.Mode | None, as_j
     for hit, excerpt in zip(hits, excerpts, strict=False):
         console.show_hit(hit, excerpt)
     if not hits and not as_json:
-        model = services.settings.embedding.model
-        click.echo(
-            f"Nothing found: no vector of {model} is stored that the filters leave, or no text has such words. "
-            "See `rag-assets status`."
-        )
+        console.show_nothing_found(services.settings.embedding.model, filtered=filter != Filter())
 
 
 def _filter(given: dict[str, Any]) -> Filter:
     """The options that were given; times without a zone are UTC."""
     times = {name: given[name].replace(tzinfo=UTC) for name in ("since", "until") if given[name]}
     return Filter(**{name: value for name, value in given.items() if value not in (None, ())} | times)
+
+
+@main.command(short_help="Print a question's vector, for SQL.", epilog=_examples('embed "who pays for shipping?"'))
+@click.argument("query", type=Question())
+def embed(query: str) -> None:
+    """Print the vector of QUERY by the model that serves, as pgvector reads it: [0.01,-0.02,...].
+
+    For rag_search(...) and other SQL, which have no model.
+    """
+    with _services() as services:
+        click.echo(json.dumps(_embedded(services, query), separators=(",", ":")))
 
 
 @main.command(short_help="Show, build or drop the index of vectors.", epilog=_examples("index", "index --build"))
@@ -640,8 +652,19 @@ def _ingest(services: Services, *, ids: Sequence[str] = ()) -> RunReport:
 
 
 def _search(services: Services, query: str, *, k: int, **how: Any) -> list[Hit]:
-    try:
+    with _question_is_short_enough():
         return operations.search(services, query, k=k, **how)
+
+
+def _embedded(services: Services, query: str) -> list[float]:
+    with _question_is_short_enough():
+        return services.embedder.embed_query(query)
+
+
+@contextmanager
+def _question_is_short_enough() -> Iterator[None]:
+    try:
+        yield
     except UnembeddableText as exc:
         raise click.BadParameter(
             f"the model does not take it: ask with fewer words. {exc}", param_hint="QUERY"

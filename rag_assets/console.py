@@ -132,6 +132,14 @@ def show_report(report: RunReport) -> None:
         show(f"{report.pending} documents are pending: another run has them, or they are tried again later.")
 
 
+def show_nothing_found(model: str, *, filtered: bool) -> None:
+    """Why a search may have found nothing, and where to look."""
+    if filtered:
+        show("Nothing found that all filters leave. Try without one: `rag-assets search --json` has what they compare.")
+    else:
+        show(f"Nothing found: no vector of {model} is stored, or no text has such words. Next: rag-assets status")
+
+
 def show_answers(answers: Mapping[str, Sequence[Hit]]) -> None:
     for query, hits in answers.items():
         show_text(f"\n> {query}\n")

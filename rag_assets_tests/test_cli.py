@@ -496,6 +496,10 @@ def test_files_are_registered_ingested_and_found(configured: Application, fake_s
     assert (failure["path"], failure["kind"]) == ("empty.txt", "empty")
     [best, *_] = objects(invoke("search", "--json", "-k", "2", paragraph("roses").strip()).stdout)
     assert (best["path"], best["content"]) == ("1.txt", paragraph("roses").strip())
+    vector = invoke("embed", paragraph("roses").strip()).stdout.strip()  # by which SQL finds the same
+    found = configured.sql(f"select path from rag_search('', '{vector}', mode => 'vector', k => 1)")
+    assert found == [("1.txt",)]
+    assert "Nothing found that all filters leave" in invoke("search", "--type", "no/type", "roses").stdout
 
 
 @posix
@@ -604,10 +608,11 @@ def test_what_was_asked_for_and_not_done_is_no_success(
 def test_env_gives_a_shell_what_dagster_needs(tmp_path: Path) -> None:
     """`eval` takes it; the embedded database is up as long as the shell, for the commands after it."""
     rag_assets = shlex.join([sys.executable, "-m", "rag_assets"])
-    script = f'eval "$({rag_assets} env)" && echo "$DAGSTER_HOME" && {rag_assets} status --json'
+    script = f'eval "$({rag_assets} env)" && echo "$DAGSTER_HOME" && {rag_assets} status --json && echo "$PGHOST"'
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
-    dagster_home, status = done.stdout.splitlines()
+    dagster_home, status, place = done.stdout.splitlines()
+    assert Path(place).is_dir()  # of the socket by which psql finds the database
     assert (Path(dagster_home) / "dagster.yaml").is_file()
     assert json.loads(status)["documents"] == 0
     assert done.stderr == "Starting the embedded PostgreSQL\n", "standard output is for the shell"

@@ -165,7 +165,7 @@ def test_markdown_front_matter_and_comments() -> None:
     source = f"{header}<!-- gone\n-->\nText\n\n```html\n<!-- kept -->\n```\n"
     parsed = read(source, "a.md")
     assert parsed.title == "A: b"
-    assert parsed.metadata["front_matter"] == {"title": "A: b", "tags": ["x", "y"], "list": ["one", "two"]}
+    assert parsed.metadata == {"title": "A: b", "tags": ["x", "y"], "list": ["one", "two"], "encoding": "utf-8"}
     assert parsed.text == "# A: b\n\nText\n\n```html\n<!-- kept -->\n```\n"
 
 

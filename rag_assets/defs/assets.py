@@ -77,7 +77,7 @@ class IngestConfig:
             skippable=True,
             group_name="rag",
             kinds={"pgvector"},
-            description="The vector of each chunk, from llama-server: rag_document_chunks.embedding.",
+            description="The vector of each chunk by the embedding model: rag_document_chunks.embedding.",
         ),
     ],
     partitions_def=partitions.documents.definition,

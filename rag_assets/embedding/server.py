@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 
 from rag_assets.embedding import known, memory
-from rag_assets.embedding.client import EmbeddingClient
+from rag_assets.embedding.client import EmbeddingClient, ServerAway
 from rag_assets.embedding.door import LONGEST_SOCKET_PATH, Door, Owned, OwnedPort, SocketFile
 from rag_assets.errors import EmbeddingError, Interrupted, ServerFailedToStart
 from rag_assets.processes import ports, spawning, tree
@@ -301,6 +301,8 @@ class LlamaServer:
         try:
             alone = [self.client.embed([text])[0] for text in CANARY]
             together = self.client.embed(CANARY)
+        except ServerAway as exc:
+            raise self._failed(f"it did not answer its first request: {exc}") from exc
         except EmbeddingError as exc:
             raise self._failed(f"its first vectors are wrong: {exc}") from exc
         return all(float(a @ b) >= AGREEMENT for a, b in zip(alone, together, strict=True))

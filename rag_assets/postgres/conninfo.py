@@ -63,6 +63,12 @@ def redacted_message(cause: BaseException, text: str) -> str:
     return message
 
 
+def as_environment(text: str) -> dict[str, str]:
+    """The variables by which psql, and whatever else uses libpq, finds this database."""
+    names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD", "dbname": "PGDATABASE"}
+    return {names[name]: value for name, value in parsed(text).items() if name in names}
+
+
 def as_sqlalchemy(text: str, *, schema: str | None) -> str:
     """The same connection for SQLAlchemy, with psycopg2; `schema`: the only one in which names are looked up.
 

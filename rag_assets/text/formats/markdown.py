@@ -34,7 +34,7 @@ def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
         media_type="text/markdown",
         parser="markdown",
         title=title or None,
-        metadata={"encoding": reading.encoding, **({"front_matter": fields} if fields else {})},
+        metadata={**fields, "encoding": reading.encoding},
         warnings=reading.warnings,
     )
 
