@@ -118,7 +118,7 @@ FORMATS: tuple[Format, ...] = (
         module="markdown",
         media_type="text/markdown",
         suffixes=".md .markdown .mdx",
-        keeps="everything but comments; front matter as metadata",
+        keeps="everything but comments; front matter as metadata, field by field",
     ),
     Format(
         name="rst",
