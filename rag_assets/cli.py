@@ -34,12 +34,12 @@ SAMPLE_QUESTIONS = ("How long do I have to return an item?", "What should I do w
 
 
 def _examples(*commands: str) -> str:
-    """The end of a command's help."""
+    """The examples at the end of a command's help, from command lines without the program's name."""
     return "\n".join(["\b", "For example:", *(f"  rag-assets {command}" for command in commands)])
 
 
 class Question(click.ParamType[str]):
-    """A text that has words."""
+    """The type of a question: any text that is more than white space."""
 
     name = "text"
 
@@ -51,7 +51,7 @@ class Question(click.ParamType[str]):
 
 
 class JsonObject(click.ParamType[dict[str, Any]]):
-    """An object in JSON."""
+    """The type of an option whose value is a JSON object."""
 
     name = "json"
 

@@ -33,17 +33,17 @@ BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} documents [{elapsed}{postfix}]"
 
 
 def print_progress(message: str) -> None:
-    """One line of progress."""
+    """Print one line of progress to standard error, so that standard output has results alone."""
     click.echo(visible.line(message), err=True)
 
 
 def show(text: str) -> None:
-    """A line of results."""
+    """Print one line of results to standard output, control characters escaped."""
     click.echo(visible.line(text))
 
 
 def show_text(text: str) -> None:
-    """Results of several lines: what stands in documents."""
+    """Print text of documents to standard output: lines stay, control characters are escaped."""
     click.echo(visible.lines(text))
 
 
@@ -54,7 +54,7 @@ def print_json(value: Mapping[str, Any]) -> None:
 
 
 def export_line(name: str, value: str, *, shell: str) -> str:
-    """The line that sets an environment variable in this kind of shell."""
+    """The line that sets an environment variable in `shell`: "sh" or "powershell"."""
     if shell == "powershell":
         quoted = value.replace("'", "''")
         return f"$env:{name} = '{quoted}'"
@@ -78,14 +78,14 @@ class Progress:
         self._bar.close()
 
     def advance(self, outcomes: Sequence[Outcome]) -> None:
-        """Documents have their outcomes."""
+        """Count documents that have their outcomes."""
         with self._lock:
             self._counts.update(outcome.status for outcome in outcomes)
             self._show_counts()
             self._bar.update(len(outcomes))
 
     def embedded(self, chunks: int) -> None:
-        """So many more chunks have their vectors; called from several threads."""
+        """Count chunks that have their vectors now; may be called from several threads."""
         with self._lock:
             self._chunks += chunks
             self._started = self._started or time.monotonic()

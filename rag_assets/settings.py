@@ -462,7 +462,7 @@ def _refuse_unknown_variables() -> None:
 
 
 def _names() -> set[str]:
-    """What may stand at the top of settings.toml."""
+    """The names of sections and settings that may stand at the top level of settings.toml."""
     aliases = {
         str(field.validation_alias.choices[0])
         for field in Settings.model_fields.values()
@@ -499,7 +499,7 @@ def _is_secret(loc: tuple[str, ...]) -> bool:
 
 
 def _allowed(loc: tuple[str, ...]) -> str:
-    """The whole range of a number that has two ends, where one of them is what was said."""
+    """`; allowed is 0 to 100` for a number with two bounds: pydantic's message names only the one that was violated."""
     section = Settings.model_fields.get(loc[0]) if loc else None
     field = type(section.default).model_fields.get(loc[1]) if section and len(loc) > 1 else None
     if field is None:

@@ -48,7 +48,7 @@ class Marked:
 
 
 class Index(known.Memory):
-    """What a database knows of its models."""
+    """The memory of which vectors each model gives, kept in the index's own database."""
 
     def __init__(self, database: Callable[[], Database]) -> None:
         self._database = database  # opened when a model is met that does not come with known vectors

@@ -27,6 +27,6 @@ def tend(database: Database, search: Search) -> int:
 
 
 def fill(database: Database, search: Search) -> None:
-    """Do all of it."""
+    """Find the language of all documents, and the words of all chunks, that have none, a batch at a time."""
     while tend(database, search):
         pass

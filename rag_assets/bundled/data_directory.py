@@ -30,7 +30,7 @@ FORGET_DAYS = 30
 
 @dataclass(frozen=True, kw_only=True)
 class Account:
-    """Who runs the server, where we ourselves must not."""
+    """The account that runs the server where this process may not: PostgreSQL refuses to run as root."""
 
     uid: int
     gid: int
@@ -89,7 +89,7 @@ def note_path(file: Path, path: Path) -> None:
 
 
 def noted_path(file: Path) -> Path:
-    """The path that was written down there."""
+    """The path that `note_path` wrote into this file."""
     return Path(os.fsdecode(file.read_bytes()))
 
 
@@ -298,7 +298,7 @@ def _fingerprint(installation: Path) -> str:
 
 
 def _parts(installation: Path) -> Iterable[Path]:
-    """What a server needs of the wheel: about 20 MB of its 35."""
+    """The files of the wheel that a server needs: about 20 MB of its 35."""
     yield from (installation / "bin" / name for name in ("postgres", "initdb", "pg_ctl"))
     yield from (installation / "lib" / "postgresql").glob("*.so")
     yield from (path for path in (installation / "share" / "postgresql").rglob("*") if path.is_file())

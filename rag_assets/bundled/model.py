@@ -130,7 +130,7 @@ def _write(target: Path, weights: bytes, vocabulary: list[str], *, quantization:
 
 
 def _gguf() -> Any:
-    """The package that writes the file; it belongs to an extra."""
+    """The package `gguf`, which writes the file; SettingsError where the extra that brings it is not installed."""
     try:
         import gguf
     except ImportError as exc:

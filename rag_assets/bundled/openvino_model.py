@@ -71,7 +71,7 @@ class Model:
         return vectors
 
     def embed_batch(self, texts: Sequence[Sequence[int]]) -> "NDArray[float32]":
-        """The same in one computation; texts should be of about one length."""
+        """The vectors of `embed`, in one computation. Texts are padded to the longest, and should be equally long."""
         vectors: NDArray[float32] = self._request.infer(dict(enumerate(_padded(texts))))[0].copy()
         return vectors
 
@@ -90,7 +90,7 @@ class Model:
         return compiled
 
     def _precisions(self) -> list[Precision]:
-        """What this processor computes by itself, the fastest first."""
+        """The precisions for which this processor has instructions, the fastest first."""
         has_bf16 = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         return ["bf16", "f32"] if has_bf16 else ["f32"]
 

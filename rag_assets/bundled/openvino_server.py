@@ -127,7 +127,7 @@ class _Embedder:
         return self._tokenizer.piece(number).replace(WORD_START, " ")
 
     def embed(self, texts: Sequence[Sequence[int]]) -> "NDArray[float32]":
-        """Shape (texts, dimension), each row of length 1; TooLong."""
+        """Vectors of texts given as token ids: shape (texts, dimension), each row of length 1. Raises TooLong."""
         import numpy as np
 
         lengths = list(map(len, texts))
@@ -224,7 +224,7 @@ class _Answers:
         return {"tokens": [{"id": number, "piece": self._embedder.piece(number)} for number in ids]}
 
     def _texts(self, given: Any) -> list[list[int]]:
-        """A text, or token ids, or a list of either."""
+        """The token ids of each input: OpenAI's form allows a text, its token ids, or a list of either."""
         if isinstance(given, str) or _are_ids(given):
             given = [given]
         if not isinstance(given, list) or not given:
@@ -291,7 +291,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: requests are no news."""
+        """Log nothing: BaseHTTPRequestHandler would write a line for each request."""
 
     def do_GET(self) -> None:
         self._handle()

@@ -250,7 +250,7 @@ def _socket_folder(home: Path, cluster: data_directory.Cluster) -> str:
 
 
 def _belongs_to(place: Path, home: Path, owner: int) -> bool:
-    """Private, and of this home: the record of a copied home names its original's folder."""
+    """Whether a socket folder is private and made for this home: the record in a copied home names its original's."""
     try:
         facts = place.lstat()
         private = stat.S_ISDIR(facts.st_mode) and facts.st_uid == owner and not facts.st_mode & 0o077

@@ -27,7 +27,7 @@ def api_keys(arguments: argparse.Namespace) -> list[str]:
 
 
 def stop_event() -> threading.Event:
-    """Set when SIGINT or SIGTERM comes, from now on."""
+    """An event that is set when SIGINT or SIGTERM comes; their handlers are installed by this call."""
     stop = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda _number, _frame: stop.set())

@@ -133,7 +133,7 @@ def _common(outcome: Outcome) -> dict[str, Any]:
 
 
 def _facts(outcome: Outcome) -> dict[str, dict[str, Any]]:
-    """What is known of each asset, also where nothing had to be done; None: nothing is."""
+    """The metadata of each asset for an outcome, by asset name; None where nothing is known of it."""
     known: dict[str, dict[str, Any]] = {asset: {} for asset in ASSETS}
     if outcome.status in ("completed", "skipped"):
         known[RAW_TEXT] = {

@@ -79,7 +79,7 @@ def add_partitions(services: Services) -> None:
 
 @contextmanager
 def _storage_errors_translated(services: Services) -> Iterator[None]:
-    """Errors of the database in which Dagster keeps its state, as those of ours: one sentence."""
+    """Raise errors of the database in which Dagster keeps its state as DatabaseUnavailable, in one sentence."""
     try:
         yield
     except (SQLAlchemyError, DagsterPostgresException) as exc:

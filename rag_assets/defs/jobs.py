@@ -45,7 +45,7 @@ def reconcile_index(context: dg.OpExecutionContext, rag: dg.ResourceParam[Rag]) 
 
 @contextmanager
 def _errors_in_one_line() -> Iterator[None]:
-    """What the user has to set right is no traceback."""
+    """Raise a SettingsError as a Failure of the run, whose message Dagster's page shows instead of a traceback."""
     try:
         yield
     except SettingsError as exc:

@@ -120,7 +120,7 @@ class WarmRunLauncher(DefaultRunLauncher):
             return runner
 
     def _keep(self, runner: subprocess.Popen[bytes]) -> None:
-        """Its stdin stays open as long as we live."""
+        """Hold on to a runner, and so to its stdin: it ends when that is closed, as our death does."""
         self._running = [*(other for other in self._running if other.poll() is None), runner]
 
     def _keep_spare(self) -> None:

@@ -111,17 +111,17 @@ class ByBucket:
             return table.ids_of_buckets(cursor, services.settings.source, numbers, buckets=self._buckets)
 
     def add(self, instance: dg.DagsterInstance, document_ids: Iterable[str]) -> None:
-        """All partitions exist."""
+        """Nothing is to be added: the buckets exist from the start."""
 
     def remove(self, instance: dg.DagsterInstance, document_ids: Iterable[str]) -> None:
-        """Partitions stay."""
+        """Nothing is to be removed: a bucket stays when its documents go."""
 
     def add_all(self, instance: dg.DagsterInstance, services: Services) -> int:
-        """None: all partitions exist."""
+        """Add none: the buckets exist from the start."""
         return 0
 
     def remove_gone(self, instance: dg.DagsterInstance, services: Services) -> int:
-        """None: partitions stay."""
+        """Remove none: a bucket stays when its documents go."""
         return 0
 
 

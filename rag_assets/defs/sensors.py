@@ -147,7 +147,7 @@ def _status(instance: dg.DagsterInstance, owner: ClaimOwner) -> DagsterRunStatus
 
 @cache
 def _watch(services: Services) -> Watch:
-    """That of this process, which has to look again and again."""
+    """The watch over stalled runs: one for the whole process, because it compares each look with those before."""
     return Watch(services.settings.worker.processing_timeout_seconds)
 
 

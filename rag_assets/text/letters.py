@@ -236,7 +236,7 @@ def _endings(
 
 @lru_cache(maxsize=20_000)
 def _character(data: bytes, name: str) -> str:
-    """The one that these bytes stand for; empty when they do not."""
+    """The character for which these bytes stand in an encoding; empty where they stand for none."""
     try:
         text = data.decode(name)
     except UnicodeDecodeError:
@@ -270,7 +270,7 @@ def _costs(words: bytes, encodings: Iterable[tuple[str, float, tuple[str, ...]]]
 
 
 def _cost(text: str, languages: Sequence[_Language]) -> float:
-    """Of words, one on a line, most of them in one language and some in others."""
+    """The cost of words, one on a line, most of which are in one language and some in others."""
     if len(languages) == 1:
         return float(sum(map(languages[0].__getitem__, pairwise(f"\n{text}\n"))))
     words = [list(pairwise(f"\n{word}\n")) for word in text.split("\n")]

@@ -112,7 +112,7 @@ def read_open(file: int, *, path: Path, limit: int) -> tuple[bytes, FileFacts]:
 
 @contextmanager
 def open_regular(path: Path) -> Iterator[int]:
-    """A descriptor of `opened`."""
+    """Open a regular file for reading, as `opened` does, and return its descriptor."""
     with opened(path) as file:
         yield file.fileno()
 

@@ -44,7 +44,7 @@ _CUTS = {"prose": boundaries.prose, "table": boundaries.rows, "code": boundaries
 
 
 class Piece(NamedTuple):
-    """Text that packing does not cut."""
+    """A stretch of the text that packing takes whole: it decides only which pieces share a chunk."""
 
     start: int
     end: int
@@ -58,7 +58,7 @@ class Piece(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """In tokens."""
+    """The sizes by which texts are cut, all in tokens."""
 
     limit: int  # no chunk exceeds it
     overlap: int  # left free where a chunk may begin with the end of the one before
@@ -72,7 +72,7 @@ class Sizes(NamedTuple):
 
 
 class TokenizedText:
-    """One text and its lengths in tokens."""
+    """A text, with the number of tokens of any stretch of it; stretches are (start, end) in characters."""
 
     def __init__(self, text: str, tokenizer: Tokenizer) -> None:
         self.text = text
@@ -87,7 +87,7 @@ class TokenizedText:
         return bisect_right(self._ends, end) - bisect_right(self._ends, start)
 
     def count(self, text: str) -> int:
-        """Tokens of a text that is not part of this one."""
+        """The number of tokens of another text, such as the headings above a chunk."""
         return self._tokenizer.count(text)
 
     def spans(self, start: int, end: int) -> list[Span]:
@@ -194,5 +194,5 @@ class Cutter:
 
 
 def pieces(blocks: Sequence[Block], cutter: Cutter) -> list[Piece]:
-    """The pieces of all blocks, in order."""
+    """Cut all blocks; the pieces come in the order of the text and cover the blocks without a gap."""
     return [piece for block in blocks for piece in cutter.pieces(block)]

@@ -192,7 +192,7 @@ def _storable(parsed: ParsedText) -> ParsedText:
 
 
 def _described(parsed: ParsedText) -> dict[str, Any]:
-    """All of a parsed text but the text."""
+    """A parsed text as a JSON object without the text itself, which is sent as the body of the answer."""
     fields = ("media_type", "parser", "structure", "language", "page_offsets", "title", "metadata", "warnings")
     return {name: getattr(parsed, name) for name in fields}
 

@@ -204,7 +204,7 @@ class Guarded:
         return self._error("timed_out", what, certain=certain)
 
     def _processor_seconds(self) -> float:
-        """Of the child, since it started."""
+        """The processor time that the child has used since it started, in seconds."""
         with contextlib.suppress(psutil.Error):
             used = [process.cpu_times() for process in self._family]
             return float(sum(times.user + times.system for times in used))

@@ -81,7 +81,7 @@ class TextWorker:
         return self._fingerprint
 
     def start(self) -> None:
-        """Have a warm child now; ServiceError when it cannot be started."""
+        """Start a child now and wait until it has imported its readers; ServiceError when it cannot be started."""
         self._ready()
 
     def parse(self, path: Path, *, name: str) -> ReadDocument:
