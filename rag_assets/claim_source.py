@@ -62,7 +62,7 @@ class ClaimSource:
         self._listener.withdraw_consumer()
 
     def batch(self, batch_id: str) -> Iterator[list[Claim]]:
-        """The documents that the sensor claimed under this batch, in slices; what became due meanwhile comes between."""
+        """The documents that the sensor claimed under this batch, in slices, and between these what became due."""
         with self._claiming() as cursor:
             claims = outbox.claim_batch(
                 cursor,
