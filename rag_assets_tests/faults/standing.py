@@ -70,9 +70,11 @@ def _stood_still(arena: Arena, result: Result, *, turn: int) -> list[str]:
             with suppress(psutil.NoSuchProcess):
                 process.resume()
     started = time.monotonic()
-    _, alive = psutil.wait_procs(stopped, timeout=ENDED_SECONDS)
+    while (
+        left := [process for process in stopped if _is_alive(process)]
+    ) and time.monotonic() < started + ENDED_SECONDS:
+        time.sleep(0.2)
     result.notes[f"ended after {turn}"] = round(time.monotonic() - started, 1)
-    left = [process for process in alive if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
     violations = [f"still there: {process.pid} {' '.join(process.cmdline())[-80:]}" for process in left]
     [(status,)] = arena.sql(STATUS_OF.format(run_id))
     if status != "FAILURE":
@@ -80,6 +82,13 @@ def _stood_still(arena: Arena, result: Result, *, turn: int) -> list[str]:
     if arena.stored() != before:
         violations.append("the run that was taken over changed the index")
     return [*violations, *arena.violations()]
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    """Not where only its exit status is left, which its parent, the daemon, fetches when it starts the next process."""
+    with suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def _stop_run(arena: Arena, run_id: str) -> list[psutil.Process]:
