@@ -648,7 +648,9 @@ def _ingest(services: Services, *, ids: Sequence[str] = ()) -> RunReport:
         _stopped_by_hang_up(),
     ):
         services.embedder.on_embedded = progress.embedded
-        return foreground.ingest(services, document_ids=ids, on_outcomes=progress.advance)
+        report = foreground.ingest(services, document_ids=ids, on_outcomes=progress.advance)
+    report.pending = operations.status(services).pending
+    return report
 
 
 def _search(services: Services, query: str, *, k: int, **how: Any) -> list[Hit]:

@@ -15,7 +15,7 @@ class RunReport:
     """Each document counts by its last outcome: one that failed and was stored afterwards is completed.
 
     `gone` and `unknown` are documents that were asked for and are not in the table; of the former something was stored,
-    which is deleted now. `busy` are those that another run kept. `pending` is counted when the run has ended.
+    which is deleted now. `busy` are those that another run kept. `pending` is counted by who shows the report.
     """
 
     run_id: str

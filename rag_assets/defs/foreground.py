@@ -28,7 +28,8 @@ def ingest(
     """Ingest these documents, or all that is pending.
 
     Documents that fail are in the report, and so is that the run was interrupted by SIGINT or SIGTERM: what was not
-    stored by then is pending and free. Raises ServiceError when the run itself could not do its work.
+    stored by then is pending and free. What is pending is not counted. Raises ServiceError when the run itself could
+    not do its work.
     """
     started = time.perf_counter()
     report = RunReport(run_id=str(uuid.uuid4()))
@@ -56,10 +57,9 @@ def ingest(
         except dg.DagsterExecutionInterruptedError:
             report.interrupted = True
     report.seconds = time.perf_counter() - started
-    asked = list(dict.fromkeys(document_ids))
-    report.gone = [one for one in report.deleted if one in set(asked)]
+    asked, deleted = dict.fromkeys(document_ids), set(report.deleted)
+    report.gone = [one for one in asked if one in deleted]
     report.busy = [] if report.interrupted else [one for one in asked if not report.has(one)]
-    report.pending = operations.status(services).pending
     return report
 
 
