@@ -19,10 +19,11 @@ from rag_assets.embedding.calibration import Calibration
 from rag_assets.embedding.embedder import OPENVINO
 from rag_assets.embedding.server import known_flags
 from rag_assets.errors import RagAssetsError, SettingsError
+from rag_assets.model import Progress
 from rag_assets.postgres import documents, health
 from rag_assets.postgres.database import RIGHTS
 from rag_assets.postgres.health import Health
-from rag_assets.services import Progress, Services, require_home
+from rag_assets.services import Services, require_home
 from rag_assets.settings import CALIBRATION, Quantization, Settings, calibrated
 from rag_assets.text.lookups import Lookups
 

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from rag_assets.bundled import llama_server, model, openvino_server
 from rag_assets.embedding.embedder import LLAMA_CPP, OPENVINO, Engine
 from rag_assets.errors import SettingsError
+from rag_assets.model import Progress
 from rag_assets.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 LLAMA_SERVER = "llama-server"
-Progress = Callable[[str], None]
 
 
 def uses_openvino(settings: Settings) -> bool:

@@ -20,9 +20,9 @@ from pydantic import SecretStr
 
 from rag_assets import operations
 from rag_assets.errors import SettingsError
-from rag_assets.model import Claim, ClaimOwner, Hit
+from rag_assets.model import Claim, ClaimOwner, Hit, Progress
 from rag_assets.postgres import conninfo, outbox
-from rag_assets.services import Progress, Services, no_progress
+from rag_assets.services import Services, no_progress
 from rag_assets.settings import Mode, Source
 
 MODES: tuple[Mode, ...] = ("vector", "text", "hybrid")

@@ -1,6 +1,6 @@
 """The nouns: what travels between the rooms, as frozen, keyword-only dataclasses."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -14,6 +14,7 @@ Status = Literal["processing", "completed", "failed", "skipped", "deleted"]
 Stage = Literal["claim", "read", "chunk", "embed", "write"]
 
 Vector = Sequence[float]
+Progress = Callable[[str], None]  # called with a sentence on how far long work is
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 from rag_assets import vectors, words
 from rag_assets.embedding.memory import available_bytes
 from rag_assets.errors import DocumentError
-from rag_assets.model import FailedDocument, FileFacts, Filter, Hit, IndexStatus, StoredText, Vector
+from rag_assets.model import FailedDocument, FileFacts, Filter, Hit, IndexStatus, Progress, StoredText, Vector
 from rag_assets.postgres import conninfo, documents, ingestion_log, outbox, owner, runs, vector_index, watch
 from rag_assets.postgres import reconcile as reconciling
 from rag_assets.postgres import search as searching
 from rag_assets.postgres.database import require_schema
 from rag_assets.postgres.vector_index import Advice, VectorIndex
-from rag_assets.services import DAGSTER_SCHEMA, Progress, Services, no_progress, owner_of
+from rag_assets.services import DAGSTER_SCHEMA, Services, no_progress, owner_of
 from rag_assets.settings import Mode
 from rag_assets.text import paths
 from rag_assets.vectors import Marked, Sampled

