@@ -24,6 +24,7 @@ from psycopg2.extras import execute_values
 
 from rag_assets.postgres import words
 from rag_assets.services import Services
+from rag_assets_tests import rows
 from rag_assets_tests.benchmarks.figures import say
 
 ABSTRACTS = 2_000
@@ -95,11 +96,11 @@ def _prepare(services: Services, texts: Sequence[str]) -> None:
 def _store(services: Services, count: int) -> None:
     starts = iter(range(0, count, AT_ONCE))
     lock, done = threading.Lock(), itertools.count(AT_ONCE, AT_ONCE)
-    failed: list[BaseException] = []
+    ended = threading.Event()  # because one of the writers failed
 
     def write() -> None:
         try:
-            while not failed:
+            while not ended.is_set():
                 with lock:
                     first = next(starts, None)
                 if first is None:
@@ -107,16 +108,11 @@ def _store(services: Services, count: int) -> None:
                 values = {"first": first, "last": min(first + AT_ONCE, count), "texts": ABSTRACTS, "noises": NOISES}
                 _write(services, values | {"model": services.settings.embedding.model})
                 say(f"{min(next(done), count)} of {count} chunks")
-        except BaseException as exc:  # noqa: BLE001 - raised below
-            failed.append(exc)
+        except BaseException:
+            ended.set()
+            raise
 
-    threads = [threading.Thread(target=write) for _ in range(WRITERS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failed:
-        raise failed[0]
+    rows.in_threads([write] * WRITERS)
 
 
 def _write(services: Services, values: dict[str, object]) -> None:

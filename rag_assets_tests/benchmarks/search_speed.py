@@ -23,6 +23,7 @@ from rag_assets import evaluation, operations
 from rag_assets.postgres import conninfo
 from rag_assets.services import Services
 from rag_assets.settings import Source
+from rag_assets_tests import rows
 from rag_assets_tests.benchmarks import figures, ground, many_chunks, place
 from rag_assets_tests.benchmarks.figures import Figure, say
 from rag_assets_tests.benchmarks.quiet import Others
@@ -225,7 +226,6 @@ def _asked(
     ready = threading.Barrier(clients)
     seconds: list[float] = []
     hits: dict[int, list[int]] = {}
-    failed: list[BaseException] = []
 
     def ask() -> None:
         try:
@@ -241,17 +241,11 @@ def _asked(
                     found = run(questions[number])
                     seconds.append(time.perf_counter() - started)
                     hits[number] = found
-        except BaseException as exc:  # noqa: BLE001 - raised below
-            failed.append(exc)
+        except BaseException:
             ready.abort()
+            raise
 
-    threads = [threading.Thread(target=ask) for _ in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failed:
-        raise failed[0]
+    rows.in_threads([ask] * clients)
     return seconds, hits
 
 
