@@ -227,7 +227,7 @@ class EmbeddingClient:
         answer = self._session().request(
             method,
             f"{self.url}{path}",
-            timeout=(min(CONNECT_SECONDS, seconds) if method == "GET" else CONNECT_SECONDS, seconds),
+            timeout=(min(CONNECT_SECONDS, seconds), seconds),
             allow_redirects=False,  # texts and key are for this server, not for whom it names
             stream=True,
             **options,
