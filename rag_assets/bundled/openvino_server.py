@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 PRECISIONS: tuple[Precision, ...] = ("f32", "bf16")
 MOST_BODY_BYTES = 64 * 2**20
 MOST_REFUSED_BYTES = 2**16  # that are read of a request without the key
+MOST_DIGITS = 20  # of a length; Python refuses to read thousands of them as a number
 SHORT_TOKENS = 64  # of a request that goes before longer ones: a query, or a change
 IDLE_SECONDS = 3600  # after which a connection without requests is closed
 SOCKET_END = ".sock"  # of a host that is a socket file
@@ -308,11 +309,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(exc.status, exc.body)
 
     def _body(self) -> dict[str, Any]:
-        length = self.headers.get("Content-Length", "0")
-        if not length.isascii() or not length.isdigit() or int(length) > MOST_BODY_BYTES:
+        length = self._length()
+        if length is None or length > MOST_BODY_BYTES:
             self.close_connection = True
             raise _Refused(413, f"at most {MOST_BODY_BYTES} bytes, with their number", kind="invalid_request_error")
-        data = self.rfile.read(int(length))
+        data = self.rfile.read(length)
         if not data:
             return {}
         try:
@@ -323,15 +324,18 @@ class _Handler(BaseHTTPRequestHandler):
             raise _Refused(400, "no JSON object", kind="invalid_request_error")
         return body
 
+    def _length(self) -> int | None:
+        """How many bytes the body has; None where the request does not say it in a few digits."""
+        length = self.headers.get("Content-Length", "0")
+        return int(length) if length.isascii() and length.isdigit() and len(length) < MOST_DIGITS else None
+
     def _require_key(self) -> None:
         """Everything but /health is for who has a key."""
         given = (self.headers.get("Authorization") or "").removeprefix("Bearer ").encode("latin-1", "replace")
         is_known = any(hmac.compare_digest(given, key) for key in self.server.keys)
         if self.server.keys and not is_known and self.path != "/health":
             self.close_connection = True  # whatever else it sends is not read
-            length = self.headers.get("Content-Length", "")
-            if length.isascii() and length.isdigit():  # what is left unread can take the answer with it
-                self.rfile.read(min(int(length), MOST_REFUSED_BYTES))
+            self.rfile.read(min(self._length() or 0, MOST_REFUSED_BYTES))  # unread, it can take the answer with it
             raise _Refused(401, "Invalid API Key", kind="authentication_error")
 
     def _answer(self, status: int, body: Any) -> None:
