@@ -116,9 +116,8 @@ def demo(documents: Path | None, queries: tuple[str, ...], as_json: bool) -> Non
                 "DATABASE_URL is set, and the demo will not add its sample documents to your table. "
                 "Name a folder of yours with --documents, or unset DATABASE_URL."
             )
-        _announce_start(services)
         operations.create_own_table(services)
-        _migrate(services)
+        operations.migrate(services)
         registered = operations.register(services, [documents or SAMPLES])
         console.show_left_out(registered)
         report = _ingest(services)
@@ -158,9 +157,9 @@ def env(pid: int | None, shell: str, as_json: bool) -> None:
         raise click.BadParameter(f"there is no process {pid}", param_hint="--pid")
     with _services() as services:
         if services.settings.database_url is None:
-            _announce_start(services)
+            _ = services.database_url  # started for us, and then for the shell
             bundled_postgres.start(services.settings.home, user_pid=pid or os.getppid())
-        _migrate(services)
+        operations.migrate(services)
         _add_partitions(services)
         variables = supervisor.environment(services.settings, database_url=services.database_url)
         if services.settings.database_url is None:
@@ -193,7 +192,7 @@ def up(port: int, host: str, read_only: bool) -> None:
     """Run everything until Ctrl-C: database, code server, Dagster's UI and daemon."""
     dagster_ui.require_safe_address(settings.load(), host)
     with _services() as services, supervisor.alone(services.settings.home):
-        _migrate(services)
+        operations.migrate(services)
         _ = services.model_path  # made now, where its progress is seen, and not by the first run
         supervisor.run(
             services.settings,
@@ -224,13 +223,11 @@ def init(create_table: bool, take_over: bool, as_json: bool) -> None:
     The documents table is the application's, and has to be there: without --create-table, none is made in its database.
     """
     with _services() as services:
-        if create_table or take_over:
-            _announce_start(services)
         if create_table:
             operations.create_table(services)
         if take_over:
             operations.take_over(services)
-        applied = _migrate(services)
+        applied = operations.migrate(services)
         _add_partitions(services)
         status = operations.status(services)
     if as_json:
@@ -250,9 +247,8 @@ def register(files: tuple[Path, ...], as_json: bool) -> None:
     and so are folders that cannot be read and files whose name is not UTF-8: then the exit code is 1.
     """
     with _services() as services:
-        _announce_start(services)
         operations.create_own_table(services)
-        _migrate(services)
+        operations.migrate(services)
         found = operations.register(services, files)
         _add_partitions(services)
     console.print_json(asdict(found)) if as_json else console.show_registered(found)
@@ -272,7 +268,7 @@ def ingest(ids: tuple[str, ...], as_json: bool) -> None:
     the table, 130 when it was stopped.
     """
     with _services() as services:
-        _migrate(services)
+        operations.migrate(services)
         known, unknown = _found(services, ids)
         report = _ingest(services, ids=known)
         report.unknown = unknown
@@ -369,7 +365,7 @@ def index(act: str, as_json: bool) -> None:
     finds nearly all of the nearest. It is built while others read and write, and is kept up to date by PostgreSQL.
     """
     with _services() as services:
-        _migrate(services)
+        operations.migrate(services)
         if act == "drop":
             dropped = operations.drop_index(services)
             console.print_json({"dropped": dropped}) if as_json else console.show_dropped_index(dropped)
@@ -398,7 +394,7 @@ def evaluate(folder: Path, as_json: bool) -> None:
     """
     questions = evaluation.read(folder)
     with _services() as services:
-        _migrate(services)
+        operations.migrate(services)
         operations.fill_words(services)
         for found in evaluation.evaluate(services, questions, progress=console.print_progress):
             console.print_json(asdict(found)) if as_json else console.show_quality(found)
@@ -472,7 +468,7 @@ def reembed(ids: tuple[str, ...], conditions: tuple[str, ...], as_json: bool) ->
     if not ids and not conditions:
         raise click.UsageError("Name documents or --where; all that is stored: --where model=NAME.")
     with _services() as services:
-        _migrate(services)
+        operations.migrate(services)
         found = operations.reembed(services, ids, conditions)
     console.print_json(asdict(found)) if as_json else console.show_marked(found)
 
@@ -498,7 +494,7 @@ def reconcile(as_json: bool) -> None:
     Finds what no trigger saw: files that changed on disk, restored backups, disabled triggers, other settings.
     """
     with _services() as services:
-        _migrate(services)
+        operations.migrate(services)
         found = operations.reconcile(services)
         held = operations.held(services)
     if as_json:
@@ -608,16 +604,6 @@ def _services_of(config: settings.Settings) -> Iterator[Services]:
     finally:
         if config.database_url is None:
             bundled_postgres.release(config.home)
-
-
-def _migrate(services: Services) -> list[str]:
-    _announce_start(services)
-    return operations.migrate(services)
-
-
-def _announce_start(services: Services) -> None:
-    if services.settings.database_url is None and not bundled_postgres.is_running(services.settings.home):
-        console.print_progress("Starting the embedded PostgreSQL")
 
 
 def _add_partitions(services: Services) -> None:

@@ -33,16 +33,6 @@ def no_progress(_message: str) -> None:
     """Progress nobody asked for."""
 
 
-def database_url(settings: Settings) -> str:
-    """The configured database, or the embedded one, started for as long as this process lives.
-
-    Not released with the Services: a process is one user of it, however many Services it opens.
-    """
-    if settings.database_url is not None:
-        return settings.database_url.get_secret_value()
-    return bundled_postgres.start(settings.home)
-
-
 def dagster_database(settings: Settings, *, database_url: str) -> tuple[str, str | None]:
     """Where Dagster keeps its state: a connection text, and its schema there; None: the one that it finds."""
     if settings.dagster_database_url is not None:
@@ -102,7 +92,15 @@ class Services:
 
     @cached_property
     def database_url(self) -> str:
-        return database_url(self.settings)
+        """The configured database, or the embedded one, started for as long as this process lives.
+
+        Not released with the Services: a process is one user of it, however many Services it opens.
+        """
+        if self.settings.database_url is not None:
+            return self.settings.database_url.get_secret_value()
+        if not bundled_postgres.is_running(self.settings.home):
+            self._progress("Starting the embedded PostgreSQL")
+        return bundled_postgres.start(self.settings.home)
 
     @cached_property
     def database(self) -> Database:
