@@ -464,13 +464,19 @@ def reembed(ids: tuple[str, ...], conditions: tuple[str, ...], as_json: bool) ->
 
     Nothing is deleted: documents become pending, and `rag-assets ingest` (or `up`) replaces the vectors. Until then
     they are searched as they are. Vectors are reused for the same words, so documents that share one are made anew too.
+    The exit code is 1 when one of IDS is not in the table.
     """
     if not ids and not conditions:
         raise click.UsageError("Name documents or --where; all that is stored: --where model=NAME.")
     with _services() as services:
         operations.migrate(services)
-        found = operations.reembed(services, ids, conditions)
-    console.print_json(asdict(found)) if as_json else console.show_marked(found)
+        known, unknown = _found(services, ids)
+        found = operations.reembed(services, known, conditions)
+    if as_json:
+        console.print_json({**asdict(found), **({"unknown": unknown} if unknown else {})})
+    else:
+        console.show_marked(found, unknown)
+    sys.exit(1 if unknown else 0)
 
 
 @main.command(name="confirm-deletions", short_help="Let go what lost its row together with many others.")

@@ -122,8 +122,7 @@ def show_report(report: RunReport) -> None:
         show(f"  failed  {failure.document_id}  {failure.error_kind}: {failure.error_message}")
     for document_id in report.busy:
         show(f"  busy    {document_id}  another run is working on it; try again when that has ended")
-    if report.unknown:
-        show(f"Not in the table: {', '.join(report.unknown)}")
+    show_unknown(report.unknown)
     if report.gone:
         show(f"Not in the table, so nothing is kept of them: {', '.join(report.gone)}")
     if report.interrupted:
@@ -204,10 +203,15 @@ def show_status(status: IndexStatus, failed_documents: Sequence[FailedDocument])
         show(f"-> {fault}")
 
 
+def show_unknown(ids: Sequence[str]) -> None:
+    """Which documents that were asked for are not in the table, if there are any."""
+    if ids:
+        show(f"Not in the table: {', '.join(ids)}")
+
+
 def show_retried(count: int, unknown: Sequence[str] = ()) -> None:
     """How many are pending, and who takes them; where there are none, where to look."""
-    if unknown:
-        show(f"Not in the table: {', '.join(unknown)}")
+    show_unknown(unknown)
     step = (
         "Next: rag-assets ingest, unless `rag-assets up` runs."
         if count
@@ -216,8 +220,9 @@ def show_retried(count: int, unknown: Sequence[str] = ()) -> None:
     show(f"{count} documents are pending again. {step}")
 
 
-def show_marked(found: Marked) -> None:
+def show_marked(found: Marked, unknown: Sequence[str] = ()) -> None:
     """How many vectors are to be made anew, and who does it."""
+    show_unknown(unknown)
     step = "Next: rag-assets ingest, unless `rag-assets up` runs." if found.chunks else "Nothing is to be done."
     click.echo(f"{found.chunks} vectors of {len(found.documents)} documents are to be made anew. {step}")
 

@@ -370,7 +370,7 @@ def test_retry_makes_failed_documents_pending(configured: Application, options: 
     assert len(fresh) == count
 
 
-@pytest.mark.parametrize("command", ["ingest", "retry"])
+@pytest.mark.parametrize("command", ["ingest", "reembed", "retry"])
 @pytest.mark.parametrize("asked", ["99999", "abc", "99999999999999999999", "-1", "x" * 5_000, os.fsdecode(b"\xff"), ""])
 def test_command_names_what_is_not_in_the_table(
     configured: Application, command: str, asked: str, monkeypatch: pytest.MonkeyPatch
@@ -386,6 +386,8 @@ def test_retry_names_what_is_not_in_the_table_beside_what_is(configured: Applica
     configured.run()
     said = invoke("retry", "1", "7", "--json", code=1).stdout
     assert objects(said) == [{"retried": 1, "unknown": ["7"]}]
+    said = invoke("reembed", "1", "7", "--json", code=1).stdout
+    assert objects(said) == [{"chunks": 0, "documents": [], "unknown": ["7"]}]
 
 
 @posix
