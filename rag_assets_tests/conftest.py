@@ -19,6 +19,7 @@ from rag_assets.bundled import postgres
 from rag_assets.errors import SettingsError
 
 if TYPE_CHECKING:
+    from rag_assets.services import Services
     from rag_assets.settings import Quantization
     from rag_assets.text.sandbox.worker import TextWorker
     from rag_assets_tests.application import Application
@@ -120,6 +121,25 @@ def _template(postgres_url: str) -> Iterator[str]:
 def database_url(postgres_url: str, _template: str) -> Iterator[str]:
     """A migrated database without documents."""
     yield from _database(postgres_url, template=_template)
+
+
+@pytest.fixture(scope="module")
+def corpus(
+    postgres_url: str,
+    _template: str,
+    reader: "TextWorker",
+    model_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
+) -> Iterator["Services"]:
+    """The samples of the package, and the FILES of the test's module, indexed; tests only read it."""
+    from rag_assets_tests import corpus
+
+    files = getattr(request.module, "FILES", {})
+    for url in _database(postgres_url, template=_template):
+        place = tmp_path_factory.mktemp("corpus")
+        with corpus.ingested(url, place, reader=reader, model=model_path, files=files) as services:
+            yield services
 
 
 @pytest.fixture
