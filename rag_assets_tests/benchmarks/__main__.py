@@ -15,6 +15,7 @@ from rag_assets_tests.benchmarks.sample import NoSample
 # Name: documents and rounds unless told, and about how many minutes that takes on two cores.
 USUAL = {
     "bulk": (40, 3, 3),
+    "peers": (40, 3, 6),
     "engines": (0, 5, 6),
     "calibrate": (0, 5, 2),
     "noop": (5_000, 3, 2),
@@ -43,6 +44,7 @@ def main(names: tuple[str, ...], documents: int | None, rounds: int | None, as_j
 
     \b
       bulk        chunks/s from rows to committed vectors, beside the same chunks sent straight to the same server
+      peers       documents/s from rows to committed vectors with each engine, beside LlamaIndex and CocoIndex
       engines     chunks/s by length, a query, start, memory and exactness of every engine, beside a matrix product
       calibrate   what `rag-assets doctor --calibrate` chooses, beside llama-server's own defaults
       noop        documents/s of a run over 5,000 unchanged documents; starts no server

