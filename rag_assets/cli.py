@@ -15,7 +15,18 @@ from typing import Any, NoReturn
 import click
 import psutil
 
-from rag_assets import console, doctor, evaluation, footprint, logs, operations, settings, supervisor, visible
+from rag_assets import (
+    cli_service,
+    console,
+    doctor,
+    evaluation,
+    footprint,
+    logs,
+    operations,
+    settings,
+    supervisor,
+    visible,
+)
 from rag_assets.bundled import postgres as bundled_postgres
 from rag_assets.embedding import known
 from rag_assets.errors import ERROR_KINDS, DocumentError, RagAssetsError, SettingsError, UnembeddableText
@@ -189,8 +200,10 @@ def env(pid: int | None, shell: str, as_json: bool) -> None:
 )
 @click.option("--read-only", is_flag=True, help="Nobody launches, deletes or changes anything through the UI.")
 def up(port: int, host: str, read_only: bool) -> None:
-    """Run everything until Ctrl-C: database, code server, Dagster's UI and daemon."""
-    dagster_ui.require_safe_address(settings.load(), host)
+    """Run everything until Ctrl-C: database, code server, Dagster's UI and daemon, and the search service."""
+    config = settings.load()
+    dagster_ui.require_safe_address(config, host)
+    search = cli_service.address(config)
     with _services() as services, supervisor.alone(services.settings.home):
         operations.migrate(services)
         _ = services.model_path  # made now, where its progress is seen, and not by the first run
@@ -201,6 +214,7 @@ def up(port: int, host: str, read_only: bool) -> None:
             port=port,
             progress=console.print_progress,
             read_only=read_only,
+            search=search,
         )
         operations.release_batches(services)
 
@@ -592,6 +606,10 @@ def chunk(files: tuple[str, ...], strategy: str | None, size: int | None, overla
                 failed = True
                 console.show_error(name, exc, seconds=time.perf_counter() - started, as_json=as_json)
     sys.exit(1 if failed else 0)
+
+
+for _command in cli_service.COMMANDS:
+    main.add_command(_command)
 
 
 @contextmanager

@@ -8,10 +8,13 @@ RagAssetsError
     │   └── SourceUnusable       the documents table is not there, or not as configured: work is paused
     ├── DeletionsHeld            too many documents have lost their row at once: the user has to confirm it
     ├── DatabaseUnavailable      PostgreSQL does not answer
+    ├── TookTooLong              a question to the database is given up after its time
     ├── NotEnoughMemory          llama-server is not started: it would not fit
     ├── ServerFailedToStart      llama-server died, or never became ready; quotes its log
     ├── EmbeddingError           llama-server answers, but not with usable vectors
-    └── LostRun(run_id)          this run stood still, and others work on its documents
+    ├── LostRun(run_id)          this run stood still, and others work on its documents
+    ├── IndexUnavailable         the search service does not answer, or cannot now (rag_assets.client)
+    └── IndexRefused             it does not take the key, or what is asked (rag_assets.client)
 
 Between our own rooms only, never shown to a user:
 ├── UnembeddableText(index)      one text of a call cannot be embedded; its document fails, the others go on
@@ -101,6 +104,34 @@ class DeletionsHeld(ServiceError):
 
 class DatabaseUnavailable(ServiceError):
     """PostgreSQL does not answer at the configured URL (shown without its password)."""
+
+
+class TookTooLong(ServiceError):
+    """A statement that somebody waits for was given up."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__(
+            f"The database took longer than {seconds:g} s: ask with a narrower filter or a smaller k, or raise "
+            "service.request_seconds. rag-assets index says whether an index of vectors would help."
+        )
+
+
+class IndexUnavailable(ServiceError):
+    """The search service does not answer, or not now: asking again later can help."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after  # seconds, where the service says so
+
+
+class IndexRefused(ServiceError):
+    """The search service does not take the request: its `kind`, as "unauthorized" or "invalid", says why."""
+
+    def __init__(self, message: str, *, kind: str, status: int) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.status = status  # of HTTP
 
 
 class NotEnoughMemory(ServiceError):

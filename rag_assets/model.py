@@ -193,6 +193,73 @@ class Hit:
     after: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Caller:
+    """Who asks: with the rights of a role of the database, and settings that its policies ask for.
+
+    Without a role he sees all that the program itself sees.
+    """
+
+    name: str
+    role: str | None = None
+    claims: tuple[tuple[str, str], ...] = ()  # settings of the transaction, as ("app.customer", "42")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DocumentState:
+    """A document as a caller may see it; `state` is indexed, pending, running, held or failed."""
+
+    document_id: str
+    path: str | None  # None until it was read once
+    title: str | None
+    media_type: str | None
+    language: str | None
+    state: str
+    chunks: int
+    pages: int | None
+    size_bytes: int | None
+    embedding_model: str | None
+    indexed_at: datetime | None
+    attempts: int | None  # at what waits or failed
+    error_kind: str | None
+    last_error: str | None
+    metadata: dict[str, Any] | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attempt:
+    """One row of the ingestion log."""
+
+    status: str
+    stage: str
+    error_kind: str | None
+    error_message: str | None
+    at: datetime
+    run_id: str
+    parser: str | None
+    pages: int | None
+    chunks: int
+    chunks_embedded: int
+    chunks_reused: int
+    tokens: int
+    embedding_model: str | None
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredChunk:
+    """A chunk as it is stored."""
+
+    chunk_id: int
+    chunk_index: int
+    content: str
+    page: int | None
+    heading_path: tuple[str, ...]
+    char_start: int
+    char_end: int
+    token_count: int
+
+
 @dataclass(frozen=True, slots=True)
 class ClaimOwner:
     """Who holds claims: a run at work, or a batch that the sensor claimed for a run that is still queued.

@@ -1,5 +1,6 @@
 """From settings to services: which database, which engine, which readers; opened here, closed here."""
 
+import copy
 import errno
 import platform
 import tempfile
@@ -89,6 +90,12 @@ class Services:
 
     def close(self) -> None:
         self._open.close()
+
+    def on(self, database: Database) -> "Services":
+        """The same services with another database, which stays open: what is opened of the rest is shared."""
+        other = copy.copy(self)
+        vars(other)["database"] = database
+        return other
 
     @cached_property
     def database_url(self) -> str:

@@ -214,6 +214,8 @@ class Search(Section):
     fusion: Literal["convex", "rrf"] = "convex"
     vector_weight: Annotated[float, Field(ge=0, le=1)] = 0.8  # of the vectors; the words have the rest
     candidates: Annotated[int, Field(ge=10, le=10_000)] = 200  # of each, that are put together
+    # Without a question; then the search service stops its embedding server.
+    idle_seconds: Annotated[float, Field(ge=1, description="at least 1")] = 300
     # ISO 639-1, as in "id", of all documents; unset: each document's own, as it is detected.
     language: Annotated[str, Field(pattern=r"^[a-z]{2,3}$")] | None = None
 
@@ -225,6 +227,18 @@ class Web(Section):
     token: Annotated[SecretStr, Field(min_length=16, description="at least 16 characters")] | None = None
     allowed_hosts: tuple[str, ...] = ()  # names besides localhost under which it is asked, as of a reverse proxy
     read_only: bool = False  # nobody launches, deletes or changes anything through the page
+
+
+class Service(Section):
+    """The search service: `rag-assets serve`, and a part of `rag-assets up`."""
+
+    enabled: bool = True  # under `rag-assets up`
+    host: str = "127.0.0.1"  # addresses that other machines reach need a keys_file
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8_000  # another free one where it is taken; 0: any
+    keys_file: Path | None = None  # TOML, see docs/service.md; unset: who reaches it on this machine may ask
+    allowed_hosts: tuple[str, ...] = ()  # names besides localhost under which it is asked, as of a reverse proxy
+    max_requests: Annotated[int, Field(ge=2, le=1_000)] = 32  # at once; more are told to come back
+    request_seconds: Annotated[float, Field(ge=1, le=600)] = 30  # in which a request is answered
 
 
 class Settings(BaseSettings):
@@ -270,6 +284,7 @@ class Settings(BaseSettings):
     llama_server: LlamaServer = LlamaServer()
     search: Search = Search()
     web: Web = Web()
+    service: Service = Service()
 
     @model_validator(mode="after")
     def _chunks_fit_the_model(self) -> "Settings":

@@ -1,4 +1,4 @@
-"""`rag-assets up`: Dagster's code server, webserver and daemon under one owner that stops all of them."""
+"""`rag-assets up`: Dagster's services and the search service under one owner that stops all of them."""
 
 import os
 import signal
@@ -119,17 +119,17 @@ def run(
     port: int,
     progress: Progress,
     read_only: bool = False,
+    search: tuple[str, int] | None = None,
 ) -> None:
-    """Run Dagster until SIGINT or SIGTERM; nothing of it is left when this returns."""
+    """Run Dagster, and where `search` is an address (host, port), the search service there, until SIGINT or SIGTERM.
+
+    Nothing of it is left when this returns.
+    """
     stop = threading.Event()
     variables = {**os.environ, **environment(settings, database_url=database_url)}
-    wanted = port
-    try:
-        port = ports.free_port(host, wanted=wanted)
-    except OSError as exc:
-        raise ServiceError(f"No free port on {host} ({exc}): is this an address of this machine?") from exc
-    if wanted and port != wanted:
-        progress(f"Port {wanted} of {host} is taken by another program: Dagster's UI gets {port}")
+    port = _free_port(host, port, whose="Dagster's UI", progress=progress)
+    if search is not None:
+        search = (search[0], _free_port(*search, whose="the search service", progress=progress, but=port))
     with (
         _stop_at_signals(stop),
         private_folder.workplace("rag_assets-") as sockets,
@@ -137,6 +137,8 @@ def run(
     ):
         address = _code_server_address(sockets)
         services = _services(settings, variables, address=address, host=host, port=port, read_only=read_only)
+        if search is not None:
+            services.append(_search_service(settings, variables, address=search))
         stack.callback(_stop_all, services)
         stack.callback(progress, "Stopping")
         progress("Starting Dagster")
@@ -149,12 +151,42 @@ def run(
         webserver = services[1]
         if _wait_until(lambda: ports.owns_port(webserver.pid, port), services=services, stop=stop):
             progress(f"Dagster is at http://{host}:{port}  (logs in {code_server.log.parent}; Ctrl-C stops everything)")
-        while not stop.wait(0.5):
-            for service in services:
-                bounded_log.bound(service.log)  # without its database, Dagster writes 180 lines a second
-                if not service.alive:
-                    progress(f"The {service.name} has ended; starting it again. Its log: {service.log}")
-                    service.start()
+        if search is not None and _wait_until(lambda: _listens(search), services=services, stop=stop):
+            progress(f"Search is at {url_of(*search)}")
+        _keep_running(services, stop=stop, progress=progress)
+
+
+def _keep_running(services: Sequence[Service], *, stop: threading.Event, progress: Progress) -> None:
+    while not stop.wait(0.5):
+        for service in services:
+            bounded_log.bound(service.log)  # without its database, Dagster writes 180 lines a second
+            if not service.alive:
+                progress(f"The {service.name} has ended; starting it again. Its log: {service.log}")
+                service.start()
+
+
+def url_of(host: str, port: int) -> str:
+    """How a page or interface that listens there is asked from this machine."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _free_port(host: str, wanted: int, *, whose: str, progress: Progress, but: int = 0) -> int:
+    """The wanted port, or where another program (or we, for something else) has it, any free one."""
+    try:
+        port = ports.free_port(host, wanted=0 if wanted == but else wanted)
+    except OSError as exc:
+        raise ServiceError(f"No free port on {host} ({exc}): is this an address of this machine?") from exc
+    if wanted and port != wanted:
+        progress(f"Port {wanted} of {host} is taken by another program: {whose} gets {port}")
+    return port
+
+
+def _search_service(settings: Settings, variables: Mapping[str, str], *, address: tuple[str, int]) -> Service:
+    """The index over HTTP: a process that imports no Dagster."""
+    host, port = address
+    command = [sys.executable, "-m", "rag_assets.service.search_service", "--host", host, "--port", str(port)]
+    log = settings.home / "logs" / "search-service.log"
+    return Service("search service", command, environment=_variables_of("search service", variables), log=log)
 
 
 def _services(

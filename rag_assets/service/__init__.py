@@ -1,5 +1,13 @@
 """What is served over HTTP.
 
-guard        who may ask a page of ours, and what: an ASGI layer before any application
-dagster_ui   Dagster's web page behind that guard: the process that `rag-assets up` starts
+rules           what holds for all of it: names, origins, headers, sizes
+connections     how many there are at once, and how long one may take
+guard           who may ask Dagster's page, and what: an ASGI layer before it
+dagster_ui      that page behind the guard: a process that `rag-assets up` starts
+keys            who asks the search service: API keys from a file
+gate            which requests reach the search service: an ASGI layer before it
+forms           what is asked of it and what it answers, as pydantic models
+api             its routes
+metrics         what it counts, for Prometheus
+search_service  the process that serves it
 """

@@ -5,12 +5,11 @@ move what is imported here, this process ends with an ImportError, and never ser
 """
 
 import argparse
-import ipaddress
-import socket
 from pathlib import Path
 
 from rag_assets import settings
 from rag_assets.errors import SettingsError
+from rag_assets.service import rules
 from rag_assets.service.connections import BoundedProtocol
 from rag_assets.service.guard import Guard
 from rag_assets.settings import Settings
@@ -25,20 +24,11 @@ STOP_SECONDS = 2  # for requests under way, when told to end
 
 def require_safe_address(config: Settings, host: str) -> None:
     """SettingsError where the page would be open to other machines without a token."""
-    if config.web.token is None and not _is_loopback(host):
+    if config.web.token is None and not rules.is_loopback(host):
         raise SettingsError(
             f"Dagster's page would be open to everybody who reaches {host}. Set web.token (RAG_ASSETS_WEB__TOKEN, at "
             "least 16 characters), with which people log in, or leave --host at 127.0.0.1."
         )
-
-
-def _is_loopback(host: str) -> bool:
-    """Whether only this machine reaches all addresses of a name; no where it is not known."""
-    try:
-        found = socket.getaddrinfo(host, None)
-    except OSError:
-        return False
-    return all(ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback for *_, address in found)
 
 
 def serve(config: Settings, *, host: str, port: int, workspace: Path, read_only: bool) -> None:

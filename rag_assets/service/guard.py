@@ -15,40 +15,31 @@ import asyncio
 import hashlib
 import hmac
 import html
-import ipaddress
 import json
 import re
 import time
 from collections.abc import Collection
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote
 
 import graphql
-from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from rag_assets.service import rules
+from rag_assets.service.rules import READ_METHODS, Bounded, Refusal
 
 COOKIE = "rag_assets_login"
 LOGIN_SECONDS = 7 * 24 * 3_600
 WRONG_TOKEN_SECONDS = 1.0  # a wrong token is answered no sooner
 LOGIN_BODY_BYTES = 4_096
 BODY_BYTES = 64 * 2**20  # a list of all partitions of a large table is some 16 MB
+HOSTS = "web.allowed_hosts"  # the setting that has more names
 GRAPHQL = "/graphql"
 LOGIN = "/login"
 NOTEBOOK = re.compile(r"(/dagit)?/notebook/*")  # the former name of the webserver is still a route of it
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
-READ_METHODS = frozenset({"GET", "HEAD"})
-DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
-HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(:(?P<port>\d{1,5}))?", re.IGNORECASE)
-# Nobody may show our pages in a frame of his, and have their buttons clicked.
-HEADERS = {
-    "X-Frame-Options": "DENY",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
 READ_ONLY = "This page is read-only (the setting web.read_only, or up --read-only)."
 LOGIN_PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -62,15 +53,6 @@ input, button {{ font: inherit; width: 100%; box-sizing: border-box; padding: .5
 """
 
 
-class Refusal(Exception):
-    """A request that is not let through: the status code of the answer, and why, with what to do instead."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-
-
 class Guard:
     """Lets through what the rules of this module allow, answers everything else itself.
 
@@ -82,7 +64,7 @@ class Guard:
         self, app: ASGIApp, *, hosts: Collection[str] = (), token: str | None = None, read_only: bool = False
     ) -> None:
         self._app = app
-        self._hosts = frozenset(host.lower() for host in hosts) | {"localhost"}
+        self._hosts = rules.hosts(hosts)
         self._token = token.encode() if token else None
         self._read_only = read_only
 
@@ -92,13 +74,13 @@ class Guard:
         elif scope["type"] == "websocket":
             await self._websocket(scope, receive, send)
         else:
-            await self._http(scope, receive, _with_headers(send))
+            await self._http(scope, receive, rules.with_headers(send))
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         connection = HTTPConnection(scope)
         try:
-            self._require_known_host(connection)
-            _require_own_origin(connection)
+            rules.require_known_host(connection, self._hosts, setting=HOSTS)
+            rules.require_own_origin(connection)
             self._require_token(connection)
         except Refusal:
             await receive()  # websocket.connect
@@ -110,7 +92,7 @@ class Guard:
         request = Request(scope, receive)
         try:
             response = await self._own_answer(request)
-            receive = _Bounded(receive)
+            receive = Bounded(receive, limit=BODY_BYTES)
             if self._read_only and request.method == "POST" and response is None:
                 receive = await _without_mutations(Request(scope, receive))
         except Refusal as refusal:
@@ -124,8 +106,8 @@ class Guard:
 
     async def _own_answer(self, request: Request) -> Response | None:
         """The login page and its effect; None for what the application is to answer; Refusal for all else."""
-        self._require_known_host(request)
-        _require_own_origin(request)
+        rules.require_known_host(request, self._hosts, setting=HOSTS)
+        rules.require_own_origin(request)
         if self._token and request.url.path == LOGIN:
             return await self._login(request)
         try:
@@ -136,15 +118,6 @@ class Guard:
             raise
         self._require_form(request)
         return None
-
-    def _require_known_host(self, connection: HTTPConnection) -> None:
-        name, _ = _host(connection)
-        if name not in self._hosts and not name.endswith(".localhost") and not _is_address(name):
-            raise Refusal(
-                421,
-                f"This page does not answer under the name {name}. Ask by IP address or localhost, or add the "
-                "name to the setting web.allowed_hosts.",
-            )
 
     def _require_token(self, connection: HTTPConnection) -> None:
         if self._token is None:
@@ -166,7 +139,7 @@ class Guard:
             return
         if request.method != "POST":
             raise Refusal(405, "Only GET, HEAD and POST are taken.")
-        if _media_type(request) != JSON:
+        if rules.media_type(request) != JSON:
             raise Refusal(415, f"POST is taken with Content-Type: {JSON} only.")
         if int(request.headers.get("content-length", "0")) > BODY_BYTES:
             raise Refusal(413, f"A request has {BODY_BYTES:,} bytes at most.")
@@ -177,7 +150,7 @@ class Guard:
         target = _only_local(request.query_params.get("next", "/"))
         if request.method in READ_METHODS:
             return _login_page("Log in to go on.", target=target)
-        if request.method != "POST" or _media_type(request) != FORM:
+        if request.method != "POST" or rules.media_type(request) != FORM:
             raise Refusal(405, "The login takes a form by POST.")
         given = parse_qs((await _body(request, limit=LOGIN_BODY_BYTES)).decode("utf-8", "replace")).get("token", [""])[
             0
@@ -211,19 +184,6 @@ class Guard:
         return hmac.new(self._token or b"", f"{COOKIE} until {expires}".encode(), hashlib.sha256).hexdigest()
 
 
-class _Bounded:
-    """A request's body as the application receives it: too long a one ends like a connection that broke."""
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._left = BODY_BYTES
-
-    async def __call__(self) -> Message:
-        message = await self._receive()
-        self._left -= len(message.get("body", b""))
-        return message if self._left >= 0 else {"type": "http.disconnect"}
-
-
 async def _without_mutations(request: Request) -> Receive:
     """The body once more, for the application to receive; Refusal where it holds a GraphQL mutation."""
     try:
@@ -243,69 +203,6 @@ async def _without_mutations(request: Request) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return receive
-
-
-def _with_headers(send: Send) -> Send:
-    async def send_with_headers(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            for name, value in HEADERS.items():
-                headers[name] = value
-        await send(message)
-
-    return send_with_headers
-
-
-def _host(connection: HTTPConnection) -> tuple[str, str | None]:
-    """Name and port of the one Host header."""
-    given = connection.headers.getlist("host")
-    match = HOST.fullmatch(given[0].strip()) if len(given) == 1 else None
-    if match is None:
-        raise Refusal(400, "A request has one Host header, with a name or an address.")
-    return match["name"].lower().rstrip(".") or ".", match["port"]
-
-
-def _require_own_origin(connection: HTTPConnection) -> None:
-    """Refuse what a page of another origin has a browser send; it may link to our pages, and show nothing of them."""
-    for origin in connection.headers.getlist("origin"):
-        if not _is_origin_of(origin, connection):
-            raise Refusal(403, "Requests from pages of another origin are refused.")
-    if connection.headers.get("sec-fetch-site", "none") in {"same-origin", "none"}:
-        return
-    is_link = (
-        connection.scope.get("method") in READ_METHODS
-        and connection.headers.get("sec-fetch-mode") == "navigate"
-        and connection.headers.get("sec-fetch-dest") == "document"
-    )
-    if not is_link:
-        raise Refusal(403, "Requests from pages of another origin are refused.")
-
-
-def _is_origin_of(origin: str, connection: HTTPConnection) -> bool:
-    """Whether an Origin header names the very host and port that the Host header names."""
-    try:
-        parts = urlsplit(origin)
-        default = DEFAULT_PORTS[parts.scheme]
-        match = HOST.fullmatch(parts.netloc)
-    except (ValueError, KeyError):
-        return False
-    if match is None:
-        return False
-    name, port = _host(connection)
-    return (match["name"].lower().rstrip("."), int(match["port"] or default)) == (name, int(port or default))
-
-
-def _is_address(name: str) -> bool:
-    """An IP address cannot be made to point at another machine, as a name can."""
-    try:
-        ipaddress.ip_address(name.strip("[]"))
-    except ValueError:
-        return False
-    return True
-
-
-def _media_type(request: Request) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _local_path(request: Request) -> str:

@@ -100,7 +100,7 @@ def environment_of(home: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     mark = {name: value for name, value in os.environ.items() if name == "RAG_ASSETS_TEST_SESSION"}
     llama_server = {"RAG_ASSETS_LLAMA_SERVER__REQUIRED_MEMORY_GB": "0.5", "RAG_ASSETS_LLAMA_SERVER__THREADS": "1"}
-    return {**kept, **mark, **llama_server, "RAG_ASSETS_HOME": str(home)}
+    return {**kept, **mark, **llama_server, "RAG_ASSETS_HOME": str(home), "RAG_ASSETS_SERVICE__PORT": "0"}
 
 
 @pytest.fixture

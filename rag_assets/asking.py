@@ -1,0 +1,283 @@
+"""What others ask of the index while this process lives: found passages, vectors, documents and their state.
+
+The HTTP service, its page and MCP ask through one Asking, whoever they ask for: each call is told the caller, with
+whose rights the database answers. Without HTTP and without Dagster; every method may be called from any thread.
+"""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rag_assets import operations
+from rag_assets.bundled import postgres as bundled_postgres
+from rag_assets.embedding.embedder import Embedder
+from rag_assets.errors import DatabaseUnavailable, EmbeddingError, RagAssetsError, ServiceError
+from rag_assets.model import Attempt, Caller, DocumentState, Filter, Hit, StoredChunk, Vector
+from rag_assets.postgres import callers
+from rag_assets.postgres.callers import CallersDatabase
+from rag_assets.postgres.database import Database
+from rag_assets.services import Services
+from rag_assets.settings import Mode, Settings
+
+if TYPE_CHECKING:
+    from numpy import float32
+    from numpy.typing import NDArray
+
+EVERYTHING = Caller(name="local")  # who asks where no keys are configured
+PAUSE_SECONDS = 2.0  # after an embedding server did not start, in which nobody else waits for another try
+TURN_SECONDS = 1.0  # between looks at whether the embedding server is idle
+SPECIAL_TOKENS = 2  # of each text, that the model adds
+ATTEMPTS = 10  # of a document, that are shown
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embedded:
+    """Vectors as float32 of shape (texts, dimension), and how many tokens the texts have together."""
+
+    vectors: "NDArray[float32]"
+    tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Story:
+    """A document, its last attempts with the newest first, and a page of its chunks."""
+
+    document: DocumentState
+    attempts: tuple[Attempt, ...]
+    chunks: tuple[StoredChunk, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """The index as a caller may see it: documents by state, those that failed by kind of error, chunks.
+
+    `faults` is what is not well, with what to do; said only to callers without a role.
+    """
+
+    model: str
+    dimension: int
+    documents: int
+    states: dict[str, int]
+    errors: dict[str, int]
+    chunks: int
+    oldest_pending_seconds: float | None
+    faults: tuple[str, ...] = field(default=())
+
+
+class Asking:
+    """The index, opened for callers for as long as this lives. Thread-safe.
+
+    The embedding server is started by the first question that needs one, with the memory that a question needs, is
+    shared by all callers, and is stopped after `search.idle_seconds` without one. A database that was away is used
+    again as soon as it is there.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = _in_time(settings)
+        self._services = Services(self.settings)
+        self._opening_database = threading.Lock()  # which may have to be started
+        self._opening_embedder = threading.Lock()  # whose model may have to be made
+        self._lock = threading.Lock()  # over what follows
+        self._under_way = 0  # calls that embed
+        self._used_at = time.monotonic()
+        self._failed: tuple[float, ServiceError] | None = None
+        self._client: object = None  # the last one that was seen, to count starts
+        self._closed = threading.Event()
+        self.embedder_starts = 0
+        self._tending = threading.Thread(target=self._tend, name="idle-embedder", daemon=True)
+        self._tending.start()
+
+    def __enter__(self) -> "Asking":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the embedding server and close all connections."""
+        self._closed.set()
+        self._tending.join()
+        self._services.close()
+        if self.settings.database_url is None:
+            bundled_postgres.release(self.settings.home)
+
+    @property
+    def embedder_runs(self) -> bool:
+        return "embedder" in vars(self._services) and self._services.embedder.started
+
+    def search(
+        self,
+        query: str,
+        *,
+        caller: Caller,
+        k: int = 10,
+        filter: Filter | None = None,
+        mode: Mode | None = None,
+        neighbours: int = 0,
+        vector: Vector | None = None,
+    ) -> list[Hit]:
+        """As operations.search, with the caller's rights; the question's `vector` may have been made before."""
+        mode = mode or self.settings.search.mode
+        if vector is None and mode != "text":
+            vector = self.embed_query(query)
+        with self._for(caller) as services:
+            return operations.search(
+                services, query, k=k, filter=filter, mode=mode, neighbours=neighbours, vector=vector
+            )
+
+    def excerpts(self, query: str, hits: Sequence[Hit], *, caller: Caller) -> list[str]:
+        """Of each hit, the part that has most of the question's words; see operations.excerpts."""
+        with self._for(caller) as services:
+            return operations.excerpts(services, query, hits)
+
+    def embed_query(self, text: str) -> list[float]:
+        """The vector of a question (dimension floats)."""
+        with self._embedder() as embedder:
+            return embedder.embed_query(text)
+
+    def embed(self, texts: Sequence[str]) -> Embedded:
+        """Vectors of texts; a single one needs no more memory than a question, several need that of an ingestion."""
+        import numpy as np
+
+        with self._embedder() as embedder:
+            if len(texts) == 1:
+                vectors = np.array([embedder.embed_query(texts[0])], dtype=np.float32)
+            else:
+                vectors = embedder.embed(texts, token_counts=[len(text) // 3 for text in texts])
+            return Embedded(vectors=vectors, tokens=_count_tokens(embedder, texts))
+
+    def document(self, document_id: str, *, caller: Caller, first_chunk: int = 0, chunks: int = 20) -> Story | None:
+        """A document with up to so many chunks from this one on; None where there is none, or he may not see it."""
+        model = self.settings.embedding.model
+        with self._for(caller) as services, services.database.transaction() as cursor:
+            document = callers.get_document(cursor, document_id, model=model)
+            if document is None:
+                return None
+            return Story(
+                document=document,
+                attempts=tuple(callers.list_attempts(cursor, document_id, limit=ATTEMPTS)),
+                chunks=tuple(callers.list_chunks(cursor, document_id, first=first_chunk, limit=chunks, model=model)),
+            )
+
+    def documents(
+        self, *, caller: Caller, after: str | None = None, state: str | None = None, limit: int = 100
+    ) -> list[DocumentState]:
+        """So many documents whose id comes after this one, in the order of ids as texts; of one state, or of all."""
+        model = self.settings.embedding.model
+        with self._for(caller) as services, services.database.transaction() as cursor:
+            return callers.list_documents(cursor, after=after, state=state, limit=limit, model=model)
+
+    def status(self, *, caller: Caller) -> Summary:
+        """The index at a glance."""
+        embedding = self.settings.embedding
+        with self._for(caller) as services:
+            with services.database.transaction() as cursor:
+                rows = callers.count_documents(cursor)
+                chunks = callers.count_chunks(cursor, model=embedding.model)
+                oldest = callers.oldest_pending_seconds(cursor)
+            faults = operations.status(services).faults if caller.role is None else []
+        states: dict[str, int] = {}
+        errors: dict[str, int] = {}
+        for state, kind, count in rows:
+            states[state] = states.get(state, 0) + count
+            if kind is not None:
+                errors[kind] = errors.get(kind, 0) + count
+        return Summary(
+            model=embedding.model,
+            dimension=embedding.dimension,
+            documents=sum(states.values()),
+            states=states,
+            errors=errors,
+            chunks=chunks,
+            oldest_pending_seconds=oldest,
+            faults=tuple(faults),
+        )
+
+    def is_ready(self) -> bool:
+        """Whether a search by words would be answered now: database and schema are there. DatabaseUnavailable."""
+        with self._for(EVERYTHING) as services, services.database.transaction() as cursor:
+            return callers.is_ready(cursor)
+
+    def warm(self) -> None:
+        """Open what the first question would wait for, but no embedding server: modules, engine and a connection."""
+        with suppress(RagAssetsError):
+            self.is_ready()
+        with suppress(RagAssetsError):
+            self._open_embedder()
+        from rag_assets.embedding import connections  # noqa: F401 - a third of a second
+
+    @contextmanager
+    def _for(self, caller: Caller) -> Iterator[Services]:
+        """The services with a caller's rights. Where the database is away, the next call looks for it anew."""
+        services = self._services
+        with self._opening_database:
+            database = services.database
+        try:
+            yield services.on(CallersDatabase(database, caller, seconds=self.settings.service.request_seconds))
+        except DatabaseUnavailable:
+            self._forget(database)
+            raise
+
+    def _forget(self, database: Database) -> None:
+        """An embedded PostgreSQL that was killed is started again, maybe somewhere else."""
+        opened = vars(self._services)
+        with self._opening_database:
+            if opened.get("database") is database:
+                del opened["database"]
+                del opened["database_url"]
+                database.close()
+
+    def _open_embedder(self) -> Embedder:
+        with self._opening_embedder:
+            return self._services.embedder
+
+    @contextmanager
+    def _embedder(self) -> Iterator[Embedder]:
+        """The embedder, not to be stopped meanwhile. Where it does not start, others do not wait for the next try."""
+        embedder = self._open_embedder()
+        with self._lock:
+            if self._failed is not None and time.monotonic() < self._failed[0]:
+                raise self._failed[1]
+            self._under_way += 1
+        try:
+            yield embedder
+        except ServiceError as exc:
+            if not embedder.started:
+                self._failed = (time.monotonic() + PAUSE_SECONDS, exc)
+            raise
+        finally:
+            with self._lock:
+                self._under_way -= 1
+                self._used_at = time.monotonic()
+                if embedder.client is not None and embedder.client is not self._client:
+                    self._client = embedder.client
+                    self.embedder_starts += 1
+
+    def _tend(self) -> None:
+        """Stop the embedding server when nobody has asked for long."""
+        while not self._closed.wait(TURN_SECONDS):
+            with self._lock:
+                idle = time.monotonic() - self._used_at
+                if not self._under_way and idle >= self.settings.search.idle_seconds and self.embedder_runs:
+                    self._services.embedder.stop_server()
+
+
+def _in_time(settings: Settings) -> Settings:
+    """With limits of time of those who wait for an answer, where they are below the embedding server's own."""
+    seconds = min(settings.llama_server.request_timeout_seconds, settings.service.request_seconds)
+    server = settings.llama_server.model_copy(update={"request_timeout_seconds": seconds})
+    database = settings.database.model_copy(
+        update={"connect_timeout_seconds": min(settings.database.connect_timeout_seconds, int(seconds))}
+    )
+    return settings.model_copy(update={"llama_server": server, "database": database})
+
+
+def _count_tokens(embedder: Embedder, texts: Sequence[str]) -> int:
+    """Special tokens included; 0 where the server does not tell."""
+    try:
+        return sum(len(embedder.tokenize(text)) + SPECIAL_TOKENS for text in texts)
+    except EmbeddingError:
+        return 0

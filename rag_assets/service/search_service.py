@@ -1,0 +1,90 @@
+"""The process of the search service: `python -m rag_assets.service.search_service`, which `rag-assets up` starts.
+
+`rag-assets serve` runs the same in its own process.
+"""
+
+import argparse
+import signal
+import socket
+from collections.abc import Callable, Sequence
+
+import uvicorn
+
+from rag_assets import logs, settings
+from rag_assets.asking import Asking
+from rag_assets.errors import SettingsError
+from rag_assets.service import api, rules
+from rag_assets.service.connections import BoundedProtocol
+from rag_assets.service.gate import Gate
+from rag_assets.service.keys import Keys
+from rag_assets.settings import Settings
+
+STOP_SECONDS = 5  # for requests under way, when told to end
+KEEP_ALIVE_SECONDS = 60
+
+
+def require_safe_address(config: Settings, host: str) -> None:
+    """SettingsError where the index would be open to other machines without keys, or the keys are not to be used."""
+    if config.service.keys_file is not None:
+        Keys(config.service.keys_file).require()
+    elif not rules.is_loopback(host):
+        raise SettingsError(
+            f"The search service would be open to everybody who reaches {host}. Set service.keys_file "
+            "(RAG_ASSETS_SERVICE__KEYS_FILE) to a file of keys, which `rag-assets key NAME` makes, or leave "
+            "service.host at 127.0.0.1."
+        )
+
+
+def application(asking: Asking) -> Gate:
+    """All that is served."""
+    file = asking.settings.service.keys_file
+    return api.application(asking, keys=Keys(file) if file is not None else None)
+
+
+class _Server(uvicorn.Server):
+    """Says when it listens."""
+
+    def __init__(self, config: uvicorn.Config, *, on_started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_started = on_started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_started()
+
+
+def serve(config: Settings, *, host: str, port: int, on_started: Callable[[], None] = lambda: None) -> None:
+    """Serve until SIGINT or SIGTERM; requests under way are answered before it ends."""
+    with Asking(config) as asking:
+        uvicorn_config = uvicorn.Config(
+            application(asking),
+            host=host,
+            port=port,
+            http=BoundedProtocol,
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=STOP_SECONDS,
+        )
+        for number in (signal.SIGINT, signal.SIGTERM):  # by which uvicorn, once it has ended, would have us killed
+            signal.signal(number, lambda _number, _frame: None)
+        _Server(uvicorn_config, on_started=on_started).run()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the command line, which holds nothing secret."""
+    parser = argparse.ArgumentParser(prog="python -m rag_assets.service.search_service", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, required=True)
+    given = parser.parse_args(arguments)
+    config = settings.load()
+    logs.configure(config.log_format)
+    require_safe_address(config, given.host)
+    serve(config, host=given.host, port=given.port)
+
+
+if __name__ == "__main__":
+    main()
