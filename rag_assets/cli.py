@@ -16,6 +16,7 @@ import click
 import psutil
 
 from rag_assets import (
+    cli_mcp,
     cli_service,
     console,
     doctor,
@@ -608,7 +609,7 @@ def chunk(files: tuple[str, ...], strategy: str | None, size: int | None, overla
     sys.exit(1 if failed else 0)
 
 
-for _command in cli_service.COMMANDS:
+for _command in (*cli_service.COMMANDS, cli_mcp.mcp):
     main.add_command(_command)
 
 

@@ -9,5 +9,7 @@ gate            which requests reach the search service: an ASGI layer before it
 forms           what is asked of it and what it answers, as pydantic models
 api             its routes
 metrics         what it counts, for Prometheus
+mcp_server      the index as tools for agents, over standard input and output and over HTTP
+mcp_http        these at /mcp of the search service
 search_service  the process that serves it
 """

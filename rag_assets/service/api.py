@@ -75,6 +75,9 @@ class Busy(RagAssetsError):
     """As many requests are under way as there may be."""
 
 
+REFUSALS[Busy] = (429, "busy", 1, "Too many requests at once: try again.")
+
+
 class Workers:
     """Threads that stay, with a limit on what is under way and waits for them; more is refused as Busy."""
 
@@ -182,7 +185,7 @@ class Api:
         caller, page = caller_of(request), forms.read(forms.ChunkPage, _parameters(request))
         document_id = request.path_params["id"]
         story: Story | None = None
-        if "\0" not in document_id and len(document_id.encode()) <= ID_BYTES:
+        if is_id(document_id):
             story = await self.database.run(
                 lambda: self.asking.document(
                     document_id, caller=caller, first_chunk=page.first_chunk, chunks=page.chunks
@@ -238,22 +241,19 @@ class Api:
         try:
             yield
         except Exception as exc:
-            count(_refusal(exc)[1] if isinstance(exc, RagAssetsError | TimeoutError) else "internal")
+            count(refusal(exc, caller=None)[1] if isinstance(exc, RagAssetsError | TimeoutError) else "internal")
             raise
         count("ok")
 
     async def refuse(self, request: Request, exc: Exception) -> Response:
         """What callers are told of an error: all of it only those who see all of the index anyway."""
-        if isinstance(exc, Busy):
-            return error(429, "Too many requests at once: try again.", retry_after=1)
         if isinstance(exc, ClientDisconnect):
             return error(413, "The body is too long, or did not come whole.")
-        status, kind, retry_after, message = _refusal(exc)
+        caller = request.scope.get("rag_assets.caller")
+        status, kind, retry_after, message = refusal(exc, caller=caller if isinstance(caller, Caller) else None)
         if status >= 500:
             logger.warning("%s %s: %s", request.method, request.url.path, exc or type(exc).__name__)
-        caller = request.scope.get("rag_assets.caller")
-        is_trusted = isinstance(caller, Caller) and caller.role is None and str(exc)
-        return error(status, str(exc) if is_trusted or not message else message, kind=kind, retry_after=retry_after)
+        return error(status, message, kind=kind, retry_after=retry_after)
 
 
 ASKED = (401, 403, 413, 415, 422, 429, 503, 504)
@@ -397,8 +397,19 @@ def _parameters(request: Request) -> dict[str, Any]:
         raise Invalid(str(exc)) from exc
 
 
-def _refusal(exc: Exception) -> tuple[int, str, int | None, str]:
-    return next(REFUSALS[kind] for kind in type(exc).__mro__ if kind in REFUSALS)
+def refusal(exc: Exception, *, caller: Caller | None) -> tuple[int, str, int | None, str]:
+    """Status, kind, seconds after which to try again, and what this caller is told of a RagAssetsError or TimeoutError.
+
+    Only who sees all of the index is told all of it.
+    """
+    status, kind, retry_after, message = next(REFUSALS[kind] for kind in type(exc).__mro__ if kind in REFUSALS)
+    is_trusted = caller is not None and caller.role is None and str(exc)
+    return status, kind, retry_after, str(exc) if is_trusted or not message else message
+
+
+def is_id(document_id: str) -> bool:
+    """Whether a document can have this id at all."""
+    return "\0" not in document_id and len(document_id.encode("utf-8", "replace")) <= ID_BYTES
 
 
 def _vectors(found: Embedded, asked: forms.EmbeddingsRequest, *, model: str) -> bytes:

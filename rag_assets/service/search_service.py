@@ -13,7 +13,7 @@ import uvicorn
 from rag_assets import logs, settings
 from rag_assets.asking import Asking
 from rag_assets.errors import SettingsError
-from rag_assets.service import api, rules
+from rag_assets.service import api, mcp_http, rules
 from rag_assets.service.connections import BoundedProtocol
 from rag_assets.service.gate import Gate
 from rag_assets.service.keys import Keys
@@ -38,7 +38,7 @@ def require_safe_address(config: Settings, host: str) -> None:
 def application(asking: Asking) -> Gate:
     """All that is served."""
     file = asking.settings.service.keys_file
-    return api.application(asking, keys=Keys(file) if file is not None else None)
+    return api.application(asking, keys=Keys(file) if file is not None else None, routes=mcp_http.routes())
 
 
 class _Server(uvicorn.Server):
