@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from rag_assets import operations
@@ -138,8 +139,11 @@ class Asking:
         with self._embedder() as embedder:
             return embedder.embed_query(text)
 
-    def embed(self, texts: Sequence[str]) -> Embedded:
-        """Vectors of texts; a single one needs no more memory than a question, several need that of an ingestion."""
+    def embed(self, texts: Sequence[str], *, input_type: str = "passage") -> Embedded:
+        """Vectors of texts; a single one needs no more memory than a question, several need that of an ingestion.
+
+        `input_type`, "query" or "passage", decides about a prefix, where the model has some; today's models have none.
+        """
         import numpy as np
 
         with self._embedder() as embedder:
@@ -172,13 +176,18 @@ class Asking:
 
     def status(self, *, caller: Caller) -> Summary:
         """The index at a glance."""
+        faults: list[str] = []
         embedding = self.settings.embedding
         with self._for(caller) as services:
             with services.database.transaction() as cursor:
                 rows = callers.count_documents(cursor)
                 chunks = callers.count_chunks(cursor, model=embedding.model)
                 oldest = callers.oldest_pending_seconds(cursor)
-            faults = operations.status(services).faults if caller.role is None else []
+            if caller.role is None:
+                whole = operations.status(services)
+                if whole.oldest_pending_at is not None:  # what no look has moved to the outbox yet included
+                    oldest = (datetime.now(UTC) - whole.oldest_pending_at).total_seconds()
+                faults = whole.faults
         states: dict[str, int] = {}
         errors: dict[str, int] = {}
         for state, kind, count in rows:

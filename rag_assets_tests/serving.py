@@ -83,6 +83,8 @@ def configured(url: str, home: Path, **sections: Any) -> Settings:
 class Service:
     """A service that is asked over real connections."""
 
+    key = dsn = ""  # of who asks, and of its database, where a test needs them
+
     def __init__(self, asking: Asking, port: int) -> None:
         self.asking = asking
         self.port = port

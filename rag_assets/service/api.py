@@ -170,7 +170,7 @@ class Api:
         if asked.dimensions not in (None, embedding.dimension):
             raise Invalid(f"dimensions: {embedding.model} has {embedding.dimension}")
         with self._counted(lambda outcome: self.metrics.embeddings.labels(outcome).inc()):
-            found = await self.embedding.run(lambda: self.asking.embed(asked.texts))
+            found = await self.embedding.run(lambda: self.asking.embed(asked.texts, input_type=asked.input_type))
         return Response(_vectors(found, asked, model=embedding.model), media_type="application/json")
 
     async def documents(self, request: Request) -> Response:

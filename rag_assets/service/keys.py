@@ -142,6 +142,7 @@ def _read(file: Path) -> list[tuple[bytes, Caller]]:
 
 
 def _callers(file: Path, entries: dict[str, Entry]) -> list[tuple[bytes, Caller]]:
+    _require_same_claims(file, entries)
     found: dict[bytes, Caller] = {}
     for name, entry in entries.items():
         if entry.digest in found:
@@ -149,6 +150,18 @@ def _callers(file: Path, entries: dict[str, Entry]) -> list[tuple[bytes, Caller]
         claims = tuple(sorted(entry.claims.items()))
         found[entry.digest] = Caller(name=name, role=entry.role, claims=claims)
     return list(found.items())
+
+
+def _require_same_claims(file: Path, entries: dict[str, Entry]) -> None:
+    """A setting that was ever set in a session is empty afterwards, not missing: for a key without the claim, a policy
+    would compare with nothing, and one that looks at how a text begins would let all through."""
+    named = {name for entry in entries.values() for name in entry.claims}
+    for key, entry in entries.items():
+        if entry.role is not None and (missing := named - entry.claims.keys()):
+            raise SettingsError(
+                f"{SETTING}, {file}: {key} has no claim {', '.join(sorted(missing))}, and other keys have. Policies "
+                "would find it empty: give it to each key that has a role."
+            )
 
 
 def _require_private(file: Path, facts: os.stat_result) -> None:

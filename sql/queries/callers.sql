@@ -70,10 +70,8 @@ select state, error_kind, count(*) from rag_documents group by 1, 2;
 select count(*) from rag_document_chunks where embedding_model = %(model)s;
 
 -- name: get_oldest_pending
--- Seconds since the oldest change came that waits; nothing where none waits.
-select extract(epoch from now() - least(
-    (select min(enqueued_at) from rag_outbox where state = 'pending'), (select min(changed_at) from rag_changes)
-))::float8;
+-- Seconds since the oldest change came that waits in the outbox, as the caller may see it; nothing where none waits.
+select extract(epoch from now() - min(enqueued_at))::float8 from rag_outbox where state = 'pending';
 
 -- name: is_ready
 -- Whether what a search needs is there: the function and the model that serves.
