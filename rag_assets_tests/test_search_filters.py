@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import random
 import secrets
 from collections.abc import Callable, Iterator
@@ -237,6 +238,47 @@ def test_a_text_stays_a_text_when_it_looks_like_sql(url: str, text: str) -> None
         for filter in filters:
             assert _search(cursor, "hybrid", 3, filter) == []
         assert len(_search(cursor, "hybrid", 3, {}, f"{text} pump")) <= 3
+        cursor.execute("select count(*) from rag_document_text")
+        assert cursor.fetchone() == (DOCUMENTS,)
+
+
+CASTS = {"query_embedding": "::vector", "metadata": "::jsonb", "since": "::timestamptz", "until": "::timestamptz"}
+ODD: list[tuple[dict[str, object], bool]] = [
+    *(({name: text}, False) for name in ("mode", "fusion") for text in [*HOSTILE, "", None]),
+    *(({"model": text}, True) for text in [*HOSTILE, ""]),
+    *(({"query_language": text}, True) for text in [*HOSTILE, "", "english"]),
+    *(({"metadata": json.dumps({text: text})}, True) for text in HOSTILE),
+    *(({"metadata": text}, True) for text in ("[]", "1", "null", '""')),
+    *(({"k": value}, False) for value in (0, -1, -(2**31), None)),
+    *(({"k": value, "mode": mode}, True) for value in (2**30, 2**31 - 1) for mode in ("hybrid", "vector", "text")),
+    *(({"vector_weight": value}, False) for value in (float("nan"), float("inf"), -float("inf"), -0.1, 1.1, None)),
+    *(({"candidates": value}, True) for value in (0, -1, -(2**31), 2**31 - 1, None)),
+    *(({"since": value, "until": value}, True) for value in ("infinity", "-infinity", "0001-01-01 BC")),
+]
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_every_argument_is_taken_or_refused_when_it_is_odd(url: str, part: int) -> None:
+    """Names, weights and numbers as well: with the code of a wrong argument, and no other, and nothing is changed."""
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        for given, is_taken in ODD[part::4]:
+            values = {"query_text": "pump", "query_embedding": "[1,0,0,0,0,0,0,0]", **given}
+            arguments = ", ".join(f"{name} => %({name})s" + CASTS.get(name, "") for name in values)
+            try:
+                cursor.execute(f"select document_id, score from rag_search({arguments})", values)
+                found = cursor.fetchall()
+            except psycopg2.errors.InvalidParameterValue:
+                assert not is_taken, given
+            else:
+                assert is_taken, given
+                assert all(math.isfinite(score) for _, score in found), given
+        for n in (-1, 0, 2**31 - 1, None):
+            cursor.execute("select count(*) from rag_neighbours((select min(id) from rag_document_chunks), %s)", [n])
+            assert cursor.fetchone() == ({-1: 0, 0: 1, None: 0}.get(n, CHUNKS),)
+        for k in (2**30, 2**31 - 1):
+            cursor.execute("select count(*) from rag_search_words('pump', %s, null, 'm')", [k])
+            assert cursor.fetchone() == (DOCUMENTS * CHUNKS,)
         cursor.execute("select count(*) from rag_document_text")
         assert cursor.fetchone() == (DOCUMENTS,)
 

@@ -208,22 +208,32 @@ $$;
 
 -- BM25 of these chunks. How often a word stands in a chunk is taken from ts_rank, which adds up 1/n^2 over the
 -- occurrences of a word: the sum to the nth is very nearly pi^2/6 - 1/(n + 1/2).
+--
+-- Written so that each ts_rank, which is most of the work, is computed once: a term of the sum is n / (n + norm) as
+-- 1 / (1 + norm / n), which is null where the word does not stand.
 create or replace function rag_score_words(
     ids bigint[], words text[], idfs float8[], mean_length float8, k1 float8 default 1.2, b float8 default 0.75
 ) returns table (chunk_id bigint, score float8) language sql stable set search_path = {path} as $$
-    select d.chunk_id, sum(q.idf * n.n * (k1 + 1) / (n.n + k1 * (1 - b + b * d.length / greatest(mean_length, 1))))
+    select s.chunk_id, s.score
     from (
-        select w.chunk_id, w.length, w.words || ''::tsvector as words  -- read once, and not by each ts_rank
-        from rag_chunk_words as w where w.chunk_id = any (ids) offset 0
-    ) as d
-    cross join (
-        select rag_word_query(u.word) as query, u.idf from unnest(words, idfs) as u (word, idf) offset 0
-    ) as q
-    cross join lateral (
-        select round(1 / (1.6449340668482264 * (1 - ts_rank('{{1,1,1,1}}'::real[], d.words, q.query)::float8)) - 0.5) as n
-    ) as n
-    where n.n > 0
-    group by 1
+        select d.chunk_id, (
+            select sum(q.gain / (1 + d.norm / nullif(round(
+                1 / (1.6449340668482264 * (1 - ts_rank('{{1,1,1,1}}'::real[], d.words, q.query)::float8)) - 0.5
+            ), 0)))
+            from unnest(w.queries, w.gains) as q (query, gain)
+        ) as score
+        from (
+            select array_agg(rag_word_query(u.word)) as queries, array_agg(u.idf * (k1 + 1)) as gains
+            from unnest(words, idfs) as u (word, idf)
+        ) as w
+        cross join (
+            select w.chunk_id, k1 * (1 - b + b * w.length / greatest(mean_length, 1)) as norm,
+                setweight(w.words, 'D') as words  -- read once, and not by each ts_rank
+            from rag_chunk_words as w where w.chunk_id = any (ids) offset 0
+        ) as d
+        offset 0
+    ) as s
+    where s.score is not null
 $$;
 
 -- The chunks that are worth scoring, of those in which these words stand: for rare words all of them, for frequent ones
@@ -242,6 +252,7 @@ declare
     used bigint := 0;
     level integer;
     before integer;
+    norm_of_a_word constant float8 := 0.9 / greatest(mean_length, 1);
 begin
     for place in select o from unnest(chunks) with ordinality as u (n, o) order by n, o loop
         before := 0;
@@ -274,7 +285,7 @@ begin
         select w.chunk_id
         from unnest(queries, gains, often, known) as l (query, gain, often, known)
         cross join lateral (
-            select w.chunk_id, 0.3 + 0.9 * w.length / greatest(mean_length, 1) as norm from rag_chunk_words as w
+            select w.chunk_id, 0.3 + norm_of_a_word * w.length as norm from rag_chunk_words as w
             where w.words @@ l.query and w.embedding_model = model limit budget
         ) as w
         group by 1
@@ -316,6 +327,7 @@ declare
     rows constant bigint := (select sum(n) from unnest(chunks) as n);
     budget constant integer := 20000;  -- rows of the index of words that a search looks at
     exact_rows constant integer := 5000;  -- so few are scored, each
+    most_scored constant integer := least(greatest(600, 3 * k::bigint), 2147483647);
     is_filtered boolean;
     ids bigint[];
     every_word tsquery;
@@ -335,7 +347,7 @@ begin
             );
         else
             ids := rag_word_candidates(
-                words, idfs, chunks, mean_length, model, budget => budget, most => greatest(600, 3 * k)
+                words, idfs, chunks, mean_length, model, budget => budget, most => most_scored
             );
         end if;
     elsif rows > exact_rows and not row_security_active('rag_document_chunks') and rag_estimate(filter, model) > 20000
@@ -346,7 +358,7 @@ begin
         execute 'select array(select c.id from (select unnest($3) as id, generate_series(1, cardinality($3)) as place) as i'
             ' join lateral (select * from ' || rag_filter_source(filter) || ' and c.id = i.id) as c on true'
             ' order by i.place limit $4)'
-        into ids using filter, model, ids, greatest(600, 3 * k);
+        into ids using filter, model, ids, most_scored;
         if cardinality(ids) < k then
             ids := null;
         end if;
@@ -357,7 +369,10 @@ begin
         into ids using filter, model, every_word;
     end if;
     return query
-    select s.chunk_id, s.score from rag_score_words(ids, words, idfs, mean_length) as s
+    select s.chunk_id, s.score from (
+        select * from rag_score_words(ids, words, idfs, mean_length) as s
+        order by s.score desc fetch first (k) rows with ties
+    ) as s
     cross join lateral (select * from rag_document_chunks where id = s.chunk_id offset 0) as c
     order by s.score desc, rag_id_order(c.document_id), c.document_id, c.chunk_index limit k;
 end
@@ -403,7 +418,7 @@ begin
         execute format(
             'select array(select c.id from %s and c.embedding_model = %L order by c.embedding::%s <=> $3::%s limit $4)',
             source, model, index.written, index.written
-        ) into ids using filter, model, query_embedding, k + k / 2 + 10;
+        ) into ids using filter, model, query_embedding, k::bigint + k / 2 + 10;
         perform rag_end_scan(before);
     end if;
     if cardinality(ids) >= k then
@@ -428,7 +443,7 @@ declare
         when 'hnsw' then array['hnsw.iterative_scan', 'hnsw.ef_search', 'hnsw.max_scan_tuples']
         else array['ivfflat.iterative_scan', 'ivfflat.probes'] end;
     given text[] := case kind
-        when 'hnsw' then array['relaxed_order', least(greatest(2 * k, 100), 1000)::text, '100000']
+        when 'hnsw' then array['relaxed_order', least(greatest(2 * k::bigint, 100), 1000)::text, '100000']
         else array['relaxed_order', '30'] end;
     before text[];
     place integer;
@@ -487,7 +502,7 @@ create or replace function rag_search(
 #variable_conflict use_column
 declare
     of_model text := coalesce(model, rag_serving_model());
-    pool integer := least(greatest(candidates, 2 * k), 10000);
+    pool integer := least(greatest(candidates, 2 * k::bigint), 10000);
     filter rag_filter := row(
         documents, path_prefix, path_glob, media_types, languages, since, until, heading, metadata, null
     )::rag_filter;
@@ -496,9 +511,10 @@ declare
     with_vectors boolean := query_embedding is not null and mode in ('hybrid', 'vector');
     with_words boolean := query_text ~ '[[:alnum:]]' and mode in ('hybrid', 'text');
 begin
-    if k is null or k < 1 or mode not in ('hybrid', 'vector', 'text') or fusion not in ('convex', 'rrf')
-        or vector_weight not between 0 and 1
-    then
+    if (
+        k >= 1 and mode in ('hybrid', 'vector', 'text') and fusion in ('convex', 'rrf')
+        and vector_weight between 0 and 1
+    ) is not true then
         raise exception 'rag_search: k is at least 1, mode is hybrid, vector or text, fusion is convex or rrf, and '
             'vector_weight is 0 to 1' using errcode = 'invalid_parameter_value';
     end if;
@@ -567,7 +583,7 @@ create or replace function rag_neighbours(chunk bigint, n integer default 1) ret
     select c.id, c.document_id, c.chunk_index, c.content, c.page, c.heading_path, c.char_start, c.char_end
     from rag_document_chunks as s
     join rag_document_chunks as c on c.document_id = s.document_id and c.embedding_model = s.embedding_model
-        and c.chunk_index between s.chunk_index - n and s.chunk_index + n
+        and c.chunk_index between s.chunk_index - n::bigint and s.chunk_index + n::bigint
     where s.id = chunk
     order by c.chunk_index
 $$;
