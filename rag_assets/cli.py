@@ -31,14 +31,14 @@ from rag_assets import (
 from rag_assets.bundled import postgres as bundled_postgres
 from rag_assets.embedding import known
 from rag_assets.errors import ERROR_KINDS, DocumentError, RagAssetsError, SettingsError, UnembeddableText
-from rag_assets.model import Filter, Hit
+from rag_assets.model import Filter, Hit, counted
 from rag_assets.postgres import conninfo
 from rag_assets.report import RunReport
 from rag_assets.service import dagster_ui
 from rag_assets.services import Services, require_home
 from rag_assets.text.sandbox.worker import TextWorker
 
-JSON = click.option("--json", "as_json", is_flag=True, help="JSON, one object per line, for programs.")
+JSON = click.option("--json", "as_json", is_flag=True, help="JSON Lines, one object per line, for programs.")
 SHOWN_FAILED = 20  # documents that `status` names
 INTERRUPTED = 130  # exit code, as shells know it
 SAMPLES = Path(__file__).parent / "samples"
@@ -75,6 +75,20 @@ class JsonObject(click.ParamType[dict[str, Any]]):
         if not isinstance(found, dict):
             self.fail('it is no object in JSON, such as {"author": "Ada"}', param, ctx)
         return found
+
+
+class Asking(click.Command):
+    """A command whose argument is a question: one that begins with a minus looks like an option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as exc:
+            raise click.UsageError(
+                f"{exc.format_message()} A question that begins with a minus stands after two: "
+                f'rag-assets {self.name} -- "-word other"',
+                ctx,
+            ) from exc
 
 
 class Commands(click.Group):
@@ -249,7 +263,7 @@ def init(create_table: bool, take_over: bool, as_json: bool) -> None:
         console.print_json({"applied": applied, "documents": status.documents, "pending": status.pending})
     else:
         click.echo(f"Applied: {', '.join(applied) or 'nothing, all was there'}.")
-        click.echo(f"{status.documents} documents, {status.pending} pending. Next: rag-assets ingest")
+        click.echo(f"{counted(status.documents, 'document')}, {status.pending} pending. Next: rag-assets ingest")
 
 
 @main.command(short_help="Add files as rows of the documents table.", epilog=_examples("register docs report.pdf"))
@@ -312,6 +326,7 @@ def _filters(command: Any) -> Any:
 
 
 @main.command(
+    cls=Asking,
     short_help="Show the passages that answer best.",
     epilog=_examples(
         'search "who pays for shipping?"',
@@ -328,17 +343,35 @@ def _filters(command: Any) -> Any:
     type=click.Choice(["hybrid", "vector", "text"]),
     help="By meaning and words, by meaning alone, or by words alone. [default: search.mode, hybrid]",
 )
+@click.option(
+    "--min-similarity",
+    type=click.FloatRange(-1, 1),
+    help="Leave out passages whose cosine similarity to the question is below this, of those found.",
+)
 @_filters
 @JSON
-def search(query: str, k: int, neighbours: int, mode: settings.Mode | None, as_json: bool, **given: Any) -> None:
+def search(
+    query: str,
+    k: int,
+    neighbours: int,
+    mode: settings.Mode | None,
+    min_similarity: float | None,
+    as_json: bool,
+    **given: Any,
+) -> None:
     """Show the passages that answer QUERY best, by its meaning and by its words.
 
     A phrase in quotes has to stand there, and a word after a minus must not. Filters apply before the passages are
-    counted: as many as were asked for are shown wherever there are so many.
+    counted: as many as were asked for are shown wherever there are so many, also to a question that no document
+    answers. The score sorts them, and is no measure of how good they are; --min-similarity is.
     """
     filter = _filter(given)
     with _services() as services:
+        if min_similarity is not None and (mode or services.settings.search.mode) == "text":
+            raise click.UsageError("--min-similarity needs --mode hybrid or vector: words alone have no similarity.")
         hits = _search(services, query, k=k, filter=filter, mode=mode, neighbours=neighbours)
+        if min_similarity is not None:
+            hits = [hit for hit in hits if hit.similarity is not None and hit.similarity >= min_similarity]
         excerpts = [] if as_json else operations.excerpts(services, query, hits)
     if as_json:
         for hit in hits:
@@ -346,7 +379,8 @@ def search(query: str, k: int, neighbours: int, mode: settings.Mode | None, as_j
     for hit, excerpt in zip(hits, excerpts, strict=False):
         console.show_hit(hit, excerpt)
     if not hits and not as_json:
-        console.show_nothing_found(services.settings.embedding.model, filtered=filter != Filter())
+        filtered = filter != Filter() or min_similarity is not None
+        console.show_nothing_found(services.settings.embedding.model, filtered=filtered)
 
 
 def _filter(given: dict[str, Any]) -> Filter:
@@ -355,7 +389,9 @@ def _filter(given: dict[str, Any]) -> Filter:
     return Filter(**{name: value for name, value in given.items() if value not in (None, ())} | times)
 
 
-@main.command(short_help="Print a question's vector, for SQL.", epilog=_examples('embed "who pays for shipping?"'))
+@main.command(
+    cls=Asking, short_help="Print a question's vector, for SQL.", epilog=_examples('embed "who pays for shipping?"')
+)
 @click.argument("query", type=Question())
 def embed(query: str) -> None:
     """Print the vector of QUERY by the model that serves, as pgvector reads it: [0.01,-0.02,...].
@@ -406,13 +442,18 @@ def evaluate(folder: Path, as_json: bool) -> None:
     FOLDER has queries.jsonl and qrels/test.tsv, as BEIR has them, or one CSV file with the columns question and
     document: its id, its path or its file's name. With corpus.jsonl, these documents are embedded into a schema of
     their own, which is dropped at the end; the index is left alone.
+
+    The exit code is 1 when a document that the questions name is not there: it counts as not found.
     """
     questions = evaluation.read(folder)
     with _services() as services:
         operations.migrate(services)
         operations.fill_words(services)
-        for found in evaluation.evaluate(services, questions, progress=console.print_progress):
+        unknown: list[str] = []
+        for found in evaluation.evaluate(services, questions, progress=console.print_progress, unknown=unknown):
             console.print_json(asdict(found)) if as_json else console.show_quality(found)
+    console.show_unknown_documents(unknown, of=len(questions.documents))
+    sys.exit(1 if unknown else 0)
 
 
 @main.command(short_help="Show what is up to date, pending, failed, and why.")
@@ -679,9 +720,14 @@ def _question_is_short_enough() -> Iterator[None]:
     try:
         yield
     except UnembeddableText as exc:
-        raise click.BadParameter(
-            f"the model does not take it: ask with fewer words. {exc}", param_hint="QUERY"
-        ) from exc
+        raise click.BadParameter(_why_not(exc), param_hint="QUERY") from exc
+
+
+def _why_not(refused: UnembeddableText) -> str:
+    """In a sentence, without what the server said, which is for programs."""
+    if refused.kind == "too_large":
+        return "it is longer than the model reads: ask with fewer words."
+    return "the model's server ended, twice, over it: ask with other words, or look at its log."
 
 
 def _end_with(report: RunReport, *, as_json: bool) -> NoReturn:

@@ -20,14 +20,15 @@ from rag_assets.doctor import Finding
 from rag_assets.embedding.calibration import Calibration
 from rag_assets.errors import DocumentError
 from rag_assets.evaluation import Quality
-from rag_assets.model import Chunk, FailedDocument, Hit, IndexStatus, Outcome, ReadDocument
+from rag_assets.model import Chunk, FailedDocument, Hit, IndexStatus, Outcome, ReadDocument, are, counted
 from rag_assets.operations import Registered
 from rag_assets.postgres.search import MARKS
 from rag_assets.postgres.vector_index import Advice, VectorIndex
-from rag_assets.report import RunReport
+from rag_assets.report import SHOWN, RunReport
 from rag_assets.vectors import Marked
 
 PREVIEW_CHARACTERS = 320
+SHOWN_UNKNOWN = 5  # documents of an evaluation that are named
 RATE_SECONDS = 1.0  # before a rate says anything
 BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} documents [{elapsed}{postfix}]"
 
@@ -93,7 +94,7 @@ class Progress:
             self._bar.update(0)  # which shows it, if it is time
 
     def _show_counts(self) -> None:
-        counts = [f"{status}={count}" for status, count in self._counts.items()]
+        counts = [f"{SHOWN.get(status, status)}={count}" for status, count in self._counts.items()]
         if self._started is not None:
             seconds = time.monotonic() - self._started
             rate = f" ({self._chunks / seconds:.1f}/s)" if seconds > RATE_SECONDS else ""
@@ -105,7 +106,7 @@ def show_registered(found: Registered) -> None:
     """How many files are rows now; where there are none, why that may be."""
     show_left_out(found)
     if found.registered:
-        show(f"{found.registered} files, {found.new} of them new. Next: rag-assets ingest")
+        show(f"{counted(found.registered, 'file')}, {found.new} of them new. Next: rag-assets ingest")
     else:
         show("No files there: hidden ones and folders behind links are left out.")
 
@@ -125,10 +126,19 @@ def show_report(report: RunReport) -> None:
     show_unknown(report.unknown)
     if report.gone:
         show(f"Not in the table, so nothing is kept of them: {', '.join(report.gone)}")
+    pending = f"{counted(report.pending, 'document')} {are(report.pending)} pending"
     if report.interrupted:
-        show(f"Stopped: what is stored stays, {report.pending} documents are pending. Next: rag-assets ingest")
+        show(f"Stopped: what is stored stays, {pending}. Next: rag-assets ingest")
     elif report.pending:
-        show(f"{report.pending} documents are pending: another run has them, or they are tried again later.")
+        show(f"{pending}: another run has them, or they are tried again later.")
+
+
+def show_unknown_documents(names: Sequence[str], *, of: int) -> None:
+    """Documents that questions name and the index does not have: each of them counts as not found."""
+    if names:
+        first = ", ".join(names[:SHOWN_UNKNOWN]) + (", ..." if len(names) > SHOWN_UNKNOWN else "")
+        they = f"{len(names)} of the {counted(of, 'document')} that the questions name {are(len(names))} not indexed"
+        print_progress(f"{they}, and counted as not found: {first}")
 
 
 def show_nothing_found(model: str, *, filtered: bool) -> None:
@@ -151,7 +161,8 @@ def show_hit(hit: Hit, excerpt: str | None = None) -> None:
     place = [Path(hit.path or hit.document_id).name, *hit.heading_path]
     page = f" (page {hit.page})" if hit.page else ""
     ways = {"meaning": hit.vector_rank, "words": hit.word_rank}
-    how = ", ".join(f"{way} {rank}." for way, rank in ways.items() if rank)
+    found = [f"{way} {rank}." for way, rank in ways.items() if rank]
+    how = ", ".join(found if hit.similarity is None else [*found, f"similarity {hit.similarity:.2f}"])
     show(f"{hit.score:.3f}  {' > '.join(place)}{page}" + (f"  [{how}]" if how else ""))
     for text in hit.before:
         show(f"     < {shorten(text)}")
@@ -174,7 +185,7 @@ def show_quality(found: Quality) -> None:
     show(
         f"{found.mode:>8}  nDCG@10 {found.ndcg_at_10:.3f} ({found.ndcg_low:.3f}-{found.ndcg_high:.3f})  "
         f"recall@100 {found.recall_at_100:.3f} ({found.recall_low:.3f}-{found.recall_high:.3f})  "
-        f"MRR {found.mrr:.3f} ({found.mrr_low:.3f}-{found.mrr_high:.3f})  {found.questions} questions"
+        f"MRR {found.mrr:.3f} ({found.mrr_low:.3f}-{found.mrr_high:.3f})  {counted(found.questions, 'question')}"
     )
 
 
@@ -217,14 +228,15 @@ def show_retried(count: int, unknown: Sequence[str] = ()) -> None:
         if count
         else "None of those had failed: see rag-assets status."
     )
-    show(f"{count} documents are pending again. {step}")
+    show(f"{counted(count, 'document')} {are(count)} pending again. {step}")
 
 
 def show_marked(found: Marked, unknown: Sequence[str] = ()) -> None:
     """How many vectors are to be made anew, and who does it."""
     show_unknown(unknown)
     step = "Next: rag-assets ingest, unless `rag-assets up` runs." if found.chunks else "Nothing is to be done."
-    click.echo(f"{found.chunks} vectors of {len(found.documents)} documents are to be made anew. {step}")
+    whose = f"{counted(found.chunks, 'vector')} of {counted(len(found.documents), 'document')}"
+    show(f"{whose} {are(found.chunks)} to be made anew. {step}")
 
 
 def show_index(found: VectorIndex | None, advice: Advice) -> None:
@@ -248,7 +260,7 @@ def show_dropped_index(count: int) -> None:
 def show_confirmed(count: int) -> None:
     """How many documents go, and who lets them."""
     step = "Next: rag-assets ingest, unless `rag-assets up` runs." if count else "Every indexed document has its row."
-    show(f"{count} documents are to be deleted. {step}")
+    show(f"{counted(count, 'document')} {are(count)} to be deleted. {step}")
 
 
 def show_finding(finding: Finding) -> None:
@@ -302,7 +314,8 @@ def show_chunk(chunk: Chunk, *, as_json: bool) -> None:
         return
     heading = " > ".join(chunk.heading_path)
     print_progress(
-        f"--- {chunk.index}: {chunk.kind}, {chunk.token_count} tokens, {chunk.char_start}-{chunk.char_end} {heading}"
+        f"--- {chunk.index}: {chunk.kind}, {counted(chunk.token_count, 'token')}, "
+        f"{chunk.char_start}-{chunk.char_end} {heading}"
     )
     show_text(chunk.content)
 

@@ -20,8 +20,9 @@ from pydantic import SecretStr
 
 from rag_assets import operations
 from rag_assets.errors import SettingsError
-from rag_assets.model import Claim, ClaimOwner, Hit, Progress
+from rag_assets.model import Claim, ClaimOwner, Hit, Progress, counted
 from rag_assets.postgres import conninfo, outbox
+from rag_assets.postgres import search as searching
 from rag_assets.services import Services, no_progress
 from rag_assets.settings import Mode, Source
 
@@ -43,6 +44,11 @@ class Questions:
     relevant: Mapping[str, Relevance]
     corpus: Mapping[str, str] | None = None
 
+    @property
+    def documents(self) -> list[str]:
+        """Those that answer a question, as they are named, each once."""
+        return list(dict.fromkeys(document for relevant in self.relevant.values() for document in relevant))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Quality:
@@ -59,6 +65,7 @@ class Quality:
     mrr: float
     mrr_low: float
     mrr_high: float
+    unknown_documents: int = 0  # that answer a question and are not there: none of them can be found
 
 
 def read(folder: Path) -> Questions:
@@ -74,13 +81,25 @@ def read(folder: Path) -> Questions:
     return _read_table(tables[0])
 
 
-def evaluate(services: Services, questions: Questions, *, progress: Progress = no_progress) -> Iterator[Quality]:
-    """How well each mode finds what is relevant; with a corpus, in a schema of its own that is gone afterwards."""
+def evaluate(
+    services: Services,
+    questions: Questions,
+    *,
+    progress: Progress = no_progress,
+    unknown: list[str] | None = None,
+) -> Iterator[Quality]:
+    """How well each mode finds what is relevant; with a corpus, in a schema of its own that is gone afterwards.
+
+    To `unknown`, the documents are added that answer a question and are not there, as the questions name them.
+    """
+    unknown = [] if unknown is None else unknown
     if questions.corpus is None:
-        yield from _evaluate(services, questions)
+        unknown += _not_indexed(services, questions.documents)
+        yield from _evaluate(services, questions, unknown=len(unknown))
         return
+    unknown += [document for document in questions.documents if document not in questions.corpus]
     with _scratch(services, questions.corpus, progress=progress) as scratch:
-        yield from _evaluate(scratch, questions)
+        yield from _evaluate(scratch, questions, unknown=len(unknown))
 
 
 def ranking(hits: Sequence[Hit], known: Callable[[Hit], str]) -> list[str]:
@@ -103,7 +122,7 @@ def reciprocal_rank(found: Sequence[str], relevant: Relevance) -> float:
     return next((1 / place for place, document in enumerate(found, start=1) if document in relevant), 0.0)
 
 
-def quality(mode: str, rankings: Sequence[tuple[Sequence[str], Relevance]]) -> Quality:
+def quality(mode: str, rankings: Sequence[tuple[Sequence[str], Relevance]], *, unknown: int = 0) -> Quality:
     """The measures of one mode over all questions."""
     measures = [
         [measure(found, relevant) for found, relevant in rankings] for measure in (ndcg, recall, reciprocal_rank)
@@ -121,6 +140,7 @@ def quality(mode: str, rankings: Sequence[tuple[Sequence[str], Relevance]]) -> Q
         mrr=m,
         mrr_low=m_low,
         mrr_high=m_high,
+        unknown_documents=unknown,
     )
 
 
@@ -132,7 +152,7 @@ def _mean(values: Sequence[float]) -> tuple[float, float, float]:
     return round(sum(values) / len(values), 4), round(low, 4), round(high, 4)
 
 
-def _evaluate(services: Services, questions: Questions) -> Iterator[Quality]:
+def _evaluate(services: Services, questions: Questions, *, unknown: int) -> Iterator[Quality]:
     known = _names(questions)
     vectors = {key: services.embedder.embed_query(text) for key, text in questions.texts.items()}
     for mode in MODES:
@@ -140,7 +160,7 @@ def _evaluate(services: Services, questions: Questions) -> Iterator[Quality]:
         for key, text in questions.texts.items():
             hits = operations.search(services, text, k=CHUNKS, mode=mode, vector=vectors[key])
             rankings.append((ranking(hits, known), questions.relevant[key]))
-        yield quality(mode, rankings)
+        yield quality(mode, rankings, unknown=unknown)
 
 
 def _names(questions: Questions) -> Callable[[Hit], str]:
@@ -148,14 +168,26 @@ def _names(questions: Questions) -> Callable[[Hit], str]:
     if questions.corpus is not None:
         keys = {_file_name(number): key for number, key in enumerate(questions.corpus)}
         return lambda hit: keys[hit.path or ""]
-    named = {document for relevant in questions.relevant.values() for document in relevant}
+    named = set(questions.documents)
 
     def name(hit: Hit) -> str:
-        path = Path((hit.path or "").replace("\\", "/"))
-        ways = (hit.document_id, hit.path, path.name, path.stem)
+        ways = _ways(hit.document_id, hit.path or "")
         return next((way for way in ways if way in named), hit.path or hit.document_id)
 
     return name
+
+
+def _ways(document_id: str, path: str) -> tuple[str, ...]:
+    """How questions may name a document: its id, its path, its file's name, and that without its ending."""
+    file = Path(path.replace("\\", "/"))
+    return document_id, path, file.name, file.stem
+
+
+def _not_indexed(services: Services, named: Sequence[str]) -> list[str]:
+    """Those of the named documents of which no chunk is stored."""
+    with services.database.transaction() as cursor:
+        there = {way for place in searching.places(cursor, named) for way in _ways(*place)}
+    return [document for document in named if document not in there]
 
 
 def _file_name(number: int) -> str:
@@ -195,7 +227,7 @@ def _ingest(services: Services, folder: Path, *, progress: Progress) -> None:
         for outcomes in services.pipeline(run_id=RUN).ingest([claims]):
             done += len(outcomes)
             failed += sum(outcome.status == "failed" for outcome in outcomes)
-        progress(f"{done} of {total} documents, {failed} of them failed")
+        progress(f"{done} of {counted(total, 'document')}, {failed} of them failed")
     operations.fill_words(services)
 
 

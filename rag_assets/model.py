@@ -17,6 +17,16 @@ Vector = Sequence[float]
 Progress = Callable[[str], None]  # called with a sentence on how far long work is
 
 
+def counted(count: int, noun: str) -> str:
+    """A number with what it counts: `1 document`, `2 documents`."""
+    return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
+def are(count: int) -> str:
+    """The verb after such a number."""
+    return "is" if count == 1 else "are"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Document:
     """A row of the application's table."""
@@ -319,14 +329,18 @@ class IndexStatus:
         faults = list(self.warnings)
         if given_up:
             kinds = ", ".join(f"{count} {kind}" for kind, count in self.dead.items())
-            faults.append(f"{given_up} documents were given up ({kinds}): correct them, then rag-assets retry.")
+            were = "was" if given_up == 1 else "were"
+            which = f"{counted(given_up, 'document')} {were} given up ({kinds})"
+            faults.append(f"{which}: correct {'it' if given_up == 1 else 'them'}, then rag-assets retry.")
         if overlooked > 0:
-            faults.append(f"{overlooked} documents are neither indexed nor pending: rag-assets reconcile finds them.")
+            which = f"{counted(overlooked, 'document')} {are(overlooked)} neither indexed nor pending"
+            faults.append(f"{which}: rag-assets reconcile finds {'it' if overlooked == 1 else 'them'}.")
         for run_id, seconds in self.standing_still.items():
             faults.append(
                 f"Run {run_id} has stood still for {seconds} s: its process is stopped or hangs. Under `rag-assets "
                 "up`, another run takes its documents; else they are free in some minutes, or when you end the process."
             )
         if without_vector:
-            faults.append(f"{without_vector} chunks have no vector: rag-assets doctor.")
+            have = "has" if without_vector == 1 else "have"
+            faults.append(f"{counted(without_vector, 'chunk')} {have} no vector: rag-assets doctor.")
         return faults

@@ -5,9 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from rag_assets.model import Outcome, Status
+from rag_assets.model import Outcome, Status, counted
 
 COUNTED: tuple[Status, ...] = ("completed", "skipped", "deleted", "failed")
+
+SHOWN = {"skipped": "unchanged"}  # what people see of a status that has another name in tables and JSON
 
 
 @dataclass(kw_only=True)
@@ -67,11 +69,8 @@ class RunReport:
     @property
     def summary(self) -> str:
         """The counts as a sentence without its full stop."""
-        counts = self.counts
-        return (
-            f"{counts['completed']} completed, {counts['skipped']} unchanged, {counts['deleted']} deleted, "
-            f"{counts['failed']} failed; {self.chunks_embedded} chunks embedded, {self.chunks_reused} reused"
-        )
+        counts = ", ".join(f"{count} {SHOWN.get(status, status)}" for status, count in self.counts.items())
+        return f"{counts}; {counted(self.chunks_embedded, 'chunk')} embedded, {self.chunks_reused} reused"
 
     @property
     def as_json(self) -> dict[str, Any]:

@@ -136,7 +136,7 @@ def test_failed_documents_fail_alone_and_are_named(project: Project) -> None:
     assert project.partitions("FAILED") == {bad}
     [failure] = [event for event in result.all_events if event.is_step_failure]
     assert f"{bad}  not_found: File not found: missing.txt" in str(failure.event_specific_data)
-    assert "1 documents were not ingested; all others of this run are stored" in str(failure.event_specific_data)
+    assert "1 document was not ingested; all others of this run are stored" in str(failure.event_specific_data)
 
 
 def test_partition_is_gone_when_its_document_is(project: Project) -> None:

@@ -64,7 +64,7 @@ def test_check_warns_of_a_row_that_nobody_will_look_at(project: Project) -> None
     project.application.sql('alter table "TblDocumentFiles" enable always trigger rag_document_changed')
     result = check(project)
     assert not result.passed
-    assert result.description == "1 documents are neither indexed nor pending: rag-assets reconcile finds them."
+    assert result.description == "1 document is neither indexed nor pending: rag-assets reconcile finds it."
     project.reconcile()
     assert check(project).passed
 

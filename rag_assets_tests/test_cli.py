@@ -265,7 +265,7 @@ def test_status_says_what_failed_and_what_to_do(configured: Application) -> None
     assert first.startswith("  dead    1  empty: ")
     assert first.endswith(" (given up)")
     assert re.fullmatch(r"  failed  2  not_found: File not found: missing.txt \(tried again in \d+ s\)", second)
-    assert last == "-> 1 documents were given up (1 empty): correct them, then rag-assets retry."
+    assert last == "-> 1 document was given up (1 empty): correct it, then rag-assets retry."
 
 
 @posix
@@ -364,7 +364,7 @@ def test_retry_makes_failed_documents_pending(configured: Application, options: 
     configured.add("good.txt", *WORDS)
     configured.run()
     said = invoke("retry", *options).stdout
-    assert f"{count} documents are pending again." in said
+    assert f"{count} {'document is' if count == 1 else 'documents are'} pending again." in said
     assert ("Next: rag-assets ingest" if count else "None of those had failed") in said
     fresh = [row for row in configured.pending() if row[1:3] == ("pending", 0)]
     assert len(fresh) == count
@@ -450,7 +450,7 @@ def test_reembed_has_vectors_made_anew_that_it_is_asked_for(configured: Applicat
     assert objects(invoke("reembed", "--json", first).stdout) == [{"chunks": 1, "documents": [first]}]
     assert configured.pending() == [(first, "pending", 0, None)]
     assert configured.run()[first].chunks_embedded == 1
-    assert "1 vectors of 1 documents" in invoke("reembed", "--where", "path=b*").stdout
+    assert "1 vector of 1 document" in invoke("reembed", "--where", "path=b*").stdout
     assert configured.run()[second].chunks_embedded == 1
     assert "Nothing is to be done" in invoke("reembed", "--where", "model=another").stdout
     assert configured.pending() == []
@@ -551,10 +551,32 @@ def test_search_refuses_a_query_that_the_model_does_not_take(
     assert "it is empty" in invoke("search", " ", code=2).output
     assert "it is empty" in invoke("demo", "-q", "", code=2).output
     monkeypatch.setattr("rag_assets.operations.search", _too_large)
-    assert (
-        "Invalid value for QUERY: the model does not take it: ask with fewer words."
-        in invoke("search", "pumps", code=2).output
-    )
+    said = invoke("search", "pumps", code=2).output
+    assert "Invalid value for QUERY: it is longer than the model reads: ask with fewer words.\n" in said
+
+
+@pytest.mark.parametrize("command", ["search", "embed"])
+def test_a_question_that_begins_with_a_minus_is_told_how_to_be_asked(command: str) -> None:
+    """It looks like an option, and the error says what to write instead."""
+    said = invoke(command, "-pump", code=2).output
+    assert f'rag-assets {command} -- "-word other"' in said
+
+
+@posix
+def test_search_leaves_out_what_is_not_similar_when_a_limit_is_given(
+    configured: Application, fake_server: None
+) -> None:
+    """Something is always nearest, and scored near 1: the similarity tells, and cuts; words alone have none."""
+    configured.add("a.txt", *WORDS)
+    configured.run()
+    plain = invoke("search", "pumps").stdout
+    assert re.search(r"\[meaning 1\.(, words \d+\.)?, similarity -?[01]\.\d\d\]", plain)
+    every = objects(invoke("search", "pumps", "--json").stdout)
+    limit = sorted(hit["similarity"] for hit in every)[len(every) // 2]
+    few = objects(invoke("search", "pumps", "--json", "--min-similarity", str(limit)).stdout)
+    assert few == [hit for hit in every if hit["similarity"] >= limit]
+    assert "all filters leave" in invoke("search", "pumps", "--min-similarity", "1").stdout
+    assert "--min-similarity needs" in invoke("search", "x", "--mode", "text", "--min-similarity", "0", code=2).output
 
 
 @posix

@@ -92,6 +92,26 @@ def test_a_corpus_is_measured_beside_the_index_when_it_comes_along(
     assert rows.execute(database_url, "select nspname from pg_namespace where nspname like 'rag_evaluate%'") == []
 
 
+def test_documents_that_are_not_there_are_named_when_questions_name_them(database_url: str, tmp_path: Path) -> None:
+    """None of them can be found: without a word, search would look bad for what is missing from the index."""
+    named = ["7", "sub/a.md", "b.md", "c", "gone.md", "x%_'\\\\"]
+    _write(
+        tmp_path / "folder", {"q.csv": "question,document\n" + "".join(f'q{n},"{d}"\n' for n, d in enumerate(named))}
+    )
+    for id_, path in (("7", "sub/seven.md"), ("8", "sub/a.md"), ("9", "D:\\docs\\b.md"), ("10", "sub/c.txt")):
+        rows.execute(
+            database_url,
+            "insert into rag_document_text (document_id, path, sha256, size_bytes, mtime_ns, media_type, parser, "
+            f"content, fingerprint, embedding_model) values ('{id_}', '{path}', '', 0, 0, '', '', '', '', 'm')",
+        )
+    configured = settings.load(home=tmp_path / "home", database_url=database_url)
+    unknown: list[str] = []
+    with closing(Services(configured, embedder=Questioner())) as services:
+        found = list(evaluation.evaluate(services, evaluation.read(tmp_path / "folder"), unknown=unknown))
+    assert unknown == ["gone.md", named[-1]]
+    assert {one.unknown_documents for one in found} == {2}
+
+
 def test_a_key_of_a_corpus_is_no_path_when_it_looks_like_one(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_path: Path
 ) -> None:

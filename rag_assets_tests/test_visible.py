@@ -103,7 +103,7 @@ def test_a_line_of_status_cannot_be_faked(capsys: pytest.CaptureFixture[str]) ->
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if line.strip().startswith(("up to date", "->"))] == [
         "          up to date  0",
-        "-> 1 documents were given up (1 not_found): correct them, then rag-assets retry.",
+        "-> 1 document was given up (1 not_found): correct it, then rag-assets retry.",
     ]
     assert sum(line.startswith("  dead    1  not_found: a\\r") for line in lines) == 1
 

@@ -14,6 +14,7 @@ from rag_assets import visible
 from rag_assets.defs import events, jobs, launching, partitions
 from rag_assets.defs.resources import Rag
 from rag_assets.errors import LostRun
+from rag_assets.model import counted
 from rag_assets.processes import interrupts
 from rag_assets.report import RunReport
 from rag_assets.services import Services
@@ -161,13 +162,14 @@ def _failure(report: RunReport, *, repeatable: bool) -> dg.Failure:
     Dagster can repeat a run only if it knows where its job comes from, which it does not of one of the command line.
     """
     failed, busy = list(report.failed.values()), report.busy
+    count = len(failed) + len(busy)
     shown = [visible.line(f"{o.document_id}  {o.error_kind}: {o.error_message}") for o in failed[:SHOWN]]
     kept = [visible.line(f"{document_id}  another run is working on it") for document_id in busy[:SHOWN]]
     more = len(failed) + len(busy) - len(shown) - len(kept)
     lines = shown + kept + ([f"... and {more} more: rag_ingestion_log has them all"] if more else [])
     return dg.Failure(
-        f"{len(failed) + len(busy)} documents were not ingested; all others of this run are stored.\n"
-        + "\n".join([*lines, NEXT.format(what_to_do=REPEAT if repeatable else RETRY)]),
+        f"{counted(count, 'document')} {'was' if count == 1 else 'were'} not ingested; all others of this run are "
+        "stored.\n" + "\n".join([*lines, NEXT.format(what_to_do=REPEAT if repeatable else RETRY)]),
         metadata={
             "failed": len(failed),
             "busy": len(busy),

@@ -12,6 +12,7 @@ import dagster as dg
 from rag_assets import operations
 from rag_assets.defs import events
 from rag_assets.defs.resources import Rag
+from rag_assets.model import are, counted
 from rag_assets.services import Services
 
 NAME = "index_in_step"
@@ -56,6 +57,7 @@ def _found(services: Services) -> dict[str, Any]:
     return {
         "passed": not status.faults,
         "severity": dg.AssetCheckSeverity.WARN,
-        "description": " ".join(status.faults) or f"In step; {status.pending} documents are pending.",
+        "description": " ".join(status.faults)
+        or f"In step; {counted(status.pending, 'document')} {are(status.pending)} pending.",
         "metadata": facts,
     }

@@ -45,6 +45,12 @@ def search(cursor: Cursor, vector: Sequence[float], *, k: int, model: str) -> li
     return find(cursor, "", vector, k=k, model=model, search=Search(mode="vector"), filter=Filter())
 
 
+def places(cursor: Cursor, named: Sequence[str]) -> list[tuple[str, str]]:
+    """Id and path of the documents that have one of these as id, path, file name, or file name without its ending."""
+    cursor.execute(statement("search", "places"), {"named": list(named)})
+    return cursor.fetchall()
+
+
 def with_neighbours(cursor: Cursor, hits: Sequence[Hit], *, count: int) -> list[Hit]:
     """The same hits with up to so many chunks before and after each."""
     return [_with_neighbours(cursor, hit, count=count) for hit in hits]

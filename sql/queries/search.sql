@@ -23,3 +23,11 @@ from (
     from unnest((select words from rag_parse_query(%(query)s, %(model)s))) as word
 ) as q, unnest(%(contents)s::text[], %(languages)s::text[]) with ordinality as h (content, language, place)
 order by h.place;
+
+-- name: places
+-- The documents that are called so: by id, path, file name, or file name without its ending.
+select t.document_id, coalesce(t.path, '')
+from rag_document_text as t
+cross join lateral (select regexp_replace(t.path, E'^.*[/\\\\]', '') as file) as f
+where t.document_id = any (%(named)s) or t.path = any (%(named)s) or f.file = any (%(named)s)
+    or regexp_replace(f.file, E'\\.[^.]*$', '') = any (%(named)s);
