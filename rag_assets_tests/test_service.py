@@ -100,6 +100,22 @@ def test_a_model_that_is_not_the_index_is_not_found(service: Service) -> None:
     assert rows.MODEL in answer.json()["error"]["message"]
 
 
+@pytest.mark.parametrize("given", ["", [], [""], [[1, 2]], 7, ["x"] * 257, {"a": "b"}])
+def test_what_is_no_text_is_not_embedded(service: Service, given: Any) -> None:
+    """OpenAI's lists of tokens among it; it is said what is."""
+    answer = service.ask("POST", "/v1/embeddings", json={"input": given})
+    assert answer.status_code == 422
+    assert answer.json()["error"]["message"].startswith("input: it is a text, or 1 to 256 texts")
+
+
+def test_a_text_over_the_models_limit_is_said_to_be_too_long(service: Service) -> None:
+    """And not what the embedding server says of it."""
+    for path, body in (("/v1/embeddings", {"input": "huge"}), ("/v1/search", {"query": "huge", "mode": "vector"})):
+        answer = service.ask("POST", path, json=body)
+        assert (answer.status_code, answer.json()["error"]["kind"]) == (422, "too_long")
+        assert "fewer words" in answer.json()["error"]["message"]
+
+
 def test_documents_come_page_by_page(service: Service) -> None:
     """All of them, each once, whatever is in an id."""
     found: list[str] = []
@@ -178,7 +194,7 @@ def test_the_process_imports_no_dagster() -> None:
     [
         ({"query": ""}, "query"),
         ({"query": " \n"}, "query"),
-        ({"query": "x" * 20_001}, "query"),
+        ({"query": "x" * 4_001}, "query"),
         ({"k": 0}, "k"),
         ({"k": 10**9}, "k"),
         ({"k": "many"}, "k"),
@@ -191,6 +207,7 @@ def test_the_process_imports_no_dagster() -> None:
         ({"query": "nul \0"}, "NUL"),
         ({"filters": {"metadata": {"a": ["\ud800"]}}}, "surrogate"),
         ({"filters": {"metadata": {"a\0": 1}}}, "NUL"),
+        ({"filters": {"metadata": json.loads('{"a":' * 900 + "1" + "}" * 900)}}, "nested too deeply"),
     ],
 )
 def test_a_field_that_is_wrong_is_named(service: Service, fields: dict[str, Any], said: str) -> None:

@@ -154,6 +154,16 @@ def test_services_know_what_they_need(config: Settings) -> None:
     assert all("DAGSTER_PG_URL" in service._environment for service in services)
 
 
+def test_the_search_service_knows_what_it_needs(config: Settings) -> None:
+    """The database and the key of an embedding server, but not the token of Dagster's page; no Dagster is started."""
+    variables = dict.fromkeys(("DATABASE_URL", "RAG_ASSETS_LLAMA_SERVER__API_KEY", "RAG_ASSETS_WEB__TOKEN"), "x")
+    made = supervisor._search_service(config, variables, address=("127.0.0.1", 8_000))
+    assert set(made._environment) == {"DATABASE_URL", "RAG_ASSETS_LLAMA_SERVER__API_KEY"}
+    assert made._command[1:] == [
+        *("-m", "rag_assets.service.search_service", "--host", "127.0.0.1", "--port", "8000"),
+    ]
+
+
 def service(name: str, code: str, *arguments: str, place: Path, environment: Mapping[str, str] = os.environ) -> Service:
     command = [sys.executable, "-c", code, *arguments]
     return Service(name, command, environment=environment, log=place / f"{name.replace(' ', '-')}.log")
@@ -280,6 +290,32 @@ def test_another_port_is_said_when_the_wanted_one_is_taken(up: Up, config: Setti
         up.on("Dagster is at", interrupt)
         up.run(config, port=port)
     assert up.said[0].startswith(f"Port {port} of 127.0.0.1 is taken by another program: Dagster's UI gets ")
+
+
+@posix
+def test_the_search_service_is_started_and_stopped_with_the_others(
+    up: Up, config: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its address is said once it listens; where another program has its port, it gets a free one."""
+    made: list[Service] = []
+
+    def search_service(_settings: Settings, variables: Mapping[str, str], *, address: tuple[str, int]) -> Service:
+        host, port = address
+        made.append(service("search service", LISTEN, host, str(port), place=tmp_path, environment=variables))
+        return made[0]
+
+    monkeypatch.setattr(supervisor, "_search_service", search_service)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        up.on("Search is at http://127.0.0.1:", interrupt)
+        up.run(config, search=("127.0.0.1", port))
+    assert up.said[0].startswith(f"Port {port} of 127.0.0.1 is taken by another program: the search service gets ")
+    assert [message.partition(" at ")[0] for message in up.said[1:]] == [
+        *("Starting Dagster", "Dagster is", "Search is", "Stopping"),
+    ]
+    assert not made[0].alive
 
 
 @posix

@@ -14,10 +14,13 @@ from rag_assets.postgres.documents import ID_BYTES
 MOST_HITS = 1_000
 MOST_TEXTS = 256  # of one request for vectors
 MOST_PAGE = 1_000
+MOST_TEXT = 100_000  # characters of a text that is to be embedded
+MOST_QUERY = 4_000  # characters: what a query takes to be read grows with the square of the phrases in it
+DEEPEST = 64  # objects and lists in each other
 Mode = Literal["hybrid", "vector", "text"]
 State = Literal["indexed", "pending", "running", "held", "failed"]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=1_000)]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=100_000)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=MOST_TEXT)]
 DocumentId = Annotated[str, StringConstraints(min_length=1, max_length=ID_BYTES)]
 
 
@@ -73,7 +76,7 @@ class Filters(Form):
 class SearchRequest(Form):
     """A question."""
 
-    query: Annotated[str, StringConstraints(min_length=1, max_length=20_000, pattern=r"\S")] = Field(
+    query: Annotated[str, StringConstraints(min_length=1, max_length=MOST_QUERY, pattern=r"\S")] = Field(
         description="A phrase in quotes has to stand there, a word after a minus must not."
     )
     k: int = Field(10, ge=1, le=MOST_HITS, description="How many passages.")
@@ -286,14 +289,16 @@ def read(form: type[AnyForm], given: Any) -> AnyForm:
     try:
         return form.model_validate(given)
     except ValidationError as exc:
-        raise Invalid("; ".join(_said(error, form) for error in exc.errors(include_url=False)[:5])) from exc
-    except RecursionError:
-        raise Invalid("It is nested too deeply.") from None
+        raise Invalid(
+            "; ".join(dict.fromkeys(_said(error, form) for error in exc.errors(include_url=False)[:5]))
+        ) from exc
 
 
 def _said(error: Any, form: type[Form]) -> str:
     names = [str(part)[:100] for part in error["loc"]]
     where = ".".join(names)
+    if names[:1] == ["input"]:  # of which pydantic says twice why it is neither of both
+        return f"input: it is a text, or 1 to {MOST_TEXTS} texts, each of 1 to {MOST_TEXT:,} characters"
     if error["type"] == "extra_forbidden":
         known = Filters if names[:1] == ["filters"] else form
         return f"{where}: there is no such field; there are {', '.join(known.model_fields)}"
@@ -303,13 +308,15 @@ def _said(error: Any, form: type[Form]) -> str:
 
 def _values(given: Any) -> Iterator[Any]:
     """All that is in it, at any depth, keys too."""
-    left = [given]
+    left = [(given, 0)]
     while left:
-        value = left.pop()
+        value, depth = left.pop()
+        if depth > DEEPEST:
+            raise Invalid(f"It is nested too deeply: {DEEPEST} levels are the most.")
         if isinstance(value, dict):
-            left += [*value.keys(), *value.values()]
+            left += [(each, depth + 1) for each in (*value.keys(), *value.values())]
         elif isinstance(value, list):
-            left += value
+            left += [(each, depth + 1) for each in value]
         else:
             yield value
 

@@ -27,8 +27,13 @@ USUAL = {
     "ticks": (500, 1, 3),
     "search_quality": (0, 20, 10),
     "search_speed": (0, 100, 12),
+    "service": (0, 100, 8),
 }
-OWN = {"search_quality": ("folder", "index"), "search_speed": ("chunks", "index")}  # options that others do not have
+OWN = {
+    "search_quality": ("folder", "index"),
+    "search_speed": ("chunks", "index"),
+    "service": ("chunks", "index"),
+}  # options that others do not have
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -36,8 +41,12 @@ OWN = {"search_quality": ("folder", "index"), "search_speed": ("chunks", "index"
 @click.option("--documents", type=click.IntRange(1), help="How many; fewer is quicker and less exact.")
 @click.option("--rounds", type=click.IntRange(1), help="How often each side is measured; medians count.")
 @click.option("--folder", type=click.Path(exists=True, path_type=Path), help="search_quality: another one of BEIR's.")
-@click.option("--chunks", type=click.IntRange(1), multiple=True, help="search_speed: how many; several are measured.")
-@click.option("--index", help="search_*: a database's URL, or a home, that has the documents already, and keeps them.")
+@click.option(
+    "--chunks", type=click.IntRange(1), multiple=True, help="search_speed, service: how many; several are measured."
+)
+@click.option(
+    "--index", help="search_*, service: a database's URL, or a home, that has the documents already, and keeps them."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON line per benchmark.")
 def main(names: tuple[str, ...], documents: int | None, rounds: int | None, as_json: bool, **own: Any) -> None:
     """Measure how fast, fresh and small rag-assets is on this machine.
@@ -58,12 +67,14 @@ def main(names: tuple[str, ...], documents: int | None, rounds: int | None, as_j
                   nDCG@10 and recall@100 of each mode on ../shared/ir/scifact, beside bm25s and exact cosine
       search_speed
                   latency, recall, build time and size of --chunks, beside plain pgvector and ts_rank
+      service     latency over HTTP among 100,000 chunks (or --chunks): the first question, later ones, eight clients
       all         one after the other, about an hour on two cores
 
     --documents is the size of the sample (partitions: the rows; search_quality: all, unless
-    told; engines, calibrate and search_speed need none); --rounds of
+    told; engines, calibrate, search_speed and service need none); --rounds of
     freshness is how many changes after quiet; of search_quality, how often the questions are halved;
-    of search_speed, how many questions each way is asked; --documents of ticks is how many looks. Try it small first:
+    of search_speed and service, how many questions each way is asked; --documents of ticks is how many
+    looks. Try it small first:
 
     \b
       python -m rag_assets_tests.benchmarks noop --documents 300 --json
