@@ -403,7 +403,7 @@ def refusal(exc: Exception, *, caller: Caller | None) -> tuple[int, str, int | N
     Only who sees all of the index is told all of it.
     """
     status, kind, retry_after, message = next(REFUSALS[kind] for kind in type(exc).__mro__ if kind in REFUSALS)
-    is_trusted = caller is not None and caller.role is None and str(exc)
+    is_trusted = caller is not None and caller.role is None and status >= 500 and str(exc)
     return status, kind, retry_after, str(exc) if is_trusted or not message else message
 
 
