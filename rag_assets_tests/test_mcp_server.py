@@ -188,7 +188,7 @@ def test_documents_are_listed_when_asked_page_by_page(agent: Agent, corpus: Serv
     ("name", "arguments", "said"),
     [
         ("search", {"query": " "}, "query"),
-        ("search", {"query": "word " * 3_500, "mode": "vector"}, "fewer words"),
+        ("search", {"query": "word " * 700, "mode": "vector"}, "fewer words"),
         ("search", {"query": "a\0b"}, "NUL"),
         ("search", {"query": "x", "k": 0}, "greater than or equal to 1"),
         ("search", {"query": "x", "mode": "magic"}, "'hybrid', 'vector' or 'text'"),
@@ -289,7 +289,7 @@ def test_tools_answer_over_http_when_asked_with_a_key(service: Any, mode: str) -
             passages = agent("search", query=QUESTION, k=1, mode="text")["passages"]
             assert [each["path"] for each in passages] == ([expected] if expected else [])
             assert agent("list_documents")["documents"] != [] or expected is None
-            assert "fewer words" in agent.refused("search", query="word " * 3_500, mode="vector")
+            assert "fewer words" in agent.refused("search", query="word " * 700, mode="vector")
 
 
 def test_nothing_answers_over_http_without_a_key(service: Any) -> None:
