@@ -37,6 +37,7 @@ from rag_assets.report import RunReport
 from rag_assets.service import dagster_ui
 from rag_assets.services import Services, require_home
 from rag_assets.text.sandbox.worker import TextWorker
+from rag_assets.upkeep import Plan
 
 JSON = click.option("--json", "as_json", is_flag=True, help="JSON Lines, one object per line, for programs.")
 SHOWN_FAILED = 20  # documents that `status` names
@@ -301,7 +302,9 @@ def ingest(ids: tuple[str, ...], as_json: bool) -> None:
         known, unknown = _found(services, ids)
         report = _ingest(services, ids=known)
         report.unknown = unknown
-    _end_with(report, as_json=as_json)
+        planned = None if as_json or report.interrupted else operations.plan_index(services)
+        by_itself = services.settings.search.index == "auto"
+    _end_with(report, as_json=as_json, planned=planned, by_itself=by_itself)
 
 
 FILTERS = (
@@ -403,31 +406,33 @@ def embed(query: str) -> None:
 
 
 @main.command(short_help="Show, build or drop the index of vectors.", epilog=_examples("index", "index --build"))
-@click.option(
-    "--advise", "act", flag_value="advise", default=True, help="Show what is there, and what is best. [default]"
-)
-@click.option("--build", "act", flag_value="build", help="Build what is best, in place of what is there.")
-@click.option("--drop", "act", flag_value="drop", help="Drop it: searches compare all vectors.")
+@click.option("--advise", is_flag=True, help="Show what is there, and what is best. [default]")
+@click.option("--build", is_flag=True, help="Build what is best, in place of what is there.")
+@click.option("--drop", is_flag=True, help="Drop it: searches compare all vectors.")
 @JSON
-def index(act: str, as_json: bool) -> None:
+def index(advise: bool, build: bool, drop: bool, as_json: bool) -> None:
     """Show, build or drop the index of the embedding model's vectors.
 
-    Up to 50,000 vectors are best compared one by one. Above that, a search through an index looks at a part of them and
-    finds nearly all of the nearest. It is built while others read and write, and is kept up to date by PostgreSQL.
+    Few vectors are best compared one by one. From search.index_rows on (25,000), a search through an index looks at a
+    part of them and finds nearly all of the nearest. It is built while others read and write, and is kept up to date by
+    PostgreSQL. Under `rag-assets up` it is looked after by itself, unless search.index is manual.
     """
+    if advise + build + drop > 1:
+        raise click.UsageError("--advise, --build and --drop exclude each other: give one of them.")
     with _services() as services:
         operations.migrate(services)
-        if act == "drop":
+        if drop:
             dropped = operations.drop_index(services)
             console.print_json({"dropped": dropped}) if as_json else console.show_dropped_index(dropped)
             return
-        if act == "build":
+        if build:
             operations.build_index(services, progress=console.print_progress)
-        found, advice = operations.get_index(services), operations.advise_index(services)
+        found, planned = operations.get_index(services), operations.plan_index(services)
     if as_json:
-        console.print_json({"index": found and asdict(found), "advice": asdict(advice)})
+        told = {"index": found and asdict(found), "advice": asdict(planned.advice)}
+        console.print_json(told | {"step": planned.step, "reason": planned.reason})
     else:
-        console.show_index(found, advice)
+        console.show_index(found, planned)
 
 
 @main.command(
@@ -730,8 +735,11 @@ def _why_not(refused: UnembeddableText) -> str:
     return "the model's server ended, twice, over it: ask with other words, or look at its log."
 
 
-def _end_with(report: RunReport, *, as_json: bool) -> NoReturn:
+def _end_with(report: RunReport, *, as_json: bool, planned: Plan | None = None, by_itself: bool = False) -> NoReturn:
+    """Show what was done, and where it is advised that an index is `planned`, and end."""
     console.print_json(report.as_json) if as_json else console.show_report(report)
+    if planned is not None:
+        console.show_advised_index(planned, by_itself=by_itself)
     sys.exit(INTERRUPTED if report.interrupted else 1 if report.is_short else 0)
 
 

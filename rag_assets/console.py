@@ -8,7 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,26 @@ from rag_assets.evaluation import Quality
 from rag_assets.model import Chunk, FailedDocument, Hit, IndexStatus, Outcome, ReadDocument, are, counted
 from rag_assets.operations import Registered
 from rag_assets.postgres.search import MARKS
-from rag_assets.postgres.vector_index import Advice, VectorIndex
+from rag_assets.postgres.vector_index import VectorIndex
 from rag_assets.report import SHOWN, RunReport
+from rag_assets.upkeep import Plan
 from rag_assets.vectors import Marked
 
 PREVIEW_CHARACTERS = 320
 SHOWN_UNKNOWN = 5  # documents of an evaluation that are named
 RATE_SECONDS = 1.0  # before a rate says anything
+TO_DO = {  # with the index of vectors
+    "keep": "Nothing is to be done",
+    "measure": "It is to be measured",
+    "build": "An index is advised",
+    "tidy": "It is to be tidied up",
+    "drop": "It is to be dropped",
+}
+NEXT = {
+    "build": " Next: rag-assets index --build",
+    "tidy": " Next: rag-assets index --build",
+    "drop": " Next: rag-assets index --drop",
+}
 BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} documents [{elapsed}{postfix}]"
 
 
@@ -239,17 +252,32 @@ def show_marked(found: Marked, unknown: Sequence[str] = ()) -> None:
     show(f"{whose} {are(found.chunks)} to be made anew. {step}")
 
 
-def show_index(found: VectorIndex | None, advice: Advice) -> None:
-    """The index of vectors that is there, and the one that is advised."""
+def show_index(found: VectorIndex | None, planned: Plan) -> None:
+    """The index of vectors that is there, and what is to be done with it."""
     if found is None:
         show("No index of vectors: searches compare all of them.")
     else:
         recall = "" if found.recall_at_10 is None else f", finds {found.recall_at_10:.1%} of the ten nearest"
         whole = "" if found.is_valid else "; not whole"
-        show(f"{found.name}: {found.kind}, {found.size_bytes / 1e6:.1f} MB{recall}{whole}")
-    has = "exact" if found is None or not found.is_valid else found.kind
-    step = "" if has == advice.kind else f" Next: rag-assets index --{'drop' if advice.kind == 'exact' else 'build'}"
-    show(f"Best is {advice.kind}: {advice.reason}.{step}")
+        show(f"{found.name}: {found.kind}, {found.size_bytes / 1e6:.1f} MB{recall}{_built(found)}{whole}")
+    show(f"{TO_DO[planned.step]}: {planned.reason}.{NEXT.get(planned.step, '')}")
+
+
+def _built(found: VectorIndex) -> str:
+    if found.noted is None or found.noted.built_at is None:
+        return ""
+    when = found.noted.built_at.astimezone(UTC)
+    return f", built {when:%Y-%m-%d %H:%M} UTC for {found.noted.rows:,} vectors in {found.noted.seconds:.1f} s"
+
+
+def show_advised_index(planned: Plan, *, by_itself: bool) -> None:
+    """A line where an index of vectors is advised, and nothing where it is not.
+
+    `by_itself`: it is looked after where `rag-assets up` runs.
+    """
+    if planned.step == "build":
+        unless = ", unless `rag-assets up` runs" if by_itself else ""
+        show(f"An index of vectors is advised: {planned.reason}.{NEXT['build']}{unless}")
 
 
 def show_dropped_index(count: int) -> None:

@@ -1,4 +1,4 @@
-"""What Dagster loads: the assets, the sensor, the job, the check and the resource, wired together."""
+"""What Dagster loads: the assets, the sensors, the jobs, the check and the resource, wired together."""
 
 import dagster as dg
 
@@ -7,11 +7,11 @@ from rag_assets.defs import assets, checks, jobs, resources, sensors
 rag = resources.Rag()
 
 defs = dg.Definitions(
-    assets=[assets.source_table, assets.ingest],
+    assets=[assets.source_table, assets.ingest, assets.index],
     asset_checks=[checks.index_in_step, checks.vectors_are_the_models],
-    jobs=[jobs.ingest_job, jobs.reconcile],
+    jobs=[jobs.ingest_job, jobs.index_job, jobs.reconcile],
     schedules=[jobs.reconcile_schedule],
-    sensors=[sensors.document_changes(rag)],
+    sensors=[sensors.document_changes(rag), sensors.index_of_vectors(rag)],
     # Nothing is handed from asset to asset. Dagster's default IO manager would take a path from a run's config, and put
     # the value of any environment variable that is named there in its place.
     resources={"rag": rag, "io_manager": dg.mem_io_manager},

@@ -12,18 +12,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rag_assets import vectors, words
-from rag_assets.embedding.memory import available_bytes
+from rag_assets import upkeep, vectors, words
 from rag_assets.errors import DocumentError
 from rag_assets.model import FailedDocument, FileFacts, Filter, Hit, IndexStatus, Progress, StoredText, Vector
 from rag_assets.postgres import conninfo, documents, ingestion_log, outbox, owner, runs, vector_index, watch
 from rag_assets.postgres import reconcile as reconciling
 from rag_assets.postgres import search as searching
 from rag_assets.postgres.database import require_schema
-from rag_assets.postgres.vector_index import Advice, VectorIndex
+from rag_assets.postgres.vector_index import VectorIndex
 from rag_assets.services import DAGSTER_SCHEMA, Services, no_progress, owner_of
 from rag_assets.settings import Mode
 from rag_assets.text import paths
+from rag_assets.upkeep import Plan, Tended
 from rag_assets.vectors import Marked, Sampled
 
 if TYPE_CHECKING:
@@ -156,12 +156,12 @@ def reconcile(services: Services) -> dict[str, int]:
 def tend(services: Services) -> None:
     """Look at what no trigger tells of; see watch.tend. SourceUnusable where there is no documents table."""
     watch.tend(services.database, services.settings.source)
-    words.tend(services.database, services.settings.search)
+    words.tend(services.database, services.settings.search, program=owner_of(services.settings).program)
 
 
 def fill_words(services: Services) -> None:
-    """Store the words of all that was stored before words were, and fold what changed."""
-    words.fill(services.database, services.settings.search)
+    """Store the words of all that was stored before words were, or with another language set, and fold what changed."""
+    words.fill(services.database, services.settings.search, program=owner_of(services.settings).program)
 
 
 def confirm_deletions(services: Services) -> int:
@@ -225,16 +225,29 @@ def release_batches(services: Services) -> int:
         return outbox.release_batches(cursor)
 
 
-def advise_index(services: Services) -> Advice:
-    """Which index the vectors of the embedding model should have, and why."""
-    with services.database.transaction() as cursor:
-        return vector_index.advise(cursor, services.settings.embedding.model, available_bytes=available_bytes())
+def plan_index(services: Services) -> Plan:
+    """What is to be done with the index of the embedding model's vectors, and why."""
+    settings = services.settings
+    return upkeep.plan(services.database, settings.embedding.model, from_rows=settings.search.index_rows)
+
+
+def index_hindrance(services: Services, planned: Plan) -> str:
+    """Why what is planned has to wait; empty where it does not."""
+    return upkeep.hindrance(services.database, rows=planned.advice.rows)
+
+
+def tend_index(services: Services, *, progress: Progress = no_progress) -> Tended:
+    """Do what is planned for the index, and measure what is there then."""
+    settings = services.settings
+    return upkeep.tend(
+        services.database, settings.embedding.model, from_rows=settings.search.index_rows, progress=progress
+    )
 
 
 def get_index(services: Services) -> VectorIndex | None:
     """The index of the embedding model's vectors with its recall, measured on a sample; None where there is none."""
     model = services.settings.embedding.model
-    with services.database.transaction() as cursor:
+    with services.database.autocommit() as cursor:
         found = vector_index.get(cursor, model)
         if found is None or not found.is_valid:
             return found
@@ -243,9 +256,8 @@ def get_index(services: Services) -> VectorIndex | None:
 
 def build_index(services: Services, *, progress: Progress = no_progress) -> VectorIndex:
     """Build the index that is advised, in place of the one that is there; see vector_index.build."""
-    return vector_index.build(
-        services.database, services.settings.embedding.model, advise_index(services), progress=progress
-    )
+    advice = plan_index(services).advice
+    return vector_index.build(services.database, services.settings.embedding.model, advice, progress=progress)
 
 
 def drop_index(services: Services) -> int:

@@ -37,10 +37,10 @@ class Project:
     @property
     def definitions(self) -> dg.Definitions:
         return dg.Definitions(
-            assets=[assets.source_table, assets.ingest],
+            assets=[assets.source_table, assets.ingest, assets.index],
             asset_checks=[checks.index_in_step],
-            jobs=[jobs.ingest_job, jobs.reconcile],
-            sensors=[sensors.document_changes(self.rag)],
+            jobs=[jobs.ingest_job, jobs.index_job, jobs.reconcile],
+            sensors=[sensors.document_changes(self.rag), sensors.index_of_vectors(self.rag)],
             resources={"rag": self.rag},
             executor=dg.in_process_executor,
         )

@@ -427,6 +427,29 @@ def test_ingest_names_what_is_not_in_the_table_beside_what_is(configured: Applic
     assert report["completed"] + report["skipped"] == 1
 
 
+def test_index_takes_one_thing_to_do_at_a_time() -> None:
+    """Two are a wrong command line, before anything is opened; none is dropped by mistake."""
+    assert "exclude each other" in invoke("index", "--build", "--drop", code=2).output
+    assert "exclude each other" in invoke("index", "--advise", "--drop", code=2).output
+
+
+def test_an_index_is_advised_where_it_is_worth_it(configured: Application, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the last line of ingest, and by the command, in the words of what looks after it."""
+    configured.add("a.txt", *WORDS)
+    configured.run()
+    assert "6 vectors are compared one by one; an index is for 25,000 and more." in invoke("index").stdout
+    monkeypatch.setenv("RAG_ASSETS_SEARCH__INDEX_ROWS", "6")
+    advised = "An index of vectors is advised: 6 vectors; building takes 64 MB. Next: rag-assets index --build"
+    assert run("ingest").stdout.splitlines()[-1] == f"{advised}, unless `rag-assets up` runs"
+    assert advised.replace("An index of vectors is advised", "An index is advised") in invoke("index").stdout
+    said = invoke("index", "--build").stdout
+    assert re.search(r"hnsw, .* MB, finds 100.0% of the ten nearest, built .* UTC for 6 vectors in .* s$", said, re.M)
+    assert "Nothing is to be done: 6 vectors have their index." in said
+    [told] = objects(invoke("index", "--advise", "--json").stdout)
+    assert (told["index"]["noted"]["rows"], told["advice"]["kind"], told["step"]) == (6, "hnsw", "keep")
+    assert "Dropped" in invoke("index", "--drop").stdout
+
+
 def test_retry_names_the_kinds_when_there_is_no_such_one() -> None:
     """A wrong command line is exit code 2, before anything is opened."""
     assert "'not_found'" in invoke("retry", "--kind", "bored", code=2).output

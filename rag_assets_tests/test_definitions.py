@@ -48,7 +48,9 @@ def test_assets_follow_one_another_from_the_applications_table() -> None:
 
     graph = defs.resolve_asset_graph()
     way = [AssetKey("TblDocumentFiles"), *KEYS]
-    assert set(graph.get_all_asset_keys()) == set(way)
+    assert set(graph.get_all_asset_keys()) == {*way, AssetKey("index")}
+    assert graph.get(AssetKey("index")).parent_keys == {way[-1]}
+    assert graph.get(AssetKey("index")).partitions_def is None
     for before, after in zip(way, KEYS, strict=False):
         assert graph.get(after).parent_keys == {before}
         assert graph.get(after).partitions_def == partitions.documents.definition
@@ -61,17 +63,17 @@ def test_everything_in_the_ui_says_what_it_is_for() -> None:
     repository = defs.get_repository_def()
     graph = defs.resolve_asset_graph()
     shown: list[Any] = [*repository.sensor_defs, *repository.schedule_defs]
-    shown += [defs.resolve_job_def(job.name) for job in (jobs.ingest_job, jobs.reconcile)]
+    shown += [defs.resolve_job_def(job.name) for job in (jobs.ingest_job, jobs.index_job, jobs.reconcile)]
     shown += [graph.get(key) for key in graph.get_all_asset_keys()]
     shown += [spec for check in (checks.index_in_step,) for spec in check.check_specs]
     assert all(len(one.description or "") > 40 for one in shown)
 
 
-def test_sensor_and_schedule_run_when_nobody_started_them() -> None:
+def test_sensors_and_schedule_run_when_nobody_started_them() -> None:
     """An index that follows its table needs no click."""
     from rag_assets.definitions import defs
 
     repository = defs.get_repository_def()
-    [sensor], [schedule] = repository.sensor_defs, repository.schedule_defs
-    assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
+    sensors, [schedule] = repository.sensor_defs, repository.schedule_defs
+    assert [one.default_status for one in sensors] == [dg.DefaultSensorStatus.RUNNING] * 2
     assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING

@@ -13,7 +13,7 @@ import pytest
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 
 from rag_assets.defs import jobs, launching, sensors
-from rag_assets.defs.jobs import BATCH_TAG, ingest_job
+from rag_assets.defs.jobs import BATCH_TAG, index_job, ingest_job
 from rag_assets_tests.project import Project, submit
 
 
@@ -58,6 +58,19 @@ def test_change_goes_past_the_queue_when_nothing_else_is_there(
     coordinator = Coordinator(project.instance, monkeypatch)
     coordinator.submit(run_id)
     assert (len(coordinator.launched), len(coordinator.queued)) == ((1, 0) if is_prompt else (0, 1))
+
+
+def test_change_goes_past_the_queue_while_an_index_is_built(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That may take an hour; but what embeds beside it is waited for as ever."""
+    building = project.definitions.resolve_job_def(index_job.name)
+    project.instance.create_run_for_job(building, status=DagsterRunStatus.STARTED)
+    run_id = submit(project, tags={BATCH_TAG: "b"}, status=DagsterRunStatus.NOT_STARTED)
+    coordinator = Coordinator(project.instance, monkeypatch)
+    coordinator.submit(run_id)
+    assert coordinator.launched == [run_id]
+    submit(project, tags={}, status=DagsterRunStatus.STARTED)
+    coordinator.submit(run_id)
+    assert (len(coordinator.launched), len(coordinator.queued)) == (1, 1)
 
 
 def test_run_that_is_repeated_waits_its_turn(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

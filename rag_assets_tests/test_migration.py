@@ -205,7 +205,7 @@ def _require_found(old: Application) -> None:
 
 def _require_words(old: Application) -> None:
     """What was indexed is found by its words, once they were filled in."""
-    words.fill(old.database, old.settings.search)
+    words.fill(old.database, old.settings.search, program="this")
     with old.database.transaction() as cursor:
         assert stored_words.check(cursor) == []
         cursor.execute("select document_id from rag_search('violin', k => 10, mode => 'text')")

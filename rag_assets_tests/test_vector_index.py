@@ -3,11 +3,12 @@
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import psycopg2
 import pytest
 
+from rag_assets import upkeep
 from rag_assets.errors import SettingsError
 from rag_assets.postgres import vector_index
 from rag_assets.postgres.database import Database
@@ -33,44 +34,54 @@ def database(database_url: str) -> Iterator[Database]:
         yield made
 
 
-def _advice(database: Database, model: str = MODEL, available: int = 1 << 34) -> vector_index.Advice:
+def _advice(
+    database: Database, model: str = MODEL, available: int = 1 << 34, from_rows: int = 1_000
+) -> vector_index.Advice:
     with database.transaction() as cursor:
-        return vector_index.advise(cursor, model, available_bytes=available)
+        facts = vector_index.get_facts(cursor, model)
+    return vector_index.advise(facts, from_rows=from_rows, available_bytes=available)
+
+
+def _no_progress(_line: str) -> None:
+    """Nobody asked for it."""
 
 
 @pytest.mark.parametrize(
-    ("version", "rows", "memory", "kind"),
+    ("version", "rows", "dimension", "available", "kind"),
     [
-        ("0.8.5", vector_index.EXACT_ROWS - 1, 1 << 20, "exact"),
-        ("0.8.5", vector_index.EXACT_ROWS, 1 << 20, "hnsw"),
-        ("0.10.0", vector_index.EXACT_ROWS, 1 << 20, "hnsw"),
-        ("0.8.3", 10 * vector_index.EXACT_ROWS, 1 << 20, "exact"),
-        ("0.8.5", 10 * vector_index.EXACT_ROWS, 1 << 34, "ivfflat"),
+        ("0.8.5", 49_999, 384, 1 << 33, "exact"),
+        ("0.8.5", 50_000, 384, 1 << 33, "hnsw"),
+        ("0.10.0", 50_000, 384, 1 << 33, "hnsw"),
+        ("0.8.3", 500_000, 384, 1 << 33, "exact"),
+        ("0.8.5", 500_000, 384, 1 << 30, "ivfflat"),
+        ("0.8.5", 50_000, 4_001, 1 << 33, "exact"),
     ],
 )
-def test_kind_of_index_depends_on_rows_version_and_memory(version: str, rows: int, memory: int, kind: str) -> None:
-    advised, reason = vector_index._advised(version, rows, memory, 1 << 33)
-    assert advised == kind
-    assert (version in reason) == (version == "0.8.3")
+def test_kind_of_index_depends_on_rows_version_dimension_and_memory(
+    version: str, rows: int, dimension: int, available: int, kind: str
+) -> None:
+    facts = vector_index.Facts(version=version, rows=rows, dimension=dimension, changes=0)
+    advice = vector_index.advise(facts, from_rows=50_000, available_bytes=available)
+    assert advice.kind == kind
+    assert (version in advice.reason) == (version == "0.8.3")
 
 
 def test_no_index_is_built_when_vectors_are_few(database: Database) -> None:
-    with pytest.raises(SettingsError, match="2000 vectors are compared one by one"):
-        vector_index.build(database, MODEL, _advice(database), progress=lambda _line: None)
+    with pytest.raises(SettingsError, match="2,000 vectors are compared one by one; an index is for 2,001 and more"):
+        vector_index.build(database, MODEL, _advice(database, from_rows=2_001), progress=_no_progress)
     assert _advice(database, "no such model").kind == "exact"
 
 
 @pytest.mark.parametrize("available", [1 << 34, 1 << 20], ids=["hnsw", "ivfflat"])
-def test_searches_find_nearly_all_when_an_index_is_built(
-    database: Database, monkeypatch: pytest.MonkeyPatch, available: int
-) -> None:
+def test_searches_find_nearly_all_when_an_index_is_built(database: Database, available: int) -> None:
     """Either kind serves, beside vectors of another model; one takes the place of the other, and is dropped."""
-    monkeypatch.setattr(vector_index, "EXACT_ROWS", 1_000)
     advice = _advice(database, available=available)
-    built = vector_index.build(database, MODEL, advice, progress=lambda _line: None)
+    built = vector_index.build(database, MODEL, advice, progress=_no_progress)
     assert (built.kind, built.is_valid) == (advice.kind, True)
-    again = vector_index.build(database, MODEL, _advice(database), progress=lambda _line: None)
+    again = vector_index.build(database, MODEL, _advice(database), progress=_no_progress)
     assert again.kind == "hnsw"
+    assert again.noted is not None
+    assert (again.noted.rows, again.noted.size_bytes, again.noted.recall_at_10) == (2000, again.size_bytes, 1.0)
     with database.transaction() as cursor:
         cursor.execute("select name, kind, written from rag_vector_index(%s)", [MODEL])
         assert cursor.fetchall() == [(again.name, "hnsw", "halfvec(4)")]
@@ -83,12 +94,9 @@ def test_searches_find_nearly_all_when_an_index_is_built(
     assert vector_index.drop(database, MODEL) == 0
 
 
-def test_an_index_that_is_not_whole_is_replaced_and_never_used(
-    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_index_that_is_not_whole_is_replaced_and_never_used(database: Database, database_url: str) -> None:
     """As a build leaves it that was broken off."""
-    monkeypatch.setattr(vector_index, "EXACT_ROWS", 1_000)
-    first = vector_index.build(database, MODEL, _advice(database), progress=lambda _line: None)
+    first = vector_index.build(database, MODEL, _advice(database), progress=_no_progress)
     rows.execute(database_url, f"update pg_index set indisvalid = false where indexrelid = '{first.name}'::regclass")
     with database.transaction() as cursor:
         left = vector_index.get(cursor, MODEL)
@@ -96,20 +104,17 @@ def test_an_index_that_is_not_whole_is_replaced_and_never_used(
         assert not left.is_valid
         cursor.execute("select name from rag_vector_index(%s)", [MODEL])
         assert cursor.fetchall() == [(None,)]
-    assert vector_index.build(database, MODEL, _advice(database), progress=lambda _line: None).is_valid
+    assert vector_index.build(database, MODEL, _advice(database), progress=_no_progress).is_valid
 
 
-def test_writers_go_on_and_a_second_builder_is_refused_while_one_builds(
-    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_writers_go_on_and_a_second_builder_is_refused_while_one_builds(database: Database, database_url: str) -> None:
     """An open transaction holds the build up until it ends; what it writes is in the index."""
-    monkeypatch.setattr(vector_index, "EXACT_ROWS", 1_000)
     advice = _advice(database)
     built: list[vector_index.VectorIndex] = []
     with closing(psycopg2.connect(database_url)) as writer, writer.cursor() as cursor:
         cursor.execute("delete from rag_document_chunks where id = 1")
         thread = threading.Thread(
-            target=lambda: built.append(vector_index.build(database, MODEL, advice, progress=lambda _line: None))
+            target=lambda: built.append(vector_index.build(database, MODEL, advice, progress=_no_progress))
         )
         thread.start()
         building = "select count(*) from pg_stat_activity where pid <> pg_backend_pid() and query like '%using hnsw%'"
@@ -117,10 +122,67 @@ def test_writers_go_on_and_a_second_builder_is_refused_while_one_builds(
             time.sleep(0.02)
         with pytest.raises(SettingsError, match="Another program builds"):
             vector_index.drop(database, MODEL)
+        assert upkeep.hindrance(database, rows=1) == "waits: another program builds or drops an index of vectors"
         cursor.execute("delete from rag_document_chunks where id = 2")
         writer.commit()
         thread.join(timeout=120)
     assert [one.is_valid for one in built] == [True]
+    assert upkeep.hindrance(database, rows=1) == ""
+
+
+@contextmanager
+def _held_up(database_url: str) -> Iterator[None]:
+    """A transaction is open that a build waits for."""
+    with closing(psycopg2.connect(database_url)) as writer, writer.cursor() as cursor:
+        cursor.execute("delete from rag_document_chunks where id = 1")
+        yield
+
+
+def test_the_old_index_serves_until_the_new_one_is_whole(database: Database, database_url: str) -> None:
+    """Nobody compares all vectors meanwhile; then the old one is gone."""
+    old = vector_index.build(database, MODEL, _advice(database), progress=_no_progress)
+    built: list[vector_index.VectorIndex] = []
+    serving = f"select name from rag_vector_index({psycopg2.extensions.adapt(MODEL)})"
+    with _held_up(database_url):
+        thread = threading.Thread(
+            target=lambda: built.append(vector_index.build(database, MODEL, _advice(database), progress=_no_progress))
+        )
+        thread.start()
+        building = "select count(*) from pg_class where relname like 'rag\\_vectors\\_%'"
+        while thread.is_alive() and rows.execute(database_url, building) == [(1,)]:
+            time.sleep(0.02)
+        assert rows.execute(database_url, serving) == [(old.name,)]
+    thread.join(timeout=120)
+    [new] = built
+    assert new.name != old.name
+    assert rows.execute(database_url, serving) == [(new.name,)]
+    assert rows.execute(database_url, building) == [(1,)]
+    back = vector_index.build(database, MODEL, _advice(database), progress=_no_progress)
+    assert back.name == old.name
+
+
+def test_everything_is_as_it_was_when_a_build_is_broken_off(
+    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By Ctrl-C, or as Dagster ends a run: the old index serves, nothing is left of the new one, others may build."""
+    monkeypatch.setattr(vector_index, "PROGRESS_SECONDS", 0.01)
+    old = vector_index.build(database, MODEL, _advice(database), progress=_no_progress)
+
+    def interrupt(_line: str) -> None:
+        raise KeyboardInterrupt
+
+    writer = psycopg2.connect(database_url)
+    with closing(writer), writer.cursor() as cursor:
+        cursor.execute("delete from rag_document_chunks where id = 1")
+        monkeypatch.setattr(vector_index, "_drop_left", lambda *given: (writer.rollback(), drop_left(*given)))
+        with pytest.raises(KeyboardInterrupt):
+            vector_index.build(database, MODEL, _advice(database), progress=interrupt)
+    with database.transaction() as cursor:
+        assert [one.name for one in vector_index.get_all(cursor, MODEL)] == [old.name]
+    assert upkeep.hindrance(database, rows=1) == ""
+
+
+drop_left = vector_index._drop_left
 
 
 def test_vectors_lie_in_their_row_when_tables_are_made(database_url: str) -> None:

@@ -226,11 +226,66 @@ def test_words_are_filled_in_when_chunks_were_stored_before(library: Library) ->
     with library.database.transaction() as cursor:
         assert words.fill(cursor, count=5) > 0
     library.sql("delete from rag_document_chunks where document_id = '1' and chunk_index > 8")
-    filling.fill(library.database, Search())
+    filling.fill(library.database, Search(), program="this")
     assert library.mismatches() == []
     assert library.sql("select count(*) from rag_chunk_words") == [(11,)]
     assert library.found("Haus") == ["2"]
     assert library.sql("select * from rag_words_missing") == []
+
+
+def languages_of(library: Library) -> list[tuple[object, ...]]:
+    return library.sql("select document_id, language from rag_document_text order by document_id")
+
+
+ENGLISH = "The pumps were running in all of the houses, and nobody knew why they still did that."
+GERMAN = "Die Pumpen liefen in allen Häusern, und niemand wusste, warum sie das immer noch taten."
+
+
+def test_words_follow_when_another_language_is_set(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some documents at a time, those that are there; source code stays as it is. And back, when none is set."""
+    monkeypatch.setattr(filling, "CHUNKS", 2)
+    for number in range(5):
+        library.add(str(number), f"The pumps number {number} were running.", GERMAN, language="en")
+    library.add("code", "def running(pumps): return pumps", language="")
+    library.sql("update rag_document_chunks set kind = 'code' where document_id = 'code'")
+    pinned = Search(language="de")
+    assert filling.tend(library.database, pinned, program="this") == 1
+    assert languages_of(library) == [(str(n), "de" if n == 0 else "en") for n in range(5)] + [("code", "")]
+    filling.fill(library.database, pinned, program="this")
+    assert languages_of(library) == [(str(n), "de") for n in range(5)] + [("code", "")]
+    assert sorted(library.found("Haus")) == [str(n) for n in range(5)]
+    assert library.mismatches() == []
+    library.add("9", "Later.", language="de")
+    assert filling.tend(library.database, pinned, program="this") == 0
+    library.sql(f"update rag_document_text set content = '{GERMAN}' where document_id in ('1', '9')")
+    library.sql(f"update rag_document_text set content = '{ENGLISH}' where document_id in ('0', '2', '3', '4')")
+    filling.fill(library.database, Search(), program="this")
+    assert dict(languages_of(library)) == {"0": "en", "1": "de", "2": "en", "3": "en", "4": "en", "9": "de", "code": ""}
+    assert library.mismatches() == []
+
+
+def test_a_document_that_is_being_written_is_waited_for_by_a_later_look(library: Library) -> None:
+    """Who stores documents never waits for who has words follow, nor are these taken in a deadlock."""
+    for number in range(3):
+        library.add(str(number), GERMAN, language="en")
+    with closing(psycopg2.connect(library.url)) as writer, writer.cursor() as cursor:
+        cursor.execute("update rag_document_text set title = 'Another' where document_id = '1'")
+        filling.fill(library.database, Search(language="de"), program="this")
+        assert languages_of(library) == [("0", "de"), ("1", "en"), ("2", "en")]
+        writer.commit()
+    filling.fill(library.database, Search(language="de"), program="this")
+    assert languages_of(library) == [("0", "de"), ("1", "de"), ("2", "de")]
+    assert library.mismatches() == []
+
+
+def test_no_language_changes_when_the_index_follows_another_program(library: Library) -> None:
+    """Two programs with other settings would have all words taken to and fro."""
+    library.add("1", GERMAN, language="en")
+    library.sql(
+        "insert into rag_owner (program, fingerprint, embedding_model, settings) values ('other', '', 'm', '{}')"
+    )
+    filling.fill(library.database, Search(language="de"), program="this")
+    assert languages_of(library) == [("1", "en")]
 
 
 def test_searches_of_frequent_words_give_the_best_when_many_chunks_have_them(library: Library) -> None:

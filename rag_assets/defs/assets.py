@@ -1,5 +1,6 @@
-"""The three assets: each document of the application's table is read, cut and embedded."""
+"""The assets: each document of the application's table is read, cut and embedded; the index of their vectors."""
 
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -10,18 +11,20 @@ from typing import Any
 import dagster as dg
 from dagster import DagsterRunStatus
 
-from rag_assets import visible
+from rag_assets import operations, visible
 from rag_assets.defs import events, jobs, launching, partitions
 from rag_assets.defs.resources import Rag
 from rag_assets.errors import LostRun
-from rag_assets.model import counted
+from rag_assets.model import Progress, counted
 from rag_assets.processes import interrupts
 from rag_assets.report import RunReport
 from rag_assets.services import Services
+from rag_assets.upkeep import Tended
 
 SHOWN = 20  # documents that are named in one message
 NEXT = "When they are corrected: {what_to_do}. What may pass is tried again by itself."
 REPEAT, RETRY = "re-execute this run, or rag-assets retry", "rag-assets retry"
+TOLD_SECONDS = 20.0  # between two lines of a run's log on how far an index is
 WAITING = dg.RunsFilter(statuses=[DagsterRunStatus.QUEUED])
 
 source_table = dg.AssetSpec(
@@ -114,6 +117,46 @@ def ingest(context: dg.AssetExecutionContext, rag: dg.ResourceParam[Rag]) -> Ite
         events.log_empty(context)
     return
     yield  # a generator without outputs: each document was reported by its own event
+
+
+@dg.asset(
+    name=events.INDEX,
+    deps=[events.EMBEDDINGS],
+    group_name="rag",
+    kinds={"pgvector"},
+    description="The index of all vectors of the embedding model, from search.index_rows on: its kind, size and age, "
+    "and the share of the ten nearest that it finds, of a sample.",
+)
+def index(context: dg.AssetExecutionContext, rag: dg.ResourceParam[Rag]) -> dg.MaterializeResult[None]:
+    """Build the index, build it anew, measure it or drop it: what is best now."""
+    launching.tag_run_with_process(context.instance, context.run)
+    with jobs.errors_in_one_line(), interrupts.interrupted_once(), rag.services() as services:
+        tended = operations.tend_index(services, progress=_at_intervals(context.log.info))
+    return dg.MaterializeResult(metadata=_facts(tended))
+
+
+def _at_intervals(tell: Progress) -> Progress:
+    """`tell`, of lines that differ only in how far something is, one in TOLD_SECONDS."""
+    last = ("", 0.0)
+
+    def progress(line: str) -> None:
+        nonlocal last
+        what, now = line.partition(":")[0], time.monotonic()
+        if what != last[0] or now - last[1] >= TOLD_SECONDS:
+            last = (what, now)
+            tell(line)
+
+    return progress
+
+
+def _facts(tended: Tended) -> dict[str, Any]:
+    facts: dict[str, Any] = {"step": tended.step, "reason": tended.reason, "rows": tended.rows, "kind": "exact"}
+    if (there := tended.index) is not None:
+        facts |= {"kind": there.kind, "name": there.name, "bytes": there.size_bytes, "recall_at_10": there.recall_at_10}
+        if there.noted is not None and there.noted.built_at is not None:
+            built_at = dg.MetadataValue.timestamp(there.noted.built_at)
+            facts |= {"built_at": built_at, "seconds_to_build": there.noted.seconds}
+    return {name: value for name, value in facts.items() if value is not None}
 
 
 @contextmanager

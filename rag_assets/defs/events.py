@@ -19,6 +19,7 @@ from rag_assets.model import Outcome
 SOURCE = "TblDocumentFiles"  # the application's table, whatever its name
 RAW_TEXT, CHUNKS, EMBEDDINGS = "raw_text", "chunks", "embeddings"
 ASSETS = (RAW_TEXT, CHUNKS, EMBEDDINGS)
+INDEX = "index"  # of vectors, of all documents
 VERSION_TAG = "dagster/data_version"  # the hash of the file's bytes
 SHOWN_IDS = 20
 SHOWN_WARNINGS = 20  # rag_document_text has them all

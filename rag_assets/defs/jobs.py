@@ -25,6 +25,13 @@ ingest_job = dg.define_asset_job(
     "changed or not. Requested by the sensor; such a run tries again what failed in it when it is re-executed.",
 )
 
+index_job = dg.define_asset_job(
+    "index_vectors",
+    selection=dg.AssetSelection.assets(events.INDEX),
+    description="Builds, measures or drops the index of vectors, whatever is best now, while others read and write. "
+    "Requested by the sensor index_of_vectors; safe to launch at any time.",
+)
+
 
 def run_config(
     *, document_ids: list[str] | None = None, batch_id: str | None = None, linger: bool = False
@@ -37,14 +44,14 @@ def run_config(
 @dg.op(description="Compares table, files and index, and makes pending what differs.", ins={})
 def reconcile_index(context: dg.OpExecutionContext, rag: dg.ResourceParam[Rag]) -> None:
     """Enqueue what no trigger saw; the sensor then requests runs for it."""
-    with rag.services() as services, _errors_in_one_line():
+    with rag.services() as services, errors_in_one_line():
         found = operations.reconcile(services) | _reconcile_partitions(context.instance, services)
         context.add_output_metadata({**found, "log_rows_removed": operations.purge_log(services)})
         context.instance.report_runless_asset_event(checks.evaluation(services))
 
 
 @contextmanager
-def _errors_in_one_line() -> Iterator[None]:
+def errors_in_one_line() -> Iterator[None]:
     """Raise a SettingsError as a Failure of the run, whose message Dagster's page shows instead of a traceback."""
     try:
         yield

@@ -16,7 +16,7 @@ import dagster as dg
 from dagster import DagsterRun, DagsterRunStatus, DefaultRunLauncher, QueuedRunCoordinator, SubmitRunContext
 
 from rag_assets.defs.dagster_internals import CheckRunHealthResult, LaunchRunContext, WorkerStatus
-from rag_assets.defs.jobs import BATCH_TAG, POOL
+from rag_assets.defs.jobs import BATCH_TAG, POOL, index_job
 from rag_assets.processes import identity, tree
 
 WARM_VARIABLE = "RAG_ASSETS_WARM"  # set where runs are launched (the daemon), so that nobody else keeps a spare
@@ -38,7 +38,7 @@ class PromptRunCoordinator(QueuedRunCoordinator):
         run = context.dagster_run
         is_first = run.parent_run_id is None  # a run made from another one has its tags, too
         is_prompt = BATCH_TAG in run.tags and is_first and run.status == DagsterRunStatus.NOT_STARTED
-        if not is_prompt or self._instance.get_runs_count(dg.RunsFilter(statuses=ACTIVE)):
+        if not is_prompt or self._others_at_work():
             return super().submit_run(context)
         # Dagster gives a pool its limit when a run that needs it is first taken from the queue, and counts that run
         # against no limit yet: after a run that went past the queue, two would then be at work at once.
@@ -48,6 +48,12 @@ class PromptRunCoordinator(QueuedRunCoordinator):
             storage.initialize_concurrency_limit_to_default(POOL)
         self._instance.launch_run(run.run_id, context.workspace)
         return self._instance.get_run_by_id(run.run_id) or run
+
+    def _others_at_work(self) -> bool:
+        """But for one that builds an index: that may take an hour, and takes nothing from the others but time."""
+        of_index = dg.RunsFilter(job_name=index_job.name, statuses=ACTIVE)
+        active = self._instance.get_runs_count(dg.RunsFilter(statuses=ACTIVE))
+        return active > 0 and active > self._instance.get_runs_count(of_index)
 
     def register_instance(self, instance: dg.DagsterInstance) -> None:
         super().register_instance(instance)

@@ -1,4 +1,4 @@
-"""The sensor that turns changes of the application's table into runs."""
+"""The sensors: changes of the application's table become runs, and the index of vectors is looked after."""
 
 import time
 import uuid
@@ -11,7 +11,7 @@ from dagster import DagsterRunStatus
 
 from rag_assets import operations
 from rag_assets.defs import launching, partitions
-from rag_assets.defs.jobs import BATCH_TAG, FAULT_TAG, ingest_job, run_config
+from rag_assets.defs.jobs import BATCH_TAG, FAULT_TAG, index_job, ingest_job, run_config
 from rag_assets.defs.resources import Rag
 from rag_assets.errors import SettingsError
 from rag_assets.lease import Watch
@@ -32,6 +32,8 @@ STOOD_STILL = (
     "This run stood still for longer than worker.processing_timeout_seconds ({0.processing_timeout_seconds:g} s): its "
     "process is stopped, or hangs. Its documents are pending again, and the next run takes them."
 )
+LOOK_AT_INDEX_SECONDS = 60
+FIRST_INDEX_PAUSE_SECONDS, LONGEST_INDEX_PAUSE_SECONDS = 600.0, 6 * 3600.0  # after runs that built none
 UNSTARTED = [DagsterRunStatus.QUEUED, DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING]
 
 
@@ -94,6 +96,55 @@ def _failing(instance: dg.DagsterInstance) -> str:
     if not pause:
         return ""
     return f"The last runs could not do their work: the last one's error says why; the next is tried in {pause:.0f} s."
+
+
+def index_of_vectors(rag: Rag) -> dg.SensorDefinition:
+    """The sensor that has the index of vectors built, measured and dropped, on these services."""
+
+    @dg.sensor(
+        name="index_of_vectors",
+        job=index_job,
+        minimum_interval_seconds=LOOK_AT_INDEX_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Has the index of vectors built once there are many (search.index_rows) and nothing is pending, "
+        "built anew when it is worn, and dropped when there are few. Off, `rag-assets index --build` does that.",
+    )
+    def look(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        return _look_at_index(_instance(context), rag.shared)
+
+    return look
+
+
+def _look_at_index(instance: dg.DagsterInstance, services: Services) -> dg.RunRequest | dg.SkipReason:
+    if services.settings.search.index == "manual":
+        return dg.SkipReason("search.index is manual: rag-assets index says what is best, and does it.")
+    try:
+        planned = operations.plan_index(services)
+        if planned.step == "keep":
+            return dg.SkipReason(f"{planned.reason}.")
+        hindrance = _index_hindrance(instance) or operations.index_hindrance(services, planned)
+    except SettingsError as exc:  # no tables yet, or a table that is not there
+        return dg.SkipReason(str(exc))
+    if hindrance:
+        return dg.SkipReason(f"{planned.step}: {planned.reason}; {hindrance}.")
+    return dg.RunRequest(tags={"rag_assets/index": planned.step})
+
+
+def _index_hindrance(instance: dg.DagsterInstance) -> str:
+    """Why no run for the index is requested now: one is at work, or the last ones built none."""
+    last = instance.get_runs(dg.RunsFilter(job_name=index_job.name), limit=1)
+    if not last or last[0].status == DagsterRunStatus.SUCCESS:
+        return ""
+    if last[0].status not in ENDED:
+        return "a run is at work on it"
+    ended = dg.RunsFilter(job_name=index_job.name, statuses=list(ENDED))
+    records = instance.get_run_records(ended, limit=FAULTS_COUNTED)
+    faults = list(takewhile(lambda record: record.dagster_run.status != DagsterRunStatus.SUCCESS, records))
+    pause = min(FIRST_INDEX_PAUSE_SECONDS * 2.0 ** (len(faults) - 1), LONGEST_INDEX_PAUSE_SECONDS)
+    left = (faults[0].end_time or 0.0) + pause - time.time() if faults else 0.0
+    if not 0 < left <= pause:  # more is left only where the clock was set back
+        return ""
+    return f"the last run for it failed or was canceled; the next one is tried in {left / 60:.0f} minutes"
 
 
 def free_abandoned_claims(instance: dg.DagsterInstance, services: Services) -> None:

@@ -167,7 +167,7 @@ def _fill(services: Services, count: int) -> float | None:
 
 def _index(services: Services) -> dict[str, Any]:
     """The index that the product advises, built if it is not there."""
-    advice, took = operations.advise_index(services), None
+    advice, took = operations.plan_index(services).advice, None
     if (there := operations.get_index(services)) is None and advice.kind != "exact":
         started = time.perf_counter()
         there = operations.build_index(services, progress=say)

@@ -1,12 +1,39 @@
 -- name: get_facts
--- pgvector's version, how many chunks a model has, and the dimension of its vectors.
+-- pgvector's version, how many chunks a model has, the dimension of its vectors, and how many rows of chunks were
+-- written or deleted since the server counts.
 select (select extversion from pg_extension where extname = 'vector'),
     (select count(*) from rag_document_chunks where embedding_model = %(model)s),
-    (select vector_dims(embedding) from rag_document_chunks where embedding_model = %(model)s limit 1);
+    (select vector_dims(embedding) from rag_document_chunks where embedding_model = %(model)s limit 1),
+    coalesce((select n_tup_ins + n_tup_upd + n_tup_del from pg_stat_all_tables
+        where relid = 'rag_document_chunks'::regclass), 0);
 
--- name: get_index
--- The best index of a model's vectors, whether it is whole, and its size in bytes.
-select name, kind, is_valid, size_bytes from rag_vector_indexes(%(model)s) limit 1;
+-- name: list_indexes
+-- The indexes of a model's vectors, the best first: whether each is whole, its size in bytes, and what was noted of it.
+select i.name, i.kind, i.is_valid, i.size_bytes, (
+    select obj_description(x.indexrelid, 'pg_class') from pg_index as x join pg_class as c on c.oid = x.indexrelid
+    where x.indrelid = 'rag_document_chunks'::regclass and c.relname = i.name
+)
+from rag_vector_indexes(%(model)s) as i;
+
+-- name: note
+-- Keep what is known of an index beside it, and as long as it.
+comment on index {name} is {noted};
+
+-- name: now
+-- The server's time.
+select now();
+
+-- name: count_pending
+-- How many documents wait for their first attempt, or for a new one since they changed; those that failed are no
+-- reason to wait for.
+select (select count(*) from rag_outbox where state = 'pending' and error_kind is null)
+    + (select count(*) from rag_changes);
+
+-- name: is_building
+-- Whether somebody builds or drops an index of vectors.
+select exists (select from pg_locks where locktype = 'advisory' and granted and objid = 0 and objsubid = 2
+    and database = (select oid from pg_database where datname = current_database())
+    and classid = (hashtext('rag_assets.vector_index')::bigint & 4294967295)::oid);
 
 -- name: lock_index_build
 -- Whether nobody else builds or drops an index of vectors here; until the session ends.
@@ -35,10 +62,18 @@ create index concurrently {name} on rag_document_chunks
 -- Readers and writers go on meanwhile.
 drop index concurrently if exists {name};
 
+-- name: analyze
+-- Have the planner know how many chunks there are of a model: searches choose by that between index and comparing all.
+analyze rag_document_chunks;
+
+-- name: limit_time
+-- The end of a build that was broken off does not keep anybody waiting.
+select set_config('statement_timeout', %(milliseconds)s, false);
+
 -- name: get_progress
 -- What a build is at, and how far: done and all of its blocks and rows.
 select phase, blocks_done, blocks_total, tuples_done, tuples_total
-from pg_stat_progress_create_index where relid = 'rag_document_chunks'::regclass limit 1;
+from pg_stat_progress_create_index where pid = %(pid)s;
 
 -- name: nearest_by_index
 -- The chunks that a search gives.
