@@ -221,8 +221,8 @@ class Search(Section):
     # Of vectors: auto, it is built, built anew and dropped by itself under `rag-assets up`; manual, by command alone.
     index: Literal["auto", "manual"] = "auto"
     # There is one from so many vectors on. Comparing all takes 2 ms for 1,000 of 384 dimensions on two cores, so about
-    # 50 ms here, and finds all of the nearest; an index takes 5 to 30 ms and finds 96 to 98 %. To measure it elsewhere,
-    # with RAG_ASSETS_SEARCH__INDEX_ROWS=20001: python -m rag_assets_tests.benchmarks search_speed --chunks 25000
+    # 50 ms here, and finds all of the nearest; HNSW is 3 to 9 times as fast here, and finds 99 %. Measured elsewhere by
+    # python -m rag_assets_tests.benchmarks search_speed --chunks 25000 ("vector" beside "pgvector, exact")
     index_rows: Positive = 25_000
 
 
