@@ -1,14 +1,17 @@
 """Who may ask the search service: keys, their files, and tenants who see nothing of each other."""
 
 import os
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from rag_assets import settings
+from rag_assets.cli import main
 from rag_assets.errors import SettingsError
 from rag_assets.service import gate, search_service
 from rag_assets.service.keys import Keys, new_key
@@ -156,6 +159,43 @@ def test_a_key_that_is_taken_out_of_the_file_opens_nothing_more(locked: Locked, 
     finally:
         locked.file.write_text(before)
     assert locked.ask("GET", "/v1/status", key=locked.keys["operator"]).status_code == 200
+
+
+def test_a_key_of_the_command_line_opens_what_its_lines_say(tmp_path: Path) -> None:
+    """The key goes to whoever asks, the lines to the file, and they do not hold it."""
+    made = CliRunner().invoke(main, ["key", "intranet", "--role", 'ten"ant'])
+    assert made.exit_code == 0
+    key = next(line for line in made.stderr.splitlines() if line.startswith("rag_"))
+    assert key not in made.stdout
+    file = tmp_path / "keys.toml"
+    file.touch(mode=0o600)
+    file.write_text(made.stdout)
+    found = Keys(file).caller(key)
+    assert found is not None
+    assert (found.name, found.role) == ("intranet", 'ten"ant')
+    assert CliRunner().invoke(main, ["key", "a b"]).exit_code == 2
+
+
+def test_serve_says_when_its_port_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In place of another one, which who asks would not find."""
+    monkeypatch.setenv("RAG_ASSETS_HOME", str(tmp_path / "home"))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        answer = CliRunner().invoke(main, ["serve", "--port", str(taken.getsockname()[1])])
+    assert answer.exit_code == 1
+    assert "is taken by another program: name another one with --port" in answer.stderr
+
+
+def test_serve_refuses_other_machines_without_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Before anything is started; and so does up."""
+    monkeypatch.setenv("RAG_ASSETS_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("RAG_ASSETS_SERVICE__HOST", "0.0.0.0")  # noqa: S104
+    for command in ("serve", "up"):
+        answer = CliRunner().invoke(main, [command])
+        assert answer.exit_code == 1
+        assert "Set service.keys_file" in answer.stderr
+    assert not (tmp_path / "home").exists()
 
 
 KEY = 'sha256 = "' + "a" * 64 + '"'

@@ -119,6 +119,7 @@ class Api:
         limits: Any = {"limit": service.max_requests, "seconds": service.request_seconds}
         self.embedding = Workers("embed", threads=EMBEDDING_THREADS, **limits)
         self.database = Workers("database", threads=asking.settings.database.pool_max_size, **limits)
+        self._looking = asyncio.Lock()
         self._ready: tuple[float, Response] | None = None
         self._document: dict[str, Any] | None = None
 
@@ -204,10 +205,12 @@ class Api:
         return _answer({"status": "alive"})
 
     async def ready(self, _request: Request) -> Response:
-        """Asked by anybody, and so answered from memory within a second."""
-        if self._ready is None or time.monotonic() - self._ready[0] > READY_SECONDS:
-            self._ready = (time.monotonic(), await self._look())
-        return self._ready[1]
+        """Asked by anybody: one look at a time, whose answer is given again for a second."""
+        async with self._looking:
+            if self._ready is None or time.monotonic() - self._ready[0] > READY_SECONDS:
+                answer = await self._look()
+                self._ready = (time.monotonic(), answer)
+            return self._ready[1]
 
     async def _look(self) -> Response:
         try:
