@@ -246,11 +246,19 @@ def up(port: int, host: str, read_only: bool) -> None:
     is_flag=True,
     help="Have the index follow these settings of [chunking] and [embedding]; a program with others refuses to work.",
 )
+@click.option(
+    "--roles",
+    is_flag=True,
+    help="Make the roles rag_worker (ingests) and rag_reader (searches) of the cluster, and grant them what they need.",
+)
 @JSON
-def init(create_table: bool, take_over: bool, as_json: bool) -> None:
+def init(create_table: bool, take_over: bool, roles: bool, as_json: bool) -> None:
     """Create or update tables, functions and triggers; rows that are there become pending. Safe to repeat.
 
     The documents table is the application's, and has to be there: without --create-table, none is made in its database.
+
+    Roles are those of all databases of a cluster, and none is made without --roles. What this account may not do is
+    printed, for an administrator to run once.
     """
     with _services() as services:
         if create_table:
@@ -259,11 +267,15 @@ def init(create_table: bool, take_over: bool, as_json: bool) -> None:
             operations.take_over(services)
         applied = operations.migrate(services)
         _add_partitions(services)
+        granted = operations.establish_roles(services) if roles else None
         status = operations.status(services)
     if as_json:
-        console.print_json({"applied": applied, "documents": status.documents, "pending": status.pending})
+        facts = {"applied": applied, "documents": status.documents, "pending": status.pending}
+        console.print_json(facts | ({"roles": asdict(granted)} if granted else {}))
     else:
         click.echo(f"Applied: {', '.join(applied) or 'nothing, all was there'}.")
+        if granted:
+            console.show_roles(granted)
         click.echo(f"{counted(status.documents, 'document')}, {status.pending} pending. Next: rag-assets ingest")
 
 

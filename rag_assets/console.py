@@ -22,6 +22,7 @@ from rag_assets.errors import DocumentError
 from rag_assets.evaluation import Quality
 from rag_assets.model import Chunk, FailedDocument, Hit, IndexStatus, Outcome, ReadDocument, are, counted
 from rag_assets.operations import Registered
+from rag_assets.postgres.roles import Granted
 from rag_assets.postgres.search import MARKS
 from rag_assets.postgres.vector_index import VectorIndex
 from rag_assets.report import SHOWN, RunReport
@@ -231,6 +232,16 @@ def show_unknown(ids: Sequence[str]) -> None:
     """Which documents that were asked for are not in the table, if there are any."""
     if ids:
         show(f"Not in the table: {', '.join(ids)}")
+
+
+def show_roles(granted: Granted) -> None:
+    """Which roles have what they need, and the statements for those that only an administrator can help."""
+    for role in granted.roles:
+        show(f"Role {role} has its rights; make accounts its members: grant {role} to ...")
+    if granted.to_run:
+        show("What this account may not do, for an administrator to run once in this database:")
+        for one in granted.to_run:
+            show_text(one if one.endswith(";") else f"{one};")
 
 
 def show_retried(count: int, unknown: Sequence[str] = ()) -> None:

@@ -19,6 +19,7 @@ from rag_assets.postgres import conninfo, documents, ingestion_log, outbox, owne
 from rag_assets.postgres import reconcile as reconciling
 from rag_assets.postgres import search as searching
 from rag_assets.postgres.database import require_schema
+from rag_assets.postgres.roles import Granted
 from rag_assets.postgres.vector_index import VectorIndex
 from rag_assets.services import DAGSTER_SCHEMA, Services, no_progress, owner_of
 from rag_assets.settings import Mode
@@ -59,14 +60,23 @@ def migrate(services: Services) -> list[str]:
 
     The documents table has to be there: it is made only by who is asked to, and in a new embedded database.
     """
+    owner = owner_of(services.settings)
+    if services.database.is_up_to_date_by_others(owner):
+        return []
     if not services.database.is_migrated():
         create_own_table(services)
     if services.settings.dagster_database_url is None:
         services.database.create_schema(DAGSTER_SCHEMA)
         _require_dagster_schema(services)
     return services.database.migrate(
-        services.settings.source, dimension=services.settings.embedding.dimension, owner=owner_of(services.settings)
+        services.settings.source, dimension=services.settings.embedding.dimension, owner=owner
     )
+
+
+def establish_roles(services: Services) -> Granted:
+    """Make the roles rag_worker and rag_reader, and grant each what it needs; see roles.establish."""
+    schema = DAGSTER_SCHEMA if services.settings.dagster_database_url is None else None
+    return services.database.establish_roles(services.settings.source, dagster_schema=schema)
 
 
 def take_over(services: Services) -> None:

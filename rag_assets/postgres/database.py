@@ -13,7 +13,7 @@ from psycopg2 import sql
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, connection
 
 from rag_assets.errors import DatabaseUnavailable, SettingsError
-from rag_assets.postgres import conninfo, documents, models
+from rag_assets.postgres import conninfo, documents, models, roles
 from rag_assets.postgres import owner as owners
 from rag_assets.postgres.owner import Owner
 from rag_assets.postgres.statements import composed, folder, single, statement
@@ -128,6 +128,31 @@ class Database:
         """Have the index follow these settings, whoever's it followed."""
         with self.transaction() as cursor:
             owners.take_over(cursor, owner)
+
+    def is_up_to_date_by_others(self, owner: Owner) -> bool:
+        """Whether these tables are those of another account, which alone may change them, and need no change.
+
+        Raises SettingsError where they do, or where they follow the settings of another `owner`.
+        """
+        with self.transaction() as cursor:
+            cursor.execute(statement("migrations", "has_migrations"))
+            if not single(cursor)[0] or roles.may_migrate(cursor):
+                return False
+            cursor.execute(statement("migrations", "list_migrations"))
+            known = {name for name, _ in cursor.fetchall()}
+            _require_no_newer(known)
+            if missing := {file.name for file in folder("migrations")} - known:
+                raise SettingsError(
+                    f"{conninfo.shown(self.url)}: the tables are those of an earlier version ({min(missing)} is not "
+                    "applied), and belong to another account: have that one run `rag-assets init`."
+                )
+            owners.require(cursor, owner)
+            return True
+
+    def establish_roles(self, source: Source, *, dagster_schema: str | None) -> roles.Granted:
+        """Make the roles that work with the index, and grant each what it needs; see roles.establish."""
+        with self.transaction() as cursor:
+            return roles.establish(cursor, source, dagster_schema=dagster_schema)
 
     def is_migrated(self) -> bool:
         """Whether tables of ours were ever made here."""

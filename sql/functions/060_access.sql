@@ -79,9 +79,33 @@ begin
 end
 $$;
 
+-- Let a role ingest: what reads the application's table, and Dagster's state, is granted by `rag-assets init --roles`.
+create or replace function rag_grant_working(worker name) returns void
+language plpgsql set search_path = {schema}, pg_catalog, pg_temp as $$
+begin
+    perform rag_grant_reading(worker);
+    execute format('grant select on rag_migrations to %I', worker);
+    execute format(
+        'grant select, insert, update, delete on rag_changes, rag_chunk_words, rag_document_chunks, rag_document_text, '
+        'rag_embedding_models, rag_ingestion_log, rag_looks, rag_outbox, rag_owner, rag_runs, rag_serving, '
+        'rag_word_changes, rag_word_counts, rag_word_totals, rag_words_missing to %I', worker
+    );
+    execute format('grant select on rag_status to %I', worker);
+    execute format('grant usage on sequence rag_outbox_generation to %I', worker);
+end
+$$;
+
 do $$ begin
     perform {schema}.rag_follow_row_security();
     if exists (select from pg_roles where rolname = 'rag_reader') then
         perform {schema}.rag_grant_reading('rag_reader');
+    end if;
+    -- tables that are new; a role that serves another database of the cluster alone is given nothing here
+    if exists (
+        select from pg_class as c join pg_namespace as n on n.oid = c.relnamespace, pg_roles as r
+        where n.nspname = current_schema() and c.relname = 'rag_outbox' and r.rolname = 'rag_worker'
+            and has_table_privilege(r.oid, c.oid, 'insert')
+    ) then
+        perform {schema}.rag_grant_working('rag_worker');
     end if;
 end $$;

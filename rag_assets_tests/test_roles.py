@@ -1,0 +1,137 @@
+"""Roles of the cluster: who ingests and who searches needs no more rights than that, and none is made unasked."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from rag_assets import operations
+from rag_assets.errors import SettingsError
+from rag_assets.postgres.database import Database
+from rag_assets.services import Services
+from rag_assets.settings import Source
+from rag_assets_tests import rows
+from rag_assets_tests.application import WORDS, Application
+
+ROLES = ("rag_worker", "rag_reader")
+OTHERS = ("roles_test_worker", "roles_test_reader", "roles_test_weak")
+WRITES = (
+    "delete from rag_document_chunks",
+    "update rag_outbox set attempts = 0",
+    "insert into rag_serving (model) values ('x')",
+)
+CHANGES = (
+    "truncate rag_chunk_words",
+    "select rag_recount_words()",
+    "drop table rag_document_text",
+    "create table rag_of_mine ()",
+    "create or replace function rag_serving_model() returns text language sql as 'select null::text'",
+)
+
+
+@pytest.fixture
+def cluster(database_url: str) -> Iterator[Callable[[str, str], str]]:
+    """Makes an account that is a member of a role, and gives a URL with which sessions are its own."""
+
+    def member(name: str, role: str) -> str:
+        rows.execute(database_url, f"create role {name}; grant {role} to {name}")
+        return _as(database_url, name)
+
+    try:
+        yield member
+    finally:
+        for name in (*OTHERS, *ROLES):
+            if rows.execute(database_url, f"select 1 from pg_roles where rolname = '{name}'"):
+                rows.execute(database_url, f"drop owned by {name} cascade; drop role {name}")
+
+
+def _as(url: str, role: str) -> str:
+    return url + ("&" if "?" in url else "?") + "options=" + quote(f"-crole={role}")
+
+
+def _establish(url: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    with closing(Database(url)) as database:
+        found = database.establish_roles(Source(), dagster_schema=None)
+    return found.roles, found.to_run
+
+
+def test_a_worker_ingests_and_a_reader_searches_when_they_have_their_roles(
+    application: Application, cluster: Callable[[str, str], str], tmp_path: Path
+) -> None:
+    """Neither is a superuser or owns a table; the reader can change nothing, and the worker no table."""
+    assert _establish(application.url) == (("rag_reader", "rag_worker"), ())
+    assert _establish(application.url) == (("rag_reader", "rag_worker"), ())
+    worker = Application(
+        cluster("roles_test_worker", "rag_worker"),
+        tmp_path,
+        reader=application.reader,
+        urgent_reader=application.urgent_reader,
+    )
+    first, second = application.add("a.txt", *WORDS), application.add("b.txt", "owls")
+    with Services(worker.settings) as services:
+        assert operations.migrate(services) == []
+        operations.tend(services)
+        assert {one.status for one in worker.run().values()} == {"completed"}
+        application.remove(second)
+        application.change(first)
+        assert worker.run()[second].status == "deleted"
+        assert operations.status(services).up_to_date == 1
+        assert sum(operations.reconcile(services).values()) == 0
+        assert operations.retry(services, ids=[first], kind=None) == 0
+    reader = cluster("roles_test_reader", "rag_reader")
+    asked = "select distinct document_id from rag_search('glaciers', null, 1, mode => 'text')"
+    assert rows.execute(reader, asked) == [(first,)]
+    assert rows.execute(reader, "select document_id, state from rag_documents") == [(first, "indexed")]
+    for statement in WRITES + CHANGES:
+        with pytest.raises(Exception, match=r"permission denied|must be owner"):
+            rows.execute(reader, statement)
+    for statement in CHANGES:
+        with pytest.raises(Exception, match=r"permission denied|must be owner"):
+            rows.execute(worker.url, statement)
+    assert len(application.stored(first)) == len(WORDS)
+
+
+def test_statements_are_told_when_the_account_may_make_no_roles(
+    application: Application, cluster: Callable[[str, str], str]
+) -> None:
+    """Nothing fails and nothing is half done; after an administrator ran them, all have their rights."""
+    rows.execute(application.url, "create role roles_test_weak; grant usage on schema public to roles_test_weak")
+    rows.execute(application.url, 'grant select on "TblDocumentFiles" to roles_test_weak')
+    weak = _as(application.url, "roles_test_weak")
+    granted, to_run = _establish(weak)
+    assert granted == ()
+    made = [role for role in ROLES if any(f'create role "{role}" nologin;' in one for one in to_run)]
+    assert made == list(ROLES)
+    for statement in to_run:
+        rows.execute(application.url, statement)
+    assert _establish(application.url) == (("rag_reader", "rag_worker"), ())
+    reader = cluster("roles_test_reader", "rag_reader")
+    assert rows.execute(reader, "select * from rag_search('pump')") == []
+
+
+def test_a_role_of_another_database_gets_nothing_here_when_init_runs_without_roles(
+    application: Application, cluster: Callable[[str, str], str]
+) -> None:
+    """Roles are those of the cluster: that one ingests elsewhere is no reason to let it ingest here."""
+    rows.execute(application.url, "create role rag_worker nologin")
+    application.database.migrate(Source(), dimension=384)
+    asked = "select has_table_privilege('rag_worker', 'rag_outbox', 'insert')"
+    assert rows.execute(application.url, asked) == [(False,)]
+    _establish(application.url)
+    rows.execute(application.url, "revoke insert on rag_changes from rag_worker")
+    application.database.migrate(Source(), dimension=384)
+    assert rows.execute(application.url, asked.replace("rag_outbox", "rag_changes")) == [(True,)]
+
+
+def test_a_worker_is_told_who_has_to_migrate_when_the_tables_are_older(
+    application: Application, cluster: Callable[[str, str], str], tmp_path: Path
+) -> None:
+    """It may not change them, and says so before it works on them."""
+    _establish(application.url)
+    url = cluster("roles_test_worker", "rag_worker")
+    worker = Application(url, tmp_path, reader=application.reader, urgent_reader=application.urgent_reader)
+    rows.execute(application.url, "delete from rag_migrations where name like '013%'")
+    with Services(worker.settings) as services, pytest.raises(SettingsError, match=r"013.*have that one run"):
+        operations.migrate(services)
