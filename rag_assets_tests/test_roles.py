@@ -70,6 +70,11 @@ def test_a_worker_ingests_and_a_reader_searches_when_they_have_their_roles(
         urgent_reader=application.urgent_reader,
     )
     first, second = application.add("a.txt", *WORDS), application.add("b.txt", "owls")
+    missing = (
+        "select relname from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace and relname like "
+        "'rag_%' and relname <> 'rag_migrations' and not has_table_privilege('rag_worker', oid, 'update')"
+    )
+    assert rows.execute(application.url, missing) == []
     with Services(worker.settings) as services:
         assert operations.migrate(services) == []
         operations.tend(services)

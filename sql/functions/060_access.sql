@@ -88,7 +88,7 @@ begin
     execute format(
         'grant select, insert, update, delete on rag_changes, rag_chunk_words, rag_document_chunks, rag_document_text, '
         'rag_embedding_models, rag_ingestion_log, rag_looks, rag_outbox, rag_owner, rag_runs, rag_serving, '
-        'rag_word_changes, rag_word_counts, rag_word_totals, rag_words_missing to %I', worker
+        'rag_word_changes, rag_word_counts, rag_word_language, rag_word_totals, rag_words_missing to %I', worker
     );
     execute format('grant select on rag_status to %I', worker);
     execute format('grant usage on sequence rag_outbox_generation to %I', worker);
