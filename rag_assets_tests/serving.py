@@ -74,7 +74,8 @@ def configured(url: str, home: Path, **sections: Any) -> Settings:
     command = shlex.join([sys.executable, fake_llama.__file__, "good"])
     program.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
     program.chmod(0o755)
-    given = {"llama_server": {"required_memory_gb": 0}, "embedding": {"model": rows.MODEL}} | sections
+    usual = {"llama_server": {"required_memory_gb": 0}, "embedding": {"model": rows.MODEL}}
+    given = usual | {"service": {"request_seconds": 120}} | sections  # a machine may be busy
     return settings.load(
         home=home, database_url=url, llama_server_binary=program, llama_server_model=Path(__file__), **given
     )

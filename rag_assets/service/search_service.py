@@ -19,7 +19,7 @@ from rag_assets.service.gate import Gate
 from rag_assets.service.keys import Keys
 from rag_assets.settings import Settings
 
-STOP_SECONDS = 5  # for requests under way, when told to end
+STOP_SECONDS = 20  # for requests under way, when told to end; `up` waits for 8
 KEEP_ALIVE_SECONDS = 60
 
 
