@@ -151,8 +151,10 @@ def run(
         webserver = services[1]
         if _wait_until(lambda: ports.owns_port(webserver.pid, port), services=services, stop=stop):
             progress(f"Dagster is at http://{host}:{port}  (logs in {code_server.log.parent}; Ctrl-C stops everything)")
-        if search is not None and _wait_until(lambda: _listens(search), services=services, stop=stop):
-            progress(f"Search is at {url_of(*search)}")
+        if search is not None:
+            pid, (host, port) = services[-1].pid, search
+            if _wait_until(lambda: ports.owns_port(pid, port), services=services, stop=stop):
+                progress(f"Search is at {url_of(host, port)}")
         _keep_running(services, stop=stop, progress=progress)
 
 
