@@ -195,3 +195,20 @@ def test_vectors_lie_in_their_row_when_tables_are_made(database_url: str) -> Non
     with closing(Database(database_url)) as made:
         made.migrate(Source(), dimension=4)
     assert rows.execute(database_url, storage) == [("m",)]
+
+
+def test_ingestion_and_migration_go_on_while_one_builds(database: Database, database_url: str) -> None:
+    """Every command migrates first, which changes tables only where they are not yet as they should be."""
+    with _held_up(database_url):
+        thread = threading.Thread(
+            target=lambda: vector_index.build(database, MODEL, _advice(database), progress=_no_progress)
+        )
+        thread.start()
+        building = "select count(*) from pg_stat_activity where pid <> pg_backend_pid() and query like '%using hnsw%'"
+        while thread.is_alive() and rows.execute(database_url, building) == [(0,)]:
+            time.sleep(0.02)
+        with closing(Database(database_url)) as other:
+            assert other.migrate(Source(), dimension=4) == []
+        rows.execute(database_url, "delete from rag_document_chunks where id = 3")
+        assert thread.is_alive()
+    thread.join(timeout=120)
