@@ -243,6 +243,10 @@ class Service(Section):
     port: Annotated[int, Field(ge=0, le=65_535)] = 8_000  # another free one where it is taken; 0: any
     keys_file: Path | None = None  # TOML, see docs/service.md; unset: who reaches it on this machine may ask
     allowed_hosts: tuple[str, ...] = ()  # names besides localhost under which it is asked, as of a reverse proxy
+    # Of Dagster's page as people reach it, for links to it; under `rag-assets up`, it is known without.
+    dagster_url: (
+        Annotated[str, Field(pattern=r"^https?://[^\s\"'<>]+$", description="a URL with http or https")] | None
+    ) = None
     max_requests: Annotated[int, Field(ge=2, le=1_000)] = 32  # at once; more are told to come back
     request_seconds: Annotated[float, Field(ge=1, le=600)] = 30  # in which a request is answered
 

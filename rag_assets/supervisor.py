@@ -33,6 +33,7 @@ RESTARTS = 5  # of one service, within RESTART_WINDOW_SECONDS
 RESTART_WINDOW_SECONDS = 60.0
 LOG_TAIL_LINES = 15
 WORK_SECRETS = frozenset({"DATABASE_URL", "DAGSTER_DATABASE_URL", "RAG_ASSETS_LLAMA_SERVER__API_KEY"})
+DAGSTER_URL = "RAG_ASSETS_SERVICE__DAGSTER_URL"  # for the links of the search service to it
 PAGE_SECRETS = frozenset({"RAG_ASSETS_WEB__TOKEN"})
 Address = str | tuple[str, int]  # a socket's path, or host and port
 # A terminal that closes: SIGHUP, on Windows SIGBREAK.
@@ -138,7 +139,8 @@ def run(
         address = _code_server_address(sockets)
         services = _services(settings, variables, address=address, host=host, port=port, read_only=read_only)
         if search is not None:
-            services.append(_search_service(settings, variables, address=search))
+            dagster = {DAGSTER_URL: settings.service.dagster_url or url_of(host, port)}
+            services.append(_search_service(settings, {**variables, **dagster}, address=search))
         stack.callback(_stop_all, services)
         stack.callback(progress, "Stopping")
         progress("Starting Dagster")

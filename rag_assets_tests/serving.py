@@ -20,6 +20,8 @@ from rag_assets.asking import Asking
 from rag_assets.service import api
 from rag_assets.service.connections import BoundedProtocol
 from rag_assets.service.keys import Keys, new_key
+from rag_assets.service.page import views
+from rag_assets.service.page.views import Page
 from rag_assets.settings import Settings
 from rag_assets_tests import fake_llama, rows
 
@@ -126,9 +128,17 @@ class Service:
 
 
 @contextmanager
-def served(config: Settings, *, keys: Keys | None = None, routes: Sequence[Any] = ()) -> Iterator[Service]:
+def served(
+    config: Settings, *, keys: Keys | None = None, routes: Sequence[Any] = (), page: Page | None = None
+) -> Iterator[Service]:
     with Asking(config) as asking:
-        app = api.application(asking, keys=keys, routes=routes)
+        app = api.application(
+            asking,
+            keys=keys,
+            routes=[*routes, *(page.routes() if page else ())],
+            open_paths=views.OPEN_PATHS if page else (),
+            logins=page.logins if page else None,
+        )
         server = uvicorn.Server(
             uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", http=BoundedProtocol, ws="none")
         )

@@ -315,6 +315,7 @@ def test_the_search_service_is_started_and_stopped_with_the_others(
     assert [message.partition(" at ")[0] for message in up.said[1:]] == [
         *("Starting Dagster", "Dagster is", "Search is", "Stopping"),
     ]
+    assert made[0]._environment["RAG_ASSETS_SERVICE__DAGSTER_URL"].startswith("http://127.0.0.1:")  # for its links
     assert not made[0].alive
 
 

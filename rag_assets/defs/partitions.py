@@ -1,7 +1,5 @@
 """The partitions: one for each row of the documents table or, where there are too many, for each bucket of rows."""
 
-import hashlib
-import re
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 from urllib.parse import unquote
@@ -9,14 +7,11 @@ from weakref import WeakSet
 
 import dagster as dg
 
-from rag_assets import settings
+from rag_assets import partition_keys, settings
 from rag_assets.postgres import documents as table
 from rag_assets.services import Services
 
 DOCUMENTS = "documents"
-# For a key: Dagster's lists and ranges, and what it refuses.
-_UNFIT = re.compile(r"[%,\x00-\x1f\x7f]|\.(?=\.\.)")
-_EMPTY = "%00"  # no id has that character, and no key may be empty
 
 
 class Partitioning(Protocol):
@@ -57,10 +52,10 @@ class ByDocument:
         self.partitions_per_run = documents_per_run
 
     def key(self, document_id: str) -> str:
-        return _UNFIT.sub(lambda found: f"%{ord(found[0]):02X}", document_id) or _EMPTY
+        return partition_keys.of_document(document_id)
 
     def document_ids(self, keys: Sequence[str], services: Services) -> list[str]:
-        return [unquote(key) if key != _EMPTY else "" for key in keys]
+        return [unquote(key) if key != partition_keys.EMPTY else "" for key in keys]
 
     def add(self, instance: dg.DagsterInstance, document_ids: Iterable[str]) -> None:
         instance.add_dynamic_partitions(DOCUMENTS, [self.key(document_id) for document_id in document_ids])
@@ -98,12 +93,10 @@ class ByBucket:
 
     def __init__(self, *, buckets: int) -> None:
         self._buckets = buckets
-        self.definition = dg.StaticPartitionsDefinition([_bucket(number) for number in range(buckets)])
+        self.definition = dg.StaticPartitionsDefinition([partition_keys.bucket(number) for number in range(buckets)])
 
     def key(self, document_id: str) -> str:
-        # As `list_ids_of_buckets` has it.
-        digest = hashlib.md5(document_id.encode(), usedforsecurity=False).hexdigest()
-        return _bucket(int(digest[:8], 16) % self._buckets)
+        return partition_keys.of_bucket(document_id, buckets=self._buckets)
 
     def document_ids(self, keys: Sequence[str], services: Services) -> list[str]:
         numbers = [int(key.rpartition("-")[2]) for key in keys]
@@ -123,10 +116,6 @@ class ByBucket:
     def remove_gone(self, instance: dg.DagsterInstance, services: Services) -> int:
         """Remove none: a bucket stays when its documents go."""
         return 0
-
-
-def _bucket(number: int) -> str:
-    return f"bucket-{number:05}"
 
 
 def _configured(worker: settings.Worker) -> Partitioning:

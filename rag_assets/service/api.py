@@ -41,6 +41,7 @@ from rag_assets.service import forms, openapi
 from rag_assets.service.forms import Invalid
 from rag_assets.service.gate import Gate, caller_of, error
 from rag_assets.service.keys import Keys
+from rag_assets.service.logins import Logins
 from rag_assets.service.metrics import CONTENT_TYPE, Metrics
 from rag_assets.service.openapi import Operation
 
@@ -324,12 +325,18 @@ OPERATIONS = [
 
 
 def application(
-    asking: Asking, *, keys: Keys | None, routes: Sequence[BaseRoute] = (), open_paths: Sequence[str] = ()
+    asking: Asking,
+    *,
+    keys: Keys | None,
+    routes: Sequence[BaseRoute] = (),
+    open_paths: Sequence[str] = (),
+    logins: Logins | None = None,
 ) -> Gate:
     """The service as an ASGI application, with what else is to be served behind the same gate.
 
     Endpoints of `routes` find who asks by `gate.caller_of`, and what they ask by the state of the application:
     `request.app.state.api`. A request for one of `open_paths` needs no key, and has no caller without one.
+    Whoever has logged in by `logins` has one, for what is only read.
     """
     api = Api(asking)
     own: list[BaseRoute] = [
@@ -355,6 +362,7 @@ def application(
         keys=keys,
         hosts=asking.settings.service.allowed_hosts,
         open_paths=[*OPEN_PATHS, *open_paths],
+        logins=logins,
         on_refusal=lambda kind: api.metrics.refusals.labels(kind).inc(),
     )
 

@@ -7,12 +7,14 @@ finds him by `caller_of`. A wrong key is answered late, and only some at a time:
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Collection
 from typing import Any
+from urllib.parse import quote
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rag_assets.asking import EVERYTHING
@@ -20,6 +22,7 @@ from rag_assets.errors import SettingsError
 from rag_assets.model import Caller
 from rag_assets.service import rules
 from rag_assets.service.keys import Keys
+from rag_assets.service.logins import Logins
 from rag_assets.service.rules import Bounded, Refusal
 
 HOSTS = "service.allowed_hosts"  # the setting that has more names
@@ -29,6 +32,9 @@ BODY_BYTES = 2**20
 ALL_BODIES_BYTES = 64 * 2**20  # of all requests that are under way
 WRONG_KEY_SECONDS = 1.0  # a wrong key is answered no sooner
 MOST_WRONG_KEYS = 20  # that wait for their answer; more are sent away at once
+LOGIN = "/login"
+LOGOUT = "/logout"
+FORM = "application/x-www-form-urlencoded"
 KINDS = {
     400: "invalid",
     401: "unauthorized",
@@ -68,10 +74,34 @@ def error(status: int, message: str, *, kind: str | None = None, retry_after: in
     return JSONResponse(body, status_code=status, headers=headers)
 
 
+def only_local(target: str) -> str:
+    """A path of this service; the start page in place of anything that leads elsewhere."""
+    return target if re.match(r"/(?![/\\])", target) and not re.search(r"[\x00-\x20\\]", target) else "/"
+
+
+class WrongKeys:
+    """Answers to wrong keys, which come late."""
+
+    def __init__(self) -> None:
+        self._waiting = 0
+
+    async def wait(self) -> bool:
+        """The time that a wrong key is let wait; False, and at once, where too many wait."""
+        if self._waiting >= MOST_WRONG_KEYS:
+            return False
+        self._waiting += 1
+        try:
+            await asyncio.sleep(WRONG_KEY_SECONDS)
+        finally:
+            self._waiting -= 1
+        return True
+
+
 class Gate:
     """Lets through what the rules allow, answers everything else itself.
 
-    `open_paths` need no key. `on_refusal` is told the kind of each refusal.
+    `open_paths` need no key. With `logins`, the cookie of one is as good as a key for what is only read, and a browser
+    that has neither is led to the login page. `on_refusal` is told the kind of each refusal.
     """
 
     def __init__(
@@ -81,14 +111,16 @@ class Gate:
         keys: Keys | None,
         hosts: Collection[str] = (),
         open_paths: Collection[str] = (),
+        logins: Logins | None = None,
         on_refusal: Callable[[str], None] = lambda _kind: None,
     ) -> None:
         self._app = app
         self._keys = keys
         self._hosts = rules.hosts(hosts)
         self._open_paths = frozenset(open_paths)
+        self._logins = logins
         self._on_refusal = on_refusal
-        self._wrong_keys = 0
+        self._wrong_keys = WrongKeys()
         self._bodies = _Budget(ALL_BODIES_BYTES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -107,6 +139,11 @@ class Gate:
             caller = await self._caller(request)
         except Refusal as refusal:
             self._on_refusal(KINDS.get(refusal.status, "error"))
+            if refusal.status == 401 and self._logins is not None and _is_for_a_person(request):
+                await RedirectResponse(f"{LOGIN}?next={quote(_local_path(request), safe='')}", 303)(
+                    scope, receive, send
+                )
+                return
             retry_after = 1 if refusal.status in (429, 503) else None
             await error(refusal.status, refusal.message, retry_after=retry_after)(scope, receive, send)
             return
@@ -123,8 +160,9 @@ class Gate:
         rules.require_own_origin(request)
         if request.method not in METHODS:
             raise Refusal(405, f"Only {', '.join(sorted(METHODS))} are taken.")
-        if request.method == "POST" and rules.media_type(request) != JSON:
-            raise Refusal(415, f"POST is taken with Content-Type: {JSON} only.")
+        needed = FORM if self._logins is not None and request.url.path in (LOGIN, LOGOUT) else JSON
+        if request.method == "POST" and rules.media_type(request) != needed:
+            raise Refusal(415, f"POST is taken with Content-Type: {needed} only.")
         if int(request.headers.get("content-length", "0")) > BODY_BYTES:
             raise Refusal(413, f"A request has {BODY_BYTES:,} bytes at most.")
 
@@ -134,28 +172,45 @@ class Gate:
         given = request.headers.getlist("authorization")
         if not given and request.url.path in self._open_paths:
             return None
-        if len(given) != 1:
-            raise Refusal(401, "A key is needed, in one header: Authorization: Bearer KEY.")
-        scheme, _, key = given[0].partition(" ")
-        if scheme.lower() != "bearer" or not key.strip():
-            raise Refusal(401, "A key is needed: Authorization: Bearer KEY.")
         try:
-            found = self._keys.caller(key.strip())
+            found = self._logged_in(request) if not given else self._keys.caller(_key(given))
         except SettingsError as exc:
             raise Refusal(503, "Nobody is let in: the file of keys has to be mended; see the service's log.") from exc
+        if found is None and not given:
+            raise Refusal(401, "A key is needed: Authorization: Bearer KEY.")
         if found is None:
-            await self._let_wait()
-            raise Refusal(401, "That key is not known.")
+            is_late = await self._wrong_keys.wait()
+            raise Refusal(401, "That key is not known.") if is_late else Refusal(429, "Too many wrong keys at once.")
         return found
 
-    async def _let_wait(self) -> None:
-        if self._wrong_keys >= MOST_WRONG_KEYS:
-            raise Refusal(429, "Too many wrong keys at once.")
-        self._wrong_keys += 1
-        try:
-            await asyncio.sleep(WRONG_KEY_SECONDS)
-        finally:
-            self._wrong_keys -= 1
+    def _logged_in(self, request: Request) -> Caller | None:
+        """By the cookie of a login, for what is only read: no page of another origin can have more done with it."""
+        if self._logins is None or request.method not in rules.READ_METHODS:
+            return None
+        found = self._logins.caller(request)
+        request.scope["rag_assets.logged_in"] = found is not None
+        return found
+
+
+def _key(given: list[str]) -> str:
+    """The key of the one Authorization header."""
+    if len(given) != 1:
+        raise Refusal(401, "A key is needed, in one header: Authorization: Bearer KEY.")
+    scheme, _, key = given[0].partition(" ")
+    if scheme.lower() != "bearer" or not key.strip():
+        raise Refusal(401, "A key is needed: Authorization: Bearer KEY.")
+    return key.strip()
+
+
+def _is_for_a_person(request: Request) -> bool:
+    """Whether a browser opens a page; a key that was given is a program's."""
+    accepts = request.headers.get("accept", "")
+    return request.method in rules.READ_METHODS and "text/html" in accepts and "authorization" not in request.headers
+
+
+def _local_path(request: Request) -> str:
+    path = str(request.scope["raw_path"], "ascii", "replace")
+    return path + (f"?{request.url.query}" if request.url.query else "")
 
 
 class _Budget:

@@ -17,6 +17,7 @@ from rag_assets.service import api, mcp_http, rules
 from rag_assets.service.connections import BoundedProtocol
 from rag_assets.service.gate import Gate
 from rag_assets.service.keys import Keys
+from rag_assets.service.page import views
 from rag_assets.settings import Settings
 
 STOP_SECONDS = 20  # for requests under way, when told to end; `up` waits for 8
@@ -38,7 +39,10 @@ def require_safe_address(config: Settings, host: str) -> None:
 def application(asking: Asking) -> Gate:
     """All that is served."""
     file = asking.settings.service.keys_file
-    return api.application(asking, keys=Keys(file) if file is not None else None, routes=mcp_http.routes())
+    keys = Keys(file) if file is not None else None
+    page = views.Page(keys)
+    routes = [*page.routes(), *mcp_http.routes()]
+    return api.application(asking, keys=keys, routes=routes, open_paths=views.OPEN_PATHS, logins=page.logins)
 
 
 class _Server(uvicorn.Server):
