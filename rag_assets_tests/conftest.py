@@ -3,6 +3,8 @@
 import os
 import secrets
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from rag_assets.text.sandbox.worker import TextWorker
     from rag_assets_tests.application import Application
     from rag_assets_tests.project import Project
+    from rag_assets_tests.spawned import Spawn
 
 DIMENSION = 384
 SESSION = "RAG_ASSETS_TEST_SESSION"
@@ -211,6 +214,24 @@ def project(application: "Application") -> Iterator["Project"]:
 
     with opened(application) as made:
         yield made
+
+
+@pytest.fixture
+def spawn(tmp_path: Path) -> Iterator["Spawn"]:
+    """A Python program in a process that is gone after the test."""
+    from rag_assets.processes import spawning, tree
+
+    spawned: list[subprocess.Popen[bytes]] = []
+
+    def start(code: str, **environment: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", code]
+        spawned.append(spawning.spawn(command, environment={**os.environ, **environment}, log=tmp_path / "a" / "log"))
+        return spawned[-1]
+
+    yield start
+    for process in spawned:
+        tree.stop_tree(process.pid, seconds=0.1)
+        process.wait()
 
 
 def _new_reader(model_path: Path) -> "TextWorker":

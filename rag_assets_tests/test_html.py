@@ -5,6 +5,7 @@ import pytest
 from rag_assets.settings import Parsing
 from rag_assets.text import parsing
 from rag_assets.text.formats import html, mathml
+from rag_assets_tests.reading import read
 
 PROSE = "<p>" + "The pump moves water from the well to the house. " * 10 + "</p>"
 ANSWER = "<p>Open the settings page and follow the three steps shown there.</p>"
@@ -177,3 +178,119 @@ def test_nested_formulas_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A formula within a formula is read with it."""
     page = f"{PROSE}{'<math><mrow>' * 50}<mi>x</mi>{'</mrow></math>' * 50}"
     assert measured(monkeypatch, mathml, "linear", page) == 1
+
+
+@pytest.mark.parametrize(
+    ("page", "expected"),
+    [
+        ("<h2>A <b>b</b></h2><p>c</p>", "## A b\n\nc"),
+        ("<ul><li>a<ul><li>b</ul><li>c</ul>", "- a\n  - b\n- c"),
+        ("<ol start=3><li>a<li>b</ol>", "3. a\n4. b"),
+        ("<p>a<br>b</p>", "a\nb"),
+        ("<td>a<br> <br/>b<br>c</td>", "a\n\nb\nc"),
+        ("<p>pa&shy;per&#8203; bag</p>", "paper bag"),
+        ("<p>see <a href='x.html'>the page</a>.</p>", "see [the page](x.html)."),
+        ("<p><a href='#top'>top</a></p>", "top"),
+        ("<p>use <code>a  b</code></p>", "use `a  b`".replace("  ", " ")),
+        ("<pre><code class='language-py'>if a:\n    b</code></pre>", "```py\nif a:\n    b\n```"),
+        ("<div class='highlight-c notranslate'><pre>a;<br>b;</pre></div>", "```c\na;\nb;\n```"),
+        ("<pre>```</pre>", "````\n```\n````"),
+        ("<blockquote><p>a</p><p>b</p></blockquote>", "> a\n\n> b"),
+        ("<dl><dt>term<dd>what it means</dl>", "term\n: what it means"),
+        ("<details><summary>More</summary><p>hidden text</p></details>", "More\n\nhidden text"),
+        ("<p>10<sup>6</sup> H<sub>2</sub>O</p>", "10⁶ H₂O"),
+        ("<p>a<span>b</span><span>c</span></p>", "abc"),
+        ("<p># not a heading</p>", "\\# not a heading"),
+        ("<p>If <math><mi>x</mi><mo>=</mo><mfrac><mn>1</mn><mi>y</mi></mfrac></math>, go</p>", "If x=1/y, go"),
+        (
+            "<p>a <math><semantics><msup><mi>c</mi><mn>2</mn></msup><annotation encoding='application/x-tex'>"
+            "{\\displaystyle c^{2}}</annotation></semantics></math></p>",
+            "a c^{2}",
+        ),
+        ("<table><tr><th>a<th>b<tr><td>1<td>x|y</table>", "| a | b |\n| --- | --- |\n| 1 | x\\|y |"),
+        (
+            "<table><tr><th>y<th>q<tr><td rowspan=2>1<td>2<tr><td>3</table>",
+            "| y | q |\n| --- | --- |\n| 1 | 2 |\n| 1 | 3 |",
+        ),
+        ("<table role=presentation><tr><td>a<td>b</table>", "a\n\nb"),
+        ("<table><tr><td>a<td>b<td><tr><td>1<td>2<td></table>", "| a | b |\n| --- | --- |\n| 1 | 2 |"),
+        ("<table><tr><td>a<td><p>b<p>c</table>", "a\n\nb\n\nc"),
+        ("<label>Name</label><input value=x><label>City</label><textarea>Rome</textarea>", "Name City Rome"),
+        ("<svg><title>icon</title><text>Tank</text><foreignObject><p>Pump</p></foreignObject></svg>", "Tank Pump"),
+        (
+            "<p class=MsoListParagraph><![if !supportLists]><span style='font-family:Symbol'><span style='mso-list:"
+            "Ignore'>·<span style='font:7.0pt'>&nbsp; </span></span></span><![endif]>a pump</p>",
+            "- a pump",
+        ),
+        ("<p><span style='mso-list:Ignore'>1.<span>&nbsp; </span></span>a valve</p>", "1. a valve"),
+        ("<p>a<img src='data:image/png;base64,AAAA' alt='A map'></p>", "a A map"),
+        ("<p>x<script>var a</script><style>p{}</style></p>" + PROSE, None),
+    ],
+)
+def test_html_to_markdown(page: str, expected: str | None) -> None:
+    """Structure becomes Markdown; nothing else is added, nothing that is read is lost."""
+    text = html.to_markdown(page)
+    assert expected is None or text == expected
+    assert "var a" not in text
+    assert "base64" not in text
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        "<nav><a href=a>Home</a> <a href=b>NOISE</a></nav>",
+        "<div class='sidebar'><a href=a>NOISE</a></div>",
+        "<footer><a href=a>NOISE</a> <a href=b>Contact</a></footer>",
+        "<div style='display: none'>NOISE</div>",
+        "<p hidden>NOISE</p>",
+        "<span aria-hidden='true'>NOISE</span>",
+        "<div id='cookie-banner'>NOISE, accept</div>",
+        "<template><p>NOISE</p></template>",
+        "<select><option>NOISE</select>",
+        "<!-- NOISE -->",
+    ],
+)
+def test_html_without_what_is_no_content(noise: str) -> None:
+    """Navigation, banners and hidden parts go, and the text around them stays."""
+    text = html.to_markdown(f"<body>{noise} before {PROSE}</body>")
+    assert "NOISE" not in text
+    assert "before" in text
+    assert "pump moves water" in text
+
+
+def test_html_when_all_is_navigation() -> None:
+    """A page that is nothing but links is kept."""
+    assert "[One](a)" in html.to_markdown("<nav><ul><li><a href=a>One</a><li><a href=b>Two</a></ul></nav>")
+
+
+def test_html_footer_with_words() -> None:
+    """A footer that says something is content."""
+    text = html.to_markdown(f"<body>{PROSE}<footer>Licensed under the Apache License. <a href=x>More</a></footer>")
+    assert "Licensed under" in text
+
+
+def test_html_title_heads_a_page_without_heading() -> None:
+    """The title is part of what is found."""
+    parsed = read("<html lang=en><head><title>Pumps</title></head><body><p>text</p></body></html>", "a.html")
+    assert (parsed.title, parsed.text) == ("Pumps", "# Pumps\n\ntext")
+    assert parsed.metadata["language"] == "en"
+
+
+def test_html_charset_when_late() -> None:
+    """A declaration counts wherever it stands."""
+    page = "<html><head>" + "<!-- filler -->" * 500 + "<meta charset='euc-kr'></head><body>이문서는</body></html>"
+    assert "이문서는" in read(page.encode("euc-kr"), "a.html").text
+
+
+@pytest.mark.parametrize("tag", ["div", "b", "ul><li", "table><tr><td", "blockquote", "span"])
+def test_html_when_nested_deeply(tag: str) -> None:
+    """A hundred thousand open elements end as text, with a warning."""
+    parsed = read("<html><body>" + f"<{tag}>" * 100_000 + "the end", "a.html")
+    assert "the end" in parsed.text
+    assert parsed.warnings
+
+
+def test_xhtml_with_closed_script() -> None:
+    """<script/> swallows nothing."""
+    head = '<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml"><head><script src="a"/></head>'
+    assert read(f"{head}<body><p>text</p></body></html>", "a.xhtml").text == "text"

@@ -8,7 +8,8 @@ import pytest
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
 from rag_assets.text import parsing
-from rag_assets_tests.test_chunking import lines_run
+from rag_assets_tests import reading
+from rag_assets_tests.test_chunker import lines_run
 
 HEAD = "From: A <a@example.org>\nTo: B <b@example.org>\nDate: Mon, 6 Jan 2025 10:00:00 +0000\nMIME-Version: 1.0\n"
 INNER = (
@@ -166,3 +167,57 @@ def test_name_is_kept_when_it_holds_semicolons() -> None:
     parts = "\n\n--x\nContent-Type: text/plain\n\nThe words.\n--x\nContent-Disposition: attachment; filename="
     found = read(f'Content-Type: multipart/mixed; boundary=x{parts}"{"a;" * 20}.bin"\n\nb\n--x--\n')
     assert found.metadata["attachments"] == [f"{'a;' * 20}.bin"]
+
+
+MULTIPART = """From: =?utf-8?q?J=C3=B6rg?= <j@x.example>
+To: list@x.example
+Subject: =?koi8-r?B?8NLJ18XU?= pump
+Date: Mon, 1 Jan 2024 10:00:00 +0000
+MIME-Version: 1.0
+Content-Type: multipart/mixed; boundary=M
+
+--M
+Content-Type: multipart/alternative; boundary=A
+
+--A
+Content-Type: text/plain; charset=iso-8859-1
+Content-Transfer-Encoding: quoted-printable
+
+Gr=FC=DFe an alle, die Pumpe l=E4uft wieder
+
+--A
+Content-Type: text/html
+
+<p>Gruesse</p>
+--A--
+--M
+Content-Type: application/pdf; name="plan.pdf"
+Content-Disposition: attachment; filename="plan.pdf"
+Content-Transfer-Encoding: base64
+
+AAAA
+--M
+Content-Type: text/plain
+Content-Disposition: attachment; filename="notes.txt"
+
+Attached words
+--M--
+"""
+
+
+def test_mail_headers_body_and_attachments() -> None:
+    """Encoded words, the plain body, names of attachments and the text of those that are text."""
+    parsed = reading.read(MULTIPART, "a.eml")
+    for words in ("Subject: Привет pump", "From: Jörg <j@x.example>", "Grüße an alle", "plan.pdf", "Attached words"):
+        assert words in parsed.text
+    assert "Gruesse" not in parsed.text
+    assert parsed.metadata["attachments"] == ["plan.pdf", "notes.txt"]
+
+
+def test_mailbox() -> None:
+    """Each message of a mailbox is read."""
+    one = "From a@b Mon Jan  1 10:00:00 2024\nFrom: a@b.example\nSubject: {}\nDate: Mon, 1 Jan 2024\n\nBody {}\n\n"
+    parsed = reading.read(one.format("First", "one") + one.format("Second", "two"), "list.mbox")
+    assert "# First" in parsed.text
+    assert "Body two" in parsed.text
+    assert parsed.metadata["messages"] == 2

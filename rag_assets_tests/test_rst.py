@@ -3,6 +3,7 @@
 import pytest
 
 from rag_assets.text.formats import rst
+from rag_assets_tests.reading import read
 
 
 @pytest.mark.parametrize(
@@ -148,3 +149,26 @@ def test_words_of_options_are_read_when_a_reader_sees_them() -> None:
     for words in ("The plan\n\n```py\na = 1\n```", "A pump", "Its legend.", "A valve that"):
         assert words in text
     assert "linenos" not in text
+
+
+def test_rst_titles_code_and_tables() -> None:
+    """Levels follow the order of underlines; blocks become fences, tables rows."""
+    source = (
+        "=====\nTitle\n=====\n\nPart\n----\n\nSee :ref:`the part <x>` and ``code``::\n\n    a = 1\n\n"
+        ".. code-block:: python\n   :linenos:\n\n   b = 2\n\n.. note:: Mind this.\n\n"
+        "==== ====\nName Size\n==== ====\na    1\nb    2\n==== ====\n\nDeep\n~~~~\n\nOther\n-----\n"
+    )
+    parsed = read(source, "a.rst")
+    lines = parsed.text.split("\n")
+    assert [line for line in lines if line.startswith("#")] == ["# Title", "## Part", "### Deep", "## Other"]
+    assert "See `the part` and `code`:" in lines
+    assert "```\na = 1\n```" in parsed.text
+    assert "```python\nb = 2\n```" in parsed.text
+    assert "| Name | Size |\n| --- | --- |\n| a | 1 |\n| b | 2 |" in parsed.text
+    assert "Note: Mind this." in lines
+
+
+def test_rst_words_are_whole_where_markup_is_within_them() -> None:
+    """An escaped space only parts the two; in code it is code."""
+    source = "Title\n=====\n\nH\\ :sub:`2`\\ O and *re*\\ read::\n\n    a\\ b\n"
+    assert read(source, "a.rst").text == "# Title\n\nH2O and *re*read:\n\n```\na\\ b\n```\n"

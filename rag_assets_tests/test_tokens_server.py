@@ -14,7 +14,7 @@ from rag_assets.model import ParsedText, Structure
 from rag_assets.settings import Chunking
 from rag_assets.settings import LlamaServer as LlamaServerSettings
 from rag_assets.text.chunking import chunker, tokens
-from rag_assets_tests import test_chunking
+from rag_assets_tests import test_chunker
 from rag_assets_tests.places import real_documents
 from rag_assets_tests.test_tokens import CASES, mixed
 
@@ -79,14 +79,14 @@ def test_remote_tokenizer_agrees_when_it_asks_the_server(server: EmbeddingClient
 
 
 @settings(max_examples=CASES, deadline=None)
-@given(test_chunking.documents, test_chunking.structures, test_chunking.options)
+@given(test_chunker.documents, test_chunker.structures, test_chunker.options)
 def test_no_chunk_is_over_the_limit_when_the_server_counts(
     server: EmbeddingClient, minilm: tokens.WordPiece, text: str, structure: Structure, options: dict[str, Any]
 ) -> None:
     """The promise that embedding rests on: no text is ever too long."""
     parsed = ParsedText(text=text, media_type="text/plain", parser="test", structure=structure)
     chosen = Chunking(**options)
-    for chunk in chunker.chunk(parsed, tokenizer=minilm, settings=chosen, embed=test_chunking.embed):
+    for chunk in chunker.chunk(parsed, tokenizer=minilm, settings=chosen, embed=test_chunker.embed):
         count = len(server.tokenize(chunk.embedded_text))
         assert chunk.token_count == count <= chosen.size - tokens.SPECIAL_TOKENS
 

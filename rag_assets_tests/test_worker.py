@@ -1,12 +1,10 @@
 """The text worker: one warm child process, killed when late or too large, replaced without a document lost."""
 
 import ctypes
-import io
 import json
 import os
 import platform
 import signal
-import struct
 import subprocess
 import sys
 import threading
@@ -21,7 +19,7 @@ from rag_assets.errors import DocumentError, EmbeddingError, ServiceError, Setti
 from rag_assets.model import ParsedText
 from rag_assets.settings import Chunking, Parsing
 from rag_assets.text.chunking import chunker, tokens
-from rag_assets.text.sandbox import frames, guard, seccomp, worker
+from rag_assets.text.sandbox import guard, seccomp, worker
 from rag_assets.text.sandbox.worker import TextWorker
 from rag_assets_tests import misbehaving
 from rag_assets_tests.leaping import Leaping
@@ -338,40 +336,6 @@ def test_child_that_does_not_start_is_a_service_error(monkeypatch: pytest.Monkey
     monkeypatch.setattr(worker, "command", lambda: broken)
     with start() as reader, pytest.raises(ServiceError, match="no such wheel"):
         reader.start()
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"\1",
-        struct.pack("<IQ", 2**31, 2**62),
-        struct.pack("<IQ", 9, 0) + b"{}",
-        struct.pack("<IQ", 2, 9) + b"{}",
-        struct.pack("<IQ", 2, 0) + b"[]",
-        struct.pack("<IQ", 2, 0) + b"\xff}",
-        struct.pack("<IQ", 200_000, 0) + b"[" * 200_000,
-        struct.pack("<IQ", 10_007, 0) + b'{"a": ' + b"9" * 10_000 + b"}",
-    ],
-)
-def test_frame_that_is_none_is_refused(data: bytes) -> None:
-    """Before anything of the length it claims is allocated."""
-    with pytest.raises(frames.BrokenFrame):
-        frames.read(io.BytesIO(data), limit=MIB)
-
-
-def test_frame_carries_what_postgres_can_store() -> None:
-    """No NUL, no lone surrogate, no number that is none; other characters as they are."""
-    pipe = io.BytesIO()
-    frames.write(pipe, {"a": ["x\0y", float("nan"), "é🎉"], "b\0": "\udcff"}, b"body\0")
-    pipe.seek(0)
-    message, body = frames.read(pipe, limit=MIB) or ({}, b"")
-    assert message == {"a": ["xy", None, "é🎉"], "b": "?"}
-    assert body == b"body\0"
-    head = b'{"a": "\\u0000\\ud800z"}'
-    assert frames.read(io.BytesIO(struct.pack("<IQ", len(head), 0) + head), limit=MIB) == ({"a": "z"}, b"")
-
-
-# ---- what the child asks of its parent
 
 
 def test_semantic_strategy_asks_for_vectors(folder: Path) -> None:

@@ -1,0 +1,33 @@
+"""An interrupt has its effect once, and clean-up is not broken off."""
+
+import signal
+import sys
+
+import pytest
+
+from rag_assets.processes import interrupts
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a process cannot send itself SIGTERM there")
+def test_clean_up_is_not_broken_off_by_a_second_interrupt() -> None:
+    """The first one has its effect; afterwards, all is as it was before."""
+    seen: list[str] = []
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in interrupts.INTERRUPTS}
+    try:
+        with interrupts.interrupted_once():
+            try:
+                signal.raise_signal(signal.SIGTERM)
+            except KeyboardInterrupt:
+                signal.raise_signal(signal.SIGTERM)
+                signal.raise_signal(signal.SIGINT)
+                seen.append("cleaned up")
+        assert seen == ["cleaned up"]
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
