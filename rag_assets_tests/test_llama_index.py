@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rag_assets import operations
+from rag_assets import client, operations
 from rag_assets.model import Filter
 from rag_assets.services import Services
 
@@ -31,6 +31,7 @@ from rag_assets.integrations.llama_index import (  # noqa: E402
     UnsupportedFilter,
     as_filter,
 )
+from rag_assets_tests import serving  # noqa: E402
 
 PAGE = Path(__file__).parents[1] / "docs" / "llama-index.md"
 QUESTION = "How long do I have to return an item?"
@@ -103,6 +104,18 @@ def test_vectors_are_those_of_the_index_when_embedded(corpus: Services) -> None:
     many = embedding.get_text_embedding_batch(texts)
     assert np.allclose(many, corpus.embedder.embed(texts, token_counts=[2] * 5), atol=1e-5)
     assert np.allclose(embedding.get_text_embedding(texts[3]), many[3], atol=1e-2)  # a batch rounds otherwise
+
+
+def test_answers_are_the_same_when_asked_through_the_service(corpus: Services) -> None:
+    """Nodes, filters and vectors, by the client of rag_assets."""
+    with serving.served(corpus.settings) as service, client.Index(service.url) as index:
+        how = {"k": 3, "neighbours": 1, "filters": filters(("media_type", "in", ["text/markdown", "application/pdf"]))}
+        near, far = (RagAssetsRetriever(way, **how).retrieve(QUESTION) for way in (corpus, index))
+        assert [(each.node.node_id, each.text) for each in near] == [(each.node.node_id, each.text) for each in far]
+        embedding = RagAssetsEmbedding(index)
+        assert embedding.model_name == corpus.settings.embedding.model
+        assert np.allclose(embedding.get_query_embedding("x"), corpus.embedder.embed_query("x"), atol=1e-3)
+        assert len(embedding.get_text_embedding_batch(["one", "two"])) == 2
 
 
 class Slow(llama_index.ServicesIndex):  # type: ignore[name-defined,misc]

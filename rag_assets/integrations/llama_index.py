@@ -6,6 +6,7 @@ event loop free.
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
@@ -22,7 +23,7 @@ from llama_index.core.schema import (
 )
 from llama_index.core.vector_stores import FilterCondition, FilterOperator, MetadataFilter, MetadataFilters
 
-from rag_assets import operations
+from rag_assets import client, operations
 from rag_assets.errors import UnembeddableText
 from rag_assets.model import Filter, Hit
 from rag_assets.services import Services
@@ -89,6 +90,28 @@ class ServicesIndex:
         return vectors
 
 
+class ClientIndex:
+    """The Index of a search service, or of a database, as rag_assets.client asks it."""
+
+    def __init__(self, client: client.Index) -> None:
+        self._client = client
+
+    @property
+    def model(self) -> str:
+        return self._client.status().model
+
+    def search(self, query: str, *, k: int, filter: Filter, mode: Mode | None, neighbours: int) -> Sequence[Hit]:
+        given = {field.name: getattr(filter, field.name) for field in fields(filter)}
+        types = given.pop("media_types")
+        return self._client.search(query, k=k, mode=mode, context=neighbours, types=types, **given)
+
+    def embed_query(self, text: str) -> list[float]:
+        return self._client.embed([text], input_type="query")[0]
+
+    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        return self._client.embed(texts)
+
+
 class RagAssetsRetriever(BaseRetriever):
     """The k passages that answer a question best, of those that the filters leave, as nodes with their score.
 
@@ -99,7 +122,7 @@ class RagAssetsRetriever(BaseRetriever):
 
     def __init__(
         self,
-        index: Services | Index,
+        index: Services | client.Index | Index,
         *,
         k: int = 5,
         filters: MetadataFilters | None = None,
@@ -137,7 +160,7 @@ class RagAssetsEmbedding(BaseEmbedding):
 
     _index: Index = PrivateAttr()
 
-    def __init__(self, index: Services | Index, **of_base: Any) -> None:
+    def __init__(self, index: Services | client.Index | Index, **of_base: Any) -> None:
         found = _index(index)
         super().__init__(**{"model_name": found.model, "embed_batch_size": TEXTS_AT_ONCE, **of_base})
         self._index = found
@@ -282,7 +305,9 @@ def _node(hit: Hit) -> TextNode:
     )
 
 
-def _index(given: Services | Index) -> Index:
+def _index(given: Services | client.Index | Index) -> Index:
+    if isinstance(given, client.Index):
+        return ClientIndex(given)
     return ServicesIndex(given) if isinstance(given, Services) else given
 
 
