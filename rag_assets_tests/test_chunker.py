@@ -245,15 +245,18 @@ def test_heading_path_names_the_section_when_headings_nest() -> None:
 def test_heading_stays_with_its_text_when_it_comes_near_the_limit() -> None:
     """No chunk ends in a heading."""
     text = "\n\n".join(part for body in prose(40, seed=4) for part in ("## the world", body))
-    for chunk in cut(text, size=100, overlap=10):
-        assert not chunk.content.endswith("## the world")
+    chunks = cut(text, size=100, overlap=10)
+    assert len(chunks) > 20
+    assert not [chunk for chunk in chunks if chunk.content.endswith("## the world")]
 
 
 def test_heading_path_is_that_of_the_start_when_an_empty_section_ends() -> None:
     """A heading above an empty section is not repeated in the chunk of the next section."""
     text = "\n\n".join(part for body in prose(20, seed=4) for part in ("# the", body, "### hello", "## world", body))
     headings = {"# the": ("the",), "### hello": ("the", "hello"), "## world": ("the", "world")}
-    for chunk in cut(text, size=100, overlap=30):
+    chunks = cut(text, size=100, overlap=30)
+    assert {chunk.content.splitlines()[0] for chunk in chunks} & headings.keys()
+    for chunk in chunks:
         assert headings.get(chunk.content.splitlines()[0], chunk.heading_path) == chunk.heading_path
 
 
@@ -262,6 +265,7 @@ def test_heading_context_goes_before_the_text_when_it_is_set() -> None:
     text = "\n\n".join(["# Top", "## Inner", *prose(20, seed=5)])
     chunks = cut(text, size=128, overlap=0, heading_context=True)
     assert chunks[0].embedded_text == chunks[0].content
+    assert len(chunks) > 2
     assert all(chunk.embedded_text == f"Top > Inner\n\n{chunk.content}" for chunk in chunks[1:])
 
 
@@ -310,7 +314,9 @@ def test_fence_is_cut_at_lines_when_it_is_over_the_limit() -> None:
     """Every part begins and ends with whole lines."""
     lines = [f"the {word} = hello" for word in " ".join(prose(20, seed=6)).split()]
     text = "```\n" + "\n".join(lines) + "\n```"
-    for chunk in cut(text, size=100, overlap=10):
+    chunks = cut(text, size=100, overlap=10)
+    assert len(chunks) > 5
+    for chunk in chunks:
         assert set(chunk.content.splitlines()) <= {*lines, "```"}
         assert chunk.kind == "code"
 
@@ -448,6 +454,7 @@ def test_page_is_found_when_the_format_has_pages() -> None:
     offsets = tuple(sum(len(page) + 2 for page in pages[:at]) for at in range(6))
     parsed = ParsedText(text="\n\n".join(pages), media_type="application/pdf", parser="test", page_offsets=offsets)
     chunks = chunker.chunk(parsed, tokenizer=TOKENIZER, settings=Chunking(size=150, overlap=0))
+    assert {chunk.page for chunk in chunks} == {1, 2, 3, 4, 5, 6}
     for chunk in chunks:
         assert chunk.page is not None
         assert offsets[chunk.page - 1] <= chunk.char_start

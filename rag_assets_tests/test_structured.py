@@ -17,10 +17,10 @@ def test_ndjson_one_record_per_line() -> None:
     assert read('{"a": 1, "b": {"c": "x"}}\n{"a": 2}\n', "a.ndjson").text == "a: 1; b.c: x\na: 2"
 
 
-@pytest.mark.parametrize("source", ['{// why\n"a": [1, 2,],}', '{"a": [1, 2'])
-def test_json_when_not_strict(source: str) -> None:
+@pytest.mark.parametrize(("source", "text"), [('{// why\n"a": [1, 2,],}', "a: 1, 2"), ('{"a": [1, 2', '{"a": [1, 2')])
+def test_json_when_not_strict(source: str, text: str) -> None:
     """Comments and trailing commas are read, and broken JSON is kept as it is."""
-    assert "a" in read(source, "a.json").text
+    assert read(source, "a.json").text == text
 
 
 def test_json_when_nested_deeply() -> None:
