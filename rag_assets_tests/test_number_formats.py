@@ -2,43 +2,9 @@
 
 import pytest
 
-from rag_assets.model import ParsedText
-from rag_assets.settings import Parsing
-from rag_assets.text.formats.office import number_formats, xlsx
+from rag_assets.text.formats.office import number_formats
 from rag_assets_tests import samples
-
-MAIN = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
-
-
-def workbook(
-    *sheets: str, names: tuple[str, ...] = ("One", "Two"), formats: tuple[str, ...] = (), state: str = ""
-) -> bytes:
-    """Sheets of these rows; cell styles 1, 2 ... are `formats`; `state` is the last sheet's."""
-    links, listed, parts = [], [], {}
-    for at, rows in enumerate(sheets, 1):
-        hidden = f' state="{state}"' if state and at == len(sheets) else ""
-        listed.append(f'<sheet name="{names[at - 1]}" sheetId="{at}" r:id="rId{at}"{hidden}/>')
-        links.append(f'<Relationship Id="rId{at}" Type="{samples.RELATIONS}/worksheet" Target="s{at}.xml"/>')
-        parts[f"xl/s{at}.xml"] = f"{samples.XML}<worksheet {MAIN}><sheetData>{rows}</sheetData></worksheet>"
-    for kind in ("sharedStrings", "styles"):
-        links.append(f'<Relationship Id="{kind}" Type="{samples.RELATIONS}/{kind}" Target="{kind}.xml"/>')
-    codes = "".join(f'<numFmt numFmtId="{200 + n}" formatCode="{code}"/>' for n, code in enumerate(formats))
-    styles = "".join(f'<xf numFmtId="{200 + n}"/>' for n in range(len(formats)))
-    parts["xl/styles.xml"] = (
-        f"<styleSheet {MAIN}><numFmts>{codes}</numFmts><cellXfs><xf/>{styles}</cellXfs></styleSheet>"
-    )
-    parts["xl/sharedStrings.xml"] = f"<sst {MAIN}><si><t>plain</t></si><si><r><t>ri</t></r><r><t>ch</t></r></si></sst>"
-    parts["xl/workbook.xml"] = (
-        f'{samples.XML}<workbook {MAIN} xmlns:r="{samples.RELATIONS}"><sheets>{"".join(listed)}</sheets></workbook>'
-    )
-    parts["xl/_rels/workbook.xml.rels"] = (
-        f'<Relationships xmlns="{samples.PACKAGE}/relationships">{"".join(links)}</Relationships>'
-    )
-    return samples.zipped(samples.office("xl/workbook.xml", "spreadsheetml.sheet.main", parts))
-
-
-def read(data: bytes, limits: Parsing | None = None) -> ParsedText:
-    return xlsx.parse(data, name="a.xlsx", limits=limits or Parsing())
+from rag_assets_tests.test_xlsx import read, workbook
 
 
 @pytest.mark.parametrize(
