@@ -12,6 +12,8 @@ from rag_assets_tests.faults.arena import DOCUMENTS, Arena, Ground, Result, left
 from rag_assets_tests.faults.uprooting import MARK
 
 FIRST = 12  # documents
+MOST_RUNS = 10  # that may end before they are stopped
+SENT_SECONDS = 1.0  # in which PostgreSQL does what a run had asked for before it was stopped
 LONG_DOCUMENT = 1_500  # sentences: the run is at work for some time
 PATIENCE_SECONDS = 20  # worker.processing_timeout_seconds here
 SHORT = {
@@ -56,10 +58,7 @@ def all_stand_still(ground: Ground, *, seed: int, long: bool) -> Result:
 
 
 def _stood_still(arena: Arena, result: Result, *, turn: int) -> list[str]:
-    _lengthen(arena)
-    run_id = _await_run(arena)
-    time.sleep(arena.rng.uniform(0, 4))
-    stopped = _stop_run(arena, run_id)
+    run_id, stopped = _stopped_at_work(arena)
     try:
         arena.change(4)
         _shorten(arena)
@@ -84,6 +83,22 @@ def _stood_still(arena: Arena, result: Result, *, turn: int) -> list[str]:
     return [*violations, *arena.violations()]
 
 
+def _stopped_at_work(arena: Arena) -> tuple[str, list[psutil.Process]]:
+    """A run that was stopped before it ended, and its stopped processes; one that was too quick is left to its end."""
+    for _ in range(MOST_RUNS):
+        _lengthen(arena)
+        run_id = _await_run(arena)
+        time.sleep(arena.rng.uniform(0, 4))
+        stopped = _stop_run(arena, run_id)
+        time.sleep(SENT_SECONDS)
+        if arena.sql(STATUS_OF.format(run_id)) == [("STARTED",)]:
+            return run_id, stopped
+        for process in stopped:
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
+    raise TimeoutError(f"{MOST_RUNS} runs ended before they were stopped")
+
+
 def _is_alive(process: psutil.Process) -> bool:
     """Not where only its exit status is left, which its parent, the daemon, fetches when it starts the next process."""
     with suppress(psutil.NoSuchProcess):
@@ -94,10 +109,13 @@ def _is_alive(process: psutil.Process) -> bool:
 def _stop_run(arena: Arena, run_id: str) -> list[psutil.Process]:
     """The run's process, and one time in two all that it started."""
     [(name,)] = arena.sql(RUNNER_OF.format(run_id))
-    runner = psutil.Process(int(name.split(":")[2].partition(".")[0]))
-    stopped = [runner, *(runner.children(recursive=True) if arena.rng.random() < 0.5 else ())]
-    for process in stopped:
-        process.suspend()
+    number = int(name.split(":")[2].partition(".")[0])
+    stopped: list[psutil.Process] = []
+    with suppress(psutil.NoSuchProcess):  # it has just ended, or one of its own
+        runner = psutil.Process(number)
+        for process in [runner, *(runner.children(recursive=True) if arena.rng.random() < 0.5 else ())]:
+            process.suspend()
+            stopped.append(process)
     return stopped
 
 
