@@ -72,7 +72,8 @@ class KeyName(click.ParamType[str]):
 def key(name: str, role: str | None) -> None:
     """Print a new API key, and the lines for the file that the setting service.keys_file names.
 
-    The file holds the hash of the key alone: it cannot be shown again.
+    The key goes to standard error, and the lines, which hold its hash alone, to standard output: >> keys.toml. With
+    --role, give it the claims that the other keys with a role have, below its line.
     """
     from rag_assets.service import keys
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import subprocess
 import sys
@@ -326,9 +327,15 @@ def test_examples_of_the_page_run(corpus: Services, tmp_path: Path) -> None:
     [server] = json.loads(configuration)["mcpServers"].values()
     assert (server["command"], server["args"]) == ("rag-assets", ["mcp"])
     [example] = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    ours = f"command={sys.executable!r}, args=['-m', 'rag_assets', 'mcp'], env={environment(corpus)!r}"
+    ours = f"command={sys.executable!r}, args=['-m', 'rag_assets', 'mcp']"
     example = example.replace('command="rag-assets", args=["mcp"]', ours)
     done = subprocess.run(
-        [sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS, check=True
+        [sys.executable, "-c", example],
+        env=os.environ | environment(corpus),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=True,
     )
     assert "returns-policy.md ['Returns and refunds', 'How long you have']" in done.stdout
