@@ -16,6 +16,7 @@ import click
 import psutil
 
 from rag_assets import (
+    cli_backup,
     cli_mcp,
     cli_service,
     console,
@@ -667,7 +668,7 @@ def chunk(files: tuple[str, ...], strategy: str | None, size: int | None, overla
     sys.exit(1 if failed else 0)
 
 
-for _command in (*cli_service.COMMANDS, cli_mcp.mcp):
+for _command in (*cli_service.COMMANDS, cli_mcp.mcp, *cli_backup.COMMANDS):
     main.add_command(_command)
 
 

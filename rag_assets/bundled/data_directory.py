@@ -83,6 +83,11 @@ def discard(home: Path) -> None:
     shutil.rmtree(postgres_watchdog.folder(home), ignore_errors=True)
 
 
+def programs() -> Path:
+    """The folder of PostgreSQL's programs, pg_dump among them. SettingsError where none is installed."""
+    return _installation() / "bin"
+
+
 def note_path(file: Path, path: Path) -> None:
     """Write a path down as the system has it: byte by byte, in whatever locale it is read."""
     file.write_bytes(os.fsencode(path))
