@@ -19,6 +19,7 @@ from rag_assets import (
     cli_backup,
     cli_mcp,
     cli_service,
+    cli_systemd,
     console,
     doctor,
     evaluation,
@@ -668,7 +669,7 @@ def chunk(files: tuple[str, ...], strategy: str | None, size: int | None, overla
     sys.exit(1 if failed else 0)
 
 
-for _command in (*cli_service.COMMANDS, cli_mcp.mcp, *cli_backup.COMMANDS):
+for _command in (*cli_service.COMMANDS, cli_mcp.mcp, *cli_backup.COMMANDS, cli_systemd.service):
     main.add_command(_command)
 
 
