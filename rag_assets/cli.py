@@ -19,6 +19,7 @@ from rag_assets import (
     cli_backup,
     cli_mcp,
     cli_service,
+    cli_status,
     cli_systemd,
     console,
     doctor,
@@ -31,26 +32,20 @@ from rag_assets import (
     visible,
 )
 from rag_assets.bundled import postgres as bundled_postgres
+from rag_assets.cli_services import JSON, examples, existing, opened, opened_with
 from rag_assets.embedding import known
 from rag_assets.errors import ERROR_KINDS, DocumentError, RagAssetsError, SettingsError, UnembeddableText
 from rag_assets.model import Filter, Hit, counted
 from rag_assets.postgres import conninfo
 from rag_assets.report import RunReport
 from rag_assets.service import dagster_ui
-from rag_assets.services import Services, require_home
+from rag_assets.services import Services
 from rag_assets.text.sandbox.worker import TextWorker
 from rag_assets.upkeep import Plan
 
-JSON = click.option("--json", "as_json", is_flag=True, help="JSON Lines, one object per line, for programs.")
-SHOWN_FAILED = 20  # documents that `status` names
 INTERRUPTED = 130  # exit code, as shells know it
 SAMPLES = Path(__file__).parent / "samples"
 SAMPLE_QUESTIONS = ("How long do I have to return an item?", "What should I do when the pump shows error E4?")
-
-
-def _examples(*commands: str) -> str:
-    """The examples at the end of a command's help, from command lines without the program's name."""
-    return "\n".join(["\b", "For example:", *(f"  rag-assets {command}" for command in commands)])
 
 
 class Question(click.ParamType[str]):
@@ -63,6 +58,11 @@ class Question(click.ParamType[str]):
         if not text.strip():
             self.fail("it is empty: ask with a few words.", param, ctx)
         return text
+
+
+def _default(key: str) -> str:
+    """The end of an option's help: the setting of [chunking] that it has without it, and its value without any."""
+    return f"[default: chunking.{key}, {getattr(settings.Chunking(), key)}]"
 
 
 class JsonObject(click.ParamType[dict[str, Any]]):
@@ -106,7 +106,8 @@ class Commands(click.Group):
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="rag-assets")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Keep a pgvector index in step with the documents of a PostgreSQL table.
 
     \b
@@ -120,13 +121,15 @@ def main() -> None:
     Nothing needs to be configured. DATABASE_URL, DOCUMENT_ROOT_PATH, LLAMA_SERVER_BINARY and
     LLAMA_SERVER_MODEL (or settings.toml) point it at your own services.
     """
+    if os.environ.get("NO_COLOR"):
+        context.color = False  # and no bold letters either
     with suppress(SettingsError):  # which the command itself will say, if it needs any
         logs.configure(settings.load().log_format)
 
 
 @main.command(
     short_help="See it work on a few documents, then stop everything.",
-    epilog=_examples("demo", 'demo --documents docs -q "who pays for shipping?"'),
+    epilog=examples("demo", 'demo --documents docs -q "who pays for shipping?"'),
 )
 @click.option(
     "--documents",
@@ -139,7 +142,7 @@ def demo(documents: Path | None, queries: tuple[str, ...], as_json: bool) -> Non
     """Ingest a handful of documents, ask two questions, show the answers, stop everything."""
     started = time.perf_counter()
     home = settings.load().home
-    with footprint.Watch(home) as watch, _services() as services:
+    with footprint.Watch(home) as watch, opened() as services:
         if services.settings.database_url and not documents:
             raise SettingsError(
                 "DATABASE_URL is set, and the demo will not add its sample documents to your table. "
@@ -184,7 +187,7 @@ def env(pid: int | None, shell: str, as_json: bool) -> None:
     """
     if pid is not None and not psutil.pid_exists(pid):
         raise click.BadParameter(f"there is no process {pid}", param_hint="--pid")
-    with _services() as services:
+    with opened() as services:
         if services.settings.database_url is None:
             _ = services.database_url  # started for us, and then for the shell
             bundled_postgres.start(services.settings.home, user_pid=pid or os.getppid())
@@ -200,9 +203,7 @@ def env(pid: int | None, shell: str, as_json: bool) -> None:
         click.echo(console.export_line(name, value, shell=shell))
 
 
-@main.command(
-    short_help="Run Dagster's UI and follow the table until Ctrl-C.", epilog=_examples("up", "up --port 3001")
-)
+@main.command(short_help="Run Dagster's UI and follow the table until Ctrl-C.", epilog=examples("up", "up --port 3001"))
 @click.option(
     "--port",
     type=click.IntRange(0, 65_535),
@@ -222,7 +223,7 @@ def up(port: int, host: str, read_only: bool) -> None:
     config = settings.load()
     dagster_ui.require_safe_address(config, host)
     search = cli_service.address(config)
-    with _services() as services, supervisor.alone(services.settings.home):
+    with opened() as services, supervisor.alone(services.settings.home):
         operations.migrate(services)
         _ = services.model_path  # made now, where its progress is seen, and not by the first run
         supervisor.run(
@@ -262,7 +263,7 @@ def init(create_table: bool, take_over: bool, roles: bool, as_json: bool) -> Non
     Roles are those of all databases of a cluster, and none is made without --roles. What this account may not do is
     printed, for an administrator to run once.
     """
-    with _services() as services:
+    with opened() as services:
         if create_table:
             operations.create_table(services)
         if take_over:
@@ -281,7 +282,7 @@ def init(create_table: bool, take_over: bool, roles: bool, as_json: bool) -> Non
         click.echo(f"{counted(status.documents, 'document')}, {status.pending} pending. Next: rag-assets ingest")
 
 
-@main.command(short_help="Add files as rows of the documents table.", epilog=_examples("register docs report.pdf"))
+@main.command(short_help="Add files as rows of the documents table.", epilog=examples("register docs report.pdf"))
 @click.argument("files", nargs=-1, required=True, metavar="PATH...", type=click.Path(exists=True, path_type=Path))
 @JSON
 def register(files: tuple[Path, ...], as_json: bool) -> None:
@@ -290,7 +291,7 @@ def register(files: tuple[Path, ...], as_json: bool) -> None:
     For people without an application that fills the table. Hidden files and folders, and __pycache__, are left out,
     and so are folders that cannot be read and files whose name is not UTF-8: then the exit code is 1.
     """
-    with _services() as services:
+    with opened() as services:
         operations.create_own_table(services)
         operations.migrate(services)
         found = operations.register(services, files)
@@ -301,7 +302,7 @@ def register(files: tuple[Path, ...], as_json: bool) -> None:
 
 @main.command(
     short_help="Ingest now what is pending.",
-    epilog=_examples("ingest       # what is pending", "ingest 7 12  # these, whether they changed or not"),
+    epilog=examples("ingest       # what is pending", "ingest 7 12  # these, whether they changed or not"),
 )
 @click.argument("ids", nargs=-1)
 @JSON
@@ -311,9 +312,9 @@ def ingest(ids: tuple[str, ...], as_json: bool) -> None:
     Ctrl-C stops it: what is stored stays, the rest is pending. The exit code is 1 when a document failed or is not in
     the table, 130 when it was stopped.
     """
-    with _services() as services:
+    with opened() as services:
         operations.migrate(services)
-        known, unknown = _found(services, ids)
+        known, unknown = existing(services, ids)
         report = _ingest(services, ids=known)
         report.unknown = unknown
         planned = None if as_json or report.interrupted else operations.plan_index(services)
@@ -345,7 +346,7 @@ def _filters(command: Any) -> Any:
 @main.command(
     cls=Asking,
     short_help="Show the passages that answer best.",
-    epilog=_examples(
+    epilog=examples(
         'search "who pays for shipping?"',
         "search 'pump \"error E4\" -manual'          # with this phrase, without that word",
         'search -k 3 --json --type application/pdf "warranty"',
@@ -383,7 +384,7 @@ def search(
     answers. The score sorts them, and is no measure of how good they are; --min-similarity is.
     """
     filter = _filter(given)
-    with _services() as services:
+    with opened() as services:
         if min_similarity is not None and (mode or services.settings.search.mode) == "text":
             raise click.UsageError("--min-similarity needs --mode hybrid or vector: words alone have no similarity.")
         hits = _search(services, query, k=k, filter=filter, mode=mode, neighbours=neighbours)
@@ -407,7 +408,7 @@ def _filter(given: dict[str, Any]) -> Filter:
 
 
 @main.command(
-    cls=Asking, short_help="Print a question's vector, for SQL.", epilog=_examples('embed "who pays for shipping?"')
+    cls=Asking, short_help="Print a question's vector, for SQL.", epilog=examples('embed "who pays for shipping?"')
 )
 @click.argument("query", type=Question())
 def embed(query: str) -> None:
@@ -415,11 +416,11 @@ def embed(query: str) -> None:
 
     For rag_search(...) and other SQL, which have no model.
     """
-    with _services() as services:
+    with opened() as services:
         click.echo(json.dumps(_embedded(services, query), separators=(",", ":")))
 
 
-@main.command(short_help="Show, build or drop the index of vectors.", epilog=_examples("index", "index --build"))
+@main.command(short_help="Show, build or drop the index of vectors.", epilog=examples("index", "index --build"))
 @click.option("--advise", is_flag=True, help="Show what is there, and what is best. [default]")
 @click.option("--build", is_flag=True, help="Build what is best, in place of what is there.")
 @click.option("--drop", is_flag=True, help="Drop it: searches compare all vectors.")
@@ -433,7 +434,7 @@ def index(advise: bool, build: bool, drop: bool, as_json: bool) -> None:
     """
     if advise + build + drop > 1:
         raise click.UsageError("--advise, --build and --drop exclude each other: give one of them.")
-    with _services() as services:
+    with opened() as services:
         operations.migrate(services)
         if drop:
             dropped = operations.drop_index(services)
@@ -451,7 +452,7 @@ def index(advise: bool, build: bool, drop: bool, as_json: bool) -> None:
 
 @main.command(
     short_help="Measure how well questions find their documents.",
-    epilog=_examples("evaluate questions/    # a CSV file with the columns question and document", "evaluate scifact/"),
+    epilog=examples("evaluate questions/    # a CSV file with the columns question and document", "evaluate scifact/"),
 )
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @JSON
@@ -465,7 +466,7 @@ def evaluate(folder: Path, as_json: bool) -> None:
     The exit code is 1 when a document that the questions name is not there: it counts as not found.
     """
     questions = evaluation.read(folder)
-    with _services() as services:
+    with opened() as services:
         operations.migrate(services)
         operations.fill_words(services)
         unknown: list[str] = []
@@ -475,22 +476,9 @@ def evaluate(folder: Path, as_json: bool) -> None:
     sys.exit(1 if unknown else 0)
 
 
-@main.command(short_help="Show what is up to date, pending, failed, and why.")
-@JSON
-def status(as_json: bool) -> None:
-    """Show how many documents are up to date, pending and running, and which failed, why, and what to do.
-
-    Dead are those given up: until they change, or rag-assets retry.
-    """
-    with _services() as services:
-        now = operations.status(services)
-        failed_documents = [] if as_json else operations.failed_documents(services, limit=SHOWN_FAILED)
-    console.print_json(asdict(now)) if as_json else console.show_status(now, failed_documents)
-
-
 @main.command(
     short_help="Make failed and dead documents pending again.",
-    epilog=_examples("retry", "retry --kind not_found  # the files are there now", "retry 7 12"),
+    epilog=examples("retry", "retry --kind not_found  # the files are there now", "retry 7 12"),
 )
 @click.argument("ids", nargs=-1)
 @click.option("--kind", type=click.Choice(ERROR_KINDS), help="Only documents that failed with this kind of error.")
@@ -500,8 +488,8 @@ def retry(ids: tuple[str, ...], kind: str | None, as_json: bool) -> None:
 
     The exit code is 1 when one of IDS is not in the table.
     """
-    with _services() as services:
-        known, unknown = _found(services, ids)
+    with opened() as services:
+        known, unknown = existing(services, ids)
         count = operations.retry(services, ids=known, kind=kind)
     console.print_json({"retried": count, "unknown": unknown}) if as_json else console.show_retried(count, unknown)
     sys.exit(1 if unknown else 0)
@@ -509,7 +497,7 @@ def retry(ids: tuple[str, ...], kind: str | None, as_json: bool) -> None:
 
 @main.command(
     short_help="Have stored vectors made anew.",
-    epilog=_examples(
+    epilog=examples(
         "reembed 7 12",
         "reembed --where vectors=wrong              # embed all again, and replace what differs",
         "reembed --where after=2026-11-01 --where before=2026-11-03",
@@ -543,9 +531,9 @@ def reembed(ids: tuple[str, ...], conditions: tuple[str, ...], as_json: bool) ->
     """
     if not ids and not conditions:
         raise click.UsageError("Name documents or --where; all that is stored: --where model=NAME.")
-    with _services() as services:
+    with opened() as services:
         operations.migrate(services)
-        known, unknown = _found(services, ids)
+        known, unknown = existing(services, ids)
         found = operations.reembed(services, known, conditions)
     if as_json:
         console.print_json({**asdict(found), **({"unknown": unknown} if unknown else {})})
@@ -562,7 +550,7 @@ def confirm_deletions(as_json: bool) -> None:
     So many that lose their row at once (source.mass_deletion_number, and source.mass_deletion_share of the index) stay
     in the index until this is said: the table may be emptied, swapped or partly detached by mistake.
     """
-    with _services() as services:
+    with opened() as services:
         count = operations.confirm_deletions(services)
     console.print_json({"confirmed": count}) if as_json else console.show_confirmed(count)
 
@@ -574,7 +562,7 @@ def reconcile(as_json: bool) -> None:
 
     Finds what no trigger saw: files that changed on disk, restored backups, disabled triggers, other settings.
     """
-    with _services() as services:
+    with opened() as services:
         operations.migrate(services)
         found = operations.reconcile(services)
         held = operations.held(services)
@@ -591,7 +579,7 @@ def reconcile(as_json: bool) -> None:
 @main.command(
     name="doctor",
     short_help="Check what is needed, and say what to do.",
-    epilog=_examples("doctor", "doctor --calibrate"),
+    epilog=examples("doctor", "doctor --calibrate"),
 )
 @click.option(
     "--calibrate", is_flag=True, help="Find the fastest llama-server settings of this machine, and keep them."
@@ -608,7 +596,7 @@ def examine(calibrate: bool, as_json: bool) -> None:
     if calibrate:
         _calibrate(as_json=as_json)
         return
-    with _services_of(settings.load()) as services:
+    with opened_with(settings.load()) as services:
         findings = [_shown(finding, as_json=as_json) for finding in doctor.examine(services)]
     sys.exit(1 if any(finding.verdict == "fail" for finding in findings) else 0)
 
@@ -619,7 +607,7 @@ def _shown(finding: doctor.Finding, *, as_json: bool) -> doctor.Finding:
 
 
 def _calibrate(*, as_json: bool) -> None:
-    with _services_of(settings.load_by_hand()) as services:
+    with opened_with(settings.load_by_hand()) as services:
         found, file = doctor.calibrate(services, progress=console.print_progress)
     if as_json:
         facts = {"best": found.best.as_row(), "own_defaults": found.own_defaults.as_row(), "seconds": found.seconds}
@@ -628,7 +616,7 @@ def _calibrate(*, as_json: bool) -> None:
         console.show_calibration(found, file)
 
 
-@main.command(short_help="Show what would be read from files.", epilog=_examples("parse report.pdf"))
+@main.command(short_help="Show what would be read from files.", epilog=examples("parse report.pdf"))
 @click.argument("files", nargs=-1, required=True, metavar="PATH...")
 @JSON
 def parse(files: tuple[str, ...], as_json: bool) -> None:
@@ -646,17 +634,21 @@ def parse(files: tuple[str, ...], as_json: bool) -> None:
     sys.exit(1 if failed else 0)
 
 
-@main.command(short_help="Show how files would be cut.", epilog=_examples("chunk --size 256 report.pdf"))
+@main.command(short_help="Show how files would be cut.", epilog=examples("chunk --size 256 report.pdf"))
 @click.argument("files", nargs=-1, required=True, metavar="PATH...")
-@click.option("--strategy", type=click.Choice(["semantic", "fixed", "recursive"]), help="How to cut.")
-@click.option("--size", type=int, help="Largest chunk, in tokens of the embedding model.")
-@click.option("--overlap", type=int, help="Tokens that neighbours may share.")
+@click.option(
+    "--strategy",
+    type=click.Choice(["semantic", "fixed", "recursive"]),
+    help=f"How to cut. {_default('strategy')}",
+)
+@click.option("--size", type=int, help=f"Largest chunk, in tokens of the embedding model. {_default('size')}")
+@click.option("--overlap", type=int, help=f"Tokens that neighbours may share. {_default('overlap')}")
 @JSON
 def chunk(files: tuple[str, ...], strategy: str | None, size: int | None, overlap: int | None, as_json: bool) -> None:
     """Show how files would be cut, without a database."""
     given = {"strategy": strategy, "size": size, "overlap": overlap}
     failed = False
-    with _services(chunking={key: value for key, value in given.items() if value is not None}) as services:
+    with opened(chunking={key: value for key, value in given.items() if value is not None}) as services:
         services.models = known.Forgetful()
         for name in files:
             started = time.perf_counter()
@@ -669,26 +661,14 @@ def chunk(files: tuple[str, ...], strategy: str | None, size: int | None, overla
     sys.exit(1 if failed else 0)
 
 
-for _command in (*cli_service.COMMANDS, cli_mcp.mcp, *cli_backup.COMMANDS, cli_systemd.service):
+for _command in (
+    *cli_service.COMMANDS,
+    *cli_status.COMMANDS,
+    cli_mcp.mcp,
+    *cli_backup.COMMANDS,
+    cli_systemd.service,
+):
     main.add_command(_command)
-
-
-@contextmanager
-def _services(**overrides: Any) -> Iterator[Services]:
-    config = settings.load(**overrides)
-    require_home(config)
-    with _services_of(config) as services:
-        yield services
-
-
-@contextmanager
-def _services_of(config: settings.Settings) -> Iterator[Services]:
-    try:
-        with Services(config, progress=console.print_progress) as services:
-            yield services
-    finally:
-        if config.database_url is None:
-            bundled_postgres.release(config.home)
 
 
 def _add_partitions(services: Services) -> None:
@@ -697,15 +677,6 @@ def _add_partitions(services: Services) -> None:
     from rag_assets.defs import foreground  # imports dagster, which takes a second, only here
 
     foreground.add_partitions(services)
-
-
-def _found(services: Services, ids: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The documents that IDS name, and those that name none; without any of the former, there is nothing to do."""
-    known, unknown = operations.find(services, ids)
-    if unknown and not known:
-        said = f"Not in the table {services.settings.source.table}: {', '.join(unknown)}"
-        raise click.ClickException(visible.line(said))
-    return known, unknown
 
 
 def _ingest(services: Services, *, ids: Sequence[str] = ()) -> RunReport:

@@ -15,7 +15,7 @@ from typing import Any
 import click
 from tqdm import tqdm
 
-from rag_assets import visible
+from rag_assets import visible, wrapping
 from rag_assets.doctor import Finding
 from rag_assets.embedding.calibration import Calibration
 from rag_assets.errors import DocumentError
@@ -216,16 +216,20 @@ def show_demo_end(facts: Mapping[str, Any]) -> None:
 def show_status(status: IndexStatus, failed_documents: Sequence[FailedDocument]) -> None:
     """The numbers, the first of the documents that failed, and what to do."""
     for key, value in status.numbers.items():
-        show(f"{key.replace('_', ' '):>20}  {_readable(value)}")
+        _show_wrapped(f"{key.replace('_', ' '):>20}  {_readable(value)}", indent=22)
     for one in failed_documents:
         again = "given up" if one.seconds_to_next is None else f"tried again in {one.seconds_to_next:.0f} s"
         state = "dead  " if one.seconds_to_next is None else "failed"
-        show(f"  {state}  {one.document_id}  {one.error_kind}: {one.error_message} ({again})")
+        _show_wrapped(f"  {state}  {one.document_id}  {one.error_kind}: {one.error_message} ({again})", indent=10)
     more = sum(status.failed.values()) + sum(status.dead.values()) - len(failed_documents)
     if failed_documents and more > 0:
         show(f"  ... and {more} more: rag_ingestion_log has them all")
     for fault in status.faults:
-        show(f"-> {fault}")
+        _show_wrapped(f"-> {fault}", indent=3)
+
+
+def _show_wrapped(text: str, *, indent: int) -> None:
+    click.echo(wrapping.wrapped(visible.line(text), indent=indent, columns=wrapping.width()))
 
 
 def show_unknown(ids: Sequence[str]) -> None:
@@ -370,11 +374,12 @@ def _readable(value: object) -> str:
         return ", ".join(f"{count} {kind}" for kind, count in value.items()) or "none"
     if isinstance(value, datetime):
         seconds = (datetime.now(tz=value.tzinfo) - value).total_seconds()
-        return f"{_local(value):%Y-%m-%d %H:%M:%S} ({seconds:.0f} s ago)"
+        return f"{local(value):%Y-%m-%d %H:%M:%S} ({seconds:.0f} s ago)"
     return "none" if value is None else str(value)
 
 
-def _local(moment: datetime) -> datetime:
+def local(moment: datetime) -> datetime:
+    """The time of this machine's zone; where the zone is none, as it is."""
     try:
         return moment.astimezone()
     except (ValueError, OverflowError):  # the variable TZ may say anything, such as 99 hours

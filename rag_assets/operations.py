@@ -18,8 +18,10 @@ from rag_assets.model import FailedDocument, FileFacts, Filter, Hit, IndexStatus
 from rag_assets.postgres import conninfo, documents, ingestion_log, outbox, owner, runs, vector_index, watch
 from rag_assets.postgres import reconcile as reconciling
 from rag_assets.postgres import search as searching
+from rag_assets.postgres import stories as story_tables
 from rag_assets.postgres.database import require_schema
 from rag_assets.postgres.roles import Granted
+from rag_assets.postgres.stories import Story
 from rag_assets.postgres.vector_index import VectorIndex
 from rag_assets.services import DAGSTER_SCHEMA, Services, no_progress, owner_of
 from rag_assets.settings import Mode
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from numpy import float32
     from numpy.typing import NDArray
 
+ATTEMPTS = 20  # at a document, of which its story tells
 DAGSTER_CONNECTIONS = 4  # that it has at once, where it has much to tell
 BYTE_CODE = "__pycache__"  # written beside code by Python, and by pip beside the samples of an installed package
 
@@ -204,6 +207,12 @@ def failed_documents(services: Services, *, limit: int) -> list[FailedDocument]:
     """Rows that can be no documents, then documents whose last attempt failed, those given up first."""
     with services.database.transaction() as cursor:
         return outbox.failed_documents(cursor, services.settings.source, limit=limit)
+
+
+def stories(services: Services, ids: Sequence[str]) -> list[Story]:
+    """All that is known of these documents, in their order."""
+    with services.database.transaction() as cursor:
+        return story_tables.get(cursor, services.settings.source, ids, attempts=ATTEMPTS)
 
 
 def find(services: Services, ids: Sequence[str]) -> tuple[list[str], list[str]]:
