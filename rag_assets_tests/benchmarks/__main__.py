@@ -16,6 +16,7 @@ from rag_assets_tests.benchmarks.sample import NoSample
 USUAL = {
     "bulk": (40, 3, 3),
     "peers": (40, 3, 6),
+    "words": (40, 3, 3),
     "engines": (0, 5, 6),
     "calibrate": (0, 5, 2),
     "noop": (5_000, 3, 2),
@@ -54,6 +55,7 @@ def main(names: tuple[str, ...], documents: int | None, rounds: int | None, as_j
     \b
       bulk        chunks/s from rows to committed vectors, beside the same chunks sent straight to the same server
       peers       documents/s from rows to committed vectors with each engine, beside LlamaIndex and CocoIndex
+      words       chunks/s of a first fill with the words of chunks kept, beside the same without; bytes per chunk
       engines     chunks/s by length, a query, start, memory and exactness of every engine, beside a matrix product
       calibrate   what `rag-assets doctor --calibrate` chooses, beside llama-server's own defaults
       noop        documents/s of a run over 5,000 unchanged documents; starts no server

@@ -32,7 +32,7 @@ Texts = list[tuple[str, int]]  # with their tokens
 
 def measure(*, documents: int, rounds: int) -> Figure:
     """Chunks per second as a share of the ceiling; server started, Dagster imported and everything warm before."""
-    with ground.home() as home, _served(home) as (services, client):
+    with ground.home() as home, served(home) as (services, client):
         say(f"Unpacking {documents} documents")
         paths = sample.unpack(home / "documents", documents=documents)
         texts = _texts(services, paths)
@@ -80,7 +80,8 @@ def _figure(seen: quiet.Rounds, *, packing: Packing, texts: Texts, facts: dict[s
 
 
 @contextmanager
-def _served(home: Path) -> Iterator[tuple[Services, EmbeddingClient]]:
+def served(home: Path) -> Iterator[tuple[Services, EmbeddingClient]]:
+    """Services whose engine is warm, and a client of its server."""
     settings = ground.load()
     with closing(Embedder(settings, engine=engines.choose(settings, progress=say))) as embedder:
         embedder.warm()

@@ -102,11 +102,18 @@ def ids(services: Services) -> list[str]:
 
 
 def ingest(services: Services, ids: Sequence[str] = ()) -> RunReport:
-    """These documents, or all that are pending, in a Dagster run in this process; its report."""
+    """These documents, or all that are pending, in a Dagster run in this process; its report.
+
+    KeyboardInterrupt where the run was told to end: what a part of the documents took is no figure.
+    """
     from rag_assets.defs import foreground  # reads the settings when it is imported
 
     report = foreground.ingest(services, document_ids=ids, on_outcomes=lambda _outcomes: None)
+    if report.interrupted:
+        raise KeyboardInterrupt
     assert not report.failed, list(report.failed.values())[:3]
+    [(left,)] = execute(services, "select count(*) from rag_outbox where state = 'pending'")
+    assert ids or not left, f"{left} documents are left after a run over all that were pending"
     return report
 
 
