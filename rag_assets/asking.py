@@ -79,6 +79,7 @@ class Asking:
     def __init__(self, settings: Settings) -> None:
         self.settings = _in_time(settings)
         self._services = Services(self.settings)
+        _ = self._services.reranker  # opened here, for the services of every caller
         self._opening_database = threading.Lock()  # which may have to be started
         self._opening_embedder = threading.Lock()  # whose model may have to be made
         self._lock = threading.Lock()  # over what follows
@@ -119,6 +120,7 @@ class Asking:
         mode: Mode | None = None,
         neighbours: int = 0,
         vector: Vector | None = None,
+        notes: list[str] | None = None,
     ) -> list[Hit]:
         """As operations.search, with the caller's rights; the question's `vector` may have been made before."""
         mode = mode or self.settings.search.mode
@@ -126,8 +128,12 @@ class Asking:
             vector = self.embed_query(query)
         with self._for(caller) as services:
             return operations.search(
-                services, query, k=k, filter=filter, mode=mode, neighbours=neighbours, vector=vector
+                services, query, k=k, filter=filter, mode=mode, neighbours=neighbours, vector=vector, notes=notes
             )
+
+    def require_reranker(self) -> None:
+        """As operations.require_reranker: to be called before anybody may ask."""
+        operations.require_reranker(self._services)
 
     def excerpts(self, query: str, hits: Sequence[Hit], *, caller: Caller) -> list[str]:
         """Of each hit, the part that has most of the question's words; see operations.excerpts."""
@@ -268,6 +274,8 @@ class Asking:
     def _tend(self) -> None:
         """Stop the embedding server when nobody has asked for long."""
         while not self._closed.wait(TURN_SECONDS):
+            if self._services.reranker is not None:
+                self._services.reranker.stop_idle(self.settings.search.idle_seconds)
             with self._lock:
                 idle = time.monotonic() - self._used_at
                 if not self._under_way and idle >= self.settings.search.idle_seconds and self.embedder_runs:
@@ -275,13 +283,16 @@ class Asking:
 
 
 def _in_time(settings: Settings) -> Settings:
-    """With limits of time of those who wait for an answer, where they are below the embedding server's own."""
+    """With limits of time of those who wait for an answer, where they are below the servers' own."""
     seconds = min(settings.llama_server.request_timeout_seconds, settings.service.request_seconds)
     server = settings.llama_server.model_copy(update={"request_timeout_seconds": seconds})
     database = settings.database.model_copy(
         update={"connect_timeout_seconds": min(settings.database.connect_timeout_seconds, int(seconds))}
     )
-    return settings.model_copy(update={"llama_server": server, "database": database})
+    rerank = settings.rerank.model_copy(
+        update={"timeout_seconds": min(settings.rerank.timeout_seconds, settings.service.request_seconds / 3)}
+    )
+    return settings.model_copy(update={"llama_server": server, "database": database, "rerank": rerank})
 
 
 def _count_tokens(embedder: Embedder, texts: Sequence[str]) -> int:

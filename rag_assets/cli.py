@@ -381,16 +381,21 @@ def search(
 
     A phrase in quotes has to stand there, and a word after a minus must not. Filters apply before the passages are
     counted: as many as were asked for are shown wherever there are so many, also to a question that no document
-    answers. The score sorts them, and is no measure of how good they are; --min-similarity is.
+    answers. The score sorts them, and is no measure of how good they are; --min-similarity is. With a reranker
+    (rerank.url, rerank.model), its score sorts them.
     """
     filter = _filter(given)
     with opened() as services:
         if min_similarity is not None and (mode or services.settings.search.mode) == "text":
             raise click.UsageError("--min-similarity needs --mode hybrid or vector: words alone have no similarity.")
-        hits = _search(services, query, k=k, filter=filter, mode=mode, neighbours=neighbours)
+        operations.require_reranker(services)
+        notes: list[str] = []
+        hits = _search(services, query, k=k, filter=filter, mode=mode, neighbours=neighbours, notes=notes)
         if min_similarity is not None:
             hits = [hit for hit in hits if hit.similarity is not None and hit.similarity >= min_similarity]
         excerpts = [] if as_json else operations.excerpts(services, query, hits)
+    for note in notes:
+        click.echo(note, err=True)
     if as_json:
         for hit in hits:
             console.print_json(asdict(hit))

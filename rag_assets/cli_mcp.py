@@ -29,4 +29,5 @@ def mcp() -> None:
     config = settings.load()
     require_home(config)
     with Asking(config) as asking:
+        asking.require_reranker()
         mcp_server.serve_stdio(asking)

@@ -2,21 +2,26 @@
 
 import click
 
-from rag_assets import settings, supervisor
+from rag_assets import operations, settings, supervisor
 from rag_assets.console import print_progress
 from rag_assets.errors import ServiceError
 from rag_assets.processes import ports
-from rag_assets.services import require_home
+from rag_assets.services import Services, require_home
 from rag_assets.settings import Settings
 
 
 def address(config: Settings) -> tuple[str, int] | None:
-    """Host and port for `up`; None where it is not to be served. SettingsError where it would be open to others."""
+    """Host and port for `up`; None where it is not to be served.
+
+    SettingsError where it would be open to others, or its reranker is wrong.
+    """
     if not config.service.enabled:
         return None
     from rag_assets.service import search_service
 
     search_service.require_safe_address(config, config.service.host)
+    with Services(config) as services:
+        operations.require_reranker(services)
     return config.service.host, config.service.port
 
 

@@ -176,7 +176,8 @@ def show_hit(hit: Hit, excerpt: str | None = None) -> None:
     page = f" (page {hit.page})" if hit.page else ""
     ways = {"meaning": hit.vector_rank, "words": hit.word_rank}
     found = [f"{way} {rank}." for way, rank in ways.items() if rank]
-    how = ", ".join(found if hit.similarity is None else [*found, f"similarity {hit.similarity:.2f}"])
+    measured = {"similarity": hit.similarity, "reranker": hit.rerank_score}
+    how = ", ".join([*found, *(f"{name} {value:.2f}" for name, value in measured.items() if value is not None)])
     show(f"{hit.score:.3f}  {' > '.join(place)}{page}" + (f"  [{how}]" if how else ""))
     for text in hit.before:
         show(f"     < {shorten(text)}")

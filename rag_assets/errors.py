@@ -5,6 +5,7 @@ RagAssetsError
 └── ServiceError                 about the ground we stand on: raised, costs no document an attempt
     ├── SettingsError            a setting is wrong; the message names its key and the allowed range
     │   ├── WrongModel           vectors are not those of the model under whose name they would be stored
+    │   ├── WrongReranker        a reranker does not know which passage answers a question
     │   └── SourceUnusable       the documents table is not there, or not as configured: work is paused
     ├── DeletionsHeld            too many documents have lost their row at once: the user has to confirm it
     ├── DatabaseUnavailable      PostgreSQL does not answer
@@ -83,6 +84,20 @@ class WrongModel(SettingsError):
             f"at least {least} is due. If this is another model, give it a name of its own (embedding.model). If it is "
             f"{model}, start its server with --pooling mean, or take another build or file. If what is stored under "
             f"this name is wrong: rag-assets reembed --where model={model}"
+        )
+
+
+class WrongReranker(SettingsError):
+    """A reranker puts a passage that does not answer a known question above the one that does."""
+
+    def __init__(self, where: str, *, question: str, right: float, wrong: float) -> None:
+        self.right = right
+        self.wrong = wrong
+        super().__init__(
+            f"The reranker ({where}) is wrong: of the question {question!r} it scores the passage that answers it "
+            f"{right:.3g}, and one that does not {wrong:.3g}. Many GGUF files of rerankers do so with llama-server "
+            "(https://github.com/ggml-org/llama.cpp/issues/16407): take another file or build, and see that the server "
+            "runs with --rerank; or unset rerank.url and rerank.model."
         )
 
 

@@ -179,7 +179,8 @@ class Hit:
 
     `score` is what hits are sorted by. `similarity` is the cosine similarity of query and chunk, -1 to 1, and
     `word_score` its BM25; None where that was not asked. A rank is the place among what vectors, or words, found alone,
-    from 1; None where it was not among those.
+    from 1; None where it was not among those. With a reranker, hits are sorted by `rerank_score` first, on the
+    reranker's own scale; None where it has not read the hit.
     """
 
     document_id: str
@@ -201,6 +202,7 @@ class Hit:
     char_end: int = 0
     before: tuple[str, ...] = ()  # neighbours of the same document, where they were asked for
     after: tuple[str, ...] = ()
+    rerank_score: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,6 +4,7 @@ The command line, Dagster's jobs and sensor, and what is served over HTTP call t
 services and of what it is asked for.
 """
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rag_assets import upkeep, vectors, words
-from rag_assets.errors import DocumentError
+from rag_assets.errors import DocumentError, ServiceError
 from rag_assets.model import FailedDocument, FileFacts, Filter, Hit, IndexStatus, Progress, StoredText, Vector
 from rag_assets.postgres import conninfo, documents, ingestion_log, outbox, owner, runs, vector_index, watch
 from rag_assets.postgres import reconcile as reconciling
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from numpy import float32
     from numpy.typing import NDArray
 
+logger = logging.getLogger(__name__)
+
+NOT_RERANKED = "These passages are not re-ranked: the reranker gives no answer just now."
 ATTEMPTS = 20  # at a document, of which its story tells
 DAGSTER_CONNECTIONS = 4  # that it has at once, where it has much to tell
 BYTE_CODE = "__pycache__"  # written beside code by Python, and by pip beside the samples of an installed package
@@ -112,19 +116,48 @@ def search(
     mode: Mode | None = None,
     neighbours: int = 0,
     vector: Vector | None = None,
+    notes: list[str] | None = None,
 ) -> list[Hit]:
     """The k best passages of those that the filter leaves, best first; `mode` None: as the settings say.
 
     With up to so many `neighbours` before and after each. By words alone, nothing is embedded; nor where the question's
-    `vector` is given.
+    `vector` is given. Where the reranker fails, they stay as they were found, and `notes` are told.
     """
     search = services.settings.search.model_copy(update={"mode": mode} if mode else {})
     if vector is None and search.mode != "text":
         vector = services.embedder.embed_query(query)
-    model = services.settings.embedding.model
+    model, rerank = services.settings.embedding.model, services.settings.rerank
+    count = max(k, rerank.top_n) if rerank.is_on else k
     with services.database.transaction() as cursor:
-        hits = searching.find(cursor, query, vector, k=k, model=model, search=search, filter=filter or Filter())
-        return searching.with_neighbours(cursor, hits, count=neighbours) if neighbours else hits
+        hits = searching.find(cursor, query, vector, k=count, model=model, search=search, filter=filter or Filter())
+    if rerank.is_on:
+        hits = _reranked(services, query, hits, notes=notes)[:k]
+    if not neighbours:
+        return hits
+    with services.database.transaction() as cursor:
+        return searching.with_neighbours(cursor, hits, count=neighbours)
+
+
+def _reranked(services: Services, query: str, hits: Sequence[Hit], *, notes: list[str] | None) -> list[Hit]:
+    """The first `rerank.top_n` of them by the reranker's score, then the others; outside of any transaction."""
+    read, others = hits[: services.settings.rerank.top_n], hits[services.settings.rerank.top_n :]
+    if not read or services.reranker is None:
+        return list(hits)
+    try:
+        scores = services.reranker.scores(query, [hit.content for hit in read])
+    except ServiceError as exc:
+        logger.warning("Passages are not re-ranked: %s", exc)
+        if notes is not None:
+            notes.append(NOT_RERANKED)
+        return list(hits)
+    scored = [replace(hit, rerank_score=score) for hit, score in zip(read, scores, strict=True)]
+    return [*sorted(scored, key=lambda hit: -(hit.rerank_score or 0.0)), *others]
+
+
+def require_reranker(services: Services) -> None:
+    """Refuse a reranker that is wrong, before anything is asked; see Reranker.require."""
+    if services.reranker is not None:
+        services.reranker.require()
 
 
 def excerpts(services: Services, query: str, hits: Sequence[Hit]) -> list[str]:

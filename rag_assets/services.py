@@ -15,6 +15,7 @@ from rag_assets.bundled import postgres as bundled_postgres
 from rag_assets.claim_source import ClaimSource
 from rag_assets.embedding import known
 from rag_assets.embedding.embedder import OPENVINO, Embedder, Engine
+from rag_assets.embedding.reranker import Reranker
 from rag_assets.errors import SettingsError
 from rag_assets.model import Progress
 from rag_assets.pipeline import Pipeline
@@ -142,6 +143,15 @@ class Services:
     def models(self) -> known.Memory:
         """What is known of the models' vectors; give another one to work without a database."""
         return vectors.Index(lambda: self.database)
+
+    @cached_property
+    def reranker(self) -> Reranker | None:
+        """What sorts found passages anew; None where nothing is to. SettingsError where its file is not there."""
+        if not self.settings.rerank.is_on:
+            return None
+        reranker = Reranker(self.settings, command=lambda: engines.llama_command(self.settings))
+        self._open.callback(reranker.close)
+        return reranker
 
     @cached_property
     def lookups(self) -> Lookups:

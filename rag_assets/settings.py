@@ -83,6 +83,13 @@ def _with_commas(value: Any) -> Any:
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 
+def _read_key(file: Path, *, setting: str) -> str | None:
+    try:
+        return file.read_text(encoding="utf-8").strip() or None
+    except (OSError, ValueError) as exc:
+        raise SettingsError(f"{setting}, {file}, cannot be read: {exc}") from exc
+
+
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
@@ -200,10 +207,7 @@ class LlamaServer(Section):
         """The key for `url`; SettingsError where its file cannot be read."""
         if self.api_key_file is None:
             return self.api_key.get_secret_value() if self.api_key else None
-        try:
-            return self.api_key_file.read_text(encoding="utf-8").strip() or None
-        except (OSError, ValueError) as exc:
-            raise SettingsError(f"llama_server.api_key_file, {self.api_key_file}, cannot be read: {exc}") from exc
+        return _read_key(self.api_key_file, setting="llama_server.api_key_file")
 
 
 class Search(Section):
@@ -224,6 +228,31 @@ class Search(Section):
     # 50 ms here, and finds all of the nearest; HNSW is 3 to 9 times as fast here, and finds 99 %. Measured elsewhere by
     # python -m rag_assets_tests.benchmarks search_speed --chunks 25000 ("vector" beside "pgvector, exact")
     index_rows: Positive = 25_000
+
+
+class Rerank(Section):
+    """What was found, sorted anew by a model that reads question and passage together; off while neither is set."""
+
+    url: str | None = None  # of a running llama-server with --rerank, or another server with /v1/rerank
+    model: Path | None = None  # or a GGUF file of a reranker, for which a llama-server is started
+    api_key_file: Path | None = None  # the key for url
+    top_n: Annotated[int, Field(ge=2, le=1_000)] = 30  # passages that it reads for each question
+    timeout_seconds: Seconds = 10  # without its answer by then, what was found stays as it was sorted
+
+    @model_validator(mode="after")
+    def _names_one(self) -> "Rerank":
+        if self.url and self.model:
+            raise ValueError("rerank.url names a running server, and rerank.model a file to start one: set one of them")
+        return self
+
+    @property
+    def is_on(self) -> bool:
+        """Whether there is a reranker at all."""
+        return bool(self.url or self.model)
+
+    def read_api_key(self) -> str | None:
+        """The key for `url`; SettingsError where its file cannot be read."""
+        return _read_key(self.api_key_file, setting="rerank.api_key_file") if self.api_key_file else None
 
 
 class Web(Section):
@@ -293,6 +322,7 @@ class Settings(BaseSettings):
     worker: Worker = Worker()
     llama_server: LlamaServer = LlamaServer()
     search: Search = Search()
+    rerank: Rerank = Rerank()
     web: Web = Web()
     service: Service = Service()
 

@@ -63,6 +63,8 @@ class FakeLlama(ThreadingHTTPServer):
         self.moved_to = ""
         self.late = 0  # requests whose answer is late and not yet on its way
         self.closes = False  # the connection, after each answer
+        self.reranks = "good"  # how its passages are scored
+        self.questions: list[tuple[str, list[str]]] = []  # with the passages that were to be scored
 
     def __enter__(self) -> "FakeLlama":
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
@@ -139,6 +141,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.server.key and self.headers["Authorization"] != f"Bearer {self.server.key}":
             self.answer(401, {"error": {"message": "Invalid API Key"}})
+        elif self.path == "/v1/rerank":
+            self.rerank(body["query"], body["documents"])
         elif self.path == "/tokenize" and self.server.says != "good":
             MISBEHAVIOUR[self.server.says](self, [])
         elif self.path == "/tokenize":
@@ -164,6 +168,16 @@ class _Handler(BaseHTTPRequestHandler):
             MISBEHAVIOUR[self.server.next.popleft() if self.server.next else self.server.always](
                 self, _rows(texts, salt=self.server.salt, is_rough=self.server.is_rough)
             )
+
+    def rerank(self, question: str, passages: list[str]) -> None:
+        """By how many words they share: of the form, and in the order, of llama-server's answer."""
+        self.server.questions.append((question, passages))
+        if any(HUGE in passage for passage in passages):
+            self.answer(500, {"error": {"message": "input (703 tokens) is too large to process. increase the batch"}})
+            return
+        scores = [float(len(set(words(question)) & set(words(passage)))) for passage in passages]
+        rows = [{"index": index, "relevance_score": score} for index, score in enumerate(scores)]
+        RERANKING[self.server.reranks](self, sorted(rows, key=lambda row: -row["relevance_score"]))
 
     def answer(self, status: int, body: object) -> None:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -310,6 +324,37 @@ MISBEHAVIOUR: dict[str, Callable[[_Handler, Rows], None]] = {
     "held": _held,
     "slotted": _slotted,
     "moved": _moved,
+}
+
+
+def words(text: str) -> list[str]:
+    return text.lower().replace(".", " ").replace(",", " ").replace("?", " ").split()
+
+
+def _ranked(handler: _Handler, rows: Rows) -> None:
+    handler.answer(200, {"model": "fake", "object": "list", "usage": {"prompt_tokens": 1}, "results": rows})
+
+
+def _scored(score: Callable[[float], object]) -> Callable[[_Handler, Rows], None]:
+    return lambda handler, rows: _ranked(
+        handler, [{**row, "relevance_score": score(row["relevance_score"])} for row in rows]
+    )
+
+
+RERANKING: dict[str, Callable[[_Handler, Rows], None]] = {
+    "good": _ranked,
+    "inverted": _scored(lambda score: -score),
+    "blind": _scored(lambda _score: 1e-20),
+    "short": lambda handler, rows: _ranked(handler, rows[:-1]),
+    "nan": _scored(lambda _score: float("nan")),
+    "text": _scored(str),
+    "huge number": _scored(lambda _score: 10**400),
+    "no rows": lambda handler, _rows: handler.answer(200, {"results": None}),
+    "no json": MISBEHAVIOUR["no json"],
+    "500": MISBEHAVIOUR["500"],
+    "501": lambda handler, _rows: handler.answer(501, {"error": {"message": "This server does not support reranking"}}),
+    "cut": MISBEHAVIOUR["cut"],
+    "hanging": _hanging,
 }
 
 

@@ -42,6 +42,7 @@ def main(argv: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = server_process.parser(__doc__)
     parser.add_argument("--pooling", choices=_POOLING, help="how token vectors become one")
+    parser.add_argument("--rerank", "--reranking", action="store_true", help="serve the scores of a reranker")
     parser.add_argument("--embd-normalize", type=int, default=2, help="-1: none, 2: to length 1")
     parser.add_argument("-b", "--batch-size", type=int, default=2048, help="logical batch, tokens")
     parser.add_argument("-ub", "--ubatch-size", type=int, default=512, help="physical batch, tokens")
@@ -64,7 +65,7 @@ def _params(arguments: argparse.Namespace, xllamacpp: Any) -> Any:
     params = xllamacpp.CommonParams()
     params.model.path = str(arguments.model)
     params.hostnames, params.port = [arguments.host], arguments.port
-    params.embedding, params.embd_normalize = arguments.embedding, arguments.embd_normalize
+    params.embedding, params.embd_normalize = arguments.embedding or arguments.rerank, arguments.embd_normalize
     params.n_ctx, params.n_batch, params.n_ubatch = arguments.ctx_size, arguments.batch_size, arguments.ubatch_size
     params.n_parallel, params.kv_unified = arguments.parallel, arguments.kv_unified
     params.cpuparams.n_threads = arguments.threads
@@ -77,8 +78,8 @@ def _params(arguments: argparse.Namespace, xllamacpp: Any) -> Any:
     params.warmup = not arguments.no_warmup
     if keys := server_process.api_keys(arguments):
         params.api_keys = keys
-    if arguments.pooling:
-        params.pooling_type = getattr(xllamacpp.llama_pooling_type, f"LLAMA_POOLING_TYPE_{arguments.pooling.upper()}")
+    if pooling := "rank" if arguments.rerank else arguments.pooling:
+        params.pooling_type = getattr(xllamacpp.llama_pooling_type, f"LLAMA_POOLING_TYPE_{pooling.upper()}")
     return params
 
 

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import math
 import secrets
 import threading
 from collections.abc import Callable, Sequence
@@ -58,12 +59,14 @@ class EmbeddingClient:
         door: Door | None = None,
         vouch: "Callable[[EmbeddingClient], None] | None" = None,
         model: str | None = None,
+        key_setting: str = "llama_server.api_key",
     ) -> None:
         self.url = url.rstrip("/")
         self.door = door
         self._vouch = vouch
         self._named = {"model": model} if model else {}  # servers of several models are told which
         self._form = {"encoding_format": "base64"}  # a quarter of the bytes; without it, or where unknown: numbers
+        self._key_setting = key_setting  # where a key that is refused comes from
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._dimension = dimension
         self._timeout = timeout_seconds
@@ -90,10 +93,29 @@ class EmbeddingClient:
         """
         with self._turns.one():
             body = self._ask_for(list(texts))
-        vectors = self._checked(_in_order(body.get("data"), count=len(texts)))
+        vectors = self._checked(_in_order(body.get("data"), count=len(texts), name="embedding"))
         if getattr(self._local, "is_new", False) and not getattr(self._local, "is_vouching", False):
             self.vouch()
         return vectors
+
+    def rerank(self, question: str, passages: Sequence[str]) -> list[float]:
+        """How well each passage answers the question, on the reranker's own scale: the more, the better.
+
+        Raises what `embed` raises; EmbeddingError for anything but one finite number per passage.
+        """
+        asked = {"query": question, "documents": list(passages), "top_n": len(passages)}
+        found = _in_order(
+            self._post("/v1/rerank", {**asked, **self._named}).get("results"),
+            count=len(passages),
+            name="relevance_score",
+        )
+        try:
+            scores = [float(score) for score in found if not isinstance(score, str)]
+        except (TypeError, OverflowError):
+            scores = []
+        if len(scores) < len(found) or not all(map(math.isfinite, scores)):
+            raise EmbeddingError(f"llama-server's scores are not all finite numbers: {str(found)[:SHOWN_CHARACTERS]}")
+        return scores
 
     def _ask_for(self, texts: list[str]) -> dict[str, Any]:
         try:
@@ -198,7 +220,7 @@ class EmbeddingClient:
             raise ServerAway(f"llama-server at {self.where} does not answer: {exc}") from exc
         self._patience.answered()
         if status != 200:
-            raise _refusal(status, content.decode("utf-8", "replace"), where=self.where)
+            raise _refusal(status, content.decode("utf-8", "replace"), where=self.where, key_setting=self._key_setting)
         try:
             parsed = json.loads(content)
         except (ValueError, RecursionError) as exc:
@@ -264,21 +286,21 @@ def _read(answer: "requests.Response", *, seconds: float, most: int) -> bytes:
     return bytes(content)
 
 
-def _in_order(rows: Any, *, count: int) -> list[Any]:
-    """The embeddings in the order of the texts; the index that the server gives decides, not the place."""
+def _in_order(rows: Any, *, count: int, name: str) -> list[Any]:
+    """What rows have under a name, in the order of the texts; the index that the server gives decides."""
     try:
-        found = {row["index"]: row["embedding"] for row in rows}
+        found = {row["index"]: row[name] for row in rows}
     except (TypeError, KeyError) as exc:
         raise EmbeddingError(f"llama-server's answer has not the form of embeddings: {str(rows)[:200]}") from exc
     if len(rows) != count or found.keys() != set(range(count)):
-        raise EmbeddingError(f"llama-server gave not exactly one vector for each of {count} texts")
+        raise EmbeddingError(f"llama-server gave not exactly one {name} for each of {count} texts")
     return [found[index] for index in range(count)]
 
 
-def _refusal(status: int, text: str, *, where: str) -> EmbeddingError | SettingsError:
+def _refusal(status: int, text: str, *, where: str, key_setting: str) -> EmbeddingError | SettingsError:
     shown = visible.line(" ".join(text.split()))[:SHOWN_CHARACTERS]
     if status in (401, 403):
-        return SettingsError(f"llama-server at {where} refuses the API key: set llama_server.api_key. ({shown})")
+        return SettingsError(f"llama-server at {where} refuses the API key: set {key_setting}. ({shown})")
     if status == 503:
         return ServerAway(f"llama-server at {where} is still loading its model")
     if status in (429, 502, 504):

@@ -238,8 +238,7 @@ class LlamaServer:
         required = [
             *("--model", str(self._model)),
             *("--host", host, "--port", str(port)),
-            *(("--embedding",) if self._settings.embedding_only else ()),
-            *("--pooling", "mean"),
+            *self._purpose(),
             *self._speed_flags(),
             *("--api-key-file", str(self._key_file)),
         ]
@@ -253,6 +252,10 @@ class LlamaServer:
         ]
         known = self._known_flags()
         return required + [word for flag in wanted if flag[0] in known for word in flag]
+
+    def _purpose(self) -> list[str]:
+        """The flags that say what it is asked for."""
+        return [*(("--embedding",) if self._settings.embedding_only else ()), "--pooling", "mean"]
 
     def _known_flags(self) -> frozenset[str]:
         return known_flags(self._command, cache=self._run / "flags")
@@ -331,6 +334,16 @@ class LlamaServer:
                 "folder": str(self._socket_folder or ""),
             }
             self._record.write_text(json.dumps(record))
+
+
+class RerankServer(LlamaServer):
+    """The same for a model that scores passages; whether its scores are right is for who asks it: see Reranker."""
+
+    def _purpose(self) -> list[str]:
+        return ["--rerank"]
+
+    def _passes_self_test(self) -> bool:
+        return True
 
 
 def sweep(folder: Path) -> None:

@@ -146,6 +146,7 @@ class Api:
         return Response(body, media_type="application/json")
 
     def _found(self, asked: forms.SearchRequest, mode: Any, vector: Any, *, caller: Caller, started: float) -> bytes:
+        notes: list[str] = []
         hits = self.asking.search(
             asked.query,
             caller=caller,
@@ -154,11 +155,13 @@ class Api:
             mode=mode,
             neighbours=asked.context,
             vector=vector,
+            notes=notes,
         )
         answer = {
             "hits": [asdict(hit) for hit in hits],
             "mode": mode,
             "model": self.asking.settings.embedding.model,
+            "note": " ".join(notes) or None,
             "seconds": round(time.perf_counter() - started, 6),
         }
         return _bytes(answer)

@@ -107,6 +107,7 @@ class Passage(BaseModel):
     char_end: int
     before: list[str]
     after: list[str]
+    rerank_score: float | None = Field(description="What hits are sorted by, where a reranker has read them.")
 
 
 class SearchResponse(BaseModel):
@@ -115,6 +116,7 @@ class SearchResponse(BaseModel):
     hits: list[Passage]
     mode: Mode
     model: str
+    note: str | None = Field(description="What is missing: that hits are not re-ranked, as the reranker failed.")
     seconds: float = Field(description="From the whole request to the answer, in the service.")
 
 

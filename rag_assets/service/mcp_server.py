@@ -55,6 +55,7 @@ class Passage(BaseModel):
     chunk_index: int = Field(description="Its place among the passages of its document, from 0.")
     text: str
     score: float = Field(description="What passages are sorted by; comparable within one answer only.")
+    rerank_score: float | None = Field(description="Of a reranker, where there is one: it sorts before the score.")
     before: list[str] = Field(description="The passages before it, where neighbours were asked for.")
     after: list[str]
 
@@ -63,7 +64,7 @@ class Found(BaseModel):
     """Passages, best first."""
 
     passages: list[Passage]
-    note: str | None = Field(description="What to do where nothing was found.")
+    note: str | None = Field(description="What to do where nothing was found, or what the answer lacks.")
 
 
 class Piece(BaseModel):
@@ -183,12 +184,21 @@ class Tools:
         vector = None
         if mode != "text":
             vector = await self._embedding(lambda: self._asking.embed_query(asked.query))
+        notes: list[str] = []
         hits = await self._database(
             lambda: self._asking.search(
-                asked.query, caller=caller, k=k, filter=filter, mode=mode, neighbours=neighbours, vector=vector
+                asked.query,
+                caller=caller,
+                k=k,
+                filter=filter,
+                mode=mode,
+                neighbours=neighbours,
+                vector=vector,
+                notes=notes,
             )
         )
-        return Found(passages=[_passage(hit) for hit in hits], note=None if hits else _nothing(filters))
+        note = " ".join(notes) or None
+        return Found(passages=[_passage(hit) for hit in hits], note=note if hits else _nothing(filters))
 
     @_told
     async def get_document(
@@ -315,6 +325,7 @@ def _passage(hit: Hit) -> Passage:
         chunk_index=hit.chunk_index,
         text=visible.lines(hit.content),
         score=hit.score,
+        rerank_score=hit.rerank_score,
         before=[visible.lines(text) for text in hit.before],
         after=[visible.lines(text) for text in hit.after],
     )

@@ -61,6 +61,7 @@ class _Server(uvicorn.Server):
 def serve(config: Settings, *, host: str, port: int, on_started: Callable[[], None] = lambda: None) -> None:
     """Serve until SIGINT or SIGTERM; requests under way are answered before it ends."""
     with Asking(config) as asking:
+        asking.require_reranker()
         uvicorn_config = uvicorn.Config(
             application(asking),
             host=host,

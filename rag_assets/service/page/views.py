@@ -211,10 +211,10 @@ async def search(visit: Visit) -> Response:
     asked["k"] = asked["k"] or str(HITS)
     asked["mode"] = asked["mode"] or visit.asking.settings.search.mode
     filters = {name for name in FIELDS if asked[name]}
-    shown: dict[str, Any] = {"hits": None, "problem": None, "now": None, "status": 200}
+    shown: dict[str, Any] = {"hits": None, "problem": None, "now": None, "status": 200, "notes": []}
     try:
         if asked["q"]:
-            shown["hits"] = await _hits(visit, asked)
+            shown["hits"] = await _hits(visit, asked, notes=shown["notes"])
         if not shown["hits"]:
             shown["now"] = await _now(visit)
     except (RagAssetsError, TimeoutError) as exc:
@@ -231,7 +231,9 @@ async def search(visit: Visit) -> Response:
     )
 
 
-async def _hits(visit: Visit, asked: Mapping[str, str]) -> list[tuple[Hit, list[tuple[str, bool]]]]:
+async def _hits(
+    visit: Visit, asked: Mapping[str, str], *, notes: list[str]
+) -> list[tuple[Hit, list[tuple[str, bool]]]]:
     """Each hit with its excerpt in parts: words, and whether they were asked for."""
     filters = {to: [asked[name]] if many else asked[name] for name, (to, many) in FIELDS.items() if asked[name]}
     form = forms.read(
@@ -245,7 +247,13 @@ async def _hits(visit: Visit, asked: Mapping[str, str]) -> list[tuple[Hit, list[
 
     def ask() -> list[tuple[Hit, list[tuple[str, bool]]]]:
         found = asking.search(
-            form.query, caller=caller, k=form.k, filter=form.filters.as_filter(), mode=form.mode, vector=vector
+            form.query,
+            caller=caller,
+            k=form.k,
+            filter=form.filters.as_filter(),
+            mode=form.mode,
+            vector=vector,
+            notes=notes,
         )
         excerpts = asking.excerpts(form.query, found, caller=caller)
         return [
