@@ -41,6 +41,7 @@ VICTIMS = {  # by what is in their command lines
     "daemon": "dagster-daemon",
     "code server": "dagster api grpc",
     "webserver": "rag_assets.service.dagster_ui",
+    "search service": "rag_assets.service.search_service",
     "run": "rag_assets.runner",
     "llama-server": "--api-key-file",  # whichever engine it is
     "text worker": "rag_assets.text.sandbox import child",
