@@ -20,6 +20,7 @@ from rag_assets.model import ParsedText
 from rag_assets.settings import Chunking, Parsing
 from rag_assets.text.chunking import chunker, tokens
 from rag_assets.text.sandbox import guard, seccomp, worker
+from rag_assets.text.sandbox.guard import Guarded
 from rag_assets.text.sandbox.worker import TextWorker
 from rag_assets_tests import misbehaving
 from rag_assets_tests.leaping import Leaping
@@ -295,6 +296,27 @@ def test_closed_worker_leaves_no_process_and_can_be_used_again(folder: Path) -> 
 
 
 @linux
+def test_child_is_closed_while_its_watcher_goes_to_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for a watcher that was told of the end just before it forgot that there was something to watch."""
+    child = Guarded([sys.executable, "-c", "input()"], memory=256 * MIB, frame_limit=1)
+    going_to_rest, rest = threading.Event(), child._busy.clear
+
+    def slowly() -> None:
+        going_to_rest.set()
+        child._closed.wait(0.2)
+        time.sleep(0.1)
+        rest()
+
+    monkeypatch.setattr(child._busy, "clear", slowly)
+    with child.limited(30, doing="nothing"):
+        pass
+    assert going_to_rest.wait(60)
+    closing = threading.Thread(target=child.close, daemon=True)
+    closing.start()
+    closing.join(60)
+    assert not closing.is_alive()
+
+
 @pytest.mark.parametrize("behaviour", ["", "!hang in c"])
 def test_child_ends_with_its_parent(folder: Path, behaviour: str) -> None:
     """Killed as it is, idle or busy in machine code."""

@@ -46,7 +46,7 @@ class Guarded:
         self._open = contextlib.ExitStack()
         self._folder = self._open.enter_context(private_folder.workplace(PREFIX, below=below))
         self._log = self._folder / "log"
-        self._lock = threading.Lock()  # over _clock, _deadline and _verdict: nobody is killed for an answer just given
+        self._lock = threading.Lock()  # over all below and the events: nobody is killed for an answer just given
         self._clock = Stopwatch()  # since the current request
         self._deadline: float | None = None  # seconds of it; None: idle; infinite: waits for us
         self._verdict: DocumentError | None = None
@@ -132,8 +132,9 @@ class Guarded:
 
     def close(self) -> None:
         """End the child: ask, wait, kill."""
-        self._closed.set()
-        self._busy.set()
+        with self._lock:  # or the watcher, who saw neither, could clear the one that is to wake it
+            self._closed.set()
+            self._busy.set()
         with contextlib.suppress(OSError):
             cast(IO[bytes], self._process.stdin).close()
         try:
@@ -177,6 +178,8 @@ class Guarded:
     def _watch(self) -> None:
         while self._busy.wait() and not self._closed.is_set():
             with self._lock:
+                if self._closed.is_set():
+                    return
                 if self._deadline is None:
                     self._busy.clear()
                 else:
