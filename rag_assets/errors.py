@@ -206,11 +206,3 @@ class MissingVectors(RagAssetsError):
 
 class Interrupted(RagAssetsError):
     """What was asked for is wanted no longer: the run is being stopped."""
-
-
-class LostClaim(RagAssetsError):
-    """The claim on this document ran out and somebody else holds it, or settled it."""
-
-    def __init__(self, document_id: str) -> None:
-        super().__init__(f"The claim on document {document_id} was lost")
-        self.document_id = document_id

@@ -72,15 +72,31 @@ class Embeds(Protocol):
     def interrupt(self) -> None: ...
 
 
-@dataclass(kw_only=True)
-class _Work:
-    """One document on its way; exactly one of the three that may be None is known once it left the reader."""
+@dataclass(frozen=True, kw_only=True)
+class _Read:
+    """A document whose chunks are to be embedded and stored."""
 
     claim: Claim
-    read: ReadDocument | None = None
-    unchanged_from: StoredText | None = None
-    outcome: Outcome | None = None  # of a document that failed, or is gone
-    seconds: dict[str, float] = field(default_factory=dict)
+    read: ReadDocument
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Unchanged:
+    """A document whose file and settings are those of the chunks that are stored."""
+
+    claim: Claim
+    stored: StoredText
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Settled:
+    """A document of which nothing is to be stored: it failed, or has no row in the table any more."""
+
+    claim: Claim
+    outcome: Outcome
+
+
+_Work = _Read | _Unchanged | _Settled  # one document on its way
 
 
 @dataclass(kw_only=True)
@@ -277,21 +293,27 @@ class Pipeline:
 
     def _read(self, claim: Claim, stored: StoredText | None, *, lane: _Lane) -> _Work:
         started = time.perf_counter()
-        work = _Work(claim=claim)
         try:
-            _require_one_row(claim)
-            if claim.path is None:
-                work.outcome = Outcome(document_id=claim.document_id, path=None, status="deleted", stage="write")
-            elif (found := self._look(claim.path, stored, lane=lane)) is None:
-                work.unchanged_from = stored
-            else:
-                read = self._read_file(found, name=claim.path, reader=lane.reader)
-                work.read = replace(read, language=self._language(read))
+            work = self._looked_at(claim, stored, lane=lane)
         except DocumentError as exc:
-            work.outcome = _failed(claim, exc, stage="read")
-        work.seconds["read"] = time.perf_counter() - started
+            work = _Settled(claim=claim, outcome=_failed(claim, exc, stage="read"))
+        if isinstance(work, _Settled):
+            seconds = {"read": time.perf_counter() - started}
+            work = replace(work, outcome=replace(work.outcome, seconds=seconds))
         self._lease.move()
         return work
+
+    def _looked_at(self, claim: Claim, stored: StoredText | None, *, lane: _Lane) -> _Work:
+        """What is to be done with a document; DocumentError where nothing can be."""
+        _require_one_row(claim)
+        if claim.path is None:
+            gone = Outcome(document_id=claim.document_id, path=None, status="deleted", stage="write")
+            return _Settled(claim=claim, outcome=gone)
+        found = self._look(claim.path, stored, lane=lane)
+        if isinstance(found, StoredText):
+            return _Unchanged(claim=claim, stored=found)
+        read = self._read_file(found, name=claim.path, reader=lane.reader)
+        return _Read(claim=claim, read=replace(read, language=self._language(read)))
 
     def _language(self, read: ReadDocument) -> str:
         """What the words of a document are taken as; those of source code as they stand."""
@@ -311,14 +333,14 @@ class Pipeline:
                 raise
         return reader.read(file, name=name)
 
-    def _look(self, path: str, stored: StoredText | None, *, lane: _Lane) -> Path | None:
-        """The file to read; None where it, settings and model are those of the stored chunks."""
-        known = (lane.reader.fingerprint, self._settings.embedding.model) if stored is not None else None
-        same = stored if stored is not None and known == (stored.fingerprint, stored.embedding_model) else None
+    def _look(self, path: str, stored: StoredText | None, *, lane: _Lane) -> Path | StoredText:
+        """The file to read, or what is stored where file, settings and model are those of it."""
+        settings = (lane.reader.fingerprint, self._settings.embedding.model)
+        same = stored if stored and settings == (stored.fingerprint, stored.embedding_model) else None
 
-        def look() -> Path | None:
+        def look() -> Path | StoredText:
             file = self._resolve(path)
-            return None if same is not None and self._is_unchanged(file, same) else file
+            return same if same and self._is_unchanged(file, same) else file
 
         return lane.lookups.call(look, name=path)
 
@@ -336,7 +358,7 @@ class Pipeline:
         wanted = {
             chunk.content_sha256: (chunk.embedded_text, chunk.token_count)
             for work in works
-            if work.read
+            if isinstance(work, _Read)
             for chunk in work.read.chunks
         }
         fresh = wanted.keys() - self._in_flight
@@ -403,10 +425,10 @@ class Pipeline:
         share = group.seconds_embed / max(1, len(group.texts))
         with self._database.transaction() as cursor:
             self._lease.hold(cursor)
-            held = outbox.lock_many(cursor, [work.claim for work in group.works], owner=self._owner)
+            held = outbox.lock(cursor, [work.claim for work in group.works], owner=self._owner)
             ours = [work for work in group.works if work.claim.document_id in held]
             outcomes = self._settle_skipped(cursor, ours)
-            changed = [work for work in ours if not work.unchanged_from]
+            changed = [work for work in ours if not isinstance(work, _Unchanged)]
             outcomes += [self._write(cursor, work, group=group, share=share) for work in changed]
             if after_lost_connection:  # a commit whose answer was lost with it did happen where the log has its rows
                 lost = [work.claim.document_id for work in group.works if work.claim.document_id not in held]
@@ -419,7 +441,7 @@ class Pipeline:
         Given back is what is not stored any more as it was when it was compared: the state that an earlier change
         had, read by this run before this change came, was stored in between.
         """
-        skipped = [(work.claim, work.unchanged_from) for work in works if work.unchanged_from]
+        skipped = [(work.claim, work.stored) for work in works if isinstance(work, _Unchanged)]
         if not skipped:
             return []
         stored = texts.get_stored(cursor, [claim.document_id for claim, _ in skipped])
@@ -427,43 +449,43 @@ class Pipeline:
             (claim, now) for claim, then in skipped if (now := stored.get(claim.document_id)) and _is_same(then, now)
         ]
         settled = [(claim, _skipped(claim, now)) for claim, now in same]
-        outbox.settle_many(cursor, settled, run_id=self._run_id)
+        outbox.settle(cursor, settled, run_id=self._run_id)
         texts.move(cursor, {claim.document_id: claim.path or "" for claim, _ in same})
         if len(same) < len(skipped):
             done = {claim for claim, _ in same}
             outbox.release_claims(cursor, [claim for claim, _ in skipped if claim not in done])
         return [outcome for _, outcome in settled]
 
-    def _write(self, cursor: Cursor, work: _Work, *, group: _Group, share: float) -> Outcome:
+    def _write(self, cursor: Cursor, work: _Read | _Settled, *, group: _Group, share: float) -> Outcome:
+        if isinstance(work, _Read):
+            return self._store_chunks(cursor, work, group=group, share=share)
+        claim, outcome = work.claim, work.outcome
+        if outcome.status == "failed":
+            retried = outbox.fail(cursor, claim, outcome, run_id=self._run_id, worker=self._settings.worker)
+            return replace(outcome, retry=retried)
+        outcome = replace(outcome, chunks_deleted=chunks.delete_document(cursor, claim.document_id))
+        outbox.settle(cursor, [(claim, outcome)], run_id=self._run_id)
+        return outcome
+
+    def _store_chunks(self, cursor: Cursor, work: _Read, *, group: _Group, share: float) -> Outcome:
         started = time.perf_counter()
-        if work.outcome is not None:
-            outcome = replace(work.outcome, seconds=work.seconds)
-            if outcome.status == "failed":
-                retried = outbox.fail(cursor, work.claim, outcome, run_id=self._run_id, worker=self._settings.worker)
-                return replace(outcome, retry=retried)
-            if outcome.status == "deleted":
-                gone = chunks.delete_document(cursor, work.claim, owner=self._owner)
-                outcome = replace(outcome, chunks_deleted=gone)
-                outbox.settle(cursor, work.claim, outcome, run_id=self._run_id)
-            return outcome
-        assert work.read is not None  # noqa: S101 - one of the two is known, see _Work
         counts = chunks.write_document(
             cursor,
-            work.claim,
+            work.claim.document_id,
             work.read,
-            owner=self._owner,
+            path=work.claim.path or "",
             vectors=group.vectors,
             model=self._settings.embedding.model,
             dimension=self._settings.embedding.dimension,
         )
-        seconds = work.seconds | {
+        seconds = {
             "read": work.read.seconds_parse,
             "chunk": work.read.seconds_chunk,
             "embed": share * counts.embedded,
             "write": time.perf_counter() - started,
         }
         outcome = self._completed(work.claim, work.read, counts=counts, seconds=seconds)
-        outbox.settle(cursor, work.claim, outcome, run_id=self._run_id)
+        outbox.settle(cursor, [(work.claim, outcome)], run_id=self._run_id)
         return outcome
 
     def _completed(
@@ -534,15 +556,15 @@ def _require_one_row(claim: Claim) -> None:
         )
 
 
-def _tokens(work: _Work) -> int:
-    return sum(chunk.token_count for chunk in work.read.chunks) if work.read else 0
+def _tokens(work: _Read) -> int:
+    return sum(chunk.token_count for chunk in work.read.chunks)
 
 
 def _is_full(works: Sequence[_Work], *, window: int) -> bool:
     """Documents with nothing to embed are cheap to hold, and cheaper to commit in large numbers."""
     if len(works) >= LARGEST_GROUP:
         return True
-    read = [work for work in works if work.read]
+    read = [work for work in works if isinstance(work, _Read)]
     return len(read) >= window or sum(map(_tokens, read)) >= GROUP_TOKENS
 
 
@@ -550,7 +572,7 @@ def _texts_of(group: _Group, hashes: Collection[str]) -> dict[str, tuple[str, in
     return {
         chunk.content_sha256: (chunk.embedded_text, chunk.token_count)
         for work in group.works
-        if work.read
+        if isinstance(work, _Read)
         for chunk in work.read.chunks
         if chunk.content_sha256 in hashes
     }
@@ -558,10 +580,15 @@ def _texts_of(group: _Group, hashes: Collection[str]) -> dict[str, tuple[str, in
 
 def _fail_documents_with(content_sha256: str, *, group: _Group, error: UnembeddableText) -> None:
     """Take the documents that hold this text out of the group, and what only they wanted embedded."""
-    for work in group.works:
-        if work.read and any(chunk.content_sha256 == content_sha256 for chunk in work.read.chunks):
-            work.outcome = _failed(work.claim, DocumentError(error.kind, error.message), stage="embed")
-            work.read = None
+
+    def settled(work: _Work) -> _Work:
+        if not isinstance(work, _Read) or all(chunk.content_sha256 != content_sha256 for chunk in work.read.chunks):
+            return work
+        outcome = _failed(work.claim, DocumentError(error.kind, error.message), stage="embed")
+        seconds = {"read": work.read.seconds_parse, "chunk": work.read.seconds_chunk}
+        return _Settled(claim=work.claim, outcome=replace(outcome, seconds=seconds))
+
+    group.works = [settled(work) for work in group.works]
     group.texts = _texts_of(group, group.texts.keys())
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rag_assets import settings
-from rag_assets.errors import EmbeddingError, LostClaim, MissingVectors
+from rag_assets.errors import EmbeddingError, MissingVectors
 from rag_assets.model import Claim, ReadDocument
 from rag_assets.postgres import chunks, outbox
 from rag_assets.postgres.chunks import WriteCounts
@@ -113,18 +113,6 @@ def test_write_document_refuses_when_a_vector_is_not_finite_or_of_another_dimens
             _write_read(database, claim, rows.read("a"), vectors={rows.sha256("a"): vector})
 
 
-def test_write_document_writes_nothing_when_the_claim_was_lost(database: Database) -> None:
-    """The fence: a run that came too late changes no row."""
-    claim = _claim(database)
-    _write(database, claim, "a")
-    _sql(database, "update rag_outbox set claimed_by = 'run:b'")
-    with pytest.raises(LostClaim):
-        _write(database, claim, "b")
-    with pytest.raises(LostClaim), database.transaction() as cursor:
-        chunks.delete_document(cursor, claim, owner="run:a")
-    assert [row["content"] for row in _rows(database)] == ["a"]
-
-
 @pytest.mark.parametrize("count", [0, 1, 450])
 def test_write_document_stores_all_chunks_when_there_are_none_or_many(database: Database, count: int) -> None:
     """Also a document without chunks is stored: it has its text row."""
@@ -148,7 +136,7 @@ def test_delete_document_removes_text_and_chunks_when_the_row_is_gone(database: 
     _write(database, first, "a", "b")
     _write(database, second, "b")
     with database.transaction() as cursor:
-        assert chunks.delete_document(cursor, first, owner="run:a") == 2
+        assert chunks.delete_document(cursor, first.document_id) == 2
     assert {row["document_id"] for row in _rows(database)} == {second.document_id}
     assert _sql(database, "select document_id from rag_document_text") == [(second.document_id,)]
 
@@ -166,7 +154,7 @@ def _write_read(
 ) -> WriteCounts:
     with database.transaction() as cursor:
         return chunks.write_document(
-            cursor, claim, read, owner="run:a", vectors=vectors, model=model, dimension=rows.DIMENSION
+            cursor, claim.document_id, read, path=claim.path, vectors=vectors, model=model, dimension=rows.DIMENSION
         )
 
 

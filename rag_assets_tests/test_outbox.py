@@ -12,8 +12,7 @@ import pytest
 from psycopg2.extensions import cursor as Cursor
 
 from rag_assets import settings
-from rag_assets.errors import LostClaim
-from rag_assets.model import Claim, ClaimOwner
+from rag_assets.model import Claim, ClaimOwner, Outcome
 from rag_assets.postgres import ingestion_log, outbox
 from rag_assets.postgres.database import Database
 from rag_assets_tests import rows
@@ -310,7 +309,7 @@ def test_settle_removes_the_pending_work_when_nothing_changed_meanwhile(
     """The row is gone, the outcome is in the log."""
     claim = _claim_change(database)
     with database.transaction() as cursor:
-        outbox.settle(cursor, claim, rows.outcome(claim, chunks=3), run_id="a")
+        assert _settle(cursor, claim, rows.outcome(claim, chunks=3))
     with database.transaction() as cursor:
         assert rows.pending(cursor) == 0
         assert [outcome.chunks for outcome in ingestion_log.of_run(cursor, ["1"], run_id="a")] == [3]
@@ -321,7 +320,7 @@ def test_settle_leaves_the_document_pending_when_it_changed_meanwhile(database: 
     claim = _claim_change(database)
     _sql(database, """update "TblDocumentFiles" set file_path = 'newer' where id = 1""")
     with database.transaction() as cursor:
-        outbox.settle(cursor, claim, rows.outcome(claim), run_id="a")
+        assert _settle(cursor, claim)
     with database.transaction() as cursor:
         (again,) = _claim(cursor, owner="run:b")
     assert again.path == "newer"
@@ -337,9 +336,9 @@ def test_claim_due_takes_a_newer_change_when_the_run_holds_the_older_one(
         assert _claim(cursor, owner="run:b") == []
         (newer,) = _claim(cursor, owner="run:a")
     with database.transaction() as cursor:
-        outbox.settle(cursor, claim, rows.outcome(claim), run_id="a")
+        assert _settle(cursor, claim)
         assert _claim(cursor, owner="run:b") == []
-        outbox.settle(cursor, newer, rows.outcome(newer), run_id="a")
+        assert _settle(cursor, newer)
         assert rows.pending(cursor) == 0
 
 
@@ -350,26 +349,23 @@ def test_settle_leaves_a_later_change_when_the_document_was_done_in_between(
     late = _claim_change(database)
     second = _claim_change(database, value="second")
     with database.transaction() as cursor:
-        outbox.settle(cursor, second, rows.outcome(second), run_id="a")
+        assert _settle(cursor, second)
     third = _claim_change(database, value="third")
     with database.transaction() as cursor:
-        outbox.settle(cursor, late, rows.outcome(late), run_id="a")
+        assert _settle(cursor, late)
     with database.transaction() as cursor:
-        outbox.settle(cursor, third, rows.outcome(third), run_id="a")
+        assert _settle(cursor, third)
         assert rows.pending(cursor) == 0
 
 
-def test_settle_writes_nothing_when_the_claim_was_lost(database: Database, documents: list[str]) -> None:
-    """A run whose claim ran out and was taken cannot settle, fail, or write to the log."""
+def test_lock_holds_nothing_when_the_claim_was_lost(database: Database, documents: list[str]) -> None:
+    """A run whose claim ran out and was taken has nothing that it may settle, fail, or write."""
     claim = _claim_change(database)
     _sql(database, "update rag_outbox set claimed_by = 'run:b'")
-    with pytest.raises(LostClaim), database.transaction() as cursor:
-        outbox.settle(cursor, claim, rows.outcome(claim), run_id="a")
-    with pytest.raises(LostClaim), database.transaction() as cursor:
-        outbox.fail(cursor, claim, rows.outcome(claim, "failed"), run_id="a", worker=WORKER)
     with database.transaction() as cursor:
-        assert outbox.settle_many(cursor, [(claim, rows.outcome(claim))], run_id="a") == ["1"]
-    assert _sql(database, "select count(*) from rag_ingestion_log") == [(0,)]
+        assert outbox.lock(cursor, [claim], owner="run:a") == set()
+    with database.transaction() as cursor:
+        assert outbox.lock(cursor, [claim], owner="run:b") == {"1"}
 
 
 def test_settle_waits_for_no_writer_when_one_is_changing_the_document(
@@ -380,20 +376,22 @@ def test_settle_waits_for_no_writer_when_one_is_changing_the_document(
     statement = """update "TblDocumentFiles" set file_path = 'w' where id = 1"""
     with _OpenTransaction(database_url, statement), database.transaction() as cursor:
         outbox.extend_claims(cursor, "run:a", seconds=60)
-        outbox.settle(cursor, claim, rows.outcome(claim), run_id="a")
+        assert _settle(cursor, claim)
         assert _claim(cursor, owner="run:a") == []
     with database.transaction() as cursor:
         assert [c.path for c in _claim(cursor, owner="run:a")] == ["w"]
 
 
-def test_settle_many_settles_what_is_ours_when_some_claims_were_lost(database: Database) -> None:
-    """Thousands in a few statements; the lost ones are named and left alone."""
+def test_settle_takes_what_is_ours_when_some_claims_were_lost(database: Database) -> None:
+    """Thousands in a few statements; the lost ones are left alone."""
     _sql(database, """insert into "TblDocumentFiles" (file_path) select 'f' || n from generate_series(1, 3000) as n""")
     with database.transaction() as cursor:
         claims = _claim(cursor, limit=3000)
         cursor.execute("update rag_outbox set claimed_by = 'run:b' where document_id = '7'")
-        pairs = [(claim, rows.outcome(claim, "skipped")) for claim in claims]
-        assert outbox.settle_many(cursor, pairs, run_id="a") == ["7"]
+        held = outbox.lock(cursor, claims, owner="run:a")
+        assert {claim.document_id for claim in claims} - held == {"7"}
+        pairs = [(claim, rows.outcome(claim, "skipped")) for claim in claims if claim.document_id in held]
+        outbox.settle(cursor, pairs, run_id="a")
         assert rows.pending(cursor) == 1
         cursor.execute("select count(*) from rag_ingestion_log where status = 'skipped'")
         assert cursor.fetchone() == (2999,)
@@ -503,13 +501,12 @@ def _write_slowly(url: str, seed: int) -> None:
 
 
 def _settle_or_release(database: Database, claim: Claim, *, name: str, settled: dict[str, str | None]) -> None:
-    try:
-        with database.transaction() as cursor:
-            outbox.settle(cursor, claim, rows.outcome(claim), run_id=name)
+    with database.transaction() as cursor:
+        if _settle(cursor, claim, owner=f"run:{name}"):
             settled[claim.document_id] = claim.path
-    except LostClaim:
-        with database.transaction() as cursor:
-            outbox.release(cursor, f"run:{name}")
+            return
+    with database.transaction() as cursor:
+        outbox.release(cursor, f"run:{name}")
 
 
 def test_status_counts_every_state_when_there_is_one_of_each(database: Database, documents: list[str]) -> None:
@@ -553,6 +550,14 @@ def _change(database: Database, *ids: int, value: str = "v") -> None:
 
 def _claim(cursor: Cursor, *, owner: str = "run:a", limit: int = 100, seconds: float = 60) -> list[Claim]:
     return outbox.claim_due(cursor, SOURCE, limit=limit, claimed_by=owner, seconds=seconds)
+
+
+def _settle(cursor: Cursor, claim: Claim, outcome: Outcome | None = None, *, owner: str = "run:a") -> bool:
+    """Settle a claim if it is still the owner's; whether it was."""
+    if not outbox.lock(cursor, [claim], owner=owner):
+        return False
+    outbox.settle(cursor, [(claim, outcome or rows.outcome(claim))], run_id=owner.removeprefix("run:"))
+    return True
 
 
 def _claim_change(database: Database, *, value: str = "v") -> Claim:

@@ -30,14 +30,14 @@ def database(database_url: str) -> Iterator[Database]:
             for claim in outbox.claim_due(cursor, SOURCE, limit=9, claimed_by="run:a", seconds=60):
                 chunks.write_document(
                     cursor,
-                    claim,
+                    claim.document_id,
                     rows.read("x", "y"),
-                    owner="run:a",
+                    path=claim.path,
                     vectors=rows.vectors("x", "y"),
                     model=rows.MODEL,
                     dimension=rows.DIMENSION,
                 )
-                outbox.settle(cursor, claim, rows.outcome(claim), run_id="a")
+                outbox.settle(cursor, [(claim, rows.outcome(claim))], run_id="a")
         rows.execute(database_url, 'alter table "TblDocumentFiles" disable trigger all')
         yield database
 

@@ -53,9 +53,9 @@ def test_search_finds_nothing_when_nothing_is_stored(database_url: str) -> None:
 def _write(cursor: Cursor, claim: Claim, *contents: str, model: str) -> None:
     chunks.write_document(
         cursor,
-        claim,
+        claim.document_id,
         rows.read(*contents),
-        owner="run:a",
+        path=claim.path,
         vectors=rows.vectors(*contents),
         model=model,
         dimension=rows.DIMENSION,

@@ -18,7 +18,13 @@ def _store(database: Database, count: int) -> None:
             read = rows.read(f"text {claim.document_id}", size=7)
             vectors = rows.vectors(f"text {claim.document_id}")
             chunks.write_document(
-                cursor, claim, read, owner="run:a", vectors=vectors, model=rows.MODEL, dimension=rows.DIMENSION
+                cursor,
+                claim.document_id,
+                read,
+                path=claim.path,
+                vectors=vectors,
+                model=rows.MODEL,
+                dimension=rows.DIMENSION,
             )
 
 

@@ -10,8 +10,8 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import execute_values
 
 from rag_assets.errors import EmbeddingError, MissingVectors
-from rag_assets.model import Chunk, Claim, ClaimOwner, ReadDocument
-from rag_assets.postgres import outbox, texts
+from rag_assets.model import Chunk, ReadDocument
+from rag_assets.postgres import texts
 from rag_assets.postgres.statements import single, statement
 
 if TYPE_CHECKING:
@@ -39,46 +39,43 @@ def missing_vectors(cursor: Cursor, hashes: Collection[str], *, model: str) -> s
 
 def write_document(
     cursor: Cursor,
-    claim: Claim,
+    document_id: str,
     read: ReadDocument,
     *,
-    owner: ClaimOwner,
+    path: str,
     vectors: "Mapping[str, NDArray[float32]]",
     model: str,
     dimension: int,
 ) -> WriteCounts:
-    """Make a document's stored text and chunks those that were read.
+    """Make a document's stored text and chunks those that were read, from the file that `path` of the table names.
 
     Chunks whose content hash and model are stored keep their row and vector, wherever they moved. `vectors`
-    maps content hashes to float32 of shape (dimension,); what is not in it is copied from other rows.
-    Raises LostClaim before anything is written, MissingVectors when a vector is neither given nor stored any
-    more, EmbeddingError when what is stored in the end is not one valid vector for each chunk.
+    maps content hashes to float32 of shape (dimension,); what is not in it is copied from other rows. The document's
+    claim is locked in this transaction (outbox.lock), or two could write at once. Raises MissingVectors when a vector
+    is neither given nor stored any more, EmbeddingError when what is stored in the end is not one valid vector for
+    each chunk.
     """
-    outbox.lock(cursor, claim, owner=owner)
-    stored = _stored(cursor, claim.document_id)
+    stored = _stored(cursor, document_id)
     kept, added = _match(read.chunks, stored, model=model)
     known = _reusable(cursor, [c for c in added if c.content_sha256 not in vectors], model=model)
     gone = [row.id for rows in stored.values() for row in rows]  # _match took out what is kept
     if gone:
         cursor.execute(statement("chunks", "delete_chunks"), {"ids": gone})
-    texts.write_text(
-        cursor, claim.document_id, path=claim.path or "", read=read, model=model
-    )  # before its chunks' words
+    texts.write_text(cursor, document_id, path=path, read=read, model=model)  # before its chunks' words
     _move(cursor, [(row, chunk) for row, chunk in kept if row.place != _place(chunk)])
     fresh = {c.content_sha256 for c in added if c.content_sha256 in vectors}
-    _require_valid([vectors[sha] for sha in fresh], document_id=claim.document_id, dimension=dimension)
+    _require_valid([vectors[sha] for sha in fresh], document_id=document_id, dimension=dimension)
     given = known | {sha: _text(vectors[sha]) for sha in fresh}
-    _insert(cursor, claim.document_id, added, vectors=given, model=model)
-    _check(cursor, claim.document_id, expected=len(read.chunks), dimension=dimension)
+    _insert(cursor, document_id, added, vectors=given, model=model)
+    _check(cursor, document_id, expected=len(read.chunks), dimension=dimension)
     embedded = sum(chunk.content_sha256 in vectors for chunk in added)
     return WriteCounts(kept=len(kept), reused=len(added) - embedded, embedded=embedded, deleted=len(gone))
 
 
-def delete_document(cursor: Cursor, claim: Claim, *, owner: ClaimOwner) -> int:
-    """Remove a document's text and chunks; how many chunks. Raises LostClaim before anything is written."""
-    outbox.lock(cursor, claim, owner=owner)
-    texts.delete(cursor, claim.document_id)
-    cursor.execute(statement("chunks", "delete_document"), {"document_id": claim.document_id})
+def delete_document(cursor: Cursor, document_id: str) -> int:
+    """Remove the text and chunks of a document whose claim is locked in this transaction; how many chunks."""
+    texts.delete(cursor, document_id)
+    cursor.execute(statement("chunks", "delete_document"), {"document_id": document_id})
     return int(cursor.rowcount)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from psycopg2.extensions import cursor as Cursor
 
-from rag_assets.errors import DeletionsHeld, ErrorKind, LostClaim
+from rag_assets.errors import DeletionsHeld, ErrorKind
 from rag_assets.model import Claim, ClaimOwner, FailedDocument, IndexStatus, Outcome
 from rag_assets.postgres import documents, ingestion_log
 from rag_assets.postgres.statements import composed, single, statement
@@ -195,45 +195,30 @@ def has_active_consumer(cursor: Cursor) -> bool:
     return bool(single(cursor)[0])
 
 
-def lock(cursor: Cursor, claim: Claim, *, owner: ClaimOwner) -> None:
-    """Hold the claim until the end of the transaction; LostClaim when it is not this owner's any more."""
-    if not lock_many(cursor, [claim], owner=owner):
-        raise LostClaim(claim.document_id)
-
-
-def lock_many(cursor: Cursor, claims: Sequence[Claim], *, owner: ClaimOwner) -> set[str]:
+def lock(cursor: Cursor, claims: Sequence[Claim], *, owner: ClaimOwner) -> set[str]:
     """Hold those of the claims that are still this owner's until the end of the transaction; their document ids.
 
-    To be called before the transaction holds other rows of the outbox: it waits for whoever is touching these.
+    What is written of a document, and `settle` and `fail`, come after this in the same transaction, and for these
+    documents only: whoever took the others over is the one who stores them. To be called once, before the transaction
+    holds other rows of the outbox: it waits for whoever is touching these.
     """
     ids = [claim.document_id for claim in claims]
     cursor.execute(statement("outbox", "lock_claims"), {"ids": ids, "claimed_by": str(owner)})
     return {row[0] for row in cursor.fetchall()}
 
 
-def settle(cursor: Cursor, claim: Claim, outcome: Outcome, *, run_id: str) -> None:
-    """Log an outcome and remove the pending work; what changed meanwhile stays pending and is free to claim.
-
-    Raises LostClaim, with nothing written, when the claim is not this run's any more.
-    """
-    if settle_many(cursor, [(claim, outcome)], run_id=run_id):
-        raise LostClaim(claim.document_id)
-
-
-def settle_many(cursor: Cursor, settled: Sequence[tuple[Claim, Outcome]], *, run_id: str) -> list[str]:
-    """The same for many, in a few statements; the ids of those whose claim was lost, which are left alone."""
-    held = lock_many(cursor, [claim for claim, _ in settled], owner=ClaimOwner("run", run_id))
-    mine = [(claim, outcome) for claim, outcome in settled if claim.document_id in held]
-    if mine:
-        ingestion_log.write_log(cursor, [outcome for _, outcome in mine], run_id=run_id)
-        _remove(cursor, [claim for claim, _ in mine])
-    return [claim.document_id for claim, _ in settled if claim.document_id not in held]
+def settle(cursor: Cursor, settled: Sequence[tuple[Claim, Outcome]], *, run_id: str) -> None:
+    """Log outcomes of locked claims and remove their pending work; what changed meanwhile stays pending, and free."""
+    if settled:
+        ingestion_log.write_log(cursor, [outcome for _, outcome in settled], run_id=run_id)
+        _remove(cursor, [claim for claim, _ in settled])
 
 
 def fail(cursor: Cursor, claim: Claim, outcome: Outcome, *, run_id: str, worker: Worker) -> bool:
-    """Log a failure and count the attempt; whether there will be another one, with exponential backoff or at once
-    because the document changed meanwhile. Raises LostClaim as `settle` does."""
-    lock(cursor, claim, owner=ClaimOwner("run", run_id))
+    """Log the failure of a locked claim and count the attempt; whether there will be another one.
+
+    That comes with exponential backoff, or at once because the document changed meanwhile.
+    """
     ingestion_log.write_log(cursor, [outcome], run_id=run_id)
     attempts = claim.attempts + 1
     again = outcome.retry and attempts < worker.max_attempts
