@@ -6,7 +6,6 @@ with the same words, and its document is pending until it is replaced.
 """
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -145,7 +144,7 @@ def _compared(stored: Sequence[StoredVector], embed: Embed) -> Iterator[tuple[St
     if not texts:
         return
     for (one, _), now in zip(texts, embed([text for _, text in texts]), strict=True):
-        then = np.array(json.loads(one.embedding), dtype=np.float32)
+        then = one.embedding.to_numpy()
         length = float(np.linalg.norm(then)) or 1.0
         yield one, float(then @ now) / length if then.shape == now.shape else 0.0
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from pgvector import Vector
 
 from rag_assets import vectors
 from rag_assets.embedding import known
@@ -138,7 +139,11 @@ def test_text_is_known_again_when_headings_were_embedded_before_it() -> None:
     """`chunking.heading_context`: its hash tells which of the headings."""
     for text in ("words", "Top > Inner\n\nwords", "Inner\n\nwords", "Top\n\nwords"):
         stored = chunks.StoredVector(
-            id=1, content="words", heading_path=("Top", "Inner"), content_sha256=vectors._sha256(text), embedding="[1]"
+            id=1,
+            content="words",
+            heading_path=("Top", "Inner"),
+            content_sha256=vectors._sha256(text),
+            embedding=Vector([1.0]),
         )
         assert vectors._embedded_text(stored) == text
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from pgvector import Vector
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import execute_values
 
@@ -65,7 +66,7 @@ def write_document(
     _move(cursor, [(row, chunk) for row, chunk in kept if row.place != _place(chunk)])
     fresh = {c.content_sha256 for c in added if c.content_sha256 in vectors}
     _require_valid([vectors[sha] for sha in fresh], document_id=document_id, dimension=dimension)
-    given = known | {sha: _text(vectors[sha]) for sha in fresh}
+    given = known | {sha: Vector(vectors[sha]).to_text() for sha in fresh}
     _insert(cursor, document_id, added, vectors=given, model=model)
     _check(cursor, document_id, expected=len(read.chunks), dimension=dimension)
     embedded = sum(chunk.content_sha256 in vectors for chunk in added)
@@ -87,7 +88,7 @@ class StoredVector:
     content: str
     heading_path: tuple[str, ...]
     content_sha256: str  # of the text that was embedded
-    embedding: str  # as PostgreSQL writes it: a JSON list
+    embedding: Vector
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +140,9 @@ def _of_selection(name: str) -> str:
 
 
 def _stored_vector(row: tuple[Any, ...]) -> StoredVector:
-    return StoredVector(id=row[0], content=row[1], heading_path=tuple(row[2]), content_sha256=row[3], embedding=row[4])
+    return StoredVector(
+        id=row[0], content=row[1], heading_path=tuple(row[2]), content_sha256=row[3], embedding=Vector.from_text(row[4])
+    )
 
 
 _Place = tuple[int, int, int, int | None, list[str], str]
@@ -243,8 +246,3 @@ def _check(cursor: Cursor, document_id: str, *, expected: int, dimension: int) -
             f"Document {document_id}: {expected} chunks were cut, {stored} are stored, {valid} of them with a valid "
             f"vector of {dimension} dimensions. Nothing of it was kept; see llama-server's log."
         )
-
-
-def _text(vector: "NDArray[float32]") -> str:
-    """pgvector's text form; nine digits give back the same float32."""
-    return "[" + ",".join([f"{value:.9g}" for value in vector.tolist()]) + "]"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+from pgvector import Vector
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import Json
 
@@ -23,7 +24,7 @@ def find(
     """
     values: dict[str, object] = asdict(filter) | {
         "query": query,
-        "vector": None if vector is None else _text(vector),
+        "vector": None if vector is None else Vector(list(map(float, vector))).to_text(),
         "k": k,
         "model": model,
         "mode": search.mode,
@@ -98,7 +99,3 @@ def _hit(row: tuple[Any, ...]) -> Hit:
         char_start=row[15],
         char_end=row[16],
     )
-
-
-def _text(vector: Sequence[float]) -> str:
-    return "[" + ",".join(f"{float(value):.9g}" for value in vector) + "]"

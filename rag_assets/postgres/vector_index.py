@@ -181,7 +181,7 @@ def recall(cursor: Cursor, model: str, *, samples: int = SAMPLES) -> float | Non
     """The share of the ten nearest chunks that searches find, of so many stored vectors; None where there are none."""
     found, all_of_them = 0, 0
     for stored in chunks.sample_vectors(cursor, model=model, count=samples):
-        values = {"model": model, "vector": stored.embedding}
+        values = {"model": model, "vector": stored.embedding.to_text()}
         cursor.execute(statement("vector_index", "nearest_exactly"), values)
         exact = {row[0] for row in cursor.fetchall()}
         cursor.execute(statement("vector_index", "nearest_by_index"), values)
