@@ -20,7 +20,6 @@ RagAssetsError
 Between our own rooms only, never shown to a user:
 ├── UnembeddableText(index)      one text of a call cannot be embedded; its document fails, the others go on
 ├── MissingVectors(hashes)       a vector that was to be reused is gone: embed it, write again
-├── LostClaim                    another run took the document over: write nothing
 └── Interrupted                  the run is being stopped: nothing comes of this call
 """
 
