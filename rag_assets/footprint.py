@@ -16,8 +16,9 @@ class Watch:
     resident set sizes where the system knows no others.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, interval_seconds: float = INTERVAL_SECONDS) -> None:
         self._home = home
+        self._interval_seconds = interval_seconds
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._sample, name="footprint", daemon=True)
         self.peak_bytes = 0
@@ -31,7 +32,7 @@ class Watch:
         self._thread.join()
 
     def _sample(self) -> None:
-        while not self._stop.wait(INTERVAL_SECONDS):
+        while not self._stop.wait(self._interval_seconds):
             self.peak_bytes = max(self.peak_bytes, total_bytes(os.getpid(), home=self._home))
 
 

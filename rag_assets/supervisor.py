@@ -65,19 +65,30 @@ def dagster_url(settings: Settings, *, database_url: str) -> str:
 class Service:
     """A child process with a log file; it is started again when it dies, but not for ever."""
 
-    def __init__(self, name: str, command: Sequence[str], *, environment: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        log: Path,
+        restarts: int = RESTARTS,
+        restart_window_seconds: float = RESTART_WINDOW_SECONDS,
+    ) -> None:
         self.name = name
         self.log = log
         self._command = list(command)
         self._environment = dict(environment)
+        self._restarts = restarts
+        self._restart_window_seconds = restart_window_seconds
         self._starts: list[float] = []
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it; ServiceError with its last log lines when it has died too often lately."""
         now = time.monotonic()
-        self._starts = [at for at in self._starts if now - at < RESTART_WINDOW_SECONDS] + [now]
-        if len(self._starts) > RESTARTS:
+        self._starts = [at for at in self._starts if now - at < self._restart_window_seconds] + [now]
+        if len(self._starts) > self._restarts:
             raise ServiceError(f"The {self.name} keeps dying. Its last log lines ({self.log}):\n{self._tail()}")
         self._process = spawning.spawn(self._command, environment=self._environment, log=self.log)
 

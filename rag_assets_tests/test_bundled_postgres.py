@@ -305,13 +305,12 @@ def test_server_when_its_home_is_deleted(open_home: Path) -> None:
 
 
 @posix
-def test_log_when_long(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_log_when_long(home: Path) -> None:
     """The log keeps its newest part and never grows without end."""
     (home / "logs").mkdir()
     log = home / "logs" / "postgres.log"
     log.write_bytes(b"x" * 2_000)
-    monkeypatch.setattr(bounded_log, "LOG_BYTES", 1_000)
-    bounded_log.bound(log)
+    bounded_log.bound(log, most_bytes=1_000)
     assert (log.stat().st_size, (home / "logs" / "postgres.log.1").stat().st_size) == (0, 2_000)
 
 

@@ -55,10 +55,9 @@ def test_a_database_that_is_gone_takes_nothing(tmp_path: Path, content: str) -> 
     assert footprint.total_bytes(2**22 + 1, home=tmp_path) == 0
 
 
-def test_peak_is_that_of_the_largest_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_peak_is_that_of_the_largest_moment(tmp_path: Path) -> None:
     """Also when it has passed at the end."""
-    monkeypatch.setattr(footprint, "INTERVAL_SECONDS", 0.01)
-    with footprint.Watch(tmp_path) as watch:
+    with footprint.Watch(tmp_path, interval_seconds=0.01) as watch:
         with child():
             deadline = time.monotonic() + 120
             while watch.peak_bytes < SIZE and time.monotonic() < deadline:

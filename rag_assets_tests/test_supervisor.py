@@ -164,9 +164,11 @@ def test_the_search_service_knows_what_it_needs(config: Settings) -> None:
     ]
 
 
-def service(name: str, code: str, *arguments: str, place: Path, environment: Mapping[str, str] = os.environ) -> Service:
+def service(
+    name: str, code: str, *arguments: str, place: Path, environment: Mapping[str, str] = os.environ, **limits: Any
+) -> Service:
     command = [sys.executable, "-c", code, *arguments]
-    return Service(name, command, environment=environment, log=place / f"{name.replace(' ', '-')}.log")
+    return Service(name, command, environment=environment, log=place / f"{name.replace(' ', '-')}.log", **limits)
 
 
 def test_service_that_keeps_dying_is_given_up(tmp_path: Path) -> None:
@@ -181,10 +183,9 @@ def test_service_that_keeps_dying_is_given_up(tmp_path: Path) -> None:
     assert str(dying.log) in str(info.value)
 
 
-def test_service_that_died_long_ago_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_service_that_died_long_ago_is_started_again(tmp_path: Path) -> None:
     """Only deaths of the last minute count."""
-    monkeypatch.setattr(supervisor, "RESTART_WINDOW_SECONDS", 0.0)
-    dying = service("daemon", "", place=tmp_path)
+    dying = service("daemon", "", place=tmp_path, restart_window_seconds=0.0)
     for _ in range(supervisor.RESTARTS + 1):
         dying.start()
         dying.reap()
@@ -199,11 +200,12 @@ def test_nothing_is_started_on_an_address_of_another_machine(config: Settings) -
 class Up:
     """What `run` says; small services stand for Dagster's."""
 
-    def __init__(self, place: Path, *, others: str = LISTEN) -> None:
+    def __init__(self, place: Path, *, others: str = LISTEN, restarts: int = supervisor.RESTARTS) -> None:
         self.said: list[str] = []
         self.services: list[Service] = []
         self._place = place
         self._others = others
+        self._restarts = restarts
         self._on: dict[str, Callable[[], Any]] = {}
 
     def on(self, words: str, do: Callable[[], Any]) -> None:
@@ -229,7 +231,15 @@ class Up:
         where = [address, "-"] if isinstance(address, str) else [address[0], str(address[1])]
         self.services = [
             service("code server", LISTEN, *where, place=self._place, environment=variables),
-            service("webserver", self._others, host, str(port), place=self._place, environment=variables),
+            service(
+                "webserver",
+                self._others,
+                host,
+                str(port),
+                place=self._place,
+                environment=variables,
+                restarts=self._restarts,
+            ),
             service("daemon", "import time; time.sleep(600)", place=self._place, environment=variables),
         ]
         return self.services
@@ -340,9 +350,8 @@ def test_everything_is_stopped_when_a_service_keeps_dying(
     config: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The error is the service's; the others do not outlive it."""
-    up = Up(tmp_path, others="import sys; sys.exit('port is taken')")
+    up = Up(tmp_path, others="import sys; sys.exit('port is taken')", restarts=1)
     monkeypatch.setattr(supervisor, "_services", up.make)
-    monkeypatch.setattr(supervisor, "RESTARTS", 1)
     with pytest.raises(ServiceError, match=r"The webserver keeps dying(.|\n)*port is taken"):
         up.run(config)
     assert not any(service.alive for service in up.services)

@@ -7,10 +7,10 @@ from pathlib import Path
 LOG_BYTES = 8 * 2**20  # of the log file and of its predecessor, each
 
 
-def bound(log: Path) -> None:
+def bound(log: Path, *, most_bytes: int = LOG_BYTES) -> None:
     """Keep the newest part of a log; its writer appends through its own handle, so the file is emptied in place."""
     with suppress(OSError):
-        if log.stat().st_size > LOG_BYTES:
+        if log.stat().st_size > most_bytes:
             import shutil
 
             shutil.copyfile(log, log.with_suffix(".log.1"))
