@@ -70,11 +70,10 @@ def test_nothing_is_downloaded_when_the_file_cannot_be_written(tmp_path: Path, m
         model.ensure(tmp_path, quantization="q8_0")
 
 
-def test_download_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_download_that_hangs_is_given_up(tmp_path: Path) -> None:
     """With the same advice."""
-    monkeypatch.setattr(model, "DOWNLOAD_SECONDS", 0.01)
     with pytest.raises(SettingsError, match=r"not within 0\.01 s\n.*set LLAMA_SERVER_MODEL"):
-        model.ensure(tmp_path, quantization="q8_0")
+        model.ensure(tmp_path, quantization="q8_0", download_seconds=0.01)
 
 
 def test_weights_of_another_origin_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,8 +94,9 @@ def test_pool_has_its_limit_before_a_run_goes_past_the_queue(project: Project, m
 
 
 @pytest.fixture
-def launcher(project: Project) -> Iterator[launching.WarmRunLauncher]:
-    made = launching.WarmRunLauncher()
+def launcher(project: Project, request: pytest.FixtureRequest) -> Iterator[launching.WarmRunLauncher]:
+    """One whose spare comes back after so many seconds as a test asks for."""
+    made = launching.WarmRunLauncher(respawn_seconds=getattr(request, "param", launching.RESPAWN_SECONDS))
     made.register_instance(project.instance)
     yield made
     made.dispose()
@@ -217,11 +218,11 @@ def test_run_is_terminated_by_asking_its_process(project: Project, launcher: lau
     assert not launcher.terminate(gone.run_id)
 
 
+@pytest.mark.parametrize("launcher", [3_600.0], indirect=True)
 def test_run_is_not_lost_when_the_spare_process_died(
     project: Project, launcher: launching.WarmRunLauncher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It goes to a new one, which ends with us, as the spare would have."""
-    monkeypatch.setattr(launching, "RESPAWN_SECONDS", 3_600.0)
     monkeypatch.setenv(launching.WARM_VARIABLE, "1")
     made: list[subprocess.Popen[bytes]] = []
 

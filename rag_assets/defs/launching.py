@@ -64,8 +64,9 @@ class PromptRunCoordinator(QueuedRunCoordinator):
 class WarmRunLauncher(DefaultRunLauncher):
     """Hands runs to a spare process that has already imported everything, or to a new one; see WARM_VARIABLE."""
 
-    def __init__(self, inst_data: object = None) -> None:
+    def __init__(self, inst_data: object = None, *, respawn_seconds: float = RESPAWN_SECONDS) -> None:
         super().__init__(inst_data)  # type: ignore[arg-type]
+        self._respawn_seconds = respawn_seconds
         self._lock = threading.Lock()
         self._prewarmed: subprocess.Popen[bytes] | None = None
         self._running: list[subprocess.Popen[bytes]] = []
@@ -111,7 +112,7 @@ class WarmRunLauncher(DefaultRunLauncher):
     def _take_spare(self) -> subprocess.Popen[bytes] | None:
         with self._lock:
             runner, self._prewarmed = self._prewarmed, None
-            later = threading.Timer(RESPAWN_SECONDS, self._keep_spare)
+            later = threading.Timer(self._respawn_seconds, self._keep_spare)
             later.daemon = True
             later.start()
             if runner is None or runner.poll() is not None:
