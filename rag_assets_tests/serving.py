@@ -129,7 +129,12 @@ class Service:
 
 @contextmanager
 def served(
-    config: Settings, *, keys: Keys | None = None, routes: Sequence[Any] = (), page: Page | None = None
+    config: Settings,
+    *,
+    keys: Keys | None = None,
+    routes: Sequence[Any] = (),
+    page: Page | None = None,
+    protocol: type[BoundedProtocol] = BoundedProtocol,
 ) -> Iterator[Service]:
     with Asking(config) as asking:
         app = api.application(
@@ -140,7 +145,7 @@ def served(
             logins=page.logins if page else None,
         )
         server = uvicorn.Server(
-            uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", http=BoundedProtocol, ws="none")
+            uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", http=protocol, ws="none")
         )
         thread = threading.Thread(target=server.run)
         thread.start()

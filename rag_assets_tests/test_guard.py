@@ -6,7 +6,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import pytest
 import requests
@@ -22,7 +23,7 @@ from websockets.sync.client import connect
 
 from rag_assets import settings
 from rag_assets.errors import SettingsError
-from rag_assets.service import connections, dagster_ui, guard
+from rag_assets.service import dagster_ui, guard
 from rag_assets.service.connections import BoundedProtocol
 from rag_assets.service.guard import Guard
 from rag_assets_tests.patience import until
@@ -35,7 +36,8 @@ QUERY = {"query": "mutation { wipeAssets { __typename } }"}
 class Page:
     """A guarded application on a port of its own; it notes what reaches it."""
 
-    def __init__(self, *, hosts: tuple[str, ...] = (), token: str | None = None, read_only: bool = False) -> None:
+    def __init__(self, **options: Any) -> None:
+        """`options` are those of Guard."""
         self.reached: list[str] = []
         routes = [
             Route("/graphql", self._graphql, methods=["GET", "POST"]),
@@ -43,7 +45,7 @@ class Page:
             WebSocketRoute("/graphql", self._websocket),
             Route("/{path:path}", self._page, methods=["GET", "PUT", "DELETE", "POST"]),
         ]
-        self.app = Guard(Starlette(routes=routes), hosts=hosts, token=token, read_only=read_only)
+        self.app = Guard(Starlette(routes=routes), **options)
         self.port = 0
         self.delay = 0.0  # seconds until a page is answered
 
@@ -80,9 +82,21 @@ class Page:
             return connection.recv(4_096).decode().splitlines()[0]
 
 
+class Hasty(BoundedProtocol):
+    request_seconds = 0.5
+
+
+class Small(BoundedProtocol):
+    connections_at_most = 5
+
+
+class HastyAndSmall(Hasty):
+    connections_at_most = 3
+
+
 @contextmanager
-def served(page: Page) -> Iterator[Page]:
-    server = uvicorn.Server(uvicorn.Config(page.app, host="127.0.0.1", port=0, log_level="error", http=BoundedProtocol))
+def served(page: Page, *, protocol: type[BoundedProtocol] = BoundedProtocol) -> Iterator[Page]:
+    server = uvicorn.Server(uvicorn.Config(page.app, host="127.0.0.1", port=0, log_level="error", http=protocol))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
@@ -278,12 +292,12 @@ def test_a_forged_cookie_is_refused(locked_page: Page, forge: Callable[[str], st
     assert locked_page.ask("POST", "/graphql", json=QUERY, headers=headers).status_code == 401
 
 
-def test_a_cookie_ends(locked_page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a week."""
-    monkeypatch.setattr(guard, "LOGIN_SECONDS", -1)
-    cookie = locked_page.app._signature(str(int(time.time()) - 1))
-    headers = {"Cookie": f"{guard.COOKIE}={int(time.time()) - 1}.{cookie}"}
-    assert locked_page.ask("POST", "/graphql", json=QUERY, headers=headers).status_code == 401
+@pytest.mark.parametrize(("seconds", "status"), [(3_600, 200), (-1, 401)])
+def test_a_cookie_ends(seconds: int, status: int) -> None:
+    """A week after the login, also where the browser keeps it."""
+    with served(Page(token=TOKEN, login_seconds=seconds)) as page:
+        headers = {"Cookie": log_in(page, TOKEN).headers["Set-Cookie"].partition(";")[0]}
+        assert page.ask("POST", "/graphql", json=QUERY, headers=headers).status_code == status
 
 
 @pytest.mark.parametrize(
@@ -377,40 +391,31 @@ def is_closed(connection: socket.socket) -> bool:
         b"POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\ntok",
     ],
 )
-def test_a_connection_on_which_no_whole_request_comes_is_ended(
-    locked_page: Page, said: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_connection_on_which_no_whole_request_comes_is_ended(said: bytes) -> None:
     """Wherever it stops: before, in the head, in the body, in the next request, or in the body of a refused one."""
-    monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.5)
-    with connected(locked_page, said) as connection:
+    with served(Page(token=TOKEN), protocol=Hasty) as page, connected(page, said) as connection:
         assert is_closed(connection)
 
 
-def test_idle_connections_shut_nobody_out(locked_page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_idle_connections_shut_nobody_out() -> None:
     """Any number of them: the oldest goes for a new one, so that file descriptors stay for the page itself."""
-    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 5)
-    idle = [connected(locked_page) for _ in range(20)]
-    try:
-        assert locked_page.ask("GET", "/", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
+    with served(Page(token=TOKEN), protocol=Small) as page, ExitStack() as stack:
+        idle = [stack.enter_context(connected(page)) for _ in range(20)]
+        assert page.ask("GET", "/", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
         assert [is_closed(connection) for connection in idle[:15]] == [True] * 15
-    finally:
-        for connection in idle:
-            connection.close()
 
 
-def test_a_request_under_way_is_not_ended_for_new_connections(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_under_way_is_not_ended_for_new_connections() -> None:
     """Only those that wait for a request go; a websocket that is open and an answer in the making stay."""
-    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 3)
-    monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.5)
-    page.delay = 2.0
-    with connected(page, b"GET /slow HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n") as asked:
+    said = b"GET /slow HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    with served(Page(), protocol=HastyAndSmall) as page, connected(page, said) as asked, ExitStack() as stack:
+        page.delay = 2.0
         until(lambda: page.reached)
-        idle = [connected(page) for _ in range(10)]
+        for _ in range(10):
+            stack.enter_context(connected(page))
         answer = b""
         while part := asked.recv(65_536):
             answer += part
-        for connection in idle:
-            connection.close()
     assert answer.startswith(b"HTTP/1.1 200 ")
 
 

@@ -16,7 +16,8 @@ import requests
 
 from rag_assets.embedding import memory
 from rag_assets.processes import tree
-from rag_assets.service import connections, gate
+from rag_assets.service import gate
+from rag_assets.service.connections import BoundedProtocol
 from rag_assets_tests import conftest, engines, rows, serving
 from rag_assets_tests.patience import until
 from rag_assets_tests.serving import Service, configured, served
@@ -176,13 +177,14 @@ def test_a_database_without_an_index_is_said(empty_database_url: str, tmp_path: 
         assert service.metric("rag_database_up") == 0
 
 
-def test_idle_and_slow_connections_shut_nobody_out(
-    filled_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class Hasty(BoundedProtocol):
+    request_seconds = 2.0
+    connections_at_most = 20
+
+
+def test_idle_and_slow_connections_shut_nobody_out(filled_url: str, tmp_path: Path) -> None:
     """Those that say nothing make room, and those that say it too slowly are ended."""
-    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 20)
-    monkeypatch.setattr(connections, "REQUEST_SECONDS", 2.0)
-    with served(configured(filled_url, tmp_path / "home")) as service, ExitStack() as stack:
+    with served(configured(filled_url, tmp_path / "home"), protocol=Hasty) as service, ExitStack() as stack:
         idle = [stack.enter_context(socket.create_connection(("127.0.0.1", service.port))) for _ in range(60)]
         idle[-1].sendall(b"POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: appl")
         until(lambda: _is_answered(service))

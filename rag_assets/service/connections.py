@@ -20,16 +20,19 @@ REQUEST_SECONDS = 60.0  # for a whole request to arrive, head and body, or for t
 MOST_CONNECTIONS = 500  # a browser has six of a page, and a websocket for each tab
 
 
-def most_connections() -> int:
-    """Half of the files that this process may open, and no more than MOST_CONNECTIONS."""
+def most_connections(limit: int = MOST_CONNECTIONS) -> int:
+    """Half of the files that this process may open, and no more than the limit."""
     if sys.platform == "win32":
-        return MOST_CONNECTIONS
+        return limit
     allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return MOST_CONNECTIONS if allowed == resource.RLIM_INFINITY else min(MOST_CONNECTIONS, allowed // 2)
+    return limit if allowed == resource.RLIM_INFINITY else min(limit, allowed // 2)
 
 
 class BoundedProtocol(H11Protocol):
     """HTTP/1.1 as uvicorn speaks it with h11, on connections that are bounded in number and in time."""
+
+    request_seconds = REQUEST_SECONDS
+    connections_at_most = MOST_CONNECTIONS
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -39,7 +42,7 @@ class BoundedProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._wait()
-        if len(self.connections) > most_connections():
+        if len(self.connections) > most_connections(self.connections_at_most):
             self._make_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -62,7 +65,7 @@ class BoundedProtocol(H11Protocol):
     def _wait(self) -> None:
         self._end_wait()
         self._waits_since = time.monotonic()
-        self._deadline = self.loop.call_later(REQUEST_SECONDS, self._give_up)
+        self._deadline = self.loop.call_later(self.request_seconds, self._give_up)
 
     def _end_wait(self) -> None:
         self._waits_since = None

@@ -61,12 +61,19 @@ class Guard:
     """
 
     def __init__(
-        self, app: ASGIApp, *, hosts: Collection[str] = (), token: str | None = None, read_only: bool = False
+        self,
+        app: ASGIApp,
+        *,
+        hosts: Collection[str] = (),
+        token: str | None = None,
+        read_only: bool = False,
+        login_seconds: int = LOGIN_SECONDS,
     ) -> None:
         self._app = app
         self._hosts = rules.hosts(hosts)
         self._token = token.encode() if token else None
         self._read_only = read_only
+        self._login_seconds = login_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -160,11 +167,11 @@ class Guard:
             await asyncio.sleep(WRONG_TOKEN_SECONDS)
             return _login_page("That token is not right.", target=target, status=401)
         response = RedirectResponse(target, status_code=303)
-        expires = int(time.time()) + LOGIN_SECONDS
+        expires = int(time.time()) + self._login_seconds
         response.set_cookie(
             COOKIE,
             f"{expires}.{self._signature(str(expires))}",
-            max_age=LOGIN_SECONDS,
+            max_age=self._login_seconds,
             httponly=True,
             samesite="lax",
             secure=request.url.scheme == "https",
