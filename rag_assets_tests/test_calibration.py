@@ -6,6 +6,8 @@ Rates are given, not measured: what a busy machine does to a measurement is no p
 import json
 import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -57,22 +59,27 @@ def _settings(home: Path, **llama_server: Any) -> Settings:
     return settings.load_by_hand(home=home, llama_server={"required_memory_gb": 0, **llama_server})
 
 
-def _calibrate(home: Path, *, dies: str = "no such flag", **llama_server: Any) -> Calibration:
+def _calibrate(
+    home: Path,
+    *,
+    dies: str = "no such flag",
+    calibrate: Callable[..., Calibration] = calibration.calibrate,
+    **llama_server: Any,
+) -> Calibration:
     program = home / "picky.py"
     program.write_text(PICKY)
     chosen = _settings(home, **llama_server)
     models = {chosen.embedding.quantization: Path(fake_llama.__file__)}
     command = [sys.executable, str(program), dies]
-    found = calibration.calibrate(chosen, command=command, models=models, progress=lambda _line: None)
+    found = calibrate(chosen, command=command, models=models, progress=lambda _line: None)
     calibration.keep(found, chosen)
     return found
 
 
-def test_a_candidate_that_dies_is_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_candidate_that_dies_is_out(tmp_path: Path) -> None:
     """As one build does with q8_0 on AMX: the others are still compared, by what they were measured to do."""
-    monkeypatch.setattr(calibration, "TRIAL_SECONDS", 0.0)
-    monkeypatch.setattr(calibration, "ROUNDS", 1)
-    found = _calibrate(tmp_path, dies="--parallel 4")
+    quickly = partial(calibration.calibrate, trial_seconds=0.0, rounds=1)
+    found = _calibrate(tmp_path, dies="--parallel 4", calibrate=quickly)
     [dead] = [trial for trial in found.trials if trial.error]
     assert dead.name == "four slots"
     assert "AMX" in str(dead.error)

@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,6 @@ import pytest
 from rag_assets.embedding import client as client_module
 from rag_assets.embedding import known
 from rag_assets.embedding.client import EmbeddingClient, InputTooLong, ServerAway
-from rag_assets.embedding.door import Door
 from rag_assets.embedding.server import LlamaServer
 from rag_assets.errors import EmbeddingError, SettingsError
 from rag_assets.settings import LlamaServer as LlamaServerSettings
@@ -42,8 +42,8 @@ def fake() -> Iterator[FakeLlama]:
         yield server
 
 
-def _client(url: str, *, key: str | None = None, seconds: float = 5.0, door: Door | None = None) -> EmbeddingClient:
-    return EmbeddingClient(url, api_key=key, dimension=fake_llama.DIMENSION, timeout_seconds=seconds, door=door)
+def _client(url: str, *, key: str | None = None, seconds: float = 5.0, **options: Any) -> EmbeddingClient:
+    return EmbeddingClient(url, api_key=key, dimension=fake_llama.DIMENSION, timeout_seconds=seconds, **options)
 
 
 @pytest.fixture
@@ -128,15 +128,13 @@ def test_embed_raises_when_vectors_are_not_valid(
     assert len(client.embed(texts)) == len(texts)
 
 
-def test_embed_raises_when_an_answer_has_no_end(
-    fake: FakeLlama, client: EmbeddingClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_embed_raises_when_an_answer_has_no_end(fake: FakeLlama) -> None:
     """It is read no further than any real answer goes: a server that is not ours cannot fill the memory."""
-    monkeypatch.setattr(client_module, "MOST_ANSWER_BYTES", 2**20)
     fake.next.append("endless")
-    with pytest.raises(EmbeddingError, match="more than"):
-        client.embed(TEXTS)
-    assert len(client.embed(TEXTS)) == len(TEXTS)
+    with closing(_client(fake.url, most_answer_bytes=2**20)) as client:
+        with pytest.raises(EmbeddingError, match="more than"):
+            client.embed(TEXTS)
+        assert len(client.embed(TEXTS)) == len(TEXTS)
 
 
 @pytest.mark.parametrize(
@@ -155,15 +153,11 @@ def test_embed_says_that_the_server_is_away_when_it_does_not_answer(fake: FakeLl
 @pytest.mark.parametrize(
     "behaviour", ["no object", "nested", "endless", "dripping", "dripping head", "going on", "odd facts"]
 )
-def test_a_server_is_asked_about_itself_when_it_answers_anything(
-    fake: FakeLlama, monkeypatch: pytest.MonkeyPatch, behaviour: str
-) -> None:
+def test_a_server_is_asked_about_itself_when_it_answers_anything(fake: FakeLlama, behaviour: str) -> None:
     """Each question has an end in time and in bytes, and no answer is more than nothing or a short line."""
-    monkeypatch.setattr(client_module, "MOST_FACTS_BYTES", 2**20)
-    monkeypatch.setattr(client_module, "MOST_ANSWER_BYTES", 2**20)
-    monkeypatch.setattr(client_module, "HEALTH_SECONDS", 0.3)
     fake.says = behaviour
-    with closing(_client(fake.url, seconds=0.3)) as client:
+    limits = {"facts_seconds": 0.3, "most_facts_bytes": 2**20, "most_answer_bytes": 2**20}
+    with closing(_client(fake.url, seconds=0.3, **limits)) as client:
         assert len(client.build() or "") <= client_module.SHOWN_CHARACTERS
         assert (client.build() or "").isprintable()
         assert client.models() == []

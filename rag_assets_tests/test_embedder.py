@@ -14,7 +14,6 @@ import psutil
 import pytest
 
 from rag_assets.bundled import llama_server
-from rag_assets.embedding import embedder as embedding
 from rag_assets.embedding import known, memory
 from rag_assets.embedding.client import EmbeddingClient
 from rag_assets.embedding.embedder import Embedder
@@ -187,10 +186,12 @@ def test_call_ends_when_it_is_interrupted_while_the_server_starts(tmp_path: Path
     assert set(psutil.Process().children()) <= set(others)
 
 
-def test_warm_says_so_when_no_server_answers_at_the_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedding, "REMOTE_PATIENCE_SECONDS", 0.1)
+def test_warm_says_so_when_no_server_answers_at_the_url(tmp_path: Path) -> None:
     chosen = _settings(tmp_path, url="http://127.0.0.1:9")
-    with closing(Embedder.remote(chosen)) as embedder, pytest.raises(ServerFailedToStart, match=r"llama_server\.url"):
+    with (
+        closing(Embedder.remote(chosen, patience_seconds=0.1)) as embedder,
+        pytest.raises(ServerFailedToStart, match=r"llama_server\.url"),
+    ):
         embedder.warm()
 
 

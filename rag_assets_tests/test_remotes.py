@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rag_assets import settings
-from rag_assets.embedding import known, remotes
+from rag_assets.embedding import known
 from rag_assets.embedding.embedder import Embedder
 from rag_assets.errors import EmbeddingError, SettingsError, WrongModel
 from rag_assets.settings import Settings
@@ -53,12 +53,11 @@ def test_work_is_shared_when_there_are_several(pair: tuple[FakeLlama, FakeLlama]
 
 
 def test_other_one_takes_over_when_one_dies_and_it_works_again_when_it_is_back(
-    pair: tuple[FakeLlama, FakeLlama], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pair: tuple[FakeLlama, FakeLlama], tmp_path: Path
 ) -> None:
     """Nothing is lost meanwhile; where all are away, that is an error of the service."""
-    monkeypatch.setattr(remotes, "PAUSE_SECONDS", 0)
     one, other = pair
-    with closing(Embedder.remote(_settings(tmp_path, *pair))) as embedder:
+    with closing(Embedder.remote(_settings(tmp_path, *pair), pause_seconds=0.0)) as embedder:
         _embed(embedder)
         one.is_away = True
         _embed(embedder)

@@ -72,6 +72,8 @@ def calibrate(
     models: Mapping[Quantization, Path],
     progress: Progress,
     openvino: Engine | None = None,
+    trial_seconds: float = TRIAL_SECONDS,
+    rounds: int = ROUNDS,
 ) -> Calibration:
     """Try the grid in about a minute. `models` are llama.cpp's files to choose among, the configured one first.
 
@@ -83,7 +85,7 @@ def calibrate(
     there is no room for one.
     """
     started = time.monotonic()
-    bench = Bench(settings, command=command, models=models, openvino=openvino)
+    bench = Bench(settings, command=command, models=models, openvino=openvino, trial_seconds=trial_seconds)
     tried = grid(settings, models)
     if openvino is not None:
         tried.insert(0, Trial(name=OPENVINO, knobs=tried[1].knobs, quantization=next(iter(models)), engine=OPENVINO))
@@ -93,7 +95,8 @@ def calibrate(
         raise ServerFailedToStart(f"none of {len(first)} ways to run it works; the first: {first[0].error}")
     seeded = [trial for trial in working if trial.name in SEEDED]  # however a busy moment made them look
     others = [trial for trial in working if trial.name not in SEEDED][:FINALISTS]
-    finals = _finals(bench, [*seeded, *others], until=started + BUDGET_SECONDS, progress=progress)
+    until = started + BUDGET_SECONDS
+    finals = _finals(bench, [*seeded, *others], rounds=rounds, until=until, progress=progress)
     beaten = next((trial for trial in finals if trial.name == "own defaults"), first[0])
     return Calibration(
         best=_best(finals),
@@ -156,8 +159,10 @@ class Bench:
         command: Sequence[str],
         models: Mapping[Quantization, Path],
         openvino: Engine | None = None,
+        trial_seconds: float = TRIAL_SECONDS,
     ) -> None:
         self._settings = settings
+        self._trial_seconds = trial_seconds
         self._openvino = openvino
         self._command = command
         self._models = models
@@ -184,9 +189,9 @@ class Bench:
         return Engine(name=LLAMA_CPP, command=tuple(self._command), model=self._models[trial.quantization])
 
     def rate(self, embedder: Embedder) -> float:
-        """Chunks per second, over TRIAL_SECONDS or one pass over the texts, if that is longer."""
+        """Chunks per second, over `trial_seconds` or one pass over the texts, if that is longer."""
         started, passes, seconds = time.perf_counter(), 0, 0.0
-        while not passes or seconds < TRIAL_SECONDS:
+        while not passes or seconds < self._trial_seconds:
             embedder.embed(self._texts, token_counts=self._token_counts)
             passes += 1
             seconds = time.perf_counter() - started
@@ -206,12 +211,12 @@ def _first_pass(bench: Bench, trials: Sequence[Trial], *, until: float, progress
         yield done
 
 
-def _finals(bench: Bench, trials: Sequence[Trial], *, until: float, progress: Progress) -> list[Trial]:
+def _finals(bench: Bench, trials: Sequence[Trial], *, rounds: int, until: float, progress: Progress) -> list[Trial]:
     """The finalists side by side, each round every one of them; others only ever slow a round down: the best counts."""
     rates: dict[int, list[float]] = {number: [] for number in range(len(trials))}
     with ExitStack() as stack:
         embedders = [stack.enter_context(closing(bench.start(trial))) for trial in trials]
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             if rates[0] and time.monotonic() > until:
                 break
             for number, embedder in enumerate(embedders):

@@ -60,6 +60,9 @@ class EmbeddingClient:
         vouch: "Callable[[EmbeddingClient], None] | None" = None,
         model: str | None = None,
         key_setting: str = "llama_server.api_key",
+        facts_seconds: float = HEALTH_SECONDS,
+        most_answer_bytes: int = MOST_ANSWER_BYTES,
+        most_facts_bytes: int = MOST_FACTS_BYTES,
     ) -> None:
         self.url = url.rstrip("/")
         self.door = door
@@ -70,6 +73,8 @@ class EmbeddingClient:
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._dimension = dimension
         self._timeout = timeout_seconds
+        self._most_bytes = most_answer_bytes
+        self._facts_seconds, self._most_facts = facts_seconds, most_facts_bytes  # of an answer about itself
         self._patience = Patience()
         self._turns = Turns(MOST_OVERTAKEN)
         self._local = threading.local()
@@ -155,7 +160,7 @@ class EmbeddingClient:
         import requests
 
         try:
-            status, _ = self._exchange("GET", "/health", seconds=HEALTH_SECONDS, most=MOST_FACTS_BYTES)
+            status, _ = self._exchange("GET", "/health", seconds=self._facts_seconds, most=self._most_facts)
         except (requests.RequestException, EmbeddingError):
             return False
         return status == 200 or (self.door is None and status < 500)
@@ -169,10 +174,10 @@ class EmbeddingClient:
             status, _ = self._exchange(
                 "POST",
                 "/tokenize",
-                seconds=HEALTH_SECONDS,
-                most=MOST_FACTS_BYTES,
                 json={"content": ""},
                 headers=stranger,
+                seconds=self._facts_seconds,
+                most=self._most_facts,
             )
         except (requests.RequestException, EmbeddingError):
             return False
@@ -212,7 +217,7 @@ class EmbeddingClient:
 
         try:
             status, content = self._exchange(
-                "POST", path, seconds=self._timeout, most=MOST_ANSWER_BYTES, json=body, headers=self._headers
+                "POST", path, seconds=self._timeout, most=self._most_bytes, json=body, headers=self._headers
             )
         except requests.ReadTimeout as exc:
             raise ServerHangs(f"llama-server at {self.where} does not answer: {exc}") from exc
@@ -234,7 +239,7 @@ class EmbeddingClient:
 
         try:
             _, content = self._exchange(
-                "GET", path, seconds=HEALTH_SECONDS, most=MOST_FACTS_BYTES, headers=self._headers
+                "GET", path, headers=self._headers, seconds=self._facts_seconds, most=self._most_facts
             )
             said = json.loads(content)
         except (requests.RequestException, EmbeddingError, ValueError, RecursionError):

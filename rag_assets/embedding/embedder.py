@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rag_assets.embedding import known, memory
 from rag_assets.embedding.client import EmbeddingClient, InputTooLong, ServerAway, ServerHangs
-from rag_assets.embedding.remotes import Remotes, Server
+from rag_assets.embedding.remotes import PAUSE_SECONDS, Remotes, Server
 from rag_assets.embedding.server import CANARY, LlamaServer
 from rag_assets.errors import (
     EmbeddingError,
@@ -36,7 +36,7 @@ OPENVINO, LLAMA_CPP = "openvino", "llama.cpp"
 REQUEST_TOKENS = 1_024  # of one request: they are answered in turn, so that this is what the next one waits for
 TRIES = 2  # of a request whose server went away
 FAILURES = 2  # more of a text alone, each after a text that went well, before it counts as at fault
-REMOTE_PATIENCE_SECONDS = 30.0
+REMOTE_PATIENCE_SECONDS = 30.0  # until one of the running servers must have answered
 LOG_SECONDS = 30.0  # between lines of progress in the log
 LOOK_SECONDS = 0.2  # between looks at whether a call is interrupted while its requests are under way
 PARTING_SECONDS = 1.0  # for the last requests of an interrupted call; then the server is stopped under them
@@ -56,7 +56,8 @@ class Embedder:
 
     With an `engine`, a server of our own is started at the first text and restarted when it dies; where it cannot be
     started, that of `fallback`. `local` is short for one of llama.cpp. Made by `remote`, it uses a running server, of
-    which nothing is started or stopped. `models` remembers what vectors each model gives.
+    which nothing is started or stopped; it waits `patience_seconds` for one to answer, and one of several that was
+    away is left alone for `pause_seconds`. `models` remembers what vectors each model gives.
     `on_embedded` is told how many texts have their vectors, as they have.
     """
 
@@ -67,8 +68,12 @@ class Embedder:
         engine: Engine | None,
         fallback: Callable[[], Engine] | None = None,
         models: known.Memory | None = None,
+        patience_seconds: float = REMOTE_PATIENCE_SECONDS,
+        pause_seconds: float = PAUSE_SECONDS,
     ) -> None:
         self._settings = settings
+        self._patience_seconds = patience_seconds
+        self._pause_seconds = pause_seconds
         self._engine = engine
         self._fallback = fallback
         self._server = self._server_of(engine) if engine else None
@@ -96,8 +101,15 @@ class Embedder:
         return cls(settings, engine=Engine(name=LLAMA_CPP, command=tuple(command), model=model), models=models)
 
     @classmethod
-    def remote(cls, settings: Settings, *, models: known.Memory | None = None) -> "Embedder":
-        return cls(settings, engine=None, models=models)
+    def remote(
+        cls,
+        settings: Settings,
+        *,
+        models: known.Memory | None = None,
+        patience_seconds: float = REMOTE_PATIENCE_SECONDS,
+        pause_seconds: float = PAUSE_SECONDS,
+    ) -> "Embedder":
+        return cls(settings, engine=None, models=models, patience_seconds=patience_seconds, pause_seconds=pause_seconds)
 
     def _server_of(self, engine: Engine) -> LlamaServer:
         return LlamaServer(
@@ -359,10 +371,11 @@ class Embedder:
     def _reach(self) -> Server:
         """The servers of llama_server.url, once one of them answers and all that do are the model's."""
         urls = self._settings.llama_server.urls
-        reached: Server = self._client_of(urls[0]) if len(urls) == 1 else Remotes([*map(self._client_of, urls)])
+        clients = [*map(self._client_of, urls)]
+        reached: Server = clients[0] if len(clients) == 1 else Remotes(clients, pause_seconds=self._pause_seconds)
         watch = Stopwatch()
         while not reached.healthy():
-            if watch.look() > REMOTE_PATIENCE_SECONDS:
+            if watch.look() > self._patience_seconds:
                 raise ServerFailedToStart(
                     f"the server at {reached.where} (llama_server.url) does not answer /health; start it, or unset the "
                     "setting to have one started here"

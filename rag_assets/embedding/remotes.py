@@ -41,8 +41,9 @@ class Server(Protocol):
 class Remotes:
     """Thread-safe. Raises ServerAway where none of them answers; any other error is raised as it is."""
 
-    def __init__(self, clients: Sequence[EmbeddingClient]) -> None:
+    def __init__(self, clients: Sequence[EmbeddingClient], *, pause_seconds: float = PAUSE_SECONDS) -> None:
         self._clients = list(clients)
+        self._pause_seconds = pause_seconds
         self._in_flight = dict.fromkeys(self._clients, 0)
         self._away_until = dict.fromkeys(self._clients, 0.0)
         self._lock = threading.Lock()
@@ -127,4 +128,4 @@ class Remotes:
         return time.monotonic() < self._away_until[client]
 
     def _leave(self, client: EmbeddingClient) -> None:
-        self._away_until[client] = time.monotonic() + PAUSE_SECONDS
+        self._away_until[client] = time.monotonic() + self._pause_seconds

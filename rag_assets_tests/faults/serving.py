@@ -4,9 +4,9 @@ import random
 import socket
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 
-from rag_assets.embedding import embedder as embedding
+from rag_assets.embedding.embedder import Embedder
 from rag_assets.errors import NotEnoughMemory, ServiceError
 from rag_assets.processes import ports
 from rag_assets.services import Services
@@ -24,10 +24,14 @@ def llama_answers(ground: Ground, *, seed: int, long: bool) -> Result:
     """Each misbehaviour among good answers, and for a while: no wrong vector is stored, no document is blamed."""
     result = Result()
     rng = random.Random(seed)
-    with FakeLlama() as fake, _impatient():
+    with FakeLlama() as fake:
         config = {"url": fake.url, "request_timeout_seconds": TIMEOUT_SECONDS}
-        with ground.arena(seed, llama_server=config) as arena, Services(arena.settings) as services:
-            arena.embedder, arena.vector_of = services.embedder, fake_llama.vector
+        with (
+            ground.arena(seed, llama_server=config) as arena,
+            Services(arena.settings) as services,
+            closing(Embedder.remote(arena.settings, models=services.models, patience_seconds=1.0)) as embedder,
+        ):
+            arena.embedder, arena.vector_of = embedder, fake_llama.vector
             arena.insert(6)
             for turn in range(5 if long else 1):
                 for wrong in WRONG if long else WRONG[:4]:
@@ -118,14 +122,3 @@ def seems_free(port: int) -> Iterator[None]:
         yield
     finally:
         ports.free_port = look
-
-
-@contextmanager
-def _impatient() -> Iterator[None]:
-    """A server that is away is given up soon, for a test's sake."""
-    before = embedding.REMOTE_PATIENCE_SECONDS
-    embedding.REMOTE_PATIENCE_SECONDS = 1.0
-    try:
-        yield
-    finally:
-        embedding.REMOTE_PATIENCE_SECONDS = before
