@@ -7,7 +7,6 @@ from contextlib import closing
 import pytest
 
 from rag_assets.errors import DatabaseUnavailable
-from rag_assets.postgres import listener as listening
 from rag_assets.postgres import outbox
 from rag_assets.postgres.database import Database
 from rag_assets.postgres.listener import Listener
@@ -52,28 +51,26 @@ def test_wait_comes_back_when_its_backend_was_terminated(database_url: str) -> N
         assert _has_active_consumer(database_url)
 
 
-def test_wait_notices_when_the_line_is_half_open(
-    database_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_wait_notices_when_the_line_is_half_open(database_url: str, caplog: pytest.LogCaptureFixture) -> None:
     """A line on which nothing comes back any more is given up at a heartbeat, without blocking."""
-    monkeypatch.setattr(listening, "HEARTBEAT_SECONDS", 0.1)
-    monkeypatch.setattr(listening, "ANSWER_SECONDS", 0.3)
-    with Proxy(database_url) as proxy, Listener(proxy.url, channel=CHANNEL) as listener:
+    with (
+        Proxy(database_url) as proxy,
+        Listener(proxy.url, channel=CHANNEL, heartbeat_seconds=0.1, answer_seconds=60.0) as listener,
+    ):
         assert proxy.swallow() == 1
+        listener.answer_seconds = 0.3
         assert listener.wait(60)
         assert "no answer within 0.3 s" in caplog.text
-        monkeypatch.setattr(listening, "ANSWER_SECONDS", 60.0)  # the new line answers, however busy the machine is
+        listener.answer_seconds = 60.0  # the new line answers, however busy the machine is
         assert not listener.wait(0.5)
         rows.execute(database_url, INSERT)
         assert listener.wait(60)
 
 
-def test_wait_logs_little_when_the_database_stays_away(
-    database_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_wait_logs_little_when_the_database_stays_away(database_url: str, caplog: pytest.LogCaptureFixture) -> None:
     """However often it tries, at most one line in LOG_SECONDS."""
-    monkeypatch.setattr(listening, "RECONNECT_SECONDS", (0.01, 0.02))
-    with Proxy(database_url) as proxy, Listener(proxy.url, channel=CHANNEL) as listener:
+    quick = (0.01, 0.02)
+    with Proxy(database_url) as proxy, Listener(proxy.url, channel=CHANNEL, reconnect_seconds=quick) as listener:
         proxy.stop()
         caplog.clear()
         assert listener.wait(60)

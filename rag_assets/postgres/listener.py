@@ -32,12 +32,23 @@ class Listener:
     `wait` never fails because the database is away: it reconnects, and whoever waits looks at the table anyway.
     The URL must lead to PostgreSQL itself: behind a pooler in transaction mode notices are lost, which is noticed
     at once or at the next heartbeat, said once, and then costs time (looks at intervals), never a change.
-    Raises DatabaseUnavailable when there is no connection to begin with.
+    Raises DatabaseUnavailable when there is no connection to begin with. `answer_seconds` may be set later, too.
     """
 
-    def __init__(self, url: str, *, channel: str) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        channel: str,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
+        answer_seconds: float = ANSWER_SECONDS,
+        reconnect_seconds: tuple[float, float] = RECONNECT_SECONDS,
+    ) -> None:
         self._url = url
         self._channel = channel
+        self._heartbeat_seconds = heartbeat_seconds
+        self.answer_seconds = answer_seconds
+        self._reconnect_seconds = reconnect_seconds
         self._is_consumer = False
         self._run_id = ""
         self._connection: connection | None = None
@@ -79,10 +90,10 @@ class Listener:
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             if not self._is_ready():
-                time.sleep(min(left, random.uniform(*RECONNECT_SECONDS)))  # noqa: S311 - no secret
+                time.sleep(min(left, random.uniform(*self._reconnect_seconds)))  # noqa: S311 - no secret
                 continue
             try:
-                if self._is_noticed(min(left, HEARTBEAT_SECONDS)):
+                if self._is_noticed(min(left, self._heartbeat_seconds)):
                     return True
             except psycopg2.Error as exc:
                 self._disconnect(exc)
@@ -96,7 +107,7 @@ class Listener:
         try:
             while _is_ready_for(self._line(), selectors.EVENT_READ, seconds=0.0):
                 self._line().poll()  # the server's last word comes before the end
-            if time.monotonic() - self._verified >= HEARTBEAT_SECONDS:
+            if time.monotonic() - self._verified >= self._heartbeat_seconds:
                 self._verify_listening()
         except psycopg2.Error as exc:
             self._disconnect(exc)
@@ -107,7 +118,7 @@ class Listener:
         if not line.notifies:  # some may have come with the answer to a heartbeat
             if _is_ready_for(line, selectors.EVENT_READ, seconds=seconds):
                 line.poll()
-            elif time.monotonic() - self._verified >= HEARTBEAT_SECONDS:
+            elif time.monotonic() - self._verified >= self._heartbeat_seconds:
                 self._verify_listening()
         noticed = bool(line.notifies)
         line.notifies.clear()
@@ -161,7 +172,7 @@ class Listener:
     ) -> list[tuple[object, ...]]:
         with self._line().cursor() as cursor:
             cursor.execute(query, values)
-            self._finish(ANSWER_SECONDS)
+            self._finish(self.answer_seconds)
             return cursor.fetchall() if cursor.description else []
 
     def _finish(self, seconds: float) -> None:

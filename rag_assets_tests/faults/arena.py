@@ -53,6 +53,7 @@ EVENTS = "create table test_events (run_id text, document_id text, content_sha25
 
 Piece = tuple[str, str, bool]  # document, chunk hash, vector present
 VectorOf = Callable[[str], Any]  # of a text: numbers
+Listen = Callable[[], Listener]
 Take = Callable[[ClaimSource], Iterable[Sequence[Claim]]]
 
 
@@ -306,15 +307,18 @@ def run(
     reader: Reader | None,
     take: Take = ClaimSource.pending,
     beside: Sequence[str] = (),
-    listener_url: str | None = None,
+    listen: Listen | None = None,
 ) -> int:
     """One run outside Dagster, on what it is to take, and on what changes beside these documents of a backfill.
 
     Its events go to a table of the tests' own. How many outcomes.
     """
     done = 0
-    channel = settings.database.listen_channel
-    with Services(settings) as services, Listener(listener_url or services.database_url, channel=channel) as listener:
+
+    def ordinary() -> Listener:
+        return Listener(services.database_url, channel=settings.database.listen_channel)
+
+    with Services(settings) as services, (listen or ordinary)() as listener:
         claim_source = ClaimSource(services.database, settings, run_id=run_id, listener=listener)
         pipeline = Pipeline(
             services.database,

@@ -14,7 +14,7 @@ from rag_assets.model import Claim, ReadDocument
 from rag_assets.pipeline import Embeds, Reader
 from rag_assets.postgres import outbox
 from rag_assets_tests.faults import arena as arenas
-from rag_assets_tests.faults.arena import Arena
+from rag_assets_tests.faults.arena import Arena, Listen
 from rag_assets_tests.faults.reading import ReaderAround
 
 LINGER_SECONDS = 2.0
@@ -72,13 +72,13 @@ class Consumer:
         self,
         arena: Arena,
         *,
-        listener_url: str | None = None,
+        listen: Listen | None = None,
         embedder: Embeds | None = None,
         watch: Watch | None = None,
         linger: float = LINGER_SECONDS,
     ) -> None:
         self._arena = arena
-        self._listener_url = listener_url
+        self._listen = listen
         self._embedder = embedder or arena.embedder
         reader = arena.new_reader()
         self._reader: Reader = WatchedReader(reader, watch, seconds=0.003) if watch else reader
@@ -131,7 +131,7 @@ class Consumer:
                 embedder=self._embedder,
                 reader=self._reader,
                 take=self._take,
-                listener_url=self._listener_url,
+                listen=self._listen,
             )
         except ServiceError as exc:
             self.faults[type(exc).__name__] += 1

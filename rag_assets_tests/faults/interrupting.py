@@ -5,17 +5,17 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 
 import psutil
 import psycopg2
 
-from rag_assets.postgres import listener as listening
+from rag_assets.postgres.listener import Listener
 from rag_assets_tests import rows
 from rag_assets_tests.faults import arena as arenas
-from rag_assets_tests.faults.arena import Arena, Ground, Result
+from rag_assets_tests.faults.arena import Arena, Ground, Listen, Result
 from rag_assets_tests.faults.consuming import Consumer
 from rag_assets_tests.faults.proxy import Proxy
 from rag_assets_tests.faults.writing import team
@@ -26,6 +26,18 @@ select pg_terminate_backend(pid, 5000) from pg_stat_activity
 where datname = current_database() and (query like '%pg_listening_channels%' or query like '%rag_assets.intake%')
     and pid <> pg_backend_pid()
 """
+
+
+class QuickListener(Listener):
+    """Looks often whether its line still answers; keeps why it gave lines up."""
+
+    def __init__(self, url: str, *, channel: str, lost: list[Exception]) -> None:
+        self._lost = lost
+        super().__init__(url, channel=channel, heartbeat_seconds=0.3, answer_seconds=0.5)
+
+    def _disconnect(self, cause: Exception) -> None:
+        self._lost.append(cause)
+        super()._disconnect(cause)
 
 
 def postgres_immediate(ground: Ground, *, seed: int, long: bool) -> Result:
@@ -62,17 +74,17 @@ def half_open(ground: Ground, *, seed: int, long: bool) -> Result:
     result = Result()
     with ground.arena(seed) as arena, Proxy(arena.url) as proxy:
         swallowed = 0
+        lost: list[Exception] = []
+        channel = arena.settings.database.listen_channel
+        listen = partial(QuickListener, proxy.url, channel=channel, lost=lost)
 
         def swallow() -> None:
             nonlocal swallowed
             swallowed += proxy.swallow()
 
-        with _quick_heart() as lost:
-            for turn in range(6 if long else 1):
-                violations, _ = _interrupted(
-                    arena, swallow, seed=seed + turn, pauses=2 if long else 1, listener_url=proxy.url
-                )
-                result.add(violations, trial=f"turn {turn}")
+        for turn in range(6 if long else 1):
+            violations, _ = _interrupted(arena, swallow, seed=seed + turn, pauses=2 if long else 1, listen=listen)
+            result.add(violations, trial=f"turn {turn}")
         result.notes |= {"swallowed": swallowed, "noticed": len(lost)}
         if not swallowed or not lost:
             result.violations.append(f"{swallowed} lines were swallowed, {len(lost)} of them noticed")
@@ -80,7 +92,7 @@ def half_open(ground: Ground, *, seed: int, long: bool) -> Result:
 
 
 def _interrupted(
-    arena: Arena, interrupt: Callable[[], object], *, seed: int, pauses: int, listener_url: str | None = None
+    arena: Arena, interrupt: Callable[[], object], *, seed: int, pauses: int, listen: Listen | None = None
 ) -> tuple[list[str], dict[str, int]]:
     """Writers write and runs run until there was an interruption after each of so many pauses; what is wrong."""
     rng = random.Random(seed)
@@ -97,7 +109,7 @@ def _interrupted(
             time.sleep(0.5)
             over.set()
 
-    with Consumer(arena, listener_url=listener_url) as consumer:
+    with Consumer(arena, listen=listen) as consumer:
         write = [partial(member.work_while, lambda: not over.is_set()) for member in members]
         rows.in_threads([disturb, *write])
         late = consumer.catch_up()
@@ -127,23 +139,3 @@ def _is_back(arena: Arena, former: int) -> bool:
 def _started_at(arena: Arena) -> float:
     [(started,)] = arena.sql("select extract(epoch from pg_postmaster_start_time())::float8")
     return float(started)
-
-
-@contextmanager
-def _quick_heart() -> Iterator[list[Exception]]:
-    """Heartbeats come often, for a test's sake; the lines that were found dead."""
-    lost: list[Exception] = []
-    lose = listening.Listener._disconnect
-
-    def note(self: listening.Listener, cause: Exception) -> None:
-        lost.append(cause)
-        lose(self, cause)
-
-    before = listening.HEARTBEAT_SECONDS, listening.ANSWER_SECONDS
-    listening.HEARTBEAT_SECONDS, listening.ANSWER_SECONDS = 0.3, 0.5
-    listening.Listener._disconnect = note  # type: ignore[method-assign]
-    try:
-        yield lost
-    finally:
-        listening.HEARTBEAT_SECONDS, listening.ANSWER_SECONDS = before
-        listening.Listener._disconnect = lose  # type: ignore[method-assign]
