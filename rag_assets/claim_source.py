@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TypeVar
 
 from rag_assets.model import Claim, ClaimOwner
@@ -18,13 +19,23 @@ from rag_assets.settings import Settings
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-FIRST_SLICE, LARGEST_SLICE = 10, 500  # documents handed over at a time; a batch looks for changes in between
-SLICE_SECONDS = 1.0  # that a slice should take: more, and the next is smaller
+FIRST_SLICE = 10  # documents handed over at first; a batch looks for changes between two slices
 FEW = 10  # documents of a run that works on these alone
-BUSY_PATIENCE_SECONDS = 600.0  # how long a run waits for documents that another run is working on
-LONGEST_SECONDS = 600.0  # that a run stays for changes, also where they never end; the next one has a second's start
 LOOK_SECONDS = 1.0  # between looks at whether another run waits, while lingering
 ENDING_LOOK_SECONDS = 0.25  # between looks at whether the documents beside the changes are done
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How much a run takes at a time, and how long it waits."""
+
+    largest_slice: int = 500  # documents
+    slice_seconds: float = 1.0  # that a slice should take: more, and the next is smaller
+    busy_patience_seconds: float = 600.0  # how long a run waits for documents that another run is working on
+    longest_seconds: float = 600.0  # that it stays for changes, also where they never end; the next starts in a second
+
+
+USUAL_PACE = Pace()
 
 
 class ClaimSource:
@@ -43,8 +54,10 @@ class ClaimSource:
         listener: Listener,
         stopping: threading.Event | None = None,
         owner: Owner | None = None,
+        pace: Pace = USUAL_PACE,
     ) -> None:
         self._database = database
+        self._pace = pace
         self._settings = settings
         self._owner = ClaimOwner("run", run_id)
         self._run_id = run_id
@@ -71,18 +84,18 @@ class ClaimSource:
                 run_id=self._run_id,
                 seconds=self._settings.worker.claim_seconds,
             )
-        for part in _slices(claims):
+        for part in self._slices(claims):
             yield part
             if claims := self._due():  # once, or a table that never rests would keep the rest of the batch for ever
                 yield claims
 
     def documents(self, ids: Sequence[str]) -> Iterator[list[Claim]]:
         """These documents, whether they changed or not; those that another run works on come last."""
-        deadline = time.monotonic() + BUSY_PATIENCE_SECONDS
+        deadline = time.monotonic() + self._pace.busy_patience_seconds
         waiting = list(ids)
         while waiting and not self._stopping.is_set():
             self.busy = []
-            for part in _slices(waiting):
+            for part in self._slices(waiting):
                 yield self._claim([document_id for document_id in part if document_id not in self._taken])
             if self.busy and time.monotonic() > deadline:
                 return
@@ -107,10 +120,10 @@ class ClaimSource:
     def pending_until_idle(self, idle_timeout: float, *, should_yield: Callable[[], bool]) -> Iterator[list[Claim]]:
         """Everything that is due, and changes as they are notified, until none came for `idle_timeout` seconds.
 
-        Or until another run waits for this one's place, or it has been at it for LONGEST_SECONDS: what failed in a run
-        is shown when it ends, and its events are read as a whole.
+        Or until another run waits for this one's place, or it has been at it for `Pace.longest_seconds`: what failed in
+        a run is shown when it ends, and its events are read as a whole.
         """
-        end = time.monotonic() + LONGEST_SECONDS
+        end = time.monotonic() + self._pace.longest_seconds
         deadline = time.monotonic() + idle_timeout
         while time.monotonic() < min(deadline, end) and not self._stopping.is_set() and not should_yield():
             if claims := self._due():
@@ -134,7 +147,7 @@ class ClaimSource:
             claims = outbox.claim_due(
                 cursor,
                 self._settings.source,
-                limit=LARGEST_SLICE,
+                limit=self._pace.largest_slice,
                 claimed_by=self._owner,
                 seconds=self._settings.worker.claim_seconds,
             )
@@ -153,13 +166,12 @@ class ClaimSource:
         self.busy += busy
         return claims
 
-
-def _slices(items: Sequence[T]) -> Iterator[list[T]]:
-    """Services that the taker needs about SLICE_SECONDS for, between asking for one and for the next."""
-    size, start = FIRST_SLICE, 0
-    while start < len(items):
-        asked = time.monotonic()
-        yield list(items[start : start + size])
-        start += size
-        is_fast = time.monotonic() - asked < SLICE_SECONDS
-        size = min(2 * size, LARGEST_SLICE) if is_fast else max(size // 2, FIRST_SLICE)
+    def _slices(self, items: Sequence[T]) -> Iterator[list[T]]:
+        """Parts of the items. Each is as large as the taker is likely to be done with in `Pace.slice_seconds`."""
+        size, start = FIRST_SLICE, 0
+        while start < len(items):
+            asked = time.monotonic()
+            yield list(items[start : start + size])
+            start += size
+            is_fast = time.monotonic() - asked < self._pace.slice_seconds
+            size = min(2 * size, self._pace.largest_slice) if is_fast else max(size // 2, FIRST_SLICE)

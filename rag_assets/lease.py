@@ -24,8 +24,17 @@ class Lease:
     set, and `hold` raises LostRun: nothing may be stored any more.
     """
 
-    def __init__(self, database: Database, *, run_id: str, claim_seconds: float, patience_seconds: float) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        run_id: str,
+        claim_seconds: float,
+        patience_seconds: float,
+        beat_seconds: float = BEAT_SECONDS,
+    ) -> None:
         self._database = database
+        self._beat_seconds = beat_seconds
         self._run_id = run_id
         self._claim_seconds = claim_seconds
         self._patience_seconds = patience_seconds
@@ -80,7 +89,7 @@ class Lease:
     def _keep(self) -> None:
         watch, moved_at, extended_at = Stopwatch(longest_gap=LONGEST_GAP_SECONDS), 0.0, time.monotonic()
         is_told = True
-        while not self._ended.wait(min(BEAT_SECONDS, self._claim_seconds / 3)):
+        while not self._ended.wait(min(self._beat_seconds, self._claim_seconds / 3)):
             now, worked = time.monotonic(), watch.look()
             moved = self._has_moved()
             moved_at = worked if moved else moved_at

@@ -20,7 +20,7 @@ from rag_assets.errors import (
     ServiceError,
     UnembeddableText,
 )
-from rag_assets.lease import Lease
+from rag_assets.lease import BEAT_SECONDS, Lease
 from rag_assets.model import Claim, ClaimOwner, Outcome, ReadDocument, Stage, StoredText
 from rag_assets.postgres import chunks, ingestion_log, outbox, texts, words
 from rag_assets.postgres.database import Cursor, Database
@@ -176,6 +176,7 @@ class Pipeline:
         embedder: Embeds,
         resolve: Resolve,
         run_id: str,
+        beat_seconds: float = BEAT_SECONDS,
     ) -> None:
         self._database = database
         self._settings = settings
@@ -190,6 +191,7 @@ class Pipeline:
             run_id=run_id,
             claim_seconds=settings.worker.claim_seconds,
             patience_seconds=settings.worker.processing_timeout_seconds,
+            beat_seconds=beat_seconds,
         )
         self._in_flight: set[str] = set()  # content hashes that an earlier group is about to store
         self.stopping = threading.Event()  # set when nobody takes outcomes any more: batches should end

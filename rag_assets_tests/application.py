@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from rag_assets import settings
-from rag_assets.claim_source import ClaimSource
+from rag_assets import lease, settings
+from rag_assets.claim_source import USUAL_PACE, ClaimSource, Pace
 from rag_assets.model import Claim, Outcome
 from rag_assets.pipeline import Embeds, Pipeline, Reader
 from rag_assets.postgres import outbox
@@ -59,6 +59,7 @@ class Application:
         self.files.mkdir(exist_ok=True)
         self.reader = reader
         self.urgent_reader = urgent_reader
+        self.beat_seconds = lease.BEAT_SECONDS
         self.settings = settings.load(
             home=place / "home",
             database_url=url,
@@ -124,10 +125,11 @@ class Application:
             embedder=embedder or HashEmbedder(),
             resolve=lambda path: paths.resolve(path, root=self.files, allowed_roots=(), path_map={}),
             run_id=run_id,
+            beat_seconds=self.beat_seconds,
         )
 
-    def claim_source(self, listener: Listener, *, run_id: str) -> ClaimSource:
-        return ClaimSource(self.database, self.settings, run_id=run_id, listener=listener)
+    def claim_source(self, listener: Listener, *, run_id: str, pace: Pace = USUAL_PACE) -> ClaimSource:
+        return ClaimSource(self.database, self.settings, run_id=run_id, listener=listener, pace=pace)
 
     def listener(self) -> Listener:
         return Listener(self.url, channel=self.settings.database.listen_channel)

@@ -7,8 +7,7 @@ from itertools import chain, islice
 
 import pytest
 
-from rag_assets import claim_source as sources
-from rag_assets.claim_source import FEW, FIRST_SLICE, ClaimSource
+from rag_assets.claim_source import FEW, FIRST_SLICE, ClaimSource, Pace
 from rag_assets.model import Claim
 from rag_assets.postgres import outbox
 from rag_assets_tests.application import Application
@@ -18,9 +17,15 @@ LISTENING = "select pid from pg_locks where locktype = 'advisory' and classid = 
 
 
 @pytest.fixture
-def claim_source(application: Application) -> Iterator[ClaimSource]:
+def claim_source(application: Application, request: pytest.FixtureRequest) -> Iterator[ClaimSource]:
+    """That of run 1, at the pace that a test asks for."""
     with application.listener() as listener:
-        yield application.claim_source(listener, run_id="1")
+        yield application.claim_source(listener, run_id="1", pace=getattr(request, "param", Pace()))
+
+
+def at(pace: Pace) -> pytest.MarkDecorator:
+    """Has `claim_source` work at this pace."""
+    return pytest.mark.parametrize("claim_source", [pace], indirect=True, ids=[""])
 
 
 def never() -> bool:
@@ -48,11 +53,11 @@ def has_active_consumer(application: Application) -> bool:
         return outbox.has_active_consumer(cursor)
 
 
+@at(Pace(largest_slice=20))
 def test_pending_gives_each_document_once_when_there_are_many(
-    application: Application, claim_source: ClaimSource, monkeypatch: pytest.MonkeyPatch
+    application: Application, claim_source: ClaimSource
 ) -> None:
     """In slices, the oldest first, until nothing is due."""
-    monkeypatch.setattr(sources, "LARGEST_SLICE", 20)
     added = add(application, 41)
     batches = [ids(batch) for batch in claim_source.pending()]
     assert [len(batch) for batch in batches] == [20, 20, 1]
@@ -105,16 +110,18 @@ def test_a_table_that_never_rests_keeps_nobody_waiting(application: Application,
     assert list(beside) == []
 
 
-def test_nothing_more_is_claimed_when_the_run_is_stopping(
-    application: Application, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_more_is_claimed_when_the_run_is_stopping(application: Application) -> None:
     """What it would not work on any more is left to the next run."""
-    monkeypatch.setattr(sources, "LARGEST_SLICE", 20)
     add(application, 40)
     stopping = threading.Event()
     with application.listener() as listener:
         claim_source = ClaimSource(
-            application.database, application.settings, run_id="1", listener=listener, stopping=stopping
+            application.database,
+            application.settings,
+            run_id="1",
+            listener=listener,
+            stopping=stopping,
+            pace=Pace(largest_slice=20),
         )
         batches = claim_source.pending()
         assert len(next(batches)) == 20
@@ -209,16 +216,16 @@ def test_few_documents_leave_changes_to_the_sensor(application: Application, cla
     assert not has_active_consumer(application)
 
 
-@pytest.mark.parametrize(("seconds", "sizes"), [(60.0, [10, 20, 40, 10]), (0.0, [10] * 8)], ids=["fast", "slow"])
+@pytest.mark.parametrize(
+    ("claim_source", "sizes"),
+    [(Pace(slice_seconds=60.0), [10, 20, 40, 10]), (Pace(slice_seconds=0.0), [10] * 8)],
+    indirect=["claim_source"],
+    ids=["fast", "slow"],
+)
 def test_slices_grow_as_long_as_they_are_quickly_done(
-    application: Application,
-    claim_source: ClaimSource,
-    monkeypatch: pytest.MonkeyPatch,
-    seconds: float,
-    sizes: list[int],
+    application: Application, claim_source: ClaimSource, sizes: list[int]
 ) -> None:
     """Many small documents are claimed in few statements; with large ones, a change does not wait long."""
-    monkeypatch.setattr(sources, "SLICE_SECONDS", seconds)
     added = add(application, 80)
     settle(application)
     assert [len(batch) for batch in claim_source.documents(added)] == sizes
@@ -241,11 +248,9 @@ def test_documents_waits_for_those_that_another_run_works_on(
     assert claim_source.busy == []
 
 
-def test_documents_tells_which_another_run_kept_to_the_end(
-    application: Application, claim_source: ClaimSource, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@at(Pace(busy_patience_seconds=0.0))
+def test_documents_tells_which_another_run_kept_to_the_end(application: Application, claim_source: ClaimSource) -> None:
     """After its patience, a run says what it did not get hold of."""
-    monkeypatch.setattr(sources, "BUSY_PATIENCE_SECONDS", 0.0)
     added = add(application, 2)
     application.sql("update rag_outbox set claimed_by = 'run:2', claimed_until = now() + '1 hour'")
     assert list(chain(*claim_source.documents(added))) == []
@@ -270,11 +275,9 @@ def test_linger_ends_when_nothing_changes_for_its_time(application: Application,
     assert not has_active_consumer(application)
 
 
-def test_linger_ends_in_time_when_changes_never_do(
-    application: Application, claim_source: ClaimSource, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@at(Pace(longest_seconds=0.5))
+def test_linger_ends_in_time_when_changes_never_do(application: Application, claim_source: ClaimSource) -> None:
     """What failed meanwhile is to be seen some day, and a run's events are to stay readable."""
-    monkeypatch.setattr(sources, "LONGEST_SECONDS", 0.5)
     [changed] = add(application, 1)
     for batch in claim_source.pending_until_idle(30, should_yield=never):
         assert ids(batch) == [changed]

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from rag_assets import lease
 from rag_assets.errors import LostRun
 from rag_assets.lease import GRACE_SECONDS, LONGEST_GAP_SECONDS, Lease, Watch
 from rag_assets.model import Claim
@@ -36,7 +35,6 @@ class Beats:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._count = 0
         self._tell = runs.record_progress
-        monkeypatch.setattr(lease, "BEAT_SECONDS", 0.02)
         monkeypatch.setattr(runs, "record_progress", self._counted)
 
     def _counted(self, *args: Any, **named: Any) -> None:
@@ -50,7 +48,8 @@ class Beats:
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> Beats:
+def quick(application: Application, monkeypatch: pytest.MonkeyPatch) -> Beats:
+    application.beat_seconds = 0.02
     return Beats(monkeypatch)
 
 
@@ -73,7 +72,10 @@ def take_over(application: Application, run_id: str) -> bool:
 
 
 def opened(application: Application, run_id: str = "1") -> Lease:
-    return Lease(application.database, run_id=run_id, claim_seconds=900, patience_seconds=PATIENCE)
+    beat_seconds = application.beat_seconds
+    return Lease(
+        application.database, run_id=run_id, claim_seconds=900, patience_seconds=PATIENCE, beat_seconds=beat_seconds
+    )
 
 
 # ---- who stands still
@@ -147,7 +149,7 @@ def test_vectors_of_a_part_of_a_document_are_progress(application: Application, 
 def test_claims_are_not_kept_when_their_run_stands_still(application: Application, quick: Beats) -> None:
     """Its threads go on telling, but what they hold runs out, and others take it."""
     document_id = application.add("a.txt", *WORDS)
-    held = Lease(application.database, run_id="1", claim_seconds=0.4, patience_seconds=0.3)
+    held = Lease(application.database, run_id="1", claim_seconds=0.4, patience_seconds=0.3, beat_seconds=0.02)
     application.settings = application.settings.model_copy(
         update={"worker": application.settings.worker.model_copy(update={"claim_seconds": 0.4})}
     )
