@@ -16,14 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rag_assets.errors import SettingsError
 from rag_assets.model import Chunk, ParsedText, Structure
 from rag_assets.settings import Chunking
 from rag_assets.text.chunking import chunker, tokens
-from rag_assets_tests.test_tokens import small_tokenizer
+from rag_assets_tests.cutting import TOKENIZER, cut, embed, prose
 
 CASES = int(os.environ.get("HYPOTHESIS_CASES", "150"))
-TOKENIZER = small_tokenizer()
 
 
 class LetterTokenizer:
@@ -37,16 +35,6 @@ class LetterTokenizer:
 
     def count(self, text: str) -> int:
         return -(-len(text) // 3)
-
-
-def embed(texts: Sequence[str]) -> list[list[float]]:
-    """A vector of letter counts: texts of the same words are alike."""
-    return [[1.0, *(float(text.lower().count(letter)) for letter in "aeiounst")] for text in texts]
-
-
-def cut(text: str, *, structure: Structure = "markdown", **options: Any) -> tuple[Chunk, ...]:
-    parsed = ParsedText(text=text, media_type="text/plain", parser="test", structure=structure)
-    return chunker.chunk(parsed, tokenizer=TOKENIZER, settings=Chunking(**options), embed=embed)
 
 
 words = st.sampled_from(
@@ -202,24 +190,6 @@ def test_nothing_is_cut_when_text_is_blank(text: str) -> None:
     assert cut(text) == ()
 
 
-def test_semantic_refuses_when_no_embedder_is_given() -> None:
-    """It does not quietly become another strategy."""
-    parsed = ParsedText(text="hello", media_type="text/plain", parser="test")
-    with pytest.raises(SettingsError, match="semantic"):
-        chunker.chunk(parsed, tokenizer=TOKENIZER, settings=Chunking(strategy="semantic"))
-
-
-def prose(count: int, *, seed: int) -> list[str]:
-    """Paragraphs of three to six sentences, all different."""
-    chooser = random.Random(seed)
-    return [" ".join(_sentence(chooser) for _ in range(chooser.randint(3, 6))) for _ in range(count)]
-
-
-def _sentence(chooser: random.Random) -> str:
-    found = ["".join(chooser.choices("abcdefgh", k=chooser.randint(1, 5))) for _ in range(chooser.randint(5, 15))]
-    return " ".join(found).capitalize() + "."
-
-
 @pytest.mark.parametrize(("strategy", "most"), [("recursive", 8), ("semantic", 16), ("fixed", 30)])
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
 def test_few_chunks_change_when_one_paragraph_is_edited(strategy: str, most: int, share: float) -> None:
@@ -233,31 +203,12 @@ def test_few_chunks_change_when_one_paragraph_is_edited(strategy: str, most: int
     assert sum(chunk.content_sha256 not in before for chunk in after) <= most
 
 
-def test_heading_path_names_the_section_when_headings_nest() -> None:
-    """A chunk says under which headings it stands; its own heading is among them."""
-    text = "\n\n".join(["# Top", *prose(8, seed=1), "## Inner #", *prose(8, seed=2), "Other\n=====", *prose(8, seed=3)])
-    chunks = cut(text, size=200, overlap=0)
-    paths = list(dict.fromkeys(chunk.heading_path for chunk in chunks))
-    assert paths == [("Top",), ("Top", "Inner"), ("Other",)]
-    assert [chunk for chunk in chunks if chunk.content.startswith("## Inner")]
-
-
 def test_heading_stays_with_its_text_when_it_comes_near_the_limit() -> None:
     """No chunk ends in a heading."""
     text = "\n\n".join(part for body in prose(40, seed=4) for part in ("## the world", body))
     chunks = cut(text, size=100, overlap=10)
     assert len(chunks) > 20
     assert not [chunk for chunk in chunks if chunk.content.endswith("## the world")]
-
-
-def test_heading_path_is_that_of_the_start_when_an_empty_section_ends() -> None:
-    """A heading above an empty section is not repeated in the chunk of the next section."""
-    text = "\n\n".join(part for body in prose(20, seed=4) for part in ("# the", body, "### hello", "## world", body))
-    headings = {"# the": ("the",), "### hello": ("the", "hello"), "## world": ("the", "world")}
-    chunks = cut(text, size=100, overlap=30)
-    assert {chunk.content.splitlines()[0] for chunk in chunks} & headings.keys()
-    for chunk in chunks:
-        assert headings.get(chunk.content.splitlines()[0], chunk.heading_path) == chunk.heading_path
 
 
 def test_heading_context_goes_before_the_text_when_it_is_set() -> None:
@@ -267,185 +218,6 @@ def test_heading_context_goes_before_the_text_when_it_is_set() -> None:
     assert chunks[0].embedded_text == chunks[0].content
     assert len(chunks) > 2
     assert all(chunk.embedded_text == f"Top > Inner\n\n{chunk.content}" for chunk in chunks[1:])
-
-
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_headings_are_not_taken_from_code_when_a_fence_holds_them(end: str) -> None:
-    """A remark in a shell script is no heading, and the fence ends where it ends."""
-    text = end.join(
-        ["# Top", "", "```sh", "# not a heading", "ls", "```", "", *prose(8, seed=1), "## Next", *prose(3, seed=2)]
-    )
-    paths = {chunk.heading_path for chunk in cut(text, size=100, overlap=0)}
-    assert paths == {("Top",), ("Top", "Next")}
-
-
-@pytest.mark.parametrize(
-    ("line", "title"),
-    [
-        ("## The `code` of *it* ##", "The code of it"),
-        ("# [Link](https://example.org/a) {#anchor}", "Link"),
-        ("#   C#", "C#"),
-        ("Setext\n---", "Setext"),
-    ],
-)
-def test_heading_path_is_plain_words_when_the_heading_has_marks(line: str, title: str) -> None:
-    """What is shown, and embedded as context, is what a reader sees."""
-    assert cut(f"{line}\n\nhello world")[0].heading_path == (title,)
-
-
-@pytest.mark.parametrize("text", ["#hashtag\nhello", "- item\n---\nhello", "---\n---\nhello", "    code\n---"])
-def test_no_heading_is_found_when_a_line_only_looks_like_one(text: str) -> None:
-    """Tags, lists and rules."""
-    assert cut(text)[0].heading_path == ()
-
-
-@pytest.mark.parametrize("mark", ["```", "~~~~", "  ```"])
-def test_fence_stays_whole_when_it_fits(mark: str) -> None:
-    """Code in Markdown is cut only if it is over the limit by itself."""
-    body = "\n".join(f"the {word} = hello" for word in prose(1, seed=6)[0].split()[:20])
-    code = f"{mark}\n{body}\n\n# remark\n{mark}"
-    assert 60 < TOKENIZER.count(code) <= 198
-    text = "\n\n".join([*prose(3, seed=7), code, *prose(3, seed=8), code, *prose(2, seed=9)])
-    whole = [chunk.content.count(code.strip()) for chunk in cut(text, size=200, overlap=20)]
-    assert sum(whole) == 2
-
-
-def test_fence_is_cut_at_lines_when_it_is_over_the_limit() -> None:
-    """Every part begins and ends with whole lines."""
-    lines = [f"the {word} = hello" for word in " ".join(prose(20, seed=6)).split()]
-    text = "```\n" + "\n".join(lines) + "\n```"
-    chunks = cut(text, size=100, overlap=10)
-    assert len(chunks) > 5
-    for chunk in chunks:
-        assert set(chunk.content.splitlines()) <= {*lines, "```"}
-        assert chunk.kind == "code"
-
-
-def test_fence_marks_stay_with_the_code_when_a_fence_is_cut() -> None:
-    """No chunk is an opening mark alone, even where a definition follows it."""
-    code = "\n\n".join(f"def hello{number}():\n    the = world" for number in range(40))
-    chunks = cut(f"the world:\n\n```py\n{code}\n```", size=100, overlap=10)
-    assert all(not chunk.content.endswith("```py") for chunk in chunks)
-    assert chunks[-1].content.strip() != "```"
-
-
-def test_fence_ends_when_the_quotation_around_it_ends() -> None:
-    """Even if it was never closed."""
-    chunks = cut("> hello\n> ```\n> the = world\n\nhello\n\n# Next\n\nworld", size=16, overlap=0)
-    assert chunks[-1].heading_path == ("Next",)
-
-
-def test_table_header_goes_with_each_part_when_the_table_is_cut() -> None:
-    """A row without its header has no meaning."""
-    header = "| name | value |\n| --- | --- |\n"
-    rows = "".join(f"| hello {number} | {number * 7} |\n" for number in range(200))
-    chunks = cut(f"# Top\n\n{header}{rows}", size=100, overlap=10)
-    assert len(chunks) > 5
-    assert all(header in chunk.content and chunk.kind == "table" for chunk in chunks)
-    assert all(header not in chunk.content.replace(header, "", 1) for chunk in chunks)
-
-
-def test_long_header_is_counted_once_and_not_for_each_row() -> None:
-    """A CSV of 200,000 columns took over 30 s of the processor: its header was counted for each of 18,000 pieces."""
-
-    class Counting(LetterTokenizer):
-        counted = 0  # characters
-
-        def count(self, text: str) -> int:
-            self.counted += len(text)
-            return super().count(text)
-
-    width = 2_000
-    text = "| x " * width + "|\n" + "| --- " * width + "|\n" + ("| 1 " * width + "|\n") * 2
-    parsed = ParsedText(text=text, media_type="text/csv", parser="test", structure="markdown")
-    tokenizer = Counting()
-    assert len(chunker.chunk(parsed, tokenizer=tokenizer, settings=Chunking())) > 20
-    assert tokenizer.counted < 20 * len(text)
-
-
-@pytest.mark.parametrize("overlap", [0, 20, 63])
-@pytest.mark.parametrize("columns", [4, 8, 11, 14])
-def test_rows_stay_whole_when_header_and_row_come_near_the_limit(columns: int, overlap: int) -> None:
-    """A row that fits is never cut; it has its header where both fit."""
-    header = "|" + " hello |" * columns + "\n|" + " - |" * columns + "\n"
-    rows = ["|" + f" {chr(97 + number)} |" * columns for number in range(8)]
-    fits = TOKENIZER.count(header + rows[0]) <= 62
-    chunks = cut(header + "\n".join(rows), size=64, overlap=overlap)
-    for row in rows:
-        assert [chunk for chunk in chunks if row in chunk.content and (header in chunk.content or not fits)]
-
-
-PYTHON = '''import os
-
-LIMIT = 5
-
-
-@decorator
-def first(a, b):
-    """Say hello."""
-    for c in a:
-        print(c)
-
-    return b
-
-
-# about the second
-class Second:
-    def one(self):
-        return 1
-
-    def two(self):
-        return 2
-'''
-
-
-def test_code_is_cut_before_definitions_when_it_is_too_long() -> None:
-    """Decorators and remarks stay with what they are about."""
-    chunks = cut(PYTHON, structure="code", size=100, overlap=10)
-    starts = [chunk.content.splitlines()[0] for chunk in chunks]
-    assert set(starts) <= {"import os", "@decorator", "# about the second", "    def two(self):"}
-    assert {chunk.kind for chunk in chunks} == {"code"}
-
-
-@pytest.mark.parametrize(
-    "definition",
-    [
-        "@asset(\n    name='x',\n)\ndef first(a):\n    return a",
-        "// Says hello.\npublic static List<String> names(List<Order> orders) {\n    return orders;\n}",
-        "#[derive(Debug)]\npub struct Point<T> {\n    x: T,\n}",
-        "static struct node *\npush(struct node *head)\n{\n    return head;\n}",
-        "func (s *Server) Run() error {\n\treturn nil\n}",
-        "export const use = (options: Options) => {\n  return 1;\n};",
-        "CREATE TABLE users (\n    id bigint\n);",
-        "[tool.mypy]\nstrict = true",
-    ],
-    ids=["python", "java", "rust", "c", "go", "typescript", "sql", "toml"],
-)
-def test_definitions_stay_whole_when_the_language_is_known(definition: str) -> None:
-    """Whatever it begins with goes with it: decorators, remarks, a type on a line of its own."""
-    chunks = cut("\n".join([definition] * 12), structure="code", size=100, overlap=0)
-    first = definition.partition("\n")[0]
-    assert len(chunks) > 2
-    assert all(chunk.content.startswith(first) for chunk in chunks)
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "struct node *n = first;",
-        "type = 5",
-        "module.exports = x",
-        "class of problems that are hard",
-        "useEffect(() => {",
-        "if (x) {",
-        "s.mux.HandleFunc(path, func(w Writer) {",
-    ],
-)
-def test_no_definition_is_found_when_a_line_only_looks_like_one(line: str) -> None:
-    """Statements and words of remarks: a blank line is the better place to cut."""
-    part = f"    hello\n\n    world\n    {line}\n"
-    chunks = cut(part * 20, structure="code", size=60, overlap=0)
-    assert not [chunk for chunk in chunks if chunk.content.strip().startswith(line)]
 
 
 def test_page_is_found_when_the_format_has_pages() -> None:
@@ -459,15 +231,6 @@ def test_page_is_found_when_the_format_has_pages() -> None:
         assert chunk.page is not None
         assert offsets[chunk.page - 1] <= chunk.char_start
         assert chunk.page == 6 or chunk.char_start < offsets[chunk.page]
-
-
-def test_overlap_repeats_whole_sentences_when_a_section_is_cut() -> None:
-    """The chunk begins with the end of the one before, within its setting, from the start of a sentence."""
-    text = "\n\n".join(prose(30, seed=11))
-    chunks = cut(text, size=300, overlap=100)
-    overlapping = [chunk for before, chunk in pairwise(chunks) if chunk.char_start < before.char_end]
-    assert len(overlapping) > len(chunks) / 2
-    assert all(chunk.content[0].isupper() for chunk in chunks)
 
 
 # ---- costs

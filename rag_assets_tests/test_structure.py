@@ -1,0 +1,66 @@
+"""The structure of a text: headings, fences and tables, and what only looks like one."""
+
+import pytest
+from hypothesis import strategies as st
+
+from rag_assets_tests.cutting import cut, prose
+
+words = st.sampled_from(
+    ["hello", "world", "the", "naïve", "中文字符", "שלום", "مرحبا", "ไทย", "😀👩‍👩‍👧", "x" * 90, "a.b", "1,2"]
+)
+sentence = st.lists(words, min_size=1, max_size=14).map(lambda found: " ".join(found).capitalize() + ". ")
+heading = st.builds(lambda level, title: "#" * level + " " + title, st.integers(1, 6), words)
+fence = st.lists(words, max_size=12).map(lambda found: "```py\n" + "\n".join(found) + "\n```")
+table = st.lists(st.tuples(words, words), max_size=12).map(
+    lambda rows: "| one | two |\n| --- | --- |\n" + "\n".join(f"| {a} | {b} |" for a, b in rows)
+)
+items = st.lists(sentence, min_size=1, max_size=8).map(lambda found: "\n".join(f"- {item}" for item in found))
+
+
+def test_heading_path_names_the_section_when_headings_nest() -> None:
+    """A chunk says under which headings it stands; its own heading is among them."""
+    text = "\n\n".join(["# Top", *prose(8, seed=1), "## Inner #", *prose(8, seed=2), "Other\n=====", *prose(8, seed=3)])
+    chunks = cut(text, size=200, overlap=0)
+    paths = list(dict.fromkeys(chunk.heading_path for chunk in chunks))
+    assert paths == [("Top",), ("Top", "Inner"), ("Other",)]
+    assert [chunk for chunk in chunks if chunk.content.startswith("## Inner")]
+
+
+def test_heading_path_is_that_of_the_start_when_an_empty_section_ends() -> None:
+    """A heading above an empty section is not repeated in the chunk of the next section."""
+    text = "\n\n".join(part for body in prose(20, seed=4) for part in ("# the", body, "### hello", "## world", body))
+    headings = {"# the": ("the",), "### hello": ("the", "hello"), "## world": ("the", "world")}
+    chunks = cut(text, size=100, overlap=30)
+    assert {chunk.content.splitlines()[0] for chunk in chunks} & headings.keys()
+    for chunk in chunks:
+        assert headings.get(chunk.content.splitlines()[0], chunk.heading_path) == chunk.heading_path
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_headings_are_not_taken_from_code_when_a_fence_holds_them(end: str) -> None:
+    """A remark in a shell script is no heading, and the fence ends where it ends."""
+    text = end.join(
+        ["# Top", "", "```sh", "# not a heading", "ls", "```", "", *prose(8, seed=1), "## Next", *prose(3, seed=2)]
+    )
+    paths = {chunk.heading_path for chunk in cut(text, size=100, overlap=0)}
+    assert paths == {("Top",), ("Top", "Next")}
+
+
+@pytest.mark.parametrize(
+    ("line", "title"),
+    [
+        ("## The `code` of *it* ##", "The code of it"),
+        ("# [Link](https://example.org/a) {#anchor}", "Link"),
+        ("#   C#", "C#"),
+        ("Setext\n---", "Setext"),
+    ],
+)
+def test_heading_path_is_plain_words_when_the_heading_has_marks(line: str, title: str) -> None:
+    """What is shown, and embedded as context, is what a reader sees."""
+    assert cut(f"{line}\n\nhello world")[0].heading_path == (title,)
+
+
+@pytest.mark.parametrize("text", ["#hashtag\nhello", "- item\n---\nhello", "---\n---\nhello", "    code\n---"])
+def test_no_heading_is_found_when_a_line_only_looks_like_one(text: str) -> None:
+    """Tags, lists and rules."""
+    assert cut(text)[0].heading_path == ()
