@@ -1,7 +1,6 @@
 """DOCX: what a reader sees is in the text once, what is deleted is not."""
 
 import io
-from collections.abc import Mapping
 
 import docx as python_docx
 import pytest
@@ -10,42 +9,8 @@ from rag_assets.errors import DocumentError
 from rag_assets.settings import Parsing
 from rag_assets.text.formats.office import docx
 from rag_assets_tests import samples
-from rag_assets_tests.samples import PACKAGE, RELATIONS, XML, W, paragraph
-
-SPACES = (
-    f'{W} xmlns:r="{RELATIONS}" xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006" '
-    'xmlns:m="http://schemas.openxmlformats.org/officeDocument/2006/math" '
-    'xmlns:v="urn:schemas-microsoft-com:vml" xmlns:wps="urn:wps"'
-)
-
-
-def document(body: str, *, parts: Mapping[str, str] | None = None, links: Mapping[str, str] | None = None) -> bytes:
-    """A document whose main part refers to `parts` (by kind) and to `links` (by relation id)."""
-    relations = [
-        f'<Relationship Id="part{kind}" Type="{RELATIONS}/{kind}" Target="{kind}.xml"/>' for kind in parts or {}
-    ] + [
-        f'<Relationship Id="{name}" Type="{RELATIONS}/hyperlink" Target="{target}" TargetMode="External"/>'
-        for name, target in (links or {}).items()
-    ]
-    entries = samples.docx_entries("")
-    entries["word/document.xml"] = f"{XML}<w:document {SPACES}><w:body>{body}</w:body></w:document>"
-    entries["word/_rels/document.xml.rels"] = (
-        f'{XML}<Relationships xmlns="{PACKAGE}/relationships">{"".join(relations)}</Relationships>'
-    )
-    return samples.zipped(entries | {f"word/{kind}.xml": f"{XML}{part}" for kind, part in (parts or {}).items()})
-
-
-def text_of(data: bytes) -> str:
-    return docx.parse(data, name="a.docx", limits=Parsing()).text
-
-
-def styled(style: str, text: str) -> str:
-    return f'<w:p><w:pPr><w:pStyle w:val="{style}"/></w:pPr><w:r><w:t>{text}</w:t></w:r></w:p>'
-
-
-def numbered(text: str, *, level: int = 0, number: int = 1) -> str:
-    properties = f'<w:numPr><w:ilvl w:val="{level}"/><w:numId w:val="{number}"/></w:numPr>'
-    return f"<w:p><w:pPr>{properties}</w:pPr><w:r><w:t>{text}</w:t></w:r></w:p>"
+from rag_assets_tests.docx_pages import document, styled, text_of
+from rag_assets_tests.samples import W, paragraph
 
 
 def cell(inner: str, properties: str = "") -> str:
@@ -73,38 +38,6 @@ def test_document_of_a_library_is_read_as_markdown() -> None:
     assert (parsed.title, parsed.metadata["author"], parsed.structure) == ("Guide", "Ann", "markdown")
 
 
-def test_heading_is_found_through_based_on_and_localised_ids() -> None:
-    """An outline level counts wherever it comes from; a custom style is told by its name."""
-    styles = (
-        f'<w:styles {W}><w:style w:type="paragraph" w:styleId="berschrift1"><w:name w:val="heading 1"/></w:style>'
-        '<w:style w:type="paragraph" w:styleId="Own"><w:name w:val="Own"/><w:basedOn w:val="berschrift1"/></w:style>'
-        '<w:style w:type="paragraph" w:styleId="HeadB"><w:name w:val="HeadB"/></w:style>'
-        '<w:style w:type="paragraph" w:styleId="Loop"><w:name w:val="Loop"/><w:basedOn w:val="Loop"/></w:style>'
-        '<w:style w:type="paragraph" w:styleId="Titel"><w:name w:val="Title"/></w:style></w:styles>'
-    )
-    direct = '<w:p><w:pPr><w:outlineLvl w:val="3"/></w:pPr><w:r><w:t>direct</w:t></w:r></w:p>'
-    names = ("berschrift1", "Own", "HeadB", "Loop", "Titel")
-    body = "".join(styled(name, name.lower()) for name in names) + direct
-    text = text_of(document(body, parts={"styles": styles}))
-    assert text == "# berschrift1\n\n# own\n\n### headb\n\nloop\n\n# titel\n\n#### direct\n"
-
-
-def test_bold_paragraphs_are_headings_where_no_style_makes_any() -> None:
-    """Short ones that are no sentence, as far as most of the text is not bold."""
-
-    def bold(text: str) -> str:
-        return f"<w:p><w:r><w:rPr><w:b/></w:rPr><w:t>{text}</w:t></w:r></w:p>"
-
-    body = (
-        bold("First part") + samples.paragraph(samples.SENTENCE) + bold("Mind this.") + samples.paragraph("more " * 20)
-    )
-    assert text_of(document(body)).startswith("## First part\n\n")
-    assert "\n\nMind this.\n\n" in text_of(document(body))
-    styled_too = styled("Heading1", "A") + styled("Heading1", "B")
-    assert "\n\nFirst part\n\n" in text_of(document(styled_too + body))
-    assert text_of(document(bold("First part") + bold("Second part"))) == "First part\n\nSecond part\n"
-
-
 def test_charts_and_diagrams_are_read_from_their_own_parts() -> None:
     """Below the paragraph that they stand in; a chart with its figures."""
     drawing = "http://schemas.openxmlformats.org/drawingml/2006"
@@ -127,20 +60,6 @@ def test_charts_and_diagrams_are_read_from_their_own_parts() -> None:
     parts = {"chart": f"<c:chartSpace {spaces}>{title}{series}</c:chartSpace>", "diagramData": diagram}
     table = "|  | Q1 |\n| --- | --- |\n| East | 1.5 |\n| West | 0.3 |"
     assert text_of(document(body, parts=parts)) == f"See\n\nGrowth\n\n{table}\n\nPlan\n"
-
-
-def test_list_numbers_are_those_that_word_shows() -> None:
-    """Formats, levels within levels, restart by a list of its own."""
-    level = '<w:lvl w:ilvl="{}"><w:start w:val="{}"/><w:numFmt w:val="{}"/><w:lvlText w:val="{}"/></w:lvl>'
-    numbering = (
-        f'<w:numbering {W}><w:abstractNum w:abstractNumId="7">{level.format(0, 1, "decimal", "%1.")}'
-        f'{level.format(1, 1, "lowerLetter", "%1.%2)")}</w:abstractNum><w:num w:numId="1"><w:abstractNumId w:val="7"/>'
-        '</w:num><w:num w:numId="2"><w:abstractNumId w:val="7"/><w:lvlOverride w:ilvl="0"><w:startOverride w:val="9"/>'
-        "</w:lvlOverride></w:num></w:numbering>"
-    )
-    body = numbered("a") + numbered("b", level=1) + numbered("c", level=1) + numbered("d") + numbered("e", level=1)
-    text = text_of(document(body + numbered("f", number=2), parts={"numbering": numbering}))
-    assert text == "1. a\n  1.a) b\n  1.b) c\n2. d\n  2.a) e\n9. f\n"
 
 
 def test_insertion_is_in_and_deletion_is_out() -> None:
@@ -207,14 +126,6 @@ def test_controls_links_fields_and_boxes_are_read() -> None:
     assert text == "control\n\n[here](https://example.org/a%20b)\n\nshown\n\n☒ yes✓\n"
 
 
-def test_equation_is_text() -> None:
-    """Fractions and powers as one writes them in a line."""
-    run = "<m:r><m:t>{}</m:t></m:r>"
-    power = f"<m:sSup><m:e>{run.format('x')}</m:e><m:sup>{run.format('2')}</m:sup></m:sSup>"
-    fraction = f"<m:f><m:num>{run.format('a+b')}</m:num><m:den>{run.format('2')}</m:den></m:f>"
-    assert text_of(document(f"<w:p><m:oMath>{power}{run.format('=')}{fraction}</m:oMath></w:p>")) == "x^2=(a+b)/2\n"
-
-
 def test_headers_and_footers_come_once_at_the_end() -> None:
     """Page numbers alone are no text."""
     header = f"<w:hdr {W}>{paragraph('Company')}{paragraph('12')}</w:hdr>"
@@ -235,23 +146,6 @@ def test_strict_form_and_code_are_read() -> None:
         for name, data in samples.unzipped(made).items()
     }  # fmt: skip
     assert text_of(samples.zipped(strict)) == "```\nif x:\n    y\n```\n\nend\n"
-
-
-def typed(text: str, font: str = "Courier New") -> str:
-    run = f'<w:rPr><w:rFonts w:ascii="{font}"/></w:rPr><w:t xml:space="preserve">{text}</w:t>'
-    return f"<w:p><w:r>{run}</w:r></w:p>"
-
-
-def test_paragraphs_in_letters_of_one_width_are_code() -> None:
-    """Unless most of a document is: then it is typewritten."""
-    code = typed("if x:") + typed("    y", "DejaVu Sans Mono")
-    assert text_of(document(paragraph("What to run: ") + code)) == "What to run:\n\n```\nif x:\n    y\n```\n"
-    assert text_of(document(code + paragraph("end"))) == "if x:\n\ny\n\nend\n"
-    equation = "<w:p><m:oMath><m:r><m:t>x</m:t></m:r></m:oMath></w:p>"
-    assert text_of(document(paragraph("An equation: ") + equation)) == "An equation:\n\nx\n"
-    assert text_of(document(f"<w:tbl>{row(cell(typed('ls  -l')), cell(paragraph('lists')))}</w:tbl>")) == (
-        "| ls -l | lists |\n| --- | --- |\n"
-    )
 
 
 MHT = 'MIME-Version: 1.0\nContent-Type: multipart/related; boundary="b"\n\n--b\nContent-Type: text/html\n\n{}\n--b--\n'
