@@ -109,3 +109,53 @@ def in_order(text: str, parts: Sequence[str]) -> bool:
     flat = " ".join(text.split())
     places = [flat.find(part) for part in parts]
     return -1 not in places and places == sorted(places)
+
+
+Node = tuple[str, Sequence["Node | int"]]  # an element's type and content: elements and ids of marks
+
+
+def marked(content: Sequence[str], *, kind: str = "P") -> str:
+    """Each with its id, counted from 0."""
+    return "".join(f"/{kind} <</MCID {at}>> BDC\n{part}EMC\n" for at, part in enumerate(content))
+
+
+def tagged(content: str, tree: Sequence[Node], *, count: int, more: str = "") -> bytes:
+    """A page whose structure tree is `tree`; it has `count` ids, and the dictionary of each element ends in `more`."""
+    first, elements = 7, list[str]()
+    owners: dict[int, int] = {}
+
+    def add(node: Node, parent: int) -> int:
+        number = first + len(elements)
+        elements.append("")
+        kind, inner = node
+        kids = []
+        for kid in inner:
+            if isinstance(kid, int):
+                owners[kid] = number
+                kids.append(str(kid))
+            else:
+                kids.append(f"{add(kid, number)} 0 R")
+        page = f"/Pg {PAGE} 0 R"
+        elements[number - first] = f"<</Type/StructElem/S/{kind}/P {parent} 0 R{page}/K[{' '.join(kids)}]{more}>>"
+        return number
+
+    PAGE = first + _size(tree)
+    roots = " ".join(f"{add(node, 5)} 0 R" for node in tree)
+    parents = " ".join(f"{owners[at]} 0 R" if at in owners else "null" for at in range(count))
+    extra = [f"<</Type/StructTreeRoot/K[{roots}]/ParentTree 6 0 R>>", f"<</Nums[0 [{parents}]]>>", *elements]
+    return pdf(content, page="/StructParents 0", extra=extra, catalog="/MarkInfo<</Marked true>>/StructTreeRoot 5 0 R")
+
+
+def _size(tree: Sequence[Node]) -> int:
+    return sum(1 + _size([kid for kid in inner if not isinstance(kid, int)]) for _, inner in tree)
+
+
+ARTICLES = [prose(4, seed=at) for at in range(4)]
+CORNERS = [(40, 700), (320, 700), (40, 600), (320, 600)]
+GRID = [column(x, y, lines) for (x, y), lines in zip(CORNERS, ARTICLES, strict=True)]
+
+
+def ruled(xs: Sequence[float], ys: Sequence[float]) -> str:
+    """A grid of lines."""
+    level = "".join(f"{xs[0]} {y} m {xs[-1]} {y} l S\n" for y in ys)
+    return level + "".join(f"{x} {ys[0]} m {x} {ys[-1]} l S\n" for x in xs)

@@ -1,23 +1,6 @@
 """PDF: what stands between drawn lines becomes rows and cells of tables."""
 
-from collections.abc import Sequence
-
-from rag_assets_tests.pdf_pages import column, pdf, read, show
-
-
-def test_rows_without_color_are_rows_of_a_table_whose_every_other_row_has_one() -> None:
-    """The first and the last one, too; the same columns further down are another table."""
-    drawn = ""
-    for title, top in (("Rivers", 700), ("Ports", 560)):
-        drawn += show(title, 40, top + 20, size=16)
-        for n in range(4):
-            row, y = (f"{title} {n}", f"{n} km", f"place {n}"), top - 20 * n
-            if n % 2:
-                drawn += "".join(f"0.8 g {x} {y - 6} 150 20 re f 0 g\n" for x in (40, 190, 340))
-            drawn += "".join(show(cell, x, y) for cell, x in zip(row, (45, 195, 345), strict=True))
-    rows = [[f"| {title} {n} | {n} km | place {n} |" for n in range(4)] for title in ("Rivers", "Ports")]
-    tables = ["\n".join([head, "| --- | --- | --- |", *others]) for head, *others in rows]
-    assert read(pdf(drawn)).text == f"# Rivers\n\n{tables[0]}\n\n# Ports\n\n{tables[1]}"
+from rag_assets_tests.pdf_pages import column, pdf, read, ruled, show
 
 
 def test_tables_between_level_lines_are_two_when_a_heading_parts_them() -> None:
@@ -50,12 +33,6 @@ def test_table_is_one_row_per_line() -> None:
     ]
 
 
-def ruled(xs: Sequence[float], ys: Sequence[float]) -> str:
-    """A grid of lines."""
-    level = "".join(f"{xs[0]} {y} m {xs[-1]} {y} l S\n" for y in ys)
-    return level + "".join(f"{x} {ys[0]} m {x} {ys[-1]} l S\n" for x in xs)
-
-
 CELLS = (
     column(42, 700, ["Part"]) + column(102, 700, ["What it is for"]) + column(202, 700, ["Price"])
     + column(42, 680, ["Pump", "housing"]) + column(102, 680, ["Keeps sand", "and stones out"])
@@ -82,13 +59,6 @@ def test_cells_are_found_when_only_level_lines_are_drawn() -> None:
     """Columns are where no text is; the head may stand over the first line."""
     drawn = "".join(f"40 {y} m 240 {y} l S\n" for y in (692, 662, 642))
     assert read(pdf(drawn + CELLS)).text.splitlines() == PARTS
-
-
-def test_rows_are_apart_when_no_line_parts_them() -> None:
-    """Numbers below each other are no lines of one cell."""
-    rows = [show(f"Item {n}", 42, 700 - 12 * n) + show(str(n * 7), 102, 700 - 12 * n) for n in range(5)]
-    text = read(pdf(ruled((40, 100, 140), (712, 640)) + "".join(rows))).text
-    assert text.splitlines()[2:] == [f"| Item {n} | {n * 7} |" for n in range(1, 5)]
 
 
 def test_line_over_all_columns_is_the_title_of_a_table() -> None:
