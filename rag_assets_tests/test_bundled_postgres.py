@@ -19,7 +19,7 @@ import pytest
 
 from rag_assets.bundled import data_directory, postgres, postgres_watchdog
 from rag_assets.errors import DatabaseUnavailable, SettingsError
-from rag_assets.processes import bounded_log, file_lock, identity
+from rag_assets.processes import file_lock, identity
 
 posix = pytest.mark.skipif(os.name == "nt", reason="signals, sockets and accounts of POSIX")
 as_root = pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="placement is a question for root only")
@@ -302,16 +302,6 @@ def test_server_when_its_home_is_deleted(open_home: Path) -> None:
     subprocess.run(["rm", "-rf", str(home)], check=True)
     wait_until(lambda: identity.identify(server) is None)
     assert not home.exists()
-
-
-@posix
-def test_log_when_long(home: Path) -> None:
-    """The log keeps its newest part and never grows without end."""
-    (home / "logs").mkdir()
-    log = home / "logs" / "postgres.log"
-    log.write_bytes(b"x" * 2_000)
-    bounded_log.bound(log, most_bytes=1_000)
-    assert (log.stat().st_size, (home / "logs" / "postgres.log.1").stat().st_size) == (0, 2_000)
 
 
 # ---- homes

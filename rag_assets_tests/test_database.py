@@ -3,7 +3,6 @@
 import re
 import uuid
 from contextlib import closing
-from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import psycopg2
@@ -362,21 +361,6 @@ def _name_of(url: str) -> str:
 
 def _with_option(url: str, option: str) -> str:
     return f"{url}{'&' if '?' in url else '?'}options=-c{quote(option)}"
-
-
-def test_every_statement_has_a_name_and_a_purpose_when_read() -> None:
-    """Each query starts with `-- name: verb_noun` and a line that says what for."""
-    for file in sorted((settings.project_root() / "sql" / "queries").glob("*.sql")):
-        for part in file.read_text().split("-- name: ")[1:]:
-            assert part.splitlines()[1].startswith("-- "), f"{file.name}: {part.splitlines()[0]}"
-
-
-def test_every_statement_is_used_when_the_code_is_searched() -> None:
-    """SQL that nobody calls is deleted."""
-    code = "".join(path.read_text() for path in Path(statements.__file__).parent.glob("*.py"))
-    for file in sorted((settings.project_root() / "sql" / "queries").glob("*.sql")):
-        for part in file.read_text().split("-- name: ")[1:]:
-            assert f'"{part.split()[0]}"' in code, f"{file.name}: {part.split()[0]}"
 
 
 _INSERT_CHUNK = """

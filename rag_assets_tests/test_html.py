@@ -4,7 +4,7 @@ import pytest
 
 from rag_assets.settings import Parsing
 from rag_assets.text import parsing
-from rag_assets.text.formats import html, mathml
+from rag_assets.text.formats import html
 from rag_assets_tests.reading import read
 
 PROSE = "<p>" + "The pump moves water from the well to the house. " * 10 + "</p>"
@@ -172,12 +172,6 @@ def test_words_of_nested_parts_are_counted_once(monkeypatch: pytest.MonkeyPatch)
     pages = (f"{'<aside><a>x</a>' * depth} Some text. {PROSE}" for depth in (40, 80))
     few, many = (measured(monkeypatch, html, "_words", page) for page in pages)
     assert many <= 2 * few + 10
-
-
-def test_nested_formulas_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A formula within a formula is read with it."""
-    page = f"{PROSE}{'<math><mrow>' * 50}<mi>x</mi>{'</mrow></math>' * 50}"
-    assert measured(monkeypatch, mathml, "linear", page) == 1
 
 
 @pytest.mark.parametrize(

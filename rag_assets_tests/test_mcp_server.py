@@ -19,7 +19,7 @@ import httpx2  # noqa: E402
 from mcp import Client, StdioServerParameters  # noqa: E402
 from mcp.client.streamable_http import streamable_http_client  # noqa: E402
 
-from rag_assets import cli, operations  # noqa: E402
+from rag_assets import operations  # noqa: E402
 from rag_assets.service import mcp_http  # noqa: E402
 from rag_assets.service.keys import Keys  # noqa: E402
 from rag_assets.services import Services  # noqa: E402
@@ -259,16 +259,6 @@ def test_tool_says_what_to_do_when_the_database_is_away(corpus: Services, tmp_pa
     with connected(server) as agent:
         said = [agent.refused("status"), agent.refused("search", query="x", mode="text")]
     assert all("PostgreSQL" in each and "s3cret" not in each for each in said), said
-
-
-def test_command_says_what_to_install_when_the_extra_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In place of a traceback."""
-    from click.testing import CliRunner
-
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    answer = CliRunner().invoke(cli.main, ["mcp"])
-    assert answer.exit_code == 1
-    assert "rag-assets[mcp]" in answer.output
 
 
 @pytest.fixture(scope="module")

@@ -258,16 +258,6 @@ def test_page_speaks_the_language_that_is_asked_for(person: Person, accepted: st
     assert person.open("/documents").html["lang"] == other["hreflang"]
 
 
-def test_every_language_says_all() -> None:
-    """With the same values in the same sentences."""
-    for language, table in catalogue.LANGUAGES.items():
-        assert set(table) == set(catalogue.ENGLISH), language
-        for key, words in table.items():
-            values = [set(re.findall(r"{(\w+)}", each)) for each in (words, catalogue.ENGLISH[key])]
-            assert values[0] == values[1], (language, key)
-    assert set(catalogue.NAMES) == set(catalogue.LANGUAGES)
-
-
 def test_page_says_how_to_begin_when_nothing_is_indexed(database_url: str, tmp_path: Path) -> None:
     """The commands, in order."""
     config = serving.configured(database_url, tmp_path / "home")
