@@ -1,113 +1,23 @@
 """The guard before a web page, asked over real connections: whose requests pass, and in which form."""
 
-import asyncio
 import json
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from typing import Any
 
 import pytest
 import requests
-import uvicorn
 from dagster_webserver.webserver import DagsterWebserver
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse
-from starlette.routing import Route, WebSocketRoute
-from starlette.websockets import WebSocket
+from starlette.routing import Route
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from rag_assets import settings
 from rag_assets.errors import SettingsError
 from rag_assets.service import dagster_ui, guard
-from rag_assets.service.connections import BoundedProtocol
-from rag_assets.service.guard import Guard
-from rag_assets_tests.patience import until
+from rag_assets_tests.guarded import TOKEN, Page, served
 
-TOKEN = "a-token-of-some-length"
 HTML = {"Accept": "text/html,application/xhtml+xml"}
 QUERY = {"query": "mutation { wipeAssets { __typename } }"}
-
-
-class Page:
-    """A guarded application on a port of its own; it notes what reaches it."""
-
-    def __init__(self, **options: Any) -> None:
-        """`options` are those of Guard."""
-        self.reached: list[str] = []
-        routes = [
-            Route("/graphql", self._graphql, methods=["GET", "POST"]),
-            Route("/report_asset_materialization/{key:path}", self._graphql, methods=["POST"]),
-            WebSocketRoute("/graphql", self._websocket),
-            Route("/{path:path}", self._page, methods=["GET", "PUT", "DELETE", "POST"]),
-        ]
-        self.app = Guard(Starlette(routes=routes), **options)
-        self.port = 0
-        self.delay = 0.0  # seconds until a page is answered
-
-    async def _graphql(self, request: Request) -> JSONResponse:
-        body = await request.body()
-        self.reached.append(f"{request.method} {request.url.path}")
-        return JSONResponse({"bytes": len(body)})
-
-    async def _page(self, request: Request) -> HTMLResponse:
-        self.reached.append(f"{request.method} {request.url.path}")
-        await asyncio.sleep(self.delay)
-        return HTMLResponse("<p>the page</p>")
-
-    async def _websocket(self, websocket: WebSocket) -> None:
-        self.reached.append("websocket")
-        await websocket.accept()
-        await websocket.close()
-
-    def ask(self, method: str, path: str, **options: object) -> requests.Response:
-        with requests.Session() as session:
-            session.trust_env = False
-            return session.request(
-                method,
-                f"http://127.0.0.1:{self.port}{path}",
-                timeout=60,
-                allow_redirects=False,
-                **options,  # type: ignore[arg-type]
-            )
-
-    def raw(self, request: str) -> str:
-        """The first line of the answer to what no library would send."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
-            connection.sendall(request.encode())
-            return connection.recv(4_096).decode().splitlines()[0]
-
-
-class Hasty(BoundedProtocol):
-    request_seconds = 0.5
-
-
-class Small(BoundedProtocol):
-    connections_at_most = 5
-
-
-class HastyAndSmall(Hasty):
-    connections_at_most = 3
-
-
-@contextmanager
-def served(page: Page, *, protocol: type[BoundedProtocol] = BoundedProtocol) -> Iterator[Page]:
-    server = uvicorn.Server(uvicorn.Config(page.app, host="127.0.0.1", port=0, log_level="error", http=protocol))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            assert thread.is_alive()
-            time.sleep(0.01)
-        page.port = server.servers[0].sockets[0].getsockname()[1]
-        yield page
-    finally:
-        server.should_exit = True
-        thread.join(timeout=60)
 
 
 @pytest.fixture
@@ -359,77 +269,6 @@ def test_a_short_token_is_refused() -> None:
     with pytest.raises(SettingsError, match=r"web\.token.*16") as info:
         settings.load(web={"token": "short-one"})
     assert "short-one" not in str(info.value)
-
-
-def connected(page: Page, said: bytes = b"") -> socket.socket:
-    """A connection on which that much of a request was said."""
-    connection = socket.create_connection(("127.0.0.1", page.port), timeout=60)
-    connection.sendall(said)
-    return connection
-
-
-def is_closed(connection: socket.socket) -> bool:
-    """Whether the page ended a connection, waiting for that up to 60 s; what it said before does not count."""
-    try:
-        while connection.recv(65_536):
-            pass
-    except TimeoutError:
-        return False
-    except ConnectionError:
-        return True
-    return True
-
-
-@pytest.mark.parametrize(
-    "said",
-    [
-        b"",
-        b"GET / HTTP/1.1\r\nHost: localhost\r\n",
-        b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n"
-        b"Content-Length: 9\r\n\r\ntok",
-        b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HTTP/1.1\r\n",
-        b"POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\ntok",
-    ],
-)
-def test_a_connection_on_which_no_whole_request_comes_is_ended(said: bytes) -> None:
-    """Wherever it stops: before, in the head, in the body, in the next request, or in the body of a refused one."""
-    with served(Page(token=TOKEN), protocol=Hasty) as page, connected(page, said) as connection:
-        assert is_closed(connection)
-
-
-def test_idle_connections_shut_nobody_out() -> None:
-    """Any number of them: the oldest goes for a new one, so that file descriptors stay for the page itself."""
-    with served(Page(token=TOKEN), protocol=Small) as page, ExitStack() as stack:
-        idle = [stack.enter_context(connected(page)) for _ in range(20)]
-        assert page.ask("GET", "/", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
-        assert [is_closed(connection) for connection in idle[:15]] == [True] * 15
-
-
-def test_a_request_under_way_is_not_ended_for_new_connections() -> None:
-    """Only those that wait for a request go; a websocket that is open and an answer in the making stay."""
-    said = b"GET /slow HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-    with served(Page(), protocol=HastyAndSmall) as page, connected(page, said) as asked, ExitStack() as stack:
-        page.delay = 2.0
-        until(lambda: page.reached)
-        for _ in range(10):
-            stack.enter_context(connected(page))
-        answer = b""
-        while part := asked.recv(65_536):
-            answer += part
-    assert answer.startswith(b"HTTP/1.1 200 ")
-
-
-def test_a_head_without_end_is_refused(locked_page: Page) -> None:
-    """Headers are kept until the request is there: without a limit, whoever reaches the port fills the memory."""
-    line = b"X-Filler: " + b"a" * 8_000 + b"\r\n"
-    with connected(locked_page, b"GET / HTTP/1.1\r\nHost: localhost\r\n") as connection:
-        try:
-            for _ in range(2_000):
-                connection.sendall(line)
-        except ConnectionError:
-            return
-        answer = connection.recv(100)
-    assert answer.startswith(b"HTTP/1.1 400 ")
 
 
 @pytest.mark.parametrize(
