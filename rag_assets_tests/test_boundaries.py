@@ -1,16 +1,9 @@
 """Where code may be cut: before definitions."""
 
 import pytest
-from hypothesis import strategies as st
 
 from rag_assets_tests.cutting import cut
 
-words = st.sampled_from(
-    ["hello", "world", "the", "naïve", "中文字符", "שלום", "مرحبا", "ไทย", "😀👩‍👩‍👧", "x" * 90, "a.b", "1,2"]
-)
-table = st.lists(st.tuples(words, words), max_size=12).map(
-    lambda rows: "| one | two |\n| --- | --- |\n" + "\n".join(f"| {a} | {b} |" for a, b in rows)
-)
 PYTHON = '''import os
 
 LIMIT = 5

@@ -4,8 +4,6 @@ import pytest
 
 from rag_assets import cli
 
-mcp = pytest.importorskip("mcp", reason="the extra mcp is not installed")
-
 
 def test_command_says_what_to_install_when_the_extra_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """In place of a traceback."""

@@ -1,16 +1,8 @@
 """Pieces of a text: whole blocks where they fit, else parts that keep what belongs to each."""
 
 import pytest
-from hypothesis import strategies as st
 
 from rag_assets_tests.cutting import TOKENIZER, cut, prose
-
-words = st.sampled_from(
-    ["hello", "world", "the", "naïve", "中文字符", "שלום", "مرحبا", "ไทย", "😀👩‍👩‍👧", "x" * 90, "a.b", "1,2"]
-)
-table = st.lists(st.tuples(words, words), max_size=12).map(
-    lambda rows: "| one | two |\n| --- | --- |\n" + "\n".join(f"| {a} | {b} |" for a, b in rows)
-)
 
 
 @pytest.mark.parametrize("mark", ["```", "~~~~", "  ```"])

@@ -1,16 +1,9 @@
 """The SQL files: each statement has a name and a purpose, and is used."""
 
-import re
 from pathlib import Path
 
 from rag_assets import settings
 from rag_assets.postgres import statements
-
-_TABLES = sorted(
-    table
-    for file in statements.folder("migrations")
-    for table in re.findall(r"^create table (\w+)", file.read_text(encoding="utf-8"), re.MULTILINE)
-)
 
 
 def test_every_statement_has_a_name_and_a_purpose_when_read() -> None:

@@ -1,20 +1,8 @@
 """The structure of a text: headings, fences and tables, and what only looks like one."""
 
 import pytest
-from hypothesis import strategies as st
 
 from rag_assets_tests.cutting import cut, prose
-
-words = st.sampled_from(
-    ["hello", "world", "the", "naïve", "中文字符", "שלום", "مرحبا", "ไทย", "😀👩‍👩‍👧", "x" * 90, "a.b", "1,2"]
-)
-sentence = st.lists(words, min_size=1, max_size=14).map(lambda found: " ".join(found).capitalize() + ". ")
-heading = st.builds(lambda level, title: "#" * level + " " + title, st.integers(1, 6), words)
-fence = st.lists(words, max_size=12).map(lambda found: "```py\n" + "\n".join(found) + "\n```")
-table = st.lists(st.tuples(words, words), max_size=12).map(
-    lambda rows: "| one | two |\n| --- | --- |\n" + "\n".join(f"| {a} | {b} |" for a, b in rows)
-)
-items = st.lists(sentence, min_size=1, max_size=8).map(lambda found: "\n".join(f"- {item}" for item in found))
 
 
 def test_heading_path_names_the_section_when_headings_nest() -> None:

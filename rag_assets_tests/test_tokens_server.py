@@ -14,9 +14,9 @@ from rag_assets.model import ParsedText, Structure
 from rag_assets.settings import Chunking
 from rag_assets.settings import LlamaServer as LlamaServerSettings
 from rag_assets.text.chunking import chunker, tokens
-from rag_assets_tests import test_chunker
+from rag_assets_tests import cutting, test_chunker
 from rag_assets_tests.places import real_documents
-from rag_assets_tests.test_tokens import CASES, mixed
+from rag_assets_tests.test_wordpiece import CASES, mixed
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_no_chunk_is_over_the_limit_when_the_server_counts(
     """The promise that embedding rests on: no text is ever too long."""
     parsed = ParsedText(text=text, media_type="text/plain", parser="test", structure=structure)
     chosen = Chunking(**options)
-    for chunk in chunker.chunk(parsed, tokenizer=minilm, settings=chosen, embed=test_chunker.embed):
+    for chunk in chunker.chunk(parsed, tokenizer=minilm, settings=chosen, embed=cutting.embed):
         count = len(server.tokenize(chunk.embedded_text))
         assert chunk.token_count == count <= chosen.size - tokens.SPECIAL_TOKENS
 
