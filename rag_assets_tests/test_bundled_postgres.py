@@ -1,16 +1,13 @@
 """bundled.postgres: the server of a home runs while it has a user, wherever the home lies, whoever dies."""
 
 import os
-import secrets
 import shutil
 import signal
 import stat
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -20,10 +17,7 @@ import pytest
 from rag_assets.bundled import data_directory, postgres, postgres_watchdog
 from rag_assets.errors import DatabaseUnavailable, SettingsError
 from rag_assets.processes import file_lock, identity
-
-posix = pytest.mark.skipif(os.name == "nt", reason="signals, sockets and accounts of POSIX")
-as_root = pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="placement is a question for root only")
-PATIENCE = 120.0  # seconds until a test gives up on something that should take less than two
+from rag_assets_tests.homes import PATIENCE, as_root, ask, is_noted, note, posix, server_of, wait_until
 
 # starts the server of argv[1], says its URL, and lives until its input ends
 USER = """
@@ -83,36 +77,6 @@ def user() -> Iterator[Callable[[Path], "subprocess.Popen[str]"]]:
     for process in started:
         process.kill()
         process.communicate()
-
-
-def ask(url: str, statement: str) -> object:
-    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
-        cursor.execute(statement)
-        return cursor.fetchone()[0] if cursor.description else None
-
-
-def note(url: str) -> int:
-    """Commit a number, to be looked for later."""
-    number = secrets.randbelow(2**31)
-    ask(url, f"create table if not exists notes (n bigint); insert into notes values ({number})")
-    return number
-
-
-def is_noted(url: str, number: int) -> bool:
-    return ask(url, f"select count(*) from notes where n = {number}") == 1
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
-
-
-def server_of(home: Path) -> int:
-    pid = postgres_watchdog.running_server((home / "postgres" / "data").resolve())
-    assert pid is not None
-    return pid
 
 
 def keeper_of(home: Path) -> int:
@@ -360,81 +324,6 @@ def test_connection_when_another_account_asks(open_home: Path) -> None:
         os.seteuid(0)
 
 
-# ---- placement for root
-
-
-@as_root
-def test_placement_when_the_home_cannot_be_reached(home: Path) -> None:
-    """The cluster lies elsewhere, found through a link; no permission on the way was changed."""
-    modes = [path.stat().st_mode for path in (home, *home.parents)]
-    postgres.start(home)
-    data = home / "postgres" / "data"
-    assert data.is_symlink()
-    assert not data.resolve().is_relative_to(home)
-    assert [path.stat().st_mode for path in (home, *home.parents)] == modes
-
-
-@as_root
-def test_placement_when_the_binaries_cannot_be_reached(
-    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """They are copied once to where the account gets at them, and run from there."""
-    original = data_directory._installation()
-    hidden = tmp_path / "site-packages"
-    for folder in (original.parent / original.name, original.parents[1] / f"{data_directory.PACKAGE}.libs"):
-        shutil.copytree(folder, hidden / folder.relative_to(original.parents[1]))
-    monkeypatch.setattr(data_directory, "_installation", lambda: hidden / data_directory.PACKAGE / original.name)
-    assert ask(postgres.start(home), "select 1") == 1
-    binary = Path(psutil.Process(server_of(home)).cmdline()[0])
-    postgres.release(home)
-    assert not binary.is_relative_to(tmp_path)
-    shutil.rmtree(next(path for path in binary.parents if path.name.startswith("postgresql-")))
-
-
-@as_root
-def test_cluster_when_its_home_was_deleted_while_running(tmp_path: Path) -> None:
-    """A cluster outside of its home goes with it."""
-    path = tmp_path / "doomed"
-    postgres.start(path)
-    cluster = (path / "postgres" / "data").resolve().parent
-    shutil.rmtree(path)
-    wait_until(lambda: not cluster.exists())
-
-
-@as_root
-def test_cluster_when_its_home_was_deleted_while_stopped(tmp_path: Path, home: Path) -> None:
-    """The next start of any home removes it."""
-    path = tmp_path / "doomed"
-    postgres.start(path)
-    postgres.release(path)
-    cluster = (path / "postgres" / "data").resolve().parent
-    shutil.rmtree(path)
-    postgres.start(home)
-    assert not cluster.exists()
-
-
-@as_root
-def test_cluster_when_its_home_is_absent_for_a_while(tmp_path: Path) -> None:
-    """A home on a disk that is not mounted today keeps its data."""
-    record = tmp_path / "cluster" / "home"
-    record.parent.mkdir()
-    record.write_text("/mnt/not-mounted-today/home")
-    assert not data_directory._is_orphan(record)
-    os.utime(record, (0, 0))
-    assert data_directory._is_orphan(record)
-
-
-@as_root
-def test_cluster_when_its_home_was_moved(tmp_path: Path) -> None:
-    """The data moves along."""
-    before, after = tmp_path / "before", tmp_path / "after"
-    number = note(postgres.start(before))
-    postgres.release(before)
-    before.rename(after)
-    assert is_noted(postgres.start(after), number)
-    postgres.remove(after)
-
-
 @as_root
 def test_start_when_the_home_is_a_copy(tmp_path: Path, home: Path) -> None:
     """Two homes never share a cluster by accident."""
@@ -521,27 +410,3 @@ def test_remove_when_the_data_was_put_on_another_disk(open_home: Path, tmp_path:
     assert (disk / "cluster" / "PG_VERSION").exists()
     postgres.remove(home)
     assert [path.name for path in disk.iterdir()] == ["home"]
-
-
-# ---- folders of sockets
-
-
-@posix
-def test_socket_folders_of_homes_that_are_gone_are_removed(tmp_path: Path) -> None:
-    """Those that are used stay, and so does what others have put there, FIFOs included."""
-
-    def folder(name: str, *, home: str, mode: int = 0o700) -> Path:
-        place = tmp_path / f"rag-pg-{name}"
-        place.mkdir(mode=mode)
-        (place / "home").write_text(home)
-        return place
-
-    used = tmp_path / "used"
-    (used / "postgres").mkdir(parents=True)
-    gone, kept = folder("1", home=str(tmp_path / "gone")), folder("2", home=str(used))
-    (used / "postgres" / "socket").write_text(str(kept))
-    open_to_all, pipe = folder("3", home=str(tmp_path / "gone"), mode=0o755), tmp_path / "rag-pg-4"
-    pipe.mkdir(mode=0o700)
-    os.mkfifo(pipe / "home")
-    postgres._remove_abandoned_sockets(tmp_path)
-    assert [place.exists() for place in (gone, kept, open_to_all, pipe)] == [False, True, True, True]
