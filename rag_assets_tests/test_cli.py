@@ -35,15 +35,17 @@ posix = pytest.mark.skipif(os.name == "nt", reason="a program that is a shell sc
 
 @pytest.fixture(autouse=True)
 def _bare(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Nothing configured but a home, whatever the shell of the tests has; log lines go where they went before."""
+    """Nothing configured but a home, whatever the shell of the tests has; what a command sets is gone afterwards."""
     kept = ("RAG_ASSETS_HOME", "RAG_ASSETS_TEST_SESSION")
     for name in os.environ:
         if name.startswith(OURS) and name not in kept:
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     logger, root = logging.getLogger("rag_assets"), logging.getLogger()
-    handlers, level = root.handlers, logger.level
+    handlers, level, names = root.handlers, logger.level, set(os.environ)
     yield
+    for name in set(os.environ) - names:  # such as DAGSTER_HOME
+        del os.environ[name]
     root.handlers = handlers
     logger.setLevel(level)
 
@@ -71,7 +73,7 @@ def fake_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def invoke(*arguments: str, code: int = 0) -> Result:
-    """In this process: for commands that do not import Dagster."""
+    """In this process: no time goes into importing it all again."""
     result = CliRunner().invoke(main, list(arguments), prog_name="rag-assets")
     assert result.exit_code == code, result.output
     assert "Traceback" not in result.output
@@ -79,7 +81,7 @@ def invoke(*arguments: str, code: int = 0) -> Result:
 
 
 def run(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    """As a program."""
+    """As a program; each command is seen at least once to be one."""
     command = [sys.executable, "-m", "rag_assets", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == code, done.stdout + done.stderr
@@ -346,7 +348,7 @@ def test_program_with_other_settings_refuses_and_takes_over_when_told_to(
     monkeypatch.setenv("RAG_ASSETS_CHUNKING__SIZE", "32")
     for command in ("reconcile", "init", "ingest"):
         assert "chunking.size is 32 here and 64 there" in invoke(command, code=1).stderr
-    run("init", "--take-over")
+    invoke("init", "--take-over")
     invoke("reconcile")
     monkeypatch.setenv("RAG_ASSETS_HOME", first)
     monkeypatch.setenv("RAG_ASSETS_CHUNKING__SIZE", "64")
@@ -400,8 +402,8 @@ def test_documents_with_odd_ids_are_ingested_through_dagster(configured: Applica
         ids = ["", " ", "a,b...c", noise, os.urandom(2_685).hex(), None, "twice", "twice"]
         values = [(one, "a.txt") for one in ids]
         cursor.executemany('insert into "TblDocumentFiles" values (%s, %s)', values)
-    run("init")
-    [report] = objects(run("ingest", "--json", code=1).stdout)
+    invoke("init")
+    [report] = objects(invoke("ingest", "--json", code=1).stdout)
     assert (report["completed"], report["failed"], report["pending"]) == (4, 1, 0)
     assert [(one["document_id"], one["kind"]) for one in report["failures"]] == [("twice", "id_doubled")]
     [found] = objects(invoke("status", "--json").stdout)
@@ -421,7 +423,7 @@ def test_ingest_names_what_is_not_in_the_table_beside_what_is(configured: Applic
     configured.run()
     configured.sql('alter table "TblDocumentFiles" disable trigger all')
     configured.remove(gone)
-    done = run("ingest", "--json", f"0{kept}", gone, "99999", code=1)
+    done = invoke("ingest", "--json", f"0{kept}", gone, "99999", code=1)
     [report] = objects(done.stdout)
     assert (report["unknown"], report["gone"], report["deleted"]) == (["99999"], [gone], 1)
     assert report["completed"] + report["skipped"] == 1
@@ -440,7 +442,7 @@ def test_an_index_is_advised_where_it_is_worth_it(configured: Application, monke
     assert "6 vectors are compared one by one; an index is for 25,000 and more." in invoke("index").stdout
     monkeypatch.setenv("RAG_ASSETS_SEARCH__INDEX_ROWS", "6")
     advised = "An index of vectors is advised: 6 vectors; building takes 64 MB. Next: rag-assets index --build"
-    assert run("ingest").stdout.splitlines()[-1] == f"{advised}, unless `rag-assets up` runs"
+    assert invoke("ingest").stdout.splitlines()[-1] == f"{advised}, unless `rag-assets up` runs"
     assert advised.replace("An index of vectors is advised", "An index is advised") in invoke("index").stdout
     said = invoke("index", "--build").stdout
     assert re.search(r"hnsw, .* MB, finds 100.0% of the ten nearest, built .* UTC for 6 vectors in .* s$", said, re.M)
@@ -534,10 +536,10 @@ def test_register_leaves_out_only_what_cannot_be_a_row(configured: Application) 
     (configured.files / "__pycache__").mkdir()
     (configured.files / "__pycache__" / "a.pyc").write_bytes(b"\0")
     (configured.files / os.fsdecode(b"b\xff.txt")).touch()
-    done = run("register", "--json", str(configured.files), code=1)
+    done = invoke("register", "--json", str(configured.files), code=1)
     [found] = objects(done.stdout)
     assert (found["registered"], found["new"], len(found["left_out"])) == (1, 1, 1)
-    said = run("register", str(configured.files), code=1).stderr
+    said = invoke("register", str(configured.files), code=1).stderr
     assert said == "Left out: no row can hold a name that is not UTF-8: b?.txt\n"
 
 
@@ -563,7 +565,7 @@ def test_register_names_a_folder_that_cannot_be_read(configured: Application, mo
 
 def test_register_of_an_empty_folder_says_so(configured: Application) -> None:
     """Nobody is sent on to ingest nothing."""
-    assert "No files there" in run("register", str(configured.files)).stdout
+    assert "No files there" in invoke("register", str(configured.files)).stdout
 
 
 @posix
@@ -624,7 +626,7 @@ def test_ingest_says_what_is_short_and_loses_nothing(
     """Both numbers, and that the documents stay pending, without a traceback of Dagster's."""
     document_id = configured.add("a.txt", *WORDS)
     monkeypatch.setenv("RAG_ASSETS_LLAMA_SERVER__REQUIRED_MEMORY_GB", "1000000")
-    said = run("ingest", code=1).stderr
+    said = invoke("ingest", code=1).stderr
     assert "Error: Not enough memory to start embedding server: " in said
     assert "1000000.0 GB needed" in said
     assert configured.pending() == [(document_id, "pending", 0, None)]
