@@ -80,7 +80,7 @@ class Consumer:
         self._arena = arena
         self._listen = listen
         self._embedder = embedder or arena.embedder
-        reader = arena.new_reader()
+        reader = arena.another_reader()
         self._reader: Reader = WatchedReader(reader, watch, seconds=0.003) if watch else reader
         self._linger = linger
         self._stop = threading.Event()

@@ -91,7 +91,7 @@ def _claimed(arena: Arena) -> str:
 
 
 def _readers(arena: Arena, watch: Watch) -> list[WatchedReader]:
-    return [WatchedReader(arena.new_reader(), watch, seconds=READ_SECONDS) for _ in range(2)]
+    return [WatchedReader(arena.another_reader(), watch, seconds=READ_SECONDS) for _ in range(2)]
 
 
 def _at_once(arena: Arena, takes: list[Take], *, readers: list[WatchedReader]) -> None:

@@ -73,6 +73,7 @@ def disk_full_temporary(ground: Ground, *, seed: int, long: bool) -> Result:
             with disk(HOME_BYTES) as place, ground.arena(seed + turn) as arena:
                 arena.insert(6)
                 with _temporary_files_in(place):
+                    arena.reader = arena.new_reader()  # its work folder lies on that disk
                     with full(place), suppress(ServiceError):
                         arena.run()
                     arena.settle()

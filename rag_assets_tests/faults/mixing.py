@@ -41,7 +41,7 @@ class Actors:
     failed: list[str] = field(default_factory=list)
 
     def loops(self) -> list[Callable[[], None]]:
-        backfill, ingest, batch, reconcile = (self.arena.new_reader() for _ in range(4))
+        backfill, ingest, batch, reconcile = (self.arena.another_reader() for _ in range(4))
         steps: list[tuple[Callable[[], object], float]] = [  # and the longest pause between two, in seconds
             (partial(self._backfill, backfill), 0.2),
             (partial(self.arena.run, reader=ingest), 0.5),
