@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from rag_assets import operations, settings
+from rag_assets.services import Services
 from rag_assets_tests.e2e.conftest import command
 
 CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
@@ -23,13 +25,18 @@ QUESTIONS = {
 
 
 @pytest.mark.skipif(not CORPUS.is_dir(), reason="../shared/corpus is not there")
-def test_right_document_comes_first_when_asked_nine_questions(environment: dict[str, str], model_path: Path) -> None:
+def test_right_document_comes_first_when_asked_nine_questions(
+    environment: dict[str, str], home: Path, database_url: str, model_path: Path
+) -> None:
     """Each question's document is the first hit among the corpus's documents."""
-    environment = {**environment, "LLAMA_SERVER_MODEL": str(model_path)}
+    environment = {**environment, "DATABASE_URL": database_url, "LLAMA_SERVER_MODEL": str(model_path)}
     wanted = {CORPUS / name for name in QUESTIONS.values()}
     others = {file for file in CORPUS.glob("*/*") if file.stat().st_size < LARGEST_BYTES}
     command("register", *map(str, sorted(wanted | others)), environment=environment)
     command("ingest", environment=environment, succeeds=False)  # the corpus has documents that must fail
-    paths = {q: Path(command("search", q, "-k", "1", environment=environment)[0]["path"]) for q in QUESTIONS}
+    server = {"required_memory_gb": 0.5, "threads": 1}  # as in the environment
+    chosen = settings.load(home=home, database_url=database_url, llama_server_model=model_path, llama_server=server)
+    with Services(chosen) as services:  # one server embeds all questions
+        paths = {q: Path(str(operations.search(services, q, k=1)[0].path)) for q in QUESTIONS}
     found = {q: path.relative_to(CORPUS).as_posix() for q, path in paths.items()}
     assert {q: SAME.get(name, name) for q, name in found.items()} == QUESTIONS
