@@ -252,7 +252,8 @@ def up(port: int, host: str, read_only: bool) -> None:
 @click.option(
     "--roles",
     is_flag=True,
-    help="Make the roles rag_worker (ingests) and rag_reader (searches) of the cluster, and grant them what they need.",
+    help="Make the roles rag_owner (owns the tables), rag_worker (ingests) and rag_reader (searches) of the cluster, "
+    "and grant them what they need.",
 )
 @JSON
 def init(create_table: bool, take_over: bool, roles: bool, as_json: bool) -> None:

@@ -81,7 +81,7 @@ def migrate(services: Services) -> list[str]:
 
 
 def establish_roles(services: Services) -> Granted:
-    """Make the roles rag_worker and rag_reader, and grant each what it needs; see roles.establish."""
+    """Make the roles rag_owner, rag_worker and rag_reader, and grant each what it needs; see roles.establish."""
     schema = DAGSTER_SCHEMA if services.settings.dagster_database_url is None else None
     return services.database.establish_roles(services.settings.source, dagster_schema=schema)
 

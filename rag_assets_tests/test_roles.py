@@ -15,8 +15,16 @@ from rag_assets.settings import Source
 from rag_assets_tests import rows
 from rag_assets_tests.application import WORDS, Application
 
-ROLES = ("rag_worker", "rag_reader")
-OTHERS = ("roles_test_worker", "roles_test_reader", "roles_test_weak")
+ROLES = ("rag_owner", "rag_worker", "rag_reader")
+OTHERS = ("roles_test_owner", "roles_test_worker", "roles_test_reader", "roles_test_weak")
+ALL = ("rag_reader", "rag_worker", "rag_owner")  # in the order in which they are granted
+OWNERS = """
+select distinct pg_get_userbyid(owner) from (
+    select relowner as owner from pg_class where relnamespace = 'public'::regnamespace and relname like 'rag\\_%'
+        and relname <> 'rag_of_others'
+    union all select proowner from pg_proc where pronamespace = 'public'::regnamespace
+        and (proname like 'rag\\_%' or proname = 'notify_document_change')
+) as ours"""
 WRITES = (
     "delete from rag_document_chunks",
     "update rag_outbox set attempts = 0",
@@ -44,7 +52,10 @@ def cluster(database_url: str) -> Iterator[Callable[[str, str], str]]:
     finally:
         for name in (*OTHERS, *ROLES):
             if rows.execute(database_url, f"select 1 from pg_roles where rolname = '{name}'"):
-                rows.execute(database_url, f"drop owned by {name} cascade; drop role {name}")
+                rows.execute(
+                    database_url,
+                    f"reassign owned by {name} to current_user; drop owned by {name} cascade; drop role {name}",
+                )
 
 
 def _as(url: str, role: str) -> str:
@@ -61,8 +72,8 @@ def test_a_worker_ingests_and_a_reader_searches_when_they_have_their_roles(
     application: Application, cluster: Callable[[str, str], str], tmp_path: Path
 ) -> None:
     """Neither is a superuser or owns a table; the reader can change nothing, and the worker no table."""
-    assert _establish(application.url) == (("rag_reader", "rag_worker"), ())
-    assert _establish(application.url) == (("rag_reader", "rag_worker"), ())
+    assert _establish(application.url) == (ALL, ())
+    assert _establish(application.url) == (ALL, ())
     worker = Application(
         cluster("roles_test_worker", "rag_worker"),
         tmp_path,
@@ -107,11 +118,11 @@ def test_statements_are_told_when_the_account_may_make_no_roles(
     weak = _as(application.url, "roles_test_weak")
     granted, to_run = _establish(weak)
     assert granted == ()
-    made = [role for role in ROLES if any(f'create role "{role}" nologin;' in one for one in to_run)]
-    assert made == list(ROLES)
+    made = [role for role in ALL if any(f'create role "{role}" nologin;' in one for one in to_run)]
+    assert made == list(ALL)
     for statement in to_run:
         rows.execute(application.url, statement)
-    assert _establish(application.url) == (("rag_reader", "rag_worker"), ())
+    assert _establish(application.url) == (ALL, ())
     reader = cluster("roles_test_reader", "rag_reader")
     assert rows.execute(reader, "select * from rag_search('pump')") == []
 
@@ -140,3 +151,24 @@ def test_a_worker_is_told_who_has_to_migrate_when_the_tables_are_older(
     rows.execute(application.url, "delete from rag_migrations where name like '013%'")
     with Services(worker.settings) as services, pytest.raises(SettingsError, match=r"013.*have that one run"):
         operations.migrate(services)
+
+
+def test_a_member_of_the_owner_migrates_when_it_has_its_role(
+    application: Application, cluster: Callable[[str, str], str]
+) -> None:
+    """All that is ours belongs to rag_owner, also what a member's migration makes; what is not ours, to whom it did."""
+    theirs = (
+        "select distinct pg_get_userbyid(relowner) from pg_class where relname in ('rag_of_others', 'TblDocumentFiles')"
+    )
+    rows.execute(application.url, "create table rag_of_others (n integer)")
+    before = rows.execute(application.url, theirs)
+    _establish(application.url)
+    assert rows.execute(application.url, OWNERS) == [("rag_owner",)]
+    member = cluster("roles_test_owner", "rag_owner")
+    rows.execute(application.url, "drop function rag_neighbours(bigint, integer)")
+    with closing(Database(member)) as database:
+        assert database.migrate(Source(), dimension=384) == []
+    assert rows.execute(application.url, OWNERS) == [("rag_owner",)]
+    assert rows.execute(application.url, theirs) == before
+    added = application.add("a.txt", *WORDS)
+    assert application.run()[added].status == "completed"

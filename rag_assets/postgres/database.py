@@ -2,6 +2,7 @@
 
 import hashlib
 import queue
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -161,9 +162,11 @@ class Database:
             return bool(single(cursor)[0])
 
     def create_schema(self, name: str) -> None:
-        """A schema of this name, if there is none."""
+        """A schema of this name, if there is none: only then has one to be allowed to make it."""
         with self.transaction() as cursor:
-            cursor.execute(composed("migrations", "create_schema", schema=sql.Identifier(name)))
+            cursor.execute(statement("migrations", "has_schema"), {"name": name})
+            if not single(cursor)[0]:
+                cursor.execute(composed("migrations", "create_schema", schema=sql.Identifier(name)))
 
     def drop_schema(self, name: str) -> None:
         """A schema of ours, with all that is in it."""
@@ -406,9 +409,18 @@ def _apply_functions(cursor: Cursor, source: Source, *, channel: str) -> None:
         "id_settings": documents.id_settings(cursor, source),
         "coalesce": sql.SQL(statement("outbox", "coalesce").rstrip(";")),
         "path": _search_path(cursor),
+        "relations": _names_made(r"create (?:or replace )?(?:table|view|type) (?:if not exists )?(\w+)"),
+        "functions": _names_made(r"create or replace function (\w+)"),
     }
     for file in folder("functions"):
         cursor.execute(sql.SQL(file.read_text(encoding="utf-8")).format(**names))
+
+
+def _names_made(pattern: str) -> sql.Literal:
+    """The names of what our SQL makes, as an array."""
+    texts = [file.read_text(encoding="utf-8") for part in ("migrations", "functions") for file in folder(part)]
+    texts.append(statement("migrations", "create_migrations"))
+    return sql.Literal(sorted({name for text in texts for name in re.findall(pattern, text)}))
 
 
 def _search_path(cursor: Cursor) -> sql.Composed:

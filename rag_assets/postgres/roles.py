@@ -1,6 +1,6 @@
-"""Roles of a cluster for an index: rag_worker ingests, rag_reader searches; each is granted what it needs here.
+"""Roles of a cluster for an index: rag_owner owns it, rag_worker ingests, rag_reader searches.
 
-Our tables belong to the account that ran `init`, and with it what changes them.
+Each is granted what it needs here. Until rag_owner is made, tables belong to the account that ran the first `init`.
 """
 
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from rag_assets.postgres import documents
 from rag_assets.postgres.statements import composed, single, statement
 from rag_assets.settings import Source
 
+OWNER = "rag_owner"
 WORKER = "rag_worker"
 READER = "rag_reader"
 
@@ -31,9 +32,11 @@ def establish(cursor: Cursor, source: Source, *, dagster_schema: str | None) -> 
     `dagster_schema` is where Dagster keeps its state, if that is in this database. A role of such a name that is there
     is used, whoever made it: roles are those of the cluster, and serve all of its databases.
     """
+    used = {role: _of_program(cursor, source, role, dagster_schema) for role in (WORKER, OWNER)}
     grants = {
         READER: [_filled("grant_reading", READER)],
-        WORKER: [_filled("grant_working", WORKER), *_of_worker(cursor, source, dagster_schema)],
+        WORKER: [_filled("grant_working", WORKER), *used[WORKER]],
+        OWNER: [*_of_owner(cursor), *used[OWNER], _filled("grant_owning", OWNER)],
     }
     done, to_run = [], []
     for role, statements in grants.items():
@@ -50,13 +53,24 @@ def may_migrate(cursor: Cursor) -> bool:
     return bool(single(cursor)[0])
 
 
-def _of_worker(cursor: Cursor, source: Source, dagster_schema: str | None) -> list[sql.Composable]:
+def _of_owner(cursor: Cursor) -> list[sql.Composable]:
+    """What it needs before anything can be given to it; whoever gives it goes on as a member."""
+    cursor.execute(statement("roles", "get_account"))
+    account, schema = map(sql.Identifier, single(cursor))
+    return [
+        _composed("grant_membership", OWNER, account=account),
+        _composed("grant_creating", OWNER, schema=schema),
+    ]
+
+
+def _of_program(cursor: Cursor, source: Source, role: str, dagster_schema: str | None) -> list[sql.Composable]:
+    """What lies beside our tables: the application's, and Dagster's state."""
     names = documents.identifiers(cursor, source)
-    found = [_composed("grant_source", WORKER, table=names["table"])]
+    found = [_composed("grant_source", role, table=names["table"])]
     if len(source.table_parts) > 1:
-        found.append(_composed("grant_schema", WORKER, schema=sql.Identifier(source.table_parts[0])))
+        found.append(_composed("grant_schema", role, schema=sql.Identifier(source.table_parts[0])))
     if dagster_schema is not None:
-        found.append(_composed("grant_dagster", WORKER, schema=sql.Identifier(dagster_schema)))
+        found.append(_composed("grant_dagster", role, schema=sql.Identifier(dagster_schema)))
     return found
 
 

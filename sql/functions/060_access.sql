@@ -95,8 +95,38 @@ begin
 end
 $$;
 
+-- Give all that is ours to a role, whose members may then migrate it and look after its index; who calls this owns it,
+-- and is a member of the role, which may create in the schema.
+create or replace function rag_grant_owning(new_owner name) returns void
+language plpgsql set search_path = {schema}, pg_catalog, pg_temp as $$
+declare
+    role oid := (select r.oid from pg_roles as r where r.rolname = new_owner);
+    one record;
+begin
+    for one in
+        select format('%s %I', case c.relkind when 'v' then 'view' when 'c' then 'type' else 'table' end, c.relname) as what
+        from pg_class as c
+        where c.relnamespace = current_schema()::regnamespace and c.relname = any ({relations})
+            and c.relowner <> role
+        union all
+        select 'function ' || p.oid::regprocedure from pg_proc as p
+        where p.pronamespace = current_schema()::regnamespace and p.proname = any ({functions})
+            and p.proowner <> role
+    loop
+        execute format('alter %s owner to %I', one.what, new_owner);
+    end loop;
+end
+$$;
+
 do $$ begin
     perform {schema}.rag_follow_row_security();
+    -- what is new
+    if exists (
+        select from pg_class as c join pg_namespace as n on n.oid = c.relnamespace join pg_roles as r on r.oid = c.relowner
+        where n.nspname = current_schema() and c.relname = 'rag_migrations' and r.rolname = 'rag_owner'
+    ) then
+        perform {schema}.rag_grant_owning('rag_owner');
+    end if;
     if exists (select from pg_roles where rolname = 'rag_reader') then
         perform {schema}.rag_grant_reading('rag_reader');
     end if;

@@ -37,6 +37,10 @@ select current_schema();
 select current_schema(), (select n.nspname from pg_extension as e join pg_namespace as n on n.oid = e.extnamespace
     where e.extname = 'vector');
 
+-- name: has_schema
+-- Whether there is a schema of this name.
+select exists (select from pg_namespace where nspname = %(name)s);
+
 -- name: create_schema
 -- A schema for Dagster's own tables.
 create schema if not exists {schema};

@@ -14,6 +14,22 @@ select rag_grant_reading(%(role)s);
 -- Let it ingest.
 select rag_grant_working(%(role)s);
 
+-- name: grant_membership
+-- Have this account go on with what it makes and changes here.
+grant {role} to {account};
+
+-- name: grant_creating
+-- Let it make what is ours.
+grant usage, create on schema {schema} to {role};
+
+-- name: grant_owning
+-- Give it all that is ours.
+select rag_grant_owning(%(role)s);
+
+-- name: get_account
+-- Who we are, and where our tables are.
+select current_user, current_schema();
+
 -- name: grant_source
 -- Let it read the application's table.
 grant select on {table} to {role};
