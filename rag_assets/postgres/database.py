@@ -416,7 +416,7 @@ def _apply_functions(cursor: Cursor, source: Source, *, channel: str) -> None:
         cursor.execute(sql.SQL(file.read_text(encoding="utf-8")).format(**names))
 
 
-def _names_made(pattern: str) -> sql.Literal:
+def _names_made(pattern: str) -> "sql.Literal[list[str]]":
     """The names of what our SQL makes, as an array."""
     texts = [file.read_text(encoding="utf-8") for part in ("migrations", "functions") for file in folder(part)]
     texts.append(statement("migrations", "create_migrations"))
