@@ -178,6 +178,15 @@ def test_k_hits_come_through_an_index_when_a_filter_leaves_few(url: str) -> None
         for filter, passes in FILTERS.values():
             left = CHUNKS * sum(passes(Stored(number)) for number in range(DOCUMENTS))
             assert len(_search(cursor, "vector", 10, filter)) == min(10, left), filter
+        third = [f"{where}{number}" for where in ("near", "far") for number in range(3, 18_000, 3)]
+        through_it = _search(cursor, "vector", 10, {"documents": third})
+        cursor.execute(
+            "select document_id, chunk_index from rag_document_chunks where document_id = any(%s) "
+            "order by embedding <=> '[1,0,0,0,0,0,0,0]', rag_id_order(document_id), document_id, chunk_index limit 10",
+            [third],
+        )
+        assert len(through_it) == 10
+        assert len({(row[0], row[1]) for row in through_it} & set(cursor.fetchall())) >= 8
         cursor.execute("select current_setting('hnsw.ef_search'), current_setting('hnsw.iterative_scan')")
         assert cursor.fetchone() == ("40", "off")  # as they were
 

@@ -7,7 +7,11 @@ words and the neighbourhoods of real ones; but the words are those of 2,000 abst
 a share of a million chunks as of those, which is harder than a real corpus, and near doubles are many.
 
 Ten chunks make a document. Its path, `d3/d43/d243/n.md`, is what filters ask for: `d3/` leaves 10 %, `d3/d43/` 1 %, and
-`d3/d43/d243/` 0.1 %. Chunks are stored by the product's own triggers, which make the words and their statistics.
+`d3/d43/d243/` 0.1 %.
+
+The product's triggers take the words of each chunk from its text, which is an hour or two for a million. Here the
+words of each half of an abstract are taken once, and put together as rag_words does; then they are counted, and their
+index is built. The words of one chunk in a thousand are compared with what rag_words makes of its text.
 """
 
 import itertools
@@ -22,7 +26,6 @@ import numpy as np
 import psycopg2
 from psycopg2.extras import execute_values
 
-from rag_assets.postgres import words
 from rag_assets.services import Services
 from rag_assets_tests import rows
 from rag_assets_tests.benchmarks.figures import say
@@ -33,6 +36,7 @@ NOISES = 1_000
 NOISE = 0.15  # its length
 AT_ONCE = 5_000  # chunks of one statement
 WRITERS = 2
+COMPARED = 1_000  # the words of one chunk in so many are made by the product, too
 
 PREPARE = """
 create table public.base_texts (
@@ -58,17 +62,87 @@ join public.base_texts as b on b.number = (n * 7919 + n / %(texts)s) %% %(texts)
 join public.base_noise as e on e.number = (n * 104729 / 7) %% %(noises)s
 """
 
+BASE_WORDS = """
+create table if not exists public.base_words as
+select number, to_tsvector('english', head) as head, rag_identifiers('english', head) as head_identifiers,
+    to_tsvector('english', tail) as tail, rag_identifiers('english', tail) as tail_identifiers
+from public.base_texts
+"""
+WORDS = """
+insert into rag_chunk_words (chunk_id, embedding_model, language, length, words)
+select c.id, c.embedding_model, 'en', rag_word_length(w.words),
+    w.words || rag_identifiers('english', c.document_id || '.md') || a.head_identifiers || b.tail_identifiers
+    || array_to_tsvector(array(
+        select ' ' || often || u.lexeme from unnest(w.words) as u, unnest('{2,4}'::integer[]) as often
+        where cardinality(u.positions) >= often
+    ))
+from (
+    select *, 10 * document_id::bigint + chunk_index as n from rag_document_chunks
+    where id >= %(first)s and id < %(last)s
+) as c
+join public.base_words as a on a.number = c.n %% %(texts)s
+join public.base_words as b on b.number = (c.n * 7919 + c.n / %(texts)s) %% %(texts)s
+cross join lateral (
+    select setweight(to_tsvector('english', c.document_id || ' md'), 'A') || a.head || b.tail as words offset 0
+) as w
+"""
+COUNTS = """
+truncate rag_word_counts, rag_word_totals, rag_word_changes;
+insert into rag_word_counts (embedding_model, word, chunks)
+select %(model)s, word, ndoc from ts_stat('select words from rag_chunk_words');
+insert into rag_word_totals (embedding_model, language, chunks, length)
+select embedding_model, language, count(*), sum(length) from rag_chunk_words group by 1, 2;
+"""
+DIFFERENT = """
+select count(*) from rag_document_chunks as c
+join rag_document_text as t using (document_id) left join rag_chunk_words as w on w.chunk_id = c.id
+cross join lateral (
+    select rag_words(t.language, t.title, t.path, c.heading_path, c.content) as words offset 0
+) as o
+where c.id %% %(compared)s = 0
+    and (strip(w.words), w.length) is distinct from (strip(o.words), rag_word_length(o.words))
+"""
+
 
 def fill(services: Services, count: int, *, corpus: Path) -> None:
     """So many chunks of the abstracts of a corpus.jsonl."""
+    store_chunks(services, count, corpus=corpus)
+    store_words(services)
+
+
+def store_chunks(services: Services, count: int, *, corpus: Path) -> None:
+    """Documents, chunks and vectors; their words have to follow."""
     with services.database.transaction() as cursor:
         cursor.execute("select to_regclass('public.base_texts') is null")
         [(is_new,)] = cursor.fetchall()
+        cursor.execute("alter table rag_document_chunks disable trigger rag_words_inserted")
     if is_new:
         _prepare(services, _abstracts(corpus))
-    _store(services, count)
+    _write(services, 0, count, (DOCUMENTS, CHUNKS), "chunks")
     with services.database.transaction() as cursor:
-        words.fold(cursor)
+        cursor.execute("alter table rag_document_chunks enable trigger rag_words_inserted")
+
+
+def store_words(services: Services) -> None:
+    """The words of all chunks, their statistics, and their index, which is dropped meanwhile."""
+    model = services.settings.embedding.model
+    with services.database.transaction() as cursor:
+        cursor.execute(BASE_WORDS)
+        cursor.execute(
+            "select pg_get_indexdef('rag_chunk_words_words'::regclass), min(id), max(id) from rag_document_chunks"
+        )
+        [(index, first, last)] = cursor.fetchall()
+        cursor.execute("drop index rag_chunk_words_words")
+    _write(services, first, last + 1, (WORDS,), "words of chunks")
+    with services.database.transaction() as cursor:
+        cursor.execute(COUNTS, {"model": model})
+        say("The words are counted")
+        cursor.execute("set local maintenance_work_mem = '1GB'")
+        cursor.execute(index)
+        say("Their index is built")
+        cursor.execute(DIFFERENT, {"compared": COMPARED})
+        if cursor.fetchall() != [(0,)]:
+            raise RuntimeError("The words of these chunks are not those that rag_words takes from their texts.")
 
 
 def _abstracts(corpus: Path) -> list[str]:
@@ -93,8 +167,9 @@ def _prepare(services: Services, texts: Sequence[str]) -> None:
         )
 
 
-def _store(services: Services, count: int) -> None:
-    starts = iter(range(0, count, AT_ONCE))
+def _write(services: Services, first: int, last: int, statements: Sequence[str], what: str) -> None:
+    """Have these statements write all from `first` until before `last`, some at a time and by several writers."""
+    starts = iter(range(first, last, AT_ONCE))
     lock, done = threading.Lock(), itertools.count(AT_ONCE, AT_ONCE)
     ended = threading.Event()  # because one of the writers failed
 
@@ -102,23 +177,19 @@ def _store(services: Services, count: int) -> None:
         try:
             while not ended.is_set():
                 with lock:
-                    first = next(starts, None)
-                if first is None:
+                    start = next(starts, None)
+                if start is None:
                     return
-                values = {"first": first, "last": min(first + AT_ONCE, count), "texts": ABSTRACTS, "noises": NOISES}
-                _write(services, values | {"model": services.settings.embedding.model})
-                say(f"{min(next(done), count)} of {count} chunks")
+                values = {"first": start, "last": min(start + AT_ONCE, last), "texts": ABSTRACTS, "noises": NOISES}
+                with services.database.transaction() as cursor:
+                    for statement in statements:
+                        cursor.execute(statement, values | {"model": services.settings.embedding.model})
+                say(f"{min(next(done), last - first)} of {last - first} {what}")
         except BaseException:
             ended.set()
             raise
 
     rows.in_threads([write] * WRITERS)
-
-
-def _write(services: Services, values: dict[str, object]) -> None:
-    with services.database.transaction() as cursor:
-        cursor.execute(DOCUMENTS, values)
-        cursor.execute(CHUNKS, values)
 
 
 def _halved(text: str) -> tuple[str, str]:

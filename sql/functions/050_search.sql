@@ -315,20 +315,28 @@ declare
 begin
     filter.required := coalesce(filter.required && parsed.required, parsed.required, filter.required);
     return query select r.* from rag_weighed(parsed.words, model) as q
-        cross join lateral rag_rank_words(q.words, q.idfs, q.chunks, q.mean_length, k, filter, model) as r;
+        cross join lateral rag_rank_words(
+            q.words, q.idfs, q.chunks, q.mean_length, k, filter, model,
+            budget => 20000, most_scored => least(greatest(600, 3 * k::bigint), 2147483647)::integer
+        ) as r;
 end
 $$;
 
--- The same for words that are weighed already, and a filter that has what the query requires.
+-- The same for words that are weighed already, and a filter that has what the query requires. Of frequent words, about
+-- `budget` rows of their index are looked at, and `most_scored` chunks are scored. Filtered, either so many more that
+-- as many are left, or all that pass the filter are scored, whichever is sooner done. No sequential scan, as above.
 create or replace function rag_rank_words(
-    words text[], idfs float8[], chunks bigint[], mean_length float8, k integer, filter rag_filter, model text
-) returns table (chunk_id bigint, score float8) language plpgsql stable set search_path = {path} as $$
+    words text[], idfs float8[], chunks bigint[], mean_length float8, k integer, filter rag_filter, model text,
+    budget integer, most_scored integer
+) returns table (chunk_id bigint, score float8)
+language plpgsql stable set search_path = {path} set random_page_cost = 1.1 set enable_seqscan = off as $$
 declare
     rows constant bigint := (select sum(n) from unnest(chunks) as n);
-    budget constant integer := 20000;  -- rows of the index of words that a search looks at
     exact_rows constant integer := 5000;  -- so few are scored, each
-    most_scored constant integer := least(greatest(600, 3 * k::bigint), 2147483647);
+    rows_for_a_score constant integer := 10;  -- of the index of words take about as long as scoring one chunk
     is_filtered boolean;
+    passing float8;
+    needed float8;
     ids bigint[];
     every_word tsquery;
 begin
@@ -350,15 +358,17 @@ begin
                 words, idfs, chunks, mean_length, model, budget => budget, most => most_scored
             );
         end if;
-    elsif rows > exact_rows and not row_security_active('rag_document_chunks') and rag_estimate(filter, model) > 20000
-    then
-        ids := rag_word_candidates(
-            words, idfs, chunks, mean_length, model, budget => budget, most => budget
-        );
-        execute 'select array(select c.id from (select unnest($3) as id, generate_series(1, cardinality($3)) as place) as i'
-            ' join lateral (select * from ' || rag_filter_source(filter) || ' and c.id = i.id) as c on true'
-            ' order by i.place limit $4)'
-        into ids using filter, model, ids, most_scored;
+    elsif rows > exact_rows and not row_security_active('rag_document_chunks') then
+        passing := rag_estimate(filter, model);
+        needed := greatest(budget, 3 * most_scored * rag_estimate(null, model) / greatest(passing, 1));
+        if needed < rows_for_a_score * passing then
+            ids := rag_word_candidates(
+                words, idfs, chunks, mean_length, model, budget => needed::integer, most => needed::integer
+            );
+            execute 'select array(select i.id from unnest($3) with ordinality as i (id, place) join (select c.id from '
+                || rag_filter_source(filter) || ') as c on c.id = i.id order by i.place limit $4)'
+            into ids using filter, model, ids, most_scored;
+        end if;
         if cardinality(ids) < k then
             ids := null;
         end if;
@@ -397,53 +407,72 @@ language sql stable set search_path = {path} as $$
     select i.name, i.kind, i.written from rag_vector_indexes(model) as i where i.is_valid limit 1
 $$;
 
--- The k chunks of a model whose vectors are nearest to this one by cosine similarity (-1 to 1), best first. Exact where
--- there is no index or a filter leaves few; else by the index, scanned on until k are found, and sorted by the exact
--- distance; where that gives fewer than k, exact after all.
+-- The k chunks of a model whose vectors are nearest to this one by cosine similarity (-1 to 1), best first: all compared
+-- one by one, which is exact, or found by the index, scanned on until k pass the filter, and sorted by the exact
+-- distance, whichever looks at fewer rows; where the index gives fewer than k, exact after all.
+--
+-- The index meets a row that passes the filter once in `chunks / passing` rows, and a row of it costs about as much as
+-- two that are compared. A page read out of order costs little more than one in order where the tables are in memory.
 create or replace function rag_search_vectors(
     query_embedding vector, k integer, filter rag_filter default null, model text default rag_serving_model()
-) returns table (chunk_id bigint, score float8) language plpgsql stable set search_path = {path} as $$
+) returns table (chunk_id bigint, score float8)
+language plpgsql stable set search_path = {path} set random_page_cost = 1.1 as $$
 declare
-    exact_rows constant integer := 20000;  -- so few are compared one by one sooner than found through an index
+    exact_rows constant integer := 5000;  -- so few are compared one by one in any case
+    wanted constant bigint := k::bigint + 10;  -- a few more, as the index has rounded vectors
+    passing float8;
+    all_rows float8;
     source text := rag_filter_source(filter);
-    best text := ' select n.id, 1 - n.distance from near as n'
-        ' order by n.distance, rag_id_order(n.document_id), n.document_id, n.chunk_index limit $4';
+    best constant text := 'n.distance, rag_id_order(n.document_id), n.document_id, n.chunk_index';
     index record;
     before text[];
     ids bigint[];
+    scores float8[];
 begin
     select * into index from rag_vector_index(rag_search_vectors.model);
-    if index.name is not null and rag_estimate(filter, model) > exact_rows then
-        before := rag_begin_scan(index.kind, k);
-        execute format(
-            'select array(select c.id from %s and c.embedding_model = %L order by c.embedding::%s <=> $3::%s limit $4)',
-            source, model, index.written, index.written
-        ) into ids using filter, model, query_embedding, k::bigint + k / 2 + 10;
-        perform rag_end_scan(before);
+    if index.name is not null then
+        passing := rag_estimate(filter, model);
+        all_rows := greatest(passing, (
+            select i.reltuples from pg_class as i
+            where i.relname = index.name and i.relnamespace = (
+                select t.relnamespace from pg_class as t where t.oid = 'rag_document_chunks'::regclass
+            )
+        ));
+        if passing > exact_rows and passing > 2 * wanted * all_rows / passing then
+            before := rag_begin_scan(index.kind, wanted, passing);
+            execute format(
+                'select array_agg(n.id order by %1$s), array_agg(1 - n.distance order by %1$s) from ('
+                'select c.id, c.document_id, c.chunk_index, c.embedding <=> $3 as distance'
+                ' from %2$s and c.embedding_model = %3$L order by c.embedding::%4$s <=> $3::%4$s limit $4) as n',
+                best, source, model, index.written
+            ) into ids, scores using filter, model, query_embedding, wanted;
+            perform rag_end_scan(before);
+        end if;
     end if;
     if cardinality(ids) >= k then
-        return query execute
-            'with near as materialized (select c.id, c.document_id, c.chunk_index, c.embedding <=> $3 as distance'
-            ' from rag_document_chunks as c where c.id = any ($1))' || best
-        using ids, model, query_embedding, k;
+        return query select * from unnest(ids[:k], scores[:k]);
     else
         return query execute
             'with near as materialized (select c.id, c.document_id, c.chunk_index, c.embedding <=> $3 as distance from '
-            || source || ' order by distance fetch first ($4) rows with ties)' || best
+            || source || ' order by distance fetch first ($4) rows with ties)'
+            ' select n.id, 1 - n.distance from near as n order by ' || best || ' limit $4'
         using filter, model, query_embedding, k;
     end if;
 end
 $$;
 
--- Have an index of vectors be scanned on until enough is found; what was set before.
-create or replace function rag_begin_scan(kind text, k integer) returns text[]
+-- Have an index of vectors be scanned on until so many are found that are wanted, or as many rows are looked at as
+-- pass the filter: to compare those is then the shorter way. What was set before.
+create or replace function rag_begin_scan(kind text, wanted bigint, passing float8) returns text[]
 language plpgsql stable set search_path = {path} as $$
 declare
     names text[] := case kind
         when 'hnsw' then array['hnsw.iterative_scan', 'hnsw.ef_search', 'hnsw.max_scan_tuples']
         else array['ivfflat.iterative_scan', 'ivfflat.probes'] end;
     given text[] := case kind
-        when 'hnsw' then array['relaxed_order', least(greatest(2 * k::bigint, 100), 1000)::text, '100000']
+        when 'hnsw' then array[
+            'relaxed_order', least(greatest(wanted, 200), 1000)::text, least(passing, 100000)::integer::text
+        ]
         else array['relaxed_order', '30'] end;
     before text[];
     place integer;
@@ -472,9 +501,12 @@ $$;
 --
 -- `convex` adds the weighted scores of both, each as a share of its best: of the cosine + 1, and of BM25 (Bruch, Gai and
 -- Ingber: An Analysis of Fusion Functions for Hybrid Retrieval, arXiv 2210.11934). A chunk that one leg found gets its
--- score in the other too. `rrf` adds 1 / (60 + rank) of each leg, weighted.
+-- score in the other too. So where vectors weigh more, words have to bring only the few chunks that they speak for most:
+-- what the vectors rank behind `candidates` needs nearly the best score of words. Fewer of their rows are looked at then.
+-- `rrf` adds 1 / (60 + rank) of each leg, weighted.
 --
 -- `offset 0`: what was found is looked up row by row. The planner does not know how little that is, and would read all.
+-- A generic plan: it is the same for whatever is asked, and planning takes milliseconds.
 create or replace function rag_search(
     query_text text,
     query_embedding vector default null,
@@ -498,11 +530,10 @@ create or replace function rag_search(
     chunk_id bigint, document_id text, path text, title text, chunk_index integer, content text, page integer,
     heading_path text[], score float8, vector_rank bigint, vector_score float8, word_rank bigint, word_score float8,
     media_type text, language text, char_start integer, char_end integer
-) language plpgsql stable set search_path = {path} as $$
+) language plpgsql stable set search_path = {path} set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 declare
     of_model text := coalesce(model, rag_serving_model());
-    pool integer := least(greatest(candidates, 2 * k::bigint), 10000);
     filter rag_filter := row(
         documents, path_prefix, path_glob, media_types, languages, since, until, heading, metadata, null
     )::rag_filter;
@@ -510,6 +541,11 @@ declare
     q record;
     with_vectors boolean := query_embedding is not null and mode in ('hybrid', 'vector');
     with_words boolean := query_text ~ '[[:alnum:]]' and mode in ('hybrid', 'text');
+    -- of each leg; where there is one only, nothing is put together
+    pool integer := least(
+        case when with_vectors and with_words then greatest(candidates, 2 * k::bigint) else k end, 10000
+    );
+    words_add boolean := with_vectors and fusion = 'convex' and vector_weight >= 0.5;  -- to what the vectors found
 begin
     if (
         k >= 1 and mode in ('hybrid', 'vector', 'text') and fusion in ('convex', 'rrf')
@@ -531,7 +567,11 @@ begin
     ),
     by_words as materialized (
         select w.chunk_id, w.score, row_number() over () as rank
-        from rag_rank_words(q.words, q.idfs, q.chunks, q.mean_length, pool, filter, of_model) as w
+        from rag_rank_words(
+            q.words, q.idfs, q.chunks, q.mean_length, pool, filter, of_model,
+            budget => case when words_add then 5000 else 20000 end,
+            most_scored => case when words_add then pool else greatest(600, 3 * pool) end
+        ) as w
     ),
     found as materialized (
         select v.chunk_id from by_vector as v union select w.chunk_id from by_words as w
@@ -539,13 +579,14 @@ begin
     scored as materialized (
         select f.chunk_id, v.rank as vector_rank, w.rank as word_rank, case
                 when v.chunk_id is not null then v.score
-                when with_vectors then 1 - (c.embedding <=> query_embedding)
+                when with_vectors then (
+                    select 1 - (c.embedding <=> query_embedding) from rag_document_chunks as c where c.id = f.chunk_id
+                )
             end as vector_score, case
                 when w.chunk_id is not null then w.score
                 when with_words then coalesce(late.score, 0)
             end as word_score
         from found as f
-        cross join lateral (select embedding from rag_document_chunks where id = f.chunk_id offset 0) as c
         left join by_vector as v on v.chunk_id = f.chunk_id
         left join by_words as w on w.chunk_id = f.chunk_id
         left join rag_score_words(
@@ -564,10 +605,13 @@ begin
                 + (1 - vector_weight) * coalesce(s.word_score / nullif(max(s.word_score) over (), 0), 0)
         end as score
         from scored as s
+    ),
+    best as materialized (
+        select * from fused as f order by f.score desc fetch first (k) rows with ties
     )
     select f.chunk_id, c.document_id, t.path, t.title, c.chunk_index, c.content, c.page, c.heading_path, f.score,
         f.vector_rank, f.vector_score, f.word_rank, f.word_score, t.media_type, t.language, c.char_start, c.char_end
-    from fused as f
+    from best as f
     cross join lateral (select * from rag_document_chunks where id = f.chunk_id offset 0) as c
     left join lateral (select * from rag_document_text where document_id = c.document_id offset 0) as t on true
     order by f.score desc, rag_id_order(c.document_id), c.document_id, c.chunk_index
