@@ -14,6 +14,44 @@ from statistics import median, quantiles
 PACKAGE, TESTS = "rag_assets", "rag_assets_tests"
 # What has no behaviour of its own but words: they are shown by the tests of those who raise them.
 WORDS_ALONE = {"errors.py"}
+# Modules that only the suite of another can show: through the processes, the database or the page that it starts.
+SHOWN_BY = {
+    "asking.py": "test_api",
+    "bundled/dumps.py": "test_backup",
+    "bundled/llama_server.py": "test_server",
+    "bundled/postgres_watchdog.py": "test_bundled_postgres",
+    "bundled/server_process.py": "test_openvino_server",
+    "cli_backup.py": "test_backup",
+    "cli_service.py": "test_service_keys",
+    "cli_services.py": "test_cli",
+    "cli_status.py": "test_story",
+    "cli_systemd.py": "test_systemd",
+    "console.py": "test_cli",
+    "console_story.py": "test_story",
+    "defs/events.py": "test_assets",
+    "defs/foreground.py": "test_cli",
+    "defs/resources.py": "test_assets",
+    "embedding/connections.py": "test_embedding_client",
+    "operations.py": "test_cli",
+    "postgres/callers.py": "test_service_keys",
+    "postgres/contents.py": "test_backup",
+    "postgres/health.py": "test_database",
+    "postgres/models.py": "test_known",
+    "postgres/runs.py": "test_lease",
+    "postgres/stories.py": "test_story",
+    "postgres/words.py": "test_words",
+    "service/gate.py": "test_service_keys",
+    "service/logins.py": "test_views",
+    "service/mcp_http.py": "test_mcp_server",
+    "service/openapi.py": "test_api",
+    "service/search_service.py": "test_service_keys",
+    "services.py": "test_cli",
+    "text/sandbox/child.py": "test_worker",
+    "text/sandbox/confinement.py": "test_worker",
+    "text/sandbox/guard.py": "test_worker",
+    "text/sandbox/landlock.py": "test_worker",
+    "text/sandbox/seccomp.py": "test_worker",
+}
 FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -34,7 +72,8 @@ def figures(checkout: Path) -> dict[str, object]:
         "private names of Dagster": sum(len(_private(tree)) for tree in trees.values()),
         "files with private names of Dagster": sum(bool(_private(tree)) for tree in trees.values()),
         "modules without a test file of their name": len(_untested(checkout)),
-        "which": ", ".join(_untested(checkout)),
+        "of these, shown by the suite of another": len(_shown(checkout)),
+        "which": ", ".join(f"{place} ({SHOWN_BY.get(place, 'none')})" for place in _untested(checkout)),
         "not counted, without behaviour of their own": ", ".join(sorted(WORDS_ALONE)),
         "README lines": len((checkout / "README.md").read_text(encoding="utf-8").splitlines()),
     }
@@ -103,6 +142,11 @@ def _untested(checkout: Path) -> list[str]:
     twice = {stem for stem, count in Counter(file.stem for file in modules).items() if count > 1}
     places = {file: file.relative_to(checkout / PACKAGE).as_posix() for file in modules}
     return [places[file] for file in modules if places[file] not in WORDS_ALONE and not _names(file, twice) & tested]
+
+
+def _shown(checkout: Path) -> list[str]:
+    """Those of them whose suite is named in SHOWN_BY, and is there."""
+    return [each for each in _untested(checkout) if (checkout / TESTS / f"{SHOWN_BY.get(each)}.py").is_file()]
 
 
 def _names(file: Path, twice: set[str]) -> set[str]:
