@@ -5,15 +5,16 @@ import math
 import re
 import unicodedata
 from bisect import bisect_left, bisect_right
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from itertools import chain, groupby, islice, pairwise
+from itertools import chain, groupby, islice, pairwise, repeat
 from statistics import median
 from typing import Any
 
-from rag_assets.text.formats.pdf import rulings
+from rag_assets.text.formats.pdf import direct, rulings
+from rag_assets.text.formats.pdf.direct import DOUBLE, HANDLE, INT
 from rag_assets.text.formats.pdf.rulings import Box, Grid, Ruling, Turn
 from rag_assets.text.formats.pdf.tags import Mark, Tags
 
@@ -27,6 +28,7 @@ WIDE_SPACE = 0.38  # of a line's height: wider than most spaces between words
 HYPHENS = ("\x02", "\ufffe")  # pdfium's marks for a hyphen that broke a word, in place of a line's end
 BLANKS = frozenset(" \xa0\t")
 SECOND_HALF = "\ufdd0"  # of a character that pdfium counts as two; no text has it
+UNDRAWN = BLANKS | {*"\r\n", *HYPHENS, SECOND_HALF}
 WORD = re.compile(r"\S+")
 LINE_END = re.compile("[\r\n\x02\ufffe]")
 BROKEN = "\xad"  # at the end of a run: its last word goes on
@@ -64,6 +66,7 @@ _RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 _NUMBER = re.compile("[\u0660-\u0669\u06f0-\u06f9\u066a-\u066c]")  # runs to the right within such text, too
 _SHAPED = re.compile("[\ufb1d-\ufdff\ufe70-\ufefc]+")  # letters by the form that they have within a word
 _ACCENT = re.compile(f"[{''.join(ACCENTS)}]")
+_BLANK = dict.fromkeys(map(ord, BLANKS), " ")
 _DOTLESS = {"ı": "i", "ȷ": "j"}
 
 
@@ -115,27 +118,52 @@ class TextRun:
         return [replace(self, text=text, left=left, right=right, spaces=[]) for text, left, right in parts]
 
 
+class _Letters:
+    """The letters that a page draws, in its order: where each one is in its text, and the edges of their boxes."""
+
+    def __init__(self, pdfium: Any, page_text: int, text: str, turn: Turn | None) -> None:
+        self.at = [at for at, letter in enumerate(text) if letter not in UNDRAWN]
+        edges = (ctypes.c_float * (4 * len(self.at)))()
+        first, size = ctypes.addressof(edges), ctypes.sizeof(pdfium.FS_RECTF)
+        get = direct.function("FPDFText_GetLooseCharBox", INT, HANDLE, INT, HANDLE)
+        places = range(first, first + size * len(self.at), size)
+        deque(map(get, repeat(page_text), self.at, places), maxlen=0)
+        found = memoryview(edges).cast("B").cast("f").tolist()
+        self.lefts, self.tops, self.rights, self.bottoms = (found[at::4] for at in range(4))
+        if turn and self.at:
+            turned = map(turn, self.lefts, self.rights, self.bottoms, self.tops)
+            self.lefts, self.rights, self.bottoms, self.tops = map(list, zip(*turned, strict=True))
+
+    def box(self, number: int) -> Box:
+        return self.lefts[number], self.rights[number], self.bottoms[number], self.tops[number]
+
+    def height(self, number: int) -> float:
+        return self.tops[number] - self.bottoms[number]
+
+    def apart(self, least: float) -> list[int]:
+        """Which ones do not stand close after the one before: those that are left of it, or `least` heights behind."""
+        later = (islice(edges, 1, None) for edges in (self.lefts, self.rights, self.bottoms, self.tops))
+        pairs = zip(self.lefts, self.rights, *later, strict=False)
+        return [
+            number
+            for number, (left, right, my_left, my_right, bottom, top) in enumerate(pairs, start=1)
+            if my_right < left or right < my_left - least * (top - bottom)
+        ]
+
+
 class _OpenRun:
-    """Letters that are being put together; a blank has no box."""
+    """Letters that are being put together, by their numbers among those of the page."""
 
     def __init__(self, first: int) -> None:
-        self.first = self.last = first  # indices of its letters: their fonts are taken for those of all
-        self.letters: list[str] = []
-        self.boxes: list[Box] = []
+        self.first = first
+        self.last = first
+        self.text = ""  # with the blanks behind it
         self.spaces: list[tuple[int, float, float]] = []
 
-    def height(self) -> float:
-        """Of the letter in its middle."""
-        box = self.boxes[len(self.boxes) // 2]
-        return box[3] - box[2]
-
-    def last_height(self) -> float:
-        return self.boxes[-1][3] - self.boxes[-1][2]
-
+    @property
     def middle(self) -> int:
-        """The index of the letter in its middle."""
-        drawn = [at for at, letter in enumerate(self.letters) if letter != " "]
-        return self.first + drawn[len(drawn) // 2]
+        """The letter in its middle."""
+        return self.first + (self.last - self.first + 1) // 2
 
 
 class Page:
@@ -147,29 +175,29 @@ class Page:
         self._pdfium = pdfium
         self._page = page
         self._text = page.get_textpage()
-        self._tags = Tags(pdfium, page.raw, self._text.raw) if is_tagged else None
+        self._tags = Tags(direct.handle(page.raw), direct.handle(self._text.raw)) if is_tagged else None
         self._has_cells = self._tags is not None and self._tags.have_cells
         self.grids: list[Grid] = []  # after `runs` was called, turned as they are
         self._upright: list[Ruling] = []
         self._places: list[float] = []
         self._shown = ""  # the page's letters, without white space
-        self._font = ctypes.create_string_buffer(FONT_BYTES)
-        self._font_flags = ctypes.c_int()
-        self._matrix = pdfium.FS_MATRIX()
+        self._calls = _Calls(pdfium, direct.handle(self._text.raw))
 
     def close(self) -> None:
         self._text.close()
         self._page.close()
 
     def runs(self) -> list[TextRun]:
-        text = self._characters()
+        text = self._characters().translate(_BLANK)
         self._shown = "".join(text.split())
         self._turn = _TURNS[self._quarter(len(text))]
-        lines = rulings.drawn(self._pdfium, self._page.raw, self._turn)
+        lines = rulings.drawn(direct.handle(self._page.raw), self._turn)
         self.grids = rulings.grids(lines)
         parting = chain(lines.upright, *(grid.parting() for grid in self.grids))
         self._upright = sorted(parting, key=lambda line: line.at)
         self._places = [line.at for line in self._upright]
+        self._letters = _Letters(self._pdfium, self._calls.text, text, self._turn)
+        self._apart = self._letters.apart(0.0 if self._places else WIDE_SPACE)
         found: list[list[TextRun]] = []
         start = 0
         for end in [*(mark.start() for mark in LINE_END.finditer(text)), len(text)]:
@@ -260,46 +288,38 @@ class Page:
 
     def _line(self, text: str, start: int, end: int) -> Iterator[TextRun]:
         """One of pdfium's lines, cut at large gaps and where a line is drawn between two words."""
-        get, raw, turn = self._pdfium.FPDFText_GetLooseCharBox, self._text.raw, self._turn
-        box = self._pdfium.FS_RECTF()
-        reference = ctypes.byref(box)
-        open_run = _OpenRun(start)
-        for at, letter in enumerate(text[start:end], start):
-            if letter in BLANKS:
-                open_run.letters.append(" ")
-                continue
-            if letter == SECOND_HALF:
-                continue
-            get(raw, at, reference)
-            here = (box.left, box.right, box.bottom, box.top)
-            if turn:
-                here = turn(*here)
-            if not open_run.boxes:
-                open_run = _OpenRun(at)
-            elif self._ends(open_run, here):
+        at = self._letters.at
+        first = bisect_left(at, start)
+        last = bisect_left(at, end, first) - 1
+        if last < first:
+            return
+        open_run = _OpenRun(first)
+        for here in self._apart[bisect_right(self._apart, first) : bisect_right(self._apart, last)]:
+            open_run.last = here - 1
+            if self._ends(text, open_run, here):
+                open_run.text = text[at[open_run.first] : at[here]]
                 yield self._closed(open_run)
-                open_run = _OpenRun(at)
-            open_run.letters.append(letter)
-            open_run.boxes.append(here)
-            open_run.last = at
-        if open_run.boxes:
-            yield self._closed(open_run)
+                open_run = _OpenRun(here)
+        open_run.last, open_run.text = last, text[at[open_run.first] : end]
+        yield self._closed(open_run)
 
-    def _ends(self, open_run: "_OpenRun", here: Box) -> bool:
+    def _ends(self, text: str, open_run: "_OpenRun", here: int) -> bool:
         """Whether a letter is far from those before, or parted from them; a wide space before it is noted."""
-        left, right, bottom, top = open_run.boxes[-1]
-        if here[0] <= right and here[1] >= left:
+        before, box = self._letters.box(here - 1), self._letters.box(here)
+        left, right, bottom, top = before
+        if box[0] <= right and box[1] >= left:
             return False
-        if here[3] <= bottom and here[1] < left:  # the next line: pdfium does not tell where a page has few of them
+        if box[3] <= bottom and box[1] < left:  # the next line: pdfium does not tell where a page has few of them
             return True
-        gap = max(here[0] - right, left - here[1])
-        if here[2] >= top or bottom >= here[3]:
+        gap = max(box[0] - right, left - box[1])
+        if box[2] >= top or bottom >= box[3]:
             return False
-        height = here[3] - here[2]
-        if gap > GAP * height or (self._places and self._is_parted(open_run.boxes[-1], here)):
+        height = box[3] - box[2]
+        if gap > GAP * height or (self._places and self._is_parted(before, box)):
             return True
-        if right < here[0] - WIDE_SPACE * height:
-            open_run.spaces.append((len(open_run.letters), right, here[0]))
+        if right < box[0] - WIDE_SPACE * height:
+            start, end = self._letters.at[open_run.first], self._letters.at[here]
+            open_run.spaces.append((end - start - text.count(SECOND_HALF, start, end), right, box[0]))
         return False
 
     def _is_parted(self, one: Box, other: Box) -> bool:
@@ -310,34 +330,45 @@ class Page:
         return any(line.start <= y <= line.end for line in near)
 
     def _closed(self, open_run: "_OpenRun") -> TextRun:
-        lefts, rights, bottoms, tops = zip(*open_run.boxes, strict=True)
-        left, right, bottom, top = min(lefts), max(rights), min(bottoms), max(tops)
-        height = open_run.height()
-        is_raised = open_run.last_height() < height  # such a number is small
-        size = self._size(open_run.middle() if is_raised else open_run.last, height)
+        letters, calls, own = self._letters, self._calls, slice(open_run.first, open_run.last + 1)
+        left, right = min(letters.lefts[own]), max(letters.rights[own])
+        bottom, top = min(letters.bottoms[own]), max(letters.tops[own])
+        height = letters.height(open_run.middle)
+        is_raised = letters.height(open_run.last) < height  # such a number is small
+        first, last = letters.at[open_run.first], letters.at[open_run.last]
+        size = calls.size(letters.at[open_run.middle] if is_raised else last, height)
         if not all(map(math.isfinite, (left, right, bottom, top, size))):
             left = right = bottom = top = size = 0.0
-        text, spaces = "".join(open_run.letters).rstrip(), open_run.spaces
-        if _ACCENT.search(text):
-            text, spaces = _accented(open_run.letters, open_run.boxes), []
-        if _is_spaced(text) and self._has_no_space(open_run):
-            text, spaces = _closed_up(open_run.letters, open_run.boxes), []
-        if not text.isascii() and _RIGHT_TO_LEFT.search(text):
-            text, spaces = _logical(open_run.letters, open_run.boxes), []
+        text, spaces = self._words(open_run)
         upright = len(text) < 3 or self._is_upright(open_run, right - left, top - bottom, size)
-        bold, fixed = self._style(open_run.last)
-        bold_start, fixed_start = self._style(open_run.first) if open_run.first < open_run.last else (bold, fixed)
+        bold, fixed = calls.style(last)
+        bold_start, fixed_start = calls.style(first) if first < last else (bold, fixed)
         if not text.isprintable():
             text = text.replace(TEX_BULLET, "•")
-            if not self._font.value:
+            if not calls.has_font_name():
                 text = _TEX_CODE.sub(lambda code: _TEX[code.group()], text)
         fixed = fixed and fixed_start
-        mark = self._tags.mark(open_run.first) if self._tags else None
+        mark = self._tags.mark(first) if self._tags else None
         return TextRun(text, left, right, bottom, top, size, bold, upright, bold_start, fixed, spaces, mark=mark)
+
+    def _words(self, open_run: "_OpenRun") -> tuple[str, list[tuple[int, float, float]]]:
+        """What a run says, and the wide spaces in it."""
+        drawn = open_run.text.replace(SECOND_HALF, "")
+        text, spaces = drawn.rstrip(), open_run.spaces
+        if text.isascii() and " " not in text[1:3] and not _ACCENT.search(text):
+            return text, spaces
+        boxes = [self._letters.box(number) for number in range(open_run.first, open_run.last + 1)]
+        if _ACCENT.search(text):
+            text, spaces = _accented(drawn, boxes), []
+        if _is_spaced(text) and self._has_no_space(open_run):
+            text, spaces = _closed_up(drawn, boxes), []
+        if not text.isascii() and _RIGHT_TO_LEFT.search(text):
+            text, spaces = _logical(drawn, boxes), []
+        return text, spaces
 
     def _is_upright(self, open_run: "_OpenRun", width: float, height: float, size: float) -> bool:
         if width > (0.5 if height < SLANTED * size else SLANTED) * height:
-            return height < LEVEL * size or not self._is_slanted(open_run.last)
+            return height < LEVEL * size or not self._is_slanted(self._letters.at[open_run.last])
         return False
 
     def _is_slanted(self, at: int) -> bool:
@@ -348,15 +379,9 @@ class Page:
     def _has_no_space(self, open_run: "_OpenRun") -> bool:
         """Whether all blanks are pdfium's, put in where letters are far apart."""
         is_generated = self._pdfium.FPDFText_IsGenerated
-        blanks = (open_run.first + at for at, letter in enumerate(open_run.letters) if letter == " ")
+        start = self._letters.at[open_run.first]
+        blanks = (at for at, letter in enumerate(open_run.text, start) if letter == " ")
         return all(is_generated(self._text.raw, at) == 1 for at in blanks)
-
-    def _size(self, at: int, height: float) -> float:
-        """The font's size as it is drawn; boxes differ from font to font. Where it makes no sense, the box's height."""
-        matrix = self._matrix
-        self._pdfium.FPDFText_GetMatrix(self._text.raw, at, ctypes.byref(matrix))
-        size = float(self._pdfium.FPDFText_GetFontSize(self._text.raw, at) * math.hypot(matrix.c, matrix.d))
-        return size if FULL_SIZE[0] * height <= size <= FULL_SIZE[1] * height else height
 
     def _quarter(self, count: int) -> int:
         """Counter-clockwise quarter turns of most of the text, from a sample of it; pdfium counts clockwise."""
@@ -365,10 +390,37 @@ class Page:
         quarters = Counter(round(-angle / (math.pi / 2)) % 4 for angle in angles if angle >= 0)
         return quarters.most_common(1)[0][0] if quarters else 0
 
-    def _style(self, at: int) -> tuple[bool, bool]:
+
+class _Calls:
+    """What pdfium says of single letters of a page."""
+
+    def __init__(self, pdfium: Any, text: int) -> None:
+        """`text` is the number of pdfium's handle."""
+        self.text = text
+        self._matrix = pdfium.FS_MATRIX()
+        self._name = ctypes.create_string_buffer(FONT_BYTES)
+        self._flags = ctypes.c_int()
+        self._places = tuple(map(ctypes.addressof, (self._matrix, self._name, self._flags)))
+        self._get_matrix = direct.function("FPDFText_GetMatrix", INT, HANDLE, INT, HANDLE)
+        self._get_size = direct.function("FPDFText_GetFontSize", DOUBLE, HANDLE, INT)
+        self._get_font = direct.function(
+            "FPDFText_GetFontInfo", ctypes.c_ulong, HANDLE, INT, HANDLE, ctypes.c_ulong, HANDLE
+        )
+
+    def size(self, at: int, height: float) -> float:
+        """The font's size as it is drawn; boxes differ from font to font. Where it makes no sense, the box's height."""
+        self._get_matrix(self.text, at, self._places[0])
+        size = float(self._get_size(self.text, at) * math.hypot(self._matrix.c, self._matrix.d))
+        return size if FULL_SIZE[0] * height <= size <= FULL_SIZE[1] * height else height
+
+    def style(self, at: int) -> tuple[bool, bool]:
         """Whether a letter's font is bold, and whether all of its letters are equally wide."""
-        self._pdfium.FPDFText_GetFontInfo(self._text.raw, at, self._font, FONT_BYTES, self._font_flags)
-        return _style_of(self._font.value, self._font_flags.value)
+        self._get_font(self.text, at, self._places[1], FONT_BYTES, self._places[2])
+        return _style_of(self._name.value, self._flags.value)
+
+    def has_font_name(self) -> bool:
+        """Whether the font of the letter whose style was asked for last has a name."""
+        return bool(self._name.value)
 
 
 @lru_cache(maxsize=1_000)

@@ -1,5 +1,6 @@
 """Runs of text are grouped into lines; these, tables, listings and blocks with a place of their own make up a page."""
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,6 +9,8 @@ from operator import attrgetter
 from rag_assets.text.formats.pdf.glyphs import TextRun
 from rag_assets.text.formats.pdf.rulings import Box
 
+# The blocks of Unicode in which letters that run to the left stand; others stand there, too.
+_MAY_RUN_LEFT = re.compile("[\u0590-\u08ff\u200f\ufb1d-\ufdff\ufe70-\ufeff\U00010800-\U00010fff\U0001e800-\U0001efff]")
 LEVEL = 6.0  # points: blocks whose upper edges differ by less stand beside each other
 
 
@@ -126,7 +129,7 @@ def along(line: list[TextRun]) -> list[TextRun]:
 
 def is_right_to_left(text: str) -> bool:
     """Whether more than a third of it is in letters that run to the left."""
-    if text.isascii():
+    if text.isascii() or not _MAY_RUN_LEFT.search(text):
         return False
     return 3 * sum(unicodedata.bidirectional(letter) in ("R", "AL") for letter in text) > len(text)
 

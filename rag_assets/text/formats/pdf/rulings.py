@@ -2,10 +2,15 @@
 
 import ctypes
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, repeat
+from operator import neg
 from typing import Any
+
+from rag_assets.text.formats.pdf import direct
+from rag_assets.text.formats.pdf.direct import HANDLE, INT
 
 Box = tuple[float, float, float, float]  # left, right, bottom, top
 Turn = Callable[[float, float, float, float], Box]
@@ -16,6 +21,8 @@ SHORTEST = 4.0  # points
 MOST_OBJECTS, MOST_SEGMENTS, MOST_FORMS = 20_000, 20_000, 3  # of one page; deeper forms are not looked into
 MOST_LINES, MOST_CELLS, MOST_GRIDS = 800, 20_000, 200  # of one page; with more lines it is a drawing
 WHITE = 250  # of 255: a filling that nobody sees
+PATH, FORM = 2, 5  # FPDF_PAGEOBJ_PATH, FPDF_PAGEOBJ_FORM
+LINE_TO, MOVE_TO = 0, 2  # FPDF_SEGMENT_LINETO, FPDF_SEGMENT_MOVETO
 BANDS = 2.5  # times the height of a colored row, to the next colored one
 SAME_EDGES = 3  # lines of the same width below each other, that make a table without upright lines
 
@@ -58,11 +65,16 @@ class Grid:
         return len(self.xs) > 2
 
     def column(self, x: float) -> int | None:
-        return next((n for n in range(len(self.xs) - 1) if self.xs[n] <= x <= self.xs[n + 1]), None)
+        found = bisect_left(self.xs, x)
+        return found - 1 if 0 < found < len(self.xs) else 0 if x == self.xs[0] else None
+
+    def row(self, y: float) -> int | None:
+        found = bisect_left(self.ys, -y, key=neg)
+        return found - 1 if 0 < found < len(self.ys) else 0 if y == self.ys[0] else None
 
     def cell(self, x: float, y: float) -> tuple[int, int] | None:
         column = self.column(x)
-        row = next((n for n in range(len(self.ys) - 1) if self.ys[n] >= y >= self.ys[n + 1]), None)
+        row = None if column is None else self.row(y)
         return None if row is None or column is None else self.owner[row, column]
 
 
@@ -74,10 +86,10 @@ class Drawn:
     upright: list[Ruling]
 
 
-def drawn(pdfium: Any, page: Any, turn: Turn | None) -> Drawn:
-    """The straight lines of a page (a pdfium handle), turned as its text is read."""
-    collector = _Collector(pdfium, turn)
-    collector.collect(pdfium.FPDFPage_CountObjects, pdfium.FPDFPage_GetObject, page, (1, 0, 0, 1, 0, 0), 0)
+def drawn(page: int, turn: Turn | None) -> Drawn:
+    """The straight lines of a page (the number of pdfium's handle), turned as its text is read."""
+    collector = _Collector(turn)
+    collector.collect("FPDFPage", page, (1, 0, 0, 1, 0, 0), 0)
     return Drawn(_merged(collector.level), _merged(collector.upright))
 
 
@@ -98,66 +110,33 @@ def grids(lines: Drawn) -> list[Grid]:
 
 
 class _Collector:
-    def __init__(self, pdfium: Any, turn: Turn | None) -> None:
-        self._pdfium = pdfium
+    def __init__(self, turn: Turn | None) -> None:
         self._turn = turn
+        self._calls = _Calls()
         self._objects = self._segments = 0
         self.level: list[Ruling] = []
         self.upright: list[Ruling] = []
 
-    def collect(self, count: Any, get: Any, holder: Any, matrix: Matrix, depth: int) -> None:
-        pdfium = self._pdfium
-        kind, path, form = pdfium.FPDFPageObj_GetType, pdfium.FPDF_PAGEOBJ_PATH, pdfium.FPDF_PAGEOBJ_FORM
-        for at in range(min(count(holder), MOST_OBJECTS - self._objects)):
-            item = get(holder, at)
+    def collect(self, kind: str, holder: int, matrix: Matrix, depth: int) -> None:
+        """The lines of a page or a form, which is called so in the names of pdfium's functions."""
+        count = direct.function(f"{kind}_CountObjects", INT, HANDLE)(holder)
+        get = direct.function(f"{kind}_GetObject", HANDLE, HANDLE, INT if kind == "FPDFPage" else ctypes.c_ulong)
+        for item in map(get, repeat(holder), range(min(count, MOST_OBJECTS - self._objects))):
             self._objects += 1
-            here = kind(item)
-            if here == path:
+            here = self._calls.kind(item)
+            if here == PATH:
                 self._path(item, matrix)
-            elif here == form and depth < MOST_FORMS:
-                inner = _times(self._matrix(item), matrix)
-                self.collect(pdfium.FPDFFormObj_CountObjects, pdfium.FPDFFormObj_GetObject, item, inner, depth + 1)
+            elif here == FORM and depth < MOST_FORMS:
+                self.collect("FPDFFormObj", item, _times(self._calls.matrix(item), matrix), depth + 1)
 
-    def _path(self, item: Any, matrix: Matrix) -> None:
-        count = self._pdfium.FPDFPath_CountSegments(item)
-        if count > MOST_SEGMENTS - self._segments or not self._is_seen(item):
+    def _path(self, item: int, matrix: Matrix) -> None:
+        count = self._calls.count_segments(item)
+        if count > MOST_SEGMENTS - self._segments or not self._calls.is_seen(item):
             return
         self._segments += count
-        outer = _times(self._matrix(item), matrix)
-        for x, y, to_x, to_y in self._strokes(item, count):
+        outer = _times(self._calls.matrix(item), matrix)
+        for x, y, to_x, to_y in self._calls.strokes(item, count):
             self._add(_placed(outer, x, y), _placed(outer, to_x, to_y))
-
-    def _strokes(self, item: Any, count: int) -> Iterator[tuple[float, float, float, float]]:
-        """Straight segments, the one that closes a figure too."""
-        pdfium = self._pdfium
-        x, y = ctypes.c_float(), ctypes.c_float()
-        point = first = (0.0, 0.0)
-        for at in range(count):
-            segment = pdfium.FPDFPath_GetPathSegment(item, at)
-            pdfium.FPDFPathSegment_GetPoint(segment, ctypes.byref(x), ctypes.byref(y))
-            here, kind = (x.value, y.value), pdfium.FPDFPathSegment_GetType(segment)
-            if kind == pdfium.FPDF_SEGMENT_MOVETO:
-                first = here
-            elif kind == pdfium.FPDF_SEGMENT_LINETO:
-                yield *point, *here
-            if pdfium.FPDFPathSegment_GetClose(segment):
-                yield *here, *first
-            point = here
-
-    def _is_seen(self, item: Any) -> bool:
-        pdfium = self._pdfium
-        fill, stroke = ctypes.c_int(), ctypes.c_int()
-        pdfium.FPDFPath_GetDrawMode(item, ctypes.byref(fill), ctypes.byref(stroke))
-        if stroke.value or not fill.value:
-            return bool(stroke.value)
-        color = [ctypes.c_uint() for _ in range(4)]
-        pdfium.FPDFPageObj_GetFillColor(item, *map(ctypes.byref, color))
-        return min(part.value for part in color[:3]) < WHITE
-
-    def _matrix(self, item: Any) -> Matrix:
-        found = self._pdfium.FS_MATRIX()
-        self._pdfium.FPDFPageObj_GetMatrix(item, ctypes.byref(found))
-        return found.a, found.b, found.c, found.d, found.e, found.f
 
     def _add(self, start: tuple[float, float], end: tuple[float, float]) -> None:
         left, right, bottom, top = *sorted((start[0], end[0])), *sorted((start[1], end[1]))
@@ -169,6 +148,59 @@ class _Collector:
             self.level.append(Ruling((top + bottom) / 2, left, right))
         elif right - left < 1 and top - bottom >= SHORTEST:
             self.upright.append(Ruling((left + right) / 2, bottom, top))
+
+
+class _Calls:
+    """What pdfium says of single objects of a page."""
+
+    def __init__(self) -> None:
+        self.kind = direct.function("FPDFPageObj_GetType", INT, HANDLE)
+        self.count_segments = direct.function("FPDFPath_CountSegments", INT, HANDLE)
+        self._segment = direct.function("FPDFPath_GetPathSegment", HANDLE, HANDLE, INT)
+        self._point = direct.function("FPDFPathSegment_GetPoint", INT, HANDLE, HANDLE, HANDLE)
+        self._kind = direct.function("FPDFPathSegment_GetType", INT, HANDLE)
+        self._closes = direct.function("FPDFPathSegment_GetClose", INT, HANDLE)
+        self._mode = direct.function("FPDFPath_GetDrawMode", INT, HANDLE, HANDLE, HANDLE)
+        self._fill = direct.function("FPDFPageObj_GetFillColor", INT, HANDLE, HANDLE, HANDLE, HANDLE, HANDLE)
+        self._matrix = direct.function("FPDFPageObj_GetMatrix", INT, HANDLE, HANDLE)
+        self._floats, self._numbers = (ctypes.c_float * 6)(), (ctypes.c_uint * 4)()
+        self._float_places = _places(self._floats)
+        self._number_places = _places(self._numbers)
+
+    def matrix(self, item: int) -> Matrix:
+        self._matrix(item, self._float_places[0])
+        a, b, c, d, e, f = self._floats
+        return a, b, c, d, e, f
+
+    def is_seen(self, item: int) -> bool:
+        """Whether a path is drawn, or filled with a color that is not white."""
+        self._mode(item, *self._number_places[:2])
+        fill, stroke = self._numbers[:2]
+        if stroke or not fill:
+            return bool(stroke)
+        self._fill(item, *self._number_places)
+        return min(self._numbers[:3]) < WHITE
+
+    def strokes(self, item: int, count: int) -> Iterator[tuple[float, float, float, float]]:
+        """Straight segments of a path, the one that closes a figure too."""
+        x, y = self._float_places[:2]
+        point = first = (0.0, 0.0)
+        for segment in map(self._segment, repeat(item), range(count)):
+            self._point(segment, x, y)
+            here, kind = (self._floats[0], self._floats[1]), self._kind(segment)
+            if kind == MOVE_TO:
+                first = here
+            elif kind == LINE_TO:
+                yield *point, *here
+            if self._closes(segment):
+                yield *here, *first
+            point = here
+
+
+def _places(numbers: Any) -> tuple[int, ...]:
+    """The address of each of the numbers, which have four bytes."""
+    first = ctypes.addressof(numbers)
+    return tuple(range(first, first + ctypes.sizeof(numbers), 4))
 
 
 def _times(one: Matrix, other: Matrix) -> Matrix:

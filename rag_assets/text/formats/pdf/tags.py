@@ -9,13 +9,17 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
-from rag_assets.text.formats.pdf import fonts
+from rag_assets.text.formats.pdf import direct, fonts
+from rag_assets.text.formats.pdf.direct import HANDLE, INT
 
 MOST_ELEMENTS, DEEPEST = 50_000, 64  # of one page's tree that are looked at; children of one another at most
 MOST_OBJECTS = 100_000  # of one page
 TYPE_BYTES = 64  # of the name of an element's type, in UTF-16
+TEXT_OBJECT = 1  # FPDF_PAGEOBJ_TEXT
+_KIND = "FPDFPageObj_GetType", INT, HANDLE
 
 MOST_SHARED = 8  # elements that name one list as theirs; honest ones share none
 _NAMED_KIDS = re.compile(rb"/K\s+(\d+)\s+\d+\s+R")
@@ -47,78 +51,80 @@ def are_sound(pdfium: Any, document: Any, data: bytes) -> bool:
 class Tags:
     """The marks of one page; false when the page has none."""
 
-    def __init__(self, pdfium: Any, page: Any, text: Any) -> None:
-        """`page` and `text` are pdfium's handles, and stay open as long as this is used."""
-        self._pdfium, self._text = pdfium, text
-        tree = pdfium.FPDF_StructTree_GetForPage(page)
+    def __init__(self, page: int, text: int) -> None:
+        """`page` and `text` are the numbers of pdfium's handles, and stay open as long as this is used."""
+        self._text = text
+        self._object = direct.function("FPDFText_GetTextObject", HANDLE, HANDLE, INT)
+        tree = direct.function("FPDF_StructTree_GetForPage", HANDLE, HANDLE)(page)
         try:
-            self._marks = _Walk(pdfium).marks(tree) if tree else {}
+            self._marks = _Walk().marks(tree) if tree else {}
         finally:
             if tree:
-                pdfium.FPDF_StructTree_Close(tree)
-        self._known = dict(_own_marks(pdfium, page, self._marks)) if self._marks else {}
+                direct.function("FPDF_StructTree_Close", None, HANDLE)(tree)
+        self._known = dict(_own_marks(page, self._marks)) if self._marks else {}
+        self.have_cells = any(mark.cell for mark in self._marks.values())
 
     def __bool__(self) -> bool:
         return bool(self._known)
 
-    @property
-    def have_cells(self) -> bool:
-        return any(mark.cell for mark in self._marks.values())
-
     def mark(self, at: int) -> Mark | None:
         """The mark of the page's character `at`; None for one that pdfium put in, or that the tree does not name."""
-        item = self._pdfium.FPDFText_GetTextObject(self._text, at)
-        return self._known.get(ctypes.addressof(item.contents)) if item else None
+        return self._known.get(self._object(self._text, at))
 
 
-def _own_marks(pdfium: Any, page: Any, marks: dict[int, Mark]) -> Iterator[tuple[int, Mark]]:
+def _own_marks(page: int, marks: dict[int, Mark]) -> Iterator[tuple[int, Mark]]:
     """The mark of each text object of the page itself, by its address: a form within it counts ids of its own."""
-    for at in range(min(pdfium.FPDFPage_CountObjects(page), MOST_OBJECTS)):
-        item = pdfium.FPDFPage_GetObject(page, at)
-        if pdfium.FPDFPageObj_GetType(item) == pdfium.FPDF_PAGEOBJ_TEXT:
-            mark = marks.get(pdfium.FPDFPageObj_GetMarkedContentID(item))
+    get, kind = direct.function("FPDFPage_GetObject", HANDLE, HANDLE, INT), direct.function(*_KIND)
+    content = direct.function("FPDFPageObj_GetMarkedContentID", INT, HANDLE)
+    count = direct.function("FPDFPage_CountObjects", INT, HANDLE)(page)
+    for item in map(get, repeat(page), range(min(count, MOST_OBJECTS))):
+        if kind(item) == TEXT_OBJECT:
+            mark = marks.get(content(item))
             if mark:
-                yield ctypes.addressof(item.contents), mark
+                yield item, mark
 
 
 class _Walk:
     """One walk through the tree of a page."""
 
-    def __init__(self, pdfium: Any) -> None:
-        self._pdfium = pdfium
-        self._type = (ctypes.c_ushort * (TYPE_BYTES // 2))()
+    def __init__(self) -> None:
+        self._type = ctypes.create_string_buffer(TYPE_BYTES)
+        self._type_place = ctypes.addressof(self._type)
+        self._get_type = direct.function("FPDF_StructElement_GetType", ctypes.c_ulong, HANDLE, HANDLE, ctypes.c_ulong)
+        self._count = direct.function("FPDF_StructElement_CountChildren", INT, HANDLE)
+        self._child = direct.function("FPDF_StructElement_GetChildAtIndex", HANDLE, HANDLE, INT)
+        self._content = direct.function("FPDF_StructElement_GetChildMarkedContentID", INT, HANDLE, INT)
         self._seen: set[int] = set()
         self._marks: dict[int, Mark] = {}
         self._counts = [0, 0, 0]  # tables, rows and cells so far
         self._left = MOST_ELEMENTS  # children that may still be looked at
 
-    def marks(self, tree: Any) -> dict[int, Mark]:
+    def marks(self, tree: int) -> dict[int, Mark]:
         """By the id of the marked content."""
-        for at in range(min(self._pdfium.FPDF_StructTree_CountChildren(tree), MOST_ELEMENTS)):
-            self._visit(self._pdfium.FPDF_StructTree_GetChildAtIndex(tree, at), (), 0)
+        child = direct.function("FPDF_StructTree_GetChildAtIndex", HANDLE, HANDLE, INT)
+        count = direct.function("FPDF_StructTree_CountChildren", INT, HANDLE)(tree)
+        for at in range(min(count, MOST_ELEMENTS)):
+            self._visit(child(tree, at), (), 0)
         return self._marks
 
-    def _visit(self, element: Any, cell: tuple[int, ...], depth: int) -> None:
-        if not element or depth > DEEPEST:
+    def _visit(self, element: int | None, cell: tuple[int, ...], depth: int) -> None:
+        if not element or depth > DEEPEST or element in self._seen:
             return
-        address = ctypes.addressof(element.contents)
-        if address in self._seen:
-            return
-        self._seen.add(address)
+        self._seen.add(element)
         cell = self._within(element, cell)
-        count = min(self._pdfium.FPDF_StructElement_CountChildren(element), self._left)
+        count = min(self._count(element), self._left)
         self._left -= max(count, 0)
         for at in range(count):
-            child = self._pdfium.FPDF_StructElement_GetChildAtIndex(element, at)
+            child = self._child(element, at)
             if child:
                 self._visit(child, cell, depth + 1)
                 continue
-            content = self._pdfium.FPDF_StructElement_GetChildMarkedContentID(element, at)
+            content = self._content(element, at)
             if content >= 0:
                 known = (cell[0], cell[1], cell[2]) if len(cell) == 3 else None
                 self._marks.setdefault(content, Mark(len(self._marks), known))
 
-    def _within(self, element: Any, cell: tuple[int, ...]) -> tuple[int, ...]:
+    def _within(self, element: int, cell: tuple[int, ...]) -> tuple[int, ...]:
         """The table, row and cell that an element's content is in; a table within a cell is part of that cell."""
         kinds = ("Table",), ("TR",), ("TD", "TH")
         depth = len(cell)
@@ -127,7 +133,7 @@ class _Walk:
             return (*cell, self._counts[depth])
         return cell
 
-    def _kind(self, element: Any) -> str:
+    def _kind(self, element: int) -> str:
         """The standard type of an element, as far as the document maps its own to one."""
-        size = self._pdfium.FPDF_StructElement_GetType(element, self._type, TYPE_BYTES)
-        return bytes(self._type)[: size - 2].decode("utf-16-le", "replace") if 2 < size <= TYPE_BYTES else ""
+        size = self._get_type(element, self._type_place, TYPE_BYTES)
+        return self._type.raw[: size - 2].decode("utf-16-le", "replace") if 2 < size <= TYPE_BYTES else ""
