@@ -233,3 +233,18 @@ def test_xhtml_with_closed_script() -> None:
     """<script/> swallows nothing."""
     head = '<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml"><head><script src="a"/></head>'
     assert read(f"{head}<body><p>text</p></body></html>", "a.xhtml").text == "text"
+
+
+@pytest.mark.parametrize("again", [0, 3])
+def test_navigation_is_left_out_when_boxes_are_counted_singly_or_all_at_once(
+    again: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a box holds is the same, however it is counted."""
+    monkeypatch.setattr(html, "READ_AGAIN", again)
+    links = "<div class='menu'><div class='menu'><a href='/a'>Home</a> <a href='/b'>Imprint</a> now</div></div>"
+    words = "<div class='menu'><h1>Lunch</h1><a href='/soup'>Soup of the day</a></div>"
+    page = f"<body>{links}{words}<p>{'The kitchen is open from noon. ' * 12}</p></body>"
+    text = html.to_markdown(page)
+    assert "Imprint" not in text
+    assert "# Lunch" in text
+    assert "Soup of the day" in text

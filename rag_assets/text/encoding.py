@@ -45,7 +45,8 @@ _CUT = re.compile(  # what is left of characters of UTF-8 where a file was cut o
 _ESCAPES = re.compile(rb"\x1b(?:\$[@B(]|\([BJI])")  # ISO-2022-JP: seven bits, so never wrong UTF-8
 _KOREAN = b"\x1b$)C"  # at the beginning of ISO-2022-KR
 
-_BREAKS = re.compile("\r\n?|[\x0b\x85\u2028\u2029]")
+BREAKS = "\r\x0b\x85\u2028\u2029"
+_BREAKS = re.compile(f"\r\n?|[{BREAKS}]")
 # Seen by nobody, and in the way of tokenizers, databases and readers of diffs: controls, byte order marks within the
 # text, bidirectional embeddings and overrides, soft hyphens, word joiners, annotation marks, lone surrogates.
 _HARMFUL = re.compile(
@@ -125,7 +126,7 @@ def _repair_wide(text: str) -> tuple[str, int]:
 
 def with_line_feeds(text: str) -> str:
     """Every line ends with a line feed and nothing else."""
-    return _BREAKS.sub("\n", text) if "\r" in text or not text.isascii() or "\x0b" in text else text
+    return _BREAKS.sub("\n", text) if any(mark in text for mark in BREAKS) else text
 
 
 def known(label: str) -> str | None:

@@ -3,6 +3,8 @@
 import html as standard
 import re
 from collections.abc import Iterable, Iterator
+from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from rag_assets.model import ParsedText
@@ -22,6 +24,7 @@ LABEL_CHARACTERS = 200  # what is hidden from screen readers only, and longer, i
 NOTICE_CHARACTERS = 500  # what asks for scripts or cookies is shorter
 SENTENCE_WORDS = 4  # a button with so many says something, and does not only do something
 PANEL_CHARACTERS = 40  # what a button without any marks opens is longer
+READ_AGAIN = 3  # times a page's elements: so many are counted singly before all of them are at once
 RENDERED_SHARE = 0.5  # of a page's letters that our Markdown must hold before a second opinion is asked
 
 _DECLARED = re.compile(
@@ -398,14 +401,47 @@ def _outermost(elements: Iterable["_Element"]) -> Iterator["_Element"]:
 
 
 class _Sizes:
-    """Characters of each element that are no white space, and those in links, all found in one walk."""
+    """Characters of each element that are no white space, and those in links.
+
+    The elements asked for are counted themselves as long as these are few; then all are, in one walk: boxes in boxes
+    would be counted as often as they are deep.
+    """
+
+    def __init__(self, root: "_Element") -> None:
+        self._root = root
+        self._left = READ_AGAIN * sum(1 for _ in root.iter())
+
+    def length(self, element: "_Element") -> int:
+        """Before anything is taken out of the page."""
+        return _length(element) if self._is_cheap(element) else self._all.lengths[element]
+
+    def is_links(self, element: "_Element") -> bool:
+        """Whether nearly all that it says is links, and it has no title."""
+        if self._is_cheap(element):
+            if next(element.iterdescendants("h1"), None) is not None:
+                return False
+            return sum(map(_length, element.iter("a"))) >= _length(element) * LINK_SHARE
+        return element not in self._all.titled and (self._all.links[element] >= self._all.lengths[element] * LINK_SHARE)
+
+    def _is_cheap(self, element: "_Element") -> bool:
+        if self._left > 0:
+            self._left -= sum(1 for _ in islice(element.iter(), self._left))
+        return self._left > 0
+
+    @cached_property
+    def _all(self) -> "_AllSizes":
+        return _AllSizes(self._root)
+
+
+class _AllSizes:
+    """What `_Sizes` says of every element of a page."""
 
     def __init__(self, root: "_Element") -> None:
         from lxml import etree
 
-        self._lengths: dict[_Element, int] = {}
-        self._links: dict[_Element, int] = {}
-        self._titled: set[_Element] = set()
+        self.lengths: dict[_Element, int] = {}
+        self.links: dict[_Element, int] = {}
+        self.titled: set[_Element] = set()
         for _, element in etree.iterwalk(root, events=("end",)):
             self._add(element)
 
@@ -413,19 +449,12 @@ class _Sizes:
         children = list(element)
         texts = [element.text, *(child.tail for child in children)]
         length = sum(len("".join(text.split())) for text in texts if text)
-        length += sum(self._lengths.get(child, 0) for child in children)
-        links = sum(self._links.get(child, 0) for child in children)
-        self._lengths[element] = length
-        self._links[element] = links + (length if element.tag == "a" else 0)
-        if any(child.tag == "h1" or child in self._titled for child in children):
-            self._titled.add(element)
-
-    def length(self, element: "_Element") -> int:
-        return self._lengths[element]
-
-    def is_links(self, element: "_Element") -> bool:
-        """Whether nearly all that it says is links, and it has no title."""
-        return element not in self._titled and self._links[element] >= self._lengths[element] * LINK_SHARE
+        length += sum(self.lengths.get(child, 0) for child in children)
+        links = sum(self.links.get(child, 0) for child in children)
+        self.lengths[element] = length
+        self.links[element] = links + (length if element.tag == "a" else 0)
+        if any(child.tag == "h1" or child in self.titled for child in children):
+            self.titled.add(element)
 
 
 def _remove(elements: Iterable["_Element"]) -> None:

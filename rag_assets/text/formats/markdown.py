@@ -83,6 +83,8 @@ def _is_titled(body: str, title: str) -> bool:
     """Whether the text begins with a title, or has this one further down: below badges, or a table of contents."""
     if _TITLE.match(body.lstrip()) or _UNDERLINED_TITLE.match(body):
         return True
+    if title not in body:
+        return False
     return any(found.group(1).strip() == title for form in (_TITLE, _LATER_TITLE) for found in form.finditer(body))
 
 

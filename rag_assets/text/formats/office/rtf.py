@@ -167,9 +167,12 @@ class _State:
             self.destination = self.destination.removeprefix(_ALTERNATIVE)
 
     def copy(self) -> "_State":
-        other = _State.__new__(_State)
-        for name in _State.__slots__:
-            setattr(other, name, getattr(self, name))
+        other = _State(self.story)
+        other.codec, other.deleted, other.destination, other.font = (
+            self.codec, self.deleted, self.destination, self.font
+        )  # fmt: skip
+        other.in_table, other.label_start, other.level = self.in_table, self.label_start, self.level
+        other.style, other.uc = self.style, self.uc
         return other
 
 
@@ -220,42 +223,50 @@ class _Reader:
         self.open_groups = 0  # at the end of a document that is cut off
 
     def read(self, data: bytes) -> None:
-        at = data.index(b"{")
-        while match := _TOKEN.match(data, at):
-            at = match.end()
-            self._take(match)
-            if self._jump:
-                at, self._jump = at + self._jump, 0
-            if not self._stack and match.group(5) == b"}":
-                break  # what follows the document is none of it
+        at: int | None = data.index(b"{")
+        while at is not None:
+            at = self._read_on(data, at)
         self.open_groups = len(self._stack)
         while self._stack:
             self._close()
         self._flush()
         self.body.end_paragraph()
 
+    def _read_on(self, data: bytes, at: int) -> int | None:
+        """Up to a binary part, behind which it goes on at the place that is returned, or to the document's end."""
+        for match in _TOKEN.finditer(data, at):
+            self._take(match)
+            if self._jump:
+                jump, self._jump = self._jump, 0
+                return match.end() + jump
+            if not self._stack and match.group(5) == b"}":
+                break  # what follows the document is none of it
+        return None
+
     def text(self) -> str:
         margins = [text for text in dict.fromkeys(self._margins) if any(map(str.isalpha, text))]
         return "\n\n".join(filter(None, [self.body.text(), *margins])) + "\n"
 
     def _take(self, match: re.Match[bytes]) -> None:
-        word, number, code, symbol, brace, text = match.groups()
-        if match.lastindex is None:
+        kind = match.lastindex
+        if kind is None:
             return  # the end of a line of the file
-        begins, self._begins = self._begins, brace == b"{"
-        if text is not None:
-            self._text(text)
-        elif word is not None:
-            self._word(word.decode("ascii"), int(number) if number is not None else None)
-        elif code is not None:
-            self._text(bytes((int(code, 16),)))
-        elif brace is not None:
+        begins, self._begins = self._begins, False
+        if kind <= 2:
+            word, number = match.group(1, 2)
+            if word in _KNOWN_WORDS or self._optional or self._skip:  # most of them are looks, which no text depends on
+                self._word(word.decode("ascii"), int(number) if number is not None else None)
+        elif kind == 3:
+            self._text(bytes((int(match[3], 16),)))
+        elif kind == 4:
+            self._optional = begins if match[4] == b"*" else self._optional
+            self._symbol(match[4])
+        elif kind == 5:
             self._skip = 0
-            (self._open if brace == b"{" else self._close)()
-        elif symbol == b"*":
-            self._optional = begins
-        elif symbol is not None:
-            self._symbol(symbol)
+            self._begins = match[5] == b"{"
+            (self._open if self._begins else self._close)()
+        else:
+            self._text(match[6])
 
     def _text(self, text: bytes) -> None:
         if self._skip:
@@ -303,6 +314,8 @@ class _Reader:
             self.properties[state.destination] = (self.properties.get(state.destination, "") + text).strip()
 
     def _symbol(self, symbol: bytes) -> None:
+        if symbol == b"*":
+            return
         if self._skip:
             self._skip -= 1
         elif self._bytes and symbol in (b"\\", b"{", b"}"):
@@ -503,6 +516,10 @@ _WORDS: dict[str, Callable[[_Reader, int | None], None]] = {
     "pc": lambda reader, number: reader._code_page(437),
     "pca": lambda reader, number: reader._code_page(850),
 }
+_KNOWN_WORDS = frozenset(
+    word.encode()
+    for word in ("bin", "upr", "ud", "stylesheet", "fonttbl", *_SKIPPED, *_CHARACTERS, *_STORIES, *_PROPERTIES, *_WORDS)
+)
 
 
 def _decoded(data: bytes, codec: str) -> str:
