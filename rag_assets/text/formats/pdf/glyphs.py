@@ -102,6 +102,8 @@ class TextRun:
 
     def spans(self) -> list[tuple[float, float]]:
         """From where to where there is text without a wide space in it."""
+        if not self.spaces:
+            return [(self.left, self.right)]
         edges = [self.left, *(x for _, left, right in self.spaces for x in (left, right)), self.right]
         return list(zip(edges[::2], edges[1::2], strict=True))
 

@@ -195,6 +195,8 @@ def _is_below(line: TextLine, above: TextLine) -> bool:
 
 def _is_heading(line: TextLine, first: TextLine) -> bool:
     """Whether a line is large, and one run, but for the number of a section before it; that of a bold one will do."""
+    if len(line.runs) > 2:
+        return False
     is_numbered = len(line.runs) == 2 and bool(SECTION.fullmatch(line.runs[0].text))
     is_large = line.height > LARGE * first.height
     return (len(line.runs) == 1 and is_large) or (is_numbered and (is_large or (line.bold and not first.bold)))
