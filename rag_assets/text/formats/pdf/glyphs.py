@@ -130,7 +130,7 @@ class _Letters:
         get = direct.function("FPDFText_GetLooseCharBox", INT, HANDLE, INT, HANDLE)
         places = range(first, first + size * len(self.at), size)
         deque(map(get, repeat(page_text), self.at, places), maxlen=0)
-        found: list[Any] = memoryview(edges).cast("B").cast("f").tolist()
+        found = list[float](memoryview(edges).cast("B").cast("f"))
         self.lefts, self.tops, self.rights, self.bottoms = (found[at::4] for at in range(4))
         if turn and self.at:
             turned = map(turn, self.lefts, self.rights, self.bottoms, self.tops)
