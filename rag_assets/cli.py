@@ -34,8 +34,15 @@ from rag_assets import (
 from rag_assets.bundled import postgres as bundled_postgres
 from rag_assets.cli_services import JSON, examples, existing, opened, opened_with
 from rag_assets.embedding import known
-from rag_assets.errors import ERROR_KINDS, DocumentError, RagAssetsError, SettingsError, UnembeddableText
-from rag_assets.model import Filter, Hit, counted
+from rag_assets.errors import (
+    ACCEPTABLE_KINDS,
+    ERROR_KINDS,
+    DocumentError,
+    RagAssetsError,
+    SettingsError,
+    UnembeddableText,
+)
+from rag_assets.model import Filter, Hit, Refused, counted
 from rag_assets.postgres import conninfo
 from rag_assets.report import RunReport
 from rag_assets.service import dagster_ui
@@ -492,12 +499,39 @@ def evaluate(folder: Path, as_json: bool) -> None:
 def retry(ids: tuple[str, ...], kind: str | None, as_json: bool) -> None:
     """Make failed and dead documents pending again: all, those of one kind, or IDS.
 
+    Accepted ones have to be named by their IDS.
+
     The exit code is 1 when one of IDS is not in the table.
     """
     with opened() as services:
         known, unknown = existing(services, ids)
         count = operations.retry(services, ids=known, kind=kind)
     console.print_json({"retried": count, "unknown": unknown}) if as_json else console.show_retried(count, unknown)
+    sys.exit(1 if unknown else 0)
+
+
+@main.command(
+    short_help="Let documents that cannot be read be as they are.",
+    epilog=examples("accept --kind encrypted", "accept 7 12"),
+)
+@click.argument("ids", nargs=-1)
+@click.option("--kind", type=click.Choice(ACCEPTABLE_KINDS), help="Only documents that failed with this kind of error.")
+@JSON
+def accept(ids: tuple[str, ...], kind: str | None, as_json: bool) -> None:
+    """Let documents that failed be as they are: all, those of one kind, or IDS.
+
+    They are shown as accepted, and fail no run and no check, until their file changes; rag-assets retry ID takes it
+    back. The exit code is 1 when one of IDS is not in the table.
+    """
+    with opened() as services:
+        known, unknown = existing(services, ids)
+        accepted = operations.accept(services, ids=known, kind=kind)
+        if accepted:
+            _tell_accepted(services, accepted)
+    if as_json:
+        console.print_json({"accepted": [one.document_id for one in accepted], "unknown": unknown})
+    else:
+        console.show_accepted(accepted, unknown)
     sys.exit(1 if unknown else 0)
 
 
@@ -683,6 +717,14 @@ def _add_partitions(services: Services) -> None:
     from rag_assets.defs import foreground  # imports dagster, which takes a second, only here
 
     foreground.add_partitions(services)
+
+
+def _tell_accepted(services: Services, accepted: Sequence[Refused]) -> None:
+    """Have Dagster show that these documents are accepted."""
+    os.environ.update(supervisor.environment(services.settings, database_url=services.database_url))
+    from rag_assets.defs import foreground  # imports dagster, which takes a second, only here
+
+    foreground.tell_accepted(services, accepted)
 
 
 def _ingest(services: Services, *, ids: Sequence[str] = ()) -> RunReport:

@@ -20,7 +20,7 @@ from rag_assets.doctor import Finding
 from rag_assets.embedding.calibration import Calibration
 from rag_assets.errors import DocumentError
 from rag_assets.evaluation import Quality
-from rag_assets.model import Chunk, FailedDocument, Hit, IndexStatus, Outcome, ReadDocument, are, counted
+from rag_assets.model import Chunk, FailedDocument, Hit, IndexStatus, Outcome, ReadDocument, Refused, are, counted
 from rag_assets.operations import Registered
 from rag_assets.postgres.roles import Granted
 from rag_assets.postgres.search import MARKS
@@ -247,6 +247,15 @@ def show_roles(granted: Granted) -> None:
         show("What this account may not do, for an administrator to run once in this database:")
         for one in granted.to_run:
             show_text(one if one.endswith(";") else f"{one};")
+
+
+def show_accepted(accepted: Sequence[Refused], unknown: Sequence[str] = ()) -> None:
+    """Which documents may stay as they are; where there are none, where to look."""
+    show_unknown(unknown)
+    for one in accepted:
+        show(f"  {one.document_id}  {one.error_kind}: {one.error_message}")
+    step = "They are tried again when their file changes." if accepted else "None was given up: see rag-assets status."
+    show(f"{counted(len(accepted), 'document')} {are(len(accepted))} accepted. {step}")
 
 
 def show_retried(count: int, unknown: Sequence[str] = ()) -> None:

@@ -23,11 +23,11 @@ ATTEMPTS = 5  # that are shown
 COLUMNS = 48  # of the picture of lengths
 BLOCKS, SIGNS = "▁▂▃▄▅▆▇█", ".:-=+*#@"
 MEANINGS = {
-    "up to date": "what is indexed is what the file has, as far as is known",
+    "indexed": "what is indexed is what the file has, as far as is known",
     "pending": "it waits for the next run",
     "running": "a run works on it",
-    "failed": "it is tried again by itself",
-    "dead": "it was given up",
+    "failed": "it is tried again when it changes, or when it is told to be",
+    "accepted": "it cannot be read, and somebody said that this is well, until its file changes",
     "held": "its row is gone together with many others, and it stays until this is confirmed",
     "overlooked": "it is neither indexed nor pending",
 }
@@ -52,10 +52,12 @@ TAKEN = "The next run takes it: rag-assets ingest, unless `rag-assets up` runs."
 def show_status_line(status: IndexStatus) -> None:
     """The index on one line, with the time."""
     failed, dead = sum(status.failed.values()), sum(status.dead.values())
-    again = f" (of these {failed} failed, tried again)" if failed else ""
+    again = f" (of these {failed} tried again)" if failed else ""
+    accepted = f", {sum(status.accepted.values())} accepted" if status.accepted else ""
     show(
         f"{time.strftime('%H:%M:%S')}  {counted(status.documents, 'document')}: {status.up_to_date} up to date, "
-        f"{status.pending} pending{again}, {status.running} running, {dead} dead, {status.held} held"
+        f"{status.pending} pending{again}, {status.running} running, {dead} failed, {status.held} held"
+        f"{accepted}"
     )
 
 
@@ -85,18 +87,20 @@ def show_story(story: Story, *, size: int) -> None:
 def to_do(story: Story) -> str:
     """What somebody who reads this may do now."""
     work, name = story.work, story.document_id
-    if story.state in ("failed", "dead") and work is not None:
-        again = "" if story.state == "failed" else f" Then: rag-assets retry {name}"
+    if story.state in ("failed", "pending") and work is not None and work.error_kind is not None:
+        again = f" Then: rag-assets retry {name}. If it is to stay so: rag-assets accept {name}"
         soon = f" It is tried again in {_seconds(work.seconds_to_next or 0)}; at once: rag-assets ingest {name}"
-        return REMEDIES.get(work.error_kind, "See the message.") + (again or soon)  # type: ignore[call-overload, no-any-return]
+        remedy: str = REMEDIES.get(work.error_kind, "See the message.")  # type: ignore[call-overload]
+        return remedy + (again if story.state == "failed" else soon)
     if story.fault is not None:
         return f"The last run could not do its work, for no fault of the document: mend that first. {TAKEN}"
-    if story.state == "up to date":
+    if story.state == "indexed":
         wrong = sum(cut.distrusted for cut in story.cuts)
         return f"{counted(wrong, 'vector')} {are(wrong)} to be made anew. {TAKEN}" if wrong else "Nothing."
     return {
         "pending": TAKEN,
         "running": "Nothing: look again in a moment.",
+        "accepted": f"Nothing. To try it again as it is: rag-assets retry {name}",
         "held": "Put the row back, or let all go that wait: rag-assets confirm-deletions",
         "overlooked": "Find it, and whatever else was missed: rag-assets reconcile",
     }[story.state]
@@ -107,7 +111,7 @@ def _show_work(work: Work, state: str) -> None:
         tries = counted(work.attempts, "attempt")
         _say("why", f"{work.error_kind}: {work.error_message or ''} ({tries})")
     holder = f", held by {work.holder}" if work.holder else ""
-    if state in ("pending", "running", "failed"):
+    if state in ("pending", "running"):
         _say("since", f"{local(work.since):%Y-%m-%d %H:%M:%S}, {work.operation}{holder}")
 
 

@@ -9,7 +9,7 @@ rag = resources.Rag()
 defs = dg.Definitions(
     assets=[assets.source_table, assets.ingest, assets.index],
     asset_checks=[checks.index_in_step, checks.vectors_are_the_models],
-    jobs=[jobs.ingest_job, jobs.index_job, jobs.reconcile],
+    jobs=[jobs.ingest_job, jobs.index_job, jobs.reconcile, jobs.accept_documents],
     schedules=[jobs.reconcile_schedule],
     sensors=[sensors.document_changes(rag), sensors.index_of_vectors(rag)],
     # Nothing is handed from asset to asset. Dagster's default IO manager would take a path from a run's config, and put

@@ -43,6 +43,21 @@ ErrorKind = Literal[
 ]
 ERROR_KINDS: tuple[ErrorKind, ...] = get_args(ErrorKind)
 
+# Of a document that has a row of its own: it may stay as it is, where somebody says so.
+AcceptableKind = Literal[
+    "not_found",
+    "outside_root",
+    "empty",
+    "no_text",
+    "encrypted",
+    "corrupt",
+    "unsupported",
+    "too_large",
+    "timed_out",
+    "crashed",
+]
+ACCEPTABLE_KINDS: tuple[AcceptableKind, ...] = get_args(AcceptableKind)
+
 # Trying the same bytes again can help only where the cause was not in the bytes.
 RETRYABLE_KINDS: frozenset[ErrorKind] = frozenset({"not_found", "timed_out", "crashed"})
 

@@ -10,7 +10,7 @@ from rag_assets.errors import ErrorKind
 Structure = Literal["markdown", "plain", "code"]
 ChunkKind = Literal["prose", "code", "table"]
 Operation = Literal["insert", "update", "delete"]
-Status = Literal["processing", "completed", "failed", "skipped", "deleted"]
+Status = Literal["processing", "completed", "failed", "accepted", "skipped", "deleted"]
 Stage = Literal["claim", "read", "chunk", "embed", "write"]
 
 Vector = Sequence[float]
@@ -219,7 +219,7 @@ class Caller:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DocumentState:
-    """A document as a caller may see it; `state` is indexed, pending, running, held or failed."""
+    """A document as a caller may see it; `state` is indexed, pending, running, held, failed or accepted."""
 
     document_id: str
     path: str | None  # None until it was read once
@@ -302,6 +302,16 @@ class FailedDocument:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Refused:
+    """A document that was given up, and why."""
+
+    document_id: str
+    path: str
+    error_kind: ErrorKind
+    error_message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class IndexStatus:
     """The index at a glance; the same numbers as the view rag_status."""
 
@@ -316,6 +326,7 @@ class IndexStatus:
     chunks_with_vector: int
     standing_still: dict[str, int] = field(default_factory=dict)  # runs with documents: id -> seconds without progress
     held: int = 0  # deletions that wait to be confirmed
+    accepted: dict[str, int] = field(default_factory=dict)  # error kind -> documents that may fail with it
     warnings: tuple[str, ...] = ()  # what keeps changes from being seen or worked on, with what to do
 
     @property
@@ -327,7 +338,8 @@ class IndexStatus:
     def faults(self) -> list[str]:
         """What is not well and does not become so by itself, with what to do; pending work is no fault."""
         given_up, without_vector = sum(self.dead.values()), self.chunks - self.chunks_with_vector
-        overlooked = self.documents - self.up_to_date - self.pending - self.running - given_up
+        at_rest = self.up_to_date + sum(self.accepted.values())
+        overlooked = self.documents - at_rest - self.pending - self.running - given_up
         faults = list(self.warnings)
         if given_up:
             kinds = ", ".join(f"{count} {kind}" for kind, count in self.dead.items())

@@ -8,6 +8,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from rag_assets import upkeep, vectors, words
 from rag_assets.errors import DocumentError, ServiceError
-from rag_assets.model import FailedDocument, FileFacts, Filter, Hit, IndexStatus, Progress, StoredText, Vector
+from rag_assets.model import FailedDocument, FileFacts, Filter, Hit, IndexStatus, Progress, Refused, StoredText, Vector
 from rag_assets.postgres import conninfo, documents, ingestion_log, outbox, owner, runs, vector_index, watch
 from rag_assets.postgres import reconcile as reconciling
 from rag_assets.postgres import search as searching
@@ -258,9 +259,20 @@ def find(services: Services, ids: Sequence[str]) -> tuple[list[str], list[str]]:
     return list(known), [one for one in dict.fromkeys(ids) if one not in found]
 
 
-def retry(services: Services, *, ids: Sequence[str], kind: str | None) -> int:
-    """Make failed and dead documents pending again; how many."""
+def accept(services: Services, *, ids: Sequence[str] = (), kind: str | None = None) -> list[Refused]:
+    """Have documents given up, of these ids and kind or all, count as well until their file changes; which ones."""
     with services.database.transaction() as cursor:
+        found = outbox.acceptable(cursor, services.settings.source, ids=ids, kind=kind)
+    seen = [(one, _size_and_time(services, one.path)) for one in found]
+    with services.database.transaction() as cursor:
+        accepted = outbox.accept(cursor, seen)
+    return [one for one in found if one.document_id in accepted]
+
+
+def retry(services: Services, *, ids: Sequence[str], kind: str | None) -> int:
+    """Make failed and dead documents pending again; how many. Accepted ones only by id, which withdraws that."""
+    with services.database.transaction() as cursor:
+        outbox.withdraw(cursor, ids)
         return outbox.retry_dead(cursor, ids=ids, kind=kind)
 
 
@@ -343,6 +355,13 @@ def _facts(services: Services, stored: StoredText) -> FileFacts:
         return stored.facts
     sha256 = paths.sha256(path, limit=services.settings.parsing.max_bytes)
     return FileFacts(sha256=sha256, size=size, mtime_ns=paths.reliable_mtime(mtime_ns, looked_at=looked_at))
+
+
+def _size_and_time(services: Services, path: str) -> tuple[int, int] | None:
+    """As a run sees them; None where there is no such file."""
+    with suppress(DocumentError, OSError):
+        return services.lookups.call(lambda: paths.facts(services.resolve(path)), name=path)
+    return None
 
 
 def _changed_at(services: Services, path: str) -> float | None:

@@ -94,6 +94,7 @@ class _Settled:
 
     claim: Claim
     outcome: Outcome
+    file: tuple[int, int] | None = None  # that failed: its size and when it was written, as paths.facts has them
 
 
 _Work = _Read | _Unchanged | _Settled  # one document on its way
@@ -298,7 +299,8 @@ class Pipeline:
         try:
             work = self._looked_at(claim, stored, lane=lane)
         except DocumentError as exc:
-            work = _Settled(claim=claim, outcome=_failed(claim, exc, stage="read"))
+            outcome = _failed(claim, exc, stage="read")
+            work = _Settled(claim=claim, outcome=outcome, file=self._file(claim, lane=lane))
         if isinstance(work, _Settled):
             seconds = {"read": time.perf_counter() - started}
             work = replace(work, outcome=replace(work.outcome, seconds=seconds))
@@ -316,6 +318,12 @@ class Pipeline:
             return _Unchanged(claim=claim, stored=found)
         read = self._read_file(found, name=claim.path, reader=lane.reader)
         return _Read(claim=claim, read=replace(read, language=self._language(read)))
+
+    def _file(self, claim: Claim, *, lane: _Lane) -> tuple[int, int] | None:
+        with suppress(DocumentError, OSError):
+            path = claim.path or ""
+            return lane.lookups.call(lambda: paths.facts(self._resolve(path)), name=path)
+        return None
 
     def _language(self, read: ReadDocument) -> str:
         """What the words of a document are taken as; those of source code as they stand."""
@@ -463,8 +471,8 @@ class Pipeline:
             return self._store_chunks(cursor, work, group=group, share=share)
         claim, outcome = work.claim, work.outcome
         if outcome.status == "failed":
-            retried = outbox.fail(cursor, claim, outcome, run_id=self._run_id, worker=self._settings.worker)
-            return replace(outcome, retry=retried)
+            worker = self._settings.worker
+            return outbox.fail(cursor, claim, outcome, file=work.file, run_id=self._run_id, worker=worker)
         outcome = replace(outcome, chunks_deleted=chunks.delete_document(cursor, claim.document_id))
         outbox.settle(cursor, [(claim, outcome)], run_id=self._run_id)
         return outcome
@@ -588,7 +596,8 @@ def _fail_documents_with(content_sha256: str, *, group: _Group, error: Unembedda
             return work
         outcome = _failed(work.claim, DocumentError(error.kind, error.message), stage="embed")
         seconds = {"read": work.read.seconds_parse, "chunk": work.read.seconds_chunk}
-        return _Settled(claim=work.claim, outcome=replace(outcome, seconds=seconds))
+        file = (work.read.facts.size, work.read.facts.mtime_ns)
+        return _Settled(claim=work.claim, outcome=replace(outcome, seconds=seconds), file=file)
 
     group.works = [settled(work) for work in group.works]
     group.texts = _texts_of(group, group.texts.keys())

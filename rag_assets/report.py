@@ -22,6 +22,7 @@ class RunReport:
 
     run_id: str
     failed: dict[str, Outcome] = field(default_factory=dict)  # by document id
+    accepted: dict[str, Outcome] = field(default_factory=dict)  # that cannot be read and may be so, by document id
     chunks_embedded: int = 0
     chunks_reused: int = 0
     gone: list[str] = field(default_factory=list)
@@ -39,8 +40,11 @@ class RunReport:
             self.chunks_embedded += outcome.chunks_embedded
             self.chunks_reused += outcome.chunks_reused
             self.failed.pop(outcome.document_id, None)
+            self.accepted.pop(outcome.document_id, None)
             if outcome.status == "failed":
                 self.failed[outcome.document_id] = outcome
+            if outcome.status == "accepted":
+                self.accepted[outcome.document_id] = outcome
 
     def has(self, document_id: str) -> bool:
         """Whether there is an outcome of this document."""
@@ -62,9 +66,10 @@ class RunReport:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Documents by what became of them."""
+        """Documents by what became of them; those that were accepted only where there are some."""
         found = Counter(self._statuses.values())
-        return {status: found[status] for status in COUNTED}
+        counts: dict[str, int] = {status: found[status] for status in COUNTED}
+        return counts | ({"accepted": found["accepted"]} if found["accepted"] else {})
 
     @property
     def summary(self) -> str:

@@ -33,7 +33,7 @@ from pydantic_settings import (
 )
 from pydantic_settings import SettingsError as UnreadableSetting
 
-from rag_assets.errors import SettingsError
+from rag_assets.errors import AcceptableKind, SettingsError
 
 logger = logging.getLogger(__name__)
 
@@ -167,6 +167,7 @@ class Worker(Section):
     partitioning: Literal["document", "bucket"] = "document"  # of Dagster's assets; bucket: above 100,000 documents
     buckets: Annotated[int, Field(ge=1, le=100_000)] = 1_024  # never to be changed while in use
     max_attempts: Annotated[int, Field(ge=1)] = 5
+    accept: tuple[AcceptableKind, ...] = ()  # kinds of errors with which a document may fail: see `rag-assets accept`
     retry_base_seconds: Seconds = 30
     retry_max_seconds: Seconds = 3_600
     claim_seconds: Seconds = 900

@@ -39,7 +39,7 @@ class Project:
         return dg.Definitions(
             assets=[assets.source_table, assets.ingest, assets.index],
             asset_checks=[checks.index_in_step],
-            jobs=[jobs.ingest_job, jobs.index_job, jobs.reconcile],
+            jobs=[jobs.ingest_job, jobs.index_job, jobs.reconcile, jobs.accept_documents],
             sensors=[sensors.document_changes(self.rag), sensors.index_of_vectors(self.rag)],
             resources={"rag": self.rag},
             executor=dg.in_process_executor,

@@ -58,7 +58,7 @@ def test_story_answers_what_was_read_how_it_was_cut_by_which_model_and_when(conf
     document_id = add_guide(configured)
     said = invoke("story", document_id).stdout
     assert f" document  {document_id}  guide.md\n" in said
-    assert "    state  up to date: " in said
+    assert "    state  indexed: " in said
     assert "     read  text/markdown by markdown, " in said
     assert "      cut  3 chunks of " in said
     assert "at most 64 by chunking.size" in said
@@ -71,7 +71,7 @@ def test_story_answers_what_was_read_how_it_was_cut_by_which_model_and_when(conf
 def test_story_has_everything_as_json(configured: Application) -> None:
     """One object per document, with each cut and each attempt."""
     story = told(add_guide(configured))
-    assert story["state"] == "up to date"
+    assert story["state"] == "indexed"
     assert story["reading"]["path"] == story["path"] == "guide.md"
     assert story["reading"]["beginning"].startswith("# Guide")
     assert [cut["heading_path"] for cut in story["cuts"]] == [["Guide"], ["Guide", "Repairs"], ["Guide", "Repairs"]]
@@ -81,18 +81,18 @@ def test_story_has_everything_as_json(configured: Application) -> None:
 
 
 def test_story_says_why_and_what_to_do_when_a_document_failed(configured: Application) -> None:
-    """A missing file is tried again, an empty one is given up; the attempt names where it failed."""
+    """A missing file is tried again, an empty one is not; the attempt names where it failed."""
     (configured.files / "empty.txt").touch()
     dead, failed = configured.add_row("empty.txt"), configured.add_row("missing.txt")
     configured.run()
     said = invoke("story", dead, failed).stdout
     first, second = said.split(" document  ")[1:]
-    assert "    state  dead: it was given up\n" in first
+    assert "    state  failed: " in first
     assert "      why  empty: " in first
-    assert f"Then: rag-assets retry {dead}\n" in first
+    assert f"Then: rag-assets retry {dead}. If it is to stay so: rag-assets accept {dead}\n" in first
     assert "  attempt  " in first
     assert "failed at read, empty: " in first
-    assert "    state  failed: it is tried again by itself\n" in second
+    assert "    state  pending: it waits for the next run\n" in second
     assert "      why  not_found: File not found: missing.txt (1 attempt)" in second
     assert f"at once: rag-assets ingest {failed}\n" in second
 
@@ -142,7 +142,7 @@ def test_story_names_an_id_that_is_no_document(configured: Application) -> None:
     """The others are told, and the exit code is 1."""
     document_id = add_guide(configured)
     result = invoke("story", "nobody", document_id, code=1)
-    assert "up to date" in result.stdout
+    assert "state  indexed: " in result.stdout
     assert "Not in the table: nobody" in result.stdout
     assert "Not in the table TblDocumentFiles: nobody" in invoke("story", "nobody", code=1).stderr
     *_, last = invoke("story", "nobody", document_id, "--json", code=1).stdout.splitlines()
@@ -216,8 +216,8 @@ def test_watch_adds_a_line_for_each_look_until_ctrl_c(configured: Application, m
     monkeypatch.setattr("rag_assets.cli_status.time.sleep", ticks)
     result = invoke("status", "--watch", "7")
     first, second = result.stdout.splitlines()
-    assert first.endswith("  1 document: 0 up to date, 1 pending, 0 running, 0 dead, 0 held")
-    assert second.endswith("  1 document: 1 up to date, 0 pending, 0 running, 0 dead, 0 held")
+    assert first.endswith("  1 document: 0 up to date, 1 pending, 0 running, 0 failed, 0 held")
+    assert second.endswith("  1 document: 1 up to date, 0 pending, 0 running, 0 failed, 0 held")
     assert ticks.seconds == [7, 7]
     assert result.stderr == ""
 

@@ -22,7 +22,10 @@ from rag_assets.services import Services
 from rag_assets.upkeep import Tended
 
 SHOWN = 20  # documents that are named in one message
-NEXT = "When they are corrected: {what_to_do}. What may pass is tried again by itself."
+NEXT = (
+    "When they are corrected: {what_to_do}. What may pass is tried again by itself. What is to stay as it is: "
+    "rag-assets accept, or the job accept_documents."
+)
 REPEAT, RETRY = "re-execute this run, or rag-assets retry", "rag-assets retry"
 TOLD_SECONDS = 20.0  # between two lines of a run's log on how far an index is
 WAITING = dg.RunsFilter(statuses=[DagsterRunStatus.QUEUED])
@@ -110,6 +113,8 @@ def ingest(context: dg.AssetExecutionContext, rag: dg.ResourceParam[Rag]) -> Ite
             reporter.report(outcomes)
         report.busy = run.claim_source.busy
     context.log.info(_summary(report))
+    if report.accepted:
+        context.log.warning(_accepted(report))
     if report.is_short:
         events.mark_failed(context, [*report.failed, *report.busy])
         raise _failure(report, repeatable=context.run.remote_job_origin is not None)
@@ -197,6 +202,15 @@ def _summary(report: RunReport) -> str:
     deleted = report.deleted
     gone = f" Not in the table, so nothing is kept of them: {_named(deleted)}" if deleted else ""
     return f"{report.summary}.{gone}"
+
+
+def _accepted(report: RunReport) -> str:
+    """Which documents were not read and fail no run, a line each."""
+    accepted = list(report.accepted.values())
+    shown = [visible.line(f"{o.document_id}  {o.error_kind}: {o.error_message}") for o in accepted[:SHOWN]]
+    more = len(accepted) - len(shown)
+    lines = shown + ([f"... and {more} more: rag_ingestion_log has them all"] if more else [])
+    return f"{counted(len(accepted), 'document')} cannot be read, which was accepted:\n" + "\n".join(lines)
 
 
 def _failure(report: RunReport, *, repeatable: bool) -> dg.Failure:

@@ -14,7 +14,7 @@ from typing import Any
 import dagster as dg
 
 from rag_assets.defs import dagster_internals, partitions
-from rag_assets.model import Outcome
+from rag_assets.model import Outcome, Refused
 
 SOURCE = "TblDocumentFiles"  # the application's table, whatever its name
 RAW_TEXT, CHUNKS, EMBEDDINGS = "raw_text", "chunks", "embeddings"
@@ -112,6 +112,26 @@ def mark_failed(context: dg.AssetExecutionContext, document_ids: Sequence[str]) 
             context.instance.report_dagster_event(event, context.run.run_id, logging.DEBUG)
 
 
+def tell_accepted(instance: dg.DagsterInstance, documents: Iterable[Refused]) -> None:
+    """Have documents that cannot be read, and may be so, shown as FAILED no more; a bucket shows it after its next run.
+
+    Takes 40 ms for each.
+    """
+    if not partitions.documents.is_by_document:
+        return
+    for one in documents:
+        outcome = Outcome(
+            document_id=one.document_id,
+            path=one.path,
+            status="accepted",
+            stage="read",
+            error_kind=one.error_kind,
+            error_message=one.error_message,
+        )
+        for event in materializations(partitions.documents.key(one.document_id), [outcome]):
+            instance.report_runless_asset_event(event)
+
+
 def materializations(key: str, outcomes: Sequence[Outcome]) -> Iterator[dg.AssetMaterialization]:
     """The three materializations of one partition; nothing is said of an asset that no attempt looked at."""
     if partitions.documents.is_by_document:
@@ -129,8 +149,13 @@ def _of_document(key: str, outcome: Outcome) -> Iterator[dg.AssetMaterialization
 
 
 def _common(outcome: Outcome) -> dict[str, Any]:
-    status = "unchanged" if outcome.status == "skipped" else outcome.status
-    return {"status": status} | ({"path": dg.MetadataValue.path(outcome.path)} if outcome.path else {})
+    return {"status": _status(outcome)} | ({"path": dg.MetadataValue.path(outcome.path)} if outcome.path else {})
+
+
+def _status(outcome: Outcome) -> str:
+    if outcome.status == "accepted":
+        return f"accepted, until its file changes: {outcome.error_kind}: {outcome.error_message}"
+    return "unchanged" if outcome.status == "skipped" else outcome.status
 
 
 def _facts(outcome: Outcome) -> dict[str, dict[str, Any]]:
@@ -173,6 +198,7 @@ def _of_bucket(key: str, outcomes: Sequence[Outcome]) -> Iterator[dg.AssetMateri
                 "completed": counts["completed"],
                 "unchanged": counts["skipped"],
                 "deleted": counts["deleted"],
+                **({"accepted": counts["accepted"]} if counts["accepted"] else {}),
                 "chunks": sum(outcome.chunks for outcome in outcomes),
                 "embedded": sum(outcome.chunks_embedded for outcome in outcomes),
                 "ids": [outcome.document_id for outcome in outcomes[:SHOWN_IDS]],

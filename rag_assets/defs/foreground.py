@@ -11,9 +11,9 @@ from dagster_postgres.utils import DagsterPostgresException
 from sqlalchemy.exc import SQLAlchemyError
 
 from rag_assets import operations
-from rag_assets.defs import assets, jobs, partitions, sensors
+from rag_assets.defs import assets, events, jobs, partitions, sensors
 from rag_assets.defs.resources import Rag
-from rag_assets.model import Outcome
+from rag_assets.model import Outcome, Refused
 from rag_assets.postgres import conninfo
 from rag_assets.postgres.database import unavailable
 from rag_assets.report import RunReport
@@ -75,6 +75,12 @@ def add_partitions(services: Services) -> None:
     """Make every row of the documents table a partition."""
     with _storage_errors_translated(services), dg.DagsterInstance.get() as instance:
         partitions.documents.add_all(instance, services)
+
+
+def tell_accepted(services: Services, documents: Sequence[Refused]) -> None:
+    """Have these documents, which cannot be read, shown as accepted and not as failed."""
+    with _storage_errors_translated(services), dg.DagsterInstance.get() as instance:
+        events.tell_accepted(instance, documents)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The jobs: ingestion, which the sensor and the command line start, and reconciliation, on a schedule."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,6 +10,7 @@ from rag_assets import operations, settings
 from rag_assets.defs import checks, dagster_internals, events, partitions
 from rag_assets.defs.resources import Rag
 from rag_assets.errors import SettingsError
+from rag_assets.model import counted
 from rag_assets.postgres import texts
 from rag_assets.postgres.reconcile import enqueue_idle
 from rag_assets.services import Services
@@ -50,6 +52,29 @@ def reconcile_index(context: dg.OpExecutionContext, rag: dg.ResourceParam[Rag]) 
         context.instance.report_runless_asset_event(checks.evaluation(services))
 
 
+@dg.op(
+    description="Has documents that were given up count as well until their file changes.",
+    ins={},
+    config_schema={
+        "document_ids": dg.Field([str], default_value=[], description="These documents; empty: all that failed."),
+        "kind": dg.Field(dg.Noneable(str), default_value=None, description="Only those that failed in this way."),
+    },
+)
+def accept_unreadable(context: dg.OpExecutionContext, rag: dg.ResourceParam[Rag]) -> None:
+    """Accept documents, and have Dagster show that: their partitions are FAILED no more."""
+    asked, kind = list(context.op_config["document_ids"]), context.op_config["kind"]
+    with rag.services() as services, errors_in_one_line():
+        known, unknown = operations.find(services, asked)
+        if unknown:
+            raise dg.Failure(f"Not in the table, so nothing is done: {', '.join(unknown)}", allow_retries=False)
+        accepted = operations.accept(services, ids=known, kind=kind)
+        events.tell_accepted(context.instance, accepted)
+        context.instance.report_runless_asset_event(checks.evaluation(services))
+    kinds = dict(Counter(one.error_kind for one in accepted))
+    context.add_output_metadata({"accepted": len(accepted), "kinds": kinds})
+    context.log.info(f"{counted(len(accepted), 'document')} accepted.")
+
+
 @contextmanager
 def errors_in_one_line() -> Iterator[None]:
     """Raise a SettingsError as a Failure of the run, whose message Dagster's page shows instead of a traceback."""
@@ -80,6 +105,14 @@ def _reconcile_partitions(instance: dg.DagsterInstance, services: Services) -> d
 )
 def reconcile() -> None:
     reconcile_index()
+
+
+@dg.job(
+    description="Accepts documents that cannot be read: those of the config's document_ids, of one kind, or all that "
+    "failed. They are shown as accepted, and fail no run and no check, until their file changes."
+)
+def accept_documents() -> None:
+    accept_unreadable()
 
 
 reconcile_schedule = dg.ScheduleDefinition(

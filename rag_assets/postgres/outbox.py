@@ -7,11 +7,12 @@ Who holds a claim is a model.ClaimOwner.
 
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from psycopg2.extensions import cursor as Cursor
 
 from rag_assets.errors import DeletionsHeld, ErrorKind
-from rag_assets.model import Claim, ClaimOwner, FailedDocument, IndexStatus, Outcome
+from rag_assets.model import Claim, ClaimOwner, FailedDocument, IndexStatus, Outcome, Refused
 from rag_assets.postgres import documents, ingestion_log
 from rag_assets.postgres.statements import composed, single, statement
 from rag_assets.settings import Source, Worker
@@ -214,10 +215,19 @@ def settle(cursor: Cursor, settled: Sequence[tuple[Claim, Outcome]], *, run_id: 
         _remove(cursor, [claim for claim, _ in settled])
 
 
-def fail(cursor: Cursor, claim: Claim, outcome: Outcome, *, run_id: str, worker: Worker) -> bool:
-    """Log the failure of a locked claim and count the attempt; whether there will be another one.
+def fail(
+    cursor: Cursor,
+    claim: Claim,
+    outcome: Outcome,
+    *,
+    file: tuple[int, int] | None,
+    run_id: str,
+    worker: Worker,
+) -> Outcome:
+    """Log the failure of a locked claim and count the attempt; the outcome as accepted, or with whether it is retried.
 
-    That comes with exponential backoff, or at once because the document changed meanwhile.
+    That comes with exponential backoff, or at once because the document changed meanwhile. `file` is its size and when
+    it was written, as paths.facts has them; None where it cannot be looked at.
     """
     ingestion_log.write_log(cursor, [outcome], run_id=run_id)
     attempts = claim.attempts + 1
@@ -230,12 +240,43 @@ def fail(cursor: Cursor, claim: Claim, outcome: Outcome, *, run_id: str, worker:
         "delay": _delay(attempts, worker=worker) if again else 0.0,
         "error_kind": outcome.error_kind,
         "error": outcome.error_message,
+        "accept": outcome.error_kind in worker.accept,
+        "size": file[0] if file else None,
+        "mtime_ns": file[1] if file else None,
     }
     cursor.execute(statement("outbox", "record_failure"), values)
-    if cursor.rowcount == 0:
+    found = cursor.fetchone()
+    if found is None:
         release_claims(cursor, [claim])
-        return True
-    return again
+        return replace(outcome, retry=True)
+    return replace(outcome, status="accepted", retry=False) if found[0] == "accepted" else replace(outcome, retry=again)
+
+
+def acceptable(cursor: Cursor, source: Source, *, ids: Sequence[str], kind: str | None) -> list[Refused]:
+    """The documents given up of these ids, or of all, with this kind of error, or any; rows that are none are not."""
+    query = composed("outbox", "list_acceptable", **documents.identifiers(cursor, source))
+    cursor.execute(query, {"ids": list(ids), "kind": kind})
+    return [
+        Refused(document_id=row[0], path=row[1], error_kind=row[2], error_message=row[3] or "")
+        for row in cursor.fetchall()
+    ]
+
+
+def accept(cursor: Cursor, seen: Sequence[tuple[Refused, tuple[int, int] | None]]) -> set[str]:
+    """Have documents given up count as well until their file, as it was seen, is another; which ones."""
+    values = {
+        "ids": [one.document_id for one, _ in seen],
+        "kinds": [one.error_kind for one, _ in seen],
+        "sizes": [file[0] if file else None for _, file in seen],
+        "mtimes_ns": [file[1] if file else None for _, file in seen],
+    }
+    cursor.execute(statement("outbox", "accept"), values)
+    return {row[0] for row in cursor.fetchall()}
+
+
+def withdraw(cursor: Cursor, ids: Sequence[str]) -> None:
+    """Have these documents fail again, if they do, though they were accepted."""
+    cursor.execute(statement("outbox", "withdraw"), {"ids": list(ids)})
 
 
 def release_claims(cursor: Cursor, claims: Sequence[Claim]) -> None:
@@ -245,7 +286,7 @@ def release_claims(cursor: Cursor, claims: Sequence[Claim]) -> None:
 
 
 def dead(cursor: Cursor, source: Source) -> list[tuple[str, str, float]]:
-    """The documents given up that still have a row: id, path, and when the last attempt failed, in Unix seconds."""
+    """The documents given up or accepted that have a row: id, path, and when they failed last, in Unix seconds."""
     cursor.execute(composed("outbox", "list_dead", **documents.identifiers(cursor, source)))
     return [(row[0], row[1], row[2]) for row in cursor.fetchall()]
 

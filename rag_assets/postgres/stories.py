@@ -79,14 +79,12 @@ class Story:
 
     @property
     def state(self) -> str:
-        """In the words of `rag-assets status`; a document that is neither indexed nor waits is "overlooked"."""
+        """In the words of model.State; a document that is neither indexed nor waits is "overlooked"."""
         if self.work is None:
-            return "pending" if self.has_changed else "up to date" if self.reading else "overlooked"
-        if self.work.state in ("held", "dead"):
-            return self.work.state
-        if (self.work.holder or "").startswith(RUN):
-            return "running"
-        return "failed" if self.work.error_kind else "pending"
+            return "pending" if self.has_changed else "indexed" if self.reading else "overlooked"
+        if self.work.state != "pending":
+            return "failed" if self.work.state == "dead" else self.work.state
+        return "running" if (self.work.holder or "").startswith(RUN) else "pending"
 
     @property
     def fault(self) -> Attempt | None:

@@ -18,7 +18,7 @@ MOST_TEXT = 100_000  # characters of a text that is to be embedded
 MOST_QUERY = 4_000  # characters: what a query takes to be read grows with the square of the phrases in it
 DEEPEST = 64  # objects and lists in each other
 Mode = Literal["hybrid", "vector", "text"]
-State = Literal["indexed", "pending", "running", "held", "failed"]
+State = Literal["indexed", "pending", "running", "held", "failed", "accepted"]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=1_000)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=MOST_TEXT)]
 DocumentId = Annotated[str, StringConstraints(min_length=1, max_length=ID_BYTES)]

@@ -85,7 +85,8 @@ class DocumentEntry(BaseModel):
     media_type: str | None
     language: str | None
     state: str = Field(
-        description="indexed, pending, running, held or failed; what was indexed before stays searchable"
+        description="indexed, pending, running, held, failed or accepted (as unreadable); "
+        "what was indexed before stays searchable"
     )
     passages: int = Field(description="How many passages of it are indexed.")
     pages: int | None

@@ -47,4 +47,8 @@ end
 $$;
 
 create or replace view rag_status as
-select s.*, (select count(*) from rag_outbox as o where o.state = 'held') as held from rag_count_status() as s;
+select s.*, (select count(*) from rag_outbox as o where o.state = 'held') as held,
+    (select coalesce(jsonb_object_agg(k.error_kind, k.n), '{{}}') from (
+        select o.error_kind, count(*) as n from rag_outbox as o where o.state = 'accepted' group by 1
+    ) as k) as accepted
+from rag_count_status() as s;

@@ -11,7 +11,7 @@ create or replace function rag_list_documents() returns table (
         case
             when o.document_id is null then 'indexed'
             when o.state = 'dead' then 'failed'
-            when o.state = 'held' then 'held'
+            when o.state in ('held', 'accepted') then o.state
             when o.claimed_by like 'run:%' and o.claimed_until > now() then 'running'
             else 'pending'
         end,
@@ -23,7 +23,7 @@ $$;
 create or replace view rag_documents as select * from {schema}.rag_list_documents();
 
 comment on view rag_documents is
-    'One row per document: indexed, or waiting (pending, running, held, failed), as far as the caller may see it.';
+    'One row per document: indexed, or waiting (pending, running, held, failed, accepted), as far as the caller may see it.';
 
 -- Where rag_document_chunks has row-level security, have what is made of chunks follow it: of whose chunks a role sees
 -- none, it sees neither text, words, errors nor attempts; and statistics, which would give away words, not at all

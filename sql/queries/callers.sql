@@ -32,7 +32,7 @@ select i.id, t.path, t.title, t.media_type, t.language,
     case
         when o.document_id is null then 'indexed'
         when o.state = 'dead' then 'failed'
-        when o.state = 'held' then 'held'
+        when o.state in ('held', 'accepted') then o.state
         when o.claimed_by like 'run:%%' and o.claimed_until > now() then 'running'
         else 'pending'
     end,

@@ -102,11 +102,59 @@ from unnest(%(ids)s::text[], %(generations)s::bigint[]) as s (document_id, gener
 where o.document_id = s.document_id and o.claimed_generation = s.generation;
 
 -- name: record_failure
--- Count an attempt and plan the next one, or none.
-update rag_outbox
-set claimed_by = null, claimed_until = null, claimed_generation = null, attempts = %(attempts)s, state = %(state)s,
+-- Count an attempt and plan the next one, or none; the state after it. What was accepted stays so as long as it fails in
+-- the same way and the file is the same; `accept` does so with what is given up now.
+update rag_outbox as o
+set claimed_by = null, claimed_until = null, claimed_generation = null, attempts = %(attempts)s,
+    state = case when a.is_accepted then 'accepted' else %(state)s end,
+    accepted_kind = case when a.is_accepted then %(error_kind)s end,
+    accepted_size = case when a.is_accepted then %(size)s::bigint end,
+    accepted_mtime_ns = case when a.is_accepted then %(mtime_ns)s::bigint end,
     not_before = now() + %(delay)s * interval '1 second', error_kind = %(error_kind)s, last_error = %(error)s
-where document_id = %(document_id)s and generation = %(generation)s;
+from (
+    select document_id, %(accept)s and %(state)s = 'dead' or coalesce(accepted_kind = %(error_kind)s, false)
+        and (accepted_size, accepted_mtime_ns) is not distinct from (%(size)s::bigint, %(mtime_ns)s::bigint)
+        as is_accepted
+    from rag_outbox where document_id = %(document_id)s
+) as a
+where o.document_id = a.document_id and o.generation = %(generation)s
+returning o.state;
+
+-- name: list_acceptable
+-- Documents given up that have a row, by id and kind of error: id, path, kind, message.
+select o.document_id, d.{path_column}::text, o.error_kind, o.last_error
+from rag_outbox as o join {table} as d
+    on d.{id_column} = {claimed_id} and d.{id_column}::text collate "C" = o.document_id
+where o.state = 'dead' and o.error_kind <> 'id_doubled' and d.{path_column} is not null
+    and (cardinality(%(ids)s::text[]) = 0 or o.document_id = any(%(ids)s::text[]))
+    and (%(kind)s::text is null or o.error_kind = %(kind)s)
+order by rag_id_order(o.document_id), o.document_id;
+
+-- name: accept
+-- Have documents given up count as well, each with its file as it was seen; which ones. In the same order as all.
+with seen as (
+    select * from unnest(%(ids)s::text[], %(kinds)s::text[], %(sizes)s::bigint[], %(mtimes_ns)s::bigint[])
+        as s (document_id, kind, size, mtime_ns)
+),
+dead as materialized (
+    select o.document_id from rag_outbox as o join seen as s using (document_id)
+    where o.state = 'dead' and o.error_kind = s.kind
+    order by o.document_id for update of o
+)
+update rag_outbox as o
+set state = 'accepted', accepted_kind = s.kind, accepted_size = s.size, accepted_mtime_ns = s.mtime_ns
+from dead join seen as s using (document_id)
+where o.document_id = dead.document_id
+returning o.document_id;
+
+-- name: withdraw
+-- Have documents that were accepted fail again, if they do.
+with accepted as materialized (
+    select document_id from rag_outbox
+    where document_id = any(%(ids)s::text[]) and accepted_kind is not null order by document_id for update
+)
+update rag_outbox as o set accepted_kind = null, accepted_size = null, accepted_mtime_ns = null
+from accepted where o.document_id = accepted.document_id;
 
 -- name: extend_claims
 -- Keep what somebody at work holds.
@@ -135,7 +183,7 @@ from rag_outbox where claimed_by is not null group by claimed_by order by claime
 with failed as materialized (
     select document_id from rag_outbox
     where (state = 'dead' or error_kind is not null)
-        and (cardinality(%(ids)s::text[]) = 0 or document_id = any(%(ids)s::text[]))
+        and case cardinality(%(ids)s::text[]) when 0 then state <> 'accepted' else document_id = any(%(ids)s::text[]) end
         and (%(kind)s::text is null or error_kind = %(kind)s)
     order by document_id
     for update skip locked
@@ -211,17 +259,17 @@ on conflict (document_id) do update set state = 'pending', attempts = 0, not_bef
     error_kind = null, last_error = null, confirmed_at = excluded.confirmed_at;
 
 -- name: list_dead
--- Documents given up, with the time of their last attempt, which is when one more would have been due.
+-- Documents given up or accepted, with the time of their last attempt, which is when one more would have been due.
 select o.document_id, d.{path_column}::text, extract(epoch from o.not_before)::float8
 from rag_outbox as o join {table} as d
     on d.{id_column} = {claimed_id} and d.{id_column}::text collate "C" = o.document_id
-where o.state = 'dead';
+where o.state in ('dead', 'accepted');
 
 -- name: list_failed_documents
 -- Documents whose last attempt failed, those given up first, with the seconds to the next attempt of the others.
 select document_id, error_kind, last_error,
     case when state = 'pending' then greatest(0, extract(epoch from not_before - now()))::float8 end
-from rag_outbox where error_kind is not null
+from rag_outbox where error_kind is not null and state <> 'accepted'
 order by state, case when state = 'pending' then not_before end, rag_id_order(document_id), document_id
 limit %(limit)s;
 
@@ -319,7 +367,8 @@ select exists (
 
 -- name: get_status
 -- The index at a glance.
-select documents, up_to_date, pending, oldest_pending_at, running, failed, dead, chunks, chunks_with_vector, held
+select documents, up_to_date, pending, oldest_pending_at, running, failed, dead, chunks, chunks_with_vector, held,
+    accepted
 from rag_status;
 
 -- name: announce_consumer
