@@ -90,6 +90,14 @@ def _read_key(file: Path, *, setting: str) -> str | None:
         raise SettingsError(f"{setting}, {file}, cannot be read: {exc}") from exc
 
 
+def _addresses(value: str | None) -> str | None:
+    """Each with its scheme and a host: what is no address would be waited for, and never answer."""
+    for one in (value or "").split(","):
+        if one.strip() and not re.match(r"https?://[^/?#]", one.strip(), re.IGNORECASE):
+            raise ValueError(f"{one.strip()} is no address; allowed are http://HOST:PORT and https://HOST")
+    return value
+
+
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
@@ -181,7 +189,7 @@ class LlamaServer(Section):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 0  # 0: any free port
     # Set: use this running server of the model, start none; or several, in a list or with commas between them.
-    url: Annotated[str | None, BeforeValidator(_with_commas)] = None
+    url: Annotated[str | None, BeforeValidator(_with_commas), AfterValidator(_addresses)] = None
     api_key: SecretStr | None = None  # for url
     api_key_file: Path | None = None  # the same, in a file
     model: str | None = None  # the model's name at url, where that is not embedding.model

@@ -380,7 +380,7 @@ def main(mode: str, arguments: list[str]) -> None:
         server.is_rough = mode == "nearly"
         server.is_loading = mode == "loads for ever"
         if mode in MISBEHAVIOUR:
-            server.next.extend(["good"] * 5)  # until it has proved itself
+            server.next.extend(["good"] * 4)  # until it has proved itself
             server.always = mode
         if mode == "drifts":
             server.next.extend(["good", "good", "good", "swapped"] * 10)

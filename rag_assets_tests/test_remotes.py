@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from rag_assets import settings
-from rag_assets.embedding import known
+from rag_assets.embedding import known, remotes
+from rag_assets.embedding.client import EmbeddingClient
 from rag_assets.embedding.embedder import Embedder
 from rag_assets.errors import EmbeddingError, SettingsError, WrongModel
 from rag_assets.settings import Settings
@@ -68,6 +69,40 @@ def test_other_one_takes_over_when_one_dies_and_it_works_again_when_it_is_back(
         before = _asked(one)
         _embed(embedder)
         assert _asked(one) > before
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def test_server_gets_no_text_before_it_is_well_and_is_looked_at_less_often_when_it_stays_away(
+    pair: tuple[FakeLlama, FakeLlama], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In five minutes seven times, after 5, 10, 20, 40 and then 60 seconds; a look is not what a text waits behind."""
+    clock = Clock()
+    monkeypatch.setattr(remotes, "time", clock)
+    one, _ = pair
+    with closing(Embedder.remote(_settings(tmp_path, *pair))) as embedder:
+        _embed(embedder)
+        one.is_away = True
+        _embed(embedder)
+        one.is_away, one.is_loading = False, True
+        texts, looks = len(one.requests), one.seen.count(("/health", None))
+        for _ in range(60):
+            clock.now += 5
+            embedder.embed(TEXTS[:1], token_counts=[3])
+        assert len(one.requests) == texts
+        assert one.seen.count(("/health", None)) - looks == 7
+        one.is_loading = False
+        clock.now += 60
+        _embed(embedder)
+        assert len(one.requests) > texts
 
 
 def test_those_that_answer_serve_when_one_is_not_there_at_the_start(
@@ -128,6 +163,23 @@ def test_addresses_are_each_counted_once_however_they_are_written(
     if isinstance(written, str):
         monkeypatch.setenv("RAG_ASSETS_LLAMA_SERVER__URL", written)
         assert Settings(_env_file=None).llama_server.urls == ("http://a:1", "http://b:2")
+
+
+@pytest.mark.parametrize("written", ["gpu-box:8080", "http://a:1, b:2", "http://", ["ftp://a"]])
+def test_address_is_refused_when_it_is_none(written: Any) -> None:
+    """At once, and not by a wait for somebody who cannot answer."""
+    with pytest.raises(SettingsError, match=r"llama_server\.url.*http://HOST:PORT"):
+        settings.load(llama_server={"url": written})
+
+
+def test_path_and_credentials_of_an_address_are_sent_when_it_has_them() -> None:
+    """As a proxy before the server may want them."""
+    with FakeLlama() as server:
+        url = server.url.replace("http://", "http://us%40er:pass@") + "/models/small/"
+        client = EmbeddingClient(url, api_key=None, dimension=384, timeout_seconds=20)
+        with closing(client):
+            client.embed(TEXTS[:1])
+        assert server.seen == [("/models/small/v1/embeddings", "Basic dXNAZXI6cGFzcw==")]
 
 
 def test_least_busy_server_is_asked_when_another_one_is_held(pair: tuple[FakeLlama, FakeLlama], tmp_path: Path) -> None:

@@ -15,9 +15,10 @@ from rag_assets.embedding.waiting import Patience, Turns, no_longer_than
 from rag_assets.errors import EmbeddingError, SettingsError
 
 if TYPE_CHECKING:
-    import requests
     from numpy import float32
     from numpy.typing import NDArray
+
+    from rag_assets.embedding.connections import Answer, Line
 
 HEALTH_SECONDS = 2.0
 CONNECT_SECONDS = 10.0  # until a server that is at work has accepted a connection
@@ -78,7 +79,7 @@ class EmbeddingClient:
         self._patience = Patience()
         self._turns = Turns(MOST_OVERTAKEN)
         self._local = threading.local()
-        self._sessions: list[requests.Session] = []
+        self._lines: list[Line] = []
 
     @property
     def where(self) -> str:
@@ -88,8 +89,8 @@ class EmbeddingClient:
     def close(self) -> None:
         """End all connections; who still waits for an answer waits no longer."""
         self._patience.give_up()
-        for session in self._sessions:
-            session.close()
+        for line in self._lines:
+            line.close()
 
     def embed(self, texts: Sequence[str]) -> "NDArray[float32]":
         """One vector of length 1 per text: float32 of shape (texts, dimension).
@@ -157,29 +158,29 @@ class EmbeddingClient:
 
     def healthy(self) -> bool:
         """Whether the server answers and has loaded its model; one that is not ours may have no such endpoint."""
-        import requests
+        from urllib3.exceptions import HTTPError
 
         try:
             status, _ = self._exchange("GET", "/health", seconds=self._facts_seconds, most=self._most_facts)
-        except (requests.RequestException, EmbeddingError):
+        except (HTTPError, EmbeddingError):
             return False
         return status == 200 or (self.door is None and status < 500)
 
     def refuses_strangers(self) -> bool:
         """Whether a request with another key than ours is refused."""
-        import requests
+        from urllib3.exceptions import HTTPError
 
         stranger = {"Authorization": f"Bearer {secrets.token_hex(16)}"}
         try:
             status, _ = self._exchange(
                 "POST",
                 "/tokenize",
-                json={"content": ""},
+                body={"content": ""},
                 headers=stranger,
                 seconds=self._facts_seconds,
                 most=self._most_facts,
             )
-        except (requests.RequestException, EmbeddingError):
+        except (HTTPError, EmbeddingError):
             return False
         return status in (401, 403)
 
@@ -213,15 +214,15 @@ class EmbeddingClient:
         return vectors
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        import requests
+        from urllib3.exceptions import HTTPError, ReadTimeoutError
 
         try:
             status, content = self._exchange(
-                "POST", path, seconds=self._timeout, most=self._most_bytes, json=body, headers=self._headers
+                "POST", path, seconds=self._timeout, most=self._most_bytes, body=body, headers=self._headers
             )
-        except requests.ReadTimeout as exc:
+        except ReadTimeoutError as exc:
             raise ServerHangs(f"llama-server at {self.where} does not answer: {exc}") from exc
-        except requests.RequestException as exc:
+        except HTTPError as exc:
             raise ServerAway(f"llama-server at {self.where} does not answer: {exc}") from exc
         self._patience.answered()
         if status != 200:
@@ -235,59 +236,71 @@ class EmbeddingClient:
 
     def _facts(self, path: str) -> dict[str, Any]:
         """What a server says of itself there; nothing where it does not."""
-        import requests
+        from urllib3.exceptions import HTTPError
 
         try:
             _, content = self._exchange(
                 "GET", path, headers=self._headers, seconds=self._facts_seconds, most=self._most_facts
             )
             said = json.loads(content)
-        except (requests.RequestException, EmbeddingError, ValueError, RecursionError):
+        except (HTTPError, EmbeddingError, ValueError, RecursionError):
             return {}
         return said if isinstance(said, dict) else {}
 
-    def _exchange(self, method: str, path: str, *, seconds: float, most: int, **options: Any) -> tuple[int, bytes]:
+    def _exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        seconds: float,
+        most: int,
+        body: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> tuple[int, bytes]:
         """Status and body of an answer of at most so many bytes, whose head and body have so many seconds each.
 
-        Raises requests.RequestException, EmbeddingError for a longer one.
+        Raises urllib3.exceptions.HTTPError, EmbeddingError for a longer one.
         """
-        answer = self._session().request(
+        answer = self._line().ask(
             method,
-            f"{self.url}{path}",
-            timeout=(min(CONNECT_SECONDS, seconds), seconds),
-            allow_redirects=False,  # texts and key are for this server, not for whom it names
-            stream=True,
-            **options,
+            path,
+            body=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json", **(headers or {})},
+            connect=min(CONNECT_SECONDS, seconds),
+            read=seconds,
         )
-        return answer.status_code, _read(answer, seconds=seconds, most=most)
+        return answer.status, _read(answer, seconds=seconds, most=most)
 
-    def _session(self) -> "requests.Session":
-        if not hasattr(self._local, "session"):
-            from rag_assets.embedding import connections  # a third of a second
+    def _line(self) -> "Line":
+        if not hasattr(self._local, "line"):
+            from rag_assets.embedding.connections import Line  # a fifth of a second
 
-            self._local.session = connections.session(
-                self.door, patience=self._patience, on_connect=lambda: setattr(self._local, "is_new", True)
+            self._local.line = Line(
+                self.url,
+                door=self.door,
+                patience=self._patience,
+                on_connect=lambda: setattr(self._local, "is_new", True),
             )
-            self._sessions.append(self._local.session)
-        session: requests.Session = self._local.session
-        return session
+            self._lines.append(self._local.line)
+        line: Line = self._local.line
+        return line
 
 
-def _read(answer: "requests.Response", *, seconds: float, most: int) -> bytes:
-    """An answer's body, which has begun to come; requests.ConnectionError where it does not end in time."""
-    import requests
+def _read(answer: "Answer", *, seconds: float, most: int) -> bytes:
+    """An answer's body, which has begun to come; urllib3.exceptions.ProtocolError where it does not end in time."""
+    from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
     content = bytearray()
     try:
-        with no_longer_than(seconds, answer.raw.shutdown):
-            for part in answer.iter_content(65_536):
+        with no_longer_than(seconds, answer.shutdown):
+            for part in answer.stream(65_536):
                 content += part
                 if len(content) > most:
                     answer.close()
                     raise EmbeddingError(f"llama-server's answer has more than {most:,} bytes")
-    except TimeoutError as exc:
+    except (TimeoutError, ReadTimeoutError) as exc:
         answer.close()
-        raise requests.ConnectionError(f"the answer did not end within {seconds:.0f} s") from exc
+        raise ProtocolError(f"the answer did not end within {seconds:.0f} s") from exc
     return bytes(content)
 
 

@@ -1,48 +1,65 @@
-"""Sessions of requests whose connections go through a door, and whose answers are waited for with patience.
+"""Connections to embedding servers: they go through a door where there is one, and are waited for with patience.
 
-A module of its own, as importing requests and urllib3 takes a third of a second: only who embeds needs it.
+A module of its own, as importing urllib3 takes a fifth of a second: only who embeds needs it.
 """
 
 import socket
+import ssl
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote
 
-import requests
-from requests.adapters import HTTPAdapter
+import certifi
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import NewConnectionError
+from urllib3.exceptions import LocationParseError, NewConnectionError
+from urllib3.util import Timeout, Url, parse_url
+from urllib3.util.request import make_headers
+from urllib3.util.ssl_ import create_urllib3_context
 
 from rag_assets.embedding.door import Door
 from rag_assets.embedding.waiting import Patience, no_longer_than
 
+Answer = Any  # urllib3's response, whose body has not been read
 
-def session(door: Door | None, *, patience: Patience, on_connect: Callable[[], None]) -> requests.Session:
-    """A session whose connections go through `door`, or without one to whatever the URL names.
 
-    `on_connect` is called for each new one, in the thread that needs it.
+class Line:
+    """The connection of one thread to one server, through `door` or without one to what the URL names.
+
+    It is opened at the first request, kept open, and opened again when it was closed. `on_connect` is called for each
+    new one, in the thread that needs it. No proxy stands in between.
     """
-    made = requests.Session()
-    made.trust_env = False  # no proxy stands between us and the server
-    for scheme in ("http", "https"):
-        made.mount(f"{scheme}://", _Adapter(_pools(door, patience, on_connect)))
-    return made
+
+    def __init__(self, url: str, *, door: Door | None, patience: Patience, on_connect: Callable[[], None]) -> None:
+        place = parse_url(url)
+        self._path = (place.path or "").rstrip("/")
+        self._headers = make_headers(basic_auth=unquote(place.auth)) if place.auth else {}
+        self._pool = _pool(place, door, patience, on_connect)
+
+    def ask(
+        self, method: str, path: str, *, body: bytes | None, headers: dict[str, str], connect: float, read: float
+    ) -> Answer:
+        """The head of the answer; `connect` and `read` are in seconds. Raises urllib3.exceptions.HTTPError.
+
+        A redirection is an answer like any other: texts and key are for this server, not for whom it names.
+        """
+        return self._pool.urlopen(
+            method,
+            f"{self._path}{path}",
+            body=body,
+            headers=headers | self._headers,
+            timeout=Timeout(connect=connect, read=read),
+            retries=False,
+            redirect=False,
+            preload_content=False,
+        )
+
+    def close(self) -> None:
+        self._pool.close()
 
 
-class _Adapter(HTTPAdapter):
-    def __init__(self, pools: dict[str, type[HTTPConnectionPool]]) -> None:
-        self._pools = pools
-        super().__init__()
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = self._pools
-
-
-def _pools(
-    door: Door | None, patience: Patience, on_connect: Callable[[], None]
-) -> dict[str, type[HTTPConnectionPool]]:
-    """The classes that urllib3 makes its connections of, by scheme."""
+def _pool(place: Url, door: Door | None, patience: Patience, on_connect: Callable[[], None]) -> HTTPConnectionPool:
+    """A pool of the one connection, of a class that urllib3 makes it of."""
 
     class Patient(HTTPConnection):
         def connect(self) -> None:
@@ -72,4 +89,16 @@ def _pools(
     class EncryptedPool(HTTPSConnectionPool):
         ConnectionCls = PatientAndEncrypted
 
-    return {"http": Pool, "https": EncryptedPool}
+    if not place.host or place.scheme not in ("http", "https"):
+        raise LocationParseError(f"{place}: write http://HOST:PORT or https://HOST")
+    if place.scheme == "http":
+        return Pool(place.host, place.port)
+    return EncryptedPool(place.host, place.port, ssl_context=_trusted())
+
+
+def _trusted() -> ssl.SSLContext:
+    """Whom this machine trusts (SSL_CERT_FILE as well), such as a company's own authority, and the public ones."""
+    trusted = create_urllib3_context()
+    trusted.load_default_certs()
+    trusted.load_verify_locations(certifi.where())
+    return trusted

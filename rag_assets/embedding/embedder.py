@@ -344,16 +344,17 @@ class Embedder:
         needed = self._server.query_bytes if for_query else None
         client = self._server.start(needed_bytes=needed, is_given_up=self._interrupted.is_set)
         try:
-            self._vouch(client)
+            self._vouch(client, vectors=self._server.first_vectors)
         except BaseException:
             self._server.stop()
             raise
         return client
 
-    def _vouch(self, client: EmbeddingClient) -> None:
+    def _vouch(self, client: EmbeddingClient, *, vectors: "NDArray[float32] | None" = None) -> None:
         """Raise WrongModel unless the server's vectors are those of the model that it is to be."""
         least = known.ENGINE_OF_OURS if self._engine and self._engine.name == OPENVINO else known.SAME_MODEL
-        known.require(self._settings.embedding.model, client.embed, memory=self._models, least=least)
+        name = self._settings.embedding.model
+        known.require(name, client.embed, memory=self._models, least=least, vectors=vectors)
 
     def _answers(self, client: Server) -> bool:
         """Whether the server of our own is there as before."""

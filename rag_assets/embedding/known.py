@@ -63,12 +63,15 @@ def require(
     *,
     memory: Memory,
     least: float = SAME_MODEL,
+    vectors: "NDArray[float32] | None" = None,
 ) -> None:
     """Raise WrongModel unless what `embed` gives are this model's vectors; a model that is new is remembered.
 
-    `least` is the cosine with vectors that come with this package; others may be of any quantization.
+    `least` is the cosine with vectors that come with this package; others may be of any quantization. `vectors` are
+    those of TEXTS, where somebody has had them made already.
     """
-    vectors = embed(list(TEXTS))
+    if vectors is None:
+        vectors = embed(list(TEXTS))
     known = shipped(model)
     if known is not None:
         _compare(model, least_cosine(vectors, known), least=least)

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PAUSE_SECONDS = 5.0  # after which a server that was away is asked again
+PAUSE_SECONDS = 5.0  # after which a server that was away is looked at again; each time twice as long,
+LONGEST_PAUSE_SECONDS = 60.0  # up to this: a machine that is gone can keep a look waiting
 _Answer = TypeVar("_Answer")
 
 
@@ -46,6 +47,7 @@ class Remotes:
         self._pause_seconds = pause_seconds
         self._in_flight = dict.fromkeys(self._clients, 0)
         self._away_until = dict.fromkeys(self._clients, 0.0)
+        self._pauses = dict.fromkeys(self._clients, 0.0)  # seconds, of those that are away; 0: it answers
         self._lock = threading.Lock()
 
     @property
@@ -97,6 +99,7 @@ class Remotes:
             client = self._next(tried)
             try:
                 with self._at_work(client):
+                    self._look_at(client)
                     answer = question(client)
             except ServerAway as exc:
                 self._leave(client)
@@ -105,8 +108,16 @@ class Remotes:
                     raise
                 logger.warning("%s; another server is asked", exc)
                 continue
-            self._away_until[client] = 0.0
+            self._away_until[client] = self._pauses[client] = 0.0
             return answer
+
+    def _look_at(self, client: EmbeddingClient) -> None:
+        """Ask one that was away for its health: a request that it let hang would wait for minutes."""
+        if self._pauses[client]:
+            self._away_until[client] = time.monotonic() + self._pauses[client]  # nobody else looks meanwhile
+            if not client.healthy():
+                self._pauses[client] = min(2 * self._pauses[client], LONGEST_PAUSE_SECONDS)
+                raise ServerAway(f"{client.where} is still away")
 
     def _next(self, tried: Sequence[EmbeddingClient]) -> EmbeddingClient:
         """Those that were away lately come last, and are not left out: they may be back, and all others away."""
@@ -128,4 +139,5 @@ class Remotes:
         return time.monotonic() < self._away_until[client]
 
     def _leave(self, client: EmbeddingClient) -> None:
-        self._away_until[client] = time.monotonic() + self._pause_seconds
+        self._pauses[client] = max(self._pause_seconds, self._pauses[client])
+        self._away_until[client] = time.monotonic() + self._pauses[client]

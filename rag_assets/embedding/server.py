@@ -1,6 +1,7 @@
 """The llama-server process: checked ground, a start that is ready, dead or late, and an end without orphans."""
 
 import hashlib
+import importlib
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
@@ -25,9 +27,14 @@ from rag_assets.processes import ports, spawning, tree
 from rag_assets.settings import LlamaServer as LlamaServerSettings
 from rag_assets.stopwatch import Stopwatch
 
+if TYPE_CHECKING:
+    from numpy import float32
+    from numpy.typing import NDArray
+
 UBATCH_TOKENS = 512  # attention is over all tokens of a physical batch: 2048 was a third slower
 LOG_TAIL_LINES = 12
 KEPT_LOGS = 5
+LOOK_SECONDS = 0.01  # between looks at whether it is ready
 STOP_SECONDS = 1.0  # it has nothing to save, but waits for what it computes
 HELP_SECONDS = 30.0
 PORT_TRIES = 3
@@ -71,6 +78,7 @@ class LlamaServer:
         self._ended = threading.Event()
         self.client: EmbeddingClient | None = None
         self.build: str | None = None
+        self.first_vectors: NDArray[float32] | None = None  # of CANARY, embedded together at the start
         self.degraded = False  # one text at a time, because batches came out wrong
 
     @property
@@ -165,6 +173,7 @@ class LlamaServer:
         """A port that was asked for may be taken by somebody else before the server has it: try any other."""
         for attempt in range(PORT_TRIES):
             self._spawn(wanted=self._settings.port if attempt == 0 else 0)
+            importlib.import_module("numpy")  # a fifth of a second, which the first vectors would wait for
             if self._wait_until_ready():
                 return
             taken = re.search(r"bind|address already in use", self._log_text(), re.IGNORECASE)
@@ -294,7 +303,7 @@ class LlamaServer:
                 if self.client.refuses_strangers():
                     return True
                 raise self._failed("it answers requests that do not carry its key, so anybody could use it")
-            time.sleep(0.02)
+            time.sleep(LOOK_SECONDS)
         late = f"not ready within {self._settings.startup_timeout_seconds:.0f} s"
         raise self._failed(f"{late}, or not the one who answers, at {self.client.where}")
 
@@ -303,7 +312,7 @@ class LlamaServer:
         assert self.client is not None  # noqa: S101 - called after a start
         try:
             alone = [self.client.embed([text])[0] for text in CANARY]
-            together = self.client.embed(CANARY)
+            self.first_vectors = together = self.client.embed(CANARY)
         except ServerAway as exc:
             raise self._failed(f"it did not answer its first request: {exc}") from exc
         except EmbeddingError as exc:

@@ -48,7 +48,7 @@ def no_longer_than(seconds: float, stop: Callable[[], object]) -> Iterator[None]
 
     def end() -> None:
         is_late.set()
-        with suppress(OSError, ValueError):  # it has just ended by itself
+        with suppress(OSError, ValueError, RuntimeError):  # it has just ended by itself
             stop()
 
     watch = threading.Timer(seconds, end)
