@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy import float32
     from numpy.typing import NDArray
 
-TOKENS = (64, 200, 356, 512)  # of a chunk, special ones included
+TOKENS = (24, 64, 200, 356, 512)  # of a chunk, special ones included; 24: a sentence, which semantic cutting embeds
 SHOWN = 200  # the length of which the ratio is
 BATCH_TOKENS = 6_400  # of all chunks that are sent in one measurement
 QUERY = "how long does it take to have an item back"  # 10 tokens, 12 with the special ones

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from rag_assets import operations, settings, supervisor
+from rag_assets import engines, operations, settings, supervisor
 from rag_assets.bundled import model, postgres
 from rag_assets.embedding.embedder import Embedder
 from rag_assets.report import RunReport
@@ -137,9 +137,12 @@ def empty_index(services: Services) -> None:
 
 
 def _give_model(place: Path) -> None:
-    """The model as the settings want it, from a cache that outlives the home: it is made from a download."""
+    """The model as each engine wants it, from a cache that outlives the home: it is made from a download."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rag-assets-tests"
     cache.mkdir(parents=True, exist_ok=True)
-    made = model.ensure(cache, quantization=settings.load().embedding.quantization, progress=figures.say)
+    chosen = settings.load()
+    kinds = {chosen.embedding.quantization, *(("f32",) if engines.uses_openvino(chosen) else ())}
     (place / "models").mkdir()
-    shutil.copy(made, place / "models" / made.name)
+    for kind in kinds:
+        made = model.ensure(cache, quantization=kind, progress=figures.say)
+        shutil.copy(made, place / "models" / made.name)
