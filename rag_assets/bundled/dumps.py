@@ -137,5 +137,5 @@ def _drop_now_or_later(url: str, database: str) -> None:
 
 
 def _on(url: str, database: str) -> str:
-    """The same server's other database."""
+    """The URL of another database of the same server."""
     return urlunsplit(urlsplit(url)._replace(path=f"/{database}"))

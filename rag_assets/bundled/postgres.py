@@ -143,7 +143,7 @@ def _ensure_database(url: str) -> None:
 
 
 def _url(home: Path, database: str) -> str:
-    """Without a percent sign, which configuration files and alembic would read as their own."""
+    """The URL of the server. It has no percent sign, which configuration files and alembic would read as their own."""
     if postgres_watchdog.WINDOWS:
         folder = postgres_watchdog.folder(home)
         password, port = (folder / "password").read_text(), (folder / "port").read_text()

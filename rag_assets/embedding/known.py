@@ -30,7 +30,7 @@ FILE = Path(__file__).with_name("known_vectors.json")
 
 
 class Memory(Protocol):
-    """What an index knows of its models."""
+    """What an index has stored of its models' vectors, to compare new ones with."""
 
     def recall(self, model: str) -> "NDArray[float32] | None":
         """The model's vectors of TEXTS at its first use: float32 of shape (texts, dimension); None: it is new."""
@@ -43,7 +43,7 @@ class Memory(Protocol):
 
 
 class Forgetful:
-    """The memory of who stores nothing."""
+    """A Memory for callers without an index: it recalls nothing, so that only shipped vectors are compared."""
 
     def recall(self, model: str) -> "NDArray[float32] | None":
         """Nothing is known."""

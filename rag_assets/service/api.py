@@ -99,7 +99,7 @@ class Workers:
         return await asyncio.wait_for(asyncio.wrap_future(future), self._seconds)
 
     def begin(self, work: Callable[[], object]) -> None:
-        """Have it done, whenever there is a thread; nobody waits for it."""
+        """Run a function as soon as a thread is free, without waiting for its result."""
         self._executor.submit(work)
 
     def close(self) -> None:
@@ -111,7 +111,7 @@ class Workers:
 
 
 class Api:
-    """What the routes do."""
+    """The functions behind the routes: each takes a request and returns its answer."""
 
     def __init__(self, asking: Asking) -> None:
         self.asking = asking

@@ -74,7 +74,7 @@ class Filters(Form):
 
 
 class SearchRequest(Form):
-    """A question."""
+    """A question to search the index with, and which passages may answer it."""
 
     query: Annotated[str, StringConstraints(min_length=1, max_length=MOST_QUERY, pattern=r"\S")] = Field(
         description="A phrase in quotes has to stand there, a word after a minus must not."
@@ -162,7 +162,7 @@ class EmbeddingsResponse(BaseModel):
 
 
 class Page(Form):
-    """Which part of a list."""
+    """Which part of the list of documents is asked for."""
 
     after: DocumentId | None = Field(None, description="The last id of the page before.")
     limit: int = Field(100, ge=1, le=MOST_PAGE)
@@ -258,7 +258,7 @@ class StatusResponse(BaseModel):
 
 
 class Health(BaseModel):
-    """Whether it is well."""
+    """Whether the service is alive, or ready to answer."""
 
     status: str
 
@@ -271,7 +271,7 @@ class ErrorBody(BaseModel):
 
 
 class ErrorResponse(BaseModel):
-    """Of every answer that is no success."""
+    """The body of every answer that is no success."""
 
     error: ErrorBody
 
@@ -309,7 +309,7 @@ def _said(error: Any, form: type[Form]) -> str:
 
 
 def _values(given: Any) -> Iterator[Any]:
-    """All that is in it, at any depth, keys too."""
+    """Each text, number or other single value in parsed JSON, at any depth; the keys of objects, too."""
     left = [(given, 0)]
     while left:
         value, depth = left.pop()

@@ -235,7 +235,7 @@ class Guarded:
         self._process.kill()
 
     def _await_end(self) -> None:
-        """Of a killed child; one that the kernel holds in a call, on a disk that is gone, is left to it."""
+        """Wait until a killed child has ended; one that the kernel holds, as its disk is gone, is left to it."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(CLOSE_SECONDS)
 
