@@ -110,20 +110,24 @@ def test_embed_names_the_text_when_one_cannot_be_embedded(local: Embedder, word:
     assert len(local.embed(TEXTS, token_counts=COUNTS)) == len(TEXTS)
 
 
-def test_a_call_of_one_request_does_not_queue_when_long_ones_do(remote: Embedder, fake: FakeLlama) -> None:
-    """It is sent next, whatever else waits for its turn."""
-    remote.warm()
-    fake.always = "held"  # nobody is answered until the change was sent
-    long = [threading.Thread(target=remote.embed, args=(TEXTS,), kwargs={"token_counts": COUNTS}) for _ in range(2)]
-    for thread in long:
-        thread.start()
-    until(lambda: len(_asked(fake)) >= 3)
-    change = threading.Thread(target=remote.embed, args=(["a change"],), kwargs={"token_counts": [2]})
-    change.start()
-    until(lambda: ["a change"] in _asked(fake))
-    fake.released.set()
-    for thread in (change, *long):
-        thread.join()
+def test_a_call_of_one_request_does_not_queue_when_long_ones_do(fake: FakeLlama, tmp_path: Path) -> None:
+    """It is sent next, whatever else waits for its turn, and however long that takes."""
+    with closing(Embedder.remote(_settings(tmp_path, url=fake.url, request_timeout_seconds=600))) as embedder:
+        embedder.warm()
+        fake.always = "held"  # nobody is answered until the change was sent
+        counts = {"token_counts": COUNTS}
+        long = [threading.Thread(target=embedder.embed, args=(TEXTS,), kwargs=counts) for _ in range(2)]
+        for thread in long:
+            thread.start()
+        change = threading.Thread(target=embedder.embed, args=(["a change"],), kwargs={"token_counts": [2]})
+        try:
+            until(lambda: len(_asked(fake)) >= 3)
+            change.start()
+            until(lambda: ["a change"] in _asked(fake))
+        finally:
+            fake.released.set()
+        for thread in (change, *long):
+            thread.join()
 
 
 def _asked(fake: FakeLlama) -> list[list[str]]:
