@@ -26,23 +26,6 @@ Between our own rooms only, never shown to a user:
 from collections.abc import Collection
 from typing import Literal, get_args
 
-ErrorKind = Literal[
-    "not_found",
-    "outside_root",
-    "empty",
-    "no_text",
-    "encrypted",
-    "corrupt",
-    "unsupported",
-    "too_large",
-    "timed_out",
-    "crashed",
-    "id_doubled",
-    "id_missing",
-    "id_too_long",
-]
-ERROR_KINDS: tuple[ErrorKind, ...] = get_args(ErrorKind)
-
 # Of a document that has a row of its own: it may stay as it is, where somebody says so.
 AcceptableKind = Literal[
     "not_found",
@@ -57,6 +40,9 @@ AcceptableKind = Literal[
     "crashed",
 ]
 ACCEPTABLE_KINDS: tuple[AcceptableKind, ...] = get_args(AcceptableKind)
+
+ErrorKind = Literal[AcceptableKind, "id_doubled", "id_missing", "id_too_long"]
+ERROR_KINDS: tuple[ErrorKind, ...] = get_args(ErrorKind)
 
 # Trying the same bytes again can help only where the cause was not in the bytes.
 RETRYABLE_KINDS: frozenset[ErrorKind] = frozenset({"not_found", "timed_out", "crashed"})
