@@ -6,8 +6,8 @@ from rag_assets.settings import Parsing
 from rag_assets.text import parsing
 from rag_assets.text.formats import html
 from rag_assets_tests.reading import read
+from rag_assets_tests.web_pages import PROSE, measured
 
-PROSE = "<p>" + "The pump moves water from the well to the house. " * 10 + "</p>"
 ANSWER = "<p>Open the settings page and follow the three steps shown there.</p>"
 
 
@@ -151,20 +151,6 @@ def test_wide_text_is_read_when_its_nuls_stand_together(codec: str) -> None:
     """NULs of UTF-16 and UTF-32 are parts of characters, not blocks between them."""
     text = "Pumps and valves " * 20 + "ĀĀ Ā"
     assert parsing.parse(text.encode(codec), name="a.txt", limits=Parsing()).text.strip() == text
-
-
-def measured(monkeypatch: pytest.MonkeyPatch, module: object, name: str, page: str) -> int:
-    """How often a function is called while a page is read."""
-    calls, real = [0], getattr(module, name)
-
-    def counted(*given: object) -> object:
-        calls[0] += 1
-        return real(*given)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(module, name, counted)
-        parsing.parse(page.encode(), name="a.html", limits=Parsing())
-    return calls[0]
 
 
 def test_words_of_nested_parts_are_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,7 @@
 import pytest
 
 from rag_assets.text.formats import html
-
-PROSE = "<p>" + "The pump moves water from the well to the house. " * 10 + "</p>"
+from rag_assets_tests.web_pages import PROSE
 
 
 @pytest.mark.parametrize(
