@@ -72,6 +72,13 @@ class RunReport:
         return counts | ({"accepted": found["accepted"]} if found["accepted"] else {})
 
     @property
+    def brief(self) -> str:
+        """What there is of the counts, in a few words: 12 completed, 1 failed."""
+        counts = [f"{count} {SHOWN.get(status, status)}" for status, count in self.counts.items() if count]
+        busy = [f"{len(self.busy)} kept by another run"] if self.busy else []
+        return ", ".join(counts + busy) or "nothing was pending"
+
+    @property
     def summary(self) -> str:
         """The counts as a sentence without its full stop."""
         counts = ", ".join(f"{count} {SHOWN.get(status, status)}" for status, count in self.counts.items())

@@ -200,6 +200,23 @@ def test_run_says_what_it_did(project: Project) -> None:
     ]
 
 
+def summary(project: Project, run_id: str) -> str:
+    """As the list of runs in Dagster shows it."""
+    run = project.instance.get_run_by_id(run_id)
+    assert run is not None
+    return run.tags[jobs.SUMMARY_TAG]
+
+
+def test_list_of_runs_says_what_each_did(project: Project) -> None:
+    """In a tag, also where documents failed; a run that repeats another one does not go on with its words."""
+    document_id = project.application.add("a.txt", *WORDS)
+    project.application.add_row("missing.txt")
+    first, second = project.run(succeeds=False), project.run(tags={jobs.SUMMARY_TAG: "of its parent"})
+    third = project.run(run_config=jobs.run_config(document_ids=[document_id]))
+    told = [summary(project, result.run_id) for result in (first, second, third)]
+    assert told == ["1 completed, 1 failed", "nothing was pending", "1 unchanged"]
+
+
 @pytest.mark.parametrize("is_corrected", [True, False])
 def test_run_that_is_repeated_tries_again_what_failed(project: Project, is_corrected: bool) -> None:
     """Re-executed in the UI, a run of the sensor is no success while its documents still fail."""

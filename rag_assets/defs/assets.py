@@ -102,6 +102,8 @@ def ingest(context: dg.AssetExecutionContext, rag: dg.ResourceParam[Rag]) -> Ite
     launching.tag_run_with_process(context.instance, context.run)
     config = IngestConfig(**context.op_execution_context.op_config)
     report = RunReport(run_id=context.run.run_id)
+    if jobs.SUMMARY_TAG in context.run.tags:  # of the run that this one repeats
+        context.instance.add_run_tags(context.run.run_id, {jobs.SUMMARY_TAG: "at work"})
     with (
         _faults_marked(context),
         interrupts.interrupted_once(),
@@ -112,6 +114,7 @@ def ingest(context: dg.AssetExecutionContext, rag: dg.ResourceParam[Rag]) -> Ite
             report.add(outcomes)
             reporter.report(outcomes)
         report.busy = run.claim_source.busy
+    context.instance.add_run_tags(context.run.run_id, {jobs.SUMMARY_TAG: report.brief})
     context.log.info(_summary(report))
     if report.accepted:
         context.log.warning(_accepted(report))
