@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -16,10 +16,11 @@ from rag_assets import operations
 from rag_assets.bundled import postgres as bundled_postgres
 from rag_assets.embedding.embedder import Embedder
 from rag_assets.errors import DatabaseUnavailable, EmbeddingError, RagAssetsError, ServiceError
-from rag_assets.model import Attempt, Caller, DocumentState, Filter, Hit, StoredChunk, Vector
+from rag_assets.model import Caller, DocumentState, Filter, Hit, Story, Summary, Vector
 from rag_assets.postgres import callers
 from rag_assets.postgres.callers import CallersDatabase
 from rag_assets.postgres.database import Database
+from rag_assets.processes import spawning
 from rag_assets.services import Services
 from rag_assets.settings import Mode, Settings
 
@@ -42,37 +43,12 @@ class Embedded:
     tokens: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Story:
-    """A document, its last attempts with the newest first, and a page of its chunks."""
-
-    document: DocumentState
-    attempts: tuple[Attempt, ...]
-    chunks: tuple[StoredChunk, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Summary:
-    """The index as a caller may see it: documents by state, those that failed by kind of error, chunks.
-
-    `faults` is what is not well, with what to do; said only to callers without a role.
-    """
-
-    model: str
-    dimension: int
-    documents: int
-    states: dict[str, int]
-    errors: dict[str, int]
-    chunks: int
-    oldest_pending_seconds: float | None
-    faults: tuple[str, ...] = field(default=())
-
-
 class Asking:
     """The index, opened for callers for as long as this lives. Thread-safe.
 
-    The embedding server is started by the first question that needs one, with the memory that a question needs, is
-    shared by all callers, and is stopped after `search.idle_seconds` without one. A database that was away is used
+    A question is embedded by the embedding server of an ingestion, while one runs. Else one is started by the first
+    question that needs it, with the memory that a question needs, is shared by all callers, and is stopped after
+    `search.idle_seconds` without one. A database that was away is used
     again as soon as it is there.
     """
 
@@ -101,6 +77,7 @@ class Asking:
     def close(self) -> None:
         """Stop the embedding server and close all connections."""
         self._closed.set()
+        spawning.end_all()  # a model may be on its way
         self._tending.join()
         self._services.close()
         if self.settings.database_url is None:
@@ -119,6 +96,7 @@ class Asking:
         filter: Filter | None = None,
         mode: Mode | None = None,
         neighbours: int = 0,
+        min_similarity: float | None = None,
         vector: Vector | None = None,
         notes: list[str] | None = None,
     ) -> list[Hit]:
@@ -128,7 +106,15 @@ class Asking:
             vector = self.embed_query(query)
         with self._for(caller) as services:
             return operations.search(
-                services, query, k=k, filter=filter, mode=mode, neighbours=neighbours, vector=vector, notes=notes
+                services,
+                query,
+                k=k,
+                filter=filter,
+                mode=mode,
+                neighbours=neighbours,
+                min_similarity=min_similarity,
+                vector=vector,
+                notes=notes,
             )
 
     def require_reranker(self) -> None:
@@ -161,9 +147,9 @@ class Asking:
 
     def document(self, document_id: str, *, caller: Caller, first_chunk: int = 0, chunks: int = 20) -> Story | None:
         """A document with up to so many chunks from this one on; None where there is none, or he may not see it."""
-        model = self.settings.embedding.model
+        model, source = self.settings.embedding.model, self.settings.source
         with self._for(caller) as services, services.database.transaction() as cursor:
-            document = callers.get_document(cursor, document_id, model=model)
+            document = callers.get_document(cursor, document_id, model=model, source=source)
             if document is None:
                 return None
             return Story(
@@ -176,9 +162,9 @@ class Asking:
         self, *, caller: Caller, after: str | None = None, state: str | None = None, limit: int = 100
     ) -> list[DocumentState]:
         """So many documents whose id comes after this one, in the order of ids as texts; of one state, or of all."""
-        model = self.settings.embedding.model
+        model, source = self.settings.embedding.model, self.settings.source
         with self._for(caller) as services, services.database.transaction() as cursor:
-            return callers.list_documents(cursor, after=after, state=state, limit=limit, model=model)
+            return callers.list_documents(cursor, after=after, state=state, limit=limit, model=model, source=source)
 
     def status(self, *, caller: Caller) -> Summary:
         """The index at a glance."""
@@ -269,7 +255,7 @@ class Asking:
                 self._used_at = time.monotonic()
                 if embedder.client is not None and embedder.client is not self._client:
                     self._client = embedder.client
-                    self.embedder_starts += 1
+                    self.embedder_starts += not embedder.is_shared
 
     def _tend(self) -> None:
         """Stop the embedding server when nobody has asked for long."""

@@ -2,13 +2,14 @@
 
 import json
 import os
+import re
 import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
-from datetime import UTC
+from dataclasses import asdict, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -42,7 +43,7 @@ from rag_assets.errors import (
     SettingsError,
     UnembeddableText,
 )
-from rag_assets.model import Filter, Hit, Refused, counted
+from rag_assets.model import Filter, Hit, Refused, counted, moment
 from rag_assets.postgres import conninfo
 from rag_assets.report import RunReport
 from rag_assets.services import Services
@@ -69,6 +70,18 @@ class Question(click.ParamType[str]):
 def _default(key: str) -> str:
     """The end of an option's help: the setting of [chunking] that it has without it, and its value without any."""
     return f"[default: chunking.{key}, {getattr(settings.Chunking(), key)}]"
+
+
+class Moment(click.ParamType[datetime]):
+    """The type of an option whose value is a time: a date alone is enough, and without a zone it is UTC."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        try:
+            return moment(value)
+        except ValueError as exc:
+            self.fail(str(exc), param, ctx)
 
 
 class JsonObject(click.ParamType[dict[str, Any]]):
@@ -335,12 +348,19 @@ FILTERS = (
     click.option(
         "--document", "documents", multiple=True, metavar="ID", help="Only in this document; may be repeated."
     ),
-    click.option("--under", "path_prefix", metavar="PATH", help="Only where the path begins so, as in the table."),
+    click.option(
+        "--under",
+        "path_prefix",
+        metavar="PATH",
+        help="Only where the path begins so: as in the table, below DOCUMENT_ROOT_PATH, or from this folder.",
+    ),
     click.option("--path", "path_glob", metavar="PATTERN", help="Only where the path is like this, with * and ?."),
     click.option("--type", "media_types", multiple=True, metavar="TYPE", help="Only this media type: application/pdf."),
     click.option("--language", "languages", multiple=True, metavar="CODE", help="Only in this language: en, id, de."),
-    click.option("--since", type=click.DateTime(), help="Only files written at or after this time (UTC)."),
-    click.option("--until", type=click.DateTime(), help="Only files written before this time (UTC)."),
+    click.option(
+        "--since", type=Moment(), metavar="TIME", help="Only files written at or after 2026-11-28T14:30 (UTC)."
+    ),
+    click.option("--until", type=Moment(), metavar="TIME", help="Only files written before this time (UTC)."),
     click.option("--heading", metavar="PATTERN", help="Only below a heading with these words, with * and ?."),
     click.option("--metadata", type=JsonObject(), help='Only documents whose metadata has this: {"author": "Ada"}.'),
 )
@@ -392,16 +412,21 @@ def search(
     counted: as many as were asked for are shown wherever there are so many, also to a question that no document
     answers. The score sorts them, and is no measure of how good they are; --min-similarity is. With a reranker
     (rerank.url, rerank.model), its score sorts them.
+
+    With --json, nothing found is no line: why goes to standard error. The exit code is 0.
     """
-    filter = _filter(given)
+    filter = Filter(**{name: value for name, value in given.items() if value not in (None, ())})
+    notes: list[str] = []
+    how: dict[str, Any] = {"mode": mode, "neighbours": neighbours, "min_similarity": min_similarity, "notes": notes}
     with opened() as services:
         if min_similarity is not None and (mode or services.settings.search.mode) == "text":
             raise click.UsageError("--min-similarity needs --mode hybrid or vector: words alone have no similarity.")
         operations.require_reranker(services)
-        notes: list[str] = []
-        hits = _search(services, query, k=k, filter=filter, mode=mode, neighbours=neighbours, notes=notes)
-        if min_similarity is not None:
-            hits = [hit for hit in hits if hit.similarity is not None and hit.similarity >= min_similarity]
+        hits = _search(services, query, k=k, filter=filter, **how)
+        if not hits and (folder := _folder(filter)):
+            hits = _search(services, query, k=k, filter=replace(filter, path_prefix=folder), **how)
+        if not hits:
+            console.show_nothing_found(_why_nothing(services, query, filter, min_similarity), as_json=as_json)
         excerpts = [] if as_json else operations.excerpts(services, query, hits)
     for note in notes:
         click.echo(note, err=True)
@@ -410,15 +435,27 @@ def search(
             console.print_json(asdict(hit))
     for hit, excerpt in zip(hits, excerpts, strict=False):
         console.show_hit(hit, excerpt)
-    if not hits and not as_json:
-        filtered = filter != Filter() or min_similarity is not None
-        console.show_nothing_found(services.settings.embedding.model, filtered=filtered)
 
 
-def _filter(given: dict[str, Any]) -> Filter:
-    """The options that were given; times without a zone are UTC."""
-    times = {name: given[name].replace(tzinfo=UTC) for name in ("since", "until") if given[name]}
-    return Filter(**{name: value for name, value in given.items() if value not in (None, ())} | times)
+def _folder(filter: Filter) -> str | None:
+    """The absolute name of the folder or file that --under names from where we are, if there is one."""
+    under = filter.path_prefix
+    if under is None or os.path.isabs(under) or not Path(under).exists():
+        return None
+    return os.path.abspath(under) + (os.sep if Path(under).is_dir() else "")
+
+
+def _why_nothing(services: Services, query: str, filter: Filter, min_similarity: float | None) -> str:
+    """Why a search may have found nothing, and what to do."""
+    if not operations.count_chunks(services):
+        return f"no vector of {services.settings.embedding.model} is stored. Next: rag-assets status"
+    if filter.path_prefix is not None and (path := operations.other_path(services, filter.path_prefix)):
+        return f"no path begins with {filter.path_prefix}. The table's are like {path}"
+    if filter != Filter() or min_similarity is not None:
+        return "no passage is left by all filters. Try without one: `rag-assets search --json` has what they compare."
+    if '"' in query or re.search(r"(^|\s)-\w", query):
+        return "no passage has what is in quotes, and none of the words after a minus. Ask without them."
+    return "no passage has such words. Ask with others, or with --mode hybrid."
 
 
 @main.command(
@@ -491,14 +528,14 @@ def evaluate(folder: Path, as_json: bool) -> None:
 
 
 @main.command(
-    short_help="Make failed and dead documents pending again.",
+    short_help="Make failed documents pending again.",
     epilog=examples("retry", "retry --kind not_found  # the files are there now", "retry 7 12"),
 )
 @click.argument("ids", nargs=-1)
 @click.option("--kind", type=click.Choice(ERROR_KINDS), help="Only documents that failed with this kind of error.")
 @JSON
 def retry(ids: tuple[str, ...], kind: str | None, as_json: bool) -> None:
-    """Make failed and dead documents pending again: all, those of one kind, or IDS.
+    """Make failed documents pending again: all, those of one kind, or IDS. Those that wait to be tried again are now.
 
     Accepted ones have to be named by their IDS.
 

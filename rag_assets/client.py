@@ -12,16 +12,15 @@ import queue
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 from urllib.parse import quote, urlsplit
 
 from rag_assets.errors import IndexRefused, IndexUnavailable, ServiceError, SettingsError
 from rag_assets.model import Attempt, DocumentState, Filter, Hit, StoredChunk
-
-if TYPE_CHECKING:
-    pass
+from rag_assets.model import Story as Document
+from rag_assets.model import Summary as Status
 
 __all__ = ["Document", "Hit", "Index", "IndexRefused", "IndexUnavailable", "Status"]
 
@@ -33,29 +32,6 @@ DATABASES = ("postgresql", "postgres")
 UNAVAILABLE = frozenset({429, 500, 502, 503, 504})
 Mode = Literal["hybrid", "vector", "text"]
 _Noun = TypeVar("_Noun")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Document:
-    """A document with its state, its last attempts (the newest first), and a page of its chunks."""
-
-    document: DocumentState
-    attempts: tuple[Attempt, ...]
-    chunks: tuple[StoredChunk, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Status:
-    """The index as the caller may see it; `faults` is what is not well, with what to do."""
-
-    model: str
-    dimension: int
-    documents: int
-    states: dict[str, int]
-    errors: dict[str, int]
-    chunks: int
-    oldest_pending_seconds: float | None
-    faults: tuple[str, ...]
 
 
 class Index:
@@ -90,6 +66,7 @@ class Index:
         k: int = 10,
         mode: Mode | None = None,
         context: int = 0,
+        min_similarity: float | None = None,
         documents: Sequence[str] | None = None,
         path_prefix: str | None = None,
         path_glob: str | None = None,
@@ -112,7 +89,7 @@ class Index:
             heading=heading,
             metadata=metadata,
         )
-        return self._way.search(query, k=k, mode=mode, context=context, filter=filter)
+        return self._way.search(query, k=k, mode=mode, context=context, min_similarity=min_similarity, filter=filter)
 
     def embed(self, texts: Sequence[str], *, input_type: Literal["query", "passage"] = "passage") -> list[list[float]]:
         """One vector (dimension floats, of length 1) per text, by the model of the index."""
@@ -128,7 +105,9 @@ class Index:
 
 
 class _Way(Protocol):
-    def search(self, query: str, *, k: int, mode: Mode | None, context: int, filter: Filter) -> list[Hit]: ...
+    def search(
+        self, query: str, *, k: int, mode: Mode | None, context: int, min_similarity: float | None, filter: Filter
+    ) -> list[Hit]: ...
 
     def embed(self, texts: list[str], *, input_type: str) -> list[list[float]]: ...
 
@@ -162,11 +141,15 @@ class _Service:
             while True:
                 self._idle.get_nowait().close()
 
-    def search(self, query: str, *, k: int, mode: Mode | None, context: int, filter: Filter) -> list[Hit]:
+    def search(
+        self, query: str, *, k: int, mode: Mode | None, context: int, min_similarity: float | None, filter: Filter
+    ) -> list[Hit]:
         names = {"media_types": "types"}
         given = {names.get(name, name): value for name, value in asdict(filter).items() if value is not None}
         filters = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in given.items()}
         body = {"query": query, "k": k, "mode": mode, "context": context, "filters": filters}
+        if min_similarity is not None:
+            body["min_similarity"] = min_similarity
         return [_hit(hit) for hit in self._ask("POST", "/v1/search", body)["hits"]]
 
     def embed(self, texts: list[str], *, input_type: str) -> list[list[float]]:
@@ -257,11 +240,21 @@ class _InProcess:
     def close(self) -> None:
         self._asking.close()
 
-    def search(self, query: str, *, k: int, mode: Mode | None, context: int, filter: Filter) -> list[Hit]:
+    def search(
+        self, query: str, *, k: int, mode: Mode | None, context: int, min_similarity: float | None, filter: Filter
+    ) -> list[Hit]:
         from rag_assets.asking import EVERYTHING
 
         with _translated():
-            return self._asking.search(query, caller=EVERYTHING, k=k, mode=mode, neighbours=context, filter=filter)
+            return self._asking.search(
+                query,
+                caller=EVERYTHING,
+                k=k,
+                mode=mode,
+                neighbours=context,
+                min_similarity=min_similarity,
+                filter=filter,
+            )
 
     def embed(self, texts: list[str], *, input_type: str) -> list[list[float]]:
         if not texts:
@@ -274,17 +267,13 @@ class _InProcess:
         from rag_assets.asking import EVERYTHING
 
         with _translated():
-            story = self._asking.document(document_id, caller=EVERYTHING, first_chunk=first_chunk, chunks=chunks)
-        if story is None:
-            return None
-        return Document(document=story.document, attempts=story.attempts, chunks=story.chunks)
+            return self._asking.document(document_id, caller=EVERYTHING, first_chunk=first_chunk, chunks=chunks)
 
     def status(self) -> Status:
         from rag_assets.asking import EVERYTHING
 
         with _translated():
-            found = asdict(self._asking.status(caller=EVERYTHING))
-        return Status(**found)
+            return self._asking.status(caller=EVERYTHING)
 
 
 @contextmanager

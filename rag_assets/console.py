@@ -44,6 +44,8 @@ NEXT = {
     "tidy": " Next: rag-assets index --build",
     "drop": " Next: rag-assets index --drop",
 }
+# Of the numbers of rag_status whose names are older than the words for states.
+LABELS = {"failed": "tried again", "dead": "failed"}
 BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} documents [{elapsed}{postfix}]"
 
 
@@ -155,12 +157,9 @@ def show_unknown_documents(names: Sequence[str], *, of: int) -> None:
         print_progress(f"{they}, and counted as not found: {first}")
 
 
-def show_nothing_found(model: str, *, filtered: bool) -> None:
-    """Why a search may have found nothing, and where to look."""
-    if filtered:
-        show("Nothing found that all filters leave. Try without one: `rag-assets search --json` has what they compare.")
-    else:
-        show(f"Nothing found: no vector of {model} is stored, or no text has such words. Next: rag-assets status")
+def show_nothing_found(why: str, *, as_json: bool) -> None:
+    """Where results would stand; where those are for programs, they stay no line."""
+    (print_progress if as_json else show)(f"Nothing found: {why}")
 
 
 def show_answers(answers: Mapping[str, Sequence[Hit]]) -> None:
@@ -217,11 +216,13 @@ def show_demo_end(facts: Mapping[str, Any]) -> None:
 def show_status(status: IndexStatus, failed_documents: Sequence[FailedDocument]) -> None:
     """The numbers, the first of the documents that failed, and what to do."""
     for key, value in status.numbers.items():
-        _show_wrapped(f"{key.replace('_', ' '):>20}  {_readable(value)}", indent=22)
+        _show_wrapped(f"{LABELS.get(key, key.replace('_', ' ')):>20}  {_readable(value)}", indent=22)
     for one in failed_documents:
-        again = "given up" if one.seconds_to_next is None else f"tried again in {one.seconds_to_next:.0f} s"
-        state = "dead  " if one.seconds_to_next is None else "failed"
-        _show_wrapped(f"  {state}  {one.document_id}  {one.error_kind}: {one.error_message} ({again})", indent=10)
+        told = f"{one.document_id}  {one.error_kind}: {one.error_message}"
+        if one.seconds_to_next is None:
+            _show_wrapped(f"  failed   {told}", indent=11)
+        else:
+            _show_wrapped(f"  pending  {told} (tried again in {one.seconds_to_next:.0f} s)", indent=11)
     more = sum(status.failed.values()) + sum(status.dead.values()) - len(failed_documents)
     if failed_documents and more > 0:
         show(f"  ... and {more} more: rag_ingestion_log has them all")

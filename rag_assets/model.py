@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from rag_assets.errors import ErrorKind
@@ -12,6 +12,7 @@ ChunkKind = Literal["prose", "code", "table"]
 Operation = Literal["insert", "update", "delete"]
 Status = Literal["processing", "completed", "failed", "accepted", "skipped", "deleted"]
 Stage = Literal["claim", "read", "chunk", "embed", "write"]
+State = Literal["indexed", "pending", "running", "held", "failed", "accepted"]  # of a document, to callers
 
 Vector = Sequence[float]
 Progress = Callable[[str], None]  # called with a sentence on how far long work is
@@ -20,6 +21,17 @@ Progress = Callable[[str], None]  # called with a sentence on how far long work 
 def counted(count: int, noun: str) -> str:
     """A number with what it counts: `1 document`, `2 documents`."""
     return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
+def moment(text: object) -> datetime:
+    """A time as ISO 8601 has it, from a date alone to seconds with a zone; UTC where it names none. ValueError."""
+    try:
+        found = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        found = None
+    if found is None:
+        raise ValueError("it has to be a time such as 2026-11-28, 2026-11-28T14:30 or 2026-11-28T14:30:00+07:00")
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 def are(count: int) -> str:
@@ -178,9 +190,9 @@ class Hit:
     """One search result, and how it came.
 
     `score` is what hits are sorted by. `similarity` is the cosine similarity of query and chunk, -1 to 1, and
-    `word_score` its BM25; None where that was not asked. A rank is the place among what vectors, or words, found alone,
-    from 1; None where it was not among those. With a reranker, hits are sorted by `rerank_score` first, on the
-    reranker's own scale; None where it has not read the hit.
+    `word_score` its BM25; None where that was not asked for. A rank is the place among what vectors, or words, found
+    alone, from 1; None where it was not among those. With a reranker, hits are sorted by `rerank_score` first, on
+    the reranker's own scale; None where it has not read the hit.
     """
 
     document_id: str
@@ -219,14 +231,19 @@ class Caller:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DocumentState:
-    """A document as a caller may see it; `state` is indexed, pending, running, held, failed or accepted."""
+    """A document as a caller may see it.
+
+    Failed is what is not tried again until it changes or is retried, accepted what may stay so until its file changes;
+    what is tried again by itself is pending, with the error of its last attempt. `path` is None where it was never read
+    and the caller may not read its row.
+    """
 
     document_id: str
-    path: str | None  # None until it was read once
+    path: str | None
     title: str | None
     media_type: str | None
     language: str | None
-    state: str
+    state: State
     chunks: int
     pages: int | None
     size_bytes: int | None
@@ -270,6 +287,36 @@ class StoredChunk:
     char_start: int
     char_end: int
     token_count: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Story:
+    """A document, its last attempts with the newest first, and a page of its chunks.
+
+    There are no attempts where the caller may not read the log.
+    """
+
+    document: DocumentState
+    attempts: tuple[Attempt, ...]
+    chunks: tuple[StoredChunk, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Summary:
+    """The index as a caller may see it: documents by state, errors by kind, chunks.
+
+    `errors` counts documents that failed or wait for another attempt. `faults` is what is not well, with what to do;
+    said only to callers without a role.
+    """
+
+    model: str
+    dimension: int
+    documents: int
+    states: dict[str, int]
+    errors: dict[str, int]
+    chunks: int
+    oldest_pending_seconds: float | None
+    faults: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,8 +390,7 @@ class IndexStatus:
         faults = list(self.warnings)
         if given_up:
             kinds = ", ".join(f"{count} {kind}" for kind, count in self.dead.items())
-            were = "was" if given_up == 1 else "were"
-            which = f"{counted(given_up, 'document')} {were} given up ({kinds})"
+            which = f"{counted(given_up, 'document')} failed ({kinds})"
             faults.append(f"{which}: correct {'it' if given_up == 1 else 'them'}, then rag-assets retry.")
         if overlooked > 0:
             which = f"{counted(overlooked, 'document')} {are(overlooked)} neither indexed nor pending"

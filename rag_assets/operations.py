@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from rag_assets import upkeep, vectors, words
 from rag_assets.errors import DocumentError, ServiceError
 from rag_assets.model import FailedDocument, FileFacts, Filter, Hit, IndexStatus, Progress, Refused, StoredText, Vector
-from rag_assets.postgres import conninfo, documents, ingestion_log, outbox, owner, runs, vector_index, watch
+from rag_assets.postgres import callers, conninfo, documents, ingestion_log, outbox, owner, runs, vector_index, watch
 from rag_assets.postgres import reconcile as reconciling
 from rag_assets.postgres import search as searching
 from rag_assets.postgres import stories as story_tables
@@ -116,13 +116,16 @@ def search(
     filter: Filter | None = None,
     mode: Mode | None = None,
     neighbours: int = 0,
+    min_similarity: float | None = None,
     vector: Vector | None = None,
     notes: list[str] | None = None,
 ) -> list[Hit]:
     """The k best passages of those that the filter leaves, best first; `mode` None: as the settings say.
 
-    With up to so many `neighbours` before and after each. By words alone, nothing is embedded; nor where the question's
-    `vector` is given. Where the reranker fails, they stay as they were found, and `notes` are told.
+    With up to so many `neighbours` before and after each. Of those found, the ones are left out whose similarity to the
+    question is below `min_similarity`, which mode text knows of none. By words alone, nothing is embedded; nor where
+    the question's `vector` is given. Where the reranker fails, they stay as they were found, and `notes` are
+    told.
     """
     search = services.settings.search.model_copy(update={"mode": mode} if mode else {})
     if vector is None and search.mode != "text":
@@ -130,7 +133,12 @@ def search(
     model, rerank = services.settings.embedding.model, services.settings.rerank
     count = max(k, rerank.top_n) if rerank.is_on else k
     with services.database.transaction() as cursor:
-        hits = searching.find(cursor, query, vector, k=count, model=model, search=search, filter=filter or Filter())
+        for spelling in _spellings(services, filter or Filter()):
+            hits = searching.find(cursor, query, vector, k=count, model=model, search=search, filter=spelling)
+            if hits:
+                break
+    if min_similarity is not None:
+        hits = [hit for hit in hits if hit.similarity is not None and hit.similarity >= min_similarity]
     if rerank.is_on:
         hits = _reranked(services, query, hits, notes=notes)[:k]
     if not neighbours:
@@ -159,6 +167,21 @@ def require_reranker(services: Services) -> None:
     """Refuse a reranker that is wrong, before anything is asked; see Reranker.require."""
     if services.reranker is not None:
         services.reranker.require()
+
+
+def count_chunks(services: Services) -> int:
+    """How many chunks there are that a search of the embedding model can find."""
+    with services.database.transaction() as cursor:
+        return callers.count_chunks(cursor, model=services.settings.embedding.model)
+
+
+def other_path(services: Services, prefix: str) -> str | None:
+    """A stored path, where none begins with this prefix, however it is spelled; None where one does."""
+    with services.database.transaction() as cursor:
+        for spelling in _spellings(services, Filter(path_prefix=prefix)):
+            if searching.has_path(cursor, spelling.path_prefix or ""):
+                return None
+        return searching.any_path(cursor)
 
 
 def excerpts(services: Services, query: str, hits: Sequence[Hit]) -> list[str]:
@@ -327,6 +350,22 @@ def build_index(services: Services, *, progress: Progress = no_progress) -> Vect
 def drop_index(services: Services) -> int:
     """Drop the indexes of the embedding model's vectors; how many. Searches compare all vectors then."""
     return vector_index.drop(services.database, services.settings.embedding.model)
+
+
+def _spellings(services: Services, filter: Filter) -> Iterator[Filter]:
+    """The filter as it was given; then with its prefix of a path below the document root written the other way.
+
+    A table may have paths relative to DOCUMENT_ROOT_PATH or absolute ones, and who asks need not know which.
+    """
+    yield filter
+    prefix, root = filter.path_prefix, services.settings.document_root_path
+    if not prefix or root is None:
+        return
+    beginning = f"{root.resolve().as_posix().rstrip('/')}/"
+    if prefix.startswith(beginning) and prefix != beginning:
+        yield replace(filter, path_prefix=prefix.removeprefix(beginning))
+    elif not os.path.isabs(prefix):
+        yield replace(filter, path_prefix=beginning + prefix.removeprefix("./"))
 
 
 def _require_dagster_schema(services: Services) -> None:

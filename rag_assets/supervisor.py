@@ -26,7 +26,7 @@ DAEMON = (
     " sys.argv[0] = main.name; sys.exit(main.load()())"
 )
 LOCK_SECONDS = 2.0  # for another `up` of the same home that is just ending
-STOP_SECONDS = 8.0  # for services and runs to end by themselves
+STOP_SECONDS = 10.0  # for services and runs to end by themselves
 CODE_SERVER_STOP_SECONDS = 0.5
 READY_SECONDS = 120.0
 RESTARTS = 5  # of one service, within RESTART_WINDOW_SECONDS

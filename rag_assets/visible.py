@@ -3,12 +3,19 @@
 Everything that goes to a terminal or into a log comes through here; paths and messages may hold anything.
 """
 
+import json
 import re
 
-# Control characters, marks that change the direction of text, other ends of lines, and bytes that are no UTF-8.
-_HIDING = "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
-_OF_LINES = re.compile(f"[{_HIDING}]")
-_OF_A_LINE = re.compile(f"[{_HIDING}\t\n]")
+# Control characters, marks that change the direction of text, other ends of lines, bytes that are no UTF-8, and
+# characters that nobody sees and programs read: tags, annotations, format characters that are not used any more.
+_HIDING = (
+    "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ud800-\udfff\ufff9-\ufffb"
+    "\U000e0000-\U000e007f"
+)
+# A letter or sign has one variation selector at most; several in a row can spell a hidden text.
+_SELECTORS = "[\ufe00-\ufe0f\U000e0100-\U000e01ef]{2,}"
+_OF_LINES = re.compile(f"[{_HIDING}]|{_SELECTORS}")
+_OF_A_LINE = re.compile(f"[{_HIDING}\t\n]|{_SELECTORS}")
 
 
 def line(text: str) -> str:
@@ -23,7 +30,7 @@ def lines(text: str) -> str:
 
 def json_line(text: str) -> str:
     """The same of an object in JSON, which stays the same object."""
-    return _OF_LINES.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _OF_LINES.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
 def _written(found: re.Match[str]) -> str:

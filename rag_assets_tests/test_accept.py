@@ -185,5 +185,5 @@ def test_acceptance_is_told_to_callers(project: Project) -> None:
     database, source = project.services.database, project.services.settings.source
     with database.transaction() as cursor:
         assert documents.count(cursor, source) == 1
-        found = callers.list_documents(cursor, after=None, state="accepted", limit=9, model="m")
+        found = callers.list_documents(cursor, after=None, state="accepted", limit=9, model="m", source=source)
     assert [(one.document_id, one.state, one.error_kind) for one in found] == [(bad, "accepted", "empty")]

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import subprocess
 import sys
 from array import array
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from openapi_spec_validator import validate
 
+from rag_assets.service import forms
 from rag_assets_tests import conftest, rows, serving
 from rag_assets_tests.serving import Service, configured, served
 
@@ -68,6 +70,73 @@ def test_filters_leave_what_they_say(service: Service, filters: dict[str, Any], 
     query = "pump pumps"
     assert set(service.found(query, filters=filters)) >= found
     assert set(service.found(query, filters=filters)) <= found | {"100% sure/../1"}
+
+
+def test_what_is_not_similar_is_left_out_when_a_limit_is_given(service: Service) -> None:
+    """Of those found: the passage itself stays, which no other one is near."""
+    query = "The pump of the north shows error E4."
+    assert len(service.search(query, mode="vector")["hits"]) > 1
+    [hit] = service.search(query, mode="vector", min_similarity=0.99)["hits"]
+    assert hit["content"] == query
+
+
+def _asked(form: type[forms.Form], given: Any) -> str:
+    """What is said of it; nothing where it is right."""
+    try:
+        forms.read(form, given)
+    except forms.Invalid as exc:
+        return str(exc)
+    return ""
+
+
+def test_no_word_of_pydantic_is_told() -> None:
+    """Of each limit of a form, one by one: people who do not know it are told what has to be."""
+    wrong: list[Any] = ["", "x" * 200_000, -5, 10**9, 0.5, [], {}, True, None, ["x"] * 20_000]
+    usual = {"query": "x"}
+    asked: list[tuple[type[forms.Form], Any]] = [
+        *(
+            (forms.SearchRequest, {**usual, name: value})
+            for name in forms.SearchRequest.model_fields
+            for value in wrong
+        ),
+        *(
+            (forms.SearchRequest, {**usual, "filters": {name: value}})
+            for name in forms.Filters.model_fields
+            for value in wrong
+        ),
+        *(
+            (forms.EmbeddingsRequest, {"input": "x", name: value})
+            for name in forms.EmbeddingsRequest.model_fields
+            for value in wrong
+        ),
+    ]
+    said = [_asked(form, given) for form, given in asked]
+    assert sum(map(bool, said)) > len(wrong)
+    assert [one for one in said if re.search(r"[Ii]nput should|should|valid |String|instance", one)] == []
+
+
+def test_a_document_that_was_never_read_has_its_path(service: Service, filled_url: str) -> None:
+    """That of its row, where the caller may read it; its state is told by the same word everywhere."""
+    [(document_id,)] = rows.execute(
+        filled_url, """insert into "TblDocumentFiles" (file_path) values ('lost/a.md') returning id::text"""
+    )
+    rows.execute(
+        filled_url,
+        "insert into rag_outbox (document_id, operation, generation, state, attempts, error_kind, last_error) "
+        f"values ('{document_id}', 'insert', 99999, 'dead', 1, 'not_found', 'It is gone.')",
+    )
+    try:
+        [found] = service.ask("GET", "/v1/documents", params={"state": "failed"}).json()["documents"]
+        story = service.ask("GET", f"/v1/documents/{document_id}").json()["document"]
+        assert found == story
+        assert (found["path"], found["state"], found["error_kind"]) == ("lost/a.md", "failed", "not_found")
+        assert service.ask("GET", "/v1/status").json()["states"]["failed"] == 1
+    finally:
+        rows.execute(
+            filled_url,
+            f"""delete from "TblDocumentFiles" where id = {document_id};"""
+            "delete from rag_outbox; delete from rag_changes",
+        )
 
 
 def test_context_brings_the_neighbours(service: Service) -> None:
@@ -195,11 +264,16 @@ def test_the_process_imports_no_dagster() -> None:
         ({"query": ""}, "query"),
         ({"query": " \n"}, "query"),
         ({"query": "x" * 4_001}, "query"),
-        ({"k": 0}, "k"),
-        ({"k": 10**9}, "k"),
-        ({"k": "many"}, "k"),
-        ({"mode": "magic"}, "mode"),
-        ({"context": 21}, "context"),
+        ({"k": 0}, "k: it has to be 1 at least"),
+        ({"k": 10**9}, "k: it has to be 1,000 at most"),
+        ({"k": "many"}, "k: it has to be a whole number"),
+        ({"mode": "magic"}, "mode: it has to be 'hybrid', 'vector' or 'text'"),
+        ({"context": 21}, "context: it has to be 20 at most"),
+        ({"min_similarity": 0.5}, "words alone have no similarity"),
+        ({"mode": "vector", "min_similarity": 2}, "min_similarity: it has to be 1 at most"),
+        ({"filters": ["x"]}, "filters: it has to be an object"),
+        ({"filters": {"types": "x"}}, "filters.types: it has to be a list"),
+        ({"filters": {"since": 5}}, "filters.since: it has to be a time such as 2026-11-28"),
         ({"top": 3}, "top: there is no such field; there are query, k"),
         ({"filters": {"author": "x"}}, "filters.author: there is no such field; there are documents"),
         ({"filters": {"since": "yesterday"}}, "filters.since"),

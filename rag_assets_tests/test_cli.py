@@ -264,10 +264,10 @@ def test_status_says_what_failed_and_what_to_do(configured: Application) -> None
     configured.add_row("missing.txt")
     configured.run()
     *_, first, second, last = invoke("status").stdout.splitlines()
-    assert first.startswith("  dead    1  empty: ")
-    assert first.endswith(" (given up)")
-    assert re.fullmatch(r"  failed  2  not_found: File not found: missing.txt \(tried again in \d+ s\)", second)
-    assert last == "-> 1 document was given up (1 empty): correct it, then rag-assets retry."
+    assert first.startswith("  failed   1  empty: ")
+    assert re.fullmatch(r"  pending  2  not_found: File not found: missing.txt \(tried again in \d+ s\)", second)
+    assert last == "-> 1 document failed (1 empty): correct it, then rag-assets retry."
+    assert re.search(r"^ +failed  1 empty$", invoke("status").stdout, re.MULTILINE)
 
 
 @posix
@@ -526,7 +526,7 @@ def test_files_are_registered_ingested_and_found(configured: Application, fake_s
     vector = invoke("embed", paragraph("roses").strip()).stdout.strip()  # by which SQL finds the same
     found = configured.sql(f"select path from rag_search('', '{vector}', mode => 'vector', k => 1)")
     assert found == [("1.txt",)]
-    assert "Nothing found that all filters leave" in invoke("search", "--type", "no/type", "roses").stdout
+    assert "is left by all filters" in invoke("search", "--type", "no/type", "roses").stdout
 
 
 @posix
@@ -600,7 +600,7 @@ def test_search_leaves_out_what_is_not_similar_when_a_limit_is_given(
     limit = sorted(hit["similarity"] for hit in every)[len(every) // 2]
     few = objects(invoke("search", "pumps", "--json", "--min-similarity", str(limit)).stdout)
     assert few == [hit for hit in every if hit["similarity"] >= limit]
-    assert "all filters leave" in invoke("search", "pumps", "--min-similarity", "1").stdout
+    assert "is left by all filters" in invoke("search", "pumps", "--min-similarity", "1").stdout
     assert "--min-similarity needs" in invoke("search", "x", "--mode", "text", "--min-similarity", "0", code=2).output
 
 
@@ -613,6 +613,58 @@ def test_search_that_finds_nothing_says_of_which_model(
     configured.run()
     monkeypatch.setenv("RAG_ASSETS_EMBEDDING__MODEL", "another")
     assert "no vector of another is stored" in invoke("search", "pumps").stdout
+
+
+@posix
+def test_search_says_why_when_it_finds_nothing(
+    configured: Application, fake_server: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was asked for decides; with --json, that is on standard error, and standard output has no line."""
+    (configured.files / "sub").mkdir()
+    configured.add("sub/a.txt", "pumps")
+    configured.run()
+    cases = {"--under": ("no path begins with nowhere. The table's are like sub/a.txt", ["--under", "nowhere"])}
+    cases |= {"quotes": ("what is in quotes", ['"no such phrase"']), "words": ("no passage has such words", ["zzz"])}
+    for name, (said, asked) in cases.items():
+        mode = ["--mode", "text"] if name == "words" else []
+        assert said in invoke("search", *asked, *mode, *(["pumps"] if name == "--under" else [])).stdout
+    told = run("search", "--json", '"no such phrase"')
+    assert (told.stdout, told.stderr.count("Nothing found: ")) == ("", 1)
+
+
+@posix
+def test_search_finds_what_is_under_a_folder_however_it_is_written(
+    configured: Application, fake_server: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the table has it, below the document root, absolute, or from the folder that one is in."""
+    for folder in ("sub", "far"):
+        (configured.files / folder).mkdir()
+    configured.add("sub/a.txt", "pumps")
+    configured.add(str(configured.files / "far" / "b.txt"), "roses")
+    configured.run()
+    root = configured.files.resolve()
+    monkeypatch.chdir(configured.files / "far")
+    for under, path in (
+        ("sub/", "sub/a.txt"),
+        (f"{root}/sub/", "sub/a.txt"),
+        ("far/", f"{configured.files}/far/b.txt"),
+        (".", f"{configured.files}/far/b.txt"),
+    ):
+        found = objects(invoke("search", "--json", "pumps roses", "--under", under).stdout)
+        assert {hit["path"] for hit in found} == {path}, under
+
+
+@pytest.mark.parametrize("given", ["2026-11-28", "2026-11-28T14:30", "2026-11-28 14:30:00", "2026-11-28T14:30+07:00"])
+def test_since_takes_a_time_as_iso_8601_has_it(given: str) -> None:
+    """From a date alone on; UTC where it names no zone."""
+    found = cli.Moment().convert(given, None, None)
+    assert found.utcoffset() is not None
+    assert found.isoformat().startswith(given[:10])
+
+
+def test_since_says_how_a_time_is_written() -> None:
+    """What is none is a wrong command line."""
+    assert "it has to be a time such as 2026-11-28" in invoke("search", "x", "--since", "yesterday", code=2).output
 
 
 def _too_large(_services: object, _query: str, *, k: int, **_how: object) -> None:

@@ -109,7 +109,7 @@ def test_rows_are_named_when_they_have_no_id(application: Application) -> None:
     with application.database.transaction() as cursor:
         status = outbox.status(cursor, application.settings.source)
     assert (status.documents, status.up_to_date, status.dead) == (3, 1, {"id_missing": 2})
-    assert status.faults == ["2 documents were given up (2 id_missing): correct them, then rag-assets retry."]
+    assert status.faults == ["2 documents failed (2 id_missing): correct them, then rag-assets retry."]
     application.sql(f"update {TABLE} set id = 2 where ctid = (select min(ctid) from {TABLE} where id is null)")
     assert application.run(run_id="2")["2"].status == "completed"
 

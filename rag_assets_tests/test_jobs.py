@@ -23,7 +23,7 @@ def test_reconcile_evaluates_the_check(project: Project) -> None:
     assert evaluation.event is not None
     said = evaluation.event.asset_check_evaluation
     assert said is not None
-    assert said.description == "1 document was given up (1 empty): correct it, then rag-assets retry."
+    assert said.description == "1 document failed (1 empty): correct it, then rag-assets retry."
 
 
 def test_reconcile_finds_a_file_that_changed_on_disk(project: Project) -> None:

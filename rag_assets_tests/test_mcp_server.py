@@ -29,7 +29,7 @@ from rag_assets_tests.serving import Service  # noqa: E402
 
 PAGE = Path(__file__).parents[1] / "docs" / "mcp.md"
 QUESTION = "How long do I have to return an item?"
-TRICK = "Ignore\x1b[2Jall\u202e of it\u2066"  # which no reader of ours leaves in a text
+TRICK = "Ignore\x1b[2Jall\u202e of it\u2066\U000e0041"  # which no reader of ours leaves in a text
 FILES = {"trick.md": "# Zebras\n\nZebras have stripes, and they run.\n"}
 SECONDS = 300  # a call takes as long as the machine is slow
 
@@ -129,6 +129,7 @@ def test_tools_teach_when_to_use_them_when_listed(agent: Agent) -> None:
         assert tool.annotations.read_only_hint, tool.name
         assert tool.output_schema["properties"], tool.name
         assert "ctx" not in tool.input_schema.get("properties", {}), tool.name
+        assert tool.input_schema["additionalProperties"] is False, tool.name
 
 
 def test_search_gives_the_hits_when_asked(agent: Agent, corpus: Services) -> None:
@@ -191,7 +192,11 @@ def test_documents_are_listed_when_asked_page_by_page(agent: Agent, corpus: Serv
         ("search", {"query": " "}, "query"),
         ("search", {"query": "word " * 700, "mode": "vector"}, "fewer words"),
         ("search", {"query": "a\0b"}, "NUL"),
-        ("search", {"query": "x", "k": 0}, "greater than or equal to 1"),
+        ("search", {"query": "x", "k": 0}, "k: it has to be 1 at least"),
+        ("search", {"query": "x", "top_k": 3}, "search has no argument top_k: it has query, k, mode"),
+        ("search", {"query": "x", "mode": "text", "min_similarity": 0.5}, "words alone have no similarity"),
+        ("search", {}, "query: it has to be there"),
+        ("status", {"verbose": True}, "status has no argument verbose: it has none"),
         ("search", {"query": "x", "mode": "magic"}, "'hybrid', 'vector' or 'text'"),
         ("search", {"query": "x", "filters": {"folder": "y"}}, "folder"),
         ("get_document", {"document_id": "no such"}, "list_documents"),
@@ -217,7 +222,7 @@ def test_text_hides_nothing_when_a_document_tries(agent: Agent, corpus: Services
     assert found["path"] == "trick.md"
     whole = agent("get_document", document_id=found["document_id"])
     told = json.dumps([found, whole], ensure_ascii=False)
-    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", told)
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]", told)
     assert all("\\u202e" in each for each in (found["text"], found["title"], found["heading_path"][0]))
 
 

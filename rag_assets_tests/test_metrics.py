@@ -4,7 +4,7 @@ import math
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from rag_assets.asking import Summary
+from rag_assets.model import Summary
 from rag_assets.service.metrics import Metrics
 
 SUMMARY = Summary(

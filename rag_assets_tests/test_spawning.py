@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -62,3 +63,22 @@ def test_child_is_killed_with_its_owner(tmp_path: Path) -> None:
 def test_ctrl_c_is_for_the_owner_alone(spawn: Spawn) -> None:
     """A terminal sends it to the whole group: the child is in one of its own."""
     assert os.getpgid(spawn(SLEEP).pid) != os.getpgid(0)
+
+
+def test_program_that_is_waited_for_says_what_it_did() -> None:
+    """Both outputs and the exit code; one that takes too long is ended."""
+    done = spawning.run_to_end([sys.executable, "-c", "import sys; print('out'); sys.exit('err')"], seconds=120)
+    assert (done.stdout.strip(), done.stderr.strip(), done.returncode) == ("out", "err", 1)
+    with pytest.raises(subprocess.TimeoutExpired):
+        spawning.run_to_end([sys.executable, "-c", SLEEP], seconds=0.1)
+
+
+def test_program_that_is_waited_for_is_ended_when_we_end() -> None:
+    """Who waits for it goes on, and none is left."""
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(spawning.run_to_end, [sys.executable, "-c", SLEEP], seconds=600)
+        until(lambda: bool(spawning._waited_for))
+        [pid] = spawning._waited_for
+        spawning.end_all()
+        assert waiting.result().returncode != 0
+    assert not psutil.pid_exists(pid)

@@ -13,7 +13,10 @@ from rag_assets.model import Chunk, FailedDocument, Hit, IndexStatus, Outcome
 from rag_assets.operations import Registered
 from rag_assets.report import RunReport
 
-EVIL = "a\r\x1b[2K\x1b[1A       up to date  9\n-> all is well\x85\u2028\u202etxt.\u2066\x9b31m\x00\udcff.txt"
+EVIL = (
+    "a\r\x1b[2K\x1b[1A       up to date  9\n-> all is well\x85\u2028\u202etxt.\u2066\x9b31m\x00\udcff.txt"
+    "\U000e0069\U000e0067\U000e007f\u206a\ufff9"
+)
 STATUS = IndexStatus(
     documents=1,
     up_to_date=0,
@@ -38,6 +41,12 @@ def test_a_line_stays_one_and_is_readable() -> None:
     )
     assert "\n" not in visible.line(EVIL)
     assert is_plain(visible.line(EVIL))
+
+
+def test_text_of_characters_that_nobody_sees_is_written_out() -> None:
+    """Tags spell a text for programs alone, and so can variation selectors in a row; one of those makes an emoji."""
+    assert visible.lines("a\U000e0041\ufe0f\U000e0101b") == "a\\U000e0041\\ufe0f\\U000e0101b"
+    assert visible.lines("\u2764\ufe0f \u845b\U000e0100") == "\u2764\ufe0f \u845b\U000e0100"
 
 
 def test_json_stays_the_same_object() -> None:
@@ -97,15 +106,15 @@ def test_output_of_every_kind_holds_no_control_character(capsys: pytest.CaptureF
 
 
 def test_a_line_of_status_cannot_be_faked(capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing but our own lines begins where ours begin; what was given up is called dead, as in the counts above."""
+    """Nothing but our own lines begins where ours begin; what failed is called so, as in the counts above."""
     trouble = FailedDocument(document_id="1", error_kind="not_found", error_message=EVIL, seconds_to_next=None)
     console.show_status(STATUS, [trouble])
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if line.strip().startswith(("up to date", "->"))] == [
         "          up to date  0",
-        "-> 1 document was given up (1 not_found): correct it, then rag-assets retry.",
+        "-> 1 document failed (1 not_found): correct it, then rag-assets retry.",
     ]
-    assert sum(line.startswith("  dead    1  not_found: a\\r") for line in lines) == 1
+    assert sum(line.startswith("  failed   1  not_found: a\\r") for line in lines) == 1
 
 
 @pytest.mark.parametrize("formatter", [LineFormatter("%(levelname)s %(message)s"), JsonFormatter()])

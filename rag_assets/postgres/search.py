@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import Any
 
 from pgvector import Vector
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import Json
 
 from rag_assets.model import Filter, Hit
-from rag_assets.postgres.statements import statement
+from rag_assets.postgres.statements import nouns, single, statement
 from rag_assets.settings import Search
 
 MARKS = ("\ue000", "\ue001")  # around a word of an excerpt that was asked for; of the private use area
@@ -38,7 +37,7 @@ def find(
         given = values[name]
         values[name] = list(given) if isinstance(given, tuple) else None
     cursor.execute(statement("search", "search"), values)
-    return [_hit(row) for row in cursor.fetchall()]
+    return nouns(cursor, Hit)
 
 
 def search(cursor: Cursor, vector: Sequence[float], *, k: int, model: str) -> list[Hit]:
@@ -50,6 +49,19 @@ def places(cursor: Cursor, named: Sequence[str]) -> list[tuple[str, str]]:
     """Id and path of the documents that have one of these as id, path, file name, or file name without its ending."""
     cursor.execute(statement("search", "places"), {"named": list(named)})
     return cursor.fetchall()
+
+
+def has_path(cursor: Cursor, prefix: str) -> bool:
+    """Whether the path of a document begins so."""
+    cursor.execute(statement("search", "has_path"), {"prefix": prefix})
+    return bool(single(cursor)[0])
+
+
+def any_path(cursor: Cursor) -> str | None:
+    """The path of some document; None where there is none."""
+    cursor.execute(statement("search", "any_path"))
+    row = cursor.fetchone()
+    return None if row is None else str(row[0])
 
 
 def with_neighbours(cursor: Cursor, hits: Sequence[Hit], *, count: int) -> list[Hit]:
@@ -77,25 +89,3 @@ def _with_neighbours(cursor: Cursor, hit: Hit, *, count: int) -> Hit:
     rows = cursor.fetchall()
     before = tuple(content for index, content in rows if index < hit.chunk_index)
     return replace(hit, before=before, after=tuple(content for index, content in rows if index > hit.chunk_index))
-
-
-def _hit(row: tuple[Any, ...]) -> Hit:
-    return Hit(
-        chunk_id=row[0],
-        document_id=row[1],
-        path=row[2],
-        title=row[3],
-        chunk_index=row[4],
-        content=row[5],
-        page=row[6],
-        heading_path=tuple(row[7]),
-        score=row[8],
-        vector_rank=row[9],
-        similarity=row[10],
-        word_rank=row[11],
-        word_score=row[12],
-        media_type=row[13],
-        language=row[14] or None,
-        char_start=row[15],
-        char_end=row[16],
-    )

@@ -3,13 +3,14 @@
 import re
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
 from rag_assets.settings import project_root
 
+_Noun = TypeVar("_Noun")
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 
@@ -32,6 +33,16 @@ def single(cursor: Cursor) -> tuple[Any, ...]:
     row = cursor.fetchone()
     assert row is not None  # noqa: S101 - such a statement was run
     return row
+
+
+def nouns(cursor: Cursor, noun: type[_Noun]) -> list[_Noun]:
+    """All rows that are left, as dataclasses whose fields are the names of the columns; arrays become tuples."""
+    names = [column.name for column in cursor.description or ()]
+    return [noun(**dict(zip(names, map(_fixed, row), strict=True))) for row in cursor.fetchall()]
+
+
+def _fixed(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def folder(name: str) -> list[Path]:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rag_assets.processes import windows_job
+from rag_assets.processes import tree, windows_job
 
 # Runs between fork and exec of the real program, in a fresh interpreter without imports of its own (15 ms), because
 # code of ours between fork and exec of a threaded process could deadlock. The kernel keeps the signal over exec.
@@ -21,6 +21,8 @@ os.execvpe(command[0], command, os.environ)
 
 _NEW_GROUP = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 _CREATION_FLAGS = _NEW_GROUP | windows_job.CREATE_SUSPENDED if os.name == "nt" else 0
+END_SECONDS = 1.0  # for a program that is not waited for any more
+_waited_for: set[int] = set()  # pids of programs that threads of ours wait for
 
 
 def spawn(command: Sequence[str], *, environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
@@ -42,6 +44,39 @@ def spawn(command: Sequence[str], *, environment: Mapping[str, str], log: Path) 
         )
     windows_job.enclose(process)
     return process
+
+
+def run_to_end(command: Sequence[str], *, seconds: float) -> subprocess.CompletedProcess[str]:
+    """Run a program and wait for its end, with what it says; it is ended with this process, and by `end_all`.
+
+    Raises subprocess.TimeoutExpired after so many seconds.
+    """
+    process = subprocess.Popen(
+        _guarded(command),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=os.name != "nt",
+        creationflags=_CREATION_FLAGS,
+    )
+    windows_job.enclose(process)
+    _waited_for.add(process.pid)
+    with process:
+        try:
+            said, errors = process.communicate(timeout=seconds)
+        except BaseException:
+            tree.stop_tree(process.pid, seconds=END_SECONDS)
+            raise
+        finally:
+            _waited_for.discard(process.pid)
+    return subprocess.CompletedProcess(process.args, process.returncode, said, errors)
+
+
+def end_all() -> None:
+    """End the programs that other threads wait for by `run_to_end`, so that these threads end, too."""
+    tree.stop_trees(list(_waited_for), seconds=END_SECONDS)
 
 
 def _guarded(command: Sequence[str]) -> list[str]:

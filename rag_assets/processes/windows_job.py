@@ -41,7 +41,7 @@ class _ExtendedLimits(ctypes.Structure):
     )
 
 
-def enclose(process: "subprocess.Popen[bytes]", *, memory: int | None = None) -> int | None:
+def enclose(process: "subprocess.Popen[Any]", *, memory: int | None = None) -> int | None:
     """Put a suspended process into a job of its own and let it run; the job's handle, None off Windows.
 
     It may take so many bytes of `memory`, with all of its children; it ends when the handle is closed, or we end.
@@ -61,7 +61,7 @@ def close(job: int | None) -> None:
         _kernel().CloseHandle(job)
 
 
-def _enclosed(process: "subprocess.Popen[bytes]", *, memory: int | None) -> int:
+def _enclosed(process: "subprocess.Popen[Any]", *, memory: int | None) -> int:
     import psutil
 
     kernel = _kernel()

@@ -23,7 +23,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from rag_assets.asking import EVERYTHING, Asking, Embedded, Story
+from rag_assets.asking import EVERYTHING, Asking, Embedded
 from rag_assets.errors import (
     DatabaseUnavailable,
     EmbeddingError,
@@ -35,7 +35,7 @@ from rag_assets.errors import (
     UnembeddableText,
     WrongModel,
 )
-from rag_assets.model import Caller
+from rag_assets.model import Caller, Story
 from rag_assets.postgres.documents import ID_BYTES
 from rag_assets.service import forms, openapi
 from rag_assets.service.forms import Invalid
@@ -136,7 +136,7 @@ class Api:
         started = time.perf_counter()
         caller = caller_of(request)
         asked = forms.read(forms.SearchRequest, await _json(request))
-        mode = asked.mode or self.asking.settings.search.mode
+        mode = asked.mode_or(self.asking.settings.search.mode)
         with self._counted(lambda outcome: self.metrics.searches.labels(mode, outcome).inc()):
             vector = None
             if mode != "text":
@@ -154,6 +154,7 @@ class Api:
             filter=asked.filters.as_filter(),
             mode=mode,
             neighbours=asked.context,
+            min_similarity=asked.min_similarity,
             vector=vector,
             notes=notes,
         )

@@ -1,4 +1,4 @@
-"""The connections of a web page: how many there are at once, and how long one may take to say what it wants.
+"""The connections of a page or interface: how many there are at once, and how long one may take to say what it wants.
 
 uvicorn takes any number of connections, waits forever for a request, and with httptools keeps headers of any length:
 whoever reaches the port, with no token, could fill the memory, or take all file descriptors, upon which gRPC ends the
@@ -7,10 +7,13 @@ that has said nothing for longest goes.
 """
 
 import asyncio
+import socket
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
+import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 if sys.platform != "win32":
@@ -90,3 +93,41 @@ class BoundedProtocol(H11Protocol):
         self._end_wait()
         self.connections.discard(self)
         self.transport.abort()
+
+
+class _Server(uvicorn.Server):
+    """Says when it listens."""
+
+    def __init__(self, config: uvicorn.Config, *, on_started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_started = on_started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_started()
+
+
+def serve(
+    app: Any,
+    *,
+    host: str,
+    port: int,
+    stop_seconds: float,
+    on_started: Callable[[], None] = lambda: None,
+    **options: Any,
+) -> None:
+    """Serve an ASGI application until SIGINT or SIGTERM; then requests under way have `stop_seconds`.
+
+    `options` are further ones of uvicorn.
+    """
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http=BoundedProtocol,
+        server_header=False,
+        timeout_graceful_shutdown=int(stop_seconds),
+        **options,
+    )
+    _Server(config, on_started=on_started).run()

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from rag_assets import settings
 from rag_assets.errors import SettingsError
-from rag_assets.service import rules
-from rag_assets.service.connections import BoundedProtocol
+from rag_assets.service import connections, rules
 from rag_assets.service.guard import Guard
 from rag_assets.settings import Settings
 
@@ -33,7 +32,6 @@ def require_safe_address(config: Settings, host: str) -> None:
 
 def serve(config: Settings, *, host: str, port: int, workspace: Path, read_only: bool) -> None:
     """Serve the page until SIGINT or SIGTERM; with `read_only`, nobody changes anything through it."""
-    import uvicorn
     from dagster import DagsterInstance
 
     from rag_assets.defs import dagster_internals
@@ -44,14 +42,12 @@ def serve(config: Settings, *, host: str, port: int, workspace: Path, read_only:
             instance, workspace, read_only=read_only, as_json=config.log_format == "json", poll_milliseconds=POLL_MS
         ) as app:
             token = config.web.token.get_secret_value() if config.web.token else None
-            uvicorn.run(
+            connections.serve(
                 Guard(app, hosts=config.web.allowed_hosts, token=token, read_only=read_only),
                 host=host,
                 port=port,
-                http=BoundedProtocol,
+                stop_seconds=STOP_SECONDS,
                 log_level="warning",
-                server_header=False,
-                timeout_graceful_shutdown=STOP_SECONDS,
             )
 
 

@@ -1,14 +1,25 @@
-"""What is asked of the search service and what it answers: pydantic models, of which the OpenAPI document is made."""
+"""What is asked of the search service and what it answers: pydantic models, of which the OpenAPI document is made.
+
+Answers hold the nouns of rag_assets.model as they are."""
 
 import math
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    RootModel,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from rag_assets.errors import RagAssetsError
-from rag_assets.model import Filter
+from rag_assets.model import Attempt, DocumentState, Filter, Hit, State, StoredChunk, Summary, moment
 from rag_assets.postgres.documents import ID_BYTES
 
 MOST_HITS = 1_000
@@ -17,8 +28,33 @@ MOST_PAGE = 1_000
 MOST_TEXT = 100_000  # characters of a text that is to be embedded
 MOST_QUERY = 4_000  # characters: what a query takes to be read grows with the square of the phrases in it
 DEEPEST = 64  # objects and lists in each other
+MOST_ERRORS = 5  # that are told of one request
+WHOLE, NUMBER, TEXT, LIST, OBJECT = (
+    f"it has to be {what}" for what in ("a whole number", "a number", "a text", "a list", "an object")
+)
+# Of each kind of pydantic's errors, what it says to people who do not know pydantic.
+WORDS = {
+    "missing": "it has to be there",
+    "string_type": TEXT,
+    "string_too_short": "it is empty",
+    "string_too_long": "it has {max_length:,} characters at most",
+    "string_pattern_mismatch": "it is empty",
+    "int_type": WHOLE,
+    "int_parsing": WHOLE,
+    "int_parsing_size": WHOLE,
+    "int_from_float": WHOLE,
+    "float_type": NUMBER,
+    "float_parsing": NUMBER,
+    "greater_than_equal": "it has to be {ge:,} at least",
+    "less_than_equal": "it has to be {le:,} at most",
+    "literal_error": "it has to be {expected}",
+    "list_type": LIST,
+    "too_long": "it has {max_length:,} entries at most",
+    "dict_type": OBJECT,
+    "model_type": OBJECT,
+    "model_attributes_type": OBJECT,
+}
 Mode = Literal["hybrid", "vector", "text"]
-State = Literal["indexed", "pending", "running", "held", "failed", "accepted"]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=1_000)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=MOST_TEXT)]
 DocumentId = Annotated[str, StringConstraints(min_length=1, max_length=ID_BYTES)]
@@ -48,10 +84,10 @@ class Filters(Form):
     heading: Word | None = Field(None, description="A heading above has these words, with * and ?.")
     metadata: dict[str, Any] | None = Field(None, description="Contained in the document's metadata.")
 
-    @field_validator("since", "until")
+    @field_validator("since", "until", mode="before")
     @classmethod
-    def _in_utc(cls, value: datetime | None) -> datetime | None:
-        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+    def _moment(cls, value: Any) -> datetime | None:
+        return None if value is None else moment(value)
 
     @model_validator(mode="after")
     def _names_one_prefix(self) -> "Filters":
@@ -83,37 +119,22 @@ class SearchRequest(Form):
     mode: Mode | None = Field(None, description="By meaning and words, by meaning, by words; without: search.mode.")
     filters: Filters = Field(default_factory=Filters)
     context: int = Field(0, ge=0, le=20, description="Passages given before and after each.")
+    min_similarity: float | None = Field(
+        None, ge=-1, le=1, description="Of those found, less similar ones (by cosine) are left out; not in mode text."
+    )
 
-
-class Passage(BaseModel):
-    """A hit, as `rag-assets search --json` has it."""
-
-    document_id: str
-    path: str | None
-    chunk_index: int
-    content: str
-    similarity: float | None = Field(description="Cosine of question and passage; null in mode text.")
-    page: int | None
-    heading_path: list[str]
-    score: float = Field(description="What hits are sorted by.")
-    chunk_id: int
-    title: str | None
-    vector_rank: int | None
-    word_rank: int | None
-    word_score: float | None = Field(description="BM25.")
-    media_type: str | None
-    language: str | None
-    char_start: int
-    char_end: int
-    before: list[str]
-    after: list[str]
-    rerank_score: float | None = Field(description="What hits are sorted by, where a reranker has read them.")
+    def mode_or(self, usual: Mode) -> Mode:
+        """How it is to be searched; Invalid where words alone are to have a similarity."""
+        mode = self.mode or usual
+        if mode == "text" and self.min_similarity is not None:
+            raise Invalid("min_similarity: words alone have no similarity; ask with mode hybrid or vector")
+        return mode
 
 
 class SearchResponse(BaseModel):
     """Passages, best first."""
 
-    hits: list[Passage]
+    hits: list[Hit]
     mode: Mode
     model: str
     note: str | None = Field(description="What is missing: that hits are not re-ranked, as the reranker failed.")
@@ -176,85 +197,24 @@ class ChunkPage(Form):
     chunks: int = Field(20, ge=0, le=MOST_PAGE)
 
 
-class DocumentSummary(BaseModel):
-    """A document."""
-
-    document_id: str
-    path: str | None
-    title: str | None
-    media_type: str | None
-    language: str | None
-    state: State
-    chunks: int
-    pages: int | None
-    size_bytes: int | None
-    embedding_model: str | None
-    indexed_at: datetime | None
-    attempts: int | None
-    error_kind: str | None
-    last_error: str | None
-    metadata: dict[str, Any] | None
-
-
 class DocumentsResponse(BaseModel):
     """A page of documents in the order of their ids as texts; `next` is the next page's `after`."""
 
-    documents: list[DocumentSummary]
+    documents: list[DocumentState]
     next: str | None
-
-
-class AttemptForm(BaseModel):
-    """One attempt at a document."""
-
-    status: str
-    stage: str
-    error_kind: str | None
-    error_message: str | None
-    at: datetime
-    run_id: str
-    parser: str | None
-    pages: int | None
-    chunks: int
-    chunks_embedded: int
-    chunks_reused: int
-    tokens: int
-    embedding_model: str | None
-    seconds: dict[str, float]
-
-
-class ChunkForm(BaseModel):
-    """A stored chunk."""
-
-    chunk_id: int
-    chunk_index: int
-    content: str
-    page: int | None
-    heading_path: list[str]
-    char_start: int
-    char_end: int
-    token_count: int
 
 
 class DocumentResponse(BaseModel):
     """A document, its last attempts (empty where the caller may not read the log), and a page of its chunks."""
 
-    document: DocumentSummary
-    attempts: list[AttemptForm]
-    chunks: list[ChunkForm]
+    document: DocumentState
+    attempts: list[Attempt]
+    chunks: list[StoredChunk]
     next_chunk: int | None = Field(description="The first_chunk of the next page; null at the end.")
 
 
-class StatusResponse(BaseModel):
+class StatusResponse(RootModel[Summary]):
     """The index as the caller may see it."""
-
-    model: str
-    dimension: int
-    documents: int
-    states: dict[str, int]
-    errors: dict[str, int] = Field(description="Of documents that wait for another attempt or were given up, by kind.")
-    chunks: int
-    oldest_pending_seconds: float | None
-    faults: list[str] = Field(description="What is not well, with what to do; for callers without a role.")
 
 
 class Health(BaseModel):
@@ -291,21 +251,34 @@ def read(form: type[AnyForm], given: Any) -> AnyForm:
     try:
         return form.model_validate(given)
     except ValidationError as exc:
-        raise Invalid(
-            "; ".join(dict.fromkeys(_said(error, form) for error in exc.errors(include_url=False)[:5]))
-        ) from exc
+        raise Invalid(in_words(exc, known=form.model_fields)) from exc
 
 
-def _said(error: Any, form: type[Form]) -> str:
+def in_words(exc: ValidationError, *, known: Iterable[str]) -> str:
+    """What is wrong with some fields, of which there are those that are `known`."""
+    errors = exc.errors(include_url=False)[:MOST_ERRORS]
+    return "; ".join(dict.fromkeys(_in_words(error, known=known) for error in errors))
+
+
+def _in_words(error: Any, *, known: Iterable[str]) -> str:
     names = [str(part)[:100] for part in error["loc"]]
     where = ".".join(names)
     if names[:1] == ["input"]:  # of which pydantic says twice why it is neither of both
         return f"input: it is a text, or 1 to {MOST_TEXTS} texts, each of 1 to {MOST_TEXT:,} characters"
     if error["type"] == "extra_forbidden":
-        known = Filters if names[:1] == ["filters"] else form
-        return f"{where}: there is no such field; there are {', '.join(known.model_fields)}"
-    message = str(error["msg"]).removeprefix("Value error, ")
+        there = Filters.model_fields if names[:1] == ["filters"] else known
+        return f"{where}: there is no such field; there are {', '.join(there)}"
+    said = WORDS.get(error["type"], str(error["msg"]).removeprefix("Value error, "))
+    message = (
+        said.format_map({key: _whole(value) for key, value in error.get("ctx", {}).items()})
+        if error["type"] in WORDS
+        else said
+    )
     return f"{where}: {message}" if where else message
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _values(given: Any) -> Iterator[Any]:

@@ -15,15 +15,15 @@ from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.transport_security import TransportSecuritySettings
-from mcp.types import ToolAnnotations
-from pydantic import BaseModel, Field
+from mcp.types import CallToolResult, InputRequiredResult, Tool, ToolAnnotations
+from pydantic import BaseModel, Field, ValidationError
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from rag_assets import visible
 from rag_assets.asking import EVERYTHING, Asking
 from rag_assets.errors import RagAssetsError, UnembeddableText
-from rag_assets.model import Caller, DocumentState, Hit, StoredChunk
+from rag_assets.model import Caller, DocumentState, Filter, Hit, State, StoredChunk
 from rag_assets.service import api, forms
 from rag_assets.service.gate import caller_of
 
@@ -172,16 +172,21 @@ class Tools:
         neighbours: Annotated[
             int, Field(ge=0, le=MOST_NEIGHBOURS, description="Passages given before and after each.")
         ] = 0,
+        min_similarity: Annotated[
+            float | None,
+            Field(ge=-1, le=1, description="Of those found, less similar ones (by cosine) are left out; not by words."),
+        ] = None,
     ) -> Found:
         """Find the passages of the documents that answer a question best.
 
         Use it first, for any question that the documents may answer. Ask again with other words or another mode where
         the passages do not fit. A passage has the document's id, path, page and headings, to cite and to read on.
         """
-        asked = forms.read(forms.SearchRequest, {"query": query, "k": k, "mode": mode, "context": neighbours})
+        given = {"query": query, "k": k, "mode": mode, "context": neighbours, "min_similarity": min_similarity}
+        asked = forms.read(forms.SearchRequest, given)
         filter = (filters or forms.Filters()).as_filter()
         caller = self.caller(ctx)
-        mode = mode or self._asking.settings.search.mode
+        mode = asked.mode_or(self._asking.settings.search.mode)
         vector = None
         if mode != "text":
             vector = await self._embedding(lambda: self._asking.embed_query(asked.query))
@@ -194,12 +199,14 @@ class Tools:
                 filter=filter,
                 mode=mode,
                 neighbours=neighbours,
+                min_similarity=min_similarity,
                 vector=vector,
                 notes=notes,
             )
         )
         note = " ".join(notes) or None
-        return Found(passages=[_passage(hit) for hit in hits], note=note if hits else _nothing(filters))
+        is_narrow = filter != Filter() or min_similarity is not None
+        return Found(passages=[_passage(hit) for hit in hits], note=note if hits else _nothing(is_narrow))
 
     @_told
     async def get_document(
@@ -235,7 +242,7 @@ class Tools:
     async def list_documents(
         self,
         ctx: Context[Any, Any],
-        state: Annotated[forms.State | None, Field(description="Only those in this state.")] = None,
+        state: Annotated[State | None, Field(description="Only those in this state.")] = None,
         after: Annotated[str | None, Field(description="next_after of the page before.")] = None,
         limit: Annotated[int, Field(ge=1, le=200)] = 50,
     ) -> Documents:
@@ -271,9 +278,35 @@ class Tools:
         )
 
 
+class _Server(MCPServer[Any]):
+    """Refuses arguments that a tool has not, which the SDK leaves out in silence, and says plainly what is wrong."""
+
+    async def list_tools(self) -> list[Tool]:
+        closed = {"additionalProperties": False}
+        return [
+            tool.model_copy(update={"input_schema": {**tool.input_schema, **closed}})
+            for tool in await super().list_tools()
+        ]
+
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
+    ) -> CallToolResult | InputRequiredResult:
+        known = {tool.name: list(tool.input_schema.get("properties", {})) for tool in await super().list_tools()}
+        unknown = [visible.line(each[:100]) for each in arguments if each not in known.get(name, arguments)]
+        if unknown:
+            has = f"it has {', '.join(known[name])}" if known[name] else "it has none"
+            raise ToolError(f"{name} has no argument {', '.join(unknown)}: {has}")
+        try:
+            return await super().call_tool(name, arguments, context)
+        except ToolError as exc:
+            if isinstance(exc.__cause__, ValidationError):
+                raise ToolError(f"{name}: {visible.lines(forms.in_words(exc.__cause__, known=known[name]))}") from exc
+            raise
+
+
 def server(asking: Asking, *, embedding: Run, database: Run) -> MCPServer[Any]:
     """The tools as a server, for any transport."""
-    made: MCPServer[Any] = MCPServer(
+    made = _Server(
         "rag-assets",
         title="rag_assets",
         instructions=INSTRUCTIONS,
@@ -310,8 +343,8 @@ class OverHttp:
             await manager.handle_request(scope, receive, send)
 
 
-def _nothing(filters: forms.Filters | None) -> str:
-    if filters is not None and filters != forms.Filters():
+def _nothing(is_narrow: bool) -> str:
+    if is_narrow:
         return "Nothing fits with these filters: ask without some of them. list_documents shows what there is."
     return "Nothing fits: ask with other words. status says whether anything is indexed."
 

@@ -5,22 +5,18 @@
 
 import argparse
 import signal
-import socket
 from collections.abc import Callable, Sequence
 
-import uvicorn
-
-from rag_assets import logs, settings
+from rag_assets import logs, settings, supervisor
 from rag_assets.asking import Asking
 from rag_assets.errors import SettingsError
-from rag_assets.service import api, mcp_http, rules
-from rag_assets.service.connections import BoundedProtocol
+from rag_assets.service import api, connections, mcp_http, rules
 from rag_assets.service.gate import Gate
 from rag_assets.service.keys import Keys
 from rag_assets.service.page import views
 from rag_assets.settings import Settings
 
-STOP_SECONDS = 20  # for requests under way, when told to end; `up` waits for 8
+STOP_SECONDS = supervisor.STOP_SECONDS - 2  # for requests under way, when told to end; then the rest is closed
 KEEP_ALIVE_SECONDS = 60
 
 
@@ -45,38 +41,24 @@ def application(asking: Asking) -> Gate:
     return api.application(asking, keys=keys, routes=routes, open_paths=views.OPEN_PATHS, logins=page.logins)
 
 
-class _Server(uvicorn.Server):
-    """Says when it listens."""
-
-    def __init__(self, config: uvicorn.Config, *, on_started: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._on_started = on_started
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self._on_started()
-
-
 def serve(config: Settings, *, host: str, port: int, on_started: Callable[[], None] = lambda: None) -> None:
     """Serve until SIGINT or SIGTERM; requests under way are answered before it ends."""
     with Asking(config) as asking:
         asking.require_reranker()
-        uvicorn_config = uvicorn.Config(
-            application(asking),
+        app = application(asking)
+        for number in (signal.SIGINT, signal.SIGTERM):  # by which uvicorn, once it has ended, would have us killed
+            signal.signal(number, lambda _number, _frame: None)
+        connections.serve(
+            app,
             host=host,
             port=port,
-            http=BoundedProtocol,
+            stop_seconds=STOP_SECONDS,
+            on_started=on_started,
             ws="none",
             log_config=None,
             access_log=False,
-            server_header=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=STOP_SECONDS,
         )
-        for number in (signal.SIGINT, signal.SIGTERM):  # by which uvicorn, once it has ended, would have us killed
-            signal.signal(number, lambda _number, _frame: None)
-        _Server(uvicorn_config, on_started=on_started).run()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

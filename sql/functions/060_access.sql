@@ -1,5 +1,16 @@
 -- Who sees what: a view of documents, and rows that follow the row-level security of rag_document_chunks.
 
+-- What a document's row of the outbox, or that there is none, says of its state, as callers are told it.
+create or replace function rag_document_state(waiting rag_outbox) returns text language sql stable as $$
+    select case
+        when waiting.document_id is null then 'indexed'
+        when waiting.state = 'dead' then 'failed'
+        when waiting.state in ('held', 'accepted') then waiting.state
+        when waiting.claimed_by like 'run:%' and waiting.claimed_until > now() then 'running'
+        else 'pending'
+    end
+$$;
+
 -- Documents with their state and counts, those that wait for their first indexing included. As a function, because a
 -- view reads its tables with the rights of its owner (security_invoker came with PostgreSQL 15), and a function that it
 -- calls with those of the caller. Without settings of its own, so that the planner sees through it.
@@ -8,13 +19,7 @@ create or replace function rag_list_documents() returns table (
     size_bytes bigint, embedding_model text, indexed_at timestamptz, attempts integer, error_kind text, last_error text
 ) language sql stable as $$
     select coalesce(t.document_id, o.document_id), t.path, t.title, t.media_type, t.language,
-        case
-            when o.document_id is null then 'indexed'
-            when o.state = 'dead' then 'failed'
-            when o.state in ('held', 'accepted') then o.state
-            when o.claimed_by like 'run:%' and o.claimed_until > now() then 'running'
-            else 'pending'
-        end,
+        {schema}.rag_document_state(o),
         (select count(*) from {schema}.rag_document_chunks as c where c.document_id = t.document_id),
         t.pages, t.size_bytes, t.embedding_model, t.updated_at, o.attempts, o.error_kind, o.last_error
     from {schema}.rag_document_text as t full join {schema}.rag_outbox as o on o.document_id = t.document_id

@@ -28,25 +28,23 @@ order by document_id limit %(limit)s;
 
 -- name: get_documents
 -- What rag_documents says of these documents; it would look at all of them. Nothing of those that the caller may not see.
-select i.id, t.path, t.title, t.media_type, t.language,
-    case
-        when o.document_id is null then 'indexed'
-        when o.state = 'dead' then 'failed'
-        when o.state in ('held', 'accepted') then o.state
-        when o.claimed_by like 'run:%%' and o.claimed_until > now() then 'running'
-        else 'pending'
-    end,
-    (select count(*) from rag_document_chunks as c where c.document_id = i.id and c.embedding_model = %(model)s),
-    t.pages, t.size_bytes, t.embedding_model, t.updated_at, o.attempts, o.error_kind, o.last_error, t.metadata
+select i.id as document_id, t.path, t.title, t.media_type, nullif(t.language, '') as language,
+    rag_document_state(o) as state,
+    (select count(*) from rag_document_chunks as c where c.document_id = i.id and c.embedding_model = %(model)s) as chunks,
+    t.pages, t.size_bytes, t.embedding_model, t.updated_at as indexed_at, o.attempts, o.error_kind, o.last_error, t.metadata
 from unnest(%(ids)s::text[]) with ordinality as i (id, place)
 left join rag_document_text as t on t.document_id = i.id
 left join rag_outbox as o on o.document_id = i.id
 where t.document_id is not null or o.document_id is not null
 order by i.place;
 
+-- name: may_read_table
+-- Whether the caller may read the application's table, and so how the rows of documents call their files.
+select coalesce(has_table_privilege(to_regclass(%(table)s), 'select'), false);
+
 -- name: list_attempts
 -- The last attempts at a document, the newest first.
-select status, stage, error_kind, error_message, logged_at, run_id, parser, pages, chunks, chunks_embedded,
+select status, stage, error_kind, error_message, logged_at as at, run_id, parser, pages, chunks, chunks_embedded,
     chunks_reused, tokens, embedding_model, seconds
 from rag_ingestion_log where document_id = %(id)s order by id desc limit %(limit)s;
 
@@ -56,7 +54,7 @@ select has_table_privilege('rag_ingestion_log', 'select');
 
 -- name: list_chunks
 -- A page of a document's chunks, in their order.
-select id, chunk_index, content, page, heading_path, char_start, char_end, token_count
+select id as chunk_id, chunk_index, content, page, heading_path, char_start, char_end, token_count
 from rag_document_chunks
 where document_id = %(id)s and embedding_model = %(model)s and chunk_index >= %(first)s
 order by chunk_index limit %(limit)s;

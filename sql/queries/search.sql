@@ -1,7 +1,7 @@
 -- name: search
 -- The best chunks for a question.
-select chunk_id, document_id, path, title, chunk_index, content, page, heading_path, score, vector_rank, vector_score,
-    word_rank, word_score, media_type, language, char_start, char_end
+select chunk_id, document_id, path, title, chunk_index, content, page, heading_path, score, vector_rank,
+    vector_score as similarity, word_rank, word_score, media_type, nullif(language, '') as language, char_start, char_end
 from rag_search(
     query_text => %(query)s, query_embedding => %(vector)s::vector, k => %(k)s, mode => %(mode)s,
     documents => %(documents)s::text[], path_prefix => %(path_prefix)s, path_glob => %(path_glob)s,
@@ -31,3 +31,11 @@ from rag_document_text as t
 cross join lateral (select regexp_replace(t.path, E'^.*[/\\\\]', '') as file) as f
 where t.document_id = any (%(named)s) or t.path = any (%(named)s) or f.file = any (%(named)s)
     or regexp_replace(f.file, E'\\.[^.]*$', '') = any (%(named)s);
+
+-- name: has_path
+-- Whether the path of a document begins so.
+select exists (select from rag_document_text where starts_with(path, %(prefix)s));
+
+-- name: any_path
+-- The path of some document.
+select path from rag_document_text limit 1;

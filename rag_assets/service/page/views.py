@@ -20,9 +20,9 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from rag_assets import partition_keys, visible
-from rag_assets.asking import Asking, Summary
+from rag_assets.asking import Asking
 from rag_assets.errors import RagAssetsError
-from rag_assets.model import Caller, Hit
+from rag_assets.model import Caller, Hit, State, Story, Summary
 from rag_assets.postgres.search import MARKS
 from rag_assets.service import forms
 from rag_assets.service.api import Api, is_id, refusal
@@ -223,7 +223,7 @@ async def search(visit: Visit) -> Response:
         "search.html",
         asked=asked,
         modes=MODES,
-        states=get_args(forms.State),
+        states=get_args(State),
         text_filters=[name for name in FIELDS if name not in ("since", "until")],
         filtered=bool(filters) or asked["mode"] != visit.asking.settings.search.mode,
         unfiltered=visit.url(q=asked["q"]),
@@ -290,9 +290,7 @@ async def documents(visit: Visit) -> Response:
         lambda: visit.asking.documents(caller=caller, after=page.after, state=page.state, limit=DOCUMENTS)
     )
     following = visit.url(**{**given, "after": found[-1].document_id}) if len(found) == DOCUMENTS else None
-    return visit.page(
-        "documents.html", documents=found, state=page.state, states=get_args(forms.State), following=following
-    )
+    return visit.page("documents.html", documents=found, state=page.state, states=get_args(State), following=following)
 
 
 async def document(visit: Visit) -> Response:
@@ -323,7 +321,7 @@ async def _document(visit: Visit, document_id: str) -> Response:
     )
 
 
-async def _story(visit: Visit, document_id: str, *, first: int, chunks: int) -> Any:
+async def _story(visit: Visit, document_id: str, *, first: int, chunks: int) -> Story | None:
     if not is_id(document_id):
         return None
     caller = visit.caller
