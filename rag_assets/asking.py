@@ -203,12 +203,20 @@ class Asking:
             return callers.is_ready(cursor)
 
     def warm(self) -> None:
-        """Open what the first question would wait for, but no embedding server: modules, engine and a connection."""
-        with suppress(RagAssetsError):
-            self.is_ready()
+        """Open what the first question would wait for, but no embedding server: modules, engine, a connection.
+
+        One question is asked, of nobody's: the database reads its functions when a connection first calls them.
+        """
+        import numpy as np  # noqa: F401 - a tenth of a second
+
+        from rag_assets.embedding import connections  # noqa: F401 - a third of a second
+
         with suppress(RagAssetsError):
             self._open_embedder()
-        from rag_assets.embedding import connections  # noqa: F401 - a third of a second
+        with suppress(RagAssetsError):
+            if self.is_ready():
+                direction = [1.0] + [0.0] * (self.settings.embedding.dimension - 1)
+                self.search("first", caller=EVERYTHING, k=1, vector=direction)
 
     @contextmanager
     def _for(self, caller: Caller) -> Iterator[Services]:

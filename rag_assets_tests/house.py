@@ -32,6 +32,7 @@ SHOWN_BY = {
     "defs/foreground.py": "test_cli",
     "defs/resources.py": "test_assets",
     "embedding/connections.py": "test_embedding_client",
+    "embedding/neighbour.py": "test_embedder",
     "operations.py": "test_cli",
     "postgres/callers.py": "test_service_keys",
     "postgres/contents.py": "test_backup",

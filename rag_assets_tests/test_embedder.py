@@ -1,6 +1,7 @@
 """Many texts become vectors in their order, whatever dies meanwhile; one bad text is found, the others are not hurt."""
 
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -306,3 +307,49 @@ def test_progress_counts_texts_when_a_call_is_long(remote: Embedder) -> None:
     remote.embed(TEXTS, token_counts=COUNTS)
     assert sum(counted) == len(TEXTS)
     assert len(counted) > 4
+
+
+QUESTIONS = """
+import sys
+from pathlib import Path
+from rag_assets.embedding.embedder import Embedder
+from rag_assets_tests import fake_llama, test_embedder
+
+command = [sys.executable, fake_llama.__file__, "good"]
+embedders = {}
+for line in sys.stdin:
+    model = Path(line.strip())
+    if model not in embedders:
+        embedders[model] = Embedder.local(test_embedder._settings(Path(sys.argv[1])), command=command, model=model)
+    embedders[model].embed_query("a question")
+    print(embedders[model].is_shared, flush=True)
+for embedder in embedders.values():
+    embedder.close()
+"""
+
+
+def test_query_is_embedded_by_a_server_that_runs_already_while_that_lives(local: Embedder, tmp_path: Path) -> None:
+    """One of the same home and model, of another process; a server of one's own is started when it has gone."""
+    local.embed(TEXTS[:1], token_counts=COUNTS[:1])
+    (tmp_path / "run" / "llama-server-0.json").write_text("{")  # of one that has just ended
+    with subprocess.Popen(
+        [sys.executable, "-c", QUESTIONS, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+
+        def ask(model: str = __file__) -> str:
+            assert other.stdin is not None
+            assert other.stdout is not None
+            print(model, file=other.stdin, flush=True)
+            return other.stdout.readline().strip()
+
+        assert ask() == "True"
+        assert not psutil.Process(other.pid).children()
+        assert ask(fake_llama.__file__) == "False"  # for this file, it is another model
+        local.stop_server()
+        assert [ask(), ask()] == ["False", "False"]
+        assert other.stdin is not None
+        other.stdin.close()
+    assert other.returncode == 0

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rag_assets.embedding import known, memory
+from rag_assets.embedding import known, memory, neighbour
 from rag_assets.embedding.client import EmbeddingClient, InputTooLong, ServerAway, ServerHangs
 from rag_assets.embedding.remotes import PAUSE_SECONDS, Remotes, Server
 from rag_assets.embedding.server import CANARY, LlamaServer
@@ -55,9 +55,10 @@ class Embedder:
     """Thread-safe. Texts of one call are packed into requests; vectors come back in the order of the texts.
 
     With an `engine`, a server of our own is started at the first text and restarted when it dies; where it cannot be
-    started, that of `fallback`. `local` is short for one of llama.cpp. Made by `remote`, it uses a running server, of
-    which nothing is started or stopped; it waits `patience_seconds` for one to answer, and one of several that was
-    away is left alone for `pause_seconds`. `models` remembers what vectors each model gives.
+    started, that of `fallback`. A query is embedded by one that another process of this home runs already, as long as
+    that lives. `local` is short for one of llama.cpp. Made by `remote`, it uses a running server, of which nothing is
+    started or stopped; it waits `patience_seconds` for one to answer, and one of several that was away is left alone
+    for `pause_seconds`. `models` remembers what vectors each model gives.
     `on_embedded` is told how many texts have their vectors, as they have.
     """
 
@@ -79,6 +80,7 @@ class Embedder:
         self._server = self._server_of(engine) if engine else None
         self._models = models or known.Forgetful()
         self._is_for_queries = False  # started with the memory of a query, which is not yet enough to ingest
+        self.is_shared = False  # the server is that of another process of ours
         self.on_embedded: Callable[[int], None] = lambda _count: None
         self._client: Server | None = None
         self._lock = threading.Lock()  # over what is counted
@@ -194,7 +196,7 @@ class Embedder:
 
     def tokenize(self, text: str) -> list[dict[str, Any]]:
         """The server's own tokens of a text: id and piece of each, without special tokens."""
-        return self._ready().tokenize(text)
+        return (self._client or self._ready()).tokenize(text)
 
     def warm(self) -> None:
         """Start the server now; without it, the first text does."""
@@ -312,15 +314,46 @@ class Embedder:
 
     def _ready(self, *, for_query: bool = False) -> Server:
         with self._server_lock:
+            if self.is_shared and not for_query:
+                self._let_go()  # its owner has memory for its own texts, and many of ours would keep it from them
             if self._client is None:
                 self._is_for_queries = for_query
-                self._client = self._start(for_query=for_query) if self._server else self._reach()
-                self.build = self._server.build if self._server else self._client.build()
+                self._client = (for_query and self._neighbour()) or self._own(for_query=for_query)
+                self.build = self._server.build if self._server and not self.is_shared else self._client.build()
             elif self._is_for_queries and not for_query:
                 if self._server is not None:
                     memory.require(self._server.required_bytes)
                 self._is_for_queries = False
             return self._client
+
+    def _own(self, *, for_query: bool) -> Server:
+        self.is_shared = False
+        return self._start(for_query=for_query) if self._server else self._reach()
+
+    def _neighbour(self) -> Server | None:
+        """The server of another process of this home, where one answers with this model's vectors."""
+        if self._engine is None:
+            return None
+        client = neighbour.find(
+            self._settings.home / "run",
+            model=self._engine.model,
+            settings=self._settings.llama_server,
+            dimension=self._settings.embedding.dimension,
+        )
+        if client is None:
+            return None
+        try:
+            self._vouch(client)
+        except (EmbeddingError, WrongModel):
+            client.close()
+            return None
+        self.is_shared = True
+        return client
+
+    def _let_go(self) -> None:
+        if self._client is not None:
+            self._client.close()
+        self._client, self.is_shared = None, False
 
     def _start(self, *, for_query: bool) -> EmbeddingClient:
         """The engine's server; where it does not start, or gives vectors that are too far off, the fallback's."""

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import psutil
 
@@ -41,11 +41,24 @@ PORT_TRIES = 3
 # Beyond the model's file, which may be in memory twice: mapped, and in the order that is fastest to compute with. For
 # the longest text 60 MB were measured with llama.cpp, whichever quantization, and 80 MB with OpenVINO.
 QUERY_BYTES = 150_000_000
+RECORDS = "llama-server-*.json"  # in the home's folder `run`, each beside the key of its server
 SOCKET = "s.sock"
 SOCKET_HELP = ".sock"  # what --help says of --host where it may be a socket file
 SECRETS = ("DATABASE_URL", "DAGSTER_DATABASE_URL", "DAGSTER_PG_URL", "PGPASSWORD", "RAG_ASSETS_LLAMA_SERVER__API_KEY")
 CANARY = known.TEXTS
 AGREEMENT = 0.999  # cosine of a text embedded alone and in a mixed batch
+
+
+class Record(TypedDict):
+    """What a file of RECORDS says of a server: its process and its owner's, and where it listens."""
+
+    pid: int
+    created: float  # seconds since the epoch
+    owner: int
+    owner_created: float
+    folder: str  # of its socket; empty where it listens on a port
+    host: str
+    model: str  # its file
 
 
 class LlamaServer:
@@ -335,12 +348,14 @@ class LlamaServer:
         assert self._process is not None  # noqa: S101 - called after spawning
         with suppress(psutil.NoSuchProcess):
             child = psutil.Process(self._process.pid)
-            record = {
+            record: Record = {
                 "pid": child.pid,
                 "created": child.create_time(),
                 "owner": owner.pid,
                 "owner_created": owner.create_time(),
                 "folder": str(self._socket_folder or ""),
+                "host": self._settings.host,
+                "model": str(self._model),
             }
             self._record.write_text(json.dumps(record))
 
@@ -357,12 +372,12 @@ class RerankServer(LlamaServer):
 
 def sweep(folder: Path) -> None:
     """End servers of ours whose owner is gone: found by pid and start time as recorded, never by name."""
-    for file in folder.glob("llama-server-*.json"):
+    for file in folder.glob(RECORDS):
         try:
             record = json.loads(file.read_text())
-            if _runs(record["owner"], record["owner_created"]):
+            if runs(record["owner"], record["owner_created"]):
                 continue
-            if _runs(record["pid"], record["created"]):
+            if runs(record["pid"], record["created"]):
                 tree.stop_tree(record["pid"], seconds=STOP_SECONDS)
             if folder := record.get("folder"):
                 shutil.rmtree(folder, ignore_errors=True)
@@ -408,7 +423,8 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in SECRETS}
 
 
-def _runs(pid: int, created: float) -> bool:
+def runs(pid: int, created: float) -> bool:
+    """Whether a process lives that has this id and was started then."""
     with suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
         return abs(process.create_time() - created) < 1 and process.status() != psutil.STATUS_ZOMBIE

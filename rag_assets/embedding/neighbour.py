@@ -1,0 +1,50 @@
+"""A server that another process of this home has started: its record comes in, a client that trusts it goes out.
+
+The record and the key lie in the home's private folder `run`. Before a byte is sent, the kernel says that the process
+of the record holds the other end of the connection, as with a server of our own.
+"""
+
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from rag_assets.embedding.client import EmbeddingClient
+from rag_assets.embedding.door import Door, Owned, OwnedPort, SocketFile
+from rag_assets.embedding.server import RECORDS, SOCKET, Record, runs
+from rag_assets.settings import LlamaServer as LlamaServerSettings
+
+
+def find(run: Path, *, model: Path, settings: LlamaServerSettings, dimension: int) -> EmbeddingClient | None:
+    """A client of a server of this model's file that answers now; None where there is none."""
+    for file in sorted(run.glob(RECORDS)):
+        with suppress(OSError, ValueError, KeyError, TypeError, psutil.Error):  # it may be ending this moment
+            record: Record = json.loads(file.read_text())
+            if record["model"] != str(model) or record["owner"] == os.getpid() or not _lives(record):
+                continue
+            client = EmbeddingClient(
+                "http://localhost",  # the door decides where that is
+                api_key=file.with_suffix(".key").read_text().strip(),
+                dimension=dimension,
+                timeout_seconds=settings.request_timeout_seconds,
+                door=_door(record),
+            )
+            if client.healthy():
+                return client
+            client.close()
+    return None
+
+
+def _lives(record: Record) -> bool:
+    return runs(record["pid"], record["created"]) and runs(record["owner"], record["owner_created"])
+
+
+def _door(record: Record) -> Door:
+    owned = Owned(record["pid"], is_alive=lambda: runs(record["pid"], record["created"]))
+    return (
+        SocketFile(Path(record["folder"]) / SOCKET, owned=owned)
+        if record["folder"]
+        else OwnedPort(record["host"], owned=owned)
+    )
