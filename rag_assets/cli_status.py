@@ -35,7 +35,8 @@ WATCH_SECONDS = 2.0  # between two looks
 def status(watch: float | None, as_json: bool) -> None:
     """Show how many documents are up to date, pending and running, and which failed, why, and what to do.
 
-    Dead are those given up: until they change, or rag-assets retry.
+    Failed are those that wait until they change, or for rag-assets retry; those that are tried again by themselves are
+    pending. With --json, as in the view rag_status, `dead` counts the former and `failed` the latter.
 
     With --watch, a terminal shows the latest look; elsewhere, each look adds a line.
     """
