@@ -78,7 +78,7 @@ def test_program_that_is_waited_for_is_ended_when_we_end() -> None:
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(spawning.run_to_end, [sys.executable, "-c", SLEEP], seconds=600)
         until(lambda: bool(spawning._waited_for))
-        [pid] = spawning._waited_for
+        [program] = spawning._waited_for
         spawning.end_all()
         assert waiting.result().returncode != 0
-    assert not psutil.pid_exists(pid)
+    assert not psutil.pid_exists(program.pid)

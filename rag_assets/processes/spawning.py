@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rag_assets.processes import tree, windows_job
+from rag_assets.processes import windows_job
 
 # Runs between fork and exec of the real program, in a fresh interpreter without imports of its own (15 ms), because
 # code of ours between fork and exec of a threaded process could deadlock. The kernel keeps the signal over exec.
@@ -21,8 +21,7 @@ os.execvpe(command[0], command, os.environ)
 
 _NEW_GROUP = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 _CREATION_FLAGS = _NEW_GROUP | windows_job.CREATE_SUSPENDED if os.name == "nt" else 0
-END_SECONDS = 1.0  # for a program that is not waited for any more
-_waited_for: set[int] = set()  # pids of programs that threads of ours wait for
+_waited_for: "set[subprocess.Popen[str]]" = set()  # programs that threads of ours wait for
 
 
 def spawn(command: Sequence[str], *, environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
@@ -62,21 +61,22 @@ def run_to_end(command: Sequence[str], *, seconds: float) -> subprocess.Complete
         creationflags=_CREATION_FLAGS,
     )
     windows_job.enclose(process)
-    _waited_for.add(process.pid)
+    _waited_for.add(process)
     with process:
         try:
             said, errors = process.communicate(timeout=seconds)
         except BaseException:
-            tree.stop_tree(process.pid, seconds=END_SECONDS)
+            process.kill()
             raise
         finally:
-            _waited_for.discard(process.pid)
+            _waited_for.discard(process)
     return subprocess.CompletedProcess(process.args, process.returncode, said, errors)
 
 
 def end_all() -> None:
     """End the programs that other threads wait for by `run_to_end`, so that these threads end, too."""
-    tree.stop_trees(list(_waited_for), seconds=END_SECONDS)
+    for process in list(_waited_for):
+        process.kill()
 
 
 def _guarded(command: Sequence[str]) -> list[str]:

@@ -51,7 +51,7 @@ def _walk(running: Running, window: Browser, files: Path, folder: Path) -> None:
     for file in sorted(files.iterdir()):
         running.insert(file)
     wait_for(lambda: running.sql("select count(*) from rag_document_text") == [(6,)], what="ingestion")
-    wait_for(lambda: running.sql("select from rag_outbox where state = 'dead'"), what="the failure")
+    wait_for(lambda: running.sql("select document_id from rag_outbox where state = 'dead'"), what="the failure")
     window.go(search)
     picture("2-start")
     window.press(*QUESTION, ENTER)
