@@ -41,6 +41,15 @@ def test_each_curl_is_answered(service: Service, line: str) -> None:
     assert "error" not in json.loads(done.stdout), done.stdout
 
 
+def test_the_plain_request_is_answered(service: Service) -> None:
+    """Byte for byte, but for the ends of lines, which HTTP has its own of."""
+    [request] = blocks("http")
+    answer = service.raw(request.rstrip("\n").replace("\n", "\r\n").encode())
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert "hits" in json.loads(body)
+
+
 def test_the_python_example_runs(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
     """As it stands, but for the address and the folder."""
     [code] = blocks("python")

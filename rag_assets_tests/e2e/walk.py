@@ -54,7 +54,7 @@ def _walk(running: Running, window: Browser, files: Path, folder: Path) -> None:
     wait_for(lambda: running.sql("select document_id from rag_outbox where state = 'dead'"), what="the failure")
     window.go(search)
     picture("2-start")
-    window.press(*QUESTION, ENTER)
+    window.press("/", *QUESTION, ENTER)
     window.until("return document.querySelectorAll('article.hit').length")
     window.run("document.querySelector('.hit details.around').open = true")
     window.until("return document.querySelectorAll('.around .passage').length")
