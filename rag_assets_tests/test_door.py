@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -16,7 +17,7 @@ import pytest
 from rag_assets.bundled import llama_server
 from rag_assets.embedding import server as servers
 from rag_assets.embedding.client import EmbeddingClient, ServerAway
-from rag_assets.embedding.door import SocketFile
+from rag_assets.embedding.door import Owned, SocketFile
 from rag_assets.embedding.server import LlamaServer
 from rag_assets.errors import EmbeddingError, ServerFailedToStart
 from rag_assets.processes import ports
@@ -138,6 +139,15 @@ def test_server_chooses_its_port_when_none_is_asked_for(tmp_path: Path) -> None:
         assert len(client.embed([PRIVATE])) == 1
     finally:
         server.stop()
+
+
+def test_process_that_has_ended_holds_nothing_when_its_door_is_made_late() -> None:
+    """A server may die before its door is made; that is a start that failed, with its reason, and no other error."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    owned = Owned(ended.pid, is_alive=lambda: ended.poll() is None)
+    assert not owned.holds(ended.pid)
+    assert owned.connections() == []
 
 
 def test_start_fails_when_the_server_takes_requests_without_its_key(tmp_path: Path) -> None:

@@ -40,7 +40,9 @@ class Owned:
     """A process that we started, and its children: a binary may be a script that starts the real one."""
 
     def __init__(self, pid: int, *, is_alive: Callable[[], bool]) -> None:
-        self._root = psutil.Process(pid)
+        self._root: psutil.Process | None = None
+        with suppress(psutil.NoSuchProcess):  # it has ended already, and holds nothing
+            self._root = psutil.Process(pid)
         self._is_alive = is_alive  # the pid is nobody else's while we have not been told of its end
 
     def holds(self, pid: int) -> bool:
@@ -53,7 +55,8 @@ class Owned:
 
     def _family(self) -> list[psutil.Process]:
         with suppress(psutil.NoSuchProcess):
-            return [self._root, *self._root.children(recursive=True)]
+            if self._root is not None:
+                return [self._root, *self._root.children(recursive=True)]
         return []
 
 
