@@ -6,9 +6,15 @@ pypdfium2's own bindings make an object for each pointer that comes or goes, whi
 import ctypes
 from collections.abc import Callable
 from functools import cache
+from itertools import repeat
 from typing import Any
 
 INT, FLOAT, DOUBLE, HANDLE = ctypes.c_int, ctypes.c_float, ctypes.c_double, ctypes.c_void_p
+TEXT, PATH, FORM = 1, 2, 5  # what FPDFPageObj_GetType says of an object
+
+MOST_OBJECTS = 100_000  # of one page
+
+PageObject = tuple[int, int]  # the number of a handle, and what kind of an object it is
 
 
 @cache
@@ -22,3 +28,11 @@ def function(name: str, result: Any, *arguments: Any) -> Callable[..., Any]:
 def handle(known: Any) -> int:
     """The number of a handle that pypdfium2 gave out; whoever uses it keeps that handle alive."""
     return ctypes.cast(known, HANDLE).value or 0
+
+
+def objects(holder: int, most: int = MOST_OBJECTS, *, kind: str = "FPDFPage") -> list[PageObject]:
+    """What a page draws, or a form on it ("FPDFFormObj"), in the file's order; forms count as one object."""
+    count = function(f"{kind}_CountObjects", INT, HANDLE)(holder)
+    get = function(f"{kind}_GetObject", HANDLE, HANDLE, INT if kind == "FPDFPage" else ctypes.c_ulong)
+    found = list(map(get, repeat(holder), range(min(count, most))))
+    return list(zip(found, map(function("FPDFPageObj_GetType", INT, HANDLE), found), strict=True))

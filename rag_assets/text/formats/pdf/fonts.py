@@ -27,6 +27,7 @@ _DOUBTFUL = re.compile(
 _NO_LETTERS = re.compile(
     "[\ue000-\uf8ff](?=[\ue000-\uf8ff])|\ufffd(?=[\\w\ufffd])|(?<=\\w)\ufffd|(?<=[a-z])[\uc280-\ud7a3](?=[a-z\\s])"
 )
+_SUSPECT = re.compile("[\ue000-\uf8ff\ufffd\uc280-\ud7a3]")  # one is in all of these, and soon found
 _UNUSABLE = re.compile("[\0-\x08\ue000-\uf8ff\ufffd]")
 _START = re.compile(rb"startxref\s+(\d+)")
 _UNI = re.compile("uni((?:[0-9A-F]{4})+)")
@@ -44,7 +45,7 @@ def mended(data: bytes) -> bytes:
 
 def is_damaged(text: str) -> bool:
     """Whether something in a text is no letter where one should be: a table of its fonts may be wrong."""
-    return bool(_NO_LETTERS.search(text))
+    return bool(_SUSPECT.search(text) and _NO_LETTERS.search(text))
 
 
 def mended_by_names(data: bytes) -> bytes:

@@ -177,13 +177,15 @@ class Page:
         self._pdfium = pdfium
         self._page = page
         self._text = page.get_textpage()
-        self._tags = Tags(direct.handle(page.raw), direct.handle(self._text.raw)) if is_tagged else None
+        handle, text = direct.handle(page.raw), direct.handle(self._text.raw)
+        self._objects = direct.objects(handle)
+        self._tags = Tags(handle, text, self._objects) if is_tagged else None
         self._has_cells = self._tags is not None and self._tags.have_cells
         self.grids: list[Grid] = []  # after `runs` was called, turned as they are
         self._upright: list[Ruling] = []
         self._places: list[float] = []
         self._shown = ""  # the page's letters, without white space
-        self._calls = _Calls(pdfium, direct.handle(self._text.raw))
+        self._calls = _Calls(pdfium, text)
 
     def close(self) -> None:
         self._text.close()
@@ -193,7 +195,7 @@ class Page:
         text = self._characters().translate(_BLANK)
         self._shown = "".join(text.split())
         self._turn = _TURNS[self._quarter(len(text))]
-        lines = rulings.drawn(direct.handle(self._page.raw), self._turn)
+        lines = rulings.drawn(self._objects, self._turn)
         self.grids = rulings.grids(lines)
         parting = chain(lines.upright, *(grid.parting() for grid in self.grids))
         self._upright = sorted(parting, key=lambda line: line.at)

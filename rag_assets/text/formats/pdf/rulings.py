@@ -10,18 +10,18 @@ from operator import neg
 from typing import Any
 
 from rag_assets.text.formats.pdf import direct
-from rag_assets.text.formats.pdf.direct import HANDLE, INT
+from rag_assets.text.formats.pdf.direct import HANDLE, INT, PageObject
 
 Box = tuple[float, float, float, float]  # left, right, bottom, top
 Turn = Callable[[float, float, float, float], Box]
 Matrix = tuple[float, float, float, float, float, float]
+Point = tuple[float, float]
 
 NEAR = 2.5  # points: edges that are no further apart are one edge, lines that end so near to each other touch
 SHORTEST = 4.0  # points
 MOST_OBJECTS, MOST_SEGMENTS, MOST_FORMS = 20_000, 20_000, 3  # of one page; deeper forms are not looked into
 MOST_LINES, MOST_CELLS, MOST_GRIDS = 800, 20_000, 200  # of one page; with more lines it is a drawing
 WHITE = 250  # of 255: a filling that nobody sees
-PATH, FORM = 2, 5  # FPDF_PAGEOBJ_PATH, FPDF_PAGEOBJ_FORM
 LINE_TO, MOVE_TO = 0, 2  # FPDF_SEGMENT_LINETO, FPDF_SEGMENT_MOVETO
 BANDS = 2.5  # times the height of a colored row, to the next colored one
 SAME_EDGES = 3  # lines of the same width below each other, that make a table without upright lines
@@ -86,10 +86,10 @@ class Drawn:
     upright: list[Ruling]
 
 
-def drawn(page: int, turn: Turn | None) -> Drawn:
-    """The straight lines of a page (the number of pdfium's handle), turned as its text is read."""
+def drawn(objects: Sequence[PageObject], turn: Turn | None) -> Drawn:
+    """The straight lines among the objects of a page, turned as its text is read."""
     collector = _Collector(turn)
-    collector.collect("FPDFPage", page, (1, 0, 0, 1, 0, 0), 0)
+    collector.collect(objects, (1, 0, 0, 1, 0, 0), 0)
     return Drawn(_merged(collector.level), _merged(collector.upright))
 
 
@@ -117,17 +117,15 @@ class _Collector:
         self.level: list[Ruling] = []
         self.upright: list[Ruling] = []
 
-    def collect(self, kind: str, holder: int, matrix: Matrix, depth: int) -> None:
-        """The lines of a page or a form, which is called so in the names of pdfium's functions."""
-        count = direct.function(f"{kind}_CountObjects", INT, HANDLE)(holder)
-        get = direct.function(f"{kind}_GetObject", HANDLE, HANDLE, INT if kind == "FPDFPage" else ctypes.c_ulong)
-        for item in map(get, repeat(holder), range(min(count, MOST_OBJECTS - self._objects))):
+    def collect(self, objects: Sequence[PageObject], matrix: Matrix, depth: int) -> None:
+        """The lines among the objects of a page or of a form."""
+        for item, kind in objects[: MOST_OBJECTS - self._objects]:
             self._objects += 1
-            here = self._calls.kind(item)
-            if here == PATH:
+            if kind == direct.PATH:
                 self._path(item, matrix)
-            elif here == FORM and depth < MOST_FORMS:
-                self.collect("FPDFFormObj", item, _times(self._calls.matrix(item), matrix), depth + 1)
+            elif kind == direct.FORM and depth < MOST_FORMS:
+                inside = direct.objects(item, MOST_OBJECTS - self._objects, kind="FPDFFormObj")
+                self.collect(inside, _times(self._calls.matrix(item), matrix), depth + 1)
 
     def _path(self, item: int, matrix: Matrix) -> None:
         count = self._calls.count_segments(item)
@@ -135,26 +133,28 @@ class _Collector:
             return
         self._segments += count
         outer = _times(self._calls.matrix(item), matrix)
-        for x, y, to_x, to_y in self._calls.strokes(item, count):
-            self._add(_placed(outer, x, y), _placed(outer, to_x, to_y))
+        for start, end in self._calls.strokes(item, count, outer):
+            self._add(start, end)
 
-    def _add(self, start: tuple[float, float], end: tuple[float, float]) -> None:
-        left, right, bottom, top = *sorted((start[0], end[0])), *sorted((start[1], end[1]))
-        if not all(map(math.isfinite, (left, right, bottom, top))):
-            return
+    def _add(self, start: Point, end: Point) -> None:
+        (left, bottom), (right, top) = start, end
+        left, right = (left, right) if left <= right else (right, left)
+        bottom, top = (bottom, top) if bottom <= top else (top, bottom)
         if self._turn:
             left, right, bottom, top = self._turn(left, right, bottom, top)
-        if top - bottom < 1 and right - left >= SHORTEST:
-            self.level.append(Ruling((top + bottom) / 2, left, right))
-        elif right - left < 1 and top - bottom >= SHORTEST:
-            self.upright.append(Ruling((left + right) / 2, bottom, top))
+        is_level = top - bottom < 1 and right - left >= SHORTEST
+        is_upright = not is_level and right - left < 1 and top - bottom >= SHORTEST
+        if (is_level or is_upright) and all(map(math.isfinite, (left, right, bottom, top))):
+            if is_level:
+                self.level.append(Ruling((top + bottom) / 2, left, right))
+            else:
+                self.upright.append(Ruling((left + right) / 2, bottom, top))
 
 
 class _Calls:
     """What pdfium says of single objects of a page."""
 
     def __init__(self) -> None:
-        self.kind = direct.function("FPDFPageObj_GetType", INT, HANDLE)
         self.count_segments = direct.function("FPDFPath_CountSegments", INT, HANDLE)
         self._segment = direct.function("FPDFPath_GetPathSegment", HANDLE, HANDLE, INT)
         self._point = direct.function("FPDFPathSegment_GetPoint", INT, HANDLE, HANDLE, HANDLE)
@@ -181,19 +181,20 @@ class _Calls:
         self._fill(item, *self._number_places)
         return min(self._numbers[:3]) < WHITE
 
-    def strokes(self, item: int, count: int) -> Iterator[tuple[float, float, float, float]]:
-        """Straight segments of a path, the one that closes a figure too."""
+    def strokes(self, item: int, count: int, matrix: Matrix) -> Iterator[tuple[Point, Point]]:
+        """Straight segments of a path where they are on the page, the one that closes a figure too."""
         x, y = self._float_places[:2]
-        point = first = (0.0, 0.0)
+        get_point, get_kind, closes, floats = self._point, self._kind, self._closes, self._floats
+        point = first = _placed(matrix, 0.0, 0.0)
         for segment in map(self._segment, repeat(item), range(count)):
-            self._point(segment, x, y)
-            here, kind = (self._floats[0], self._floats[1]), self._kind(segment)
+            get_point(segment, x, y)
+            here, kind = _placed(matrix, floats[0], floats[1]), get_kind(segment)
             if kind == MOVE_TO:
                 first = here
             elif kind == LINE_TO:
-                yield *point, *here
-            if self._closes(segment):
-                yield *here, *first
+                yield point, here
+            if closes(segment):
+                yield here, first
             point = here
 
 
@@ -210,7 +211,7 @@ def _times(one: Matrix, other: Matrix) -> Matrix:
     return a * g + b * i, a * h + b * j, c * g + d * i, c * h + d * j, e * g + f * i + k, e * h + f * j + m
 
 
-def _placed(matrix: Matrix, x: float, y: float) -> tuple[float, float]:
+def _placed(matrix: Matrix, x: float, y: float) -> Point:
     a, b, c, d, e, f = matrix
     return a * x + c * y + e, b * x + d * y + f
 

@@ -7,19 +7,16 @@ paragraphs, lists and tables. Trees come from strangers: a walk visits each elem
 import ctypes
 import re
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from itertools import repeat
-from typing import Any
+from typing import Any, NamedTuple
 
 from rag_assets.text.formats.pdf import direct, fonts
-from rag_assets.text.formats.pdf.direct import HANDLE, INT
+from rag_assets.text.formats.pdf.direct import HANDLE, INT, PageObject
 
 MOST_ELEMENTS, DEEPEST = 50_000, 64  # of one page's tree that are looked at; children of one another at most
-MOST_OBJECTS = 100_000  # of one page
 TYPE_BYTES = 64  # of the name of an element's type, in UTF-16
-TEXT_OBJECT = 1  # FPDF_PAGEOBJ_TEXT
-_KIND = "FPDFPageObj_GetType", INT, HANDLE
+_CELL_KINDS = ("Table",), ("TR",), ("TD", "TH")  # types of elements within one another, down to a cell
 
 MOST_SHARED = 8  # elements that name one list as theirs; honest ones share none
 _NAMED_KIDS = re.compile(rb"/K\s+(\d+)\s+\d+\s+R")
@@ -27,8 +24,7 @@ _NAMED_KIDS = re.compile(rb"/K\s+(\d+)\s+\d+\s+R")
 Cell = tuple[int, int, int]  # a table from 1, a row of it and a cell of that row, each counted as it is met
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """Where marked content stands: its place in the order, and the cell of a table that it is in."""
 
     place: int
@@ -51,8 +47,11 @@ def are_sound(pdfium: Any, document: Any, data: bytes) -> bool:
 class Tags:
     """The marks of one page; false when the page has none."""
 
-    def __init__(self, page: int, text: int) -> None:
-        """`page` and `text` are the numbers of pdfium's handles, and stay open as long as this is used."""
+    def __init__(self, page: int, text: int, objects: Sequence[PageObject]) -> None:
+        """`page` and `text` are the numbers of pdfium's handles, and stay open as long as this is used.
+
+        `objects` are those that the page draws.
+        """
         self._text = text
         self._object = direct.function("FPDFText_GetTextObject", HANDLE, HANDLE, INT)
         tree = direct.function("FPDF_StructTree_GetForPage", HANDLE, HANDLE)(page)
@@ -61,7 +60,7 @@ class Tags:
         finally:
             if tree:
                 direct.function("FPDF_StructTree_Close", None, HANDLE)(tree)
-        self._known = dict(_own_marks(page, self._marks)) if self._marks else {}
+        self._known = dict(_own_marks(objects, self._marks)) if self._marks else {}
         self.have_cells = any(mark.cell for mark in self._marks.values())
 
     def __bool__(self) -> bool:
@@ -72,16 +71,11 @@ class Tags:
         return self._known.get(self._object(self._text, at))
 
 
-def _own_marks(page: int, marks: dict[int, Mark]) -> Iterator[tuple[int, Mark]]:
+def _own_marks(objects: Sequence[PageObject], marks: dict[int, Mark]) -> Iterator[tuple[int, Mark]]:
     """The mark of each text object of the page itself, by its address: a form within it counts ids of its own."""
-    get, kind = direct.function("FPDFPage_GetObject", HANDLE, HANDLE, INT), direct.function(*_KIND)
-    content = direct.function("FPDFPageObj_GetMarkedContentID", INT, HANDLE)
-    count = direct.function("FPDFPage_CountObjects", INT, HANDLE)(page)
-    for item in map(get, repeat(page), range(min(count, MOST_OBJECTS))):
-        if kind(item) == TEXT_OBJECT:
-            mark = marks.get(content(item))
-            if mark:
-                yield item, mark
+    texts = [item for item, kind in objects if kind == direct.TEXT]
+    contents = map(direct.function("FPDFPageObj_GetMarkedContentID", INT, HANDLE), texts)
+    return ((item, marks[content]) for item, content in zip(texts, contents, strict=True) if content in marks)
 
 
 class _Walk:
@@ -111,24 +105,28 @@ class _Walk:
         if not element or depth > DEEPEST or element in self._seen:
             return
         self._seen.add(element)
-        cell = self._within(element, cell)
-        count = min(self._count(element), self._left)
-        self._left -= max(count, 0)
-        for at in range(count):
-            child = self._child(element, at)
+        children = self._children(element)
+        if len(cell) == len(_CELL_KINDS) - 1 or any(children):  # what holds text alone is no table and no row
+            cell = self._within(element, cell)
+        known = (cell[0], cell[1], cell[2]) if len(cell) == len(_CELL_KINDS) else None
+        for at, child in enumerate(children):
             if child:
                 self._visit(child, cell, depth + 1)
                 continue
             content = self._content(element, at)
-            if content >= 0:
-                known = (cell[0], cell[1], cell[2]) if len(cell) == 3 else None
-                self._marks.setdefault(content, Mark(len(self._marks), known))
+            if content >= 0 and content not in self._marks:
+                self._marks[content] = Mark(len(self._marks), known)
+
+    def _children(self, element: int) -> list[int | None]:
+        """Elements within one, None in place of its content; no more than may still be looked at."""
+        count = max(0, min(self._count(element), self._left))
+        self._left -= count
+        return list(map(self._child, repeat(element), range(count)))
 
     def _within(self, element: int, cell: tuple[int, ...]) -> tuple[int, ...]:
         """The table, row and cell that an element's content is in; a table within a cell is part of that cell."""
-        kinds = ("Table",), ("TR",), ("TD", "TH")
         depth = len(cell)
-        if depth < len(kinds) and self._kind(element) in kinds[depth]:
+        if depth < len(_CELL_KINDS) and self._kind(element) in _CELL_KINDS[depth]:
             self._counts[depth] += 1
             return (*cell, self._counts[depth])
         return cell
