@@ -10,17 +10,9 @@ from rag_assets_tests.siblings.sibling import Sibling, faults, sibling
 # Not read so yet, and why.
 LIMITS = {
     "encoding_broken_bytes/begun_late_gbk.txt": "the second half of a character at the beginning pairs all wrongly",
-    "pdf_ligature_names/u_five.pdf": "a name of five digits (u1D465) is not looked for",
-    "pdf_damaged_tounicode/utf8_greek.pdf": "Greek in UTF-8 looks like syllables of Korean alone",
-    "pdf_damaged_tounicode/utf8_czech.pdf": "letters of one byte in UTF-8 are not told from UTF-16",
     "pdf_damaged_tounicode/all_nul.pdf": "letters that stand for NUL are dropped before anybody sees them",
     "pdf_widgets/value_of_parent.pdf": "the value is looked for in the field itself alone",
     "pdf_widgets/appearance_alone.pdf": "the appearance of a field without a value is not read",
-    "html_buttons/header_part.html": "a header within the page is left out with what it holds",
-    "rtf_short_runs/by_page.rtf": "two bytes in the document's own code page are valid UTF-8 by chance",
-    "rtf_short_runs/korean_page.rtf": "two bytes in the document's own code page are valid UTF-8 by chance",
-    "docx_alt_chunk/type_first.docx": "a page saved as mail is not known by Content-Type as its first field",
-    "docx_alt_chunk/other_name.docx": "a page saved as mail is not known where its name does not say so",
 }
 
 

@@ -301,19 +301,28 @@ def _buttons(root: "_Element") -> Iterator["_Element"]:
     if not buttons:
         return
     sizes = _Sizes(root)
-    openers, navigation = (
-        {button for outer in _outermost(root.iter(*tags)) for button in outer.iter("button")}
-        for tags in (_OPENERS, _NAVIGATION_TAGS)
+    openers, navigation, heads = (
+        {button for outer in _outermost(found) for button in outer.iter("button")}
+        for found in (root.iter(*_OPENERS), root.iter(*_NAVIGATION_TAGS), _heads_of_parts(root))
     )
     for button in buttons:
         if button in openers:
             continue
         if _is_word_of(button):
             button.tag = "span"
-        elif button not in navigation and _is_said_by(button, sizes):
+        elif (button not in navigation and _is_said_by(button, sizes)) or (button in heads and _is_opener(button)):
             button.tag = "p"
         else:
             yield button
+
+
+def _heads_of_parts(root: "_Element") -> Iterator["_Element"]:
+    """Headers of a part of the page, not of all of it (https://www.w3.org/TR/html-aria/#el-header)."""
+    return (
+        header
+        for part in _outermost(root.iter("main", "article", "section", "aside"))
+        for header in part.iter("header")
+    )
 
 
 def _is_word_of(button: "_Element") -> bool:

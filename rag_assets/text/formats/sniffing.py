@@ -93,6 +93,7 @@ _FIELD = re.compile(
     r"^(from|to|subject|date|mime-version|message-id|received|return-path|delivered-to|content-type|reply-to|cc"
     r"|in-reply-to|x-mailer|sender)(?=:)", re.I | re.M
 )  # fmt: skip
+_PARTED = re.compile(r"^content-type:\s*multipart/[^\n]*(?:\n[ \t][^\n]*)*boundary=", re.I | re.M)
 _ATX = re.compile(r"^#{1,6} \S", re.M)
 _MARKS = re.compile(r"^(?:```|~~~|[-*] |\d+\. |> )|\]\(\S+\)|\*\*\S", re.M)
 _UNDERLINED = re.compile(r"^(\S[^\n]*)\n([=\-~^\"'#*+])\2{2,}[ \t]*$", re.M)
@@ -277,10 +278,10 @@ def _is_mail(head: str, by_name: str | None) -> bool:
     if not header:
         return False
     fields = {field.lower() for field in _FIELD.findall(header.group(1))}
-    if fields >= {"mime-version", "content-type"}:
+    if fields >= {"mime-version", "content-type"} or _PARTED.search(header.group(1)):
         return True
     if by_name == "mail" or head.startswith("From "):
-        return len(fields) >= 2
+        return len(fields) >= 2 or "content-type" in fields
     return "from" in fields and len(fields) >= 3 and bool(fields & {"message-id", "mime-version", "received", "date"})
 
 

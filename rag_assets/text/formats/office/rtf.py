@@ -49,7 +49,7 @@ _LOOKS = frozenset((
     "caps", "scaps", "plain", "pard", "charrsid", "insrsid", "super", "sub", "nosupersub",
 ))  # fmt: skip
 _LATIN = ("cp1252", "cp1250", "cp1254", "cp1257", "cp437", "cp850", "mac_roman")
-UTF8_CHARACTERS = 4  # that another script's code page is hardly by chance
+UTF8_CHARACTERS = 4  # beyond ASCII, that another script's code page is hardly by chance
 _MARGINS = frozenset((
     "header", "headerl", "headerr", "headerf", "footer", "footerl", "footerr", "footerf",
 ))  # fmt: skip
@@ -528,7 +528,7 @@ def _decoded(data: bytes, codec: str) -> str:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
         return data.decode(codec, errors="replace")
-    if codec in _LATIN or len(text) >= UTF8_CHARACTERS:
+    if codec in _LATIN or len(text) - len(text.encode("ascii", "ignore")) >= UTF8_CHARACTERS:
         return text
     try:
         return data.decode(codec)

@@ -20,12 +20,19 @@ AT_ONCE = 100  # lines that one part of a table may have
 
 _STREAM = re.compile(rb"/Type\s*/ObjStm.{0,300}?stream\r?\n", re.S)
 _DOUBTFUL = re.compile(
-    rb"/Type3\b|/Differences\s*\[[^\[\]]*?(?:/[A-Za-z][A-Za-z0-9]*[_.][A-Za-z0-9]|/uni[0-9A-F]{8}|/afii\d)"
+    rb"/Type3\b|/Differences\s*\[[^\[\]]*?"
+    rb"(?:/[A-Za-z][A-Za-z0-9]*[_.][A-Za-z0-9]|/uni[0-9A-F]{8}|/u[0-9A-F]{5,6}\b|/afii\d)"
 )
-# Private and replacement characters beside each other or letters, and a Korean syllable at the end of a Latin word or
-# within it: so look two bytes of UTF-8 that are taken for UTF-16.
+# What two bytes of UTF-8 are as UTF-16: Korean syllables, for Greek and Cyrillic of few neighbours in the alphabet.
+_LATIN, _GREEK, _CYRILLIC = (
+    "".join(f"{chr(lead << 8 | 0x80)}-{chr(lead << 8 | 0xBF)}" for lead in leads)
+    for leads in (range(0xC2, 0xD0), (0xCE, 0xCF), range(0xD0, 0xD4))
+)
+# Private and replacement characters beside each other or letters, and such syllables within a Latin word or at an end
+# of it, or as a word of their own.
 _NO_LETTERS = re.compile(
     "[\ue000-\uf8ff](?=[\ue000-\uf8ff])|\ufffd(?=[\\w\ufffd])|(?<=\\w)\ufffd|(?<=[a-z])[\uc280-\ud7a3](?=[a-z\\s])"
+    f"|(?<=[a-z])[{_LATIN}]+(?![^a-z\\s])|(?<!\\w)[{_LATIN}]+(?=[a-z])|[{_GREEK}]{{3}}|[{_CYRILLIC}]{{3}}"
 )
 _SUSPECT = re.compile("[\ue000-\uf8ff\ufffd\uc280-\ud7a3]")  # one is in all of these, and soon found
 _UNUSABLE = re.compile("[\0-\x08\ue000-\uf8ff\ufffd]")
@@ -155,7 +162,13 @@ def _name_by_first_parts(font: Any) -> None:
 
 def _first_part(name: str) -> str:
     text = text_of(name.lstrip("/"))
-    return name if len(text) < 2 else f"/{text[0]}" if text[0].isascii() and text[0].isalpha() else "/n"
+    return (
+        name
+        if len(text) < 2 and text <= "\uffff"
+        else f"/{text[0]}"
+        if text[0].isascii() and text[0].isalpha()
+        else "/n"
+    )
 
 
 def _fonts(pages: Any) -> Iterator[Any]:
@@ -191,8 +204,8 @@ def _table(font: Any) -> dict[int, str]:
     names = dict(_differences(_object(font.get("/Encoding"))))
     named = {code: text for code, text in ((code, text_of(name)) for code, name in names.items()) if text}
     if "/ToUnicode" not in font:
-        joined = any(len(text) > 1 for text in named.values())
-        return named if joined or (font.get("/Subtype") == "/Type3" and 2 * len(named) >= len(names)) else {}
+        unknown = any(len(text) > 1 or text > "\uffff" for text in named.values())  # to pdfium
+        return named if unknown or (font.get("/Subtype") == "/Type3" and 2 * len(named) >= len(names)) else {}
     stated = _stated(_object(font["/ToUnicode"]).get_data())
     known = [code for code in named if code in stated]
     as_utf8 = {code: _utf8(stated[code]) for code in known}
