@@ -1,14 +1,18 @@
 """Roles of the cluster: who ingests and who searches needs no more rights than that, and none is made unasked."""
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
+import psycopg2
 import pytest
 
 from rag_assets import operations
 from rag_assets.errors import SettingsError
+from rag_assets.postgres import statements, vector_index
 from rag_assets.postgres.database import Database
 from rag_assets.services import Services
 from rag_assets.settings import Source
@@ -172,3 +176,44 @@ def test_a_member_of_the_owner_migrates_when_it_has_its_role(
     assert rows.execute(application.url, theirs) == before
     added = application.add("a.txt", *WORDS)
     assert application.run()[added].status == "completed"
+
+
+def test_a_member_of_the_owner_builds_and_drops_the_index_when_its_progress_is_hidden(
+    application: Application, cluster: Callable[[str, str], str]
+) -> None:
+    """The index belongs to rag_owner. PostgreSQL hides how far a session is from a role that is not its account's."""
+    _establish(application.url)
+    rows.execute(
+        application.url,
+        "insert into rag_document_chunks (document_id, chunk_index, content, content_sha256, token_count, char_start, "
+        "char_end, kind, embedding_model, embedding) "
+        "select n, 0, '', n, 1, 0, 1, 'prose', 'm', array[n, 1, 2] from generate_series(1, 20) as n",
+    )
+    lines: list[str] = []
+    built: list[vector_index.VectorIndex] = []
+    with (
+        closing(Database(cluster("roles_test_owner", "rag_owner"))) as database,
+        closing(psycopg2.connect(application.url)) as writer,
+    ):
+        with database.transaction() as cursor:
+            advice = vector_index.advise(vector_index.get_facts(cursor, "m"), from_rows=10, available_bytes=1 << 34)
+        with writer.cursor() as cursor:  # the build waits for this transaction
+            cursor.execute(
+                "update rag_document_chunks set content = 'x' where id = (select min(id) from rag_document_chunks)"
+            )
+        thread = threading.Thread(
+            target=lambda: built.append(vector_index.build(database, "m", advice, progress=lines.append))
+        )
+        thread.start()
+        building = "select pid from pg_stat_progress_create_index where datname = current_database()"
+        while thread.is_alive() and not (found := rows.execute(application.url, building)):
+            time.sleep(0.02)
+        with database.transaction() as cursor:
+            cursor.execute(statements.statement("vector_index", "get_progress"), {"pid": found[0][0]})
+            assert cursor.fetchall() == []
+        writer.rollback()
+        thread.join(timeout=120)
+        assert [one.is_valid for one in built] == [True]
+        assert all(isinstance(line, str) for line in lines)
+        assert rows.execute(application.url, OWNERS) == [("rag_owner",)]
+        assert vector_index.drop(database, "m") == 1

@@ -71,9 +71,10 @@ analyze rag_document_chunks;
 select set_config('statement_timeout', %(milliseconds)s, false);
 
 -- name: get_progress
--- What a build is at, and how far: done and all of its blocks and rows.
+-- What a build is at, and how far: done and all of its blocks and rows. Nothing where it is hidden from this role, as
+-- that of a session of another account is.
 select phase, blocks_done, blocks_total, tuples_done, tuples_total
-from pg_stat_progress_create_index where pid = %(pid)s;
+from pg_stat_progress_create_index where pid = %(pid)s and phase is not null;
 
 -- name: nearest_by_index
 -- The chunks that a search gives.
