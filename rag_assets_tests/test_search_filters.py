@@ -189,6 +189,19 @@ def test_k_hits_come_through_an_index_when_a_filter_leaves_few(url: str) -> None
         assert len({(row[0], row[1]) for row in through_it} & set(cursor.fetchall())) >= 8
         cursor.execute("select current_setting('hnsw.ef_search'), current_setting('hnsw.iterative_scan')")
         assert cursor.fetchone() == ("40", "off")  # as they were
+        for count, width in ((24_000, "200"), (250_000, "500"), (5_000_000, "1000")):
+            assert _width_of_a_scan(cursor, tended.index.name, count) == width
+
+
+def _width_of_a_scan(cursor: Cursor, index: str, count: int) -> str:
+    """With how long a list a search looks through a graph that is said to have so many rows: what it sets is left."""
+    cursor.execute("update pg_class set reltuples = %s where relname = %s", [count, index])
+    cursor.execute("create or replace function rag_end_scan(before text[]) returns void language sql as 'select'")
+    _search(cursor, "vector", 10, {})
+    cursor.execute("select current_setting('hnsw.ef_search')")
+    [(width,)] = cursor.fetchall()
+    cursor.connection.rollback()
+    return str(width)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 
 import psycopg2
 import pytest
@@ -64,6 +65,15 @@ def test_kind_of_index_depends_on_rows_version_dimension_and_memory(
     advice = vector_index.advise(facts, from_rows=50_000, available_bytes=available)
     assert advice.kind == kind
     assert (version in advice.reason) == (version == "0.8.3")
+
+
+def test_a_graph_is_built_among_more_neighbours_when_it_has_more_rows(database: Database, database_url: str) -> None:
+    """Groups of near doubles are joined with the others; a small one is built as pgvector does by itself."""
+    large = replace(_advice(database), rows=640_000)
+    for advice, width in ((_advice(database), 64), (large, 160), (replace(large, rows=9_000_000), 200)):
+        built = vector_index.build(database, MODEL, advice, progress=_no_progress)
+        found = rows.execute(database_url, f"select reloptions from pg_class where relname = '{built.name}'")
+        assert found == [([f"ef_construction={width}"],)]
 
 
 def test_no_index_is_built_when_vectors_are_few(database: Database) -> None:

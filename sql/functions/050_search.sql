@@ -439,7 +439,7 @@ begin
             )
         ));
         if passing > exact_rows and passing > 2 * wanted * all_rows / passing then
-            before := rag_begin_scan(index.kind, wanted, passing);
+            before := rag_begin_scan(index.kind, greatest(wanted, sqrt(all_rows))::bigint, passing);
             execute format(
                 'select array_agg(n.id order by %1$s), array_agg(1 - n.distance order by %1$s) from ('
                 'select c.id, c.document_id, c.chunk_index, c.embedding <=> $3 as distance'
@@ -463,6 +463,11 @@ $$;
 
 -- Have an index of vectors be scanned on until so many are found that are wanted, or as many rows are looked at as
 -- pass the filter: to compare those is then the shorter way. What was set before.
+--
+-- A graph is looked through with a list of the nearest so far, of 200 to 1,000, which is pgvector's limit. Searches ask
+-- for the square root of the rows: the more vectors, the more of them lie in the way. So 0.976 of the ten nearest were
+-- found among 100,000 (100 questions), and 0.953 with 200; among 1,000,000 in 2,000 groups of near doubles 0.84 (60
+-- questions), and 0.65 with 200. That took 1 and 14 ms more of processor time.
 create or replace function rag_begin_scan(kind text, wanted bigint, passing float8) returns text[]
 language plpgsql stable set search_path = {path} as $$
 declare

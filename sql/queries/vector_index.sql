@@ -50,7 +50,7 @@ select set_config('maintenance_work_mem', %(memory)s, false), set_config('statem
 -- name: create_hnsw
 -- Beside the writers: they go on meanwhile.
 create index concurrently {name} on rag_document_chunks using hnsw ((embedding::halfvec({dimension})) halfvec_cosine_ops)
-    where embedding_model = {model};
+    with (ef_construction = {width}) where embedding_model = {model};
 
 -- name: create_ivfflat
 -- The same with lists instead of a graph, where memory forbids that.
