@@ -9,7 +9,6 @@ from rag_assets_tests.siblings.sibling import Sibling, faults, sibling
 
 # Not read so yet, and why.
 LIMITS = {
-    "encoding_broken_bytes/begun_late_gbk.txt": "the second half of a character at the beginning pairs all wrongly",
     "pdf_damaged_tounicode/all_nul.pdf": "letters that stand for NUL are dropped before anybody sees them",
     "pdf_widgets/value_of_parent.pdf": "the value is looked for in the field itself alone",
     "pdf_widgets/appearance_alone.pdf": "the appearance of a field without a value is not read",

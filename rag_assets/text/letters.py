@@ -196,14 +196,23 @@ def _language(name: str) -> _Language:
 
 def codec(sample: bytes) -> str:
     """The encoding under which these bytes make the most likely words of any language; cp1252 for plain ASCII."""
+    name, cost = _likeliest(sample)
+    if name in EAST_ASIAN and sample[0] > 127:  # half a character there would pair all halves behind it wrongly
+        without, less = _likeliest(sample[1:])
+        return without if less + STRAY < cost else name
+    return name
+
+
+def _likeliest(sample: bytes) -> tuple[str, float]:
     words = _words(sample)
     if not words:
-        return "cp1252"
+        return "cp1252", 0.0
     costs = _costs(words[:FIRST_BYTES], _ENCODINGS)
     if len(words) > FIRST_BYTES:
         least = min(costs.values()) + CLOSE
         costs = _costs(words, [encoding for encoding in _ENCODINGS if costs[encoding[0]] <= least])
-    return min(costs, key=lambda name: costs[name])
+    name = min(costs, key=lambda name: costs[name])
+    return name, costs[name]
 
 
 def mended(line: bytes, name: str) -> str:

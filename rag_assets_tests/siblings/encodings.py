@@ -95,6 +95,10 @@ def broken_bytes() -> Iterator[Sibling]:
     data = KOREAN.encode("cp949")
     yield sibling("lost_cp949.txt", data[:13] + data[14:], "발송되었습니다", "수령 여부를 알려", spaced=False)
     yield sibling("begun_late_gbk.txt", CHINESE.encode("gbk")[1:], "请检查包裹的内容", "客服部门", spaced=False)
+    lines = f"{KOREAN}\nabc\n{KOREAN}\n".encode("cp949")
+    yield sibling("begun_late_cp949.txt", lines[1:], "하신 상품은 수요일에 발송되었습니다", spaced=False)
+    rows = _table("名稱,數量,單價", "螺絲 螺帽 墊圈 軸承 齒輪 彈簧 閥門 水泵 馬達 開關 電纜").encode("big5")
+    yield sibling("begun_late_big5.csv", rows[1:], rows=[["墊圈", "14"], ["電纜", "10.5"]], spaced=False)
     data = JAPANESE.encode("euc_jp")
     yield sibling("stray_euc_jp.txt", data[:20] + b"\x80" + data[20:], "荷物の内容", "ご連絡をお願い", spaced=False)
     page = (
