@@ -10,8 +10,7 @@ from rag_assets_tests.siblings.sibling import Sibling, faults, sibling
 # Not read so yet, and why.
 LIMITS = {
     "pdf_damaged_tounicode/all_nul.pdf": "letters that stand for NUL are dropped before anybody sees them",
-    "pdf_widgets/value_of_parent.pdf": "the value is looked for in the field itself alone",
-    "pdf_widgets/appearance_alone.pdf": "the appearance of a field without a value is not read",
+    "pdf_widgets/value_of_parent.pdf": "pdfium gives what a field itself says, not what its parent does",
 }
 
 

@@ -195,10 +195,7 @@ def widgets() -> Iterator[Sibling]:
     yield sibling("two_lines.pdf", _widgets(lines), "First line", "Second line")
     two = (f"/FT/Tx/T(a)/V(Office of Parks){place}", "/FT/Tx/T(b)/V(Room 17)/Rect[140 655 340 675]")
     yield sibling("two_fields.pdf", _widgets(*two), "Office of Parks", "Room 17")
-    picture = (
-        b"<</Type/XObject/Subtype/Form/BBox[0 0 200 20]/Resources<</Font<</H<</Type/Font/Subtype/Type1"
-        b"/BaseFont/Helvetica>>>>>>/Length 41>>\nstream\nBT /H 12 Tf 2 4 Td (Office of Roses) Tj ET\n\nendstream"
-    )
-    yield sibling(
-        "appearance_alone.pdf", _widgets(f"/FT/Tx/T(a){place}/AP<</N 21 0 R>>", more=[picture]), "Office of Roses"
-    )
+    font = b"/Resources<</Font<</H<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>>>>>"
+    content = rb"BT /H 12 Tf 2 4 Td (B\374ro \(R\)) Tj ET"
+    picture = samples.stream(content, facts=b"/Type/XObject/Subtype/Form/BBox[0 0 200 20]" + font)
+    yield sibling("appearance_alone.pdf", _widgets(f"/FT/Tx/T(a){place}/AP<</N 21 0 R>>", more=[picture]), "Büro (R)")

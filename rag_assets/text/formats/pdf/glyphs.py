@@ -65,6 +65,8 @@ _TEX_CODE = re.compile(r"(?<=\w)[\x0b\x0c\x0e\x0f\x15\x16\x1b-\x1f]|[\x0b\x0c\x0
 _RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 _NUMBER = re.compile("[\u0660-\u0669\u06f0-\u06f9\u066a-\u066c]")  # runs to the right within such text, too
 _SHAPED = re.compile("[\ufb1d-\ufdff\ufe70-\ufefc]+")  # letters by the form that they have within a word
+_SHOWN = re.compile(r"\(((?:[^()\\]|\\.)*)\)\s*(?:Tj|'|\")", re.S)  # a string that a content stream shows
+_ESCAPED = re.compile(r"\\([0-7]{3}|.)", re.S)
 _ACCENT = re.compile(f"[{''.join(ACCENTS)}]")
 _BLANK = dict.fromkeys(map(ord, BLANKS), " ")
 _DOTLESS = {"ı": "i", "ȷ": "j"}
@@ -252,8 +254,16 @@ class Page:
             field = self._string(pdfium.FPDFAnnot_GetFormFieldAlternateName, form.raw, annotation)
             field = field or self._string(pdfium.FPDFAnnot_GetFormFieldName, form.raw, annotation)
         value = value or self._string(pdfium.FPDFAnnot_GetStringValue, annotation, b"V")
+        value = value or ("" if form is not None else self._appearance(annotation))
         names = (self._string(pdfium.FPDFAnnot_GetStringValue, annotation, key) for key in (b"TU", b"T"))
         return field or next(filter(None, names), "Field"), value
+
+    def _appearance(self, annotation: Any) -> str:
+        """What the appearance of a field shows in a font of single bytes, but for the mark of a check box."""
+        mode = self._pdfium.FPDF_ANNOT_APPEARANCEMODE_NORMAL
+        content = self._string(self._pdfium.FPDFAnnot_GetAP, annotation, mode)
+        shown = " ".join(_ESCAPED.sub(_unescaped, text) for text in _SHOWN.findall(content))
+        return shown if shown.isprintable() and len(shown) > 1 else ""
 
     def _string(self, get: Callable[..., int], *arguments: Any) -> str:
         """A string as pdfium hands it out: first its length in bytes, then UTF-16 with a zero at the end."""
@@ -568,3 +578,9 @@ def _has_turned_brackets(text: str) -> bool:
     Some files have the letter that a bracket stands for, some the one that it looks like in text to the left.
     """
     return len(_TURNED.findall(text)) > len(_UPRIGHT.findall(text))
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    """The character that a backslash and what is behind it stand for, in a string of a content stream."""
+    code = match[1]
+    return bytes((int(code, 8) & 255,)).decode("cp1252", "replace") if len(code) == 3 else code
