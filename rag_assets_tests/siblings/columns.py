@@ -71,6 +71,38 @@ def beside_tables() -> Iterator[Sibling]:
     yield sibling("other_baselines.pdf", pdf(spaced), *whole, rows=[row], order=["remembered", "The second part"])
 
 
+def _word_by_word(x: float, y: float, lines: Sequence[str]) -> str:
+    """Lines whose words are placed one by one, without spaces, in letters of one width."""
+    shown = []
+    for at, line in enumerate(lines):
+        starts = [0, *(place + 1 for place, char in enumerate(line) if char == " ")]
+        shown += [show(line[start:].split(" ")[0], x + 6 * start, y - 12 * at, font="X") for start in starts]
+    return "".join(shown)
+
+
+def placed_words() -> Iterator[Sibling]:
+    """Pages of programs that place words, tables of words, and tables in both columns."""
+    left, right = wrapped(ENGLISH, width=38), wrapped(MORE, width=38)
+    whole = ("writes the figures into a ledger", "the auction begins an hour later", "the dredging affects")
+    order, fonts = ["remembered", "The second part"], {"X": "/Subtype/Type1/BaseFont/Courier/Encoding/WinAnsiEncoding"}
+    content = _word_by_word(60, 720, left) + _grid(320, 720, FIGURES) + _word_by_word(320, 596, right)
+    yield sibling("table.pdf", pdf(content, fonts=fonts), *whole, rows=[["Q3", "4.3", "181"]], order=order)
+    content = _word_by_word(60, 720, left) + _word_by_word(320, 720, right)
+    yield sibling("prose.pdf", pdf(content, fonts=fonts), *whole, "two neighbouring ports", order=order)
+    left, right = wrapped(ENGLISH, width=44), wrapped(MORE, width=44)
+    tables = _grid(60, 610, FIGURES) + _grid(320, 720, FIGURES)
+    content = tables + column(60, 720, left[:8]) + column(60, 490, left[8:]) + column(320, 596, right)
+    yield sibling("tables_in_both.pdf", pdf(content), "an hour later", rows=[["Q3", "4.3", "181"]], order=order)
+    words = [("Term", "Meaning"), ("quay", "wall for boats"), ("tide", "water that rises"), ("bar", "bank of sand"),
+             ("catch", "fish of a day"), ("mate", "second in command")]  # fmt: skip
+    content = column(60, 720, left) + _grid(320, 720, words, step=90) + column(320, 620, right)
+    yield sibling("table_of_words.pdf", pdf(content), *whole, rows=[["bar", "bank of sand"]], order=order)
+    counted = [f"{at:03}" for at in range(200)]
+    numbers = column(30, 720, counted[: len(left)], size=7) + column(565, 720, counted[54 : 54 + len(right)], size=7)
+    content = numbers + column(60, 720, left) + column(320, 720, right)
+    yield sibling("numbers_at_both_sides.pdf", pdf(content), *whole, "two neighbouring ports", order=order)
+
+
 def beside_figures() -> Iterator[Sibling]:
     """A drawing with labels and a caption in one column."""
     left, right = wrapped(ENGLISH, width=48), wrapped(MORE, width=48)

@@ -114,6 +114,27 @@ def broken_bytes() -> Iterator[Sibling]:
     )
 
 
+def single_names() -> Iterator[Sibling]:
+    """A line of two or three names, or a word, and nothing else."""
+    for codec, text in (
+        ("cp1250", "Győr, Szűcs Jenő"),
+        ("iso8859-2", "Łódź, Wrocław, Kraków"),
+        ("cp1253", "Ωμέγα, Θεσσαλονίκη"),
+        ("cp1254", "Iğdır Şişli Üsküdar"),
+        ("cp1251", "Київ, Львів, Харків"),
+        ("cp1257", "Žemaitė, Šatrijos Ragana"),
+        ("cp1255", "שרה"),
+        ("iso8859-8", "מנחם מנדל, תל אביב"),
+        ("cp874", "กรุงเทพ เชียงใหม่"),
+        ("cp932", "東京都千代田区"),
+        ("cp949", "서울특별시"),
+        ("big5", "台北市中正區"),
+        ("gbk", "上海市浦东新区"),
+        ("euc_jp", "京都府 大阪府 奈良県"),
+    ):
+        yield sibling(f"{codec}.txt", f"{text}\n".encode(codec), text)
+
+
 def delimiters() -> Iterator[Sibling]:
     """What delimits is what gives even rows, even where another mark is seen more often."""
     head = "Datum;Betrag;Text\n"
@@ -129,5 +150,11 @@ def delimiters() -> Iterator[Sibling]:
     yield sibling("tabs.csv", f"day\ttowns\tcount\n{body}", rows=[["Jan 3, 2024", "Ulm, Jena, Gera", "3"]])
     body = "".join(f'{at};"März {at}, 2024";{at},75;offen{";" if at % 3 == 0 else ""}\n' for at in range(1, 12))
     yield sibling("ragged.csv", f"Nr;Tag;Preis;Stand\n{body}", rows=[["4", "März 4, 2024", "4,75", "offen"]])
+    body = "".join(f"2024-01-0{at}T10:00:00;{at}00;run, {at}\n" for at in range(1, 9))
+    yield sibling("times.csv", f"when;much;what\n{body}", rows=[["2024-01-03T10:00:00", "300", "run, 3"]])
+    people = "이름;도시;값\n김민준;서울;3,5\n이서연;부산;4,25\n박지훈;대구;5,75\n"
+    yield sibling("cp949.csv", people.encode("cp949"), rows=[["이서연", "부산", "4,25"]])
+    people = "Név;Város;Ár\nKovács Győző;Győr;1 200,50\nTóth Ernő;Pécs;3 400,00\nSzűcs Jenő;Eger;500,25\n"
+    yield sibling("cp1250.csv", people.encode("cp1250"), rows=[["Kovács Győző", "Győr", "1 200,50"]])
     body = "".join(f"Lundi, {at} mai;Pain, beurre;{at},20 €\n" for at in range(1, 7))
     yield sibling("unheaded.csv", body, rows=[["Lundi, 3 mai", "Pain, beurre", "3,20 €"]], absent=["mai;Pain"])
