@@ -270,19 +270,23 @@ def _words(sample: bytes) -> bytes:
 def _costs(words: bytes, encodings: Iterable[tuple[str, float, tuple[str, ...]]]) -> dict[str, float]:
     """By encoding, the least cost of these words in any of its languages."""
     costs = {}
+    known: dict[tuple[str, str], list[float]] = {}  # by text and language: many encodings have the same letters here
     for name, rarity, languages in encodings:
         text = words.decode(name, errors="replace")
         if name == "cp1258":  # accents are characters of their own
             text = unicodedata.normalize("NFC", text)
-        costs[name] = rarity + _cost(text, [_language(language) for language in languages])
+        pairs: list[list[tuple[str, str]]] = []
+        for language in languages:
+            if (text, language) not in known:
+                pairs = pairs or [list(pairwise(f"\n{word}\n")) for word in text.split("\n")]
+                known[text, language] = [sum(map(_language(language).__getitem__, word)) for word in pairs]
+        costs[name] = rarity + _cost([known[text, language] for language in languages])
     return costs
 
 
-def _cost(text: str, languages: Sequence[_Language]) -> float:
-    """The cost of words, one on a line, most of which are in one language and some in others."""
-    if len(languages) == 1:
-        return float(sum(map(languages[0].__getitem__, pairwise(f"\n{text}\n"))))
-    words = [list(pairwise(f"\n{word}\n")) for word in text.split("\n")]
-    costs = [[sum(map(language.__getitem__, pairs)) for pairs in words] for language in languages]
+def _cost(costs: Sequence[Sequence[float]]) -> float:
+    """The cost of words, by language and word, most of which are in one language and some in others."""
+    if len(costs) == 1:
+        return float(sum(costs[0]))
     least = [min(others) + OTHER_LANGUAGE for others in zip(*costs, strict=True)]
     return min(float(sum(map(min, own, least))) for own in costs)
