@@ -29,7 +29,6 @@ SHOWN_BY = {
     "console.py": "test_cli",
     "console_story.py": "test_story",
     "defs/events.py": "test_assets",
-    "defs/foreground.py": "test_cli",
     "defs/resources.py": "test_assets",
     "embedding/connections.py": "test_embedding_client",
     "embedding/neighbour.py": "test_embedder",

@@ -232,8 +232,8 @@ def test_run_that_is_repeated_tries_again_what_failed(project: Project, is_corre
     assert project.partitions("FAILED") == (set() if is_corrected else {bad})
 
 
-def test_run_of_the_command_line_does_not_promise_to_be_repeated(project: Project) -> None:
-    """Dagster does not know where its job comes from: what it says of failed documents is what does work."""
+def test_run_that_belongs_nowhere_does_not_promise_to_be_repeated(project: Project) -> None:
+    """Dagster does not know where the job of `execute_in_process` comes from: what is said to do does work."""
     project.application.add_row("missing.txt")
     result = project.run(succeeds=False)
     [message] = [event.step_failure_data.error.to_string() for event in result.all_events if event.is_step_failure]

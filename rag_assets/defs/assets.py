@@ -219,7 +219,7 @@ def _accepted(report: RunReport) -> str:
 def _failure(report: RunReport, *, repeatable: bool) -> dg.Failure:
     """What to say of documents that failed.
 
-    Dagster can repeat a run only if it knows where its job comes from, which it does not of one of the command line.
+    Dagster can repeat a run only if it knows where its job comes from.
     """
     failed, busy = list(report.failed.values()), report.busy
     count = len(failed) + len(busy)

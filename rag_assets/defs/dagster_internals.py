@@ -4,7 +4,8 @@ REASONS says of each private name why it is needed. A test compares it with the 
 Dagster's version has one list to be checked against. What few processes need is imported inside a function.
 """
 
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +20,7 @@ __all__ = [
     "CheckRunHealthResult",
     "LaunchRunContext",
     "WorkerStatus",
+    "execute_here",
     "execute_run",
     "is_backfilling",
     "log_batch",
@@ -37,10 +39,19 @@ REASONS = {
     "dagster._core.execution.backfill.BulkActionStatus": "those under way",
     "dagster._cli.api._execute_run_command_body": "executes a run in a process that has imported everything before",
     "dagster._utils.interrupts.capture_interrupts": "the same: a signal ends the run, not the process",
+    "dagster._core.definitions.job_base.InMemoryJob": "a job as `execute_run` takes it",
+    "dagster._core.execution.api.execute_run": "executes a run that was made with its origin, in this process",
+    "dagster._core.remote_origin.ManagedGrpcPythonEnvCodeLocationOrigin": "the origin of a run: its code location",
+    "dagster._core.remote_origin.RemoteJobOrigin": "the same: its job",
+    "dagster._core.remote_origin.RemoteRepositoryOrigin": "the same: what holds the job there",
+    "dagster._core.types.loadable_target_origin.LoadableTargetOrigin": "the same: its module",
     "dagster._core.workspace.context.WorkspaceProcessContext": "the web page's context, behind our guard",
     "dagster._core.workspace.load_target.WorkspaceFileTarget": "where the web page finds the code server",
     "dagster._utils.log.configure_loggers": "the web page's log lines as JSON",
 }
+
+
+REPOSITORY = "__repository__"  # what holds the jobs of dg.Definitions
 
 
 def log_batch(context: dg.AssetExecutionContext, materializations: Sequence[dg.AssetMaterialization]) -> None:
@@ -75,6 +86,39 @@ def execute_run(run_id: str, instance: dg.DagsterInstance) -> None:
 
     with capture_interrupts():
         _execute_run_command_body(run_id, instance, lambda _event: None, set_exit_code_on_failure=False)
+
+
+def execute_here(
+    job: dg.JobDefinition,
+    *,
+    instance: dg.DagsterInstance,
+    run_id: str,
+    run_config: Mapping[str, object],
+    tags: Mapping[str, str],
+    module: str,
+    location: str,
+) -> None:
+    """Execute a job in this process, as a run of the code location that has the same job in its definitions.
+
+    The public `execute_in_process` makes a run that belongs nowhere: no page of a job shows it, and nobody can have it
+    repeated. Raises what the run raises.
+    """
+    from dagster._core.definitions.job_base import InMemoryJob
+    from dagster._core.execution.api import execute_run
+    from dagster._core.remote_origin import (
+        ManagedGrpcPythonEnvCodeLocationOrigin,
+        RemoteJobOrigin,
+        RemoteRepositoryOrigin,
+    )
+    from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+
+    target = LoadableTargetOrigin(executable_path=sys.executable, module_name=module)
+    code = ManagedGrpcPythonEnvCodeLocationOrigin(target, location_name=location)
+    origin = RemoteJobOrigin(RemoteRepositoryOrigin(code, REPOSITORY), job.name)
+    run = instance.create_run_for_job(
+        job, run_id=run_id, run_config=run_config, tags={**job.run_tags, **tags}, remote_job_origin=origin
+    )
+    execute_run(InMemoryJob(job), run, instance, raise_on_error=True)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from dagster_postgres.utils import DagsterPostgresException
 from sqlalchemy.exc import SQLAlchemyError
 
 from rag_assets import operations
-from rag_assets.defs import assets, events, jobs, partitions, sensors
+from rag_assets.defs import assets, dagster_internals, events, jobs, partitions, sensors
 from rag_assets.defs.resources import Rag
 from rag_assets.model import Outcome, Refused
 from rag_assets.postgres import conninfo
@@ -19,7 +19,9 @@ from rag_assets.postgres.database import unavailable
 from rag_assets.report import RunReport
 from rag_assets.services import Services, dagster_database
 
+MODULE, LOCATION = "rag_assets.definitions", "rag_assets"  # as in workspace.yaml, and under `rag-assets up`
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+NOT_BY_ITSELF = {"dagster/max_retries": "0"}  # who stopped it in his terminal would see it go on in the page
 
 
 def ingest(
@@ -41,16 +43,21 @@ def ingest(
     definitions = dg.Definitions(
         assets=[assets.source_table, assets.ingest],
         jobs=[jobs.ingest_job],
-        resources={"rag": Rag(services, on_outcomes=collect)},
+        # The same as in definitions.py: the run is then one of the job that Dagster's page knows.
+        resources={"rag": Rag(services, on_outcomes=collect), "io_manager": dg.mem_io_manager},
         executor=dg.in_process_executor,
     )
     with _storage_errors_translated(services), dg.DagsterInstance.get() as instance:
         _free_what_the_dead_hold(instance, services)
         try:
-            definitions.resolve_job_def(jobs.ingest_job.name).execute_in_process(
+            dagster_internals.execute_here(
+                definitions.resolve_job_def(jobs.ingest_job.name),
                 instance=instance,
                 run_id=report.run_id,
                 run_config=jobs.run_config(document_ids=list(document_ids)) | QUIET,
+                tags=NOT_BY_ITSELF,
+                module=MODULE,
+                location=LOCATION,
             )
         except dg.Failure:  # documents that failed are in the report
             pass

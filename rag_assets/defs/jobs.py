@@ -15,8 +15,9 @@ from rag_assets.postgres import texts
 from rag_assets.postgres.reconcile import enqueue_idle
 from rag_assets.services import Services
 
-BATCH_TAG = "rag_assets/batch"
-FAULT_TAG = "rag_assets/fault"  # the id of a run that failed for no document's fault: memory, llama-server, settings
+HIDDEN = ".dagster/rag_assets_"  # Dagster's page keeps tags that begin with .dagster/ to itself
+BATCH_TAG = f"{HIDDEN}batch"
+FAULT_TAG = f"{HIDDEN}fault"  # the id of a run that failed for no document's fault: memory, llama-server, settings
 SUMMARY_TAG = "rag_assets/summary"  # what a run did, in a few words, in the list of runs
 PARENT_TAG = "dagster/parent_run_id"  # Dagster's, on a run that repeats another one
 POOL = "llama_server"  # one run at a time

@@ -16,13 +16,13 @@ import dagster as dg
 from dagster import DagsterRun, DagsterRunStatus, DefaultRunLauncher, QueuedRunCoordinator, SubmitRunContext
 
 from rag_assets.defs.dagster_internals import CheckRunHealthResult, LaunchRunContext, WorkerStatus
-from rag_assets.defs.jobs import BATCH_TAG, POOL, index_job
+from rag_assets.defs.jobs import BATCH_TAG, HIDDEN, POOL, index_job
 from rag_assets.processes import identity, tree
 
 WARM_VARIABLE = "RAG_ASSETS_WARM"  # set where runs are launched (the daemon), so that nobody else keeps a spare
 RESPAWN_SECONDS = 3.0  # a new spare waits so long: its imports would take the processor from the run that just began
-RUNNER_TAG = "rag_assets/runner"  # the process that a run was handed to, as `_name` names it
-PROCESS_TAG = "rag_assets/process"  # the process that a run found itself in
+RUNNER_TAG = f"{HIDDEN}runner"  # the process that a run was handed to, as `_name` names it
+PROCESS_TAG = f"{HIDDEN}process"  # the process that a run found itself in
 ACTIVE = [
     DagsterRunStatus.QUEUED,
     DagsterRunStatus.STARTING,

@@ -22,7 +22,7 @@ SHORT = {
 }
 ENDED_SECONDS = 300.0  # for a run that continues to notice that it was taken over, on a busy machine
 AT_WORK_NOW = "select run_id from dagster.runs where status = 'STARTED' order by id desc limit 1"
-RUNNER_OF = "select value from dagster.run_tags where run_id = '{}' and key = 'rag_assets/runner'"
+RUNNER_OF = "select value from dagster.run_tags where run_id = '{}' and key = '.dagster/rag_assets_runner'"
 STATUS_OF = "select status from dagster.runs where run_id = '{}'"
 
 
@@ -132,7 +132,7 @@ def _stop_all(environment: Mapping[str, str]) -> None:
 
 def _harmed(arena: Arena, run_id: str) -> list[str]:
     """What became of the run, once all is done."""
-    found = arena.sql(f"select 1 from dagster.run_tags where run_id = '{run_id}' and key = 'rag_assets/fault'")
+    found = arena.sql(f"select 1 from dagster.run_tags where run_id = '{run_id}' and key = '.dagster/rag_assets_fault'")
     taken = arena.sql("select run_id from rag_runs where taken_over_at is not null")
     return [f"taken over: {taken}"] * bool(taken) + ["the run failed"] * bool(found)
 
