@@ -144,6 +144,28 @@ class StoredText:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ChunkBrief:
+    """A chunk in a line of a table."""
+
+    index: int
+    page: int | None
+    heading: str
+    tokens: int
+    beginning: str  # of its words
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preview:
+    """What Dagster's page shows of a document: the beginning of its text and its first chunks."""
+
+    beginning: str
+    language: str | None  # as ReadDocument has it
+    cut_by: str  # the settings
+    tokens: tuple[int, ...]  # of each chunk
+    briefs: tuple[ChunkBrief, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
     """How one attempt at one document ended; Dagster's metadata and the ingestion log both come from it."""
 
@@ -168,6 +190,7 @@ class Outcome:
     server_build: str | None = None
     seconds: dict[str, float] = field(default_factory=dict)  # per stage
     warnings: tuple[str, ...] = ()
+    preview: Preview | None = None  # of what was read and cut now, where it is to be shown
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -21,10 +21,10 @@ from rag_assets.errors import (
     UnembeddableText,
 )
 from rag_assets.lease import BEAT_SECONDS, Lease
-from rag_assets.model import Claim, ClaimOwner, Outcome, ReadDocument, Stage, StoredText
+from rag_assets.model import ChunkBrief, Claim, ClaimOwner, Outcome, Preview, ReadDocument, Stage, StoredText
 from rag_assets.postgres import chunks, ingestion_log, outbox, texts, words
 from rag_assets.postgres.database import Cursor, Database
-from rag_assets.settings import Settings
+from rag_assets.settings import Chunking, Settings
 from rag_assets.text import languages, paths
 from rag_assets.text.lookups import Lookups
 
@@ -39,6 +39,7 @@ GROUPS_AHEAD = 3  # read before the first of them is stored
 GROUP_TOKENS = 8_192  # a group is sent to be embedded when it holds so many tokens, or a window of documents
 LARGEST_GROUP = 500  # documents
 MESSAGE_CHARACTERS = 1_000  # of an error
+PREVIEWED_TEXT, PREVIEWED_WORDS, PREVIEWED_CHUNKS = 2_000, 60, 30  # characters, characters of a chunk, chunks at most
 WAIT_SECONDS = 0.5  # at a time, for a group: on Windows, Ctrl-C does not end a wait that has no end
 PARTING_SECONDS = 0.05  # between interruptions of what is still under way in a run that is stopped
 DATABASE_PATIENCE_SECONDS = 60.0  # how long a finished document waits for a database that restarts
@@ -520,6 +521,7 @@ class Pipeline:
             server_build=self._embedder.build,
             seconds=seconds,
             warnings=read.parsed.warnings,
+            preview=_preview(read, self._settings.chunking) if self._settings.worker.shows_previews else None,
         )
 
     @contextmanager
@@ -624,6 +626,26 @@ def _skipped(claim: Claim, stored: StoredText) -> Outcome:
         pages=stored.pages,
         chunks=stored.chunks,
         embedding_model=stored.embedding_model,
+    )
+
+
+def _preview(read: ReadDocument, chunking: Chunking) -> Preview:
+    briefs = [
+        ChunkBrief(
+            index=chunk.index,
+            page=chunk.page,
+            heading=" > ".join(chunk.heading_path)[:PREVIEWED_WORDS],
+            tokens=chunk.token_count,
+            beginning=chunk.content[:PREVIEWED_WORDS],
+        )
+        for chunk in read.chunks[:PREVIEWED_CHUNKS]
+    ]
+    return Preview(
+        beginning=read.parsed.text[:PREVIEWED_TEXT],
+        language=read.language,
+        cut_by=chunking.words,
+        tokens=tuple(chunk.token_count for chunk in read.chunks),
+        briefs=tuple(briefs),
     )
 
 

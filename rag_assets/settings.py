@@ -151,6 +151,13 @@ class Chunking(Section):
     strategy: Literal["semantic", "fixed", "recursive"] = "recursive"
     heading_context: bool = False  # embed the heading path before the chunk's own words
 
+    @property
+    def words(self) -> str:
+        """How text is cut, for people."""
+        shared = f", of which neighbours share up to {self.overlap}" if self.overlap else ""
+        headings = "; embedded with the headings above" if self.heading_context else ""
+        return f"{self.strategy}, {self.size} tokens at most{shared}{headings}"
+
     @model_validator(mode="after")
     def _overlap_is_below_size(self) -> "Chunking":
         if self.overlap >= self.size:
@@ -174,6 +181,7 @@ class Worker(Section):
     documents_per_run: Annotated[int, Field(ge=1, le=100_000)] = 500
     partitioning: Literal["document", "bucket"] = "document"  # of Dagster's assets; bucket: above 100,000 documents
     buckets: Annotated[int, Field(ge=1, le=100_000)] = 1_024  # never to be changed while in use
+    previews: bool = True  # Dagster's page shows the beginning of each document and of its first chunks
     max_attempts: Annotated[int, Field(ge=1)] = 5
     accept: tuple[AcceptableKind, ...] = ()  # kinds of errors with which a document may fail: see `rag-assets accept`
     retry_base_seconds: Seconds = 30
@@ -183,6 +191,11 @@ class Worker(Section):
     reconcile_cron: Annotated[str, AfterValidator(_cron)] = "*/15 * * * *"  # when table, files and index are compared
     log_days: Positive = 90  # attempts in rag_ingestion_log older than this go, but for each document's last
     poll_seconds: Annotated[float, Field(gt=0, le=50)] = 45  # how long a look at the outbox waits for a notice
+
+    @property
+    def shows_previews(self) -> bool:
+        """Whether documents are shown; a bucket of them only counts its own."""
+        return self.previews and self.partitioning == "document"
 
 
 class LlamaServer(Section):

@@ -13,7 +13,7 @@ from typing import Any
 
 import dagster as dg
 
-from rag_assets.defs import dagster_internals, partitions
+from rag_assets.defs import dagster_internals, partitions, previews
 from rag_assets.model import Outcome, Refused
 
 SOURCE = "TblDocumentFiles"  # the application's table, whatever its name
@@ -22,7 +22,8 @@ ASSETS = (RAW_TEXT, CHUNKS, EMBEDDINGS)
 INDEX = "index"  # of vectors, of all documents
 VERSION_TAG = "dagster/data_version"  # the hash of the file's bytes
 SHOWN_IDS = 20
-SHOWN_WARNINGS = 20  # rag_document_text has them all
+SHOWN_WARNINGS = 6  # rag_document_text has them all
+WARNING_BYTES = 200
 MAX_WAITING = 2_000  # documents of which nothing was told yet
 
 
@@ -173,18 +174,37 @@ def _facts(outcome: Outcome) -> dict[str, dict[str, Any]]:
     if outcome.status == "completed":
         known[RAW_TEXT] |= {
             "characters": outcome.characters,
-            "warnings": list(outcome.warnings[:SHOWN_WARNINGS]),
-            "seconds": outcome.seconds.get("read", 0.0),
+            "warnings": _warnings(outcome) or None,
+            "seconds": _seconds(outcome, "read"),
         }
-        known[CHUNKS] |= {"tokens": outcome.tokens, "seconds": outcome.seconds.get("chunk", 0.0)}
+        known[CHUNKS] |= {"tokens": outcome.tokens, "seconds": _seconds(outcome, "chunk")}
         known[EMBEDDINGS] |= {
             "server_build": outcome.server_build,
             "embedded": outcome.chunks_embedded,
             "reused": outcome.chunks_reused,
             "deleted": outcome.chunks_deleted,
-            "seconds": outcome.seconds.get("embed", 0.0),
+            "seconds": _seconds(outcome, "embed"),
+        }
+    if outcome.preview is not None:
+        known[RAW_TEXT] |= {
+            "language": outcome.preview.language or None,
+            "text": dg.MetadataValue.md(previews.read(outcome.preview, characters=outcome.characters)),
+        }
+        known[CHUNKS] |= {
+            "cut": outcome.preview.cut_by,
+            "table": dg.MetadataValue.md(previews.cut(outcome.preview, outcome.document_id)),
         }
     return known
+
+
+def _seconds(outcome: Outcome, stage: str) -> float:
+    return round(outcome.seconds.get(stage, 0.0), 3)
+
+
+def _warnings(outcome: Outcome) -> list[str]:
+    shown = [previews.within(warning, WARNING_BYTES) for warning in outcome.warnings[:SHOWN_WARNINGS]]
+    more = len(outcome.warnings) - len(shown)
+    return shown + ([f"... and {more} more, in rag_document_text"] if more else [])
 
 
 def _of_bucket(key: str, outcomes: Sequence[Outcome]) -> Iterator[dg.AssetMaterialization]:
