@@ -176,6 +176,8 @@ class Outcome:
     error_kind: ErrorKind | None = None
     error_message: str | None = None
     retry: bool = False  # whether another attempt is planned
+    attempts: int = 0  # that failed by now, this one counted
+    seconds_to_next: float | None = None  # until another attempt may begin; None where none will
     content_sha256: str | None = None  # of the file's bytes
     media_type: str | None = None
     parser: str | None = None

@@ -139,6 +139,38 @@ def test_failed_documents_fail_alone_and_are_named(project: Project) -> None:
     assert "1 document was not ingested; all others of this run are stored" in str(failure.event_specific_data)
 
 
+def test_failed_attempts_stand_on_the_page_of_their_document(project: Project) -> None:
+    """Each with its reason, its number and what comes next; they stay there when the document is green again."""
+    bad = project.application.add_row("missing.txt")
+    empty = project.application.add_row("empty.txt")
+    (project.application.files / "empty.txt").touch()
+    project.run(succeeds=False)
+    project.run(succeeds=False, run_config=jobs.run_config(document_ids=[bad]))
+    project.application.write("missing.txt", *WORDS)
+    project.run(run_config=jobs.run_config(document_ids=[bad]))
+    assert project.partitions("MATERIALIZED") == {bad}
+    for key in KEYS:
+        records = project.instance.fetch_observations(key, limit=9).records
+        seen = [record.event_log_entry.asset_observation for record in reversed(records)]
+        told = [{name: value.value for name, value in one.metadata.items()} for one in seen if one.partition == bad]
+        assert [facts["attempts"] for facts in told] == [1, 2]
+        assert {facts["error"] for facts in told} == {"not_found"}
+        assert "File not found: missing.txt" in told[0]["message"]
+        assert all("next try" in facts for facts in told)
+        [given_up] = [one.metadata for one in seen if one.partition == empty]
+        assert "rag-assets accept" in str(given_up["what to do"].value)
+
+
+def test_all_failed_documents_are_named_when_a_run_fails(project: Project) -> None:
+    """Not the first twenty."""
+    ids = [project.application.add_row(f"missing-{n}.txt") for n in range(45)]
+    result = project.run(succeeds=False)
+    [failure] = [event for event in result.all_events if event.is_step_failure]
+    told = failure.step_failure_data.error.to_string()
+    assert all(f"{document_id}  not_found" in told for document_id in ids)
+    assert "more: rag_ingestion_log" not in told
+
+
 def test_partition_is_gone_when_its_document_is(project: Project) -> None:
     """The list of partitions is the list of documents."""
     document_id = project.application.add("a.txt", *WORDS)

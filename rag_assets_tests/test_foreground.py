@@ -9,9 +9,9 @@ from typing import Any
 import dagster as dg
 import pytest
 from dagster._core.remote_origin import InProcessCodeLocationOrigin
-from dagster._core.test_utils import InProcessTestWorkspaceLoadTarget
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster_graphql.schema import create_schema
 
 from rag_assets import definitions
@@ -52,7 +52,7 @@ def page(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     """What Dagster's page asks: the definitions as they are loaded, on the project's services; runs that it
     launches are executed here and now."""
     code = LoadableTargetOrigin(module_name=foreground.MODULE)
-    target = InProcessTestWorkspaceLoadTarget(InProcessCodeLocationOrigin(code, location_name=foreground.LOCATION))
+    target = InProcessWorkspaceLoadTarget(InProcessCodeLocationOrigin(code, location_name=foreground.LOCATION))
     settings = {"run_coordinator": COORDINATOR, "run_launcher": LAUNCHER, "telemetry": {"enabled": False}}
     with (
         dg.DagsterInstance.local_temp(str(tmp_path), overrides=settings) as instance,

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -21,7 +21,8 @@ from rag_assets.report import RunReport
 from rag_assets.services import Services
 from rag_assets.upkeep import Tended
 
-SHOWN = 20  # documents that are named in one message
+SHOWN = 20  # documents that are named in one line
+LISTED_CHARACTERS = 64_000  # of a list of documents with their errors, a line each: some hundred of them
 NEXT = (
     "When they are corrected: {what_to_do}. What may pass is tried again by itself. What is to stay as it is: "
     "rag-assets accept, or the job accept_documents."
@@ -210,10 +211,20 @@ def _summary(report: RunReport) -> str:
 def _accepted(report: RunReport) -> str:
     """Which documents were not read and fail no run, a line each."""
     accepted = list(report.accepted.values())
-    shown = [visible.line(f"{o.document_id}  {o.error_kind}: {o.error_message}") for o in accepted[:SHOWN]]
-    more = len(accepted) - len(shown)
-    lines = shown + ([f"... and {more} more: rag_ingestion_log has them all"] if more else [])
-    return f"{counted(len(accepted), 'document')} cannot be read, which was accepted:\n" + "\n".join(lines)
+    lines = [f"{o.document_id}  {o.error_kind}: {o.error_message}" for o in accepted]
+    return f"{counted(len(accepted), 'document')} cannot be read, which was accepted:\n" + "\n".join(_listed(lines))
+
+
+def _listed(lines: Sequence[str]) -> list[str]:
+    """The lines, or as many as a message has room for."""
+    shown, room = [], LISTED_CHARACTERS
+    for line in lines:
+        shown.append(visible.line(line))
+        room -= len(shown[-1])
+        if room < 0:
+            break
+    more = len(lines) - len(shown)
+    return shown + ([f"... and {more} more: rag_ingestion_log has them all"] if more else [])
 
 
 def _failure(report: RunReport, *, repeatable: bool) -> dg.Failure:
@@ -223,13 +234,11 @@ def _failure(report: RunReport, *, repeatable: bool) -> dg.Failure:
     """
     failed, busy = list(report.failed.values()), report.busy
     count = len(failed) + len(busy)
-    shown = [visible.line(f"{o.document_id}  {o.error_kind}: {o.error_message}") for o in failed[:SHOWN]]
-    kept = [visible.line(f"{document_id}  another run is working on it") for document_id in busy[:SHOWN]]
-    more = len(failed) + len(busy) - len(shown) - len(kept)
-    lines = shown + kept + ([f"... and {more} more: rag_ingestion_log has them all"] if more else [])
+    lines = [f"{o.document_id}  {o.error_kind}: {o.error_message}" for o in failed]
+    lines += [f"{document_id}  another run is working on it" for document_id in busy]
     return dg.Failure(
         f"{counted(count, 'document')} {'was' if count == 1 else 'were'} not ingested; all others of this run are "
-        "stored.\n" + "\n".join([*lines, NEXT.format(what_to_do=REPEAT if repeatable else RETRY)]),
+        "stored.\n" + "\n".join([*_listed(lines), NEXT.format(what_to_do=REPEAT if repeatable else RETRY)]),
         metadata={
             "failed": len(failed),
             "busy": len(busy),

@@ -54,12 +54,17 @@ REASONS = {
 REPOSITORY = "__repository__"  # what holds the jobs of dg.Definitions
 
 
-def log_batch(context: dg.AssetExecutionContext, materializations: Sequence[dg.AssetMaterialization]) -> None:
-    """Log one event per materialization, all in one INSERT, which comes with the last one."""
+def log_batch(
+    context: dg.AssetExecutionContext, told: Sequence[dg.AssetMaterialization] | Sequence[dg.AssetObservation]
+) -> None:
+    """Log one event for each, all in one INSERT, which comes with the last one."""
     step, batch_id = context.get_step_execution_context(), generate_event_batch_id()  # type: ignore[no-untyped-call]
-    for each in materializations:
-        batch = DagsterEventBatchMetadata(batch_id, is_end=each is materializations[-1])
-        dg.DagsterEvent.asset_materialization(step, each, batch)
+    for each in told:
+        batch = DagsterEventBatchMetadata(batch_id, is_end=each is told[-1])
+        if isinstance(each, dg.AssetObservation):
+            dg.DagsterEvent.asset_observation(step, each, batch)
+        else:
+            dg.DagsterEvent.asset_materialization(step, each, batch)
 
 
 def planned_event(*, job: str, step_key: str, asset: str, partition: str) -> dg.DagsterEvent:

@@ -6,6 +6,7 @@ Dagster's public `context.log_event` writes one row per transaction (12 ms each 
 
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,6 +25,7 @@ VERSION_TAG = "dagster/data_version"  # the hash of the file's bytes
 SHOWN_IDS = 20
 SHOWN_WARNINGS = 6  # rag_document_text has them all
 WARNING_BYTES = 200
+CORRECT = "Correct the file or its row: it is then tried again. What is to stay so: rag-assets accept."
 MAX_WAITING = 2_000  # documents of which nothing was told yet
 
 
@@ -65,6 +67,7 @@ class Reporter:
         to_report = _to_report(self._context, outcomes)
         _sync_partitions(self._context, to_report)
         log_materializations(self._context, [one for one in to_report if one.status != "failed"])
+        log_failures(self._context, [one for one in to_report if one.status == "failed"])
 
     def _raise_failed(self) -> None:
         for flush in [flush for flush in self._flushes if flush.done()]:
@@ -88,6 +91,28 @@ def _to_report(context: dg.AssetExecutionContext, outcomes: Sequence[Outcome]) -
 def log_materializations(context: dg.AssetExecutionContext, outcomes: Iterable[Outcome]) -> None:
     """Log one materialization per asset and partition whose documents are now in step with their files."""
     _log(context, (event for key, some in _by_partition(outcomes).items() for event in materializations(key, some)))
+
+
+def log_failures(context: dg.AssetExecutionContext, outcomes: Sequence[Outcome]) -> None:
+    """Log why each document failed now, on the page of its partition in each asset, where that stays."""
+    for asset in ASSETS:
+        observations = [_observation(asset, outcome) for outcome in outcomes]
+        if observations:
+            dagster_internals.log_batch(context, observations)
+
+
+def _observation(asset: str, outcome: Outcome) -> dg.AssetObservation:
+    if outcome.seconds_to_next is None:
+        then: dict[str, Any] = {"what to do": CORRECT}
+    else:
+        then = {"next try": dg.MetadataValue.timestamp(time.time() + outcome.seconds_to_next)}
+    facts = {"document": outcome.document_id, "error": outcome.error_kind, "message": outcome.error_message}
+    metadata = {"status": "failed", **facts, "attempts": outcome.attempts, "stage": outcome.stage, **then}
+    if outcome.path:
+        metadata["path"] = dg.MetadataValue.path(outcome.path)
+    key = partitions.documents.key(outcome.document_id)
+    what = f"{outcome.error_kind}: {outcome.error_message}"
+    return dg.AssetObservation(asset, partition=key, description=what, metadata=metadata)
 
 
 def log_empty(context: dg.AssetExecutionContext) -> None:

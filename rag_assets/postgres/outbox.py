@@ -224,7 +224,8 @@ def fail(
     run_id: str,
     worker: Worker,
 ) -> Outcome:
-    """Log the failure of a locked claim and count the attempt; the outcome as accepted, or with whether it is retried.
+    """Log the failure of a locked claim and count the attempt; the outcome as accepted, or with whether it is retried
+    and when.
 
     That comes with exponential backoff, or at once because the document changed meanwhile. `file` is its size and when
     it was written, as paths.facts has them; None where it cannot be looked at.
@@ -248,8 +249,10 @@ def fail(
     found = cursor.fetchone()
     if found is None:
         release_claims(cursor, [claim])
-        return replace(outcome, retry=True)
-    return replace(outcome, status="accepted", retry=False) if found[0] == "accepted" else replace(outcome, retry=again)
+        return replace(outcome, retry=True, attempts=attempts, seconds_to_next=0.0)
+    if found[0] == "accepted":
+        return replace(outcome, status="accepted", retry=False)
+    return replace(outcome, retry=again, attempts=attempts, seconds_to_next=values["delay"] if again else None)
 
 
 def acceptable(cursor: Cursor, source: Source, *, ids: Sequence[str], kind: str | None) -> list[Refused]:
