@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 from dagster import AssetKey
 
-from rag_assets.defs import checks, jobs, partitions
+from rag_assets.defs import checks, foreground, jobs, partitions
 from rag_assets_tests.project import KEYS
 
 HEAVY = ("llama_index", "pypdf", "pypdfium2", "lxml", "docx", "bs4", "numpy", "xllamacpp", "gguf")
@@ -40,6 +42,16 @@ def test_definitions_can_be_loaded() -> None:
     from rag_assets.definitions import defs
 
     dg.Definitions.validate_loadable(defs)
+
+
+def test_dagsters_command_line_finds_the_definitions() -> None:
+    """In the clone, under the name of the code location that a run of `rag-assets ingest` has."""
+    clone = Path(__file__).parents[1]
+    project = tomllib.loads((clone / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["dg"]["project"]
+    assert project["code_location_target_module"] == foreground.MODULE
+    assert project["code_location_name"] == foreground.LOCATION
+    workspace = (clone / "workspace.yaml").read_text(encoding="utf-8")
+    assert f"location_name: {foreground.LOCATION}" in workspace
 
 
 def test_assets_follow_one_another_from_the_applications_table() -> None:
