@@ -233,12 +233,13 @@ def fail(
     ingestion_log.write_log(cursor, [outcome], run_id=run_id)
     attempts = claim.attempts + 1
     again = outcome.retry and attempts < worker.max_attempts
+    delay = _delay(attempts, worker=worker) if again else 0.0
     values = {
         "document_id": claim.document_id,
         "generation": claim.generation,
         "attempts": attempts,
         "state": "pending" if again else "dead",
-        "delay": _delay(attempts, worker=worker) if again else 0.0,
+        "delay": delay,
         "error_kind": outcome.error_kind,
         "error": outcome.error_message,
         "accept": outcome.error_kind in worker.accept,
@@ -252,7 +253,7 @@ def fail(
         return replace(outcome, retry=True, attempts=attempts, seconds_to_next=0.0)
     if found[0] == "accepted":
         return replace(outcome, status="accepted", retry=False)
-    return replace(outcome, retry=again, attempts=attempts, seconds_to_next=values["delay"] if again else None)
+    return replace(outcome, retry=again, attempts=attempts, seconds_to_next=delay if again else None)
 
 
 def acceptable(cursor: Cursor, source: Source, *, ids: Sequence[str], kind: str | None) -> list[Refused]:
