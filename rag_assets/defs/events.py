@@ -25,6 +25,7 @@ VERSION_TAG = "dagster/data_version"  # the hash of the file's bytes
 SHOWN_IDS = 20
 SHOWN_WARNINGS = 6  # rag_document_text has them all
 WARNING_BYTES = 200
+MESSAGE_BYTES = 600  # of an error
 CORRECT = "Correct the file or its row: it is then tried again. What is to stay so: rag-assets accept."
 MAX_WAITING = 2_000  # documents of which nothing was told yet
 
@@ -106,13 +107,13 @@ def _observation(asset: str, outcome: Outcome) -> dg.AssetObservation:
         then: dict[str, Any] = {"what to do": CORRECT}
     else:
         then = {"next try": dg.MetadataValue.timestamp(time.time() + outcome.seconds_to_next)}
-    facts = {"document": outcome.document_id, "error": outcome.error_kind, "message": outcome.error_message}
+    message = previews.within(outcome.error_message or "", MESSAGE_BYTES)
+    facts = {"document": outcome.document_id, "error": outcome.error_kind, "message": message}
     metadata = {"status": "failed", **facts, "attempts": outcome.attempts, "stage": outcome.stage, **then}
     if outcome.path:
         metadata["path"] = dg.MetadataValue.path(outcome.path)
     key = partitions.documents.key(outcome.document_id)
-    what = f"{outcome.error_kind}: {outcome.error_message}"
-    return dg.AssetObservation(asset, partition=key, description=what, metadata=metadata)
+    return dg.AssetObservation(asset, partition=key, metadata=metadata)
 
 
 def log_empty(context: dg.AssetExecutionContext) -> None:
@@ -207,18 +208,12 @@ def _facts(outcome: Outcome) -> dict[str, dict[str, Any]]:
             "server_build": outcome.server_build,
             "embedded": outcome.chunks_embedded,
             "reused": outcome.chunks_reused,
-            "deleted": outcome.chunks_deleted,
+            "deleted": outcome.chunks_deleted or None,
             "seconds": _seconds(outcome, "embed"),
         }
     if outcome.preview is not None:
-        known[RAW_TEXT] |= {
-            "language": outcome.preview.language or None,
-            "text": dg.MetadataValue.md(previews.read(outcome.preview, characters=outcome.characters)),
-        }
-        known[CHUNKS] |= {
-            "cut": outcome.preview.cut_by,
-            "table": dg.MetadataValue.md(previews.cut(outcome.preview, outcome.document_id)),
-        }
+        known[RAW_TEXT]["text"] = dg.MetadataValue.md(previews.read(outcome.preview, characters=outcome.characters))
+        known[CHUNKS]["cut"] = dg.MetadataValue.md(previews.cut(outcome.preview, outcome.document_id))
     return known
 
 

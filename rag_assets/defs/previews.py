@@ -1,36 +1,39 @@
 """What was read of a document and how it was cut, as Markdown for Dagster's page, in few bytes."""
 
 import json
+import re
 from collections.abc import Sequence
 
 from rag_assets.model import ChunkBrief, Preview, counted
 
-READ_BYTES = 2_000  # of a preview of the text, as JSON: an event's bytes are those of JSON
-TABLE_BYTES = 2_400  # of the table of chunks
-PICTURE_BARS = 60  # neighbours share one where there are more chunks
+# A document's three events have 8 KB together, and Dagster takes 7 of them for itself and for the numbers.
+READ_BYTES = 260  # of a preview of the text, as JSON: an event's bytes are those of JSON
+TABLE_BYTES = 240  # of the rows of the table of chunks
+ROW_BYTES = 60  # of a heading, or of the first words
+PICTURE_BARS = 16  # neighbours share one where there are more chunks
 BARS = "▁▂▃▄▅▆▇█"
+FENCE = re.compile("~{3,}")
 
 
 def read(preview: Preview, *, characters: int) -> str:
-    """The beginning of the text as it was read, and how much more there is."""
+    """The beginning of the text as it was read, how much more there is, and its language."""
     shown = within(preview.beginning, READ_BYTES)
     left = characters - len(shown)
-    more = f"\n\n*{left:,} of {characters:,} characters are left out here.*" if left > 0 else ""
-    fence = "~~~"  # as it stands: a document's own pictures and links are not to be fetched by who looks at it
-    while fence in shown:
-        fence += "~"
-    return f"{fence}\n{shown}\n{fence}{more}"
+    more = f"\n\n*and {left:,} more characters*" if left > 0 else ""
+    language = f"\n\nLanguage: {preview.language}" if preview.language else ""
+    # As it stands: a document's own pictures and links are not to be fetched by who looks at it.
+    return f"~~~\n{FENCE.sub('~~', shown)}\n~~~{more}{language}"
 
 
 def cut(preview: Preview, document_id: str) -> str:
-    """A picture of the chunks' lengths, and a table of the first ones."""
+    """The settings that cut, a picture of the chunks' lengths, and a table of the first ones."""
     if not preview.briefs:
         return "No chunks: there are no words in the text."
     rows = _rows(preview.briefs)
     left = len(preview.tokens) - len(rows)
-    head = ["| chunk | page | heading | tokens | first words |", "| ---: | ---: | --- | ---: | --- |"]
+    head = ["| chunk | page | heading | tokens | first words |", "|-|-|-|-|-|"]
     more = ["", f"*{counted(left, 'chunk')} more: `rag-assets story {document_id}`*"] if left else []
-    return "\n".join([_picture(preview.tokens), "", *head, *rows, *more])
+    return "\n".join([preview.cut_by, "", _picture(preview.tokens), "", *head, *rows, *more])
 
 
 def _picture(tokens: Sequence[int]) -> str:
@@ -59,7 +62,7 @@ def _rows(cuts: Sequence[ChunkBrief]) -> list[str]:
 
 def _cell(text: str) -> str:
     """The text in one line, of which nothing is taken for Markdown or HTML."""
-    plain = " ".join(text.split())
+    plain = within(" ".join(text.split()), ROW_BYTES)
     for character in "\\|`*_[]<>#~&":
         plain = plain.replace(character, f"\\{character}")
     return plain
