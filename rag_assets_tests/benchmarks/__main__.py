@@ -29,6 +29,7 @@ USUAL = {
     "search_quality": (0, 20, 10),
     "search_speed": (0, 100, 12),
     "service": (0, 100, 8),
+    "service_load": (300, 600, 22),
 }
 OWN = {
     "search_quality": ("folder", "index"),
@@ -70,13 +71,15 @@ def main(names: tuple[str, ...], documents: int | None, rounds: int | None, as_j
       search_speed
                   latency, recall, build time and size of --chunks, beside plain pgvector and ts_rank
       service     latency over HTTP among 100,000 chunks (or --chunks): the first question, later ones, eight clients
-      all         one after the other, about an hour on two cores
+      service_load
+                  eight clients beside a bulk ingestion and changes under `up`: latency, errors, what it keeps, memory
+      all         one after the other, about an hour and a half on two cores
 
     --documents is the size of the sample (partitions: the rows; search_quality: all, unless
     told; engines, calibrate, search_speed and service need none); --rounds of
     freshness is how many changes after quiet; of search_quality, how often the questions are halved;
-    of search_speed and service, how many questions each way is asked; --documents of ticks is how many
-    looks. Try it small first:
+    of search_speed and service, how many questions each way is asked; of service_load, for how many
+    seconds clients ask; --documents of ticks is how many looks. Try it small first:
 
     \b
       python -m rag_assets_tests.benchmarks noop --documents 300 --json
