@@ -61,10 +61,10 @@ def separate_tenants(url: str) -> str:
     role = f"tenant_{secrets.token_hex(4)}"
     rows.execute(
         url,
-        f"create role {role} nologin; select rag_grant_reading('{role}');"
-        "alter table rag_document_chunks enable row level security;"
+        f"create role {role} nologin; alter table rag_document_chunks enable row level security;"
         "create policy of_a_tenant on rag_document_chunks for select using "
-        f"(starts_with(document_id, current_setting('{TENANT}'))); select rag_follow_row_security();",
+        f"(starts_with(document_id, current_setting('{TENANT}'))); select rag_follow_row_security();"
+        f"select rag_grant_reading('{role}');",
     )
     return role
 

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
@@ -21,7 +22,7 @@ from rag_assets_tests.application import WORDS, Application
 
 ROLES = ("rag_owner", "rag_worker", "rag_reader")
 OTHERS = ("roles_test_owner", "roles_test_worker", "roles_test_reader", "roles_test_weak")
-ALL = ("rag_reader", "rag_worker", "rag_owner")  # in the order in which they are granted
+ALL = ("rag_owner", "rag_reader", "rag_worker")  # in the order in which they are granted
 OWNERS = """
 select distinct pg_get_userbyid(owner) from (
     select relowner as owner from pg_class where relnamespace = 'public'::regnamespace and relname like 'rag\\_%'
@@ -111,6 +112,21 @@ def test_a_worker_ingests_and_a_reader_searches_when_they_have_their_roles(
         with pytest.raises(Exception, match=r"permission denied|must be owner"):
             rows.execute(worker.url, statement)
     assert len(application.stored(first)) == len(WORDS)
+
+
+def test_roles_are_granted_when_autovacuum_is_at_work(
+    application: Application, cluster: Callable[[str, str], str]
+) -> None:
+    """It holds a table's lock and writes into the table's row of the catalogue, as the test does here."""
+    others = "select 1 from pg_locks where relation = 'rag_document_chunks'::regclass and not granted"
+    with closing(psycopg2.connect(application.url)) as connection, ThreadPoolExecutor(1) as threads:
+        with connection, connection.cursor() as cursor:
+            cursor.execute("lock table rag_document_chunks in share update exclusive mode")
+            established = threads.submit(_establish, application.url)
+            while not rows.execute(application.url, others) and not established.done():
+                time.sleep(0.01)
+            cursor.execute("grant select on rag_document_chunks to pg_monitor")
+        assert established.result() == (ALL, ())
 
 
 def test_statements_are_told_when_the_account_may_make_no_roles(

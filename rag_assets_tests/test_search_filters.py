@@ -209,14 +209,14 @@ def tenant(url: str) -> Iterator[tuple[str, Callable[[Cursor], None]]]:
     """A role that sees the chunks of the tenant that its session names."""
     name = f"rag_test_{secrets.token_hex(6)}"
     password = secrets.token_hex(8)
-    rows.execute(
+    rows.execute(  # the locks of tables come first: a transaction that grants before may meet autovacuum in a deadlock
         url,
         f"create role {name} login password '{password}';"
-        f"select rag_grant_reading('{name}');"
         "alter table rag_document_chunks enable row level security;"
         "create policy of_a_tenant on rag_document_chunks for select using ("
         "(document_id::integer % 2)::text = current_setting('app.tenant', true));"
-        "select rag_follow_row_security();",
+        "select rag_follow_row_security();"
+        f"select rag_grant_reading('{name}');",
     )
     try:
         yield name, lambda cursor: cursor.execute(f"set local role {name}")

@@ -33,10 +33,11 @@ def establish(cursor: Cursor, source: Source, *, dagster_schema: str | None) -> 
     is used, whoever made it: roles are those of the cluster, and serve all of its databases.
     """
     used = {role: _of_program(cursor, source, role, dagster_schema) for role in (WORKER, OWNER)}
+    # The owner first: who has granted something on a table and then asks for its lock may deadlock with autovacuum.
     grants = {
+        OWNER: [*_of_owner(cursor), *used[OWNER], _filled("grant_owning", OWNER)],
         READER: [_filled("grant_reading", READER)],
         WORKER: [_filled("grant_working", WORKER), *used[WORKER]],
-        OWNER: [*_of_owner(cursor), *used[OWNER], _filled("grant_owning", OWNER)],
     }
     done, to_run = [], []
     for role, statements in grants.items():
