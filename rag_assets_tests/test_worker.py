@@ -439,3 +439,12 @@ def test_reading_ends_when_it_is_interrupted(folder: Path) -> None:
         timer.join()
         assert (error.kind, "interrupted" in error.message) == ("crashed", True)
         assert reader.read(document(folder, "text"), name="a.txt").parsed.text == "text"
+
+
+def test_what_a_child_said_is_quoted_when_it_ended_before_it_was_asked() -> None:
+    """A child that fails at once may be gone before its parent comes to wait for it: the reason is not lost."""
+    child = Guarded([sys.executable, "-I", "-c", "raise ImportError('no such wheel')"], memory=256 * MIB, frame_limit=1)
+    child._process.wait(120)
+    with pytest.raises(DocumentError, match="no such wheel"), child.limited(30, doing="starting"):
+        child.receive()
+    child.close()

@@ -75,7 +75,6 @@ class Guarded:
     def limited(self, seconds: float, *, doing: str) -> Iterator[None]:
         """A stretch of at most `seconds`; DocumentError timed_out, too_large or crashed when it ends badly."""
         self._doing = doing
-        self._log_start = self._log.stat().st_size
         self._seconds = seconds
         self._worked_before = None
         with self._lock:
@@ -88,6 +87,8 @@ class Guarded:
         except BaseException:
             self._kill()  # in the middle of a conversation: of no more use
             raise
+        else:  # not when the next one begins: a child that fails at once has said why before it is asked anything
+            self._log_start = self._log.stat().st_size
         finally:
             with self._lock:
                 self._deadline = None
@@ -122,7 +123,7 @@ class Guarded:
                 self._kill()
 
     def quote(self) -> str:
-        """What the child wrote since the current request: the head of a crash report, else the last words."""
+        """What the child wrote since the last request was answered: the head of a crash report, else the last words."""
         with contextlib.suppress(OSError), self._log.open("rb") as log:
             log.seek(max(self._log_start, self._log.stat().st_size - 64 * 2**10))
             said = " ".join(log.read().decode("utf-8", "replace").split())
