@@ -18,6 +18,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from rag_assets.bundled import data_directory, dumps
 from rag_assets.bundled import postgres as bundled_postgres
 from rag_assets.errors import ServiceError, SettingsError
@@ -58,8 +60,8 @@ class Manifest:
 def make(settings: Settings, folder: Path, *, progress: Progress) -> Manifest:
     """Back the embedded database up into a folder that is not there, or empty.
 
-    Raises SettingsError where there is no such database, or the folder has something in it, and ServiceError where the
-    disk is too small or the dump fails; then the folder is as it was.
+    Raises SettingsError where there is no such database or no index in it, or the folder has something in it, and
+    ServiceError where the disk is too small or the dump fails; then the folder is as it was.
     """
     _require_embedded(settings)
     if not dumps.has_cluster(settings.home):
@@ -68,6 +70,8 @@ def make(settings: Settings, folder: Path, *, progress: Progress) -> Manifest:
     with _written(folder) as unfinished, _database(settings) as database:
         with contents.snapshot(database) as (cursor, snapshot):
             sizes, counted, roles = contents.sizes(cursor), contents.count(cursor), contents.roles(cursor)
+            if not counted.migrations:
+                raise SettingsError(f"There is no index in the database of {settings.home}: is it the right home?")
             _require_space(unfinished, needed=sizes.tables, what="The dump may take")
             progress(f"Writing {sum(counted.rows.values())} rows of {len(counted.rows)} tables")
             variables = conninfo.as_environment(database.url)
@@ -228,14 +232,25 @@ def _write_manifest(file: Path, manifest: Manifest) -> None:
 
 def _read_manifest(file: Path) -> Manifest:
     try:
-        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        if file.exists() and not file.is_file():  # a pipe would be waited for
+            raise SettingsError(f"{file.parent} is no backup: {MANIFEST} is no file")
+        text = file.read_text(encoding="utf-8")
+        found: dict[str, Any] = json.loads(text)
         if found["format"] > FORMAT:
             raise SettingsError(f"{file} was written by rag-assets {found['program']}: install that version or later.")
-        return Manifest(**found)
+        manifest = Manifest(**found)
+        TypeAdapter(Manifest).validate_json(text, strict=True)
     except OSError as exc:
         raise SettingsError(f"{file.parent} is no backup: {MANIFEST} cannot be read there ({exc.strerror})") from exc
+    except ValidationError as exc:
+        wrong = exc.errors()[0]
+        where = ".".join(map(str, wrong["loc"]))
+        raise SettingsError(f"{file} is no manifest of a backup: {where}: {wrong['msg']}") from exc
     except (ValueError, KeyError, TypeError) as exc:
         raise SettingsError(f"{file} is no manifest of a backup: {exc}") from exc
+    if not manifest.migrations:
+        raise SettingsError(f"The backup in {file.parent} holds no index: it is of an empty database.")
+    return manifest
 
 
 def _sha256(file: Path) -> str:

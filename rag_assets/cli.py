@@ -33,7 +33,7 @@ from rag_assets import (
     visible,
 )
 from rag_assets.bundled import postgres as bundled_postgres
-from rag_assets.cli_services import JSON, examples, existing, opened, opened_with
+from rag_assets.cli_services import JSON, FiniteRange, examples, existing, opened, opened_with
 from rag_assets.embedding import known
 from rag_assets.errors import (
     ACCEPTABLE_KINDS,
@@ -392,7 +392,7 @@ def _filters(command: Any) -> Any:
 )
 @click.option(
     "--min-similarity",
-    type=click.FloatRange(-1, 1),
+    type=FiniteRange(-1, 1),
     help="Leave out passages whose cosine similarity to the question is below this, of those found.",
 )
 @_filters

@@ -1,5 +1,6 @@
 """What commands begin with: services that are open while one works, the documents that IDS name, shared options."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +12,16 @@ from rag_assets.bundled import postgres as bundled_postgres
 from rag_assets.services import Services, require_home
 
 JSON = click.option("--json", "as_json", is_flag=True, help="JSON Lines, one object per line, for programs.")
+
+
+class FiniteRange(click.FloatRange):
+    """A range of numbers, to which NaN does not belong: it is neither below nor above anything."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
 
 
 def examples(*commands: str) -> str:

@@ -10,7 +10,7 @@ from functools import partial
 import click
 
 from rag_assets import console, console_story, operations
-from rag_assets.cli_services import JSON, examples, existing, opened
+from rag_assets.cli_services import JSON, FiniteRange, examples, existing, opened
 from rag_assets.errors import ServiceError
 from rag_assets.services import Services
 
@@ -27,7 +27,7 @@ WATCH_SECONDS = 2.0  # between two looks
     "--watch",
     is_flag=False,
     flag_value=WATCH_SECONDS,
-    type=click.FloatRange(0.2, 86_400),
+    type=FiniteRange(0.2, 86_400),
     metavar="[SECONDS]",
     help=f"Look again every so many seconds, until Ctrl-C. [default without a number: {WATCH_SECONDS:g}]",
 )

@@ -77,13 +77,16 @@ class Index:
         heading: str | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> list[Hit]:
-        """The k best passages, best first, of those that the filters leave; see docs/service.md."""
+        """The k best passages, best first, of those that the filters leave; see docs/service.md.
+
+        TypeError for one text where several are taken: `documents="26"` would be the documents 2 and 6.
+        """
         filter = Filter(
-            documents=None if documents is None else tuple(documents),
+            documents=_several("documents", documents),
             path_prefix=path_prefix,
             path_glob=path_glob,
-            media_types=None if types is None else tuple(types),
-            languages=None if languages is None else tuple(languages),
+            media_types=_several("types", types),
+            languages=_several("languages", languages),
             since=since,
             until=until,
             heading=heading,
@@ -93,7 +96,7 @@ class Index:
 
     def embed(self, texts: Sequence[str], *, input_type: Literal["query", "passage"] = "passage") -> list[list[float]]:
         """One vector (dimension floats, of length 1) per text, by the model of the index."""
-        return self._way.embed(list(texts), input_type=input_type)
+        return self._way.embed(list(_several("texts", texts) or ()), input_type=input_type)
 
     def document(self, document_id: str, *, first_chunk: int = 0, chunks: int = 20) -> Document | None:
         """A document with up to so many chunks from this one on; None where there is none that the key may see."""
@@ -274,6 +277,12 @@ class _InProcess:
 
         with _translated():
             return self._asking.status(caller=EVERYTHING)
+
+
+def _several(name: str, given: Sequence[str] | None) -> tuple[str, ...] | None:
+    if isinstance(given, str):
+        raise TypeError(f"{name} takes a list of texts, not {given!r}")
+    return None if given is None else tuple(given)
 
 
 @contextmanager

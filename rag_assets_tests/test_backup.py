@@ -152,6 +152,17 @@ def test_backup_when_there_is_no_database(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_backup_when_there_is_no_index(home: Path, tmp_path: Path) -> None:
+    """A home whose name is misspelt gives no backup, which would be found to be empty when it is needed."""
+    try:
+        postgres.start(home)
+        with pytest.raises(SettingsError, match=r"no index in the database of .*: is it the right home"):
+            backup.make(_settings(home), tmp_path / "backup", progress=_silent)
+    finally:
+        postgres.remove(home)
+    assert not (tmp_path / "backup").exists()
+
+
 @pytest.mark.parametrize("command", ["backup", "restore"])
 def test_command_when_the_database_is_ones_own(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither takes the embedded database for the one that is in use."""
@@ -254,6 +265,31 @@ def test_restore_when_a_newer_program_made_it(
     folder = _edited(tmp_path / "backup", lambda manifest: replace(manifest, **changes), origin=origin, dump=b"")
     with pytest.raises(SettingsError, match=said):
         backup.restore(origin.settings, folder, replace=True, progress=_silent)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"roles": ["postgres", 5]}, r"roles\.1"),
+        ({"rows": {"x": "y"}}, r"rows\.x"),
+        ({"migrations": []}, "holds no index"),
+    ],
+)
+def test_restore_when_the_manifest_was_changed(
+    changes: dict[str, object], said: str, origin: Origin, tmp_path: Path
+) -> None:
+    """What is wrong in it is named before anything is done: no role is made, and nothing takes the place of what is."""
+    folder = _edited(tmp_path / "backup", lambda manifest: replace(manifest, **changes), origin=origin, dump=b"")
+    with pytest.raises(SettingsError, match=said):
+        backup.restore(origin.settings, folder, replace=True, progress=_silent)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="FIFOs are POSIX")
+def test_restore_when_the_manifest_is_a_fifo(tmp_path: Path) -> None:
+    """Nobody writes to it, and nobody waits."""
+    os.mkfifo(tmp_path / MANIFEST)
+    with pytest.raises(SettingsError, match="is no file"):
+        backup.restore(_settings(tmp_path / "home"), tmp_path, replace=False, progress=_silent)
 
 
 def test_restore_when_the_folder_is_no_backup(tmp_path: Path) -> None:

@@ -601,6 +601,7 @@ def test_search_leaves_out_what_is_not_similar_when_a_limit_is_given(
     few = objects(invoke("search", "pumps", "--json", "--min-similarity", str(limit)).stdout)
     assert few == [hit for hit in every if hit["similarity"] >= limit]
     assert "is left by all filters" in invoke("search", "pumps", "--min-similarity", "1").stdout
+    assert "is not a number" in invoke("search", "x", "--min-similarity", "nan", code=2).output
     assert "--min-similarity needs" in invoke("search", "x", "--mode", "text", "--min-similarity", "0", code=2).output
 
 

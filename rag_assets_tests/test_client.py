@@ -78,6 +78,15 @@ def test_a_request_that_is_wrong_is_refused_with_the_services_words(index: Index
     assert (info.value.kind, info.value.status) == ("invalid", 422)
 
 
+@pytest.mark.parametrize("name", ["documents", "types", "languages"])
+def test_one_text_is_refused_where_several_are_taken(index: Index, name: str) -> None:
+    """Its letters would be taken for ids of documents, and others than the one that is meant would be found."""
+    with pytest.raises(TypeError, match=f"{name} takes a list of texts, not '26'"):
+        index.search("pump", **{name: "26"})  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="texts takes a list"):
+        index.embed("26")
+
+
 def test_a_wrong_key_is_refused(service: Service) -> None:
     """As unauthorized; without one, too."""
     for key in (None, "wrong"):

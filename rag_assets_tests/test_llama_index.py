@@ -219,6 +219,8 @@ def test_question_is_refused_when_it_cannot_be_asked(corpus: Services) -> None:
         RagAssetsRetriever(corpus).retrieve("  ")
     with pytest.raises(ValueError, match="shorten"):
         RagAssetsRetriever(corpus, mode="vector").retrieve("word " * 3_000)
+    with pytest.raises(ValueError, match="mode is hybrid, vector or text"):
+        RagAssetsRetriever(corpus, mode="x").retrieve("pump")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="shorten"):
         RagAssetsEmbedding(corpus).get_text_embedding_batch(["short", "word " * 3_000])
 

@@ -209,6 +209,12 @@ class Ticks:
         self._meanwhile()
 
 
+@pytest.mark.parametrize("seconds", ["nan", "0", "abc"])
+def test_watch_refuses_what_is_no_time_to_wait(seconds: str) -> None:
+    """Before anything is looked at."""
+    assert "'--watch'" in invoke("status", "--watch", seconds, code=2).output
+
+
 def test_watch_adds_a_line_for_each_look_until_ctrl_c(configured: Application, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the output is no terminal; the end is no error, and nothing of an interrupt is shown."""
     configured.add("a.txt", *WORDS)

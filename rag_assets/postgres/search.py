@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 from pgvector import Vector
+from psycopg2 import errors as pg_errors
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import Json
 
@@ -19,7 +20,8 @@ def find(
 ) -> list[Hit]:
     """The k best chunks of this model for a question, of those that the filter leaves, best first.
 
-    `vector` is the question's (dimension floats); None where `search.mode` is text.
+    `vector` is the question's (dimension floats); None where `search.mode` is text. ValueError for a mode, k or weight
+    that there is not.
     """
     values: dict[str, object] = asdict(filter) | {
         "query": query,
@@ -36,7 +38,10 @@ def find(
     for name in ("documents", "media_types", "languages"):
         given = values[name]
         values[name] = list(given) if isinstance(given, tuple) else None
-    cursor.execute(statement("search", "search"), values)
+    try:
+        cursor.execute(statement("search", "search"), values)
+    except pg_errors.InvalidParameterValue as exc:
+        raise ValueError(exc.diag.message_primary) from exc
     return nouns(cursor, Hit)
 
 

@@ -48,6 +48,7 @@ from rag_assets.service.openapi import Operation
 logger = logging.getLogger(__name__)
 
 EMBEDDING_THREADS = 8
+MOST_DIGITS = 1_000  # of a whole number in JSON: what these take to be read grows with their square
 READY_SECONDS = 1.0  # so long an answer of /readyz is given again: it needs no key
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/openapi.json"})
 # Of each error: status, kind, seconds after which to try again, and what is said to callers who have a role.
@@ -382,7 +383,7 @@ async def _json(request: Request) -> Any:
     """The body; BadJson where it is none, or says one thing twice."""
     content = await request.body()
     try:
-        return json.loads(content.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_number)
+        return json.loads(content.decode("utf-8"), object_pairs_hook=_once, parse_int=_whole, parse_constant=_no_number)
     except RecursionError:
         raise BadJson("The body is nested too deeply.") from None
     except UnicodeDecodeError as exc:
@@ -398,6 +399,12 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         doubled = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"{doubled[:100]!r} is there twice")
     return found
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise ValueError(f"a number has {len(digits):,} digits")
+    return int(digits)
 
 
 def _no_number(name: str) -> Any:
