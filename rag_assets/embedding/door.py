@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import psutil
 
+SOCKET = "s.sock"  # in the folder of a server
 LONGEST_SOCKET_PATH = 100  # bytes; the kernel's own limit is 104 to 108
 LOOK_SECONDS = 0.01  # between looks at whether the server has accepted a connection
 Address = tuple[str, int]
@@ -119,6 +120,11 @@ class OwnedPort:
 
     def _ports(self) -> list[int]:
         return sorted({one.laddr[1] for one in self._owned.connections() if one.status == psutil.CONN_LISTEN})
+
+
+def to_owned(owned: Owned, *, folder: Path | None, host: str) -> Door:
+    """The way to a process of ours: the socket in this private folder of its own, or where there is none, a port."""
+    return OwnedPort(host, owned=owned) if folder is None else SocketFile(folder / SOCKET, owned=owned)
 
 
 @contextmanager

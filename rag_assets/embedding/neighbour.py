@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 
 from rag_assets.embedding.client import EmbeddingClient
-from rag_assets.embedding.door import Door, Owned, OwnedPort, SocketFile
-from rag_assets.embedding.server import RECORDS, SOCKET, Record, runs
+from rag_assets.embedding.door import Door, Owned, to_owned
+from rag_assets.embedding.server import RECORDS, Record, runs
 from rag_assets.settings import LlamaServer as LlamaServerSettings
 
 
@@ -43,8 +43,5 @@ def _lives(record: Record) -> bool:
 
 def _door(record: Record) -> Door:
     owned = Owned(record["pid"], is_alive=lambda: runs(record["pid"], record["created"]))
-    return (
-        SocketFile(Path(record["folder"]) / SOCKET, owned=owned)
-        if record["folder"]
-        else OwnedPort(record["host"], owned=owned)
-    )
+    folder = Path(record["folder"]) if record["folder"] else None
+    return to_owned(owned, folder=folder, host=record["host"])

@@ -21,7 +21,7 @@ import psutil
 
 from rag_assets.embedding import known, memory
 from rag_assets.embedding.client import EmbeddingClient, ServerAway
-from rag_assets.embedding.door import LONGEST_SOCKET_PATH, Door, Owned, OwnedPort, SocketFile
+from rag_assets.embedding.door import LONGEST_SOCKET_PATH, SOCKET, Door, Owned, to_owned
 from rag_assets.errors import EmbeddingError, Interrupted, ServerFailedToStart
 from rag_assets.processes import ports, spawning, tree
 from rag_assets.settings import LlamaServer as LlamaServerSettings
@@ -42,7 +42,6 @@ PORT_TRIES = 3
 # the longest text 60 MB were measured with llama.cpp, whichever quantization, and 80 MB with OpenVINO.
 QUERY_BYTES = 150_000_000
 RECORDS = "llama-server-*.json"  # in the home's folder `run`, each beside the key of its server
-SOCKET = "s.sock"
 SOCKET_HELP = ".sock"  # what --help says of --host where it may be a socket file
 SECRETS = ("DATABASE_URL", "DAGSTER_DATABASE_URL", "DAGSTER_PG_URL", "PGPASSWORD", "RAG_ASSETS_LLAMA_SERVER__API_KEY")
 CANARY = known.TEXTS
@@ -230,9 +229,7 @@ class LlamaServer:
 
     def _door(self, process: "subprocess.Popen[bytes]") -> Door:
         owned = Owned(process.pid, is_alive=lambda: process.poll() is None)
-        if self._socket_folder is not None:
-            return SocketFile(self._socket_folder / SOCKET, owned=owned)
-        return OwnedPort(self._settings.host, owned=owned)
+        return to_owned(owned, folder=self._socket_folder, host=self._settings.host)
 
     def _in_a_thread_of_its_own(self, command: list[str]) -> subprocess.Popen[bytes]:
         """The kernel kills the child when the *thread* that spawned it ends: this one waits for the child."""

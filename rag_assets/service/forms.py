@@ -268,12 +268,10 @@ def _in_words(error: Any, *, known: Iterable[str]) -> str:
     if error["type"] == "extra_forbidden":
         there = Filters.model_fields if names[:1] == ["filters"] else known
         return f"{where}: there is no such field; there are {', '.join(there)}"
-    said = WORDS.get(error["type"], str(error["msg"]).removeprefix("Value error, "))
-    message = (
-        said.format_map({key: _whole(value) for key, value in error.get("ctx", {}).items()})
-        if error["type"] in WORDS
-        else said
-    )
+    if (words := WORDS.get(error["type"])) is not None:
+        message = words.format_map({key: _whole(value) for key, value in error.get("ctx", {}).items()})
+    else:
+        message = str(error["msg"]).removeprefix("Value error, ")
     return f"{where}: {message}" if where else message
 
 
