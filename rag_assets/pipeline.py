@@ -108,28 +108,32 @@ class _Group:
     works: list[_Work]
     texts: dict[str, tuple[str, int]] = field(default_factory=dict)  # content hash -> text, tokens
     announced: frozenset[str] = frozenset()  # hashes that later groups rely on, also of documents that failed since
+    awaited: frozenset[str] = frozenset()  # hashes that earlier groups have announced
     vectors: "dict[str, NDArray[float32]]" = field(default_factory=dict)
     seconds_embed: float = 0.0
 
 
 class _Lane:
-    """Groups on their way to be stored, in the order in which `reader` read them, a few at a time."""
+    """Groups on their way to be stored, a few at a time: the first that is embedded, of those that `reader` read.
+
+    One long document may be embedded for minutes, and none waits for it but those that hold a text of it.
+    """
 
     def __init__(self, reader: Reader, *, lookups: Lookups, something_is_done: threading.Event) -> None:
         self.reader = reader
         self.lookups = lookups
         self._something_is_done = something_is_done
-        self._groups: deque[Future[_Group]] = deque()
+        self._groups: list[tuple[_Group, Future[_Group]]] = []
         self._room = threading.Semaphore(GROUPS_AHEAD)
         self._error: BaseException | None = None
         self._is_fed = True
 
-    def put(self, embed: Callable[[], Future[_Group]]) -> None:
+    def put(self, group: _Group, embed: Callable[[], Future[_Group]]) -> None:
         """Take a group in, once there is room for it."""
         self._room.acquire()
-        group = embed()
-        self._groups.append(group)
-        group.add_done_callback(lambda _: self._something_is_done.set())
+        embedded = embed()
+        self._groups.append((group, embedded))
+        embedded.add_done_callback(lambda _: self._something_is_done.set())
 
     def end(self, error: BaseException | None = None) -> None:
         """Nothing more comes; `error` is the reason if it is a bad one."""
@@ -143,13 +147,17 @@ class _Lane:
     @property
     def is_at_work(self) -> bool:
         """Whether groups that were put in are still being embedded."""
-        return not all(group.done() for group in self._groups)
+        return not all(embedded.done() for _, embedded in self._groups)
 
     def take(self) -> Future[_Group] | None:
-        """The next group, when it can be stored; raises what the lane ended with after the last one."""
-        if self._groups and self._groups[0].done():
-            self._room.release()
-            return self._groups.popleft()
+        """A group that can be stored; raises what the lane ended with after the last one."""
+        under_way: set[str] = set()  # the texts of the groups that are still being embedded
+        for index, (group, embedded) in enumerate(self._groups):
+            if embedded.done() and under_way.isdisjoint(group.awaited):
+                self._room.release()
+                del self._groups[index]
+                return embedded
+            under_way |= group.announced
         if self._error is not None and not self._groups:
             raise self._error
         return None
@@ -202,11 +210,12 @@ class Pipeline:
     def ingest(
         self, batches: Iterable[Sequence[Claim]], *, changes: Iterable[Sequence[Claim]] = ()
     ) -> Generator[list[Outcome], None, None]:
-        """Yield the outcomes of each group of documents once they are committed, in the order of the claims.
+        """Yield the outcomes of each group of documents once they are committed.
 
-        A batch ends a group: its documents do not wait for those of the next batch. Those of `changes` wait for
-        none of `batches`. Close it when it is left early: until then its threads work on, and keep the claims. What
-        they are at is then broken off, and all that is not stored yet given back.
+        A batch ends a group: its documents do not wait for those of the next batch. A document of GROUP_TOKENS or
+        more is a group of its own, for which no other waits. Documents of `changes` wait for none of `batches`.
+        Close it when it is left early: until then its threads work on, and keep the claims. What they are at is then
+        broken off, and all that is not stored yet given back.
         """
         done = threading.Event()
         bulk, urgent = (
@@ -270,7 +279,7 @@ class Pipeline:
             for batch in batches:
                 self._lease.take(len(batch))
                 for group in self._read_groups(batch, lane):
-                    lane.put(partial(executor.submit, self._embed, group))
+                    lane.put(group, partial(executor.submit, self._embed, group))
                     if self.stopping.is_set():
                         return
             lane.end()
@@ -284,7 +293,11 @@ class Pipeline:
         for claim in batch:
             if self.stopping.is_set():
                 return
-            works.append(self._read(claim, stored.get(claim.document_id), lane=lane))
+            work = self._read(claim, stored.get(claim.document_id), lane=lane)
+            if _is_long(work) and works:
+                yield self._group(works)
+                works = []
+            works.append(work)
             if _is_full(works, window=window):
                 yield self._group(works)
                 works = []
@@ -373,6 +386,7 @@ class Pipeline:
             for chunk in work.read.chunks
         }
         fresh = wanted.keys() - self._in_flight
+        group.awaited = frozenset(wanted.keys() - fresh)
         if fresh:
             with self._database.transaction() as cursor:
                 missing = chunks.missing_vectors(cursor, fresh, model=self._settings.embedding.model)
@@ -570,6 +584,10 @@ def _require_one_row(claim: Claim) -> None:
 
 def _tokens(work: _Read) -> int:
     return sum(chunk.token_count for chunk in work.read.chunks)
+
+
+def _is_long(work: _Work) -> bool:
+    return isinstance(work, _Read) and _tokens(work) >= GROUP_TOKENS
 
 
 def _is_full(works: Sequence[_Work], *, window: int) -> bool:

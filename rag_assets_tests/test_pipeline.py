@@ -23,8 +23,8 @@ from rag_assets.errors import (
     ServiceError,
     UnembeddableText,
 )
-from rag_assets.model import Claim, ReadDocument
-from rag_assets.pipeline import Reader
+from rag_assets.model import Claim, Outcome, ReadDocument
+from rag_assets.pipeline import GROUP_TOKENS, Reader
 from rag_assets.services import Services
 from rag_assets_tests import fake_llama
 from rag_assets_tests.application import WORDS, Application, HashEmbedder, Vectors, paragraph
@@ -526,10 +526,22 @@ def test_claims_are_kept_when_a_group_takes_longer_than_they_last(application: A
     assert {owner for owner, _ in ends} == {"run:1"}
 
 
-def test_outcomes_come_in_the_order_of_the_claims(application: Application) -> None:
-    """Also over several groups that are read and embedded side by side."""
-    ids = [application.add(f"{n}.txt", f"subject {n}") for n in range(25)]
-    assert list(application.run()) == sorted(ids, key=int)
+def test_no_document_waits_for_a_long_one_but_its_copy(application: Application) -> None:
+    """Neither those before it in its batch nor those after it; a copy has its vectors, which are made once."""
+    others_are_stored = threading.Event()
+    embedder = Held(glaciers=others_are_stored)
+    before = application.add("before.txt", "pumps")
+    long, copy = (application.add(name, *(f"glaciers {n}" for n in range(1_000))) for name in ("long.txt", "copy.txt"))
+    after = application.add("after.txt", "locks")
+    stored: dict[str, Outcome] = {}
+    for outcomes in application.pipeline(run_id="1", embedder=embedder).ingest([application.claim(run_id="1")]):
+        stored |= {outcome.document_id: outcome for outcome in outcomes}
+        if stored.keys() == {before, after}:
+            others_are_stored.set()
+    assert list(stored) == [before, after, long, copy]
+    assert stored[long].tokens >= GROUP_TOKENS
+    assert stored[copy].chunks_embedded == 0
+    assert len(embedder.texts) == len(set(embedder.texts)) == stored[long].chunks + 2
 
 
 def test_a_change_does_not_wait_for_what_a_backfill_embeds(application: Application) -> None:
