@@ -1,6 +1,7 @@
 """The text worker's child: a path comes in over a pipe, text and chunks of that file go out, errors as well."""
 
 import faulthandler
+import gc
 import hashlib
 import importlib
 import importlib.util
@@ -25,6 +26,7 @@ from rag_assets.text.sandbox import confinement, frames
 REQUEST_BYTES = 2**30  # of an answer of ours to the child; vectors of a whole document are the largest
 RECURSION_LIMIT = 1_000  # Python's own: deep enough for every library here, far from the end of the stack
 NOTABLE_SECONDS = 0.005  # a document read faster has not taken memory worth a look
+YOUNG_OBJECTS = 20_000  # made before garbage is looked for, not Python's 700: a page alone has thousands that stay
 PROBE = "The naïve fox's 1,234 été—日本語 🎉 über_cafés"  # tells tokenizers apart by what they make of it
 
 # What the format modules import when first needed: now, while nobody waits.
@@ -66,6 +68,8 @@ class _Reader:
         self._read_vocabulary()
         _warm()  # before: an account of fewer rights may not be able to read what it needs
         self._gaps = confinement.confine(memory=self._parsing.max_memory_mb * 2**20)
+        gc.freeze()  # what was imported stays: it need not be looked through each time
+        gc.set_threshold(YOUNG_OBJECTS)
 
     def serve(self) -> None:
         frames.write(self._answers, {"ready": True, "gaps": self._gaps, **confinement.memory()})
