@@ -7,7 +7,7 @@ paragraphs, lists and tables. Trees come from strangers: a walk visits each elem
 import ctypes
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -16,7 +16,10 @@ from rag_assets.text.formats.pdf.direct import HANDLE, INT, PageObject
 
 MOST_ELEMENTS, DEEPEST = 50_000, 64  # of one page's tree that are looked at; children of one another at most
 TYPE_BYTES = 64  # of the name of an element's type, in UTF-16
-_CELL_KINDS = ("Table",), ("TR",), ("TD", "TH")  # types of elements within one another, down to a cell
+# Types of elements within one another, down to a cell, as pdfium writes them.
+_CELL_KINDS = tuple(
+    frozenset(kind.encode("utf-16-le") for kind in kinds) for kinds in (("Table",), ("TR",), ("TD", "TH"))
+)
 
 MOST_SHARED = 8  # elements that name one list as theirs; honest ones share none
 _NAMED_KIDS = re.compile(rb"/K\s+(\d+)\s+\d+\s+R")
@@ -66,6 +69,11 @@ class Tags:
     def __bool__(self) -> bool:
         return bool(self._known)
 
+    def marks(self, places: Sequence[int]) -> dict[int, Mark | None]:
+        """As `mark`, of many characters at once, by their places."""
+        objects = map(self._object, repeat(self._text), places)
+        return dict(zip(places, map(self._known.get, objects), strict=True))
+
     def mark(self, at: int) -> Mark | None:
         """The mark of the page's character `at`; None for one that pdfium put in, or that the tree does not name."""
         return self._known.get(self._object(self._text, at))
@@ -105,23 +113,28 @@ class _Walk:
         if not element or depth > DEEPEST or element in self._seen:
             return
         self._seen.add(element)
-        children = self._children(element)
-        if len(cell) == len(_CELL_KINDS) - 1 or any(children):  # what holds text alone is no table and no row
+        count = max(0, min(self._count(element), self._left))
+        self._left -= count
+        children = list(map(self._child, repeat(element, count), range(count)))  # None in place of its content
+        has_elements = any(children)
+        if has_elements or len(cell) == len(_CELL_KINDS) - 1:  # what holds text alone is no table and no row
             cell = self._within(element, cell)
         known = (cell[0], cell[1], cell[2]) if len(cell) == len(_CELL_KINDS) else None
+        if not has_elements:
+            self._mark(map(self._content, repeat(element, count), range(count)), known)
+            return
         for at, child in enumerate(children):
             if child:
                 self._visit(child, cell, depth + 1)
-                continue
-            content = self._content(element, at)
-            if content >= 0 and content not in self._marks:
-                self._marks[content] = Mark(len(self._marks), known)
+            elif (content := self._content(element, at)) >= 0:  # else it is another page's
+                self._mark((content,), known)
 
-    def _children(self, element: int) -> list[int | None]:
-        """Elements within one, None in place of its content; no more than may still be looked at."""
-        count = max(0, min(self._count(element), self._left))
-        self._left -= count
-        return list(map(self._child, repeat(element), range(count)))
+    def _mark(self, contents: Iterable[int], cell: Cell | None) -> None:
+        """Places for ids of marked content, in this order; -1 is none, and an id that is met again has its place."""
+        marks = self._marks
+        for content in contents:
+            if content >= 0 and content not in marks:
+                marks[content] = Mark(len(marks), cell)
 
     def _within(self, element: int, cell: tuple[int, ...]) -> tuple[int, ...]:
         """The table, row and cell that an element's content is in; a table within a cell is part of that cell."""
@@ -131,7 +144,7 @@ class _Walk:
             return (*cell, self._counts[depth])
         return cell
 
-    def _kind(self, element: int) -> str:
-        """The standard type of an element, as far as the document maps its own to one."""
+    def _kind(self, element: int) -> bytes:
+        """The standard type of an element, as far as the document maps its own to one, in UTF-16."""
         size = self._get_type(element, self._type_place, TYPE_BYTES)
-        return self._type.raw[: size - 2].decode("utf-16-le", "replace") if 2 < size <= TYPE_BYTES else ""
+        return self._type.raw[: size - 2] if 2 < size <= TYPE_BYTES else b""
