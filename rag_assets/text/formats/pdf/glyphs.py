@@ -29,7 +29,7 @@ HYPHENS = ("\x02", "\ufffe")  # pdfium's marks for a hyphen that broke a word, i
 BLANKS = frozenset(" \xa0\t")
 SECOND_HALF = "\ufdd0"  # of a character that pdfium counts as two; no text has it
 UNDRAWN = BLANKS | {*"\r\n", *HYPHENS, SECOND_HALF}
-WORD = re.compile(r"\S+")
+WORD = re.compile(r"[^\s\x02\ufffe]+")
 LINE_END = re.compile("[\r\n\x02\ufffe]")
 BROKEN = "\xad"  # at the end of a run: its last word goes on
 SLANTED = 3.0  # times its letters is the height of a run that is turned by any angle
@@ -186,6 +186,7 @@ class Page:
         self.grids: list[Grid] = []  # after `runs` was called, turned as they are
         self._upright: list[Ruling] = []
         self._places: list[float] = []
+        self._marks: dict[int, Mark | None] = {}  # of the words of a page that has tagged cells, by where they begin
         self._shown = ""  # the page's letters, without white space
         self._calls = _Calls(pdfium, text)
 
@@ -203,7 +204,11 @@ class Page:
         self._upright = sorted(parting, key=lambda line: line.at)
         self._places = [line.at for line in self._upright]
         self._letters = _Letters(self._pdfium, self._calls.text, text, self._turn)
-        self._apart = self._letters.apart(0.0 if self._places else WIDE_SPACE)
+        self._apart = self._letters.apart(WIDE_SPACE)
+        if self._places:
+            self._apart = self._with_parted(self._apart)
+        if self._tags and self._has_cells:
+            self._marks = self._tags.marks([word.start() for word in WORD.finditer(text)])
         found: list[list[TextRun]] = []
         start = 0
         for end in [*(mark.start() for mark in LINE_END.finditer(text)), len(text)]:
@@ -289,16 +294,23 @@ class Page:
 
     def _cells(self, text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
         """One of pdfium's lines, parted where a word is in another tagged cell than the one before."""
-        if self._tags and self._has_cells:
+        if self._marks:
             before = None
             for word in WORD.finditer(text, start, end):
-                mark = self._tags.mark(word.start())
+                at = word.start()
+                mark = self._marks[at]
                 cell = mark.cell if mark else None
-                if cell != before and word.start() > start:
-                    yield start, word.start()
-                    start = word.start()
+                if cell != before and at > start:
+                    yield start, at
+                    start = at
                 before = cell
         yield start, end
+
+    def _mark(self, at: int) -> Mark | None:
+        """The mark of the letter `at`; of the first one of a word, it may be known."""
+        if at in self._marks:
+            return self._marks[at]
+        return self._tags.mark(at) if self._tags else None
 
     def _line(self, text: str, start: int, end: int) -> Iterator[TextRun]:
         """One of pdfium's lines, cut at large gaps and where a line is drawn between two words."""
@@ -336,12 +348,31 @@ class Page:
             open_run.spaces.append((end - start - text.count(SECOND_HALF, start, end), right, box[0]))
         return False
 
+    def _with_parted(self, far: list[int]) -> list[int]:
+        """Of the letters with a gap before them, those that are far from it, and those with an upright line in it."""
+        known, places = set(far), self._places
+        middles = [(left + right) / 2 for left, right in zip(self._letters.lefts, self._letters.rights, strict=True)]
+        found = []
+        for here in self._letters.apart(0.0):
+            left, right = middles[here - 1], middles[here]
+            if here not in known:
+                first = bisect_left(places, min(left, right))
+                if first == len(places) or places[first] > max(left, right):
+                    continue
+            found.append(here)
+        return found
+
     def _is_parted(self, one: Box, other: Box) -> bool:
         """Whether an upright line stands between two letters."""
-        left, right = sorted(((one[0] + one[1]) / 2, (other[0] + other[1]) / 2))
+        left, right = (one[0] + one[1]) / 2, (other[0] + other[1]) / 2
+        if right < left:
+            left, right = right, left
+        first = bisect_left(self._places, left)
+        end = bisect_right(self._places, right, first)
+        if first == end:
+            return False
         y = (other[2] + other[3]) / 2
-        near = self._upright[bisect_left(self._places, left) : bisect_right(self._places, right)]
-        return any(line.start <= y <= line.end for line in near)
+        return any(line.start <= y <= line.end for line in self._upright[first:end])
 
     def _closed(self, open_run: "_OpenRun") -> TextRun:
         letters, calls, own = self._letters, self._calls, slice(open_run.first, open_run.last + 1)
@@ -351,7 +382,7 @@ class Page:
         is_raised = letters.height(open_run.last) < height  # such a number is small
         first, last = letters.at[open_run.first], letters.at[open_run.last]
         size = calls.size(letters.at[open_run.middle] if is_raised else last, height)
-        if not all(map(math.isfinite, (left, right, bottom, top, size))):
+        if not math.isfinite(left + right + bottom + top + size):
             left = right = bottom = top = size = 0.0
         text, spaces = self._words(open_run)
         upright = len(text) < 3 or self._is_upright(open_run, right - left, top - bottom, size)
@@ -362,7 +393,7 @@ class Page:
             if not calls.has_font_name():
                 text = _TEX_CODE.sub(lambda code: _TEX[code.group()], text)
         fixed = fixed and fixed_start
-        mark = self._tags.mark(first) if self._tags else None
+        mark = self._mark(first)
         return TextRun(text, left, right, bottom, top, size, bold, upright, bold_start, fixed, spaces, mark=mark)
 
     def _words(self, open_run: "_OpenRun") -> tuple[str, list[tuple[int, float, float]]]:
