@@ -37,7 +37,8 @@ class _Number:
 def without_numbers(runs: Sequence[TextRun], grids: Sequence[Grid] = ()) -> list[TextRun]:
     """Without the numbers of lines: they say where a line stands, and would be a column of a table or part a word."""
     taken: dict[int, TextRun | None] = {}
-    numbers = [number for run in runs if (number := _number(run)) and not _is_in_table(run, grids)]
+    ruled = [grid for grid in grids if grid.is_ruled]
+    numbers = [number for run in runs if (number := _number(run)) and not _is_in_table(run, ruled)]
     if len(numbers) < LEAST_OF_STEPS:
         return list(runs)
     for margin in _margins(numbers):
@@ -48,7 +49,8 @@ def without_numbers(runs: Sequence[TextRun], grids: Sequence[Grid] = ()) -> list
 
 
 def _is_in_table(run: TextRun, grids: Sequence[Grid]) -> bool:
-    return any(grid.is_ruled and grid.cell(run.left, run.middle) is not None for grid in grids)
+    left, middle = run.left, run.middle
+    return any(grid.has(left, middle) for grid in grids)
 
 
 def _number(run: TextRun) -> _Number | None:

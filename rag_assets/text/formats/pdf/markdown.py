@@ -32,6 +32,7 @@ _BROKEN = re.compile(rf"([^\W\d_]+)[-\u2010{BROKEN}]$")
 _COMPOUND = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)+")
 _LEADER = re.compile(r" *(?:\.[ .]?){5,} *")  # to a page's number
 _NUMBER = re.compile(r"^(?:[A-Z]|[\dIVX]+)(?:\.\d+)*\.?\s+")  # of a heading
+_OTHER = re.compile(r"[\W_]+")  # than letters and digits
 _NUMBERED = re.compile(r"\d+(?:\.\d+)*\.?\s+\S")
 _NO_HEADING = re.compile(  # an entry of a table of contents, a number of a page
     r"\.{4}|\.{3}\s*\d+$|(?:\. ){3}|^\W*(?:page|seite|página)\s*\d+\s*(?:(?:of|/|von|de)\s*\d+)?\W*$", re.I
@@ -284,4 +285,4 @@ def _rounded(size: float) -> float:
 
 def plain(text: str) -> str:
     """Letters and digits only, for comparing."""
-    return "".join(filter(str.isalnum, text.casefold()))
+    return _OTHER.sub("", text.casefold())

@@ -132,7 +132,7 @@ def _are_close(lines: Sequence[TextLine]) -> bool:
 def _has_prose(rows: Sequence[TextLine]) -> bool:
     """Whether several lines below each other run from one margin of the column to the other."""
     lines = [line for line in rows if not line.is_block]
-    if len(lines) < COLUMN_LINES:
+    if sum(line.length >= LINE_CHARACTERS for line in lines) < COLUMN_LINES:
         return False
     left, right = min(line.left for line in lines), max(line.right for line in lines)
     least, count = FULL_WIDTH * (right - left), 0

@@ -97,13 +97,13 @@ def _is_in(run: TextRun, grid: Grid) -> bool:
 
 def _once(runs: Sequence[TextRun]) -> list[TextRun]:
     """Without what is printed twice at nearly the same place, to look bold or to have a shadow."""
-    seen: dict[str, list[TextRun]] = {}
+    seen: dict[str, list[tuple[float, float]]] = {}  # left edges and middles
     kept = []
     for run in runs:
         same = seen.setdefault(run.text, [])
-        near = SHADOW * run.height
-        if not any(abs(one.left - run.left) < near and abs(one.middle - run.middle) < near for one in same[-9:]):
-            same.append(run)
+        near, left, middle = SHADOW * run.height, run.left, run.middle
+        if not any(abs(one - left) < near and abs(other - middle) < near for one, other in same[-9:]):
+            same.append((left, middle))
             kept.append(run)
     return kept
 

@@ -64,6 +64,10 @@ class Grid:
         """Whether there is more than one column."""
         return len(self.xs) > 2
 
+    def has(self, x: float, y: float) -> bool:
+        """Whether a place is in one of its cells."""
+        return self.xs[0] <= x <= self.xs[-1] and self.ys[-1] <= y <= self.ys[0]
+
     def column(self, x: float) -> int | None:
         found = bisect_left(self.xs, x)
         return found - 1 if 0 < found < len(self.xs) else 0 if x == self.xs[0] else None
