@@ -6,7 +6,7 @@ import pypdfium2
 import pypdfium2.raw
 import pytest
 
-from rag_assets.text.formats.pdf import tags
+from rag_assets.text.formats.pdf import fonts, tags
 from rag_assets_tests.pdf_pages import (
     Node,
     column,
@@ -89,7 +89,7 @@ def test_a_list_of_children_that_many_elements_share_is_not_opened() -> None:
     catalog = "/MarkInfo<</Marked true>>/StructTreeRoot 5 0 R"
     data = pdf(marked([column(40, 700, lines)]), page="/StructParents 0", extra=extra, catalog=catalog)
     document = pypdfium2.PdfDocument(data)
-    assert not tags.are_sound(pypdfium2.raw, document.raw, data)
+    assert not tags.are_sound(pypdfium2.raw, document.raw, fonts.dictionaries(data))
     assert outcome(data) == "\n".join(lines)
 
 

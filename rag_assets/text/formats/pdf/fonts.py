@@ -45,9 +45,17 @@ _RANGE = re.compile(rb"<\s*([0-9A-Fa-f]{2})\s*>\s*<\s*([0-9A-Fa-f]{2})\s*>\s*(?:
 _DIGITS = re.compile(rb"<([0-9A-Fa-f\s]*)>")
 
 
-def mended(data: bytes) -> bytes:
-    """The document with tables for such fonts; as it is where there are none, or where pypdf cannot read it."""
-    return mended_by_names(data) if _is_doubtful(data) else data
+def dictionaries(data: bytes) -> list[bytes]:
+    """Where the dictionaries of a document are: its bytes, and what is kept compressed in them."""
+    return [data, *_inflated(data)]
+
+
+def mended(data: bytes, parts: Sequence[bytes]) -> bytes:
+    """The document with tables for such fonts; as it is where there are none, or where pypdf cannot read it.
+
+    `parts` are its `dictionaries`.
+    """
+    return mended_by_names(data) if any(map(_DOUBTFUL.search, parts)) else data
 
 
 def is_damaged(text: str) -> bool:
@@ -69,11 +77,7 @@ def mended_by_names(data: bytes) -> bytes:
         return data
 
 
-def _is_doubtful(data: bytes) -> bool:
-    return bool(_DOUBTFUL.search(data)) or any(map(_DOUBTFUL.search, inflated(data)))
-
-
-def inflated(data: bytes) -> Iterator[bytes]:
+def _inflated(data: bytes) -> Iterator[bytes]:
     """Dictionaries that are kept compressed."""
     left = MOST_INFLATED
     for found in _STREAM.finditer(data):

@@ -40,16 +40,17 @@ class _Sheet:
 
 def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
     """The text of all pages; raises DocumentError encrypted, corrupt, no_text, too_large."""
-    source = fonts.mended(data)
-    parsed = _by_pdfium(source, data, name=name, limits=limits)
+    parts = fonts.dictionaries(data)
+    source = fonts.mended(data, parts)
+    parsed = _by_pdfium(source, data, parts, name=name, limits=limits)
     if source is data and fonts.is_damaged(parsed.text):
         source = fonts.mended_by_names(data)
-        parsed = parsed if source is data else _by_pdfium(source, data, name=name, limits=limits)
+        parsed = parsed if source is data else _by_pdfium(source, data, parts, name=name, limits=limits)
     return parsed
 
 
-def _by_pdfium(source: bytes, data: bytes, *, name: str, limits: Parsing) -> ParsedText:
-    """What pdfium reads of `source`, or pypdf of `data`, from which it was made."""
+def _by_pdfium(source: bytes, data: bytes, parts: Sequence[bytes], *, name: str, limits: Parsing) -> ParsedText:
+    """What pdfium reads of `source`, or pypdf of `data`, from which it was made; `parts` are its dictionaries."""
     import pypdfium2
 
     try:
@@ -59,15 +60,15 @@ def _by_pdfium(source: bytes, data: bytes, *, name: str, limits: Parsing) -> Par
     try:
         if len(document) == 0:
             return _second_opinion(data, name=name, limits=limits, reason="no pages")
-        return _parsed(document, data, name=name, limits=limits)
+        return _parsed(document, data, parts, name=name, limits=limits)
     finally:
         document.close()
 
 
-def _parsed(document: Any, data: bytes, *, name: str, limits: Parsing) -> ParsedText:
+def _parsed(document: Any, data: bytes, parts: Sequence[bytes], *, name: str, limits: Parsing) -> ParsedText:
     count = len(document)
     _require_pages(count, name=name, limits=limits)
-    sheets, warnings = _read(document, data, name=name, limits=limits)
+    sheets, warnings = _read(document, data, parts, name=name, limits=limits)
     # A single page with a picture and a few words may be just that; many of them are a scan with stamps.
     if all((sheet.is_picture and count > 1) or not sheet.characters for sheet in sheets):
         characters = sum(sheet.characters for sheet in sheets)
@@ -101,12 +102,14 @@ def _require_characters(count: int, *, pages: int, name: str, limits: Parsing) -
         )
 
 
-def _read(document: Any, data: bytes, *, name: str, limits: Parsing) -> tuple[list[_Sheet], list[str]]:
+def _read(
+    document: Any, data: bytes, parts: Sequence[bytes], *, name: str, limits: Parsing
+) -> tuple[list[_Sheet], list[str]]:
     """The sheets, and what went wrong on single pages."""
     import pypdfium2
     import pypdfium2.raw
 
-    form, is_tagged = _form(document), tags.are_sound(pypdfium2.raw, document.raw, data)
+    form, is_tagged = _form(document), tags.are_sound(pypdfium2.raw, document.raw, parts)
     sheets: list[_Sheet] = []
     warnings: list[str] = []
     again = _PypdfFallback(data, count=len(document))

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
 from typing import Any, NamedTuple
 
-from rag_assets.text.formats.pdf import direct, fonts
+from rag_assets.text.formats.pdf import direct
 from rag_assets.text.formats.pdf.direct import HANDLE, INT, PageObject
 
 MOST_ELEMENTS, DEEPEST = 50_000, 64  # of one page's tree that are looked at; children of one another at most
@@ -34,15 +34,15 @@ class Mark(NamedTuple):
     cell: Cell | None
 
 
-def are_sound(pdfium: Any, document: Any, data: bytes) -> bool:
-    """Whether a document says that it is tagged, and pdfium may open its tree.
+def are_sound(pdfium: Any, document: Any, parts: Sequence[bytes]) -> bool:
+    """Whether a document says that it is tagged, and pdfium may open its tree; `parts` are its `fonts.dictionaries`.
 
     pdfium reads the list of each element's children anew: a thousand elements that share one long list cost a million.
     """
     if not pdfium.FPDFCatalog_IsTagged(document):
         return False
     counts: Counter[bytes] = Counter()
-    for part in (data, *fonts.inflated(data)):
+    for part in parts:
         counts.update(_NAMED_KIDS.findall(part))
     return max(counts.values(), default=0) <= MOST_SHARED
 
