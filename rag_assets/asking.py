@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from rag_assets import operations
 from rag_assets.bundled import postgres as bundled_postgres
 from rag_assets.embedding.embedder import Embedder
-from rag_assets.errors import DatabaseUnavailable, EmbeddingError, RagAssetsError, ServiceError
+from rag_assets.errors import DatabaseUnavailable, EmbeddingError, RagAssetsError, ServiceError, SettingsError
 from rag_assets.model import Caller, DocumentState, Filter, Hit, Story, Summary, Vector
 from rag_assets.postgres import callers
 from rag_assets.postgres.callers import CallersDatabase
@@ -63,6 +63,7 @@ class Asking:
         self._used_at = time.monotonic()
         self._failed: tuple[float, ServiceError] | None = None
         self._client: object = None  # the last one that was seen, to count starts
+        self._has_index = False  # as far as was seen
         self._closed = threading.Event()
         self.embedder_starts = 0
         self._tending = threading.Thread(target=self._tend, name="idle-embedder", daemon=True)
@@ -101,6 +102,7 @@ class Asking:
         notes: list[str] | None = None,
     ) -> list[Hit]:
         """As operations.search, with the caller's rights; the question's `vector` may have been made before."""
+        self._require_index()
         mode = mode or self.settings.search.mode
         if vector is None and mode != "text":
             vector = self.embed_query(query)
@@ -127,7 +129,8 @@ class Asking:
             return operations.excerpts(services, query, hits)
 
     def embed_query(self, text: str) -> list[float]:
-        """The vector of a question (dimension floats)."""
+        """The vector of a question to the index (dimension floats)."""
+        self._require_index()
         with self._embedder() as embedder:
             return embedder.embed_query(text)
 
@@ -211,12 +214,25 @@ class Asking:
 
         from rag_assets.embedding import connections  # noqa: F401 - a third of a second
 
+        try:
+            self._require_index()
+        except SettingsError:
+            return  # no model is made for an index that is not there
+        except RagAssetsError:
+            pass  # the database may be there by the first question
         with suppress(RagAssetsError):
             self._open_embedder()
         with suppress(RagAssetsError):
-            if self.is_ready():
+            if self._has_index:
                 direction = [1.0] + [0.0] * (self.settings.embedding.dimension - 1)
                 self.search("first", caller=EVERYTHING, k=1, vector=direction)
+
+    def _require_index(self) -> None:
+        """As operations.require_index, asked of the database until there is one."""
+        if not self._has_index:
+            with self._for(EVERYTHING) as services:
+                operations.require_index(services)
+            self._has_index = True
 
     @contextmanager
     def _for(self, caller: Caller) -> Iterator[Services]:

@@ -421,6 +421,7 @@ def search(
     with opened() as services:
         if min_similarity is not None and (mode or services.settings.search.mode) == "text":
             raise click.UsageError("--min-similarity needs --mode hybrid or vector: words alone have no similarity.")
+        operations.require_index(services)
         operations.require_reranker(services)
         hits = _search(services, query, k=k, filter=filter, **how)
         if not hits and (folder := _folder(filter)):

@@ -147,6 +147,12 @@ def search(
         return searching.with_neighbours(cursor, hits, count=neighbours)
 
 
+def require_index(services: Services) -> None:
+    """SettingsError, with what to do, where nothing can be searched yet: before anything is embedded for a search."""
+    with services.database.transaction() as cursor:
+        callers.require_index(cursor, services.settings.source)
+
+
 def _reranked(services: Services, query: str, hits: Sequence[Hit], *, notes: list[str] | None) -> list[Hit]:
     """The first `rerank.top_n` of them by the reranker's score, then the others; outside of any transaction."""
     read, others = hits[: services.settings.rerank.top_n], hits[services.settings.rerank.top_n :]

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from rag_assets import cli, operations, settings, supervisor
+from rag_assets import cli, engines, operations, settings, supervisor
 from rag_assets.cli import main
 from rag_assets.errors import UnembeddableText
 from rag_assets.model import Outcome
@@ -307,6 +307,19 @@ def test_status_says_what_to_run_when_nothing_was_set_up(
     assert "rag-assets init --create-table" in invoke("status", code=1).stderr
     rows.execute(empty_database_url, 'create table "TblDocumentFiles" (id int primary key, file_path text)')
     assert "Run `rag-assets init`" in invoke("status", code=1).stderr
+
+
+@pytest.mark.parametrize("mode", ["hybrid", "text"])
+def test_search_says_the_same_before_a_model_is_made_when_nothing_was_set_up(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    """In the words of the other commands: nobody waits for a model to ask an index that is not there."""
+    monkeypatch.setenv("DATABASE_URL", empty_database_url)
+    monkeypatch.setattr(engines, "choose", lambda *_arguments, **_named: pytest.fail("a model was asked for"))
+    said = invoke("status", code=1).stderr.splitlines()[-1]
+    assert invoke("search", "--mode", mode, "words", code=1).stderr.splitlines()[-1] == said
+    rows.execute(empty_database_url, 'create table "TblDocumentFiles" (id int primary key, file_path text)')
+    assert "Run `rag-assets init`" in invoke("search", "--mode", mode, "words", code=1).stderr
 
 
 @pytest.mark.parametrize("command", [("ingest",), ("init",), ("reconcile",), ("status",), ("register", "."), ("up",)])

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rag_assets import engines
 from rag_assets.client import Index, IndexRefused, IndexUnavailable
 from rag_assets.errors import SettingsError
 from rag_assets.service.keys import Keys
@@ -126,6 +127,22 @@ def test_no_database_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         index.search("x", mode="text")
     with Index("postgresql://[broken") as index, pytest.raises((SettingsError, IndexUnavailable)):
         index.search("x", mode="text")
+
+
+def test_an_index_that_is_not_there_is_said_before_a_model_is_made(
+    empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By whatever way a search comes, and also where a service opens beforehand what the first question needs."""
+    monkeypatch.setenv("RAG_ASSETS_HOME", str(tmp_path))
+    monkeypatch.setattr(engines, "choose", lambda *_arguments, **_named: pytest.fail("a model was asked for"))
+    with Index(empty_database_url) as index:
+        for mode in ("hybrid", "text"):
+            with pytest.raises(SettingsError, match="There is no table TblDocumentFiles"):
+                index.search("words", mode=mode)  # type: ignore[arg-type]
+        asking = index._way._asking  # type: ignore[attr-defined]
+        asking.warm()
+        with pytest.raises(SettingsError, match="There is no table TblDocumentFiles"):
+            asking.embed_query("words")
 
 
 def test_importing_it_loads_little() -> None:

@@ -79,6 +79,7 @@ class ServicesIndex:
         return self._services.settings.embedding.model
 
     def search(self, query: str, *, k: int, filter: Filter, mode: Mode | None, neighbours: int) -> Sequence[Hit]:
+        operations.require_index(self._services)
         return operations.search(self._services, query, k=k, filter=filter, mode=mode, neighbours=neighbours)
 
     def embed_query(self, text: str) -> list[float]:

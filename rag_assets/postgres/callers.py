@@ -121,6 +121,16 @@ def is_ready(cursor: Cursor) -> bool:
     return bool(single(cursor)[0])
 
 
+def require_index(cursor: Cursor, source: Source) -> None:
+    """SourceUnusable where there is neither an index nor a documents table, SettingsError where the index is missing.
+
+    For a cursor with the program's own rights: a role that may see nothing would seem to have no index.
+    """
+    if not is_ready(cursor):
+        documents.require_columns(cursor, source)
+        raise SettingsError("There is no index of this table yet. Run `rag-assets init` to make it.")
+
+
 def _documents(cursor: Cursor, ids: list[str], *, model: str, source: Source) -> list[DocumentState]:
     """Of those that were never read, the path is what their rows say, where the caller may read them."""
     cursor.execute(statement("callers", "get_documents"), {"ids": ids, "model": model})
