@@ -192,7 +192,7 @@ class UnembeddableText(RagAssetsError):
     def __init__(self, index: int, *, kind: ErrorKind, message: str) -> None:
         super().__init__(message)
         self.index = index
-        self.kind = kind  # too_large: over the model's limit; crashed: the server died of it twice
+        self.kind = kind  # too_large: over the model's limit; crashed: it fails alone, others go well
         self.message = message
 
 

@@ -31,6 +31,12 @@ def refused(data: bytes, name: str = "document", limits: Parsing = LIMITS) -> Do
     return caught.value
 
 
+def test_formats_have_a_name_and_a_media_type_of_their_own() -> None:
+    """Two formats of one media type would be read by the same module, whatever their files are."""
+    for of in (lambda known: known.name, lambda known: known.media_type):
+        assert len({*map(of, parsing.FORMATS)}) == len(parsing.FORMATS)
+
+
 @pytest.mark.parametrize(
     ("data", "kind", "advice"),
     [

@@ -93,7 +93,7 @@ def _is_head(row: TextLine, below: Sequence[TextLine]) -> bool:
 def _free(lines: Sequence[TextLine], grids: Sequence[Grid]) -> list[TextLine]:
     found = []
     for row in lines:
-        if any(grid.is_ruled and grid.has(row.runs[0].middle_x, row.middle) for grid in grids):
+        if any(grid.has_columns and grid.has(row.runs[0].middle_x, row.middle) for grid in grids):
             break
         found.append(row)
     return found

@@ -13,7 +13,14 @@ from statistics import median
 from rag_assets.text.formats.pdf.glyphs import TextRun
 from rag_assets.text.formats.pdf.lines import Item, Table, TextLine, group_lines
 from rag_assets.text.formats.pdf.rulings import NEAR, Grid
-from rag_assets.text.formats.pdf.stream_tables import FULL, column_gaps, directed, has_numbers_below, joined, wrapped
+from rag_assets.text.formats.pdf.stream_tables import (
+    FULL,
+    column_gaps,
+    directed,
+    has_numbers_below,
+    joined,
+    with_continuations,
+)
 
 FULL_LINES = 4  # in one ruled row: they are rows that no line parts
 THREE = 3  # columns: of two, both may go on in the next line
@@ -32,11 +39,11 @@ def ruled(grid: Grid, runs: Sequence[TextRun]) -> list[Item]:
     """A table and the lines that stand over it in its grid; empty for a frame, a drawing or the layout of a page."""
     if grid.size == (1, 1):
         return []
-    if not grid.is_ruled:
+    if not grid.has_columns:
         runs, grid = _opened(runs, grid)
     grid = _with_columns(grid, runs)
     cells = _cells(grid, runs)
-    if not grid.is_ruled or any(map(_is_layout, cells.values())):
+    if not grid.has_columns or any(map(_holds_a_table, cells.values())):
         return []
     bands = [{column: cells[at, column] for at, column in cells if at == row} for row in range(grid.size[0])]
     title = list(_title(bands, grid))
@@ -90,7 +97,7 @@ def _width(grid: Grid, column: int) -> float:
     return grid.xs[column + 1] - grid.xs[column]
 
 
-def _is_layout(cell: Sequence[TextRun]) -> bool:
+def _holds_a_table(cell: Sequence[TextRun]) -> bool:
     return len(cell) > SPLIT_LINES and sum(len(row.runs) > 1 for row in group_lines(cell)) >= SPLIT_LINES
 
 
@@ -111,7 +118,7 @@ def _rows_between(cells: dict[int, list[TextRun]], width: int, *, least: int) ->
     full = [line for line in lines if sum(map(bool, line)) > FULL * len(cells)]
     whole = [line for line in full if sum(map(bool, line)) == len(cells)]
     if len(full) > 1 and len(cells) > 1 and (len(whole) >= least or has_numbers_below(full)):
-        return wrapped(lines)
+        return with_continuations(lines)
     return [[joined(row.text for row in group_lines(cells[at])) if at in cells else "" for at in range(width)]]
 
 

@@ -37,7 +37,7 @@ class _Number:
 def without_numbers(runs: Sequence[TextRun], grids: Sequence[Grid] = ()) -> list[TextRun]:
     """Without the numbers of lines: they say where a line stands, and would be a column of a table or part a word."""
     taken: dict[int, TextRun | None] = {}
-    ruled = [grid for grid in grids if grid.is_ruled]
+    ruled = [grid for grid in grids if grid.has_columns]
     numbers = [number for run in runs if (number := _number(run)) and not _is_in_table(run, ruled)]
     if len(numbers) < LEAST_OF_STEPS:
         return list(runs)

@@ -60,7 +60,7 @@ class Grid:
         return len(self.ys) - 1, len(self.xs) - 1
 
     @property
-    def is_ruled(self) -> bool:
+    def has_columns(self) -> bool:
         """Whether there is more than one column."""
         return len(self.xs) > 2
 
@@ -281,7 +281,7 @@ def _stacked(found: Sequence[Grid]) -> list[Grid]:
         same.sort(key=lambda grid: -grid.ys[0])
         heights = [grid.ys[0] - grid.ys[-1] for grid in same]
         near = all(one.ys[-1] - other.ys[0] <= BANDS * max(heights) for one, other in pairwise(same))
-        if len(same) > 1 and same[0].is_ruled and near and all(grid.size[0] == 1 for grid in same):
+        if len(same) > 1 and same[0].has_columns and near and all(grid.size[0] == 1 for grid in same):
             ys = sorted(_edges([y for grid in same for y in grid.ys]), reverse=True)
             places = [(row, column) for row in range(len(ys) - 1) for column in range(same[0].size[1])]
             result.append(Grid(same[0].xs, ys, {place: place for place in places}, is_banded=True))

@@ -13,7 +13,7 @@ from statistics import median
 
 from rag_assets.text.formats.pdf.glyphs import BROKEN, TextRun
 from rag_assets.text.formats.pdf.lines import Item, Table, TextLine, is_right_to_left
-from rag_assets.text.formats.pdf.wrapped_rows import leading_lines, rows_of_lines
+from rag_assets.text.formats.pdf.wrapped_rows import TIGHT, WIDE, leading_lines, rows_of_lines
 
 LABEL = re.compile(
     r"[•◦▪‣●○■□–\-*·\uf0b7\uf0a7]|\(?(?:\d{1,3}|[a-zA-Z]|[ivxlcIVXLC]{1,5})[.)]|\d{1,3}:|\[\d{1,3}\]|\d{1,2}(?:\.\d{1,2}){1,4}\.?"
@@ -41,10 +41,14 @@ ALIGNED = 1.0  # points: runs whose left edges differ by less stand below each o
 HEAD_DISTANCE = 2.0  # times its height: a line further above a table is not its head
 WRAPPED = 15  # characters at least, of a cell that goes on below beside others that do
 FULL = 0.5  # of a row's columns: a line that fills more begins a row of its own
-TIGHT, WIDE = 1.5, 1.15  # times a font's size, between lines of a cell; times that, between rows
 
 
 def tables(lines: list[TextLine]) -> list[Item]:
+    """Lines and the tables among them, found without drawn lines.
+
+    From each line of several runs on, rows of cells of several lines are looked for first, by their distances; then
+    lines whose runs stand in columns, as far as those go.
+    """
     for line in lines:
         line.runs = _labelled(_whole(line.runs))
     items: list[Item] = []
@@ -291,7 +295,7 @@ def _joined_rows(lines: Sequence[TextLine], cells: list[list[str]]) -> list[list
     least, most = min(gaps), max(gaps)
     size = max(line.height for line in lines)
     if least > TIGHT * size or most < WIDE * least:
-        return wrapped(cells)
+        return with_continuations(cells)
     groups: list[list[list[str]]] = [[cells[0]]]
     for gap, line in zip(gaps, cells[1:], strict=True):
         if gap < (least + most) / 2 and gap < TIGHT * size:
@@ -299,7 +303,7 @@ def _joined_rows(lines: Sequence[TextLine], cells: list[list[str]]) -> list[list
         else:
             groups.append([line])
     if any(len(group) > 1 and not _is_row(group) for group in groups):
-        return wrapped(cells)
+        return with_continuations(cells)
     return [[joined(filter(None, column)) for column in zip(*group, strict=True)] for group in groups]
 
 
@@ -308,7 +312,7 @@ def _is_row(group: Sequence[Sequence[str]]) -> bool:
     return full <= 1 and not has_numbers_below(group)
 
 
-def wrapped(cells: Sequence[list[str]]) -> list[list[str]]:
+def with_continuations(cells: Sequence[list[str]]) -> list[list[str]]:
     """A line with nothing but words that go on with cells of the line above is part of that row."""
     found: list[list[str]] = []
     for line in cells:

@@ -131,7 +131,7 @@ def _items(runs: Sequence[TextRun]) -> list[Item]:
     titles = list(takewhile(lambda line: _is_title(line, spans), lines))
     lines = lines[len(titles) :]
     several = sum(len(line.runs) > 1 for line in lines)
-    if len(lines) < 2 or len(spans) < 2 or 2 * several < len(lines) or _is_layout(lines):
+    if len(lines) < 2 or len(spans) < 2 or 2 * several < len(lines) or _has_one_long_cell(lines):
         return []
     rows = [cells_of(line, spans) for line in lines]
     return [] if _are_lines(rows) else [*titles, Table(directed(rows))]
@@ -143,7 +143,7 @@ def _is_title(line: TextLine, spans: Sequence[tuple[float, float]]) -> bool:
     return not others and not any(left - EDGE < cell.left and cell.right < right + EDGE for left, right in spans)
 
 
-def _is_layout(lines: Sequence[TextLine]) -> bool:
+def _has_one_long_cell(lines: Sequence[TextLine]) -> bool:
     sizes = [len(cell.text) for line in lines for cell in line.runs]
     return max(sizes) > LONG_CELL and max(sizes) > LONG_SHARE * sum(sizes)
 
