@@ -98,6 +98,24 @@ def test_sensor_says_what_hinders_it_when_the_table_is_renamed(project: Project)
     assert request.tags["rag_assets/documents"] == "2"
 
 
+def test_sensor_says_how_many_documents_wait_and_what_for(project: Project) -> None:
+    """For another attempt, or for a run that has them."""
+    for n in range(2):
+        project.application.add_row(f"missing-{n}.txt")
+    assert len(project.tick().run_requests) == 1
+    # Set here, and not left to a run that fails: a slow machine may outlast the pause after an error.
+    project.application.sql(
+        """update rag_outbox set claimed_by = null, claimed_until = null, error_kind = 'not_found',
+        not_before = now() + interval '1 hour'"""
+    )
+    said = project.tick().skip_message
+    assert said.startswith("2 documents are pending: after an error, and the next is tried again in 3"), said
+    project.application.sql("update rag_outbox set claimed_by = 'batch:b', claimed_until = now() + interval '1 hour'")
+    submit(project, tags={BATCH_TAG: "b"}, status=DagsterRunStatus.STARTED)
+    said = project.tick().skip_message
+    assert said == "2 documents are pending: a run is at work, or about to be, and takes what comes meanwhile."
+
+
 def test_sensor_sees_a_table_that_was_made_anew(project: Project) -> None:
     """At its next look, with the rows that were written before it had its triggers, and those after."""
     project.application.sql(
@@ -143,7 +161,8 @@ def test_no_document_is_requested_twice_when_two_ticks_look(project: Project) ->
     submit(project, tags=request.tags, status=DagsterRunStatus.STARTING)
     project.application.add("b.txt", *WORDS)
     tick = project.tick()
-    assert (tick.run_requests, tick.skip_message) == ([], "No changes.")
+    assert tick.run_requests == []
+    assert "pending: a run is at work, or about to be" in tick.skip_message
 
 
 def test_sensor_leaves_changes_to_a_run_that_takes_them(project: Project) -> None:

@@ -15,7 +15,7 @@ from rag_assets.defs.jobs import BATCH_TAG, FAULT_TAG, index_job, ingest_job, ru
 from rag_assets.defs.resources import Rag
 from rag_assets.errors import SettingsError
 from rag_assets.lease import Watch
-from rag_assets.model import Claim, ClaimOwner
+from rag_assets.model import Claim, ClaimOwner, are, counted
 from rag_assets.postgres import outbox, runs
 from rag_assets.postgres.listener import Listener
 from rag_assets.services import Services
@@ -69,7 +69,7 @@ def _look(instance: dg.DagsterInstance, services: Services) -> Iterator[dg.RunRe
     _release_batches_once(services)
     claims, batch_id, hindrance = _wait_for_changes(instance, services)
     if not claims:
-        yield dg.SkipReason(hindrance or _failing(instance) or operations.held(services) or "No changes.")
+        yield dg.SkipReason(hindrance or operations.held(services) or _waiting(instance, services))
         return
     partitions.documents.add(instance, [claim.document_id for claim in claims if claim.path is not None])
     yield dg.RunRequest(
@@ -77,6 +77,24 @@ def _look(instance: dg.DagsterInstance, services: Services) -> Iterator[dg.RunRe
         run_config=run_config(batch_id=batch_id, linger=True),
         tags={BATCH_TAG: batch_id, "dagster/priority": PRIORITY, "rag_assets/documents": str(len(claims))},
     )
+
+
+def _waiting(instance: dg.DagsterInstance, services: Services) -> str:
+    """How many documents are pending, and what they wait for."""
+    with services.database.transaction() as cursor:
+        pending, claimed, seconds = outbox.waiting(cursor)
+    reason = _failing(instance)
+    if not pending:
+        return reason or "No changes."
+    which = f"{counted(pending, 'document')} {are(pending)} pending"
+    if reason:
+        return f"{which}. {reason}"
+    if claimed == pending or _has_active_consumer(instance, services):
+        return f"{which}: a run is at work, or about to be, and takes what comes meanwhile."
+    in_run = f"{claimed} in a run, the others " if claimed else ""
+    if not seconds:  # committed after the last look
+        return f"{which}: {in_run}to be taken at the next look, which begins within seconds."
+    return f"{which}: {in_run}after an error, and the next is tried again in {seconds:.0f} s."
 
 
 def _instance(context: dg.SensorEvaluationContext) -> dg.DagsterInstance:

@@ -196,6 +196,13 @@ def has_active_consumer(cursor: Cursor) -> bool:
     return bool(single(cursor)[0])
 
 
+def waiting(cursor: Cursor) -> tuple[int, int, float]:
+    """How many documents are pending, how many of these claimed, and seconds until the next of the others is due."""
+    cursor.execute(statement("outbox", "count_waiting"))
+    pending, claimed, seconds = single(cursor)
+    return pending, claimed, seconds or 0.0
+
+
 def lock(cursor: Cursor, claims: Sequence[Claim], *, owner: ClaimOwner) -> set[str]:
     """Hold those of the claims that are still this owner's until the end of the transaction; their document ids.
 

@@ -365,6 +365,15 @@ select exists (
         and objid not in (select hashtext(run_id)::oid from rag_runs where taken_over_at is not null)
 );
 
+-- name: count_waiting
+-- What is pending: how much of it somebody works on, or is about to, and seconds until the next of the rest is due, as
+-- claim_due has it.
+select count(*), count(*) filter (where claimed_until >= now()),
+    greatest(0, extract(epoch from min(case when error_kind is null then now() else not_before end)
+        filter (where claimed_until is null or claimed_until < now()) - now()))::float8
+from rag_outbox
+where state = 'pending';
+
 -- name: get_status
 -- The index at a glance.
 select documents, up_to_date, pending, oldest_pending_at, running, failed, dead, chunks, chunks_with_vector, held,
