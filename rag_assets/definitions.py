@@ -2,12 +2,12 @@
 
 import dagster as dg
 
-from rag_assets.defs import assets, checks, jobs, resources, sensors
+from rag_assets.defs import assets, checks, jobs, resources, sensors, specs
 
 rag = resources.Rag()
 
 defs = dg.Definitions(
-    assets=[assets.source_table, assets.ingest, assets.index],
+    assets=[specs.source_table, assets.ingest, assets.index],
     asset_checks=[checks.index_in_step, checks.vectors_are_the_models],
     jobs=[jobs.ingest_job, jobs.index_job, jobs.reconcile, jobs.accept_documents],
     schedules=[jobs.reconcile_schedule],

@@ -52,6 +52,7 @@ Seconds = Annotated[float, Field(gt=0)]
 CRON = {"minute": (0, 59), "hour": (0, 23), "day": (1, 31), "month": (1, 12), "weekday": (0, 7)}
 CRON_ENTRY = re.compile(r"(\*|\d+|[a-zA-Z]{3})(-(\d+|[a-zA-Z]{3}))?(/[1-9]\d*)?")
 
+TAG = "[A-Za-z0-9_.-]"  # a character of a tag in Dagster
 TABLE_PART = re.compile(r'"(?:[^"]|"")+"|[^."][^.]*')  # as in SQL, but that capitals count without quotes too
 
 
@@ -96,6 +97,22 @@ def _addresses(value: str | None) -> str | None:
         if one.strip() and not re.match(r"https?://[^/?#]", one.strip(), re.IGNORECASE):
             raise ValueError(f"{one.strip()} is no address; allowed are http://HOST:PORT and https://HOST")
     return value
+
+
+def _owner(value: str) -> str:
+    if not re.fullmatch(r"team:\S.*|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}", value):
+        raise ValueError(f"{value} owns nothing in Dagster; allowed are team:NAME and an address of mail")
+    return value
+
+
+def _tags(tags: dict[str, str]) -> dict[str, str]:
+    """Keys and values as Dagster takes them, which would otherwise load no definitions at all."""
+    for key, value in tags.items():
+        if not re.fullmatch(rf"({TAG}{{1,63}}/)?{TAG}{{1,63}}", key) or not re.fullmatch(rf"{TAG}{{0,63}}", value):
+            raise ValueError(
+                f"{key} = {value} is no tag; allowed are 63 letters, digits and _ . - of either, and one / in the key"
+            )
+    return tags
 
 
 class Section(BaseModel):
@@ -277,6 +294,13 @@ class Rerank(Section):
         return _read_key(self.api_key_file, setting="rerank.api_key_file") if self.api_key_file else None
 
 
+class Dagster(Section):
+    """What Dagster's catalogue says of all assets, besides what they are."""
+
+    owners: tuple[Annotated[str, AfterValidator(_owner)], ...] = ()  # "team:NAME" or an address of mail
+    tags: Annotated[dict[str, str], AfterValidator(_tags)] = {}  # to filter by, as {domain = "search"}
+
+
 class Web(Section):
     """Dagster's page under `rag-assets up`."""
 
@@ -345,6 +369,7 @@ class Settings(BaseSettings):
     llama_server: LlamaServer = LlamaServer()
     search: Search = Search()
     rerank: Rerank = Rerank()
+    dagster: Dagster = Dagster()
     web: Web = Web()
     service: Service = Service()
 

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 from dagster import AssetKey, DagsterInstance, DagsterRunStatus
 
-from rag_assets.defs import assets, checks, events, jobs, partitions, sensors
+from rag_assets.defs import assets, checks, events, jobs, partitions, sensors, specs
 from rag_assets.defs.jobs import ingest_job
 from rag_assets.defs.resources import Rag
 from rag_assets.errors import NotEnoughMemory
@@ -37,7 +37,7 @@ class Project:
     @property
     def definitions(self) -> dg.Definitions:
         return dg.Definitions(
-            assets=[assets.source_table, assets.ingest, assets.index],
+            assets=[specs.source_table, assets.ingest, assets.index],
             asset_checks=[checks.index_in_step],
             jobs=[jobs.ingest_job, jobs.index_job, jobs.reconcile, jobs.accept_documents],
             sensors=[sensors.document_changes(self.rag), sensors.index_of_vectors(self.rag)],

@@ -187,7 +187,7 @@ def test_an_unknown_section_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert refused().startswith("settings.toml: there is no setting or section chunks. There are ")
     Path("settings.toml").unlink()
     monkeypatch.setenv("RAG_ASSETS_CHUNKS__SIZE", "64")
-    assert refused().startswith("RAG_ASSETS_CHUNKS__SIZE: there is no section chunks. There are chunking, database, ")
+    assert refused().startswith("RAG_ASSETS_CHUNKS__SIZE: there is no section chunks. There are chunking, dagster, ")
     monkeypatch.delenv("RAG_ASSETS_CHUNKS__SIZE")
     Path(".env").write_text("RAG_ASSETS_CHUNK__SIZE=64\n")
     assert refused().startswith("RAG_ASSETS_CHUNK__SIZE: there is no section chunk. ")

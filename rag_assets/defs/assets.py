@@ -12,7 +12,7 @@ import dagster as dg
 from dagster import DagsterRunStatus
 
 from rag_assets import operations, visible
-from rag_assets.defs import events, jobs, launching, partitions
+from rag_assets.defs import events, jobs, launching, partitions, specs
 from rag_assets.defs.resources import Rag
 from rag_assets.errors import LostRun
 from rag_assets.model import Progress, counted
@@ -30,15 +30,6 @@ NEXT = (
 REPEAT, RETRY = "re-execute this run, or rag-assets retry", "rag-assets retry"
 TOLD_SECONDS = 20.0  # between two lines of a run's log on how far an index is
 WAITING = dg.RunsFilter(statuses=[DagsterRunStatus.QUEUED])
-
-source_table = dg.AssetSpec(
-    events.SOURCE,
-    description="The application's table of documents (source.table); owned by the application. A changed row becomes "
-    "a run of the three assets within seconds, by the sensor document_changes.",
-    kinds={"postgres"},
-    group_name="source",
-)
-
 
 # Plain types: those that dg.Config makes of str and bool put the value of any environment variable that a run's config
 # names in its place, password and all, for whoever launches the run to read in its log.
@@ -62,32 +53,7 @@ class IngestConfig:
 
 @dg.multi_asset(
     name="ingest",
-    specs=[
-        dg.AssetSpec(
-            events.RAW_TEXT,
-            deps=[source_table],
-            skippable=True,
-            group_name="rag",
-            kinds={"python", "postgres"},
-            description="What was read from the document's file: rag_document_text.",
-        ),
-        dg.AssetSpec(
-            events.CHUNKS,
-            deps=[events.RAW_TEXT],
-            skippable=True,
-            group_name="rag",
-            kinds={"python", "postgres"},
-            description="How the text was cut, in tokens of the embedding model: rag_document_chunks.",
-        ),
-        dg.AssetSpec(
-            events.EMBEDDINGS,
-            deps=[events.CHUNKS],
-            skippable=True,
-            group_name="rag",
-            kinds={"pgvector"},
-            description="The vector of each chunk by the embedding model: rag_document_chunks.embedding.",
-        ),
-    ],
+    specs=[specs.raw_text, specs.chunks, specs.embeddings],
     partitions_def=partitions.documents.definition,
     can_subset=True,
     backfill_policy=dg.BackfillPolicy.multi_run(partitions.documents.partitions_per_run),
@@ -128,14 +94,7 @@ def ingest(context: dg.AssetExecutionContext, rag: dg.ResourceParam[Rag]) -> Ite
     yield  # a generator without outputs: each document was reported by its own event
 
 
-@dg.asset(
-    name=events.INDEX,
-    deps=[events.EMBEDDINGS],
-    group_name="rag",
-    kinds={"pgvector"},
-    description="The index of all vectors of the embedding model, from search.index_rows on: its kind, size and age, "
-    "and the share of the ten nearest that it finds, of a sample.",
-)
+@dg.multi_asset(name="index", specs=[specs.index])
 def index(context: dg.AssetExecutionContext, rag: dg.ResourceParam[Rag]) -> dg.MaterializeResult[None]:
     """Build the index, build it anew, measure it or drop it: what is best now."""
     launching.tag_run_with_process(context.instance, context.run)
@@ -159,7 +118,8 @@ def _at_intervals(tell: Progress) -> Progress:
 
 
 def _facts(tended: Tended) -> dict[str, Any]:
-    facts: dict[str, Any] = {"step": tended.step, "reason": tended.reason, "rows": tended.rows, "kind": "exact"}
+    facts: dict[str, Any] = {"step": tended.step, "reason": tended.reason, "kind": "exact"}
+    facts |= {"rows": tended.rows, "dagster/row_count": tended.rows}
     if (there := tended.index) is not None:
         facts |= {"kind": there.kind, "name": there.name, "bytes": there.size_bytes, "recall_at_10": there.recall_at_10}
         if there.noted is not None and there.noted.built_at is not None:

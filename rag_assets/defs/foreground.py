@@ -11,7 +11,7 @@ from dagster_postgres.utils import DagsterPostgresException
 from sqlalchemy.exc import SQLAlchemyError
 
 from rag_assets import operations
-from rag_assets.defs import assets, dagster_internals, events, jobs, partitions, sensors
+from rag_assets.defs import assets, dagster_internals, events, jobs, partitions, sensors, specs
 from rag_assets.defs.resources import Rag
 from rag_assets.model import Outcome, Refused
 from rag_assets.postgres import conninfo
@@ -41,7 +41,7 @@ def ingest(
         on_outcomes(outcomes)
 
     definitions = dg.Definitions(
-        assets=[assets.source_table, assets.ingest],
+        assets=[specs.source_table, assets.ingest],
         jobs=[jobs.ingest_job],
         # The same as in definitions.py: the run is then one of the job that Dagster's page knows.
         resources={"rag": Rag(services, on_outcomes=collect), "io_manager": dg.mem_io_manager},
