@@ -407,6 +407,11 @@ class IndexStatus:
         return {key: value for key, value in asdict(self).items() if key != "warnings"}
 
     @property
+    def is_hindered(self) -> bool:
+        """Whether something is wrong with the index as a whole, and not with single documents."""
+        return bool(self.warnings) or self.chunks_with_vector < self.chunks
+
+    @property
     def faults(self) -> list[str]:
         """What is not well and does not become so by itself, with what to do; pending work is no fault."""
         given_up, without_vector = sum(self.dead.values()), self.chunks - self.chunks_with_vector

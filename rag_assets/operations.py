@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -264,6 +265,12 @@ def status(services: Services) -> IndexStatus:
         status = outbox.status(cursor, services.settings.source)  # which says what to do where nothing is set up
         still = runs.standing_still(cursor, seconds=services.settings.worker.processing_timeout_seconds)
         return replace(status, standing_still=still)
+
+
+def last_change(services: Services) -> datetime | None:
+    """When a change of a document was seen or worked on last; None where none ever was."""
+    with services.database.transaction() as cursor:
+        return outbox.last_change(cursor)
 
 
 def failed_documents(services: Services, *, limit: int) -> list[FailedDocument]:

@@ -37,7 +37,7 @@ def test_failed_document_is_shown_as_accepted_when_it_was(project: Project) -> N
     assert accept(project) == [bad]
     status = operations.status(project.services)
     assert (status.dead, status.accepted, status.faults) == ({}, {"empty": 1}, [])
-    assert checks.evaluation(project.services).passed
+    assert checks.evaluation(operations.status(project.services)).passed
     assert project.partitions("FAILED") == set()
     assert project.partitions("MATERIALIZED") == {good, bad}
     assert project.last("raw_text").metadata["status"].value.startswith("accepted, until its file changes: empty: ")

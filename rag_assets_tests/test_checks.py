@@ -23,7 +23,7 @@ def test_check_of_vectors_fails_when_they_are_not_the_models(project: Project) -
         project.embed_with(HashEmbedder())
         return cast(dg.AssetCheckResult, checks.vectors_are_the_models(project.rag))
 
-    assert found().passed
+    assert str(found().description) == "Each of 6 vectors that were made anew is as it is stored."
     negative, first = "embedding - embedding - embedding", "select min(id) from rag_document_chunks"
     project.application.sql(f"update rag_document_chunks set embedding = {negative} where id = ({first})")
     result = found()
@@ -50,16 +50,21 @@ def test_check_warns_when_a_document_was_given_up(project: Project) -> None:
     project.run(succeeds=False)
     result = check(project)
     assert (result.passed, result.severity) == (False, dg.AssetCheckSeverity.WARN)
-    assert result.metadata["dead"].value == {"empty": 1}
+    assert (result.metadata["dead"].value, result.metadata["failed"].value) == ("1 empty", "none")
 
 
 def test_check_warns_of_a_row_that_nobody_will_look_at(project: Project) -> None:
-    """It is no success because nothing is pending; a row without a path is no document."""
+    """It is no success because nothing is pending; a row without a path is no document.
+
+    Triggers that are off are an error, and no warning: they hide changes of every document.
+    """
     project.application.sql('alter table "TblDocumentFiles" alter file_path drop not null')
     project.application.sql('insert into "TblDocumentFiles" (file_path) values (null)')
     project.run()
     assert check(project).passed
     project.application.sql('alter table "TblDocumentFiles" disable trigger rag_document_changed')
+    without_triggers = check(project)
+    assert (without_triggers.passed, without_triggers.severity) == (False, dg.AssetCheckSeverity.ERROR)
     project.application.add("a.txt", *WORDS)
     project.application.sql('alter table "TblDocumentFiles" enable always trigger rag_document_changed')
     result = check(project)

@@ -1,10 +1,13 @@
 """The job `reconcile`: what it finds, what it has Dagster told, and what it forgets."""
 
+from dataclasses import fields
+
 import dagster as dg
 import pytest
 from dagster import AssetKey
 
 from rag_assets.defs import checks, events, partitions
+from rag_assets.postgres.reconcile import Differences, FileDifferences
 from rag_assets_tests.application import WORDS
 from rag_assets_tests.project import Project
 
@@ -27,12 +30,26 @@ def test_reconcile_evaluates_the_check(project: Project) -> None:
 
 
 def test_reconcile_finds_a_file_that_changed_on_disk(project: Project) -> None:
-    """What no trigger saw becomes pending; the op tells what it found."""
+    """What no trigger saw becomes pending; the page of the table tells what was found, beside its rows."""
     document_id = project.application.add("a.txt", *WORDS)
     project.run()
     project.application.write("a.txt", "locks")
     project.reconcile()
     assert project.application.pending() == [(document_id, "pending", 0, None)]
+    [seen] = project.instance.fetch_observations(AssetKey(events.SOURCE), limit=9).records
+    assert seen.asset_observation is not None
+    told = {name: value.value for name, value in seen.asset_observation.metadata.items()}
+    assert (told["dagster/row_count"], told["differs"]) == (1, "1 with another file")
+    assert isinstance(told["last_change"], float)
+
+
+def test_every_difference_that_reconciliation_finds_has_words() -> None:
+    """Or the page of the table would say that nothing differs."""
+    found = {field.name for kind in (Differences, FileDifferences) for field in fields(kind)}
+    assert found <= set(events.DIFFERENCES)
+    observed = events.source_observation({"moved": 2, "missing": 0}, rows=5, changed_at=None)
+    assert observed.metadata["differs"].value == "2 with another path"
+    assert "last_change" not in observed.metadata
 
 
 def test_reconcile_forgets_old_attempts(project: Project) -> None:

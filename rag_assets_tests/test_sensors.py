@@ -263,7 +263,7 @@ def test_status_and_check_name_a_run_that_stands_still(project: Project) -> None
     status = operations.status(project.services)
     assert status.standing_still == {"stopped": pytest.approx(52 * 60, abs=60)}
     assert "Run stopped has stood still for" in " ".join(status.faults)
-    found = checks.evaluation(project.services)
+    found = checks.evaluation(operations.status(project.services))
     assert not found.passed
     assert "Run stopped" in str(found.description)
 

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
@@ -27,6 +28,18 @@ SHOWN_WARNINGS = 6  # rag_document_text has them all
 WARNING_BYTES = 200
 MESSAGE_BYTES = 600  # of an error
 CORRECT = "Correct the file or its row: it is then tried again. What is to stay so: rag-assets accept."
+DIFFERENCES = {  # what a reconciliation finds, by the name that it has for it
+    "unknown": "never read",
+    "vanished": "indexed without a row",
+    "moved": "with another path",
+    "outdated": "read or embedded with other settings",
+    "incomplete": "with chunks missing",
+    "changed": "with another file",
+    "partitions_without_row": "shown here without a row",
+    "rows_without_partition": "not shown here",
+    "untold": "stored, and not told of here",
+    "missing": "without their files, and left alone: so many at once rather mean that their folder is not mounted",
+}
 MAX_WAITING = 2_000  # documents of which nothing was told yet
 
 
@@ -114,6 +127,15 @@ def _observation(asset: str, outcome: Outcome) -> dg.AssetObservation:
         metadata["path"] = dg.MetadataValue.path(outcome.path)
     key = partitions.documents.key(outcome.document_id)
     return dg.AssetObservation(asset, partition=key, metadata=metadata)
+
+
+def source_observation(found: Mapping[str, int], *, rows: int, changed_at: datetime | None) -> dg.AssetObservation:
+    """What a reconciliation saw of the application's table: its rows, its last change, and what differed, in words."""
+    differs = [f"{found[name]} {words}" for name, words in DIFFERENCES.items() if found.get(name)]
+    metadata: dict[str, Any] = {"dagster/row_count": rows, "differs": "; ".join(differs) or "nothing"}
+    if changed_at is not None:
+        metadata["last_change"] = dg.MetadataValue.timestamp(changed_at)
+    return dg.AssetObservation(SOURCE, metadata=metadata)
 
 
 def log_empty(context: dg.AssetExecutionContext) -> None:

@@ -51,7 +51,9 @@ def reconcile_index(context: dg.OpExecutionContext, rag: dg.ResourceParam[Rag]) 
     with rag.services() as services, errors_in_one_line():
         found = operations.reconcile(services) | _reconcile_partitions(context.instance, services)
         context.add_output_metadata({**found, "log_rows_removed": operations.purge_log(services)})
-        context.instance.report_runless_asset_event(checks.evaluation(services))
+        status, changed_at = operations.status(services), operations.last_change(services)
+        context.log_event(events.source_observation(found, rows=status.documents, changed_at=changed_at))
+        context.instance.report_runless_asset_event(checks.evaluation(status))
 
 
 @dg.op(
@@ -71,7 +73,7 @@ def accept_unreadable(context: dg.OpExecutionContext, rag: dg.ResourceParam[Rag]
             raise dg.Failure(f"Not in the table, so nothing is done: {', '.join(unknown)}", allow_retries=False)
         accepted = operations.accept(services, ids=known, kind=kind)
         events.tell_accepted(context.instance, accepted)
-        context.instance.report_runless_asset_event(checks.evaluation(services))
+        context.instance.report_runless_asset_event(checks.evaluation(operations.status(services)))
     kinds = dict(Counter(one.error_kind for one in accepted))
     context.add_output_metadata({"accepted": len(accepted), "kinds": kinds})
     context.log.info(f"{counted(len(accepted), 'document')} accepted.")

@@ -8,6 +8,7 @@ Who holds a claim is a model.ClaimOwner.
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from psycopg2.extensions import cursor as Cursor
 
@@ -201,6 +202,13 @@ def waiting(cursor: Cursor) -> tuple[int, int, float]:
     cursor.execute(statement("outbox", "count_waiting"))
     pending, claimed, seconds = single(cursor)
     return pending, claimed, seconds or 0.0
+
+
+def last_change(cursor: Cursor) -> datetime | None:
+    """When a change of a document was seen or worked on last; None where none ever was."""
+    cursor.execute(statement("outbox", "get_last_change"))
+    found: datetime | None = single(cursor)[0]
+    return found
 
 
 def lock(cursor: Cursor, claims: Sequence[Claim], *, owner: ClaimOwner) -> set[str]:

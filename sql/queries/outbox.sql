@@ -374,6 +374,13 @@ select count(*), count(*) filter (where claimed_until >= now()),
 from rag_outbox
 where state = 'pending';
 
+-- name: get_last_change
+-- When a change of a document was seen or worked on last; null where none ever was.
+select greatest(
+    (select max(changed_at) from rag_changes), (select max(enqueued_at) from rag_outbox),
+    (select logged_at from rag_ingestion_log where status <> 'skipped' order by id desc limit 1)
+);
+
 -- name: get_status
 -- The index at a glance.
 select documents, up_to_date, pending, oldest_pending_at, running, failed, dead, chunks, chunks_with_vector, held,
