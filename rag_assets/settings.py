@@ -99,6 +99,15 @@ def _addresses(value: str | None) -> str | None:
     return value
 
 
+def _link(value: str | None) -> str | None:
+    """An address in which {path} or {id} stands, behind the host: what a row names never decides where a link leads."""
+    if value is not None and not re.fullmatch(r"https?://[^\s\"'<>{}/]+/([^\s\"'<>{}]|\{path\}|\{id\})*", value):
+        raise ValueError(f"{value} is no address; allowed is https://HOST/... with {{path}} or {{id}} in it")
+    if value is not None and "{" not in value:
+        raise ValueError(f"{value} leads to one place for all documents; write {{path}} or {{id}} where they differ")
+    return value
+
+
 def _owner(value: str) -> str:
     if not re.fullmatch(r"team:\S.*|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}", value):
         raise ValueError(f"{value} owns nothing in Dagster; allowed are team:NAME and an address of mail")
@@ -133,6 +142,8 @@ class Source(Section):
     id_column: Annotated[str, Field(min_length=1)] = "id"
     path_column: Annotated[str, Field(min_length=1)] = "file_path"
     ignored_columns: tuple[str, ...] = ()  # a change in these alone does not count: counters, access times
+    # Where people open a document, as "https://files.example.com/{path}" or ".../{id}"; unset: its path is no link.
+    url: Annotated[str | None, AfterValidator(_link)] = None
     # So many documents that lose their row at once, and such a share of the index, are deleted when that is confirmed.
     mass_deletion_number: Positive = 10
     mass_deletion_share: Annotated[float, Field(ge=0, le=1)] = 0.5  # 1: never held

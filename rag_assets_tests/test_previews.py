@@ -2,12 +2,15 @@
 
 import json
 from dataclasses import replace
+from typing import Literal
 
 import pytest
-from dagster import AssetKey
+from dagster import AssetKey, MetadataValue
+from pydantic import ValidationError
 
 from rag_assets.defs import events, previews
-from rag_assets.model import ChunkBrief, Preview
+from rag_assets.model import ChunkBrief, Outcome, Preview
+from rag_assets.settings import Source
 from rag_assets_tests.application import WORDS
 from rag_assets_tests.project import Project
 
@@ -65,9 +68,10 @@ def test_previews_are_short_in_every_script(letter: str) -> None:
     assert 500 < len(shown) < 1_300
 
 
-def test_document_is_shown_with_its_text_and_chunks(project: Project) -> None:
+def test_document_is_shown_with_its_text_and_chunks(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the pages of raw_text and chunks; all its events are small."""
-    document_id = project.application.add("a.txt", *WORDS)
+    monkeypatch.setattr(events, "URL", "https://files.example.com/documents/of/the/archive/{path}?id={id}")
+    document_id = project.application.add("a.txt", *WORDS * 7)
     project.run()
     text, chunks = project.last("raw_text").metadata, project.last("chunks").metadata
     assert WORDS[0] in str(text["text"].value)
@@ -75,6 +79,28 @@ def test_document_is_shown_with_its_text_and_chunks(project: Project) -> None:
     assert "tokens at most" in str(chunks["cut"].value)
     assert "warnings" not in text
     assert stored_bytes(project, document_id) < EVENT_BYTES
+
+
+@pytest.mark.parametrize("status", ["completed", "accepted"])
+def test_path_is_a_link_where_a_template_is_set(monkeypatch: pytest.MonkeyPatch, status: Literal["completed"]) -> None:
+    """On the page of what was read; whatever a path or id has in it, the link leads to the host of the template."""
+    outcome = Outcome(document_id="7/&8", path="a b/ü?#{id}.txt", status=status, stage="done")
+    plain = [event.metadata["path"] for event in events.materializations("7", [outcome])]
+    assert plain == [MetadataValue.path(outcome.path)] * 3
+    monkeypatch.setattr(events, "URL", "https://files.example.com/{path}?id={id}")
+    link, *others = [event.metadata["path"] for event in events.materializations("7", [outcome])]
+    assert link == MetadataValue.url("https://files.example.com/a%20b/%C3%BC%3F%23%7Bid%7D.txt?id=7%2F%268")
+    assert others == plain[1:]
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["files/{path}", "javascript:{path}", "https://{path}/", "https://a.example/", "https://a.example/{name}"],
+)
+def test_template_that_makes_no_link_to_a_document_is_refused(url: str) -> None:
+    """With what is allowed."""
+    with pytest.raises(ValidationError, match=r"allowed is|write \{path\} or \{id\}"):
+        Source(url=url)
 
 
 def test_no_text_is_in_events_when_previews_are_off(project: Project) -> None:

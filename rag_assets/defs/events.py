@@ -12,9 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 import dagster as dg
 
+from rag_assets import settings
 from rag_assets.defs import dagster_internals, partitions, previews
 from rag_assets.model import Outcome, Refused
 
@@ -40,6 +42,7 @@ DIFFERENCES = {  # what a reconciliation finds, by the name that it has for it
     "untold": "stored, and not told of here",
     "missing": "without their files, and left alone: so many at once rather mean that their folder is not mounted",
 }
+URL = settings.load().source.url
 MAX_WAITING = 2_000  # documents of which nothing was told yet
 
 
@@ -124,7 +127,7 @@ def _observation(asset: str, outcome: Outcome) -> dg.AssetObservation:
     facts = {"document": outcome.document_id, "error": outcome.error_kind, "message": message}
     metadata = {"status": "failed", **facts, "attempts": outcome.attempts, "stage": outcome.stage, **then}
     if outcome.path:
-        metadata["path"] = dg.MetadataValue.path(outcome.path)
+        metadata["path"] = _path(asset, outcome)
     key = partitions.documents.key(outcome.document_id)
     return dg.AssetObservation(asset, partition=key, metadata=metadata)
 
@@ -194,11 +197,24 @@ def _of_document(key: str, outcome: Outcome) -> Iterator[dg.AssetMaterialization
     tags = {VERSION_TAG: outcome.content_sha256} if outcome.content_sha256 else None
     for asset, facts in _facts(outcome).items():
         known = {name: value for name, value in facts.items() if value is not None}
-        yield dg.AssetMaterialization(asset, partition=key, metadata=_common(outcome) | known, tags=tags)
+        yield dg.AssetMaterialization(asset, partition=key, metadata=_common(asset, outcome) | known, tags=tags)
 
 
-def _common(outcome: Outcome) -> dict[str, Any]:
-    return {"status": _status(outcome)} | ({"path": dg.MetadataValue.path(outcome.path)} if outcome.path else {})
+def _common(asset: str, outcome: Outcome) -> dict[str, Any]:
+    path = {"path": _path(asset, outcome)} if outcome.path else {}
+    return {"status": _status(outcome), **path}
+
+
+def _path(asset: str, outcome: Outcome) -> dg.UrlMetadataValue | dg.PathMetadataValue:
+    """The path as it is shown: where `source.url` is set, a link to the document on the page of what was read of it.
+
+    A link on each page would leave less of a document's 8 KB for its text.
+    """
+    path = outcome.path or ""
+    if URL is None or asset != RAW_TEXT:
+        return dg.MetadataValue.path(path)
+    id_ = quote(outcome.document_id, safe="")
+    return dg.MetadataValue.url(URL.replace("{path}", quote(path)).replace("{id}", id_))
 
 
 def _status(outcome: Outcome) -> str:
