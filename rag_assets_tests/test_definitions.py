@@ -14,6 +14,7 @@ import pytest
 from dagster import AssetKey
 from pydantic import ValidationError
 
+import rag_assets
 from rag_assets import settings
 from rag_assets.defs import checks, foreground, jobs, partitions, specs
 from rag_assets_tests import rows
@@ -102,6 +103,13 @@ def test_catalogue_names_tables_and_columns_as_the_database_has_them(database_ur
         table, schema = spec.metadata["dagster/table_name"], spec.metadata["dagster/column_schema"]
         assert {one.name: one.type for one in schema.columns}.items() <= there[table].items()
         assert all(one.description for one in schema.columns)
+
+
+def test_code_version_is_that_of_the_package() -> None:
+    """Of what reads documents; the index, whose run Dagster judges by it, is not out of date with each version."""
+    graph = load().resolve_asset_graph()
+    assert {graph.get(key).code_version for key in KEYS} == {rag_assets.__version__}
+    assert graph.get(AssetKey("index")).code_version is None
 
 
 def test_groups_are_the_steps_of_a_documents_way() -> None:

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from rag_assets import settings
+from rag_assets import __version__, settings
 from rag_assets.defs import events
 
 TABLE_NAME, COLUMNS = "dagster/table_name", "dagster/column_schema"  # keys that Dagster's page knows
@@ -38,6 +38,9 @@ EMBEDDING_COLUMNS = {
 
 _settings = settings.load()
 _cut, _source = _settings.chunking, _settings.source
+# Shown, and not judged by: materializations carry no code version, with which Dagster would call them out of date for
+# ever. Which documents another version reads in another way is found by their fingerprints.
+CODE_VERSION = __version__
 OWNERS, TAGS = list(_settings.dagster.owners), dict(_settings.dagster.tags)
 
 
@@ -76,6 +79,7 @@ raw_text = dg.AssetSpec(
         "largest_file_bytes": _settings.parsing.max_bytes,
         "most_seconds_to_read": _settings.parsing.max_seconds,
     },
+    code_version=CODE_VERSION,
     owners=OWNERS,
     tags=TAGS,
 )
@@ -88,6 +92,7 @@ chunks = dg.AssetSpec(
     description="How the text was cut, in tokens of the embedding model: rag_document_chunks. Chunks whose words stay "
     "the same keep their row and vector.",
     metadata={TABLE_NAME: CHUNKS, COLUMNS: _schema(CHUNK_COLUMNS), "cut_by": _cut.words},
+    code_version=CODE_VERSION,
     owners=OWNERS,
     tags=TAGS,
 )
@@ -105,6 +110,7 @@ embeddings = dg.AssetSpec(
         "model": _settings.embedding.model,
         "dimension": _settings.embedding.dimension,
     },
+    code_version=CODE_VERSION,
     owners=OWNERS,
     tags=TAGS,
 )
