@@ -43,7 +43,7 @@ from rag_assets.errors import (
     SettingsError,
     UnembeddableText,
 )
-from rag_assets.model import Filter, Hit, Refused, counted, moment
+from rag_assets.model import Filter, Hit, Refused, counted, language, moment
 from rag_assets.postgres import conninfo
 from rag_assets.report import RunReport
 from rag_assets.services import Services
@@ -80,6 +80,18 @@ class Moment(click.ParamType[datetime]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         try:
             return moment(value)
+        except ValueError as exc:
+            self.fail(str(exc), param, ctx)
+
+
+class Language(click.ParamType[str]):
+    """The type of an option whose value is the code of a language, in any letter case."""
+
+    name = "language"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return language(value)
         except ValueError as exc:
             self.fail(str(exc), param, ctx)
 
@@ -356,7 +368,14 @@ FILTERS = (
     ),
     click.option("--path", "path_glob", metavar="PATTERN", help="Only where the path is like this, with * and ?."),
     click.option("--type", "media_types", multiple=True, metavar="TYPE", help="Only this media type: application/pdf."),
-    click.option("--language", "languages", multiple=True, metavar="CODE", help="Only in this language: en, id, de."),
+    click.option(
+        "--language",
+        "languages",
+        multiple=True,
+        type=Language(),
+        metavar="CODE",
+        help="Only in this language: en, id, de.",
+    ),
     click.option(
         "--since", type=Moment(), metavar="TIME", help="Only files written at or after 2026-11-28T14:30 (UTC)."
     ),
@@ -560,18 +579,20 @@ def accept(ids: tuple[str, ...], kind: str | None, as_json: bool) -> None:
     """Let documents that failed be as they are: all, those of one kind, or IDS.
 
     They are shown as accepted, and fail no run and no check, until their file changes; rag-assets retry ID takes it
-    back. The exit code is 1 when one of IDS is not in the table.
+    back. The exit code is 1 when one of IDS is not in the table, or has nothing to accept: the others are accepted.
     """
     with opened() as services:
         known, unknown = existing(services, ids)
         accepted = operations.accept(services, ids=known, kind=kind)
         if accepted:
             _tell_accepted(services, accepted)
+    names = [one.document_id for one in accepted]
+    left = [one for one in known if one not in names]
     if as_json:
-        console.print_json({"accepted": [one.document_id for one in accepted], "unknown": unknown})
+        console.print_json({"accepted": names, "unknown": unknown, "not_accepted": left})
     else:
-        console.show_accepted(accepted, unknown)
-    sys.exit(1 if unknown else 0)
+        console.show_accepted(accepted, unknown, left)
+    sys.exit(1 if unknown or left else 0)
 
 
 @main.command(

@@ -53,6 +53,6 @@ def existing(services: Services, ids: Sequence[str]) -> tuple[list[str], list[st
     """The documents that IDS name, and those that name none; without any of the former, there is nothing to do."""
     known, unknown = operations.find(services, ids)
     if unknown and not known:
-        said = f"Not in the table {services.settings.source.table}: {', '.join(unknown)}"
+        said = f"Not in the table {services.settings.source.table}: {console.quoted(unknown)}"
         raise click.ClickException(visible.line(said))
     return known, unknown

@@ -18,7 +18,7 @@ from typing import Any, Literal, Protocol, TypeVar
 from urllib.parse import quote, urlsplit
 
 from rag_assets.errors import IndexRefused, IndexUnavailable, ServiceError, SettingsError
-from rag_assets.model import Attempt, DocumentState, Filter, Hit, StoredChunk
+from rag_assets.model import Attempt, DocumentState, Filter, Hit, StoredChunk, language, require_numbers
 from rag_assets.model import Story as Document
 from rag_assets.model import Summary as Status
 
@@ -37,10 +37,12 @@ _Noun = TypeVar("_Noun")
 class Index:
     """An index that is asked through its service, or its database. Thread-safe; close it, or use it by `with`.
 
-    Raises IndexUnavailable where asking again later can help, IndexRefused where what is asked has to be another.
+    Raises IndexUnavailable where asking again later can help, IndexRefused where what is asked has to be another, and
+    RuntimeError once it is closed.
     """
 
     def __init__(self, url_or_dsn: str, *, api_key: str | None = None, timeout: float = SECONDS) -> None:
+        self._closed = False
         scheme = url_or_dsn.partition(":")[0].lower()
         if scheme in ("http", "https"):
             self._way: _Way = _Service(url_or_dsn, api_key=api_key, timeout=timeout)
@@ -56,7 +58,8 @@ class Index:
         self.close()
 
     def close(self) -> None:
-        """End connections, and what was started for this index."""
+        """End connections, and what was started for this index, which answers no more."""
+        self._closed = True
         self._way.close()
 
     def search(
@@ -79,32 +82,43 @@ class Index:
     ) -> list[Hit]:
         """The k best passages, best first, of those that the filters leave; see docs/service.md.
 
-        TypeError for one text where several are taken: `documents="26"` would be the documents 2 and 6.
+        TypeError for one text where several are taken: `documents="26"` would be the documents 2 and 6. ValueError for
+        a language that no document can have.
         """
+        require_numbers(k=k, context=context, min_similarity=min_similarity)
+        codes = _several("languages", languages)
         filter = Filter(
             documents=_several("documents", documents),
             path_prefix=path_prefix,
             path_glob=path_glob,
             media_types=_several("types", types),
-            languages=_several("languages", languages),
+            languages=None if codes is None else tuple(map(language, codes)),
             since=since,
             until=until,
             heading=heading,
             metadata=metadata,
         )
-        return self._way.search(query, k=k, mode=mode, context=context, min_similarity=min_similarity, filter=filter)
+        return self._open_way().search(
+            query, k=k, mode=mode, context=context, min_similarity=min_similarity, filter=filter
+        )
 
     def embed(self, texts: Sequence[str], *, input_type: Literal["query", "passage"] = "passage") -> list[list[float]]:
         """One vector (dimension floats, of length 1) per text, by the model of the index."""
-        return self._way.embed(list(_several("texts", texts) or ()), input_type=input_type)
+        return self._open_way().embed(list(_several("texts", texts) or ()), input_type=input_type)
 
     def document(self, document_id: str, *, first_chunk: int = 0, chunks: int = 20) -> Document | None:
         """A document with up to so many chunks from this one on; None where there is none that the key may see."""
-        return self._way.document(document_id, first_chunk=first_chunk, chunks=chunks)
+        require_numbers(first_chunk=first_chunk, chunks=chunks)
+        return self._open_way().document(document_id, first_chunk=first_chunk, chunks=chunks)
 
     def status(self) -> Status:
         """The index at a glance."""
-        return self._way.status()
+        return self._open_way().status()
+
+    def _open_way(self) -> "_Way":
+        if self._closed:
+            raise RuntimeError("This Index is closed: make another one.")
+        return self._way
 
 
 class _Way(Protocol):

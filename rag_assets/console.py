@@ -141,7 +141,7 @@ def show_report(report: RunReport) -> None:
         show(f"  busy    {document_id}  another run is working on it; try again when that has ended")
     show_unknown(report.unknown)
     if report.gone:
-        show(f"Not in the table, so nothing is kept of them: {', '.join(report.gone)}")
+        show(f"Not in the table, so nothing is kept of them: {quoted(report.gone)}")
     pending = f"{counted(report.pending, 'document')} {are(report.pending)} pending"
     if report.interrupted:
         show(f"Stopped: what is stored stays, {pending}. Next: rag-assets ingest")
@@ -237,7 +237,12 @@ def _show_wrapped(text: str, *, indent: int) -> None:
 def show_unknown(ids: Sequence[str]) -> None:
     """Which documents that were asked for are not in the table, if there are any."""
     if ids:
-        show(f"Not in the table: {', '.join(ids)}")
+        show(f"Not in the table: {quoted(ids)}")
+
+
+def quoted(ids: Sequence[str]) -> str:
+    """Ids as they were given, each in quotes: one may be empty, or have a comma in it."""
+    return ", ".join(map(repr, ids))
 
 
 def show_roles(granted: Granted) -> None:
@@ -250,9 +255,11 @@ def show_roles(granted: Granted) -> None:
             show_text(one if one.endswith(";") else f"{one};")
 
 
-def show_accepted(accepted: Sequence[Refused], unknown: Sequence[str] = ()) -> None:
-    """Which documents may stay as they are; where there are none, where to look."""
+def show_accepted(accepted: Sequence[Refused], unknown: Sequence[str] = (), left: Sequence[str] = ()) -> None:
+    """Which documents may stay as they are, which were named and were not given up, and what to do."""
     show_unknown(unknown)
+    if left:
+        show(f"Nothing to accept, not given up with such an error or accepted before: {quoted(left)}")
     for one in accepted:
         show(f"  {one.document_id}  {one.error_kind}: {one.error_message}")
     step = "They are tried again when their file changes." if accepted else "None was given up: see rag-assets status."

@@ -159,20 +159,24 @@ def test_job_accepts_what_failed(project: Project) -> None:
 
 
 def test_command_accepts_what_failed(application: Application, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By kind or id; what is accepted is named, for people and programs."""
+    """By kind or id; what is accepted is named, for people and programs, and each id that cannot be, with exit 1."""
     monkeypatch.setenv("RAG_ASSETS_HOME", str(application.settings.home))
     monkeypatch.setenv("DATABASE_URL", application.url)
     monkeypatch.setenv("DOCUMENT_ROOT_PATH", str(application.files))
     monkeypatch.setattr("rag_assets.cli._tell_accepted", lambda services, accepted: None)  # Dagster's, tried above
     bad, other = add_empty(application), add_empty(application, "other.txt")
+    good = application.add("a.txt", *WORDS)
     application.run()
 
-    def said(*arguments: str) -> str:
+    def said(*arguments: str, code: int = 0) -> str:
         result = CliRunner().invoke(main, ["accept", *arguments], prog_name="rag-assets")
-        assert result.exit_code == 0, result.output
-        return result.stdout
+        assert result.exit_code == code, result.output
+        return result.output
 
-    assert json.loads(said(bad, "--json")) == {"accepted": [bad], "unknown": []}
+    assert "Not in the table TblDocumentFiles: 'nobody', ''" in said("nobody", "", code=1)
+    assert f"Nothing to accept, not given up with such an error or accepted before: {good!r}" in said(good, code=1)
+    named = json.loads(said(good, bad, "nobody", "--json", code=1))
+    assert named == {"accepted": [bad], "unknown": ["nobody"], "not_accepted": [good]}
     assert f"  {other}  empty: " in said("--kind", "empty")
     assert said().startswith("0 documents are accepted. None was given up")
 

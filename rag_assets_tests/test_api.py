@@ -89,6 +89,33 @@ def _asked(form: type[forms.Form], given: Any) -> str:
     return ""
 
 
+def test_a_boolean_is_no_number_in_any_form() -> None:
+    """True would count as 1: each field of each form that is a number refuses both."""
+    usual: dict[type[forms.Form], dict[str, Any]] = {
+        forms.SearchRequest: {"query": "x"},
+        forms.EmbeddingsRequest: {"input": "x"},
+        forms.Page: {},
+        forms.ChunkPage: {},
+    }
+    asked = [
+        (form, name, _asked(form, {**given, name: value}))
+        for form, given in usual.items()
+        for name, field in form.model_fields.items()
+        for value in (True, False)
+        if not _asked(form, {**given, name: field.default}) and not _asked(form, {**given, name: 1})
+    ]
+    assert {name for _, name, _ in asked} == {
+        *("k", "context", "min_similarity", "dimensions", "limit", "first_chunk", "chunks")
+    }
+    assert [one for one in asked if not re.search("it has to be a (whole )?number", one[2])] == []
+
+
+def test_a_language_is_the_same_in_any_letter_case() -> None:
+    """As it is stored."""
+    asked = forms.read(forms.SearchRequest, {"query": "x", "filters": {"languages": ["EN", "id"]}})
+    assert asked.filters.as_filter().languages == ("en", "id")
+
+
 def test_no_word_of_pydantic_is_told() -> None:
     """Of each limit of a form, one by one: people who do not know it are told what has to be."""
     wrong: list[Any] = ["", "x" * 200_000, -5, 10**9, 0.5, [], {}, True, None, ["x"] * 20_000]
@@ -267,6 +294,10 @@ def test_the_process_imports_no_dagster() -> None:
         ({"k": 0}, "k: it has to be 1 at least"),
         ({"k": 10**9}, "k: it has to be 1,000 at most"),
         ({"k": "many"}, "k: it has to be a whole number"),
+        ({"k": True}, "k: it has to be a whole number"),
+        ({"context": False}, "context: it has to be a whole number"),
+        ({"mode": "vector", "min_similarity": True}, "min_similarity: it has to be a number"),
+        ({"filters": {"languages": ["EN", "klingon"]}}, "filters.languages: 'klingon' is none of the codes of lang"),
         ({"k": json.loads("9" * 900)}, "k: it has to be"),
         ({"mode": "magic"}, "mode: it has to be 'hybrid', 'vector' or 'text'"),
         ({"context": 21}, "context: it has to be 20 at most"),

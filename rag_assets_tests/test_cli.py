@@ -676,6 +676,15 @@ def test_since_takes_a_time_as_iso_8601_has_it(given: str) -> None:
     assert found.isoformat().startswith(given[:10])
 
 
+def test_a_language_that_is_none_is_said_with_those_that_are() -> None:
+    """Before anything is opened; letter case does not matter."""
+    assert (
+        "'klingon' is none of the codes of languages: af, als"
+        in invoke("search", "--language", "klingon", "x", code=2).stderr
+    )
+    assert cli.Language().convert("EN", None, None) == "en"
+
+
 def test_since_says_how_a_time_is_written() -> None:
     """What is none is a wrong command line."""
     assert "it has to be a time such as 2026-11-28" in invoke("search", "x", "--since", "yesterday", code=2).output

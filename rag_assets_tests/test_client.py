@@ -145,6 +145,30 @@ def test_an_index_that_is_not_there_is_said_before_a_model_is_made(
             asking.embed_query("words")
 
 
+def test_what_is_no_number_or_no_language_is_refused_before_it_is_asked() -> None:
+    """True is no 1, and a filter by a language that there is not would find nothing."""
+    with Index("http://127.0.0.1:1") as index:
+        for name in ("k", "context", "min_similarity"):
+            with pytest.raises(TypeError, match=f"{name} is a number"):
+                index.search("x", **{name: True})  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="chunks is a number"):
+            index.document("x", chunks=True)
+        with pytest.raises(ValueError, match="'klingon' is none of the codes of languages"):
+            index.search("x", languages=["klingon"])
+
+
+def test_a_closed_index_says_so(service: Service) -> None:
+    """Whatever is asked of it, also where a connection was open."""
+    index = Index(service.url, api_key=service.key)
+    index.status()
+    index.close()
+    index.close()
+    asked = (index.status, lambda: index.search("x"), lambda: index.embed(["x"]), lambda: index.document("x"))
+    for ask in asked:
+        with pytest.raises(RuntimeError, match="This Index is closed"):
+            ask()
+
+
 def test_importing_it_loads_little() -> None:
     """No Dagster, no numpy, no pydantic, no driver: what is needed is loaded when it is."""
     heavy = ("dagster", "numpy", "pydantic", "psycopg2", "requests", "psutil", "starlette", "llama_index")

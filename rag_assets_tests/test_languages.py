@@ -2,6 +2,7 @@
 
 import pytest
 
+from rag_assets.model import LANGUAGES
 from rag_assets.text import languages
 
 
@@ -22,3 +23,9 @@ def test_language_is_found_when_a_text_has_words(text: str, code: str) -> None:
 def test_language_is_unsure_when_there_is_nothing_to_tell_it_by(text: str) -> None:
     """Numbers and single words are in no language."""
     assert languages.detect(text) == languages.UNSURE
+
+
+def test_every_language_that_is_detected_can_be_asked_for() -> None:
+    """As its code is stored: a filter refuses the others, which nothing has."""
+    text = "the pump of the north shows an error and has to be looked at"
+    assert {found["lang"] for found in languages._detector().detect(text, model="lite", k=999)} <= LANGUAGES

@@ -25,7 +25,7 @@ from llama_index.core.vector_stores import FilterCondition, FilterOperator, Meta
 
 from rag_assets import client, operations
 from rag_assets.errors import UnembeddableText
-from rag_assets.model import Filter, Hit
+from rag_assets.model import Filter, Hit, language, require_numbers
 from rag_assets.services import Services
 from rag_assets.settings import Mode
 
@@ -48,6 +48,8 @@ OPERATORS: dict[str, _Operators] = {
     "heading": frozenset({FilterOperator.TEXT_MATCH_INSENSITIVE}),
     "changed_at": TIMES,
 }
+# What else a node's metadata tells, and no filter asks for: passages have it, and not the document's own metadata.
+OF_NODES = frozenset({"title", "page", "heading_path", "chunk_index", "similarity", "word_score"})
 FIELDS = {"document_id": "documents", "media_type": "media_types", "language": "languages", "path": "path_glob"}
 
 
@@ -131,6 +133,7 @@ class RagAssetsRetriever(BaseRetriever):
         neighbours: int = 0,
         **of_base: Any,
     ) -> None:
+        require_numbers(k=k, neighbours=neighbours)
         self._index = _index(index)
         self._k = k
         self._filter = as_filter(filters)
@@ -217,6 +220,11 @@ def _flat(filters: MetadataFilters | None) -> Iterator[MetadataFilter]:
 
 
 def _require_supported(given: MetadataFilter) -> None:
+    if given.key in OF_NODES:
+        raise UnsupportedFilter(
+            f"The key {given.key!r} of a node cannot be filtered by; there are {', '.join(OPERATORS)}, and the keys of "
+            "the documents' own metadata."
+        )
     allowed = OPERATORS.get(given.key, OF_METADATA)
     if given.operator not in allowed:
         known = ", ".join(sorted(repr(operator.value) for operator in allowed))
@@ -224,8 +232,8 @@ def _require_supported(given: MetadataFilter) -> None:
             f"The operator {given.operator.value!r} is not supported for the key {given.key!r}; there is {known}."
         )
     takes_list = given.operator in (FilterOperator.IN, FilterOperator.ALL)
-    if given.value is None or isinstance(given.value, list) is not takes_list:
-        needed = "a list" if takes_list else "one value"
+    if given.value in (None, []) or isinstance(given.value, list) is not takes_list:
+        needed = "a list of values" if takes_list else "one value"
         raise UnsupportedFilter(
             f"The operator {given.operator.value!r} of the key {given.key!r} takes {needed}, not {given.value!r}."
         )
@@ -240,11 +248,21 @@ def _fields(given: MetadataFilter) -> dict[str, Any]:
         return {"since" if given.operator is FilterOperator.GTE else "until": _time(given.value)}
     if OPERATORS[given.key] is ONE_OF:
         values = given.value if isinstance(given.value, list) else [given.value]
-        return {FIELDS[given.key]: tuple(str(value) for value in values)}
+        return {FIELDS[given.key]: tuple(_one_of(given.key, str(value)) for value in values)}
     text = str(given.value)
     if given.key == "path" and set(text) & {"*", "?"}:
         raise UnsupportedFilter(f"The path {text!r} has * or ?, which stand for others: filter by document_id.")
     return {FIELDS.get(given.key, given.key): text}
+
+
+def _one_of(key: str, value: str) -> str:
+    """The value as it is stored."""
+    if key != "language":
+        return value
+    try:
+        return language(value)
+    except ValueError as exc:
+        raise UnsupportedFilter(str(exc)) from None
 
 
 def _both(field: str, first: Any, second: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     RootModel,
@@ -19,7 +20,7 @@ from pydantic import (
 )
 
 from rag_assets.errors import RagAssetsError
-from rag_assets.model import Attempt, DocumentState, Filter, Hit, State, StoredChunk, Summary, moment
+from rag_assets.model import Attempt, DocumentState, Filter, Hit, State, StoredChunk, Summary, language, moment
 from rag_assets.postgres.documents import ID_BYTES
 
 MOST_HITS = 1_000
@@ -57,6 +58,21 @@ WORDS = {
 Mode = Literal["hybrid", "vector", "text"]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=1_000)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=MOST_TEXT)]
+
+
+def _of_number(what: str) -> BeforeValidator:
+    """Refuses true and false, which Python takes for 1 and 0."""
+
+    def validated(value: Any) -> Any:
+        if isinstance(value, bool):
+            raise ValueError(what)
+        return value
+
+    return BeforeValidator(validated)
+
+
+Whole = Annotated[int, _of_number(WHOLE)]
+Number = Annotated[float, _of_number(NUMBER)]
 DocumentId = Annotated[str, StringConstraints(min_length=1, max_length=ID_BYTES)]
 
 
@@ -89,6 +105,11 @@ class Filters(Form):
     def _moment(cls, value: Any) -> datetime | None:
         return None if value is None else moment(value)
 
+    @field_validator("languages")
+    @classmethod
+    def _languages(cls, codes: list[str] | None) -> list[str] | None:
+        return None if codes is None else [language(code) for code in codes]
+
     @model_validator(mode="after")
     def _names_one_prefix(self) -> "Filters":
         if self.path_prefix is not None and self.under is not None:
@@ -115,11 +136,11 @@ class SearchRequest(Form):
     query: Annotated[str, StringConstraints(min_length=1, max_length=MOST_QUERY, pattern=r"\S")] = Field(
         description="A phrase in quotes has to stand there, a word after a minus must not."
     )
-    k: int = Field(10, ge=1, le=MOST_HITS, description="How many passages.")
+    k: Whole = Field(10, ge=1, le=MOST_HITS, description="How many passages.")
     mode: Mode | None = Field(None, description="By meaning and words, by meaning, by words; without: search.mode.")
     filters: Filters = Field(default_factory=Filters)
-    context: int = Field(0, ge=0, le=20, description="Passages given before and after each.")
-    min_similarity: float | None = Field(
+    context: Whole = Field(0, ge=0, le=20, description="Passages given before and after each.")
+    min_similarity: Number | None = Field(
         None, ge=-1, le=1, description="Of those found, less similar ones (by cosine) are left out; not in mode text."
     )
 
@@ -150,7 +171,7 @@ class EmbeddingsRequest(Form):
     input_type: Literal["query", "passage"] = Field(
         "passage", description="Which prefix is put before the texts, for models that have some."
     )
-    dimensions: int | None = Field(None, description="The model's own number of them, if given.")
+    dimensions: Whole | None = Field(None, description="The model's own number of them, if given.")
     user: Word | None = Field(None, description="Not used.")
 
     @property
@@ -186,15 +207,15 @@ class Page(Form):
     """Which part of the list of documents is asked for."""
 
     after: DocumentId | None = Field(None, description="The last id of the page before.")
-    limit: int = Field(100, ge=1, le=MOST_PAGE)
+    limit: Whole = Field(100, ge=1, le=MOST_PAGE)
     state: State | None = None
 
 
 class ChunkPage(Form):
     """Which chunks of a document."""
 
-    first_chunk: int = Field(0, ge=0, le=2**31 - 1)
-    chunks: int = Field(20, ge=0, le=MOST_PAGE)
+    first_chunk: Whole = Field(0, ge=0, le=2**31 - 1)
+    chunks: Whole = Field(20, ge=0, le=MOST_PAGE)
 
 
 class DocumentsResponse(BaseModel):

@@ -161,7 +161,7 @@ class Tools:
             ),
         ],
         ctx: Context[Any, Any],
-        k: Annotated[int, Field(ge=1, le=MOST_PASSAGES, description="How many passages.")] = 5,
+        k: Annotated[forms.Whole, Field(ge=1, le=MOST_PASSAGES, description="How many passages.")] = 5,
         mode: Annotated[
             forms.Mode | None,
             Field(description="vector: by meaning; text: by words, for names and codes; hybrid, the default: by both."),
@@ -170,10 +170,10 @@ class Tools:
             forms.Filters | None, Field(description="Which passages may be found; applied before k are counted.")
         ] = None,
         neighbours: Annotated[
-            int, Field(ge=0, le=MOST_NEIGHBOURS, description="Passages given before and after each.")
+            forms.Whole, Field(ge=0, le=MOST_NEIGHBOURS, description="Passages given before and after each.")
         ] = 0,
         min_similarity: Annotated[
-            float | None,
+            forms.Number | None,
             Field(ge=-1, le=1, description="Of those found, less similar ones (by cosine) are left out; not by words."),
         ] = None,
     ) -> Found:
@@ -213,8 +213,8 @@ class Tools:
         self,
         document_id: Annotated[str, Field(description="As search and list_documents give it.")],
         ctx: Context[Any, Any],
-        first_chunk: Annotated[int, Field(ge=0, le=2**31 - 1, description="Where to begin.")] = 0,
-        chunks: Annotated[int, Field(ge=1, le=MOST_PASSAGES, description="How many passages of it.")] = 20,
+        first_chunk: Annotated[forms.Whole, Field(ge=0, le=2**31 - 1, description="Where to begin.")] = 0,
+        chunks: Annotated[forms.Whole, Field(ge=1, le=MOST_PASSAGES, description="How many passages of it.")] = 20,
     ) -> Document:
         """Read a document from one of its passages on, in reading order, with its state.
 
@@ -244,7 +244,7 @@ class Tools:
         ctx: Context[Any, Any],
         state: Annotated[State | None, Field(description="Only those in this state.")] = None,
         after: Annotated[str | None, Field(description="next_after of the page before.")] = None,
-        limit: Annotated[int, Field(ge=1, le=200)] = 50,
+        limit: Annotated[forms.Whole, Field(ge=1, le=200)] = 50,
     ) -> Documents:
         """List documents with their state, a page at a time, in the order of their ids.
 
