@@ -1,6 +1,6 @@
 """The words of the page, by language: English, and Indonesian. Another language is one more table with the same keys.
 
-What is said of an error in detail comes from the program and is in English.
+What is said of an error in detail comes from the program and is in English, and is marked so (lang="en").
 """
 
 from collections.abc import Mapping
@@ -95,6 +95,12 @@ ENGLISH: dict[str, str] = {
     "status_skipped": "unchanged",
     "status_deleted": "deleted",
     "status_processing": "begun",
+    "status_accepted": "accepted unread",
+    "stage_claim": "claim",
+    "stage_read": "read",
+    "stage_chunk": "cut",
+    "stage_embed": "embed",
+    "stage_write": "write",
     "at_stage": "at stage {stage}",
     "last_error": "Why it failed",
     "failed_hint": "Correct the file, then let it be read again:",
@@ -205,6 +211,12 @@ INDONESIAN: dict[str, str] = {
     "status_skipped": "tidak berubah",
     "status_deleted": "dihapus",
     "status_processing": "dimulai",
+    "status_accepted": "diterima tanpa terbaca",
+    "stage_claim": "pengambilan",
+    "stage_read": "pembacaan",
+    "stage_chunk": "pemotongan",
+    "stage_embed": "pembuatan vektor",
+    "stage_write": "penulisan",
     "at_stage": "pada tahap {stage}",
     "last_error": "Mengapa gagal",
     "failed_hint": "Perbaiki berkasnya, lalu minta dibaca lagi:",
