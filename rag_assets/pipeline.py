@@ -112,11 +112,16 @@ class _Group:
     vectors: "dict[str, NDArray[float32]]" = field(default_factory=dict)
     seconds_embed: float = 0.0
 
+    @property
+    def document_ids(self) -> set[str]:
+        return {work.claim.document_id for work in self.works}
+
 
 class _Lane:
     """Groups on their way to be stored, a few at a time: the first that is embedded, of those that `reader` read.
 
-    One long document may be embedded for minutes, and none waits for it but those that hold a text of it.
+    One long document may be embedded for minutes, and none waits for it but those that hold a text of it, and a newer
+    state of itself.
     """
 
     def __init__(self, reader: Reader, *, lookups: Lookups, something_is_done: threading.Event) -> None:
@@ -151,13 +156,15 @@ class _Lane:
 
     def take(self) -> Future[_Group] | None:
         """A group that can be stored; raises what the lane ended with after the last one."""
-        under_way: set[str] = set()  # the texts of the groups that are still being embedded
+        announced: set[str] = set()  # by the groups that are still being embedded
+        documents: set[str] = set()  # of these groups
         for index, (group, embedded) in enumerate(self._groups):
-            if embedded.done() and under_way.isdisjoint(group.awaited):
+            if embedded.done() and announced.isdisjoint(group.awaited) and documents.isdisjoint(group.document_ids):
                 self._room.release()
                 del self._groups[index]
                 return embedded
-            under_way |= group.announced
+            announced |= group.announced
+            documents |= group.document_ids
         if self._error is not None and not self._groups:
             raise self._error
         return None
