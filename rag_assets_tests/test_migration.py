@@ -1,11 +1,13 @@
 """Databases of earlier versions become today's, with all that was at work, and wherever a migration is killed."""
 
 import os
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
@@ -42,6 +44,7 @@ end
 $$;
 create event trigger stop_here on ddl_command_end execute function stop_here();
 """
+MOMENT = re.compile(r"'(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?)\+00'")  # as pg_dump writes a timestamptz
 GO_ON = "drop event trigger stop_here; drop function stop_here; drop sequence commands_seen"
 
 
@@ -56,9 +59,21 @@ def old(
     version: str, empty_database_url: str, tmp_path: Path, reader: Reader, urgent_reader: Reader
 ) -> Iterator[Application]:
     """An application whose database an earlier version made and has not been migrated since."""
-    rows.execute(empty_database_url, (DATABASES / version).read_text(encoding="utf-8"))
+    rows.execute(empty_database_url, _as_if_dumped_now((DATABASES / version).read_text(encoding="utf-8")))
     with closing(Application(empty_database_url, tmp_path, reader=reader, urgent_reader=urgent_reader)) as made:
         yield made
+
+
+def _as_if_dumped_now(dump: str) -> str:
+    """The same dump with its times moved, all by as much: claims that ran then run still, whenever a test reads it."""
+    first = min(datetime.fromisoformat(found).replace(tzinfo=UTC) for found in MOMENT.findall(dump))
+    age = datetime.now(UTC) - first
+
+    def moved(match: re.Match[str]) -> str:
+        moment = datetime.fromisoformat(match[1]).replace(tzinfo=UTC)
+        return f"'{moment + age:%Y-%m-%d %H:%M:%S.%f}+00'"
+
+    return MOMENT.sub(moved, dump)
 
 
 @pytest.mark.parametrize("version", OLD)
