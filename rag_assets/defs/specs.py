@@ -50,6 +50,22 @@ def _schema(columns: dict[str, tuple[str, str]]) -> dg.TableSchema:
     )
 
 
+def _step(key: str, after: str, *, kinds: set[str], description: str, metadata: dict[str, object]) -> dg.AssetSpec:
+    """One of the three steps of a document's way from its file to its vectors."""
+    return dg.AssetSpec(
+        key,
+        deps=[after],
+        skippable=True,
+        group_name="ingestion",
+        kinds=kinds,
+        description=description,
+        metadata=metadata,
+        code_version=CODE_VERSION,
+        owners=OWNERS,
+        tags=TAGS,
+    )
+
+
 source_table = dg.AssetSpec(
     events.SOURCE,
     description="The application's table of documents (source.table); owned by the application. A changed row becomes "
@@ -65,11 +81,9 @@ source_table = dg.AssetSpec(
     owners=OWNERS,
     tags=TAGS,
 )
-raw_text = dg.AssetSpec(
+raw_text = _step(
     events.RAW_TEXT,
-    deps=[source_table],
-    skippable=True,
-    group_name="ingestion",
+    events.SOURCE,
     kinds={"python", "postgres"},
     description="What was read from the document's file: rag_document_text. A document that cannot be read is failed "
     "here, with the reason and what to do in its observations.",
@@ -79,28 +93,18 @@ raw_text = dg.AssetSpec(
         "largest_file_bytes": _settings.parsing.max_bytes,
         "most_seconds_to_read": _settings.parsing.max_seconds,
     },
-    code_version=CODE_VERSION,
-    owners=OWNERS,
-    tags=TAGS,
 )
-chunks = dg.AssetSpec(
+chunks = _step(
     events.CHUNKS,
-    deps=[events.RAW_TEXT],
-    skippable=True,
-    group_name="ingestion",
+    events.RAW_TEXT,
     kinds={"python", "postgres"},
     description="How the text was cut, in tokens of the embedding model: rag_document_chunks. Chunks whose words stay "
     "the same keep their row and vector.",
     metadata={TABLE_NAME: CHUNKS, COLUMNS: _schema(CHUNK_COLUMNS), "cut_by": _cut.words},
-    code_version=CODE_VERSION,
-    owners=OWNERS,
-    tags=TAGS,
 )
-embeddings = dg.AssetSpec(
+embeddings = _step(
     events.EMBEDDINGS,
-    deps=[events.CHUNKS],
-    skippable=True,
-    group_name="ingestion",
+    events.CHUNKS,
     kinds={"postgres", "pgvector"},
     description="The vector of each chunk by the embedding model: rag_document_chunks.embedding. Only chunks whose "
     "words are new are embedded, by a server that is started for it and gone afterwards.",
@@ -110,9 +114,6 @@ embeddings = dg.AssetSpec(
         "model": _settings.embedding.model,
         "dimension": _settings.embedding.dimension,
     },
-    code_version=CODE_VERSION,
-    owners=OWNERS,
-    tags=TAGS,
 )
 index = dg.AssetSpec(
     events.INDEX,
