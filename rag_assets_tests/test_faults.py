@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rag_assets_tests.faults import __main__ as command
 from rag_assets_tests.faults.arena import Ground
 from rag_assets_tests.faults.kinds import KINDS
 
@@ -69,7 +70,24 @@ def test_judge_finds_it_when_something_is_wrong(ground: Ground, broken: str) -> 
 
 def test_command_lists_the_kinds_when_asked() -> None:
     """The long form is found by its help."""
-    command = [sys.executable, "-m", "rag_assets_tests.faults", "--help"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    asked = [sys.executable, "-m", "rag_assets_tests.faults", "--help"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=True)
     assert all(kind in done.stdout for kind in KINDS)
     assert "--long" in done.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the stand-in is a shell script")
+@pytest.mark.parametrize(("said", "status"), [("echo a line", 0), ("echo a line; exit 1", 1), ("kill -9 $$", 1)])
+def test_kinds_side_by_side_end_as_each_of_them_does(
+    said: str, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of two kinds in processes of their own, one that fails or says nothing makes the whole fail."""
+    program = tmp_path / "python"
+    program.write_text(f'#!/bin/sh\ncase "$*" in *two_ticks*) {said};; *) echo another line;; esac\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    monkeypatch.setattr(sys, "argv", ["faults", "--jobs", "2", "--kind", "two_ticks", "--kind", "two_daemons"])
+    assert command.main() == status
+    lines = capsys.readouterr().out.splitlines()
+    assert "another line" in lines
+    assert len(lines) == 2

@@ -1,14 +1,19 @@
-"""`python -m rag_assets_tests.faults [--long] [--json] [--seed N] [--kind KIND] [--engine E]`: a line for each kind."""
+"""A line for each kind of fault.
+
+`python -m rag_assets_tests.faults [--long] [--json] [--seed N] [--kind KIND] [--engine E] [--jobs N]`
+"""
 
 import argparse
 import json
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import time
 import traceback
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,9 +29,28 @@ def main() -> int:
     arguments = _parser().parse_args()
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_DFL)  # programs started here would ignore it if nohup started us
+    if arguments.jobs > 1:
+        return _side_by_side(arguments)
     with _engine(arguments.engine) as model, arena.server() as url, arena.Ground(url, model=model).template() as ground:
         lines = [_line(ground, kind, arguments) for kind in arguments.kind or KINDS]
     return int(any(line["violations"] for line in lines))
+
+
+def _side_by_side(arguments: argparse.Namespace) -> int:
+    """Each kind in a process and a PostgreSQL server of its own, `jobs` of them at a time; 0 when each ended with 0."""
+    _model("q8_0" if arguments.engine == "llama.cpp" else "f32")  # made once, before several would make it
+    command = [sys.executable, "-m", __spec__.name.removesuffix(".__main__"), "--engine", arguments.engine]
+    command += ["--seed", str(arguments.seed), "--long" if arguments.long else "--short"]
+    command += ["--json"] if arguments.json else []
+
+    def tried(kind: str) -> int:
+        # What it prints is passed on whole, so that two lines never mix.
+        done = subprocess.run([*command, "--kind", kind], stdout=subprocess.PIPE, text=True, check=False)
+        print(done.stdout or f"{kind}: no line, exit status {done.returncode}\n", end="", flush=True)
+        return done.returncode
+
+    with ThreadPoolExecutor(arguments.jobs) as kinds:
+        return int(any(list(kinds.map(tried, arguments.kind or KINDS))))
 
 
 def _line(ground: arena.Ground, kind: str, arguments: argparse.Namespace) -> dict[str, object]:
@@ -77,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="one JSON object per kind")
     parser.add_argument("--engine", choices=("llama.cpp", "openvino"), default="llama.cpp", help="what embeds")
     parser.add_argument("--seed", type=int, default=1, help="what everything random comes from")
+    parser.add_argument("--jobs", type=int, default=1, help="how many kinds are tried at a time (default: 1)")
     parser.add_argument("--kind", action="append", choices=list(KINDS), help="only this kind; may be repeated")
     return parser
 
