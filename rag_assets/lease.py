@@ -128,7 +128,7 @@ class Watch:
         self._looked_at = 0.0
         self._seen: dict[str, tuple[int, float]] = {}  # run -> its progress, and for how long it is no further
 
-    def standing(self, progress: Mapping[str, int]) -> dict[str, int]:
+    def stalled(self, progress: Mapping[str, int]) -> dict[str, int]:
         """Those of the runs at work that have not got on for longer than a single step may take."""
         now = self._stopwatch.look()
         passed, self._looked_at = now - self._looked_at, now

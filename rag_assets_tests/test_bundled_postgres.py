@@ -79,7 +79,7 @@ def user() -> Iterator[Callable[[Path], "subprocess.Popen[str]"]]:
         process.communicate()
 
 
-def keeper_of(home: Path) -> int:
+def watchdog_of(home: Path) -> int:
     (pid,) = (
         process.pid
         for process in psutil.process_iter(["cmdline"])
@@ -182,7 +182,7 @@ def test_server_when_its_last_user_is_killed(used_home: Path, user: Callable[[Pa
     wait_until(
         lambda: (
             identity.identify(pid) is None
-            and not file_lock.is_locked(used_home / "postgres" / postgres_watchdog.KEEPER_LOCK)
+            and not file_lock.is_locked(used_home / "postgres" / postgres_watchdog.WATCHDOG_LOCK)
         )
     )
 
@@ -214,23 +214,23 @@ def test_lease_when_its_process_id_is_used_again(home: Path) -> None:
 
 
 @posix
-def test_start_when_the_keeper_was_killed(used_home: Path) -> None:
-    """The server goes on; the next start gives it a new keeper, and it ends as ever."""
+def test_start_when_the_watchdog_was_killed(used_home: Path) -> None:
+    """The server goes on; the next start gives it a new watchdog, and it ends as ever."""
     postgres.start(used_home)
-    server, old = server_of(used_home), keeper_of(used_home)
+    server, old = server_of(used_home), watchdog_of(used_home)
     kill(old)
     postgres.start(used_home)
     assert server_of(used_home) == server
-    assert keeper_of(used_home) != old
+    assert watchdog_of(used_home) != old
     postgres.release(used_home)
     assert not postgres.is_running(used_home)
 
 
 @posix
-def test_release_when_the_keeper_was_killed(used_home: Path) -> None:
+def test_release_when_the_watchdog_was_killed(used_home: Path) -> None:
     """The last user stops the server even so."""
     postgres.start(used_home)
-    kill(keeper_of(used_home))
+    kill(watchdog_of(used_home))
     postgres.release(used_home)
     assert not postgres.is_running(used_home)
 
@@ -246,10 +246,10 @@ def test_server_when_killed(used_home: Path) -> None:
 
 
 @posix
-def test_start_when_server_and_keeper_were_killed(used_home: Path) -> None:
+def test_start_when_server_and_watchdog_were_killed(used_home: Path) -> None:
     """As after a power cut: a recorded process id means nothing, even where it is another program's now."""
     number = note(postgres.start(used_home))
-    server, watcher = server_of(used_home), keeper_of(used_home)
+    server, watcher = server_of(used_home), watchdog_of(used_home)
     kill(watcher)
     kill(server)
     pid_file = (used_home / "postgres" / "data").resolve() / "postmaster.pid"

@@ -246,10 +246,10 @@ def test_embed_recovers_when_the_real_server_hangs_meanwhile(
     chosen = _settings(tmp_path, request_timeout_seconds=5)
     with closing(Embedder.local(chosen, command=command, model=model)) as embedder:
         quiet = embedder.embed(TEXTS, token_counts=COUNTS)
-        [standing] = engines.servers()
-        standing.suspend()
+        [server] = engines.servers()
+        server.suspend()
         disturbed = embedder.embed(TEXTS, token_counts=COUNTS)
-        assert not standing.is_running()
+        assert not server.is_running()
     assert np.allclose(np.sum(quiet * disturbed, axis=1), 1, atol=1e-3)
 
 

@@ -95,14 +95,14 @@ def test_pool_has_its_limit_before_a_run_goes_past_the_queue(project: Project, m
 
 @pytest.fixture
 def launcher(project: Project, request: pytest.FixtureRequest) -> Iterator[launching.WarmRunLauncher]:
-    """One whose spare comes back after so many seconds as a test asks for."""
+    """One whose prewarmed process comes back after so many seconds as a test asks for."""
     made = launching.WarmRunLauncher(respawn_seconds=getattr(request, "param", launching.RESPAWN_SECONDS))
     made.register_instance(project.instance)
     yield made
     made.dispose()
 
 
-def test_no_spare_process_is_kept_where_no_run_is_launched(launcher: launching.WarmRunLauncher) -> None:
+def test_no_prewarmed_process_is_kept_where_no_run_is_launched(launcher: launching.WarmRunLauncher) -> None:
     """The code server and the webserver have a launcher too."""
     assert launcher._prewarmed is None
 
@@ -219,10 +219,10 @@ def test_run_is_terminated_by_asking_its_process(project: Project, launcher: lau
 
 
 @pytest.mark.parametrize("launcher", [3_600.0], indirect=True)
-def test_run_is_not_lost_when_the_spare_process_died(
+def test_run_is_not_lost_when_the_prewarmed_process_died(
     project: Project, launcher: launching.WarmRunLauncher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It goes to a new one, which ends with us, as the spare would have."""
+    """It goes to a new one, which ends with us, as the prewarmed one would have."""
     monkeypatch.setenv(launching.WARM_VARIABLE, "1")
     made: list[subprocess.Popen[bytes]] = []
 
@@ -243,7 +243,7 @@ def test_run_is_not_lost_when_the_spare_process_died(
         assert output.read().decode() == f"{run.run_id}\n"
 
 
-def test_run_goes_the_ordinary_way_where_no_spare_is_kept(
+def test_run_goes_the_ordinary_way_where_none_is_prewarmed(
     project: Project, launcher: launching.WarmRunLauncher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Plain `dagster dev` works as without us."""

@@ -56,7 +56,7 @@ def quick(application: Application, monkeypatch: pytest.MonkeyPatch) -> Beats:
 def looks_until_found(watch: Watch, clock: Clock, progress: Callable[[int], int], *, most: int = 100) -> int | None:
     for number in range(most):
         clock.now += STEP
-        if watch.standing({"a": progress(number)}):
+        if watch.stalled({"a": progress(number)}):
             return number
     return None
 
@@ -96,9 +96,9 @@ def test_no_run_stands_still_because_the_watch_did(jump: float) -> None:
     """All processes stopped and continued, a machine that slept, a clock set: the runs get their time again."""
     clock = Clock()
     watch = Watch(PATIENCE, clock=clock)
-    watch.standing({"a": 7})
+    watch.stalled({"a": 7})
     clock.now += jump
-    assert watch.standing({"a": 7}) == {}
+    assert watch.stalled({"a": 7}) == {}
     found = looks_until_found(watch, clock, lambda _: 7)
     assert found is not None
     assert found * STEP >= PATIENCE + GRACE_SECONDS - LONGEST_GAP_SECONDS - STEP

@@ -9,7 +9,7 @@ import pytest
 
 
 @pytest.mark.skipif(os.name == "nt", reason="it listens only when it is ready there")
-def test_spare_ends_at_once_when_its_launcher_is_gone(tmp_path: Path) -> None:
+def test_prewarmed_process_ends_at_once_when_its_launcher_is_gone(tmp_path: Path) -> None:
     """Also while it imports, which takes long on a busy machine: it asks for no database, and leaves nothing."""
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("DAGSTER_", "RAG_ASSETS_"))

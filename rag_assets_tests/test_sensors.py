@@ -228,7 +228,7 @@ def test_run_that_stands_still_is_ended_and_its_documents_are_free(project: Proj
         for _ in range(30):
             assert project.instance.get_run_by_id(run_id).status == DagsterRunStatus.STARTED  # type: ignore[union-attr]
             now[0] += 4
-            sensors.take_over_standing(project.instance, project.services, watch)
+            sensors.take_over_stalled(project.instance, project.services, watch)
             if now[0] > 60 + GRACE_SECONDS + 4:
                 break
         run = project.instance.get_run_by_id(run_id)

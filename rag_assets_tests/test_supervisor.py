@@ -120,7 +120,7 @@ def test_every_process_knows_home_and_instance(config: Settings) -> None:
 
 @pytest.mark.parametrize("address", ["/tmp/x/code-server.sock", ("127.0.0.1", 4000)])
 def test_one_code_server_serves_webserver_and_daemon(config: Settings, address: Address) -> None:
-    """Both find it by the workspace that is written for them; only the daemon keeps a spare process."""
+    """Both find it by the workspace that is written for them; only the daemon keeps a prewarmed process."""
     config.home.mkdir()
     services = supervisor._services(config, {}, address=address, host="127.0.0.1", port=1, read_only=False)
     assert [service.name for service in services] == ["code server", "webserver", "daemon"]

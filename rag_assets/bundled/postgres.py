@@ -74,10 +74,10 @@ def release(home: Path, *, user_pid: int | None = None) -> None:
         return
     with _translated(home), file_lock.locked(postgres_watchdog.folder(home) / postgres_watchdog.LOCK):
         postgres_watchdog.remove_user(home, user_pid or os.getpid())
-        if not postgres_watchdog.users(home) and is_running(home) and not _has_keeper(home):
-            _start_keeper(home)  # its keeper was killed; a new one sees that nobody is left
+        if not postgres_watchdog.users(home) and is_running(home) and not _has_watchdog(home):
+            _start_watchdog(home)  # its watchdog was killed; a new one sees that nobody is left
     deadline = time.monotonic() + RELEASE_SECONDS
-    while _has_keeper(home) and not postgres_watchdog.users(home) and time.monotonic() < deadline:
+    while _has_watchdog(home) and not postgres_watchdog.users(home) and time.monotonic() < deadline:
         time.sleep(0.05)
 
 
@@ -99,12 +99,12 @@ def _prepare(home: Path) -> None:
     home.mkdir(parents=True, exist_ok=True)
     for folder in (postgres_watchdog.folder(home), postgres_watchdog.folder(home) / "users", home / "logs"):
         folder.mkdir(mode=0o700, exist_ok=True)
-    for lock in (postgres_watchdog.LOCK, postgres_watchdog.KEEPER_LOCK):
+    for lock in (postgres_watchdog.LOCK, postgres_watchdog.WATCHDOG_LOCK):
         file_lock.make_lock(postgres_watchdog.folder(home) / lock)
 
 
-def _has_keeper(home: Path) -> bool:
-    return file_lock.is_locked(postgres_watchdog.folder(home) / postgres_watchdog.KEEPER_LOCK)
+def _has_watchdog(home: Path) -> bool:
+    return file_lock.is_locked(postgres_watchdog.folder(home) / postgres_watchdog.WATCHDOG_LOCK)
 
 
 def _join(home: Path, pid: int) -> str:
@@ -117,11 +117,11 @@ def _join(home: Path, pid: int) -> str:
 
 
 def _await_database(home: Path) -> str:
-    """A keeper may be restarting a killed server, or be ending itself: look until it answers."""
+    """A watchdog may be restarting a killed server, or be ending itself: look until it answers."""
     deadline = time.monotonic() + JOIN_SECONDS
     while True:
-        if not _has_keeper(home):
-            _start_keeper(home)
+        if not _has_watchdog(home):
+            _start_watchdog(home)
         try:
             _ensure_database(_url(home, "postgres"))
         except psycopg2.OperationalError as exc:
@@ -151,10 +151,10 @@ def _url(home: Path, database: str) -> str:
     return f"postgresql://{ROLE}@/{database}?host={data_directory.noted_path(_socket_record(home))}&port=5432"
 
 
-# ---- the keeper and what it is told
+# ---- the watchdog, and what it is given to run
 
 
-def _start_keeper(home: Path) -> None:
+def _start_watchdog(home: Path) -> None:
     cluster = data_directory.place(home)
     if not (cluster.data / "PG_VERSION").exists():
         _create(home, cluster)
@@ -162,12 +162,12 @@ def _start_keeper(home: Path) -> None:
     _write_access_rules(cluster)
     log = home / "logs" / "postgres.log"
     offset = log.stat().st_size if log.exists() else 0
-    said = _run_keeper(_spec(home, cluster))
-    if said != postgres_watchdog.READY:
-        raise _unavailable(home, said or "its keeper ended at once", log_from=offset)
+    answer = _run_watchdog(_spec(home, cluster))
+    if answer != postgres_watchdog.READY:
+        raise _unavailable(home, answer or "its watchdog ended at once", log_from=offset)
 
 
-def _run_keeper(spec: postgres_watchdog.Spec) -> str:
+def _run_watchdog(spec: postgres_watchdog.Spec) -> str:
     # psutil, which other systems than Linux need there, needs site
     isolated = ["-I", "-S"] if sys.platform == "linux" else ["-I"]
     command = [sys.executable, *isolated, postgres_watchdog.__file__, json.dumps(spec._asdict())]
@@ -287,7 +287,7 @@ def _remove_abandoned_sockets(base: Path) -> None:
 def _is_used(place: Path, home: Path) -> bool:
     """Whether a server may be listening there, or its home would look there for one."""
     record = _socket_record(home)
-    return _has_keeper(home) or (record.is_file() and data_directory.noted_path(record) == place)
+    return _has_watchdog(home) or (record.is_file() and data_directory.noted_path(record) == place)
 
 
 def _small_file(path: Path) -> str:
@@ -323,7 +323,7 @@ def _takes_sockets(folder: Path) -> bool:
 def _free_port(home: Path) -> str:
     """The port of last time where it is still free, else any."""
     record = postgres_watchdog.folder(home) / "port"
-    if is_running(home):  # its keeper was killed; it listens where it did
+    if is_running(home):  # its watchdog was killed; it listens where it did
         return record.read_text()
     port = ports.free_port("127.0.0.1", wanted=int(record.read_text()) if record.exists() else 0)
     record.write_text(str(port))

@@ -27,7 +27,7 @@ STOP_SECONDS = 60.0  # a shutdown writes what is dirty
 RESTART_SECONDS = 3.0
 DELETE_SECONDS = 5.0  # how long deleting a home may take, until we take it for moved
 LOCK = "lock"  # held while users come and go
-KEEPER_LOCK = "keeper.lock"  # held by the keeper as long as it lives
+WATCHDOG_LOCK = "keeper.lock"  # held by the watchdog as long as it lives; the name is that of earlier versions
 RECORD = "home"  # whose a cluster outside of its home is
 WINDOWS = os.name == "nt"
 
@@ -133,7 +133,7 @@ def _start_server(spec: Spec) -> int:
         try:
             return _launch(spec, log)
         except StartFailed:
-            if pid := running_server(Path(spec.data)):  # one that a keeper had just started when it was killed
+            if pid := running_server(Path(spec.data)):  # one that a watchdog had just started when it was killed
                 return pid
             # children of a killed server end a moment after it, and hold its shared memory until then
             if time.monotonic() > deadline or b"still in use" not in log.read_bytes()[offset:]:
@@ -323,7 +323,7 @@ class Watch:
         try:
             self.server = running_server(Path(self.spec.data)) or _start_server(self.spec)
         except (StartFailed, OSError) as exc:
-            _print_line(f"keeper: {exc}; trying again")
+            _print_line(f"watchdog: {exc}; trying again")
             time.sleep(RESTART_SECONDS)
 
 
@@ -341,7 +341,7 @@ def _log_file(home: Path) -> Path:
 def main() -> None:
     spec = Spec(**json.loads(sys.argv[1]))
     _detach()
-    with file_lock.locked(folder(Path(spec.home)) / KEEPER_LOCK):
+    with file_lock.locked(folder(Path(spec.home)) / WATCHDOG_LOCK):
         try:
             watch = Watch(spec)
         except (StartFailed, OSError) as exc:

@@ -55,12 +55,12 @@ REPOSITORY = "__repository__"  # what holds the jobs of dg.Definitions
 
 
 def log_batch(
-    context: dg.AssetExecutionContext, told: Sequence[dg.AssetMaterialization] | Sequence[dg.AssetObservation]
+    context: dg.AssetExecutionContext, reported: Sequence[dg.AssetMaterialization] | Sequence[dg.AssetObservation]
 ) -> None:
     """Log one event for each, all in one INSERT, which comes with the last one."""
     step, batch_id = context.get_step_execution_context(), generate_event_batch_id()  # type: ignore[no-untyped-call]
-    for each in told:
-        batch = DagsterEventBatchMetadata(batch_id, is_end=each is told[-1])
+    for each in reported:
+        batch = DagsterEventBatchMetadata(batch_id, is_end=each is reported[-1])
         if isinstance(each, dg.AssetObservation):
             dg.DagsterEvent.asset_observation(step, each, batch)
         else:

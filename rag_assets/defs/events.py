@@ -39,18 +39,18 @@ DIFFERENCES = {  # what a reconciliation finds, by the name that it has for it
     "changed": "with another file",
     "partitions_without_row": "shown here without a row",
     "rows_without_partition": "not shown here",
-    "untold": "stored, and not told of here",
+    "unreported": "stored, and not told of here",
     "missing": "without their files, and left alone: so many at once rather mean that their folder is not mounted",
 }
 URL = settings.load().source.url
-MAX_WAITING = 2_000  # documents of which nothing was told yet
+MAX_WAITING = 2_000  # documents that are not reported yet
 
 
 class Reporter:
     """Tells Dagster what became of documents, in a thread of its own: all that came meanwhile in one go.
 
     A batch of events costs 40 ms however small it is, which neither the embedder nor the next change should wait for.
-    Leaving it waits until everything is told. Raises what the thread raised, at the next report or when left.
+    Leaving it waits until everything is reported. Raises what the thread raised, at the next report or when left.
     """
 
     def __init__(self, context: dg.AssetExecutionContext) -> None:
@@ -69,7 +69,7 @@ class Reporter:
             self._raise_failed()
 
     def report(self, outcomes: Sequence[Outcome]) -> None:
-        """Have the partitions of these documents, and their materializations, told in their order."""
+        """Have the partitions of these documents, and their materializations, reported in their order."""
         self._raise_failed()
         with self._lock:
             self._waiting += outcomes
@@ -93,7 +93,7 @@ class Reporter:
 
 
 def _to_report(context: dg.AssetExecutionContext, outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """The outcomes without those that add nothing to what is shown: the document is unchanged, and that was told.
+    """The outcomes without those that add nothing to what is shown: the document is unchanged, and that was reported.
 
     Events cost several times what it costs to find out that nothing changed. A run that was asked for its
     partitions answers for each of them.
@@ -294,7 +294,7 @@ def _sync_partitions(context: dg.AssetExecutionContext, outcomes: Sequence[Outco
 
 
 def _materialized(instance: dg.DagsterInstance, keys: set[str] | None) -> dict[str, str | None]:
-    """The partitions, of these or of all, that are shown as materialized, with the version that was told last.
+    """The partitions, of these or of all, that are shown as materialized, with the version that was reported last.
 
     Shown is the last asset, since the first was marked. The others are looked at because they can be wiped one by one.
     """

@@ -99,8 +99,8 @@ def _reconcile_partitions(instance: dg.DagsterInstance, services: Services) -> d
         indexed = texts.list_hashes(cursor)
     missed = events.unreported(instance, indexed)  # takes seconds for 100,000: outside of a transaction
     with services.database.transaction() as cursor:
-        untold = enqueue_idle(cursor, missed)
-    return {"partitions_without_row": gone, "rows_without_partition": added, "untold": untold}
+        unreported = enqueue_idle(cursor, missed)
+    return {"partitions_without_row": gone, "rows_without_partition": added, "unreported": unreported}
 
 
 @dg.job(

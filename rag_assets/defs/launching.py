@@ -19,8 +19,8 @@ from rag_assets.defs.dagster_internals import CheckRunHealthResult, LaunchRunCon
 from rag_assets.defs.jobs import BATCH_TAG, HIDDEN, POOL, index_job
 from rag_assets.processes import identity, tree
 
-WARM_VARIABLE = "RAG_ASSETS_WARM"  # set where runs are launched (the daemon), so that nobody else keeps a spare
-RESPAWN_SECONDS = 3.0  # a new spare waits so long: its imports would take the processor from the run that just began
+WARM_VARIABLE = "RAG_ASSETS_WARM"  # set where runs are launched (the daemon): nobody else keeps a prewarmed process
+RESPAWN_SECONDS = 3.0  # the next one waits so long: its imports would take the processor from the run that just began
 RUNNER_TAG = f"{HIDDEN}runner"  # the process that a run was handed to, as `_name` names it
 PROCESS_TAG = f"{HIDDEN}process"  # the process that a run found itself in
 ACTIVE = [
@@ -58,11 +58,11 @@ class PromptRunCoordinator(QueuedRunCoordinator):
     def register_instance(self, instance: dg.DagsterInstance) -> None:
         super().register_instance(instance)
         if os.environ.get(WARM_VARIABLE):
-            _ = instance.run_launcher  # made now, with its spare, and not by the first change
+            _ = instance.run_launcher  # made now, with its prewarmed process, and not by the first change
 
 
 class WarmRunLauncher(DefaultRunLauncher):
-    """Hands runs to a spare process that has already imported everything, or to a new one; see WARM_VARIABLE."""
+    """Hands runs to a prewarmed process, which has already imported everything, or to a new one; see WARM_VARIABLE."""
 
     def __init__(self, inst_data: object = None, *, respawn_seconds: float = RESPAWN_SECONDS) -> None:
         super().__init__(inst_data)  # type: ignore[arg-type]
@@ -71,13 +71,13 @@ class WarmRunLauncher(DefaultRunLauncher):
         self._prewarmed: subprocess.Popen[bytes] | None = None
         self._running: list[subprocess.Popen[bytes]] = []
         self._is_disposed = False
-        self._keep_spare()
+        self._prewarm()
 
     def launch_run(self, context: LaunchRunContext) -> None:
         if not os.environ.get(WARM_VARIABLE):
             super().launch_run(context)
-        elif not self._hand_over(context.dagster_run, self._take_spare() or self._new()):
-            self._hand_over(context.dagster_run, self._new())  # the spare died between the look and the word
+        elif not self._hand_over(context.dagster_run, self._take_prewarmed() or self._new()):
+            self._hand_over(context.dagster_run, self._new())  # the prewarmed one died meanwhile
 
     def terminate(self, run_id: str) -> bool:
         run = self._instance.get_run_by_id(run_id)
@@ -109,10 +109,10 @@ class WarmRunLauncher(DefaultRunLauncher):
                         runner.stdin.close()  # tells it to end
         super().dispose()
 
-    def _take_spare(self) -> subprocess.Popen[bytes] | None:
+    def _take_prewarmed(self) -> subprocess.Popen[bytes] | None:
         with self._lock:
             runner, self._prewarmed = self._prewarmed, None
-            later = threading.Timer(self._respawn_seconds, self._keep_spare)
+            later = threading.Timer(self._respawn_seconds, self._prewarm)
             later.daemon = True
             later.start()
             if runner is None or runner.poll() is not None:
@@ -130,7 +130,7 @@ class WarmRunLauncher(DefaultRunLauncher):
         """Hold on to a runner, and so to its stdin: it ends when that is closed, as our death does."""
         self._running = [*(other for other in self._running if other.poll() is None), runner]
 
-    def _keep_spare(self) -> None:
+    def _prewarm(self) -> None:
         with self._lock:
             if self._prewarmed is None and not self._is_disposed and os.environ.get(WARM_VARIABLE):
                 self._prewarmed = _spawn()
@@ -159,7 +159,7 @@ def is_lost(run: DagsterRun) -> bool:
 
 
 def _spawn() -> subprocess.Popen[bytes]:
-    """Start a spare; it ends by itself when its stdin is closed, which is also what our death does."""
+    """Start a process for a run; it ends by itself when its stdin is closed, which is also what our death does."""
     return subprocess.Popen(
         [sys.executable, "-m", "rag_assets.runner"],
         stdin=subprocess.PIPE,

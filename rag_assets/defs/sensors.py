@@ -27,7 +27,7 @@ FAULTS_COUNTED = 6  # of the last runs: enough for the longest pause
 PRIORITY = "10"  # a change goes ahead of the runs of a backfill, which have 0
 ENDED = {DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED}
 AT_WORK = [DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
-UNREPORTED = -1  # the progress of a run that has told of none: its process is just beginning, or ending
+UNREPORTED = -1  # the progress of a run that has reported none: its process is just beginning, or ending
 STOOD_STILL = (
     "This run stood still for longer than worker.processing_timeout_seconds ({0.processing_timeout_seconds:g} s): its "
     "process is stopped, or hangs. Its documents are pending again, and the next run takes them."
@@ -189,19 +189,19 @@ def end_lost_runs(instance: dg.DagsterInstance, statuses: Sequence[DagsterRunSta
             instance.report_run_failed(run, "The process of this run is gone.")
 
 
-def take_over_standing(instance: dg.DagsterInstance, services: Services, watch: Watch) -> None:
+def take_over_stalled(instance: dg.DagsterInstance, services: Services, watch: Watch) -> None:
     """Give to others what runs hold that do not get on, and end these runs: whatever they do later, they store nothing.
 
     So, too, with runs that are ended for Dagster while their process is still there, stopped before it could notice.
     """
     with services.database.transaction() as cursor:
-        told = runs.progress(cursor)
+        reported = runs.progress(cursor)
     at_work = {run.run_id: run for run in instance.get_runs(dg.RunsFilter(job_name=ingest_job.name, statuses=AT_WORK))}
-    standing = watch.standing({**dict.fromkeys(at_work, UNREPORTED), **told})
-    for run_id, progress in told.items():
-        if run_id not in at_work and run_id not in standing and _status(instance, ClaimOwner("run", run_id)) in ENDED:
-            standing[run_id] = progress
-    for run_id, progress in standing.items():
+    stalled = watch.stalled({**dict.fromkeys(at_work, UNREPORTED), **reported})
+    for run_id, progress in reported.items():
+        if run_id not in at_work and run_id not in stalled and _status(instance, ClaimOwner("run", run_id)) in ENDED:
+            stalled[run_id] = progress
+    for run_id, progress in stalled.items():
         with services.database.transaction() as cursor:
             taken = runs.take_over(cursor, run_id, progress=None if progress == UNREPORTED else progress)
         if taken and run_id in at_work:
@@ -251,7 +251,7 @@ def _wait_for_changes(instance: dg.DagsterInstance, services: Services) -> tuple
 
 def _sweep(instance: dg.DagsterInstance, services: Services) -> None:
     end_lost_runs(instance, [DagsterRunStatus.STARTING])  # which Dagster would wait for a minute
-    take_over_standing(instance, services, _watch(services))
+    take_over_stalled(instance, services, _watch(services))
     free_abandoned_claims(instance, services)
     operations.tend(services)
     partitions.add_all_once(instance, services)

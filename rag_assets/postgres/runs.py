@@ -1,6 +1,6 @@
 """rag_runs: which runs are at work, whether they get on, and which of them were taken over.
 
-A run tells of its progress every few seconds. One that stands still, its process stopped or hanging, is taken over:
+A run reports its progress every few seconds. One that is stalled, its process stopped or hanging, is taken over:
 its documents are free for others, and whatever it does when it wakes up, it stores nothing.
 """
 
@@ -18,7 +18,7 @@ def begin(cursor: Cursor, run_id: str) -> None:
 
 
 def record_progress(cursor: Cursor, run_id: str, *, moved: bool) -> None:
-    """Note whether this run got on since it told last; LostRun when it was taken over."""
+    """Note whether this run got on since it last reported; LostRun when it was taken over."""
     _require(cursor, "record_progress", run_id=run_id, moved=moved)
 
 
@@ -41,7 +41,7 @@ def progress(cursor: Cursor) -> dict[str, int]:
 def take_over(cursor: Cursor, run_id: str, *, progress: int | None) -> bool:
     """Free the documents of a run that is still no further; False where it is, or is just storing something.
 
-    `progress` is None for a run that has told of none yet.
+    `progress` is None for a run that has not reported any yet.
     """
     name = "forbid" if progress is None else "take_over"
     cursor.execute(statement("runs", name), {"run_id": run_id, "progress": progress})
@@ -53,7 +53,7 @@ def take_over(cursor: Cursor, run_id: str, *, progress: int | None) -> bool:
 
 def standing_still(cursor: Cursor, *, seconds: float) -> dict[str, int]:
     """Runs that hold documents and have not got on for so long, and for how many seconds each."""
-    cursor.execute(statement("runs", "list_standing"), {"seconds": seconds})
+    cursor.execute(statement("runs", "list_stalled"), {"seconds": seconds})
     return dict(cursor.fetchall())
 
 

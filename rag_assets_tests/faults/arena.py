@@ -408,7 +408,7 @@ def patience(seconds: float) -> float:
 
 
 def left_after(mark: str, *, seconds: float = 10.0) -> list[str]:
-    """Processes with this mark that are still there after so long, but for the database's keeper."""
+    """Processes with this mark that are still there after so long, but for the database's watchdog."""
     deadline = time.monotonic() + patience(seconds)
     while (left := workers_marked(mark)) and time.monotonic() < deadline:
         time.sleep(0.1)

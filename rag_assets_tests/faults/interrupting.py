@@ -117,7 +117,7 @@ def _interrupted(
 
 
 def _stop_immediately(arena: Arena) -> None:
-    """What `pg_ctl stop -m immediate` does; the keeper of an embedded server starts it again."""
+    """What `pg_ctl stop -m immediate` does; the watchdog of an embedded server starts it again."""
     with closing(psycopg2.connect(arena.url)) as connection:
         postmaster = psutil.Process(connection.info.backend_pid).ppid()
     os.kill(postmaster, signal.SIGQUIT)

@@ -74,7 +74,7 @@ def kill_daemon(ground: Ground, *, seed: int, long: bool) -> Result:
 
 
 def kill_tree(ground: Ground, *, seed: int, long: bool) -> Result:
-    """Every process dies at once, PostgreSQL and its keeper too; `up` again, and the changes of before are done."""
+    """Every process dies at once, PostgreSQL and its watchdog too; `up` again, and the changes of before are done."""
     result = Result()
     with home(ground, seed=seed) as (arena, environment):
         for turn in range(3 if long else 1):

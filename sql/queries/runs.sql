@@ -27,19 +27,19 @@ select run_id, progress from rag_runs where taken_over_at is null order by run_i
 
 -- name: take_over
 -- From now on this run stores nothing; no row where it is just storing.
-with standing as (
+with stalled as (
     select run_id from rag_runs
     where run_id = %(run_id)s and progress = %(progress)s and taken_over_at is null
     for update skip locked
 )
-update rag_runs as r set taken_over_at = now() from standing where r.run_id = standing.run_id returning r.run_id;
+update rag_runs as r set taken_over_at = now() from stalled where r.run_id = stalled.run_id returning r.run_id;
 
 -- name: forbid
 -- The same for a run that has not said yet that it is at work; no row where it has.
 insert into rag_runs (run_id, taken_over_at) values (%(run_id)s, now()) on conflict (run_id) do nothing
 returning run_id;
 
--- name: list_standing
+-- name: list_stalled
 -- Runs that hold documents and have not got on for so many seconds, longest first.
 select r.run_id, extract(epoch from clock_timestamp() - r.progressed_at)::int
 from rag_runs as r
