@@ -53,6 +53,8 @@ def add_odd(url: str) -> None:
         )
     rows.execute(
         url,
+        "insert into \"TblDocumentFiles\" overriding system value values (99, 'vault/locked.pdf');"
+        "delete from rag_outbox where document_id = '99';"  # what the trigger wrote of it
         "insert into rag_outbox (document_id, operation, generation, state, attempts, error_kind, last_error) "
         f"values ('99', 'insert', 99999, 'dead', 3, 'encrypted', {_literal('It is encrypted. ' + SCRIPT)})",
     )
@@ -120,6 +122,14 @@ def test_passages_are_shown_when_asked(person: Person) -> None:
     assert first.select_one("[data-around] a")["href"] == first.select_one("h3 a")["href"]  # without the script
 
 
+def test_excerpt_shows_where_its_passage_goes_on(person: Person) -> None:
+    """An ellipsis at an end that is not that of the passage, and none where it is."""
+    long, short = person.hits(QUESTION, k=1)[0], person.hits('"satellite number 44"', k=1)[0]
+    assert long.select_one(".excerpt").text.endswith(" …")
+    assert not long.select_one(".excerpt").text.startswith("…")
+    assert "…" not in short.select_one(".excerpt").text
+
+
 def test_filters_hold_when_given(person: Person) -> None:
     """As they are in the form, which shows them again."""
     assert {hit.select_one(".path").text for hit in person.hits("terms", type="application/pdf")} == {"warranty.pdf"}
@@ -170,7 +180,9 @@ def test_failure_is_shown_when_a_document_has_no_passages(person: Person) -> Non
     [link] = listed.select(".list a")
     page = person.open(link["href"])
     assert "It is encrypted." in page.select_one(".notice.bad").text
-    assert page.select_one(".notice code").text == "rag-assets retry 99"
+    commands = [code.text for code in page.select(".notice code")]
+    assert commands == ["rag-assets retry 99", "rag-assets accept 99"]
+    assert link.text == page.select_one("h1").text == "locked.pdf"  # its file: it was never read, so it has no title
 
 
 @pytest.mark.parametrize("document_id", ODD, ids=["url", "dots", "quotes"])

@@ -69,7 +69,7 @@ def _walk(running: Running, window: Browser, files: Path, folder: Path) -> None:
     picture("5-story")
     story = window.run("return location.href")
     partition, run = window.run("return Array.from(document.querySelectorAll('#facts ~ p a')).map((a) => a.href)")
-    _follow(window, partition, says="Materialized")
+    _follow(window, partition, says="text/markdown")  # what it was read as: it comes after the list of partitions
     picture("6-partition-in-dagster", width=1400)
     _follow(window, run, says="raw_text")
     picture("7-run-in-dagster", width=1400)

@@ -22,7 +22,7 @@ from starlette.routing import BaseRoute, Route
 from rag_assets import partition_keys, visible
 from rag_assets.asking import Asking
 from rag_assets.errors import RagAssetsError
-from rag_assets.model import Caller, Hit, State, Story, Summary
+from rag_assets.model import Caller, DocumentState, Hit, State, Story, Summary
 from rag_assets.postgres.search import MARKS
 from rag_assets.service import forms
 from rag_assets.service.api import Api, is_id, refusal
@@ -55,6 +55,7 @@ MOST_HITS = 100
 CHUNKS = 20  # of a document, on one page
 AROUND = 1  # passages before and after one
 DOCUMENTS = 100  # on one page
+EDGE = 5  # words by which the end of an excerpt is known as that of its passage
 RETRYABLE = frozenset({429, 503, 504})
 WITHOUT_MODEL = frozenset({"not_enough_memory", "embedder_unavailable", "too_long"})  # what words alone are asked after
 
@@ -147,7 +148,7 @@ class Page:
             lstrip_blocks=True,
             undefined=StrictUndefined,
         )
-        self._environment.filters |= {"time": _time, "below": _below}
+        self._environment.filters |= {"time": _time, "below": _below, "name": _name}
 
     def routes(self) -> list[BaseRoute]:
         login = [Route(LOGIN, self._visited(self._login), methods=["GET", "POST"])] if self.logins else []
@@ -257,7 +258,7 @@ async def _hits(
         )
         excerpts = asking.excerpts(form.query, found, caller=caller)
         return [
-            (hit, list(_marked(_below(excerpt, hit.heading_path))))
+            (hit, list(_marked(_dotted(*(_below(text, hit.heading_path) for text in (excerpt, hit.content))))))
             for hit, excerpt in zip(found, excerpts, strict=True)
         ]
 
@@ -381,6 +382,14 @@ def _below(text: str, headings: Sequence[str]) -> str:
     return re.sub(r"\n{3,}", "\n\n", kept) or text
 
 
+def _dotted(excerpt: str, content: str) -> str:
+    """An excerpt with an ellipsis at each end where the passage has more words."""
+    words, whole = (re.sub(f"[{''.join(MARKS)}]", "", text).split() for text in (excerpt, content))
+    before = "" if words[:EDGE] == whole[:EDGE] else "… "
+    after = "" if words[-EDGE:] == whole[-EDGE:] else " …"
+    return f"{before}{excerpt}{after}"
+
+
 def _words(line: str) -> str:
     """A line without what makes it a heading in Markdown, and without marks."""
     return re.sub(f"[{''.join(MARKS)}]", "", line).strip().lstrip("#").strip()
@@ -405,6 +414,12 @@ def _encoded(parameters: Mapping[str, str]) -> str:
 
 def _plain(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _name(document: Hit | DocumentState) -> str:
+    """What a document is called: its title, else its file, else its id."""
+    file = re.split(r"[/\\]", document.path or "")[-1]
+    return document.title or file or document.document_id
 
 
 def _time(value: datetime) -> str:

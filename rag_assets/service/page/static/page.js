@@ -1,4 +1,5 @@
-// The page works without this: it brings what stands around a passage into the list, and / to the query box.
+// The page works without this: it brings what stands around a passage into the list, / to the query box, and short
+// addresses.
 "use strict";
 
 document.addEventListener("toggle", async (event) => {
@@ -23,4 +24,11 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   box.focus();
   box.select();
+});
+
+// Fields that are empty stand in no address that is passed on.
+document.querySelector("form.ask")?.addEventListener("formdata", (event) => {
+  for (const [name, value] of [...event.formData]) {
+    if (!value) event.formData.delete(name);
+  }
 });
