@@ -18,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from rag_assets.bundled import data_directory, dumps
 from rag_assets.bundled import postgres as bundled_postgres
@@ -37,6 +37,7 @@ SPARE_BYTES = 64 * 2**20  # that a restore leaves free: PostgreSQL stops where i
 READ_BYTES = 2**20  # at a time
 
 
+@with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
     """What a backup holds: `dump_bytes` and `sha256` are of its file, `database_bytes` what it takes when restored."""
@@ -238,8 +239,7 @@ def _read_manifest(file: Path) -> Manifest:
         found: dict[str, Any] = json.loads(text)
         if found["format"] > FORMAT:
             raise SettingsError(f"{file} was written by rag-assets {found['program']}: install that version or later.")
-        manifest = Manifest(**found)
-        TypeAdapter(Manifest).validate_json(text, strict=True)
+        manifest = TypeAdapter(Manifest).validate_json(text, strict=True)
     except OSError as exc:
         raise SettingsError(f"{file.parent} is no backup: {MANIFEST} cannot be read there ({exc.strerror})") from exc
     except ValidationError as exc:

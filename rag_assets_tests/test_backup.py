@@ -256,29 +256,15 @@ def test_restore_when_rows_are_missing(origin: Origin, tmp_path: Path) -> None:
         ({"migrations": ["001_tables.sql", NEWER]}, f"older than the backup .*{NEWER}"),
         ({"postgresql": 99}, "is of PostgreSQL 99"),
         ({"format": 2}, "install that version or later"),
-    ],
-)
-def test_restore_when_a_newer_program_made_it(
-    changes: dict[str, object], said: str, origin: Origin, tmp_path: Path
-) -> None:
-    """An older program says what it needs, before anything is done."""
-    folder = _edited(tmp_path / "backup", lambda manifest: replace(manifest, **changes), origin=origin, dump=b"")
-    with pytest.raises(SettingsError, match=said):
-        backup.restore(origin.settings, folder, replace=True, progress=_silent)
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
         ({"roles": ["postgres", 5]}, r"roles\.1"),
         ({"rows": {"x": "y"}}, r"rows\.x"),
         ({"migrations": []}, "holds no index"),
     ],
 )
-def test_restore_when_the_manifest_was_changed(
+def test_restore_when_the_manifest_is_of_a_newer_program_or_was_changed(
     changes: dict[str, object], said: str, origin: Origin, tmp_path: Path
 ) -> None:
-    """What is wrong in it is named before anything is done: no role is made, and nothing takes the place of what is."""
+    """What is needed or wrong is named first: no role is made, and nothing takes the place of what is."""
     folder = _edited(tmp_path / "backup", lambda manifest: replace(manifest, **changes), origin=origin, dump=b"")
     with pytest.raises(SettingsError, match=said):
         backup.restore(origin.settings, folder, replace=True, progress=_silent)
