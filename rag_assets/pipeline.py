@@ -117,6 +117,24 @@ class _Group:
         return {work.claim.document_id for work in self.works}
 
 
+@dataclass(kw_only=True)
+class _Gathered:
+    """Documents that are to be a group, counted as they come."""
+
+    works: list[_Work] = field(default_factory=list)
+    read: int = 0  # documents with chunks
+    tokens: int = 0  # of their chunks
+
+    def add(self, work: _Work, *, tokens: int) -> None:
+        self.works.append(work)
+        self.read += isinstance(work, _Read)
+        self.tokens += tokens
+
+    def is_full(self, *, window: int) -> bool:
+        """Documents with nothing to embed are cheap to hold, and cheaper to commit in large numbers."""
+        return len(self.works) >= LARGEST_GROUP or self.read >= window or self.tokens >= GROUP_TOKENS
+
+
 class _Lane:
     """Groups on their way to be stored, a few at a time: the first that is embedded, of those that `reader` read.
 
@@ -296,20 +314,21 @@ class Pipeline:
     def _read_groups(self, batch: Sequence[Claim], lane: _Lane) -> Iterator[_Group]:
         window = self._settings.worker.bulk_batch_size
         stored = self._stored(batch)
-        works: list[_Work] = []
+        gathered = _Gathered()
         for claim in batch:
             if self.stopping.is_set():
                 return
             work = self._read(claim, stored.get(claim.document_id), lane=lane)
-            if _is_long(work) and works:
-                yield self._group(works)
-                works = []
-            works.append(work)
-            if _is_full(works, window=window):
-                yield self._group(works)
-                works = []
-        if works:
-            yield self._group(works)
+            tokens = _tokens(work)
+            if tokens >= GROUP_TOKENS and gathered.works:
+                yield self._group(gathered.works)
+                gathered = _Gathered()
+            gathered.add(work, tokens=tokens)
+            if gathered.is_full(window=window):
+                yield self._group(gathered.works)
+                gathered = _Gathered()
+        if gathered.works:
+            yield self._group(gathered.works)
 
     def _stored(self, batch: Sequence[Claim]) -> dict[str, StoredText]:
         with self._database.transaction() as cursor:
@@ -589,20 +608,8 @@ def _require_one_row(claim: Claim) -> None:
         )
 
 
-def _tokens(work: _Read) -> int:
-    return sum(chunk.token_count for chunk in work.read.chunks)
-
-
-def _is_long(work: _Work) -> bool:
-    return isinstance(work, _Read) and _tokens(work) >= GROUP_TOKENS
-
-
-def _is_full(works: Sequence[_Work], *, window: int) -> bool:
-    """Documents with nothing to embed are cheap to hold, and cheaper to commit in large numbers."""
-    if len(works) >= LARGEST_GROUP:
-        return True
-    read = [work for work in works if isinstance(work, _Read)]
-    return len(read) >= window or sum(map(_tokens, read)) >= GROUP_TOKENS
+def _tokens(work: _Work) -> int:
+    return sum(chunk.token_count for chunk in work.read.chunks) if isinstance(work, _Read) else 0
 
 
 def _texts_of(group: _Group, hashes: Collection[str]) -> dict[str, tuple[str, int]]:
