@@ -6,10 +6,9 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -43,10 +42,11 @@ from rag_assets.errors import (
     SettingsError,
     UnembeddableText,
 )
-from rag_assets.model import Filter, Hit, Refused, counted, language, moment
+from rag_assets.model import Filter, Hit, Refused, counted, moment
 from rag_assets.postgres import conninfo
 from rag_assets.report import RunReport
 from rag_assets.services import Services
+from rag_assets.text.languages import language
 from rag_assets.text.sandbox.worker import TextWorker
 from rag_assets.upkeep import Plan
 
@@ -72,28 +72,22 @@ def _default(key: str) -> str:
     return f"[default: chunking.{key}, {getattr(settings.Chunking(), key)}]"
 
 
-class Moment(click.ParamType[datetime]):
-    """The type of an option whose value is a time: a date alone is enough, and without a zone it is UTC."""
+class Read(click.ParamType[Any]):
+    """The type of an option whose value is what `read` makes of it, which raises ValueError with what is wrong."""
 
-    name = "time"
+    def __init__(self, name: str, read: Callable[[Any], Any]) -> None:
+        self.name = name
+        self.read = read
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         try:
-            return moment(value)
+            return self.read(value)
         except ValueError as exc:
             self.fail(str(exc), param, ctx)
 
 
-class Language(click.ParamType[str]):
-    """The type of an option whose value is the code of a language, in any letter case."""
-
-    name = "language"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        try:
-            return language(value)
-        except ValueError as exc:
-            self.fail(str(exc), param, ctx)
+MOMENT = Read("time", moment)
+LANGUAGE = Read("language", language)
 
 
 class JsonObject(click.ParamType[dict[str, Any]]):
@@ -372,14 +366,12 @@ FILTERS = (
         "--language",
         "languages",
         multiple=True,
-        type=Language(),
+        type=LANGUAGE,
         metavar="CODE",
         help="Only in this language: en, id, de.",
     ),
-    click.option(
-        "--since", type=Moment(), metavar="TIME", help="Only files written at or after 2026-11-28T14:30 (UTC)."
-    ),
-    click.option("--until", type=Moment(), metavar="TIME", help="Only files written before this time (UTC)."),
+    click.option("--since", type=MOMENT, metavar="TIME", help="Only files written at or after 2026-11-28T14:30 (UTC)."),
+    click.option("--until", type=MOMENT, metavar="TIME", help="Only files written before this time (UTC)."),
     click.option("--heading", metavar="PATTERN", help="Only below a heading with these words, with * and ?."),
     click.option("--metadata", type=JsonObject(), help='Only documents whose metadata has this: {"author": "Ada"}.'),
 )

@@ -18,9 +18,10 @@ from typing import Any, Literal, Protocol, TypeVar
 from urllib.parse import quote, urlsplit
 
 from rag_assets.errors import IndexRefused, IndexUnavailable, ServiceError, SettingsError
-from rag_assets.model import Attempt, DocumentState, Filter, Hit, StoredChunk, language, require_numbers
+from rag_assets.model import Attempt, DocumentState, Filter, Hit, StoredChunk, require_numbers
 from rag_assets.model import Story as Document
 from rag_assets.model import Summary as Status
+from rag_assets.text.languages import language
 
 __all__ = ["Document", "Hit", "Index", "IndexRefused", "IndexUnavailable", "Status"]
 

@@ -14,17 +14,6 @@ Status = Literal["processing", "completed", "failed", "accepted", "skipped", "de
 Stage = Literal["claim", "read", "chunk", "embed", "write"]
 State = Literal["indexed", "pending", "running", "held", "failed", "accepted"]  # of a document, to callers
 
-# Of the languages that documents are detected to be in, by fastText's lid.176.
-_CODES = (
-    "af als am an ar arz as ast av az azb ba bar bcl be bg bh bn bo bpy br bs bxr ca cbk ce ceb ckb co cs "
-    "cv cy da de diq dsb dty dv el eml en eo es et eu fa fi fr frr fy ga gd gl gn gom gu gv he hi hif hr "
-    "hsb ht hu hy ia id ie ilo io is it ja jbo jv ka kk km kn ko krc ku kv kw ky la lb lez li lmo lo lrc "
-    "lt lv mai mg mhr min mk ml mn mr mrj ms mt mwl my myv mzn nah nap nds ne new nl nn no oc or os pa "
-    "pam pfl pl pms pnb ps pt qu rm ro ru rue sa sah sc scn sco sd sh si sk sl so sq sr su sv sw ta te tg "
-    "th tk tl tr tt tyv ug uk ur uz vec vep vi vls vo wa war wuu xal xmf yi yo yue zh "
-)
-LANGUAGES = frozenset(_CODES.split())
-
 Vector = Sequence[float]
 Progress = Callable[[str], None]  # called with a sentence on how far long work is
 
@@ -32,14 +21,6 @@ Progress = Callable[[str], None]  # called with a sentence on how far long work 
 def counted(count: int, noun: str) -> str:
     """A number with what it counts: `1 document`, `2 documents`."""
     return f"{count} {noun}" + ("" if count == 1 else "s")
-
-
-def language(code: Any) -> str:
-    """A language of documents by its code in any letter case, as it is stored; ValueError where none has this one."""
-    known = str(code).strip().lower()
-    if known not in LANGUAGES:
-        raise ValueError(f"{code!r} is none of the codes of languages: {', '.join(sorted(LANGUAGES))}")
-    return known
 
 
 def require_numbers(**given: Any) -> None:

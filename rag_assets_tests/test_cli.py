@@ -671,7 +671,7 @@ def test_search_finds_what_is_under_a_folder_however_it_is_written(
 @pytest.mark.parametrize("given", ["2026-11-28", "2026-11-28T14:30", "2026-11-28 14:30:00", "2026-11-28T14:30+07:00"])
 def test_since_takes_a_time_as_iso_8601_has_it(given: str) -> None:
     """From a date alone on; UTC where it names no zone."""
-    found = cli.Moment().convert(given, None, None)
+    found = cli.MOMENT.convert(given, None, None)
     assert found.utcoffset() is not None
     assert found.isoformat().startswith(given[:10])
 
@@ -682,7 +682,7 @@ def test_a_language_that_is_none_is_said_with_those_that_are() -> None:
         "'klingon' is none of the codes of languages: af, als"
         in invoke("search", "--language", "klingon", "x", code=2).stderr
     )
-    assert cli.Language().convert("EN", None, None) == "en"
+    assert cli.LANGUAGE.convert("EN", None, None) == "en"
 
 
 def test_since_says_how_a_time_is_written() -> None:

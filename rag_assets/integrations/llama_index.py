@@ -25,9 +25,10 @@ from llama_index.core.vector_stores import FilterCondition, FilterOperator, Meta
 
 from rag_assets import client, operations
 from rag_assets.errors import UnembeddableText
-from rag_assets.model import Filter, Hit, language, require_numbers
+from rag_assets.model import Filter, Hit, require_numbers
 from rag_assets.services import Services
 from rag_assets.settings import Mode
+from rag_assets.text.languages import language
 
 TEXTS_AT_ONCE = 256  # that LlamaIndex gives in one call; they are cut into requests of embedding.batch_size
 

@@ -20,8 +20,9 @@ from pydantic import (
 )
 
 from rag_assets.errors import RagAssetsError
-from rag_assets.model import Attempt, DocumentState, Filter, Hit, State, StoredChunk, Summary, language, moment
+from rag_assets.model import Attempt, DocumentState, Filter, Hit, State, StoredChunk, Summary, moment
 from rag_assets.postgres.documents import ID_BYTES
+from rag_assets.text.languages import language
 
 MOST_HITS = 1_000
 MOST_TEXTS = 256  # of one request for vectors
