@@ -10,7 +10,7 @@ from rag_assets.errors import DocumentError
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
 from rag_assets.text import encoding
-from rag_assets.text.formats import html, tables, zipped
+from rag_assets.text.formats import html, markup, zipped
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -126,7 +126,7 @@ def _chapter(source: str, title: str) -> str:
         return ""  # a cover, or a picture
     if text and title and not _HEADING.search(text):
         first, _, rest = text.partition("\n")
-        return f"{tables.heading(title, 1)}\n\n{rest.lstrip() if first.strip() == title else text}"
+        return f"{markup.heading(title, 1)}\n\n{rest.lstrip() if first.strip() == title else text}"
     return text
 
 

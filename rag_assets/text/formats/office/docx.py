@@ -12,7 +12,7 @@ from rag_assets.errors import DocumentError
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
 from rag_assets.text import encoding
-from rag_assets.text.formats import sniffing, tables, zipped
+from rag_assets.text.formats import markup, sniffing, zipped
 from rag_assets.text.formats.office import equations, numbering, ooxml, word_styles
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _with_bold_headings(blocks: list[Block]) -> list[Block]:
     if not bold or styled > 1 or bold > BOLD_SHARE * sum(len(block.text) for block in blocks):
         return blocks
     return [
-        Block("heading", tables.heading(block.text, BOLD_LEVEL)) if block.kind == "bold" else block for block in blocks
+        Block("heading", markup.heading(block.text, BOLD_LEVEL)) if block.kind == "bold" else block for block in blocks
     ]
 
 
@@ -116,7 +116,7 @@ def _with_code(blocks: list[Block]) -> list[Block]:
 
 
 def _untyped(block: Block) -> Block:
-    return Block("prose", tables.prose(block.text)) if block.kind == "typed" else block
+    return Block("prose", markup.prose(block.text)) if block.kind == "typed" else block
 
 
 class _Document:
@@ -207,7 +207,7 @@ class _Story:
         """The blocks of a container within this story."""
         if self.depth >= DEPTH:
             words = " ".join(text.text or "" for element in container for text in element.iter(_TEXT))
-            return [Block("prose", tables.prose(words))]
+            return [Block("prose", markup.prose(words))]
         story = _Story.__new__(_Story)
         story.document, story.part, story.relations = self.document, self.part, self.relations
         story.depth, story.blocks, story._carried = self.depth + 1, [], None
@@ -287,7 +287,7 @@ class _Story:
             return "heading", self._heading(text, look, label)
         if look.code and not label:
             return "code", text.replace("```", "'''")
-        body = tables.prose(text)
+        body = markup.prose(text)
         if label is None:
             return "prose", body
         return "item", "  " * self._indent(look.list_level or 0) + f"{label} {body}".replace("\n", " ")
@@ -303,7 +303,7 @@ class _Story:
         if look.title and self.document.title is None:
             self.document.title = " ".join(text.split())
         numbered = f"{label} {text}" if label and label != numbering.BULLET else text
-        return tables.heading(numbered, look.level or 1)
+        return markup.heading(numbered, look.level or 1)
 
     def _table(self, element: "_Element") -> None:
         rows = [list(_cells(row)) for row in _rows(element)]
@@ -313,7 +313,7 @@ class _Story:
             return
         self.document.counts["tables"] += 1
         notes: list[Block] = []
-        self._add("table", tables.table([self._row(line, notes) for row in rows for line in _lines(row)]))
+        self._add("table", markup.table([self._row(line, notes) for row in rows for line in _lines(row)]))
         self.blocks += notes
 
     def _row(self, row: "list[_Cell]", notes: list[Block]) -> list[str]:
@@ -362,7 +362,7 @@ class _Story:
         if kind == "mail":
             return mail.body(data)
         text = encoding.decode(data, declared=html.declared(data))[0]
-        return html.to_markdown(text) if kind in ("html", "xml") else tables.prose(text)
+        return html.to_markdown(text) if kind in ("html", "xml") else markup.prose(text)
 
 
 class _Line:
@@ -465,7 +465,7 @@ class _Line:
         self._walk(element)
         relation = self.story.relations.get(element.get(f"{ooxml.RELATION_ID}id", ""))
         if relation is not None and relation.external:
-            self.parts[start:] = [tables.link("".join(self.parts[start:]), relation.target)]
+            self.parts[start:] = [markup.link("".join(self.parts[start:]), relation.target)]
 
     def _field_character(self, element: "_Element") -> None:
         kind = element.get(f"{W}fldCharType")
@@ -683,7 +683,7 @@ def _shown(instruction: str, result: str) -> str:
     if _PAGE_FIELD.match(instruction):
         return ""
     address = _HYPERLINK.match(instruction)
-    return tables.link(result, address.group(1)) if address else result
+    return markup.link(result, address.group(1)) if address else result
 
 
 def _is_on(element: "_Element | None") -> bool:

@@ -9,7 +9,7 @@ from rag_assets.errors import DocumentError
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
 from rag_assets.text import encoding
-from rag_assets.text.formats import mathml, tables, zipped
+from rag_assets.text.formats import markup, mathml, zipped
 from rag_assets.text.formats.office import number_formats, numbering
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ class _Reader:
                 yield from self._table(element)
             elif element.tag == f"{DRAW}object":
                 text, blocks = self._embedded(element)
-                yield from ([tables.prose(text)] if text else blocks)
+                yield from ([markup.prose(text)] if text else blocks)
             elif element.tag not in _SKIPPED:
                 yield from self._blocks(element)
 
@@ -220,13 +220,13 @@ class _Reader:
         style = element.get(f"{TEXT}style-name", "")
         level = element.get(f"{TEXT}outline-level") or self.styles.outline_level(style)
         if element.tag == f"{TEXT}h" or level:
-            return tables.heading(self._heading_label(_int(level, 1), element) + text, _int(level, 1))
+            return markup.heading(self._heading_label(_int(level, 1), element) + text, _int(level, 1))
         if self.styles.is_a(style, "Title"):
             self.title = self.title or " ".join(text.split())
-            return tables.heading(text, 1)
+            return markup.heading(text, 1)
         if self._is_code(element):
             return FENCE + text.replace("```", "'''") + f"\n{FENCE.strip()}"
-        return tables.prose(text)
+        return markup.prose(text)
 
     def _is_code(self, element: "_Element") -> bool:
         style = element.get(f"{TEXT}style-name", "")
@@ -252,7 +252,7 @@ class _Reader:
         return " " * min(_int(element.get(f"{TEXT}c"), 1), MAX_SPACES)
 
     def _link(self, element: "_Element") -> str:
-        return tables.link(self._inline(element), element.get(f"{XLINK}href", ""))
+        return markup.link(self._inline(element), element.get(f"{XLINK}href", ""))
 
     def _note(self, element: "_Element") -> str:
         kind = "endnotes" if element.get(f"{TEXT}note-class") == "endnote" else "footnotes"
@@ -356,7 +356,7 @@ class _Reader:
             yield from self.blocks(cells[0])
             return
         self.counts["tables"] += 1
-        table = tables.table(rows)
+        table = markup.table(rows)
         if table:
             yield table
 
@@ -402,9 +402,9 @@ class _Reader:
         self._is_sheet = True
         for table in body.iterchildren(f"{TABLE}table"):
             self.counts["sheets"] += 1
-            title = tables.heading(table.get(f"{TABLE}name", ""), 1)
+            title = markup.heading(table.get(f"{TABLE}name", ""), 1)
             self._after.append([])
-            blocks = list(tables.sheet(self._numbered(_rows(table), self._sheet_row)))
+            blocks = list(markup.sheet(self._numbered(_rows(table), self._sheet_row)))
             blocks += self.blocks(shape for shapes in table.iterchildren(f"{TABLE}shapes") for shape in shapes)
             comments = self._after.pop()
             if blocks or comments:
@@ -417,7 +417,7 @@ class _Reader:
             shapes = sorted((shape for shape in page if shape.tag != f"{PRESENTATION}notes"), key=_rank)
             titles = [shape for shape in shapes if shape.get(f"{PRESENTATION}class") == "title"]
             title = self._flat(titles)
-            blocks = [tables.heading(title, 1)] if title else []
+            blocks = [markup.heading(title, 1)] if title else []
             blocks += self.blocks([shape for shape in shapes if shape not in titles])
             notes = list(self.blocks(page.iterchildren(f"{PRESENTATION}notes")))
             yield blocks + (["Notes:", *notes] if notes else [])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
 from rag_assets.errors import DocumentError
-from rag_assets.text.formats import tables, zipped
+from rag_assets.text.formats import markup, zipped
 from rag_assets.text.formats.office import number_formats
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class Package:
         """The paragraphs of a drawing, and of the charts and diagrams in it."""
         charts = [relation.target for relation in self.relations(part).values() if relation.kind in DRAWN]
         roots = [self.xml(target) for target in (part, *charts)]
-        return [tables.prose(text) for root in roots if root is not None for text in drawn_paragraphs(root)]
+        return [markup.prose(text) for root in roots if root is not None for text in drawn_paragraphs(root)]
 
     def charted(self, part: str) -> list[str]:
         """The figures of a chart as a table: a row for each category, a column for each series."""
@@ -124,7 +124,7 @@ class Package:
         labels = _points(series[0], "cat", "xVal") if series else {}
         places = sorted(set(labels).union(*figures))
         rows = [[labels.get(at, ""), *(column.get(at, "") for column in figures)] for at in places]
-        return [tables.table([["", *names], *rows])] if rows else []
+        return [markup.table([["", *names], *rows])] if rows else []
 
     def properties(self) -> dict[str, Any]:
         """Title, author, subject, dates: those that are filled in."""

@@ -9,7 +9,7 @@ from rag_assets.errors import DocumentError
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
 from rag_assets.text import encoding
-from rag_assets.text.formats import tables, zipped
+from rag_assets.text.formats import markup, zipped
 from rag_assets.text.formats.office import equations, numbering, ooxml
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _slide(package: ooxml.Package, part: str, number: int, hidden: list[int]) ->
     shapes = _ordered(root)
     titles = [shape for shape in shapes if shape.role in _TITLES]
     title = " ".join(filter(None, (_plain(shape.element) for shape in titles)))
-    blocks = [tables.heading(title, 1)] if title else []
+    blocks = [markup.heading(title, 1)] if title else []
     relations = package.relations(part)
     for shape in shapes:
         if shape not in titles and shape.role not in _FURNITURE:
@@ -194,7 +194,7 @@ def _paragraphs(body: "_Element", relations: dict[str, ooxml.Relation], *, liste
     texts = [(paragraph, text) for paragraph, text in texts if text.strip()]
     for paragraph, text in texts:
         label, level = _label(paragraph, counters, listed=listed and len(texts) > 1)
-        line = tables.prose(text)
+        line = markup.prose(text)
         if not label:
             blocks.append(line)
         elif in_list:
@@ -246,7 +246,7 @@ def _run(run: "_Element", relations: dict[str, ooxml.Relation]) -> str:
     text = ooxml.unescaped(run.findtext(f"{A}t") or "")
     target = run.find(f"{A}rPr/{A}hlinkClick")
     relation = relations.get(target.get(f"{ooxml.RELATION_ID}id", "")) if target is not None else None
-    return tables.link(text, relation.target) if relation is not None and relation.external else text
+    return markup.link(text, relation.target) if relation is not None and relation.external else text
 
 
 def _plain(element: "_Element") -> str:
@@ -265,7 +265,7 @@ def _table(table: "_Element") -> str:
             paragraphs = () if goes_on else cell.iterfind(f"{A}txBody/{A}p")
             cells.append(" ".join(_text(paragraph, {}) for paragraph in paragraphs))
         rows.append(cells)
-    return tables.table(rows)
+    return markup.table(rows)
 
 
 def _remarks(package: ooxml.Package, relations: dict[str, ooxml.Relation]) -> list[str]:

@@ -8,7 +8,7 @@ from rag_assets.errors import DocumentError
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
 from rag_assets.text import encoding
-from rag_assets.text.formats import tables
+from rag_assets.text.formats import markup
 from rag_assets.text.formats.office import word_styles
 
 MEDIA_TYPE = "application/rtf"
@@ -82,17 +82,17 @@ class _Story:
             return
         self.end_table()
         if text and level is not None:
-            self.blocks.append(("heading", tables.heading(text, level)))
+            self.blocks.append(("heading", markup.heading(text, level)))
         elif code:
             self.blocks.append(("code", whole.rstrip().replace("```", "'''")))
         elif text:
-            self.blocks.append(("item", text.replace("\n", " ")) if is_item else ("prose", tables.prose(text)))
+            self.blocks.append(("item", text.replace("\n", " ")) if is_item else ("prose", markup.prose(text)))
         self._add_notes()
 
     def end_cell(self) -> None:
         text = "".join(self.parts).strip()
         self.parts = []
-        inner = [tables.flat(self.inner_rows)] if self.inner_rows else []
+        inner = [markup.flat(self.inner_rows)] if self.inner_rows else []
         if len(self.cells) < MAX_CELLS:
             self.cells.append(" ".join(filter(None, [*self.cell, *inner, text])))
         self.cell, self.inner_rows, self.inner_cells = [], [], []
@@ -118,7 +118,7 @@ class _Story:
         if self.cells or self.cell:
             self.end_row()
         if self.rows:
-            table = tables.table(self.rows)
+            table = markup.table(self.rows)
             self.blocks += [("table", table)] if table else []
             self.rows = []
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from rag_assets.text.formats import tables
+from rag_assets.text.formats import markup
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -17,8 +17,8 @@ def text(workbook: "_Element", *, limit: int) -> str:
     """Each sheet under its name."""
     blocks = []
     for sheet in workbook.iterchildren(f"{S}Worksheet"):
-        blocks.append(tables.heading(sheet.get(f"{S}Name", ""), 1))
-        blocks += tables.sheet(_rows(sheet), limit=limit)
+        blocks.append(markup.heading(sheet.get(f"{S}Name", ""), 1))
+        blocks += markup.sheet(_rows(sheet), limit=limit)
     return "\n\n".join(blocks)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, pairwise
 
 from rag_assets.text import encoding
-from rag_assets.text.formats import tables
+from rag_assets.text.formats import markup
 from rag_assets.text.formats.pdf import listings
 from rag_assets.text.formats.pdf.glyphs import BROKEN, TextRun
 from rag_assets.text.formats.pdf.lines import Item, Listing, Table, TextLine
@@ -119,7 +119,7 @@ def _blocks(items: Sequence[Item], heads: "Headings") -> Iterator[str]:
             continue
         yield _block(lines, level)
         lines, level = [], 0
-        yield tables.table(item.rows) if isinstance(item, Table) else _listing(item)
+        yield markup.table(item.rows) if isinstance(item, Table) else _listing(item)
     yield _block(lines, level)
 
 
@@ -152,8 +152,8 @@ def _listing(code: Listing) -> str:
 
 def _block(lines: Sequence[TextLine], level: int) -> str:
     if level:
-        return tables.heading(" ".join(line.text for line in lines), level)
-    return tables.prose("\n".join(line.text for line in lines))
+        return markup.heading(" ".join(line.text for line in lines), level)
+    return markup.prose("\n".join(line.text for line in lines))
 
 
 def _ends(lines: Sequence[TextLine], item: TextLine, *, level: int, usual: dict[float, float]) -> bool:

@@ -2,37 +2,37 @@
 
 import pytest
 
-from rag_assets.text.formats import tables
+from rag_assets.text.formats import markup
 
 
 def test_rows_are_filled_up_and_empty_ones_left_out_when_they_are_uneven() -> None:
     """As wide as the widest row that says something."""
     rows = [["a", "b|c", ""], ["", ""], ["1"]]
-    assert tables.table(rows) == "| a | b\\|c |\n| --- | --- |\n| 1 |  |"
+    assert markup.table(rows) == "| a | b\\|c |\n| --- | --- |\n| 1 |  |"
 
 
 def test_table_is_empty_when_no_cell_has_text() -> None:
     """Not a header of nothing."""
-    assert tables.table([["", " "], []]) == ""
+    assert markup.table([["", " "], []]) == ""
 
 
 def test_sheet_has_its_title_above_and_an_empty_row_divides_it() -> None:
     """Columns that nobody uses are left out."""
     rows = [(1, {0: "Stock"}), (2, {0: "part", 4: "price"}), (3, {0: "pump", 4: "9"}), (5, {2: "a remark"})]
     table = "| part | price |\n| --- | --- |\n| pump | 9 |"
-    assert list(tables.sheet(rows)) == ["Stock", table, "a remark"]
+    assert list(markup.sheet(rows)) == ["Stock", table, "a remark"]
 
 
 def test_cells_follow_each_other_when_a_grid_would_be_over_the_limit() -> None:
     """A few cells far apart, in columns of two million, are still read."""
     rows = [(1, {0: "a", 5: "b"}), (2, {1: "c", 9: "d"})]
-    assert list(tables.sheet(rows, limit=7)) == ["| a | b |\n| --- | --- |\n| c | d |"]
+    assert list(markup.sheet(rows, limit=7)) == ["| a | b |\n| --- | --- |\n| c | d |"]
 
 
 @pytest.mark.parametrize("line", ["# one", "```", "~~~~", "===", "---"])
 def test_prose_is_no_markup_when_it_begins_like_some(line: str) -> None:
     """A backslash before it says so."""
-    assert tables.prose(f"words\n{line}") == f"words\n\\{line}"
+    assert markup.prose(f"words\n{line}") == f"words\n\\{line}"
 
 
 @pytest.mark.parametrize(
@@ -47,4 +47,4 @@ def test_prose_is_no_markup_when_it_begins_like_some(line: str) -> None:
 )
 def test_link_is_written_when_it_leads_out_and_is_not_its_own_words(text: str, target: str, shown: str) -> None:
     """What leads nowhere outside of the document is its words alone."""
-    assert tables.link(text, target) == shown
+    assert markup.link(text, target) == shown

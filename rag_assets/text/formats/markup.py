@@ -1,4 +1,4 @@
-"""Cells of a table to Markdown, one row per line; text of a document to lines that say nothing by accident."""
+"""Markdown as it is written: tables, headings, links, and text of a document that says nothing by accident."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
