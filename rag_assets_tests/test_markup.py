@@ -16,19 +16,6 @@ def test_table_is_empty_when_no_cell_has_text() -> None:
     assert markup.table([["", " "], []]) == ""
 
 
-def test_sheet_has_its_title_above_and_an_empty_row_divides_it() -> None:
-    """Columns that nobody uses are left out."""
-    rows = [(1, {0: "Stock"}), (2, {0: "part", 4: "price"}), (3, {0: "pump", 4: "9"}), (5, {2: "a remark"})]
-    table = "| part | price |\n| --- | --- |\n| pump | 9 |"
-    assert list(markup.sheet(rows)) == ["Stock", table, "a remark"]
-
-
-def test_cells_follow_each_other_when_a_grid_would_be_over_the_limit() -> None:
-    """A few cells far apart, in columns of two million, are still read."""
-    rows = [(1, {0: "a", 5: "b"}), (2, {1: "c", 9: "d"})]
-    assert list(markup.sheet(rows, limit=7)) == ["| a | b |\n| --- | --- |\n| c | d |"]
-
-
 @pytest.mark.parametrize("line", ["# one", "```", "~~~~", "===", "---"])
 def test_prose_is_no_markup_when_it_begins_like_some(line: str) -> None:
     """A backslash before it says so."""

@@ -1,12 +1,9 @@
 """Markdown as it is written: tables, headings, links, and text of a document that says nothing by accident."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 MAX_COLUMNS = 1_000  # that empty cells and merged cells may make; what has text is never dropped
-
-MAX_TITLE_ROWS = 5  # above a table of a sheet, with one cell each
-MAX_CELLS = 10_000_000  # of a sheet's table, with the empty ones
 
 _ACCIDENT = re.compile(r"(#{1,6}(?=\s|$)|`{3,}|~{3,}|[=-]+$)")
 _SCHEMES = ("http://", "https://", "mailto:", "ftp://")
@@ -21,43 +18,6 @@ def table(rows: Iterable[Sequence[str]]) -> str:
     width = max(map(len, cleaned))
     lines = ["| " + " | ".join(_padded(row, width)) + " |" for row in cleaned]
     return "\n".join([lines[0], "|" + " --- |" * width, *lines[1:]])
-
-
-def sheet(rows: Iterable[tuple[int, Mapping[int, str]]], *, limit: int = MAX_CELLS) -> Iterator[str]:
-    """The tables of a sheet: its rows, numbered, those without an empty one between them together."""
-    found: list[Mapping[int, str]] = []
-    last = 0
-    for number, row in rows:
-        if not row:
-            continue
-        if found and number > last + 1:
-            yield from _sheet_block(found, limit=limit)
-            found = []
-        found.append(row)
-        last = number
-    yield from _sheet_block(found, limit=limit)
-
-
-def _sheet_block(rows: list[Mapping[int, str]], *, limit: int) -> Iterator[str]:
-    """Titles above a table as lines of their own, then the table; columns that nobody uses are left out."""
-    titles = 0
-    while titles < min(MAX_TITLE_ROWS, len(rows) - 1) and len(rows[titles]) == 1:
-        titles += 1
-    if titles and (len(rows[titles]) == 1 or all(len(row) == 1 for row in rows[titles:])):
-        titles = 0
-    yield from (prose(text) for row in rows[:titles] for text in row.values())
-    body = rows[titles:]
-    if len(body) == 1 and len(body[0]) == 1:
-        yield prose(next(iter(body[0].values())))
-    elif body:
-        yield table(_aligned(body, limit=limit))
-
-
-def _aligned(rows: list[Mapping[int, str]], *, limit: int) -> list[list[str]]:
-    columns = sorted(set().union(*rows))
-    if len(columns) * len(rows) > limit:  # a few cells far apart: no grid can hold them
-        return [list(row.values()) for row in rows]
-    return [[row.get(column, "") for column in columns] for row in rows]
 
 
 def flat(rows: Iterable[Sequence[str]]) -> str:

@@ -10,7 +10,7 @@ from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
 from rag_assets.text import encoding
 from rag_assets.text.formats import markup, mathml, zipped
-from rag_assets.text.formats.office import number_formats, numbering
+from rag_assets.text.formats.office import number_formats, numbering, sheet_tables
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -404,7 +404,7 @@ class _Reader:
             self.counts["sheets"] += 1
             title = markup.heading(table.get(f"{TABLE}name", ""), 1)
             self._after.append([])
-            blocks = list(markup.sheet(self._numbered(_rows(table), self._sheet_row)))
+            blocks = list(sheet_tables.to_markdown(self._numbered(_rows(table), self._sheet_row)))
             blocks += self.blocks(shape for shapes in table.iterchildren(f"{TABLE}shapes") for shape in shapes)
             comments = self._after.pop()
             if blocks or comments:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rag_assets.text.formats import markup
+from rag_assets.text.formats.office import sheet_tables
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -18,7 +19,7 @@ def text(workbook: "_Element", *, limit: int) -> str:
     blocks = []
     for sheet in workbook.iterchildren(f"{S}Worksheet"):
         blocks.append(markup.heading(sheet.get(f"{S}Name", ""), 1))
-        blocks += markup.sheet(_rows(sheet), limit=limit)
+        blocks += sheet_tables.to_markdown(_rows(sheet), limit=limit)
     return "\n\n".join(blocks)
 
 

@@ -9,8 +9,8 @@ from rag_assets.errors import DocumentError
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
 from rag_assets.text import encoding
-from rag_assets.text.formats import markup, zipped
-from rag_assets.text.formats.office import number_formats, ooxml
+from rag_assets.text.formats import zipped
+from rag_assets.text.formats.office import number_formats, ooxml, sheet_tables
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -144,7 +144,7 @@ def _formats(root: "_Element | None", *, shift: int) -> list[Callable[[float], s
 
 def _sheet(workbook: _Workbook, part: str, pages: Pages) -> Iterator[str]:
     """Its tables, and what stands around them."""
-    yield from markup.sheet(_counted(_rows(workbook, part), pages), limit=pages.limit)
+    yield from sheet_tables.to_markdown(_counted(_rows(workbook, part), pages), limit=pages.limit)
     yield from _around(workbook.package, part)
 
 
