@@ -35,3 +35,15 @@ def test_prose_is_no_markup_when_it_begins_like_some(line: str) -> None:
 def test_link_is_written_when_it_leads_out_and_is_not_its_own_words(text: str, target: str, shown: str) -> None:
     """What leads nowhere outside of the document is its words alone."""
     assert markup.link(text, target) == shown
+
+
+@pytest.mark.parametrize(("code", "fence"), [("x = 1", "```"), ("a ``` b", "````"), ("`````\n", "``````")])
+def test_fence_is_longer_than_what_is_in_the_listing(code: str, fence: str) -> None:
+    """A listing of Markdown does not end at the first fence of its own."""
+    assert markup.fence(code) == fence
+
+
+@pytest.mark.parametrize(("level", "mark"), [(-1, "#"), (1, "#"), (6, "######"), (9, "######")])
+def test_heading_has_one_of_six_levels(level: int, mark: str) -> None:
+    """Markdown knows no others."""
+    assert markup.heading("a\n b", level) == f"{mark} a b"

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
 from rag_assets.text import encoding
+from rag_assets.text.formats import markup
 
 SAMPLE_LINES = 50  # on which the delimiter is judged
 FIELD_CHARACTERS = 10_000_000  # of one cell; the module's own limit of 131,072 refuses real files
@@ -119,7 +120,7 @@ def _table(rows: Iterable[Sequence[str]], width: int) -> Iterator[str]:
     """Rows as a Markdown table; the first one with at least two cells heads it, lines before it stand alone."""
     headed = False
     for row in rows:
-        cells = [" ".join(cell.split()).replace("|", "\\|") for cell in row]
+        cells = [markup.with_bars_escaped(" ".join(cell.split())) for cell in row]
         if not any(cells):
             continue
         if not headed and sum(map(bool, cells)) == 1:
@@ -128,7 +129,7 @@ def _table(rows: Iterable[Sequence[str]], width: int) -> Iterator[str]:
         if not headed and cells[0].startswith("#") and len(cells) != width:
             yield f"{', '.join(cells)}\n"  # a remark
             continue
-        yield f"| {' | '.join(cells)} |"
+        yield markup.row_line(cells)
         if not headed:
-            yield "|" + " --- |" * len(cells)
+            yield markup.rule(len(cells))
             headed = True

@@ -5,18 +5,20 @@ from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
+from rag_assets.text.formats import markup
+
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
 SPAN_LIMIT = 100  # columns or rows that one cell may span
 LINK_CHARACTERS = 300  # of a link's words and of its address; what is longer is no link to a reader
 
+_ADDRESS_ENDS = r"()<>|"  # what would end the address of a link, or the cell that it is in
 _BREAK = "\x01"  # a <br> until its paragraph is complete: cleaned text holds no such character
 _EMPTY_LINE = re.compile("\x01\\s*\x01[\\s\x01]*")  # how many pages part their paragraphs
 _LANGUAGE = re.compile(r"(?:^|[\s:])(?:language|lang|highlight(?:-source)?|brush:?|sourceCode|src)[-\s:]\s*([\w+#.]+)")
 _NO_LANGUAGE = frozenset({"text", "none", "default", "plaintext", "plain", "txt", "nohighlight", "notranslate"})
 _HAZARD = re.compile(r"(?:#{1,6}\s|`{3}|~{3}|\|)")
-_FENCES = re.compile(r"`{3,}")
 _PRIVATE_SCHEMES = ("#", "javascript:", "data:", "about:", "blob:")
 _SUPERSCRIPTS = str.maketrans("0123456789+-−=()n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿ")
 _SUBSCRIPTS = str.maketrans("0123456789+-−=()", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎")
@@ -80,8 +82,8 @@ class _Table:
             return []
         width = max(at for row in rows for at, cell in enumerate(row, 1) if cell)
         rows = [row[:width] for row in rows]
-        lines = ["| " + " | ".join(row + [""] * (width - len(row))) + " |" for row in rows]
-        return [lines[0], "|" + " --- |" * width, *lines[1:]]
+        lines = [markup.row_line(row + [""] * (width - len(row))) for row in rows]
+        return [lines[0], markup.rule(width), *lines[1:]]
 
     def _fill(self) -> None:
         """Cells that reach down into this row say again what they say: each row is understood by itself."""
@@ -217,7 +219,7 @@ class _Writer:
             if not prefix.rest.strip():
                 prefix.first = prefix.rest = ""
         self._tight = False
-        self._emit([f"{'#' * int(element.tag[1])} {text}"])
+        self._emit([f"{markup.heading_mark(int(element.tag[1]))} {text}"])
 
     def _start_list(self, element: "_Element") -> None:
         self._boundary(element)
@@ -302,7 +304,7 @@ class _Writer:
             self._boundary(element)
             return
         start = self._cells.pop()
-        text = self._taken(start).removesuffix(";").replace("|", "\\|")
+        text = markup.with_bars_escaped(self._taken(start).removesuffix(";"))
         columns = min(max(1, _number(element.get("colspan"), default=1)), SPAN_LIMIT)
         table.add(text, columns=columns, rows=min(_number(element.get("rowspan"), default=1), SPAN_LIMIT))
 
@@ -334,7 +336,8 @@ class _Writer:
         if not words or _BREAK in words or len(words) > LINK_CHARACTERS or words == link.address:
             return
         before, after = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
-        self.pieces[link.start :] = [f"{before}[{words}]({_escaped(link.address)}){after}"]
+        address = markup.percent_encoded(link.address, _ADDRESS_ENDS)
+        self.pieces[link.start :] = [f"{before}[{words}]({address}){after}"]
 
     def _start_code(self, element: "_Element") -> None:
         self._marks.append(len(self.pieces))
@@ -400,7 +403,7 @@ class _Writer:
         if self._cells:
             self.pieces.append(" ".join(code.split()))
         elif code.strip():
-            fence = max([*map(str, _FENCES.findall(code)), "``"], key=len) + "`"
+            fence = markup.fence(code)
             self._emit([fence + language(element), *code.split("\n"), fence])
         return True
 
@@ -451,7 +454,3 @@ def _is_nested(table: "_Element") -> bool:
 
 def _number(text: str | None, *, default: int) -> int:
     return int(text) if text and re.fullmatch(r"\s*\d{1,6}\s*", text) else default
-
-
-def _escaped(address: str) -> str:
-    return re.sub(r"[\s()<>|]", lambda match: f"%{ord(match.group()):02X}", address)

@@ -13,7 +13,7 @@ from typing import Any
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
 from rag_assets.text import encoding
-from rag_assets.text.formats import html
+from rag_assets.text.formats import html, markup
 
 NESTED = 5  # messages within messages that are read
 HEADER_CHARACTERS = 10_000  # of one field; the standard library takes quadratic time over more
@@ -106,7 +106,7 @@ def _from_base64(data: bytes) -> bytes:
 def _text(message: Message, *, depth: int) -> str:
     lines = [f"{key}: {value}" for key in SHOWN if (value := _header(message, key))]
     subject = _header(message, "Subject")
-    blocks = [f"{'#' * min(depth + 1, 6)} {subject}" if subject else "", "\n".join(lines), _body(message)]
+    blocks = [f"{markup.heading_mark(depth + 1)} {subject}" if subject else "", "\n".join(lines), _body(message)]
     blocks += _attachments(message, depth=depth)
     return "\n\n".join(block for block in blocks if block.strip())
 

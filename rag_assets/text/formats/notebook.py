@@ -9,13 +9,12 @@ from rag_assets.errors import DocumentError
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
 from rag_assets.text import encoding
-from rag_assets.text.formats import html
+from rag_assets.text.formats import html, markup
 
 OUTPUT_CHARACTERS = 10_000  # of one output: a training log says no more after that
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\].*?(?:\x07|\x1b\\)")
 _EMBEDDED = re.compile(r"!\[([^\]]*)\]\((?:data:|attachment:)[^)]*\)")
-_FENCES = re.compile(r"`{3,}")
 _TITLE = re.compile(r"^# +(.+)$", re.MULTILINE)
 
 
@@ -47,7 +46,7 @@ def _blocks(cell: dict[str, Any], language: str) -> Iterator[str]:
     source = _joined(cell.get("source") or cell.get("input")).strip("\n")
     kind = cell.get("cell_type")
     if kind == "heading":
-        yield f"{'#' * int(cell.get('level', 1))} {source}"
+        yield f"{markup.heading_mark(int(cell.get('level', 1)))} {source}"
     elif kind == "code":
         if source.strip():
             yield _fenced(source, language)
@@ -71,7 +70,7 @@ def _output(output: dict[str, Any]) -> Iterator[str]:
 
 
 def _fenced(text: str, language: str) -> str:
-    fence = max([*_FENCES.findall(text), "``"], key=len) + "`"
+    fence = markup.fence(text)
     return f"{fence}{language}\n{text}\n{fence}"
 
 

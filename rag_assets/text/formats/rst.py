@@ -9,6 +9,7 @@ from typing import Any
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
 from rag_assets.text import encoding
+from rag_assets.text.formats import markup
 
 TABLE_WIDTH, TABLE_CHARACTERS = 1_000, 60_000  # beyond which a table's lines are cut one by one: less exact, linear
 FIELD_CHARACTERS = 1_000_000  # of one cell of a csv-table
@@ -125,7 +126,7 @@ class _Converter:
         if style not in self._styles:
             self._styles.append(style)
         self._at += lines
-        return ["#" * min(self._styles.index(style) + 1, 6) + " " + _inline(words)]
+        return [f"{markup.heading_mark(self._styles.index(style) + 1)} {_inline(words)}"]
 
     # ---- directives, comments, targets
 
@@ -422,10 +423,9 @@ def _rows(rows: list[list[str]]) -> Iterator[str]:
         return
     width = max(map(len, rows))
     for at, row in enumerate(rows):
-        cells = [cell.replace("|", "\\|") for cell in row] + [""] * (width - len(row))
-        yield f"| {' | '.join(cells)} |"
+        yield markup.row_line([markup.with_bars_escaped(cell) for cell in row] + [""] * (width - len(row)))
         if at == 0:
-            yield "|" + " --- |" * width
+            yield markup.rule(width)
     yield ""
 
 

@@ -9,7 +9,7 @@ from rag_assets.errors import DocumentError
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
 from rag_assets.text import encoding
-from rag_assets.text.formats import html
+from rag_assets.text.formats import html, markup
 from rag_assets.text.formats.office import spreadsheet_xml
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 VALUE_CHARACTERS = 200  # of an attribute; longer ones are code or geometry, unless they are prose
 PROSE_SHARE = 0.85  # of the characters of sentences are letters and spaces
 NAMED_CHARACTERS = 300  # of a value that its element's name introduces; longer ones are prose
-DEPTH = 6  # of headings
 
 _DECLARED = re.compile(rb"""\s*<\?xml\b[^>]*?\bencoding\s*=\s*["']([\w.:-]+)""")
 _DECLARATION = re.compile(r"^\s*<\?xml\b.*?\?>", re.DOTALL)
@@ -152,7 +151,7 @@ class _Writer:
 
     def _heading(self, words: str) -> bool:
         self.title = self.title or words
-        self._paragraph(f"{'#' * min(max(1, self._sections), DEPTH)} {words}")
+        self._paragraph(f"{markup.heading_mark(self._sections)} {words}")
         return True
 
     def _text(self, element: "_Element", name: str) -> bool:

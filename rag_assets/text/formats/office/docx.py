@@ -274,7 +274,7 @@ class _Story:
             self.document.counts["paragraphs"] += 1
             kind, shaped = self._shaped(text, look)
             if kind == "prose" and (look.typed or self.document.has_typed_runs) and line.is_typed(look):
-                kind, shaped = "typed", text.rstrip().replace("```", "'''")
+                kind, shaped = "typed", markup.without_fences(text.rstrip())
             self._add("bold" if kind == "prose" and line.is_bold() else kind, shaped)
         for box in line.boxes:
             self.blocks += self.inner(box)
@@ -286,7 +286,7 @@ class _Story:
         if look.level is not None or look.title:
             return "heading", self._heading(text, look, label)
         if look.code and not label:
-            return "code", text.replace("```", "'''")
+            return "code", markup.without_fences(text)
         body = markup.prose(text)
         if label is None:
             return "prose", body

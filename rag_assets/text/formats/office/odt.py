@@ -225,7 +225,7 @@ class _Reader:
             self.title = self.title or " ".join(text.split())
             return markup.heading(text, 1)
         if self._is_code(element):
-            return FENCE + text.replace("```", "'''") + f"\n{FENCE.strip()}"
+            return FENCE + markup.without_fences(text) + f"\n{FENCE.strip()}"
         return markup.prose(text)
 
     def _is_code(self, element: "_Element") -> bool:

@@ -84,7 +84,7 @@ class _Story:
         if text and level is not None:
             self.blocks.append(("heading", markup.heading(text, level)))
         elif code:
-            self.blocks.append(("code", whole.rstrip().replace("```", "'''")))
+            self.blocks.append(("code", markup.without_fences(whole.rstrip())))
         elif text:
             self.blocks.append(("item", text.replace("\n", " ")) if is_item else ("prose", markup.prose(text)))
         self._add_notes()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rag_assets.errors import DocumentError
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
+from rag_assets.text.formats import markup
 from rag_assets.text.formats.office import number_formats, sheet_tables
 from rag_assets.text.formats.office.xlsx import Pages
 
@@ -29,7 +30,10 @@ def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
     pages = Pages(name=name, limits=limits)
     for each in sheets:
         title = " ".join(each.name.split())
-        pages.add(f"# {title}\n\n", sheet_tables.to_markdown(_rows(workbook.get_sheet_by_name(each.name), pages)))
+        pages.add(
+            f"{markup.heading(title, 1)}\n\n",
+            sheet_tables.to_markdown(_rows(workbook.get_sheet_by_name(each.name), pages)),
+        )
     if not pages.any_text:
         raise DocumentError("no_text", f"{name}: {len(sheets)} sheets, all of them empty")
     hidden = [each.name for each in sheets if each.visible != SheetVisibleEnum.Visible]

@@ -9,7 +9,7 @@ from rag_assets.errors import DocumentError
 from rag_assets.model import ParsedText
 from rag_assets.settings import Parsing
 from rag_assets.text import encoding
-from rag_assets.text.formats import zipped
+from rag_assets.text.formats import markup, zipped
 from rag_assets.text.formats.office import number_formats, ooxml, sheet_tables
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
     workbook = _Workbook(package)
     pages = Pages(name=name, limits=limits)
     for title, part in workbook.sheets:
-        pages.add(f"# {title}\n\n" if workbook.named else "", _sheet(workbook, part, pages))
+        pages.add(f"{markup.heading(title, 1)}\n\n" if workbook.named else "", _sheet(workbook, part, pages))
     if not pages.any_text:
         raise DocumentError("no_text", f"{name}: {len(workbook.sheets)} sheets, all of them empty")
     properties = package.properties()

@@ -147,7 +147,7 @@ def _is_next_of_heading(one: Item, other: Item) -> bool:
 
 
 def _listing(code: Listing) -> str:
-    return "```\n{}\n```".format("\n".join(code.lines).replace("```", "'''"))
+    return "```\n{}\n```".format(markup.without_fences("\n".join(code.lines)))
 
 
 def _block(lines: Sequence[TextLine], level: int) -> str:
