@@ -99,6 +99,14 @@ def test_a_request_without_one_host_is_refused(page: Page) -> None:
     assert page.reached == []
 
 
+@pytest.mark.parametrize("length", ["2", "0"])
+def test_a_request_that_ends_in_two_ways_is_refused(page: Page, length: str) -> None:
+    """By its length and in chunks: what a proxy takes for one request could be two for us."""
+    head = f"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\nTransfer-Encoding: chunked\r\n"
+    assert " 400 " in page.raw(f"{head}Connection: close\r\n\r\n0\r\n\r\n").splitlines()[0]
+    assert page.reached == []
+
+
 def test_a_link_on_another_page_opens_ours(page: Page) -> None:
     """In a tab of its own; not in a frame, which nobody may put around us."""
     link = HTML | {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}

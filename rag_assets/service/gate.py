@@ -156,8 +156,7 @@ class Gate:
             body.close()
 
     def _require_form(self, request: Request) -> None:
-        rules.require_known_host(request, self._hosts, setting=HOSTS)
-        rules.require_own_origin(request)
+        rules.admit(request, self._hosts, setting=HOSTS)
         if request.method not in METHODS:
             raise Refusal(405, f"Only {', '.join(sorted(METHODS))} are taken.")
         needed = FORM if self._logins is not None and request.url.path in (LOGIN, LOGOUT) else JSON

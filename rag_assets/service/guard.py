@@ -86,8 +86,7 @@ class Guard:
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         connection = HTTPConnection(scope)
         try:
-            rules.require_known_host(connection, self._hosts, setting=HOSTS)
-            rules.require_own_origin(connection)
+            rules.admit(connection, self._hosts, setting=HOSTS)
             self._require_token(connection)
         except Refusal:
             await receive()  # websocket.connect
@@ -113,8 +112,7 @@ class Guard:
 
     async def _own_answer(self, request: Request) -> Response | None:
         """The login page and its effect; None for what the application is to answer; Refusal for all else."""
-        rules.require_known_host(request, self._hosts, setting=HOSTS)
-        rules.require_own_origin(request)
+        rules.admit(request, self._hosts, setting=HOSTS)
         if self._token and request.url.path == LOGIN:
             return await self._login(request)
         try:

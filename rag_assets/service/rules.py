@@ -54,31 +54,16 @@ def hosts(configured: Collection[str]) -> frozenset[str]:
     return frozenset(name.lower() for name in configured) | {"localhost"}
 
 
-def require_known_host(connection: HTTPConnection, known: Collection[str], *, setting: str) -> None:
-    """Refusal for a name that is none of ours; `setting` is the one in which more are named."""
-    name, _ = _host(connection)
-    if name not in known and not name.endswith(".localhost") and not _is_address(name):
-        raise Refusal(
-            421,
-            f"This page does not answer under the name {name}. Ask by IP address or localhost, or add the "
-            f"name to the setting {setting}.",
-        )
+def admit(connection: HTTPConnection, known: Collection[str], *, setting: str) -> None:
+    """Refuse foreign names, pages of other origins, and a body whose end is said in two ways.
 
-
-def require_own_origin(connection: HTTPConnection) -> None:
-    """Refuse what a page of another origin has a browser send; it may link to our pages, and show nothing of them."""
-    for origin in connection.headers.getlist("origin"):
-        if not _is_origin_of(origin, connection):
-            raise Refusal(403, "Requests from pages of another origin are refused.")
-    if connection.headers.get("sec-fetch-site", "none") in {"same-origin", "none"}:
-        return
-    is_link = (
-        connection.scope.get("method") in READ_METHODS
-        and connection.headers.get("sec-fetch-mode") == "navigate"
-        and connection.headers.get("sec-fetch-dest") == "document"
-    )
-    if not is_link:
-        raise Refusal(403, "Requests from pages of another origin are refused.")
+    The last is read differently by different programs: what is one request for a proxy could be two for us. `setting`
+    is the one in which more names are given.
+    """
+    _require_known_host(connection, known, setting=setting)
+    _require_own_origin(connection)
+    if "content-length" in connection.headers and "transfer-encoding" in connection.headers:
+        raise Refusal(400, "A request says where it ends once: by Content-Length or by Transfer-Encoding.")
 
 
 def media_type(request: Request) -> str:
@@ -106,6 +91,33 @@ def is_loopback(host: str) -> bool:
     except (OSError, UnicodeError):
         return False
     return all(ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback for *_, address in found)
+
+
+def _require_known_host(connection: HTTPConnection, known: Collection[str], *, setting: str) -> None:
+    """Refuse a name that is none of ours."""
+    name, _ = _host(connection)
+    if name not in known and not name.endswith(".localhost") and not _is_address(name):
+        raise Refusal(
+            421,
+            f"This page does not answer under the name {name}. Ask by IP address or localhost, or add the "
+            f"name to the setting {setting}.",
+        )
+
+
+def _require_own_origin(connection: HTTPConnection) -> None:
+    """Refuse what a page of another origin has a browser send; it may link to our pages, and show nothing of them."""
+    for origin in connection.headers.getlist("origin"):
+        if not _is_origin_of(origin, connection):
+            raise Refusal(403, "Requests from pages of another origin are refused.")
+    if connection.headers.get("sec-fetch-site", "none") in {"same-origin", "none"}:
+        return
+    is_link = (
+        connection.scope.get("method") in READ_METHODS
+        and connection.headers.get("sec-fetch-mode") == "navigate"
+        and connection.headers.get("sec-fetch-dest") == "document"
+    )
+    if not is_link:
+        raise Refusal(403, "Requests from pages of another origin are refused.")
 
 
 def _host(connection: HTTPConnection) -> tuple[str, str | None]:

@@ -37,7 +37,7 @@ def main(folder: Path) -> None:
 
 
 def _walk(running: Running, window: Browser, files: Path, folder: Path) -> None:
-    search = _search_url(running)
+    search = search_url(running)
 
     def picture(name: str, *, width: int = WIDTH, height: int = 900, dark: bool = False) -> None:
         window.set(width=width, height=height, dark=dark)
@@ -91,7 +91,7 @@ def _follow(window: Browser, url: str, *, says: str) -> None:
     window.until(SAYS, says)
 
 
-def _search_url(running: Running) -> str:
+def search_url(running: Running) -> str:
     log = running.home / "up.log"
     until(lambda: "Search is at" in log.read_text())
     match = re.search(r"Search is at (\S+)", log.read_text())
