@@ -7,7 +7,6 @@ drop-ins (`systemctl edit`). The unit itself is written anew by each install, so
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from rag_assets import supervisor
 from rag_assets.bundled import postgres as bundled_postgres
 from rag_assets.errors import ServiceError, SettingsError
 from rag_assets.model import Progress
+from rag_assets.processes import whole_file
 
 NAME = "rag-assets"  # of the unit, and of the account that runs it
 UNIT = f"{NAME}.service"
@@ -339,11 +339,9 @@ def _write_unit(place: Place) -> bool:
     if place.unit.exists() and place.unit.read_text(encoding="utf-8") == text:
         return False
     place.unit.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{UNIT}.", dir=place.unit.parent)
-    with open(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-    Path(name).chmod(0o644)
-    Path(name).replace(place.unit)
+    with whole_file.replacing(place.unit) as draft:
+        draft.write_text(text, encoding="utf-8")
+        draft.chmod(0o644)
     return True
 
 

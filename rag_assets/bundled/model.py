@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rag_assets.errors import SettingsError
 from rag_assets.model import Progress
-from rag_assets.processes import file_lock, spawning
+from rag_assets.processes import file_lock, spawning, whole_file
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -99,9 +98,8 @@ def _make(target: Path, *, quantization: Quantization, progress: Progress, downl
                 "They are not used. Set LLAMA_SERVER_MODEL to a GGUF file that you trust."
             )
         progress(f"Writing {target.name}")
-        draft = Path(scratch) / target.name
-        _write(draft, weights, vocabulary, quantization=quantization)
-        os.replace(draft, target)  # a file that exists is whole
+        with whole_file.replacing(target) as draft:
+            _write(draft, weights, vocabulary, quantization=quantization)
 
 
 def _download(folder: Path, *, seconds: float) -> Path:

@@ -5,9 +5,7 @@ OpenVINO makes of it is kept beside the file, so that the next process starts wi
 """
 
 import hashlib
-import os
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rag_assets import gguf_file
 from rag_assets.errors import SettingsError
 from rag_assets.gguf_file import GgufFile
+from rag_assets.processes import whole_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -124,17 +123,8 @@ class Model:
         return compiled
 
     def _keep(self, compiled: Any, target: Path) -> None:
-        with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as draft:
-            try:
-                draft.write(compiled.export_model().getvalue())
-                draft.flush()
-                os.fsync(draft.fileno())
-                draft.close()
-                os.replace(draft.name, target)  # a file that exists is whole
-            except BaseException:
-                draft.close()
-                Path(draft.name).unlink(missing_ok=True)
-                raise
+        with whole_file.replacing(target, mode=0o600) as draft:
+            draft.write_bytes(compiled.export_model().getvalue())
         for older in target.parent.glob(f"{self._path.stem}.*.blob"):
             if not older.name.startswith(f"{self._path.stem}.{self._key}."):
                 with suppress(OSError):  # another process may have it open

@@ -15,6 +15,7 @@ from rag_assets.embedding.embedder import LLAMA_CPP, OPENVINO, Embedder, Engine
 from rag_assets.embedding.server import UBATCH_TOKENS
 from rag_assets.errors import EmbeddingError, ServerFailedToStart, UnembeddableText
 from rag_assets.model import Progress
+from rag_assets.processes import whole_file
 from rag_assets.settings import CALIBRATION, Quantization, Settings, machine
 
 BUDGET_SECONDS = 55.0  # for everything; a trial that is under way may end after it
@@ -137,9 +138,8 @@ def keep(calibration: Calibration, settings: Settings) -> Path:
         "tried": [trial.as_row() for trial in calibration.trials],
     }
     file = settings.home / CALIBRATION
-    draft = file.with_suffix(".draft")
-    draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    os.replace(draft, file)
+    with whole_file.replacing(file) as draft:
+        draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return file
 
 
