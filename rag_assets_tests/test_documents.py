@@ -129,16 +129,6 @@ def test_register_says_why_when_the_table_does_not_take_the_rows(
     assert rows.execute(empty_database_url, "select * from docs") == []
 
 
-def test_touch_makes_only_existing_documents_pending_when_asked(database: Database) -> None:
-    """Ids without a row are not enqueued."""
-    source = settings.Source()
-    with database.transaction() as cursor:
-        (document,) = documents.register(cursor, source, ["a"])
-        cursor.execute("delete from rag_changes")
-        assert documents.touch(cursor, source, [document.id, "99", "x"]) == 1
-        assert rows.pending(cursor) == 1
-
-
 def test_nothing_is_created_when_the_table_has_gone(database: Database) -> None:
     """Only `migrate` creates a table; whoever works says that there is none."""
     rows.execute(database.url, 'drop table "TblDocumentFiles"')

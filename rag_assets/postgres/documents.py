@@ -205,14 +205,6 @@ def count(cursor: Cursor, source: Source) -> int:
     return int(single(cursor)[0])
 
 
-def touch(cursor: Cursor, source: Source, ids: Sequence[str]) -> int:
-    """Make those of these documents that exist pending as if they had changed; how many."""
-    found = {document.id for document in get_documents(cursor, source, ids).values()}
-    values = {"ids": sorted(found), "operation": "update", "priority": 0}
-    cursor.execute(statement("outbox", "enqueue"), values)
-    return int(single(cursor)[0])
-
-
 def register(cursor: Cursor, source: Source, paths: Sequence[str]) -> list[Document]:
     """Add rows for paths that have none; the rows of all of them.
 

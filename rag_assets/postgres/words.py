@@ -87,8 +87,3 @@ def check(cursor: Cursor, *, limit: int = 20) -> list[Mismatch]:
     """What is wrong with the statistics; reads all words."""
     cursor.execute(statement("words", "check"), {"limit": limit})
     return [Mismatch(model=row[0], word=row[1], counted=row[2], kept=row[3]) for row in cursor.fetchall()]
-
-
-def recount(cursor: Cursor) -> None:
-    """Count all words anew; nobody writes chunks meanwhile."""
-    cursor.execute(statement("words", "recount"))

@@ -90,10 +90,5 @@ def _hashes(services: Services, paths: Iterable[Path]) -> set[str]:
 
 def _touch(services: Services, paths: Iterable[Path]) -> None:
     """The application writes these rows anew."""
-    from rag_assets.postgres import documents
-
-    source = services.settings.source
     names = [str(path) for path in paths]
-    found = ground.execute(services, f"select id::text from {ground.TABLE} where file_path = any(%s)", names)
-    with services.database.transaction() as cursor:
-        documents.touch(cursor, source, [row[0] for row in found])
+    ground.execute(services, f"update {ground.TABLE} set file_path = file_path where file_path = any(%s)", names)

@@ -61,7 +61,3 @@ update rag_word_language set after = %(after)s;
 -- name: check
 -- Compare the statistics with a recount.
 select embedding_model, word, counted, kept from rag_check_words() order by 1, 2 limit %(limit)s;
-
--- name: recount
--- Count all words anew.
-select rag_recount_words();

@@ -29,11 +29,8 @@ def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
     sheets = [each for each in workbook.sheets_metadata if each.typ == SheetTypeEnum.WorkSheet]
     pages = Pages(name=name, limits=limits)
     for each in sheets:
-        title = " ".join(each.name.split())
-        pages.add(
-            f"{markup.heading(title, 1)}\n\n",
-            sheet_tables.to_markdown(_rows(workbook.get_sheet_by_name(each.name), pages)),
-        )
+        rows = _rows(workbook.get_sheet_by_name(each.name), pages)
+        pages.add(f"{markup.heading(each.name, 1)}\n\n", sheet_tables.to_markdown(rows))
     if not pages.any_text:
         raise DocumentError("no_text", f"{name}: {len(sheets)} sheets, all of them empty")
     hidden = [each.name for each in sheets if each.visible != SheetVisibleEnum.Visible]

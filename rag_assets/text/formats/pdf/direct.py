@@ -9,7 +9,7 @@ from functools import cache
 from itertools import repeat
 from typing import Any
 
-INT, FLOAT, DOUBLE, HANDLE = ctypes.c_int, ctypes.c_float, ctypes.c_double, ctypes.c_void_p
+INT, DOUBLE, HANDLE = ctypes.c_int, ctypes.c_double, ctypes.c_void_p
 TEXT, PATH, FORM = 1, 2, 5  # what FPDFPageObj_GetType says of an object
 
 MOST_OBJECTS = 100_000  # of one page
