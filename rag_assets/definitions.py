@@ -8,7 +8,7 @@ rag = resources.Rag()
 
 defs = dg.Definitions(
     assets=[specs.source_table, assets.ingest, assets.index],
-    asset_checks=[checks.index_in_step, checks.vectors_are_the_models],
+    asset_checks=[checks.index_in_step, checks.vectors_are_the_models, checks.index_is_sound],
     jobs=[jobs.ingest_job, jobs.index_job, jobs.reconcile, jobs.accept_documents],
     schedules=[jobs.reconcile_schedule],
     sensors=[sensors.document_changes(rag), sensors.index_of_vectors(rag)],

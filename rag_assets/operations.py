@@ -267,6 +267,12 @@ def status(services: Services) -> IndexStatus:
         return replace(status, standing_still=still)
 
 
+def count_texts(services: Services) -> int:
+    """How many documents are indexed."""
+    with services.database.transaction() as cursor:
+        return documents.count_indexed(cursor)
+
+
 def last_change(services: Services) -> datetime | None:
     """When a change of a document was seen or worked on last; None where none ever was."""
     with services.database.transaction() as cursor:

@@ -38,7 +38,7 @@ class Project:
     def definitions(self) -> dg.Definitions:
         return dg.Definitions(
             assets=[specs.source_table, assets.ingest, assets.index],
-            asset_checks=[checks.index_in_step],
+            asset_checks=[checks.index_in_step, checks.index_is_sound],
             jobs=[jobs.ingest_job, jobs.index_job, jobs.reconcile, jobs.accept_documents],
             sensors=[sensors.document_changes(self.rag), sensors.index_of_vectors(self.rag)],
             resources={"rag": self.rag},

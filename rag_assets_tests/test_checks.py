@@ -4,7 +4,7 @@ from typing import cast
 
 import dagster as dg
 
-from rag_assets.defs import assets, checks, events
+from rag_assets.defs import assets, checks, events, jobs
 from rag_assets_tests.application import WORDS, HashEmbedder
 from rag_assets_tests.project import Project
 
@@ -74,11 +74,48 @@ def test_check_warns_of_a_row_that_nobody_will_look_at(project: Project) -> None
     assert check(project).passed
 
 
-def test_check_is_no_part_of_a_run_of_the_assets(project: Project) -> None:
-    """All that a click on Materialize selects: Dagster would skip it there, and show that instead of what is."""
-    selection = dg.AssetSelection.assets(*events.ASSETS)  # with their checks
-    keys = project.definitions.resolve_asset_graph()
-    assert selection.resolve_checks(keys) == set()
+def told(project: Project) -> dict[str, list[bool]]:
+    """Whether each evaluation of the checks of documents' assets passed, by the check's name, the last one first."""
+    storage = project.instance.event_log_storage
+    keys = [check.spec.key for check in checks.CHECKS]
+    found = {key.name: storage.get_asset_check_execution_history(key, limit=9) for key in keys}
+    return {name: [record.evaluation.passed for record in records] for name, records in found.items()}
+
+
+def test_checks_of_the_assets_are_evaluated_after_what_a_click_on_materialize_does(project: Project) -> None:
+    """Dagster would skip what waits for outputs of the assets; where documents fail, too, and in a run of checks."""
+    project.application.add("a.txt", *WORDS)
+    project.application.add_row("none.txt")
+    job = project.definitions.resolve_implicit_global_asset_job_def()
+    result = job.execute_in_process(
+        asset_selection=[dg.AssetKey(name) for name in events.ASSETS],
+        instance=project.instance,
+        raise_on_error=False,
+        run_config=jobs.run_config(),
+    )
+    assert not result.success
+    assert told(project) == {check.name: [check.name != "few_documents_failed"] for check in checks.CHECKS}
+    found = {one.check_name: one for one in result.get_asset_check_evaluations()}
+    assert found["chunks_are_of_documents"].description == f"Each of {len(WORDS)} chunks is of a document of the table."
+
+    project.application.sql("update rag_document_chunks set embedding = embedding - embedding - embedding")
+    [key] = [check.spec.key for check in checks.CHECKS if check.name == "vectors_are_valid"]
+    alone = job.get_subset(asset_selection=set(), asset_check_selection={key})
+    assert alone.execute_in_process(instance=project.instance).success
+    assert told(project)["vectors_are_valid"] == [True, True]
+    assert told(project)["chunks_find_themselves"] == [True]
+
+
+def test_reconciliation_evaluates_the_checks_of_the_assets(project: Project) -> None:
+    """And tells what is new: the same every 15 minutes would fill a disk."""
+    project.application.add("a.txt", *WORDS)
+    project.run()
+    for _ in range(2):
+        project.reconcile()
+    assert told(project) == {check.name: [True] for check in checks.CHECKS}
+    project.application.sql("update rag_document_chunks set embedding = '[1, 0]' where chunk_index = 0")
+    project.reconcile()
+    assert told(project)["vectors_are_valid"] == [False, True]
 
 
 def test_check_can_be_run_from_dagster(project: Project) -> None:

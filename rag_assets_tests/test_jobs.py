@@ -43,6 +43,16 @@ def test_reconcile_finds_a_file_that_changed_on_disk(project: Project) -> None:
     assert isinstance(told["last_change"], float)
 
 
+def test_reconcile_tells_how_many_rows_each_table_has(project: Project) -> None:
+    """So Dagster's catalogue shows how large they are."""
+    project.application.add("a.txt", *WORDS)
+    project.run()
+    project.reconcile()
+    for asset, rows in ((events.RAW_TEXT, 1), (events.CHUNKS, len(WORDS)), (events.EMBEDDINGS, len(WORDS))):
+        [seen] = project.instance.fetch_observations(AssetKey(asset), limit=9).records
+        assert seen.asset_observation.metadata["dagster/row_count"].value == rows
+
+
 def test_every_difference_that_reconciliation_finds_has_words() -> None:
     """Or the page of the table would say that nothing differs."""
     found = {field.name for kind in (Differences, FileDifferences) for field in fields(kind)}

@@ -1,21 +1,122 @@
-"""The asset check that says whether the index is in step with the table.
+"""The asset checks: whether the index is in step with the table, and whether what is stored is sound.
 
-It belongs to the table, not to the assets: a run of those tells Dagster of each document by an event, without outputs,
-and Dagster skips what would come after them in the same run.
+Those of the assets that documents become take nothing from them, and come last in a run by their priority: such a run
+tells Dagster of each document by an event, without outputs, and Dagster skips what waits for an output that never came.
 """
 
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import dagster as dg
 
-from rag_assets import operations
+from rag_assets import operations, soundness
 from rag_assets.defs import events
 from rag_assets.defs.resources import Rag
 from rag_assets.model import IndexStatus, are, counted
+from rag_assets.services import Services
+from rag_assets.soundness import Look, Verdict
 from rag_assets.vectors import Sampled
 
 NAME = "index_in_step"
+AFTER_THE_ASSETS = {"dagster/priority": "-1"}  # in the process of a run, which takes its steps one by one
+
+TOLD_SECONDS = 86_400.0  # for which an evaluation that a reconciliation told stands for the same ones after it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """What is asked of an asset, how bad it is if it does not hold, and who looks."""
+
+    asset: str
+    name: str
+    description: str
+    look: Look
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
+
+    @property
+    def spec(self) -> dg.AssetCheckSpec:
+        """As Dagster's catalogue has it."""
+        return dg.AssetCheckSpec(self.name, asset=self.asset, description=self.description)
+
+    def found(self, services: Services) -> dict[str, Any]:
+        """What is to be told: whether it holds, how bad it is if not, in words, and the numbers."""
+        verdict = self.look(services.database, services.settings)
+        return {"passed": not verdict.faults, "severity": self.severity, **_told(verdict)}
+
+
+CHECKS = (
+    Check(
+        asset=events.RAW_TEXT,
+        name="no_text_without_chunks",
+        description="Has each stored text words, and all of the chunks that it was cut into? Of many, a sample.",
+        look=soundness.texts,
+    ),
+    Check(
+        asset=events.RAW_TEXT,
+        name="few_documents_failed",
+        description=f"Could all but {soundness.FAILED_SHARE:.0%} of the documents be read? Accepted ones do not count.",
+        look=soundness.failed,
+        severity=dg.AssetCheckSeverity.WARN,
+    ),
+    Check(
+        asset=events.CHUNKS,
+        name="chunks_are_of_documents",
+        description="Is each chunk of a document that the application's table has? Of many, a sample.",
+        look=soundness.owners,
+    ),
+    Check(
+        asset=events.CHUNKS,
+        name="documents_have_chunks",
+        description="Coverage: has each document of the table chunks, if it is neither pending nor failed?",
+        look=soundness.coverage,
+        severity=dg.AssetCheckSeverity.WARN,
+    ),
+    Check(
+        asset=events.EMBEDDINGS,
+        name="vectors_are_valid",
+        description="Has each chunk a vector of the serving model, of its dimension, finite and not zero? Of many, a "
+        "sample.",
+        look=soundness.vectors,
+    ),
+    Check(
+        asset=events.EMBEDDINGS,
+        name="nothing_waits_too_long",
+        description=f"Does somebody work where documents are due for over {soundness.IDLE_SECONDS // 60} minutes?",
+        look=soundness.waiting,
+        severity=dg.AssetCheckSeverity.WARN,
+    ),
+    Check(
+        asset=events.EMBEDDINGS,
+        name="chunks_find_themselves",
+        description="Retrieval canary: does a search for the vector of each of a few chunks find that chunk first?",
+        look=soundness.canaries,
+    ),
+)
+
+
+@dg.op(
+    name="look_at_index",
+    description="Looks whether what is stored is sound; stores nothing.",
+    ins={},
+    out={check.name: dg.Out(dg.Nothing, is_required=False) for check in CHECKS},
+    tags=AFTER_THE_ASSETS,
+)
+def look_at_index(context: dg.OpExecutionContext, rag: dg.ResourceParam[Rag]) -> Iterator[dg.AssetCheckResult]:
+    """Those of the checks that were asked for."""
+    for check in CHECKS:
+        if check.spec.key in context.selected_asset_check_keys:
+            yield dg.AssetCheckResult(asset_key=check.asset, check_name=check.name, **check.found(rag.shared))
+
+
+index_is_sound = dg.AssetChecksDefinition.create(
+    keys_by_input_name={},
+    node_def=look_at_index,
+    check_specs_by_output_name={check.name: check.spec for check in CHECKS},
+    can_subset=True,
+)
 
 
 @dg.asset_check(
@@ -57,8 +158,29 @@ def _of_vectors(seen: Sampled) -> str:
 
 
 def evaluation(status: IndexStatus) -> dg.AssetCheckEvaluation:
-    """The same, to be logged by a run of something else."""
+    """That of the table, to be logged by a run of something else."""
     return dg.AssetCheckEvaluation(asset_key=dg.AssetKey(events.SOURCE), check_name=NAME, **_found(status))
+
+
+def news(instance: dg.DagsterInstance, services: Services) -> list[dg.AssetCheckEvaluation]:
+    """Those of the assets, but for what was told within a day: the same every 15 minutes would fill a disk."""
+    last = instance.event_log_storage.get_latest_asset_check_execution_by_key([check.spec.key for check in CHECKS])
+    found = [
+        dg.AssetCheckEvaluation(asset_key=check.spec.asset_key, check_name=check.name, **check.found(services))
+        for check in CHECKS
+    ]
+    after = time.time() - TOLD_SECONDS
+    told = {key: one.evaluation for key, one in last.items() if one.evaluation and one.create_timestamp > after}
+    return [one for one in found if not _is_same(told.get(one.asset_check_key), one)]
+
+
+def _is_same(told: dg.AssetCheckEvaluation | None, now: dg.AssetCheckEvaluation) -> bool:
+    """Whether it was told; what is well is, whatever was counted."""
+    return told is not None and told.passed == now.passed and (now.passed or told.description == now.description)
+
+
+def _told(verdict: Verdict) -> dict[str, Any]:
+    return {"description": verdict.words, "metadata": dict(verdict.numbers)}
 
 
 def _found(status: IndexStatus) -> dict[str, Any]:

@@ -25,6 +25,7 @@ RAW_TEXT, CHUNKS, EMBEDDINGS = "raw_text", "chunks", "embeddings"
 ASSETS = (RAW_TEXT, CHUNKS, EMBEDDINGS)
 INDEX = "index"  # of vectors, of all documents
 VERSION_TAG = "dagster/data_version"  # the hash of the file's bytes
+ROWS = "dagster/row_count"  # metadata that Dagster's page knows
 SHOWN_IDS = 20
 SHOWN_WARNINGS = 6  # rag_document_text has them all
 WARNING_BYTES = 200
@@ -135,10 +136,16 @@ def _observation(asset: str, outcome: Outcome) -> dg.AssetObservation:
 def source_observation(found: Mapping[str, int], *, rows: int, changed_at: datetime | None) -> dg.AssetObservation:
     """What a reconciliation saw of the application's table: its rows, its last change, and what differed, in words."""
     differs = [f"{found[name]} {words}" for name, words in DIFFERENCES.items() if found.get(name)]
-    metadata: dict[str, Any] = {"dagster/row_count": rows, "differs": "; ".join(differs) or "nothing"}
+    metadata: dict[str, Any] = {ROWS: rows, "differs": "; ".join(differs) or "nothing"}
     if changed_at is not None:
         metadata["last_change"] = dg.MetadataValue.timestamp(changed_at)
     return dg.AssetObservation(SOURCE, metadata=metadata)
+
+
+def row_counts(*, texts: int, chunks: int, vectors: int) -> list[dg.AssetObservation]:
+    """How many rows a reconciliation found in the table of each asset that documents become."""
+    rows = {RAW_TEXT: texts, CHUNKS: chunks, EMBEDDINGS: vectors}
+    return [dg.AssetObservation(asset, metadata={ROWS: count}) for asset, count in rows.items()]
 
 
 def log_empty(context: dg.AssetExecutionContext) -> None:

@@ -53,7 +53,12 @@ def reconcile_index(context: dg.OpExecutionContext, rag: dg.ResourceParam[Rag]) 
         context.add_output_metadata({**found, "log_rows_removed": operations.purge_log(services)})
         status, changed_at = operations.status(services), operations.last_change(services)
         context.log_event(events.source_observation(found, rows=status.documents, changed_at=changed_at))
-        context.instance.report_runless_asset_event(checks.evaluation(status))
+        for counted_rows in events.row_counts(
+            texts=operations.count_texts(services), chunks=status.chunks, vectors=status.chunks_with_vector
+        ):
+            context.log_event(counted_rows)
+        for evaluation in (checks.evaluation(status), *checks.news(context.instance, services)):
+            context.instance.report_runless_asset_event(evaluation)
 
 
 @dg.op(
@@ -105,7 +110,8 @@ def _reconcile_partitions(instance: dg.DagsterInstance, services: Services) -> d
 
 @dg.job(
     description="Finds what no trigger saw and makes it pending: files changed on disk, restored backups, other "
-    "settings; partitions added or deleted by hand. Evaluates the check index_in_step. Safe to launch at any time."
+    "settings; partitions added or deleted by hand. Evaluates all checks but vectors_are_the_models. Safe to launch at "
+    "any time."
 )
 def reconcile() -> None:
     reconcile_index()

@@ -31,7 +31,7 @@ def create_table(cursor: Cursor, source: Source) -> bool:
     """
     if _columns(cursor, source):
         return False
-    if indexed := _count_indexed(cursor):
+    if indexed := count_indexed(cursor):
         raise SettingsError(
             f"{indexed} documents are indexed, and {source.table}, the table of their rows, is missing: an empty one "
             "would mean that all are gone. Name that table back, or correct source.table."
@@ -127,6 +127,15 @@ def identifiers(cursor: Cursor, source: Source) -> dict[str, sql.Composable]:
     as_id = sql.SQL("rag_as_id({}, (null::{table}).{id_column})")
     given = {name: sql.SQL(text) for name, text in (("claimed_id", "o.document_id"), ("given_id", "given"))}
     return names | {name: as_id.format(text, **names) for name, text in given.items()}
+
+
+def count_indexed(cursor: Cursor) -> int:
+    """How many documents are indexed; 0 too where there are no tables yet."""
+    cursor.execute(statement("documents", "has_texts"))
+    if not single(cursor)[0]:
+        return 0
+    cursor.execute(statement("documents", "count_texts"))
+    return int(single(cursor)[0])
 
 
 def unless_changed(cursor: Cursor, source: Source) -> sql.Composable:
@@ -244,14 +253,6 @@ def _refusal(exc: psycopg2.DatabaseError, source: Source) -> str:
         f"{source.table} takes no row with a path in {source.path_column} alone ({exc.diag.message_primary}): correct "
         "source.table and source.path_column"
     )
-
-
-def _count_indexed(cursor: Cursor) -> int:
-    cursor.execute(statement("documents", "has_texts"))
-    if not single(cursor)[0]:
-        return 0
-    cursor.execute(statement("documents", "count_texts"))
-    return int(single(cursor)[0])
 
 
 def _require_all_rows(cursor: Cursor, source: Source) -> None:
