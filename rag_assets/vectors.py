@@ -16,7 +16,7 @@ from rag_assets.errors import SettingsError
 from rag_assets.postgres import chunks, models
 from rag_assets.postgres.chunks import Selection, StoredVector
 from rag_assets.postgres.database import Database
-from rag_assets.text.chunking.pieces import SEPARATOR
+from rag_assets.text.chunking.pieces import HEADING_SEPARATOR
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -153,7 +153,7 @@ def _embedded_text(stored: StoredVector) -> str | None:
     """What was embedded: the content, or with headings before it; its hash tells. None where it cannot be told."""
     path = stored.heading_path
     contexts = [path[first:last] for last in range(len(path), 0, -1) for first in range(last)]
-    texts = [stored.content, *(SEPARATOR.join(context) + "\n\n" + stored.content for context in contexts)]
+    texts = [stored.content, *(HEADING_SEPARATOR.join(context) + "\n\n" + stored.content for context in contexts)]
     return next((text for text in texts if _sha256(text) == stored.content_sha256), None)
 
 

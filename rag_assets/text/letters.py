@@ -15,19 +15,20 @@ from pathlib import Path
 
 MOST_BYTES = 4_096  # of words that are looked at, each once
 MOST_PAIRS = 100_000  # whose cost one language remembers
-STEP = 0.25  # of a cost, for a digit of the table
-DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+COST_STEP = 0.25  # of a cost, for a digit of the table
+COST_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 FIRST_BYTES = 128  # of them, for a first look
-CLOSE = 30.0  # costs that a first look does not tell apart
-COMMON_SYMBOL, RARE_SYMBOL, UNDEFINED, CONTROL = 4.5, 10.0, 11.0, 16.0
-RELATED, FOREIGN, MIXED = 9.0, 14.0, 10.0  # a letter of the same script, of another one; ASCII beside another script
-ASCII_LETTER = 3.0
-BESIDE_SMALL, BESIDE_LARGE = 5.0, 1.5  # an East Asian character and an ASCII letter
-OTHER_LANGUAGE = 3.0  # a word in another language than most words of its text
-MISPLACED = 6.0  # a symbol where it never stands
-CAPITAL, CAPITAL_WITHIN = 1.0, 9.0
-STRAY = 15.0  # a byte that belongs to no character
+CLOSE_COSTS = 30.0  # costs that a first look does not tell apart
+COMMON_SYMBOL_COST, RARE_SYMBOL_COST, UNDEFINED_COST, CONTROL_COST = 4.5, 10.0, 11.0, 16.0
+RELATED_COST, FOREIGN_COST = 9.0, 14.0  # a letter that the language has not: of its script, of another one
+MIXED_COST = 10.0  # ASCII beside another script
+ASCII_LETTER_COST = 3.0
+BESIDE_SMALL_COST, BESIDE_LARGE_COST = 5.0, 1.5  # an East Asian character and an ASCII letter
+OTHER_LANGUAGE_COST = 3.0  # a word in another language than most words of its text
+MISPLACED_COST = 6.0  # a symbol where it never stands
+CAPITAL_COST, CAPITAL_WITHIN_COST = 1.0, 9.0
+STRAY_BYTE_COST = 15.0  # a byte that belongs to no character
 
 _WESTERN = ("de", "fr", "es", "pt", "en", "it", "nl", "da", "nb", "sv", "fi", "is", "ca")
 _CENTRAL = ("hu", "cs", "pl", "sk", "sl", "sh", "ro")
@@ -79,7 +80,7 @@ _ENCODINGS: tuple[tuple[str, float, tuple[str, ...]], ...] = (
     ("cp869", 6.0, ("el",)),
 )
 EAST_ASIAN = frozenset(("gb18030", "cp949", "cp932", "big5hkscs", "euc_jp", "johab"))
-LONGEST = 4  # bytes of a character
+CHARACTER_BYTES = 4  # bytes of a character
 _ASIAN = ("zh", "zht", "ja", "ko")
 
 # Words with a byte that is not ASCII, and the ASCII bytes that are the second half of East Asian characters.
@@ -113,7 +114,9 @@ class _Alphabetic(_Language):
         super().__init__()
         self._index = {letter: at for at, letter in enumerate(alphabet)}
         size = len(alphabet)
-        self._rows = [[DIGITS.index(digit) * STEP for digit in rows[at : at + size]] for at in range(0, size**2, size)]
+        self._rows = [
+            [COST_DIGITS.index(digit) * COST_STEP for digit in rows[at : at + size]] for at in range(0, size**2, size)
+        ]
         self._rows[0][0] = 1.0
         self._is_latin = "a" in self._index
         self._script = _script(alphabet[-1])
@@ -122,25 +125,25 @@ class _Alphabetic(_Language):
         letter = second.lower()[0]
         row = self._rows[self._index.get(first.lower()[0], 0)]
         if second > "\x7f" and letter not in self._index:
-            return self._stranger(second, row[0]) + (MISPLACED if second in _OPENING and first.isalpha() else 0.0)
+            return self._stranger(second, row[0]) + (MISPLACED_COST if second in _OPENING and first.isalpha() else 0.0)
         if not self._is_latin and second.isascii() and second.isalpha():
-            return ASCII_LETTER if first.isascii() else MIXED
+            return ASCII_LETTER_COST if first.isascii() else MIXED_COST
         cost = row[self._index.get(letter, 0)]
         if not self._is_latin and second > "\x7f" and first.isascii() and first.isalpha():
-            cost += MIXED
+            cost += MIXED_COST
         if first in _CLOSING and second.isalpha():
-            cost += MISPLACED
+            cost += MISPLACED_COST
         return cost + _capital(first, second)
 
     def _stranger(self, char: str, ends: float) -> float:
         if char in _COMMON:
-            return ends + COMMON_SYMBOL
+            return ends + COMMON_SYMBOL_COST
         if char.isalpha() or unicodedata.combining(char):
             same = (_script(char) == self._script) or (self._is_latin and _script(char) in (0, 7))
-            return RELATED if same else FOREIGN
+            return RELATED_COST if same else FOREIGN_COST
         if "\x80" <= char < "\xa0":
-            return CONTROL
-        return UNDEFINED if char == "\ufffd" else ends + RARE_SYMBOL
+            return CONTROL_COST
+        return UNDEFINED_COST if char == "\ufffd" else ends + RARE_SYMBOL_COST
 
 
 class _Logographic(_Language):
@@ -148,33 +151,33 @@ class _Logographic(_Language):
 
     def __init__(self, levels: list[str]) -> None:
         super().__init__()
-        self._costs = {char: DIGITS.index(level[0]) * STEP for level in levels for char in level[1:]}
+        self._costs = {char: COST_DIGITS.index(level[0]) * COST_STEP for level in levels for char in level[1:]}
 
     def _cost(self, first: str, second: str) -> float:
         if second.isascii():
             if not second.isalpha():
                 return 1.0
-            return ASCII_LETTER + (0.0 if first.isascii() else _beside(second))
+            return ASCII_LETTER_COST + (0.0 if first.isascii() else _beside(second))
         return self._character(second) + (_beside(first) if first.isascii() and first.isalpha() else 0.0)
 
     def _character(self, char: str) -> float:
         if char in self._costs:
             return self._costs[char]
         if _FULL_WIDTH.match(char):
-            return COMMON_SYMBOL
+            return COMMON_SYMBOL_COST
         if char == "\ufffd" or "\ue000" <= char < "\uf900":
-            return STRAY
+            return STRAY_BYTE_COST
         return 6.5 if "\uff66" <= char <= "\uff9f" else 13.0
 
 
 def _beside(letter: str) -> float:
-    return BESIDE_SMALL if letter.islower() else BESIDE_LARGE
+    return BESIDE_SMALL_COST if letter.islower() else BESIDE_LARGE_COST
 
 
 def _capital(first: str, second: str) -> float:
     if not second.isupper():
         return 0.0
-    return CAPITAL_WITHIN if first.islower() else CAPITAL
+    return CAPITAL_WITHIN_COST if first.islower() else CAPITAL_COST
 
 
 def _script(char: str) -> int:
@@ -199,7 +202,7 @@ def codec(sample: bytes) -> str:
     name, cost = _likeliest(sample)
     if name in EAST_ASIAN and sample[0] > 127:  # half a character there would pair all halves behind it wrongly
         without, less = _likeliest(sample[1:])
-        return without if less + STRAY < cost else name
+        return without if less + STRAY_BYTE_COST < cost else name
     return name
 
 
@@ -209,7 +212,7 @@ def _likeliest(sample: bytes) -> tuple[str, float]:
         return "cp1252", 0.0
     costs = _costs(words[:FIRST_BYTES], _ENCODINGS)
     if len(words) > FIRST_BYTES:
-        least = min(costs.values()) + CLOSE
+        least = min(costs.values()) + CLOSE_COSTS
         costs = _costs(words, [encoding for encoding in _ENCODINGS if costs[encoding[0]] <= least])
     name = min(costs, key=lambda name: costs[name])
     return name, costs[name]
@@ -236,8 +239,8 @@ def mended(line: bytes, name: str) -> str:
 def _endings(
     line: bytes, end: int, best: Sequence[tuple[float, str, int]], name: str, language: _Language
 ) -> Iterator[tuple[float, str, int]]:
-    yield best[end - 1][0] + STRAY, "", end - 1
-    for start in range(max(0, end - LONGEST), end):
+    yield best[end - 1][0] + STRAY_BYTE_COST, "", end - 1
+    for start in range(max(0, end - CHARACTER_BYTES), end):
         char = _character(line[start:end], name)
         if char:
             yield best[start][0] + language[best[start][1] or "\n", char], char, start
@@ -288,5 +291,5 @@ def _cost(costs: Sequence[Sequence[float]]) -> float:
     """The cost of words, by language and word, most of which are in one language and some in others."""
     if len(costs) == 1:
         return float(sum(costs[0]))
-    least = [min(others) + OTHER_LANGUAGE for others in zip(*costs, strict=True)]
+    least = [min(others) + OTHER_LANGUAGE_COST for others in zip(*costs, strict=True)]
     return min(float(sum(map(min, own, least))) for own in costs)

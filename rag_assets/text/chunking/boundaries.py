@@ -9,10 +9,10 @@ from rag_assets.text.chunking.tokens import Span
 
 LONGEST_TOKEN = 64  # characters
 HASHED_CHARACTERS = 24
-MARGIN = 12  # characters before the first word of a line, at most
+MARGIN_CHARACTERS = 12  # characters before the first word of a line, at most
 LONGEST_SIGNATURE = 300  # characters
 LONGEST_DECORATOR = 40  # lines
-RARITY = 4  # windows, on average, between two places that are always a cut
+WINDOWS_PER_CUT = 4  # windows, on average, between two places that are always a cut
 
 Cut = tuple[int, int]  # where a part starts, and the strength of the cut before it
 
@@ -69,7 +69,7 @@ def prose(text: str, start: int, *, end: int) -> Iterator[Cut]:
             yield at, SENTENCE
         else:
             if first in _MARGIN:
-                first = text[at : at + MARGIN].lstrip(_MARGIN)[:1]
+                first = text[at : at + MARGIN_CHARACTERS].lstrip(_MARGIN)[:1]
             yield at, WORD if first.islower() else LINE  # in lower case, it runs on from the line above
 
 
@@ -146,7 +146,7 @@ def windows(text: str, spans: Sequence[Span], *, size: int) -> list[int]:
     starts = [0]
     while len(spans) - starts[-1] > size:
         early, late, end = (starts[-1] + max(1, size * share // 4) for share in (1, 3, 4))
-        ranks = (_rank(text, spans, at=at, late=late, rarity=RARITY * size) for at in range(early, end + 1))
+        ranks = (_rank(text, spans, at=at, late=late, rarity=WINDOWS_PER_CUT * size) for at in range(early, end + 1))
         starts.append(min(ranks)[-1])
     return starts
 

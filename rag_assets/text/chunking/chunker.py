@@ -11,7 +11,7 @@ from rag_assets.errors import SettingsError
 from rag_assets.model import Chunk, ChunkKind, ParsedText
 from rag_assets.text.chunking import boundaries, packing, semantic, structure
 from rag_assets.text.chunking.packing import Group
-from rag_assets.text.chunking.pieces import SEPARATOR, Cutter, Piece, Sizes, TokenizedText, pieces
+from rag_assets.text.chunking.pieces import HEADING_SEPARATOR, Cutter, Piece, Sizes, TokenizedText, pieces
 from rag_assets.text.chunking.semantic import Embed
 from rag_assets.text.chunking.structure import BLOCK, PART, SENTENCE, WORD, Block
 from rag_assets.text.chunking.tokens import SPECIAL_TOKENS, Span, Tokenizer
@@ -194,7 +194,7 @@ class _Cutting:
     def _context(self, outer: tuple[str, ...], content: str) -> str:
         """The headings above, before the content; the outermost are left out where they do not fit."""
         for first in range(len(outer) if self.heading_context else 0):
-            context = SEPARATOR.join(outer[first:]) + "\n\n"
+            context = HEADING_SEPARATOR.join(outer[first:]) + "\n\n"
             if self.tokenizer.count(context + content) <= self.limit:
                 return context
         return ""

@@ -10,7 +10,7 @@ from itertools import accumulate, pairwise
 
 from rag_assets.text.chunking.pieces import Piece
 
-STRETCH = 3  # groups that are weighed against each other at once
+STRETCH_GROUPS = 3  # groups that are weighed against each other at once
 MOST_CUTS = 128  # weighed in one stretch
 SPREAD = 7  # of pieces that are all alike, every seventh begins a group first
 MOST_PIECES = 128  # in one group; bounds the time spent on confetti
@@ -38,7 +38,7 @@ def _anchors(pieces: Sequence[Piece], sums: Sequence[int], *, size: int) -> list
     for at in sorted(range(1, len(pieces)), key=lambda at: (-pieces[at].strength, pieces[at].hash)):
         place = bisect_left(cuts, at)
         left, right = sums[at] - sums[cuts[place - 1]], sums[cuts[place]] - sums[at]
-        if left + right > STRETCH * size and min(left, right) >= size:
+        if left + right > STRETCH_GROUPS * size and min(left, right) >= size:
             cuts.insert(place, at)
     return cuts
 

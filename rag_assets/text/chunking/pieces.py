@@ -24,12 +24,12 @@ from rag_assets.text.chunking.tokens import RemoteTokenizer, Span, Tokenizer
 CHARACTERS_PER_TOKEN = 16  # more is text the model has no words for; its pieces end by length
 USUAL_CHARACTERS = 8  # of a token; longer blocks are looked into without being counted first
 CLOSE_CUTS = 8  # cuts closer than target / 8 characters are thinned out
-NEAR, FEW_CUTS = 8, 100  # characters between two cuts, on average, of more than so many: confetti
-NEAREST = 32  # characters between two cuts of confetti, at least
+CONFETTI_CHARACTERS, CONFETTI_CUTS = 8, 100  # characters between two cuts, on average, of more than so many: confetti
+LEAST_CONFETTI_CHARACTERS = 32  # characters between two cuts of confetti, at least
 HEADER_SHARE = 3  # of a table's header to its rows, at most, in one chunk
 HASHED_CHARACTERS = 64
-SEPARATOR = " > "  # between the headings above a chunk
-PRICE = {
+HEADING_SEPARATOR = " > "  # between the headings above a chunk
+CUT_PRICES = {
     PART: 10.0,
     AFTER_HEADING: 2.0,
     WORD: 1.5,
@@ -138,8 +138,8 @@ class Cutter:
         """Of cuts that are very close, as in tables of numbers, the stronger; of equal ones those a hash chooses."""
         closest = self._sizes.target // CLOSE_CUTS
         cuts = list(_CUTS[block.kind](self._text, block.start, end=block.end))
-        is_confetti = len(cuts) > FEW_CUTS and len(cuts) * NEAR > block.end - block.start
-        nearest = NEAREST if is_confetti else 0
+        is_confetti = len(cuts) > CONFETTI_CUTS and len(cuts) * CONFETTI_CHARACTERS > block.end - block.start
+        nearest = LEAST_CONFETTI_CHARACTERS if is_confetti else 0
         first = block.header[1] if block.header else block.start
         kept: Cut = (first, STRONGEST)
         for at, strength in cuts:
@@ -168,7 +168,7 @@ class Cutter:
         room += self._context(block)
         if block.kind == "prose" and strength <= BLOCK:
             room += self._sizes.overlap
-        price = PRICE.get(strength, SECTION_PRICE)
+        price = CUT_PRICES.get(strength, SECTION_PRICE)
         return Piece(start, end, tokens, strength, price, self._hash(start), block, header, room)
 
     def _header(self, block: Block, start: int, *, tokens: int) -> tuple[Span | None, int]:
@@ -186,7 +186,7 @@ class Cutter:
         if not self._sizes.context or not block.path:
             return 0
         if block.path not in self._contexts:
-            self._contexts[block.path] = self._measured.count(SEPARATOR.join(block.path))
+            self._contexts[block.path] = self._measured.count(HEADING_SEPARATOR.join(block.path))
         return min(self._sizes.context, self._contexts[block.path])
 
     def _hash(self, at: int) -> int:

@@ -15,8 +15,8 @@ SAMPLE_LINES = 50  # on which the delimiter is judged
 FIELD_CHARACTERS = 10_000_000  # of one cell; the module's own limit of 131,072 refuses real files
 # How readily each one is taken for one: times have colons, and formulas carets.
 DELIMITERS = {",": 1.0, ";": 1.0, "\t": 1.0, "|": 0.95, ":": 0.4, "^": 0.4, "~": 0.4}
-PUNCTUATION = 0.9  # of the commas, in decimals and before spaces: they hardly delimit if others do
-DOUBTED = 0.5
+PUNCTUATION_SHARE = 0.9  # of the commas, in decimals and before spaces: they hardly delimit if others do
+DOUBT_FACTOR = 0.5
 
 _PUNCTUATING = re.compile(r"(?<![\d,])\d+,\d+(?![\d,])|, ")
 _DECLARED = re.compile(r'"?sep=(.)"?\n', re.IGNORECASE)  # Excel's own first line
@@ -99,13 +99,13 @@ def _score(sample: str, delimiter: str) -> float:
             return 0.0  # a single column of sentences
         return sum(width > 1 for width in widths) / len(widths) / 100
     evenness = sum((min(width, usual) / max(width, usual)) ** 2 for width in widths) / len(widths)
-    doubt = DOUBTED if delimiter == "," and _punctuates(sample) else 1.0
+    doubt = DOUBT_FACTOR if delimiter == "," and _punctuates(sample) else 1.0
     return evenness * (1 + min(usual, 20) / 20) * DELIMITERS[delimiter] * doubt
 
 
 def _punctuates(sample: str) -> bool:
     """Whether nearly all commas are those of decimal numbers, dates and sentences."""
-    return len(_PUNCTUATING.findall(sample)) >= PUNCTUATION * sample.count(",")
+    return len(_PUNCTUATING.findall(sample)) >= PUNCTUATION_SHARE * sample.count(",")
 
 
 def _rows(text: str, delimiter: str, *, dialect: type[csv.Dialect] = csv.excel) -> Iterator[list[str]]:

@@ -15,11 +15,11 @@ from rag_assets.settings import Parsing
 from rag_assets.text import encoding
 from rag_assets.text.formats import html, markup
 
-NESTED = 5  # messages within messages that are read
+NESTED_MESSAGES = 5  # messages within messages that are read
 HEADER_CHARACTERS = 10_000  # of one field; the standard library takes quadratic time over more
 MOST_PARAMETERS = 50  # of one field; the standard library takes quadratic time over more, each time it is asked
 MOST_COMMENTS = 50  # within each other, in one field; the standard library reads them by recursion
-SHOWN = ("Subject", "From", "To", "Cc", "Date")
+SHOWN_HEADERS = ("Subject", "From", "To", "Cc", "Date")
 
 _NEXT = re.compile(rb"(?:\A|\r?\n\r?\n)From \S+[^\r\n]*\d{4}[^\r\n]*\r?\n(?=[A-Za-z-]+:)")  # a mailbox's separator
 _ADDRESS_QUOTES = re.compile(r'"([^"<>@]*)"(?=\s*<)')
@@ -50,7 +50,7 @@ def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
         warnings.extend(_defects(message))
     first = messages[0]
     title = _header(first, "Subject") or None
-    facts = {key.lower(): value for key in SHOWN if (value := _header(first, key))}
+    facts = {key.lower(): value for key in SHOWN_HEADERS if (value := _header(first, key))}
     return ParsedText(
         text=encoding.clean("\n\n".join(texts)),
         media_type="message/rfc822",
@@ -104,7 +104,7 @@ def _from_base64(data: bytes) -> bytes:
 
 
 def _text(message: Message, *, depth: int) -> str:
-    lines = [f"{key}: {value}" for key in SHOWN if (value := _header(message, key))]
+    lines = [f"{key}: {value}" for key in SHOWN_HEADERS if (value := _header(message, key))]
     subject = _header(message, "Subject")
     blocks = [f"{markup.heading_mark(depth + 1)} {subject}" if subject else "", "\n".join(lines), _body(message)]
     blocks += _attachments(message, depth=depth)
@@ -259,7 +259,7 @@ def _attachments(message: Message, *, depth: int) -> Iterator[str]:
         if part.get_content_maintype() == "message" and part.get_content_type() not in _MESSAGES:
             yield "\n".join(_fields(part))
         elif part.get_content_maintype() == "message":
-            yield from (_text(inner, depth=depth + 1) for inner in _passed_on(part) if depth < NESTED)
+            yield from (_text(inner, depth=depth + 1) for inner in _passed_on(part) if depth < NESTED_MESSAGES)
         elif _is_text(part) and part.get_content_subtype() != "calendar":
             yield f"Attachment: {name}\n\n{_part_text(part).strip()}"
         else:

@@ -8,7 +8,7 @@ from rag_assets.settings import Parsing
 from rag_assets.text import encoding
 
 FRONT_MATTER_CHARACTERS = 20_000
-FIELDS = 100  # of front matter that are kept
+FRONT_MATTER_FIELDS = 100  # of front matter that are kept
 FIELD_CHARACTERS = 1_000
 
 _FRONT_MATTER = re.compile(r"(---|\+\+\+)[ \t]*\n(.*?)^(?:\1|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
@@ -97,7 +97,7 @@ def _fields(header: str) -> dict[str, Any]:
     key = ""
     for line in header.split("\n"):
         field = _FIELD.fullmatch(line)
-        if field and len(fields) < FIELDS:
+        if field and len(fields) < FRONT_MATTER_FIELDS:
             key = field.group(1).lower()
             fields[key] = _value(field.group(2))
         elif key and line.strip() and not line.lstrip().startswith("#"):
@@ -118,7 +118,7 @@ def _value(text: str) -> str | list[str]:
 def _continued(value: Any, line: str) -> Any:
     item = _ITEM.fullmatch(line)
     if item and (value == "" or isinstance(value, list)):
-        return [*(value or []), _unquoted(item.group(1))][:FIELDS]
+        return [*(value or []), _unquoted(item.group(1))][:FRONT_MATTER_FIELDS]
     if isinstance(value, str) and line[0] in " \t":
         return f"{value} {line.strip()}".strip()[:FIELD_CHARACTERS]
     return value

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-DEPTH = 60  # elements; what is nested deeper is taken as the text in it
+MOST_DEPTH = 60  # elements; what is nested deeper is taken as the text in it
 
 _DISPLAYED = re.compile(r"\{\\(?:display|text)style\s+(.*)\}", re.DOTALL)  # how Wikipedia wraps its TeX
 _SIMPLE = frozenset("0123456789.,")
@@ -28,7 +28,7 @@ def _written(element: "_Element", depth: int) -> str:
     name = _local(element)
     if name.startswith("annotation"):
         return ""
-    if depth > DEPTH:
+    if depth > MOST_DEPTH:
         return "".join(element.itertext())
     parts = [_written(child, depth + 1) for child in element if isinstance(child.tag, str)]
     if name in _MARKS and len(parts) == len(_MARKS[name]):

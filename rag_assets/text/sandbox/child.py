@@ -27,17 +27,19 @@ REQUEST_BYTES = 2**30  # of an answer of ours to the child; vectors of a whole d
 RECURSION_LIMIT = 1_000  # Python's own: deep enough for every library here, far from the end of the stack
 NOTABLE_SECONDS = 0.005  # a document read faster has not taken memory worth a look
 YOUNG_OBJECTS = 20_000  # made before garbage is looked for, not Python's 700: a page alone has thousands that stay
-PROBE = "The naïve fox's 1,234 été—日本語 🎉 über_cafés"  # tells tokenizers apart by what they make of it
+TOKENIZER_PROBE = "The naïve fox's 1,234 été—日本語 🎉 über_cafés"  # tells tokenizers apart by what they make of it
 
 # What the format modules import when first needed: now, while nobody waits.
-WARMED = ("pypdf", "pypdfium2", "lxml.etree", "lxml.html", "markdownify", "python_calamine")
+PREIMPORTED = ("pypdf", "pypdfium2", "lxml.etree", "lxml.html", "markdownify", "python_calamine")
 
 
 def main() -> None:
     """Answer requests until the parent closes the pipe."""
     faulthandler.enable()
     requests, answers = _take_pipes()
-    files = socket.socket(fileno=int(os.environ[frames.FILES])) if frames.FILES in os.environ else None
+    files = (
+        socket.socket(fileno=int(os.environ[frames.FILES_VARIABLE])) if frames.FILES_VARIABLE in os.environ else None
+    )
     with requests, answers:
         first = frames.read(requests, limit=REQUEST_BYTES)
         if first is not None:
@@ -147,7 +149,7 @@ class _Reader:
     def _load_tokenizer(self) -> tokens.Tokenizer:
         if not self._asks_tokens:
             raise SettingsError(self._no_tokenizer)
-        name = _hash("remote", *self._tokenize(PROBE))
+        name = _hash("remote", *self._tokenize(TOKENIZER_PROBE))
         return tokens.RemoteTokenizer(name, self._tokenize, max_tokens=self._chunking.size - tokens.SPECIAL_TOKENS)
 
     def _read_vocabulary(self) -> None:
@@ -155,7 +157,7 @@ class _Reader:
         if self._model is not None:
             try:
                 self._tokenizer = tokens.WordPiece.from_gguf(self._model)
-                self._tokenizer.count(PROBE)
+                self._tokenizer.count(TOKENIZER_PROBE)
             except SettingsError as exc:
                 self._no_tokenizer = str(exc)
 
@@ -180,7 +182,7 @@ class _Reader:
 def _warm() -> None:
     for module in pkgutil.walk_packages(formats.__path__, prefix=f"{formats.__name__}."):
         importlib.import_module(module.name)
-    for name in WARMED:
+    for name in PREIMPORTED:
         if importlib.util.find_spec(name.partition(".")[0]):
             importlib.import_module(name)
 

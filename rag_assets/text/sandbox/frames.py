@@ -4,7 +4,7 @@ import json
 import struct
 from typing import IO, Any, NamedTuple
 
-FILES = "RAG_ASSETS_FILES"  # the variable that says which descriptor of a child is a socket, by which documents come
+FILES_VARIABLE = "RAG_ASSETS_FILES"  # says which descriptor of a child is a socket, by which documents come
 
 _HEAD = struct.Struct("<IQ")  # bytes of JSON, bytes of the body
 

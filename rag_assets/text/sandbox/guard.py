@@ -19,7 +19,7 @@ from rag_assets.processes import private_folder, windows_job
 from rag_assets.stopwatch import Stopwatch
 from rag_assets.text.sandbox import confinement, frames
 
-PREFIX = "rag-assets-text-"  # of the names of work folders
+WORKPLACE_PREFIX = "rag-assets-text-"  # of the names of work folders
 POLL_SECONDS = 0.02  # between two looks at the clock and the child's memory
 CLOSE_SECONDS = 2.0  # for the child to end by itself
 WAITING_SHARE = 0.1  # of the time that our answers take, counted as the document's
@@ -28,10 +28,10 @@ QUOTED_CHARACTERS = 400  # of the log, in an error
 NEAR_THE_LIMIT = 1 / 3  # of its memory: a crash up there is one for want of memory, a buffer asks for twice its size
 
 # Windows: no console, and nothing runs before the job is around it.
-FLAGS = windows_job.CREATE_SUSPENDED | getattr(subprocess, "CREATE_NO_WINDOW", 0) if os.name == "nt" else 0
+CREATION_FLAGS = windows_job.CREATE_SUSPENDED | getattr(subprocess, "CREATE_NO_WINDOW", 0) if os.name == "nt" else 0
 
 # All that a child is told of its surroundings: no database, no credentials, no proxies.
-ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "LD_LIBRARY_PATH")
+VARIABLES = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "LD_LIBRARY_PATH")
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # a thread costs memory, and the embedder a core
 
@@ -44,7 +44,7 @@ class Guarded:
         self._memory = memory
         self._frame_limit = frame_limit
         self._open = contextlib.ExitStack()
-        self._folder = self._open.enter_context(private_folder.workplace(PREFIX, below=below))
+        self._folder = self._open.enter_context(private_folder.workplace(WORKPLACE_PREFIX, below=below))
         self._log = self._folder / "log"
         self._lock = threading.Lock()  # over all below and the events: nobody is killed for an answer just given
         self._clock = Stopwatch()  # since the current request
@@ -161,7 +161,7 @@ class Guarded:
         if os.name != "nt":
             self._files, end = (self._open.enter_context(each) for each in socket.socketpair())
             inherited = [end.fileno()]
-            environment[frames.FILES] = str(end.fileno())
+            environment[frames.FILES_VARIABLE] = str(end.fileno())
             theirs.callback(end.close)
         with self._log.open("wb") as log, theirs:
             return subprocess.Popen(
@@ -173,7 +173,7 @@ class Guarded:
                 env=environment,
                 pass_fds=inherited,
                 start_new_session=os.name != "nt",
-                creationflags=FLAGS,
+                creationflags=CREATION_FLAGS,
             )
 
     def _watch(self) -> None:
@@ -266,7 +266,7 @@ class Guarded:
 
 
 def _environment(given: Mapping[str, str], workplace: Path) -> dict[str, str]:
-    kept = {name: value for name, value in given.items() if name.upper() in ENVIRONMENT}
+    kept = {name: value for name, value in given.items() if name.upper() in VARIABLES}
     return kept | ONE_THREAD | dict.fromkeys(("HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP"), str(workplace))
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lxml.etree import _Element
 
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
-DEPTH = 100  # elements within a paragraph, or tables within tables; what is nested deeper is taken as its text
+MOST_DEPTH = 100  # elements within a paragraph, or tables within tables; what is nested deeper is taken as its text
 INCLUDED_LEVELS = 1  # of documents within a document
 MAX_SPAN = 63  # columns of a table in Word
 BOLD_CHARACTERS, BOLD_SHARE = 90, 0.25  # of a bold paragraph that may be a heading; of the text in such paragraphs
@@ -205,7 +205,7 @@ class _Story:
 
     def inner(self, container: "Iterable[_Element]") -> list[Block]:
         """The blocks of a container within this story."""
-        if self.depth >= DEPTH:
+        if self.depth >= MOST_DEPTH:
             words = " ".join(text.text or "" for element in container for text in element.iter(_TEXT))
             return [Block("prose", markup.prose(words))]
         story = _Story.__new__(_Story)
@@ -418,7 +418,7 @@ class _Line:
 
     def _walk(self, element: "_Element") -> None:
         self._depth += 1
-        if self._depth > DEPTH:
+        if self._depth > MOST_DEPTH:
             self.parts += [text.text or "" for text in element.iter(_TEXT)]
         else:
             for child in element:

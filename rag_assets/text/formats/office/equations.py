@@ -7,7 +7,7 @@ if TYPE_CHECKING:
 
 M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
 _W_TEXT = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}t"
-DEPTH = 60  # elements; what is nested deeper is taken as the text in it
+MOST_DEPTH = 60  # elements; what is nested deeper is taken as the text in it
 
 _MARKS = {"sSup": ("e", "^sup"), "sSub": ("e", "_sub"), "sSubSup": ("e", "_sub", "^sup"),
           "sPre": ("_sub", "^sup", "e"), "limLow": ("e", "_lim"), "limUpp": ("e", "^lim")}  # fmt: skip
@@ -19,7 +19,7 @@ def linear(element: "_Element", depth: int = 0) -> str:
     name = element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
     if element.tag == f"{M}t" or element.tag == _W_TEXT:
         return element.text or ""
-    if depth > DEPTH:
+    if depth > MOST_DEPTH:
         return "".join(text.text or "" for text in element.iter(f"{M}t"))
     if name.endswith("Pr") and name != "sPre":
         return ""

@@ -21,7 +21,7 @@ BUILT_IN = {
 }  # fmt: skip
 MAX_DAY = 2_958_465  # 31 December 9999
 FORMATS_KEPT = 1_000
-DIGITS = 30  # behind the point, at most
+MOST_DECIMALS = 30  # behind the point, at most
 
 _EPOCH = datetime(1899, 12, 30)
 _TOKEN = re.compile(
@@ -221,7 +221,7 @@ def _filled(value: float, tokens: list[str]) -> str:
 def _placed(number: Decimal, tokens: list[str], places: list[int]) -> str:
     point = next((at for at, token in enumerate(tokens) if token.startswith(".")), len(tokens))
     fraction = "".join(tokens[point:]) if point < len(tokens) else ""
-    behind = min(DIGITS, sum(fraction.count(mark) for mark in "0#?"))
+    behind = min(MOST_DECIMALS, sum(fraction.count(mark) for mark in "0#?"))
     before = [at for at in places if at < point]
     commas = [at for at, mark in enumerate(tokens) if mark == ","]
     grouped = bool(before) and any(before[0] < at < before[-1] for at in commas)
@@ -262,7 +262,7 @@ def _fraction(number: Decimal, tokens: list[str], at: int) -> str:
     if denominator.strip("0").isdecimal():
         parts = int((number * int(denominator)).to_integral_value(ROUND_HALF_UP)), int(denominator)
     else:
-        parts = Fraction(number).limit_denominator(10 ** min(len(denominator), DIGITS) - 1).as_integer_ratio()
+        parts = Fraction(number).limit_denominator(10 ** min(len(denominator), MOST_DECIMALS) - 1).as_integer_ratio()
     places = [place for place in range(at) if tokens[place] in ("0", "#", "?")]
     whole, rest = divmod(parts[0], parts[1]) if places else (0, parts[0])
     shown = [str(whole)] if whole or (places and not rest) else []
@@ -275,8 +275,8 @@ def _scientific(number: Decimal, tokens: list[str], exponent: str) -> str:
     """With as many digits before the point as there are places: the exponent is a multiple of their number."""
     at = tokens.index(exponent)
     whole, _, behind = "".join(tokens[:at]).partition(".")
-    digits = min(DIGITS, sum(behind.count(mark) for mark in "0#?"))
-    step = min(DIGITS, max(1, sum(whole.count(mark) for mark in "0#?")))
+    digits = min(MOST_DECIMALS, sum(behind.count(mark) for mark in "0#?"))
+    step = min(MOST_DECIMALS, max(1, sum(whole.count(mark) for mark in "0#?")))
     power = (number.adjusted() if number else 0) // step * step
     mantissa = number.scaleb(-power).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
     if mantissa >= Decimal(10) ** step:

@@ -16,13 +16,13 @@ from rag_assets.text.formats.pdf.glyphs import TextRun
 from rag_assets.text.formats.pdf.lines import Block
 from rag_assets.text.formats.pdf.prose import is_gutter, is_prose
 
-GUTTER = 0.7  # of the usual height of a line: narrower than that no space between columns is
+GUTTER_WIDTH = 0.7  # of the usual height of a line: narrower than that no space between columns is
 MOST_BESIDE = 12  # runs on one line, that are looked for
-LEAST = 8  # runs of a band that has a gutter
+LEAST_RUNS = 8  # runs of a band that has a gutter
 MOVED_LINES = 3  # of a heading under columns, that heads what is below them
-FAR = 1.5  # times the usual size is what stands over columns away from them
+TITLE_DISTANCE = 1.5  # times the usual size is what stands over columns away from them
 HEAD_SPACE = 0.4  # times its size, above a heading that ends all columns
-LARGE = 1.15  # times the usual size: a title over columns
+TITLE_SIZE = 1.15  # times the usual size: a title over columns
 
 Span = tuple[float, float]
 
@@ -89,7 +89,7 @@ def _cut(band: Band) -> list[Band]:
         return [band]
     x = band.gutters[0]
     usual = median(run.size for run in band.runs)
-    heads = [run for run in band.runs if run.size > LARGE * usual and run.right < x]
+    heads = [run for run in band.runs if run.size > TITLE_SIZE * usual and run.right < x]
     for head in sorted(heads, key=lambda run: -run.top):
         above = [run for run in band.runs if run.bottom >= head.top + HEAD_SPACE * head.size]
         below = [run for run in band.runs if run.middle < head.bottom]
@@ -137,7 +137,7 @@ def _shared(above: Band, below: Band) -> list[Span]:
 
 def _by_gaps(runs: Sequence[TextRun]) -> list[Band]:
     """As high as a gap goes through with runs on both sides of it, and all gutters do; else of one line."""
-    least = GUTTER * median(run.height for run in runs)
+    least = GUTTER_WIDTH * median(run.height for run in runs)
     page = min(run.left for run in runs), max(run.right for run in runs)
     found = [Band([page])]
     parted, box = False, (inf, -inf, inf)  # whether it has such a gap; its left, right and lower edge
@@ -177,7 +177,7 @@ def _beside(run: TextRun, band: Band) -> list[TextRun]:
 
 def _close_gutter(band: Band, gone: Sequence[Span]) -> bool:
     """Whether one of a band's gaps that is gone is a gutter."""
-    if len(band.runs) < LEAST:
+    if len(band.runs) < LEAST_RUNS:
         return False
     return any(is_gutter(band.runs, (left + right) / 2) for left, right in gone)
 
@@ -218,7 +218,7 @@ def _move_down(above: Band, below: Band) -> None:
 def _is_heading(run: TextRun, above: Band) -> bool:
     """Whether a band below columns begins with a title that stands beside their gutters."""
     usual = median(one.size for one in above.runs)
-    return run.size > LARGE * usual and not any(run.left < x < run.right for x in above.gutters)
+    return run.size > TITLE_SIZE * usual and not any(run.left < x < run.right for x in above.gutters)
 
 
 def _move_up(above: Band, below: Band) -> None:
@@ -229,8 +229,8 @@ def _move_up(above: Band, below: Band) -> None:
         others = [run for run in below.runs if run.middle < first.bottom]
         line = [run for run in below.runs if run.middle >= first.bottom]
         distance = min(run.bottom for run in line) - max((run.top for run in others), default=first.top)
-        is_title = first.size > LARGE * usual and len(line) == 1 and distance >= 0
-        if not others or not (is_title or distance > FAR * usual):
+        is_title = first.size > TITLE_SIZE * usual and len(line) == 1 and distance >= 0
+        if not others or not (is_title or distance > TITLE_DISTANCE * usual):
             return
         above.runs += line
         below.runs = others

@@ -16,7 +16,7 @@ from typing import Any
 MOST_FONTS, DEEPEST = 500, 3  # of one document; of forms within forms
 MOST_INFLATED = 2**24  # bytes of the streams that hold a document's dictionaries
 PART_BYTES = 2**16  # of a compressed stream that are read at once
-AT_ONCE = 100  # lines that one part of a table may have
+MOST_TABLE_LINES = 100  # lines that one part of a table may have
 
 _STREAM = re.compile(rb"/Type\s*/ObjStm.{0,300}?stream\r?\n", re.S)
 _DOUBTFUL = re.compile(
@@ -287,7 +287,7 @@ def _utf8(text: str) -> str:
 
 def _written(table: dict[int, str]) -> bytes:
     lines = [f"<{code:02X}> <{text.encode('utf-16-be', 'replace').hex()}>" for code, text in sorted(table.items())]
-    parts = [lines[at : at + AT_ONCE] for at in range(0, len(lines), AT_ONCE)]
+    parts = [lines[at : at + MOST_TABLE_LINES] for at in range(0, len(lines), MOST_TABLE_LINES)]
     body = "\n".join(f"{len(part)} beginbfchar\n{chr(10).join(part)}\nendbfchar" for part in parts)
     space = "1 begincodespacerange\n<00> <FF>\nendcodespacerange"
     head = "/CIDInit /ProcSet findresource begin\n12 dict begin\nbegincmap\n/CMapName /Names def\n/CMapType 2 def"

@@ -21,9 +21,9 @@ from rag_assets.text.formats.pdf.tags import Mark, Tags
 MOST_NOTES, MOST_NOTE_BYTES = 2_000, 2**16  # of one page, of one note
 MOST_IMAGES = 500  # of one page
 FONT_BYTES = 64  # of a font's name that are looked at
-SAMPLE = 40  # characters of a page whose direction is asked for
+DIRECTION_CHARACTERS = 40  # characters of a page whose direction is asked for
 
-GAP = 1.1  # of a line's height: further apart on a line are cells or columns, nearer are words
+CELL_GAP = 1.1  # of a line's height: further apart on a line are cells or columns, nearer are words
 WIDE_SPACE = 0.38  # of a line's height: wider than most spaces between words
 HYPHENS = ("\x02", "\ufffe")  # pdfium's marks for a hyphen that broke a word, in place of a line's end
 BLANKS = frozenset(" \xa0\t")
@@ -32,13 +32,13 @@ UNDRAWN = BLANKS | {*"\r\n", *HYPHENS, SECOND_HALF}
 WORD = re.compile(r"[^\s\x02\ufffe]+")
 LINE_END = re.compile("[\r\n\x02\ufffe]")
 BROKEN = "\xad"  # at the end of a run: its last word goes on
-SLANTED = 3.0  # times its letters is the height of a run that is turned by any angle
-JUSTIFIED = 0.06  # of a space: by so little differ those of a line that is stretched to both margins
-UNLIKE = 1.5  # times as wide as the shortest word of a line is its longest: they are no columns of numbers
-SLANT = 0.1  # radians
-LEVEL = 1.4  # times its letters is at most the height of a run that is not slanted
+SLANTED_HEIGHT = 3.0  # times its letters is the height of a run that is turned by any angle
+JUSTIFIED_DEVIATION = 0.06  # of a space: by so little differ those of a line that is stretched to both margins
+WORD_WIDTH_RATIO = 1.5  # times as wide as the shortest word of a line is its longest: they are no columns of numbers
+SLANT_RADIANS = 0.1  # radians
+LEVEL_HEIGHT = 1.4  # times its letters is at most the height of a run that is not slanted
 SPACED_LETTERS = 5  # single letters in a row: a word set wide, not five words
-SINGLES = 0.8  # of the words of such a line
+SINGLE_LETTERS_SHARE = 0.8  # of the words of such a line
 SPACED_GAP = 1.7  # times the usual gap between such letters: a space
 FULL_SIZE = 0.4, 2.5  # of a letter's box, that its font size may be; else the font counts in units of its own
 _FIXED = re.compile(rb"mono|courier|consol|menlo|inconsolata|typewriter|cmtt|lmtt|fixed", re.I)
@@ -341,7 +341,7 @@ class Page:
         if box[2] >= top or bottom >= box[3]:
             return False
         height = box[3] - box[2]
-        if gap > GAP * height or (self._places and self._is_parted(before, box)):
+        if gap > CELL_GAP * height or (self._places and self._is_parted(before, box)):
             return True
         if right < box[0] - WIDE_SPACE * height:
             start, end = self._letters.at[open_run.first], self._letters.at[here]
@@ -412,14 +412,14 @@ class Page:
         return text, spaces
 
     def _is_upright(self, open_run: "_OpenRun", width: float, height: float, size: float) -> bool:
-        if width > (0.5 if height < SLANTED * size else SLANTED) * height:
-            return height < LEVEL * size or not self._is_slanted(self._letters.at[open_run.last])
+        if width > (0.5 if height < SLANTED_HEIGHT * size else SLANTED_HEIGHT) * height:
+            return height < LEVEL_HEIGHT * size or not self._is_slanted(self._letters.at[open_run.last])
         return False
 
     def _is_slanted(self, at: int) -> bool:
         """Whether a letter is turned by an angle that is no quarter turn, as stamps across a page are."""
         angle = float(self._pdfium.FPDFText_GetCharAngle(self._text.raw, at))
-        return SLANT < angle % (math.pi / 2) < math.pi / 2 - SLANT
+        return SLANT_RADIANS < angle % (math.pi / 2) < math.pi / 2 - SLANT_RADIANS
 
     def _has_no_space(self, open_run: "_OpenRun") -> bool:
         """Whether all blanks are pdfium's, put in where letters are far apart."""
@@ -431,7 +431,7 @@ class Page:
     def _quarter(self, count: int) -> int:
         """Counter-clockwise quarter turns of most of the text, from a sample of it; pdfium counts clockwise."""
         get, raw = self._pdfium.FPDFText_GetCharAngle, self._text.raw
-        angles = [get(raw, at) for at in range(0, count, max(1, count // SAMPLE))]
+        angles = [get(raw, at) for at in range(0, count, max(1, count // DIRECTION_CHARACTERS))]
         quarters = Counter(round(-angle / (math.pi / 2)) % 4 for angle in angles if angle >= 0)
         return quarters.most_common(1)[0][0] if quarters else 0
 
@@ -505,7 +505,7 @@ def _is_stretched(line: Sequence[TextRun]) -> bool:
     if not all(run.upright and " " not in run.text for run in line):
         return False
     gaps = [other.left - one.right for one, other in pairwise(line)]
-    return min(gaps) > 0 and max(gaps) - min(gaps) < JUSTIFIED * max(gaps)
+    return min(gaps) > 0 and max(gaps) - min(gaps) < JUSTIFIED_DEVIATION * max(gaps)
 
 
 def _is_running(line: Sequence[TextRun]) -> bool:
@@ -513,7 +513,7 @@ def _is_running(line: Sequence[TextRun]) -> bool:
     widths = [run.right - run.left for run in line]
     if len(line) == 1:
         return " " in line[0].text
-    return len(line) > 2 and max(widths) > UNLIKE * min(widths) and _is_stretched(line)
+    return len(line) > 2 and max(widths) > WORD_WIDTH_RATIO * min(widths) and _is_stretched(line)
 
 
 def _has_margins(line: Sequence[TextRun], other: Sequence[TextRun]) -> bool:
@@ -570,7 +570,9 @@ def _is_spaced(text: str) -> bool:
     words = text.split()
     singles = sum(len(word) == 1 for word in words)
     return (
-        singles >= max(SPACED_LETTERS, SINGLES * len(words)) and max(map(len, words)) < 3 and "".join(words).isalpha()
+        singles >= max(SPACED_LETTERS, SINGLE_LETTERS_SHARE * len(words))
+        and max(map(len, words)) < 3
+        and "".join(words).isalpha()
     )
 
 

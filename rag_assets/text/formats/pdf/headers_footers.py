@@ -14,15 +14,15 @@ from statistics import median
 from rag_assets.text.formats.pdf.glyphs import TextRun
 from rag_assets.text.formats.pdf.lines import TextLine, group_lines
 from rag_assets.text.formats.pdf.rulings import Grid
-from rag_assets.text.formats.pdf.stream_tables import ALIGNED
+from rag_assets.text.formats.pdf.stream_tables import ALIGNED_POINTS
 
 EDGE_LINES = 3  # at the top and the bottom of a page, that may run
 RUNNING_SHARE = 0.4  # of the pages that a running line is on: left and right pages may have their own
 RUNNING_PAGES = 3
-STEADY = 0.6  # of the steps from one page to the next: a number stays, or counts pages
+STEADY_SHARE = 0.6  # of the steps from one page to the next: a number stays, or counts pages
 BLANK_LINES = 2  # a page with no more than them may consist of running lines
 HEAD_RUNS, BELOW_HEAD = 3, 2  # of a table's head, at least; lines below it that are looked at
-LARGE = 1.4  # times the usual size: with a number that counts, a chapter's title, not a header
+TITLE_SIZE = 1.4  # times the usual size: with a number that counts, a chapter's title, not a header
 
 _DIGITS = re.compile(r"\d+")
 
@@ -85,7 +85,10 @@ def _is_head(row: TextLine, below: Sequence[TextLine]) -> bool:
     """Whether all runs of a line, three at least, begin or end where others do right below it."""
     others = [run for line in below for run in line.runs]
     return len(row.runs) >= HEAD_RUNS and all(
-        any(abs(run.left - other.left) < ALIGNED or abs(run.right - other.right) < ALIGNED for other in others)
+        any(
+            abs(run.left - other.left) < ALIGNED_POINTS or abs(run.right - other.right) < ALIGNED_POINTS
+            for other in others
+        )
         for run in row.runs
     )
 
@@ -103,7 +106,7 @@ def _running(edges: Sequence[tuple[list[TextLine], list[TextLine]]], *, usual: f
     numbers: dict[Key, dict[int, list[int]]] = defaultdict(dict)
     large: set[Key] = set()
     for page, (top, bottom) in enumerate(edges):
-        large |= {_key(row) for row in top if row.height > LARGE * usual}
+        large |= {_key(row) for row in top if row.height > TITLE_SIZE * usual}
         for row in (*top, *bottom):
             numbers[_key(row)].setdefault(page, _numbers(row))
     least = max(RUNNING_PAGES, RUNNING_SHARE * len(edges))
@@ -134,7 +137,7 @@ def _are_steady(found: dict[int, list[int]]) -> bool:
             (other - one) in (0, page - before)
             for (before, one), (page, other) in pairwise(zip(found, place, strict=True))
         ]
-        if sum(steps) < STEADY * len(steps):
+        if sum(steps) < STEADY_SHARE * len(steps):
             return False
     return True
 

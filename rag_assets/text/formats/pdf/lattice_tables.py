@@ -12,9 +12,9 @@ from statistics import median
 
 from rag_assets.text.formats.pdf.glyphs import TextRun
 from rag_assets.text.formats.pdf.lines import Item, Table, TextLine, group_lines
-from rag_assets.text.formats.pdf.rulings import NEAR, Grid
+from rag_assets.text.formats.pdf.rulings import NEAR_POINTS, Grid
 from rag_assets.text.formats.pdf.stream_tables import (
-    FULL,
+    FULL_ROW_SHARE,
     column_gaps,
     directed,
     has_numbers_below,
@@ -23,14 +23,14 @@ from rag_assets.text.formats.pdf.stream_tables import (
 )
 
 FULL_LINES = 4  # in one ruled row: they are rows that no line parts
-THREE = 3  # columns: of two, both may go on in the next line
+LEAST_COLUMNS = 3  # columns: of two, both may go on in the next line
 LONG_CELL, LONG_SHARE = 1_500, 0.5  # characters, and of a grid's text: a page's layout, no table
 LONG_OPEN_CELL = 600  # characters, where no upright lines say that it is a table
 SPLIT_LINES = 3  # of a cell that are in several runs: it holds a table, it is no cell
-THIN = 7.0  # points: a column between a cell's frame and its text
+THIN_COLUMN_POINTS = 7.0  # points: a column between a cell's frame and its text
 CELL_LINES = 0.3  # of a line's height, at most between two lines of a cell
 END_LINES = 3  # above or below a grid, that may be rows of it
-LARGE = 1.15  # times the usual size of a table: a heading
+HEADING_SIZE = 1.15  # times the usual size of a table: a heading
 
 Cells = dict[tuple[int, int], list[TextRun]]  # by row and column
 
@@ -47,7 +47,7 @@ def ruled(grid: Grid, runs: Sequence[TextRun]) -> list[Item]:
         return []
     bands = [{column: cells[at, column] for at, column in cells if at == row} for row in range(grid.size[0])]
     title = list(_title(bands, grid))
-    least = FULL_LINES if grid.is_closed or grid.size[1] < THREE else 2
+    least = FULL_LINES if grid.is_closed or grid.size[1] < LEAST_COLUMNS else 2
     found = [row for band in bands if band for row in _rows_between(band, grid.size[1], least=least)]
     table = _dense(found, longest=LONG_CELL if grid.is_closed else LONG_OPEN_CELL)
     return [*title, table] if table else []
@@ -83,7 +83,7 @@ def _cells(grid: Grid, runs: Sequence[TextRun]) -> Cells:
     """By the first column of a cell that is wide enough for text."""
     place: dict[tuple[int, int], int] = {}
     for (_, column), owner in sorted(grid.owner.items()):
-        if owner not in place or _width(grid, place[owner]) < THIN <= _width(grid, column):
+        if owner not in place or _width(grid, place[owner]) < THIN_COLUMN_POINTS <= _width(grid, column):
             place[owner] = column
     cells: Cells = defaultdict(list)
     for run in runs:
@@ -115,7 +115,7 @@ def _rows_between(cells: dict[int, list[TextRun]], width: int, *, least: int) ->
     """Rows between two level lines: one, unless `least` lines fill all cells, or numbers stand below each other."""
     columns = {id(run): column for column, runs in cells.items() for run in runs}
     lines = [_placed(line, columns, width) for line in group_lines([run for found in cells.values() for run in found])]
-    full = [line for line in lines if sum(map(bool, line)) > FULL * len(cells)]
+    full = [line for line in lines if sum(map(bool, line)) > FULL_ROW_SHARE * len(cells)]
     whole = [line for line in full if sum(map(bool, line)) == len(cells)]
     if len(full) > 1 and len(cells) > 1 and (len(whole) >= least or has_numbers_below(full)):
         return with_continuations(lines)
@@ -162,7 +162,7 @@ def _parted(grid: Grid, runs: Sequence[TextRun]) -> Iterator[Grid]:
     left, right, bottom, top = grid.box
     inside = [run for run in runs if left <= run.middle_x <= right and bottom <= run.middle <= top]
     usual = median(run.size for run in inside) if inside else 0.0
-    places = [row.middle for row in group_lines(inside) if len(row.runs) == 1 and row.height >= LARGE * usual]
+    places = [row.middle for row in group_lines(inside) if len(row.runs) == 1 and row.height >= HEADING_SIZE * usual]
     for above, below in pairwise([float("inf"), *places, float("-inf")]):
         ys = [y for y in grid.ys if below < y < above]
         if len(ys) > 1:
@@ -218,7 +218,9 @@ def _reach(lines: Iterable[tuple[TextLine, float, float]], *, apart: float = 1.0
 
 
 def _fits(row: TextLine, grid: Grid) -> bool:
-    return not any(run.left < x - NEAR and run.right > x + NEAR for run in row.runs for x in grid.xs[1:-1])
+    return not any(
+        run.left < x - NEAR_POINTS and run.right > x + NEAR_POINTS for run in row.runs for x in grid.xs[1:-1]
+    )
 
 
 def _opened(runs: Sequence[TextRun], grid: Grid) -> tuple[list[TextRun], Grid]:

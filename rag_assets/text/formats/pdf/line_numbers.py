@@ -12,13 +12,14 @@ from rag_assets.text.formats.pdf.glyphs import BROKEN, TextRun
 from rag_assets.text.formats.pdf.lines import Block
 from rag_assets.text.formats.pdf.rulings import Grid
 
-LEAST, LEAST_OF_STEPS = 5, 3  # numbers below each other, that count each line; each second, fifth or tenth one
-STEADY = 0.9  # of the steps from one number to the next are the same
-GOING_ON = 0.3  # of the numbered lines go on with a sentence: those of a list or table begin one
+LEAST_NUMBERS = 5  # below each other, that count each line
+LEAST_NUMBERS_OF_STEPS = 3  # that count each second, fifth or tenth one
+STEADY_SHARE = 0.9  # of the steps from one number to the next are the same
+CONTINUED_SHARE = 0.3  # of the numbered lines go on with a sentence: those of a list or table begin one
 LINE_CHARACTERS = 20  # in the middle one of them
 STEPS = (1, 2, 5, 10)
-EDGE = 3.0  # points: numbers whose left or right edges differ by less stand below each other
-FOREIGN = 0.1  # times the count of the numbers is the most of other text that stands among them
+EDGE_POINTS = 3.0  # points: numbers whose left or right edges differ by less stand below each other
+FOREIGN_SHARE = 0.1  # times the count of the numbers is the most of other text that stands among them
 LINES_APART = 3.5  # times the size of the text, at most from one numbered line to the next in the middle
 
 _NUMBER = re.compile(r"\d{1,5}")
@@ -39,7 +40,7 @@ def without_numbers(runs: Sequence[TextRun], grids: Sequence[Grid] = ()) -> list
     taken: dict[int, TextRun | None] = {}
     ruled = [grid for grid in grids if grid.has_columns]
     numbers = [number for run in runs if (number := _number(run)) and not _is_in_table(run, ruled)]
-    if len(numbers) < LEAST_OF_STEPS:
+    if len(numbers) < LEAST_NUMBERS_OF_STEPS:
         return list(runs)
     for margin in _margins(numbers):
         if not any(id(number.run) in taken for number in margin) and _is_margin(margin, runs):
@@ -76,22 +77,22 @@ def _margins(numbers: Sequence[_Number]) -> list[list[_Number]]:
     for edge in edges:
         groups: list[list[_Number]] = []
         for number in sorted(numbers, key=edge):
-            if not groups or edge(number) - edge(groups[-1][0]) > EDGE:
+            if not groups or edge(number) - edge(groups[-1][0]) > EDGE_POINTS:
                 groups.append([])
             groups[-1].append(number)
         found += (sorted(group, key=lambda one: -one.run.middle) for group in groups)
-    return sorted((group for group in found if len(group) >= LEAST_OF_STEPS), key=len, reverse=True)
+    return sorted((group for group in found if len(group) >= LEAST_NUMBERS_OF_STEPS), key=len, reverse=True)
 
 
 def _is_margin(numbers: Sequence[_Number], runs: Sequence[TextRun]) -> bool:
     """Whether numbers count the lines of running text, with nothing else in their column."""
     steps = Counter(other.value - one.value for one, other in pairwise(numbers))
     step, count = steps.most_common(1)[0]
-    if step not in STEPS or count < STEADY * (len(numbers) - 1) or (step == 1 and len(numbers) < LEAST):
+    if step not in STEPS or count < STEADY_SHARE * (len(numbers) - 1) or (step == 1 and len(numbers) < LEAST_NUMBERS):
         return False
     mine = {id(number.run) for number in numbers}
     others = [run for run in runs if id(run) not in mine]
-    if _foreign(numbers, others) > FOREIGN * len(numbers):
+    if _foreign(numbers, others) > FOREIGN_SHARE * len(numbers):
         return False
     lines = _lines(numbers, others)
     if 2 * len(lines) < len(numbers) or median(len(line.text) for line in lines) < LINE_CHARACTERS:
@@ -130,4 +131,4 @@ def _go_on(lines: Sequence[TextRun]) -> bool:
         one.text.endswith(BROKEN) or (other.text[:1].isalpha() and not other.text[0].isupper())
         for one, other in pairwise(lines)
     )
-    return found >= GOING_ON * len(lines)
+    return found >= CONTINUED_SHARE * len(lines)

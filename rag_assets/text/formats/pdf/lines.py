@@ -11,7 +11,7 @@ from rag_assets.text.formats.pdf.rulings import Box
 
 # The blocks of Unicode in which letters that run to the left stand; others stand there, too.
 _MAY_RUN_LEFT = re.compile("[\u0590-\u08ff\u200f\ufb1d-\ufdff\ufe70-\ufeff\U00010800-\U00010fff\U0001e800-\U0001efff]")
-LEVEL = 6.0  # points: blocks whose upper edges differ by less stand beside each other
+SAME_LEVEL_POINTS = 6.0  # points: blocks whose upper edges differ by less stand beside each other
 
 
 @dataclass(slots=True)
@@ -112,7 +112,7 @@ def group_lines(runs: Sequence[TextRun]) -> list[TextLine]:
             found.append([run])
             first, height = middle, mine
     lines = [TextLine(along(line)) for line in found]
-    for item in sorted(blocks, key=lambda one: (round(one.top / LEVEL), -one.left)):  # the last one first
+    for item in sorted(blocks, key=lambda one: (round(one.top / SAME_LEVEL_POINTS), -one.left)):  # the last one first
         below = next((n for n, row in enumerate(lines) if row.top <= item.top), len(lines))
         lines.insert(below, TextLine([item], new_region=True))
     return lines

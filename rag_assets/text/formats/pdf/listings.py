@@ -7,8 +7,8 @@ from statistics import median
 from rag_assets.text.formats.pdf.glyphs import BROKEN, TextRun
 from rag_assets.text.formats.pdf.lines import Item, Listing, TextLine
 
-MOST = 0.5  # of a document's characters: with more of them in such letters, it is typewritten, not code
-LINES = 2  # at least, of a listing
+FIXED_WIDTH_SHARE = 0.5  # of a document's characters: with more of them in such letters, it is typewritten, not code
+LEAST_LINES = 2  # at least, of a listing
 EMPTY_LINE = 1.7  # times the usual distance: a line is left out there
 MOST_EMPTY = 3  # lines, of those that a page leaves out at once
 MOST_COLUMNS = 200  # of indentation
@@ -17,7 +17,7 @@ MOST_COLUMNS = 200  # of indentation
 def is_typed(runs: Sequence[TextRun]) -> bool:
     """Whether most of a document is set in letters of one width."""
     fixed = sum(len(run.text) for run in runs if run.fixed)
-    return fixed > MOST * sum(len(run.text) for run in runs)
+    return fixed > FIXED_WIDTH_SHARE * sum(len(run.text) for run in runs)
 
 
 def with_listings(items: Sequence[Item]) -> list[Item]:
@@ -39,7 +39,7 @@ def with_listings(items: Sequence[Item]) -> list[Item]:
 
 
 def _listed(rows: list[TextLine]) -> Sequence[Item]:
-    if len(rows) < LINES:
+    if len(rows) < LEAST_LINES:
         return rows
     return [Listing(list(_lines(rows)))]
 

@@ -12,14 +12,14 @@ from rag_assets.text.formats.pdf.glyphs import BROKEN, TextRun
 from rag_assets.text.formats.pdf.lines import Item, Listing, Table, TextLine
 
 PAGE_BREAK = "\n\n"
-LARGE = 1.15  # times the size of most text: a heading
+HEADING_SIZE = 1.15  # times the size of most text: a heading
 HEADING_CHARACTERS, BOLD_HEADING_CHARACTERS = 200, 90
 HEADING_LINES = 3
 HEADING_DISTANCE = 1.75  # times its size, between two lines of a heading
 PROSE_CHARACTERS, PROSE_SHARE = 30, 0.1  # of a run of prose; of all text, for it to say what is usual
 MOST_HEADINGS = 0.25  # of the text: above, large or bold letters are how all of it is set
 USUAL_LINES = 3  # of one size at least, for their distance to be the usual one
-SMALL = 0.9  # times the size of a line: a footnote below it is smaller
+FOOTNOTE_SIZE = 0.9  # times the size of a line: a footnote below it is smaller
 MOST_NOTE_LINES = 20  # of footnotes below a column
 NEW_PARAGRAPH = 1.35  # times the usual distance of two lines
 
@@ -77,11 +77,11 @@ def _mend_words(lines: Sequence[TextLine], runs: Sequence[TextRun]) -> None:
 def _next(lines: Sequence[TextLine], at: int) -> TextLine:
     """The line after this one; after a footnote, the first line of the next column or page."""
     line, following = lines[at], lines[at + 1]
-    if following.height >= SMALL * line.height:
+    if following.height >= FOOTNOTE_SIZE * line.height:
         return following
-    later = (row for row in lines[at + 2 : at + 2 + MOST_NOTE_LINES] if row.height >= SMALL * line.height)
+    later = (row for row in lines[at + 2 : at + 2 + MOST_NOTE_LINES] if row.height >= FOOTNOTE_SIZE * line.height)
     beyond = next(later, following)
-    return beyond if beyond.new_region and beyond.height * SMALL <= line.height else following
+    return beyond if beyond.new_region and beyond.height * FOOTNOTE_SIZE <= line.height else following
 
 
 def _are_one(line: TextLine, following: TextLine, rest: str) -> bool:
@@ -89,7 +89,7 @@ def _are_one(line: TextLine, following: TextLine, rest: str) -> bool:
     return rest[0].islower() or (
         rest[0].isalnum()
         and not following.new_region
-        and following.height >= SMALL * line.height  # else it is a footnote
+        and following.height >= FOOTNOTE_SIZE * line.height  # else it is a footnote
         and 0 < line.middle - following.middle < 2 * line.height
     )
 
@@ -199,12 +199,12 @@ class Headings:
         self._body = _most_common([p for p in runs if len(p.text) >= PROSE_CHARACTERS], PROSE_SHARE * total) or (
             _most_common(runs, 0)
         )
-        large = {size: count for size, count in sizes.items() if count and size >= LARGE * self._body}
+        large = {size: count for size, count in sizes.items() if count and size >= HEADING_SIZE * self._body}
         while sum(large.values()) > MOST_HEADINGS * total:
             del large[min(large)]
         levels = enumerate(_groups(sorted(large, reverse=True)), start=1)
         self._sizes = {size: min(level, 5) for level, group in levels for size in group}
-        usual = [run for run in runs if 0.9 * self._body <= run.size < LARGE * self._body]
+        usual = [run for run in runs if 0.9 * self._body <= run.size < HEADING_SIZE * self._body]
         bold = sum(len(run.text) for run in usual if run.bold and run.bold_start)
         is_rare = bold <= MOST_HEADINGS * sum(len(run.text) for run in usual)
         self._bold_level = min(max(self._sizes.values(), default=0) + 1, 6) if is_rare else 0
@@ -236,12 +236,12 @@ class Headings:
         return known or 0
 
     def _is_large(self, line: TextLine) -> bool:
-        return _rounded(line.height) >= LARGE * self._body and 1 < len(line.text) <= HEADING_CHARACTERS
+        return _rounded(line.height) >= HEADING_SIZE * self._body and 1 < len(line.text) <= HEADING_CHARACTERS
 
     def _is_bold(self, line: TextLine) -> bool:
         return (
             line.bold
-            and 0.9 * self._body <= line.height < LARGE * self._body
+            and 0.9 * self._body <= line.height < HEADING_SIZE * self._body
             and 2 < len(line.text) <= BOLD_HEADING_CHARACTERS
             and line.text[-1] not in ".,;"
             and (line.text[0].isupper() or line.text[0].isdigit() or not line.text[0].isascii())

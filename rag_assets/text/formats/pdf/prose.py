@@ -12,7 +12,7 @@ from rag_assets.text.formats.pdf.glyphs import TextRun
 from rag_assets.text.formats.pdf.lines import Block, TextLine, group_lines
 from rag_assets.text.formats.pdf.wrapped_rows import rows_of_lines
 
-EDGE = 2.0  # points that a column may reach into its gutter
+GUTTER_OVERHANG_POINTS = 2.0  # points that a column may reach into its gutter
 PROSE_CHARACTERS = 14  # in the middle line of a column of prose
 PROSE_SHARE = 0.7  # of its characters in runs that are so long
 LONG_SHARE = 0.55  # of its runs are so long: code with remarks beside it is no prose
@@ -23,8 +23,9 @@ LINE_CHARACTERS = 20  # at least, in a line that says that there is prose
 FAR_APART = 2.0  # times the size or height of a run: no line of prose has such a gap
 WHOLE_GAP = 0.9  # times a font's size: further apart are columns
 TEXT_SHARE = 0.6  # of a column's characters are on long lines, where lists and formulas leave little prose
-LEADING = 2.2  # times a font's size, at most from one line of a paragraph to the next
-LEVEL, LEVEL_SHARE = 0.15, 0.5  # of a font's size, by which lines on one level may differ; of the lines beside others
+MOST_LEADING = 2.2  # times a font's size, at most from one line of a paragraph to the next
+SAME_LEVEL = 0.15  # of a font's size, by which lines on one level may differ
+SAME_LEVEL_SHARE = 0.5  # of the lines beside others
 MOST_CHANGES, CHANGES_SHARE = 3, 0.1  # from one side of a gutter to the other, and of the runs of the smaller side
 LINES_OF_RUNS = 10  # at least, of a column whose lines are in several runs each
 
@@ -54,8 +55,8 @@ def is_gutter(runs: Sequence[TextRun], x: float) -> bool:
     The other one is none where the page has one side after the other, as most programs write columns, or where lines of
     both stand on unlike levels. With both signs, lists and formulas on both sides will do.
     """
-    before = [run for run in runs if run.right <= x + EDGE]
-    after = [run for run in runs if run.left >= x - EDGE]
+    before = [run for run in runs if run.right <= x + GUTTER_OVERHANG_POINTS]
+    after = [run for run in runs if run.left >= x - GUTTER_OVERHANG_POINTS]
     if not before or not after or not _are_parallel(before, after):
         return False
     sides = _Side(before), _Side(after)
@@ -118,15 +119,16 @@ def _are_uneven(one: _Side, other: _Side) -> bool:
     places = sorted(line.middle for line in max(sides, key=len))
     lines = min(sides, key=len)
     level = sum(
-        bisect_left(places, line.middle - LEVEL * line.height) < bisect_right(places, line.middle + LEVEL * line.height)
+        bisect_left(places, line.middle - SAME_LEVEL * line.height)
+        < bisect_right(places, line.middle + SAME_LEVEL * line.height)
         for line in lines
     )
-    return level < LEVEL_SHARE * len(lines)
+    return level < SAME_LEVEL_SHARE * len(lines)
 
 
 def _are_close(lines: Sequence[TextLine]) -> bool:
     gaps = [above.middle - line.middle for above, line in pairwise(lines)]
-    return median(gaps) < LEADING * median(line.height for line in lines)
+    return median(gaps) < MOST_LEADING * median(line.height for line in lines)
 
 
 def _has_prose(rows: Sequence[TextLine]) -> bool:
@@ -140,7 +142,7 @@ def _has_prose(rows: Sequence[TextLine]) -> bool:
         if line.length < LINE_CHARACTERS or line.right - line.left < least or not _is_whole(line):
             count = 0
             continue
-        count = count + 1 if above.middle - line.middle < LEADING * line.height else 1
+        count = count + 1 if above.middle - line.middle < MOST_LEADING * line.height else 1
         if count >= COLUMN_LINES:
             return True
     return False

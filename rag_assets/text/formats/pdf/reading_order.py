@@ -16,14 +16,14 @@ from rag_assets.text.formats.pdf.lines import Block, Item, TextLine, along, bloc
 from rag_assets.text.formats.pdf.rulings import Grid
 from rag_assets.text.formats.pdf.stream_tables import tables
 
-BIN = 2.0  # points: how finely gutters are looked for
-SPANNING = 0.6  # of a region's width: wider ones reach across columns
-CROSSING = 0.04  # of a region's runs may lie across a gutter
+BIN_POINTS = 2.0  # points: how finely gutters are looked for
+SPANNING_SHARE = 0.6  # of a region's width: wider ones reach across columns
+CROSSING_SHARE = 0.04  # of a region's runs may lie across a gutter
 MAX_DEPTH = 8
-INITIAL = 1.8  # times the size of the letters beside it
-SHADOW = 0.3  # of a height
-EMPTY = 5.0  # times the usual height of a line: a figure is there, no space between paragraphs
-FAR = 2.0  # times the size of a line
+INITIAL_SIZE = 1.8  # times the size of the letters beside it
+SHADOW_DISTANCE = 0.3  # of a height
+FIGURE_HEIGHT = 5.0  # times the usual height of a line: a figure is there, no space between paragraphs
+FAR_DISTANCE = 2.0  # times the size of a line
 FRAMED_LINES = 3  # at least, for a frame to be read by itself
 
 
@@ -101,7 +101,7 @@ def _once(runs: Sequence[TextRun]) -> list[TextRun]:
     kept = []
     for run in runs:
         same = seen.setdefault(run.text, [])
-        near, left, middle = SHADOW * run.height, run.left, run.middle
+        near, left, middle = SHADOW_DISTANCE * run.height, run.left, run.middle
         if not any(abs(one - left) < near and abs(other - middle) < near for one, other in same[-9:]):
             same.append((left, middle))
             kept.append(run)
@@ -126,7 +126,7 @@ def _with_initials(runs: list[TextRun]) -> list[TextRun]:
 def _begins(initial: TextRun, run: TextRun) -> bool:
     """Whether a run of much smaller letters stands close beside an initial."""
     return (
-        initial.size > INITIAL * run.size
+        initial.size > INITIAL_SIZE * run.size
         and initial.bottom < run.middle < initial.top
         and abs(run.left - initial.right) < initial.size / 2
     )
@@ -173,7 +173,7 @@ def _column_bands(runs: list[TextRun]) -> list[list[TextRun]]:
 
 def _apart(runs: list[TextRun]) -> list[list[TextRun]]:
     """Parted by level bands that nothing is in, higher than the space between paragraphs."""
-    least = EMPTY * median(run.height for run in runs)
+    least = FIGURE_HEIGHT * median(run.height for run in runs)
     bands: list[list[TextRun]] = []
     reach = float("inf")
     for run in sorted(runs, key=lambda run: -run.top):
@@ -187,8 +187,8 @@ def _apart(runs: list[TextRun]) -> list[list[TextRun]]:
 
 def _bars(runs: list[TextRun], gutter: float, *, is_page: bool) -> tuple[list[TextLine], list[TextRun]]:
     """Lines that run across a gutter, and the runs beside it."""
-    crossing = [run for run in runs if run.left < gutter - BIN and run.right > gutter + BIN]
-    beside = [run for run in runs if not (run.left < gutter - BIN and run.right > gutter + BIN)]
+    crossing = [run for run in runs if run.left < gutter - BIN_POINTS and run.right > gutter + BIN_POINTS]
+    beside = [run for run in runs if not (run.left < gutter - BIN_POINTS and run.right > gutter + BIN_POINTS)]
     bars = group_lines(crossing)
     for bar in bars:
         if not bar.is_block:  # what stands beside a line that runs across is part of that line
@@ -208,7 +208,7 @@ def _over(runs: list[TextRun], gutter: float) -> Iterator[TextLine]:
     for edge, inner in ((lines[:1], lines[1:2]), (lines[-1:], lines[-2:-1])):
         for row, other in zip(edge, inner, strict=False):
             lefts = {run.middle_x < gutter for run in row.runs}
-            if len(lefts) == 2 and abs(row.middle - other.middle) > FAR * row.height and not row.is_block:
+            if len(lefts) == 2 and abs(row.middle - other.middle) > FAR_DISTANCE * row.height and not row.is_block:
                 yield row
 
 
@@ -226,7 +226,7 @@ def _is_level(run: TextRun, bar: TextLine) -> bool:
 def _gutter(runs: Sequence[TextRun]) -> float | None:
     """Where a vertical gap divides the region into two columns of prose; None: nowhere."""
     left, right = min(run.left for run in runs), max(run.right for run in runs)
-    narrow = [run for run in runs if run.right - run.left < SPANNING * (right - left)]
+    narrow = [run for run in runs if run.right - run.left < SPANNING_SHARE * (right - left)]
     if len(narrow) < 2 * prose.COLUMN_LINES:
         return None
     gaps = _gaps(narrow, left, right)
@@ -234,27 +234,27 @@ def _gutter(runs: Sequence[TextRun]) -> float | None:
 
 
 def _is_within(gutter: float | None, gaps: Sequence[tuple[float, float]]) -> bool:
-    return gutter is not None and any(left - BIN <= gutter <= right + BIN for left, right in gaps)
+    return gutter is not None and any(left - BIN_POINTS <= gutter <= right + BIN_POINTS for left, right in gaps)
 
 
 def _gaps(runs: Sequence[TextRun], left: float, right: float) -> list[tuple[float, float]]:
     """(width, middle) of the vertical bands that next to nothing covers."""
-    bins = int((right - left) / BIN) + 2
+    bins = int((right - left) / BIN_POINTS) + 2
     if bins > 100_000:  # a place that no page has
         return []
     steps = [0] * (bins + 1)
     for run in runs:
-        steps[int((run.left - left) / BIN)] += 1
-        steps[int((run.right - left) / BIN) + 1] -= 1
+        steps[int((run.left - left) / BIN_POINTS)] += 1
+        steps[int((run.right - left) / BIN_POINTS) + 1] -= 1
     least = median(run.height for run in runs) * 0.3
     found, covered, start = [], 0, None
     for at, step in enumerate(steps):
         covered += step
-        if covered <= CROSSING * len(runs):
+        if covered <= CROSSING_SHARE * len(runs):
             start = at if start is None else start
         elif start is not None:
-            width = (at - start) * BIN
+            width = (at - start) * BIN_POINTS
             if start > 0 and width >= least:
-                found.append((width, left + (start + at) / 2 * BIN))
+                found.append((width, left + (start + at) / 2 * BIN_POINTS))
             start = None
     return found

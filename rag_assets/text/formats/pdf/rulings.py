@@ -17,13 +17,13 @@ Turn = Callable[[float, float, float, float], Box]
 Matrix = tuple[float, float, float, float, float, float]
 Point = tuple[float, float]
 
-NEAR = 2.5  # points: edges that are no further apart are one edge, lines that end so near to each other touch
-SHORTEST = 4.0  # points
+NEAR_POINTS = 2.5  # points: edges that are no further apart are one edge, lines that end so near to each other touch
+SHORTEST_POINTS = 4.0  # points
 MOST_OBJECTS, MOST_SEGMENTS, MOST_FORMS = 20_000, 20_000, 3  # of one page; deeper forms are not looked into
 MOST_LINES, MOST_CELLS, MOST_GRIDS = 800, 20_000, 200  # of one page; with more lines it is a drawing
-WHITE = 250  # of 255: a filling that nobody sees
+WHITE_LEVEL = 250  # of 255: a filling that nobody sees
 LINE_TO, MOVE_TO = 0, 2  # FPDF_SEGMENT_LINETO, FPDF_SEGMENT_MOVETO
-BANDS = 2.5  # times the height of a colored row, to the next colored one
+BAND_DISTANCE = 2.5  # times the height of a colored row, to the next colored one
 SAME_EDGES = 3  # lines of the same width below each other, that make a table without upright lines
 
 
@@ -146,8 +146,8 @@ class _Collector:
         bottom, top = (bottom, top) if bottom <= top else (top, bottom)
         if self._turn:
             left, right, bottom, top = self._turn(left, right, bottom, top)
-        is_level = top - bottom < 1 and right - left >= SHORTEST
-        is_upright = not is_level and right - left < 1 and top - bottom >= SHORTEST
+        is_level = top - bottom < 1 and right - left >= SHORTEST_POINTS
+        is_upright = not is_level and right - left < 1 and top - bottom >= SHORTEST_POINTS
         if (is_level or is_upright) and all(map(math.isfinite, (left, right, bottom, top))):
             if is_level:
                 self.level.append(Ruling((top + bottom) / 2, left, right))
@@ -183,7 +183,7 @@ class _Calls:
         if stroke or not fill:
             return bool(stroke)
         self._fill(item, *self._number_places)
-        return min(self._numbers[:3]) < WHITE
+        return min(self._numbers[:3]) < WHITE_LEVEL
 
     def strokes(self, item: int, count: int, matrix: Matrix) -> Iterator[tuple[Point, Point]]:
         """Straight segments of a path where they are on the page, the one that closes a figure too."""
@@ -225,8 +225,10 @@ def _merged(lines: list[Ruling]) -> list[Ruling]:
     found: list[Ruling] = []
     open_: list[Ruling] = []
     for line in sorted(lines, key=lambda one: (one.at, one.start)):
-        open_ = [one for one in open_ if line.at - one.at <= NEAR]
-        same = next((one for one in open_ if line.start <= one.end + NEAR and one.start <= line.end + NEAR), None)
+        open_ = [one for one in open_ if line.at - one.at <= NEAR_POINTS]
+        same = next(
+            (one for one in open_ if line.start <= one.end + NEAR_POINTS and one.start <= line.end + NEAR_POINTS), None
+        )
         if same:
             same.start, same.end = min(same.start, line.start), max(same.end, line.end)
         else:
@@ -258,7 +260,10 @@ def _connected(lines: Drawn) -> Iterator[tuple[list[Ruling], list[Ruling]]]:
 
 
 def _touch(one: Ruling, other: Ruling) -> bool:
-    return other.start - NEAR <= one.at <= other.end + NEAR and one.start - NEAR <= other.at <= one.end + NEAR
+    return (
+        other.start - NEAR_POINTS <= one.at <= other.end + NEAR_POINTS
+        and one.start - NEAR_POINTS <= other.at <= one.end + NEAR_POINTS
+    )
 
 
 def _grid(level: Sequence[Ruling], upright: Sequence[Ruling]) -> Grid | None:
@@ -275,12 +280,12 @@ def _stacked(found: Sequence[Grid]) -> list[Grid]:
     """Rows of the same columns that are filled with color, every other one of a table, as one grid."""
     alike: dict[tuple[int, ...], list[Grid]] = {}
     for grid in found:
-        alike.setdefault(tuple(round(x / NEAR / 2) for x in grid.xs), []).append(grid)
+        alike.setdefault(tuple(round(x / NEAR_POINTS / 2) for x in grid.xs), []).append(grid)
     result = []
     for same in alike.values():
         same.sort(key=lambda grid: -grid.ys[0])
         heights = [grid.ys[0] - grid.ys[-1] for grid in same]
-        near = all(one.ys[-1] - other.ys[0] <= BANDS * max(heights) for one, other in pairwise(same))
+        near = all(one.ys[-1] - other.ys[0] <= BAND_DISTANCE * max(heights) for one, other in pairwise(same))
         if len(same) > 1 and same[0].has_columns and near and all(grid.size[0] == 1 for grid in same):
             ys = sorted(_edges([y for grid in same for y in grid.ys]), reverse=True)
             places = [(row, column) for row in range(len(ys) - 1) for column in range(same[0].size[1])]
@@ -293,7 +298,7 @@ def _stacked(found: Sequence[Grid]) -> list[Grid]:
 def _edges(places: Sequence[float]) -> list[float]:
     found: list[float] = []
     for place in sorted(places):
-        if not found or place - found[-1] > NEAR:
+        if not found or place - found[-1] > NEAR_POINTS:
             found.append(place)
     return found
 
@@ -305,13 +310,13 @@ def _owners(
     owner: dict[tuple[int, int], tuple[int, int]] = {}
     for row in range(len(ys) - 1):
         middle = (ys[row] + ys[row + 1]) / 2
-        above = [line for line in level if abs(line.at - ys[row]) <= NEAR]
-        across = [line.at for line in upright if line.start - NEAR <= middle <= line.end + NEAR]
+        above = [line for line in level if abs(line.at - ys[row]) <= NEAR_POINTS]
+        across = [line.at for line in upright if line.start - NEAR_POINTS <= middle <= line.end + NEAR_POINTS]
         for column in range(len(xs) - 1):
             center = (xs[column] + xs[column + 1]) / 2
             if column and not _has(across, xs[column]):
                 owner[row, column] = owner[row, column - 1]
-            elif row and not any(line.start - NEAR <= center <= line.end + NEAR for line in above):
+            elif row and not any(line.start - NEAR_POINTS <= center <= line.end + NEAR_POINTS for line in above):
                 owner[row, column] = owner[row - 1, column]
             else:
                 owner[row, column] = (row, column)
@@ -319,14 +324,14 @@ def _owners(
 
 
 def _has(places: Sequence[float], place: float) -> bool:
-    return any(abs(one - place) <= NEAR for one in places)
+    return any(abs(one - place) <= NEAR_POINTS for one in places)
 
 
 def _is_inside(line: Ruling, found: Sequence[Grid]) -> bool:
     return any(
-        grid.ys[-1] - NEAR <= line.at <= grid.ys[0] + NEAR
-        and grid.xs[0] - NEAR <= line.start
-        and line.end <= grid.xs[-1] + NEAR
+        grid.ys[-1] - NEAR_POINTS <= line.at <= grid.ys[0] + NEAR_POINTS
+        and grid.xs[0] - NEAR_POINTS <= line.start
+        and line.end <= grid.xs[-1] + NEAR_POINTS
         for grid in found
     )
 

@@ -13,7 +13,7 @@ from statistics import median
 
 from rag_assets.text.formats.pdf.glyphs import BROKEN, TextRun
 from rag_assets.text.formats.pdf.lines import Item, Table, TextLine, is_right_to_left
-from rag_assets.text.formats.pdf.wrapped_rows import TIGHT, WIDE, leading_lines, rows_of_lines
+from rag_assets.text.formats.pdf.wrapped_rows import LEAST_ROW_LEADING, MOST_CELL_LEADING, leading_lines, rows_of_lines
 
 LABEL = re.compile(
     r"[•◦▪‣●○■□–\-*·\uf0b7\uf0a7]|\(?(?:\d{1,3}|[a-zA-Z]|[ivxlcIVXLC]{1,5})[.)]|\d{1,3}:|\[\d{1,3}\]|\d{1,2}(?:\.\d{1,2}){1,4}\.?"
@@ -29,18 +29,18 @@ FORMULA_WORD = re.compile(r"[^\W\d_]{4,}")  # longer than the letters, the units
 FUNCTIONS = frozenset(
     "sinh cosh tanh sign rank diag trace limsup liminf argmax argmin softmax sigmoid otherwise that with where".split()  # noqa: SIM905
 )
-LONGEST, GIVEN_UP = 200, 60  # lines of a table on a page; lines of an attempt
+MOST_TABLE_LINES, MOST_ATTEMPT_LINES = 200, 60  # lines of a table on a page; lines of an attempt
 COLUMN_GAP = 0.3  # of a font's size: what no text of a table crosses parts columns
 COLUMN_GAP_LINES = 3  # at least, for two numbers that are near each other to be two cells
-COLLISIONS = 0.2  # of the runs may share a cell
-HYPHENS = (BROKEN, "\u2010")  # at the end of a line: what stands within one is typed as another character
+COLLISION_SHARE = 0.2  # of the runs may share a cell
+LINE_END_HYPHENS = (BROKEN, "\u2010")  # at the end of a line: what stands within one is typed as another character
 PROSE_LINES, PROSE_CHARACTERS, PROSE_WIDTH = 3, 25, 0.8  # of the longest line has the middle one in prose
 WORD_SPACE = 0.5  # of a font's size: nearer to each other are words, not cells
-LARGE = 1.15  # times the size of a table's first line: a heading
-ALIGNED = 1.0  # points: runs whose left edges differ by less stand below each other
+HEADING_SIZE = 1.15  # times the size of a table's first line: a heading
+ALIGNED_POINTS = 1.0  # points: runs whose left edges differ by less stand below each other
 HEAD_DISTANCE = 2.0  # times its height: a line further above a table is not its head
-WRAPPED = 15  # characters at least, of a cell that goes on below beside others that do
-FULL = 0.5  # of a row's columns: a line that fills more begins a row of its own
+WRAPPED_CHARACTERS = 15  # characters at least, of a cell that goes on below beside others that do
+FULL_ROW_SHARE = 0.5  # of a row's columns: a line that fills more begins a row of its own
 
 
 def tables(lines: list[TextLine]) -> list[Item]:
@@ -54,7 +54,7 @@ def tables(lines: list[TextLine]) -> list[Item]:
     items: list[Item] = []
     at = 0
     while at < len(lines):
-        table, end = _wrapped_table(lines[at : at + LONGEST]) if _is_split(lines[at]) else (None, 0)
+        table, end = _wrapped_table(lines[at : at + MOST_TABLE_LINES]) if _is_split(lines[at]) else (None, 0)
         if table:
             items.append(table)
             at += end
@@ -66,7 +66,7 @@ def tables(lines: list[TextLine]) -> list[Item]:
             items.pop()
             found = _headed(found, head)
         # Of a long run that is no table, half is given up, lest each of its lines is the start of another attempt.
-        after = end if found else at + 1 + (end - at) // GIVEN_UP * (GIVEN_UP // 2)
+        after = end if found else at + 1 + (end - at) // MOST_ATTEMPT_LINES * (MOST_ATTEMPT_LINES // 2)
         items += found or lines[at:after]
         at = after
     return items
@@ -151,7 +151,7 @@ def _end_of_run(lines: Sequence[TextLine], start: int) -> int:
     """
     end = start
     last = fullest = lines[start]
-    for at in range(start, min(len(lines), start + LONGEST)):
+    for at in range(start, min(len(lines), start + MOST_TABLE_LINES)):
         if at > start and lines[at - 1].middle - lines[at].middle > 4 * lines[at].height:
             break
         if lines[at].is_block or _is_heading(lines[at], lines[start]):
@@ -163,7 +163,7 @@ def _end_of_run(lines: Sequence[TextLine], start: int) -> int:
             end = at + 1
         elif at - end >= 1:
             break
-    return end + _rest_of_cells(lines[end : start + LONGEST], fullest, last=lines[end - 1])
+    return end + _rest_of_cells(lines[end : start + MOST_TABLE_LINES], fullest, last=lines[end - 1])
 
 
 def _rest_of_cells(lines: Sequence[TextLine], fullest: TextLine, *, last: TextLine) -> int:
@@ -171,7 +171,7 @@ def _rest_of_cells(lines: Sequence[TextLine], fullest: TextLine, *, last: TextLi
     for at, line in enumerate(lines):
         if len(line.runs) > 1 or line.is_block or not _goes_on_below(line, fullest):
             return at
-        if not 0 < last.middle - line.middle < TIGHT * line.height:
+        if not 0 < last.middle - line.middle < MOST_CELL_LEADING * line.height:
             return at
         last = line
     return len(lines)
@@ -179,7 +179,7 @@ def _rest_of_cells(lines: Sequence[TextLine], fullest: TextLine, *, last: TextLi
 
 def _goes_on_below(line: TextLine, above: TextLine) -> bool:
     """Whether a line stands below a cell; with two of them, the first may be a note in the margin of running text."""
-    return len(above.runs) > 2 and any(abs(line.left - run.left) < ALIGNED for run in above.runs[1:])
+    return len(above.runs) > 2 and any(abs(line.left - run.left) < ALIGNED_POINTS for run in above.runs[1:])
 
 
 def _is_below(line: TextLine, above: TextLine) -> bool:
@@ -202,7 +202,7 @@ def _is_heading(line: TextLine, first: TextLine) -> bool:
     if len(line.runs) > 2:
         return False
     is_numbered = len(line.runs) == 2 and bool(SECTION.fullmatch(line.runs[0].text))
-    is_large = line.height > LARGE * first.height
+    is_large = line.height > HEADING_SIZE * first.height
     return (len(line.runs) == 1 and is_large) or (is_numbered and (is_large or (line.bold and not first.bold)))
 
 
@@ -244,7 +244,7 @@ def _tabled(lines: Sequence[TextLine]) -> list[Item]:
         return []
     placed = [cells_of(line, columns) for line in lines]
     collisions = sum(len(line.runs) - sum(map(bool, cells)) for line, cells in zip(lines, placed, strict=True))
-    if collisions > COLLISIONS * sum(len(line.runs) for line in lines):
+    if collisions > COLLISION_SHARE * sum(len(line.runs) for line in lines):
         return []
     if not collisions and all(map(_is_prose, zip(*placed, strict=True))):
         return list(_beside(lines, columns))
@@ -294,11 +294,11 @@ def _joined_rows(lines: Sequence[TextLine], cells: list[list[str]]) -> list[list
     gaps = [one.middle - other.middle for one, other in pairwise(lines)]
     least, most = min(gaps), max(gaps)
     size = max(line.height for line in lines)
-    if least > TIGHT * size or most < WIDE * least:
+    if least > MOST_CELL_LEADING * size or most < LEAST_ROW_LEADING * least:
         return with_continuations(cells)
     groups: list[list[list[str]]] = [[cells[0]]]
     for gap, line in zip(gaps, cells[1:], strict=True):
-        if gap < (least + most) / 2 and gap < TIGHT * size:
+        if gap < (least + most) / 2 and gap < MOST_CELL_LEADING * size:
             groups[-1].append(line)
         else:
             groups.append([line])
@@ -308,7 +308,7 @@ def _joined_rows(lines: Sequence[TextLine], cells: list[list[str]]) -> list[list
 
 
 def _is_row(group: Sequence[Sequence[str]]) -> bool:
-    full = sum(sum(map(bool, line)) > FULL * len(line) for line in group)
+    full = sum(sum(map(bool, line)) > FULL_ROW_SHARE * len(line) for line in group)
     return full <= 1 and not has_numbers_below(group)
 
 
@@ -331,8 +331,8 @@ def _are_rest(row: Sequence[str], line: Sequence[str], filled: Sequence[int]) ->
         return False
     if len(filled) == 1:
         return True
-    is_rest = any(line[at][0].islower() or row[at].endswith(HYPHENS) for at in filled)
-    return filled[0] > 0 and is_rest and all(len(row[at]) >= WRAPPED for at in filled)
+    is_rest = any(line[at][0].islower() or row[at].endswith(LINE_END_HYPHENS) for at in filled)
+    return filled[0] > 0 and is_rest and all(len(row[at]) >= WRAPPED_CHARACTERS for at in filled)
 
 
 def _goes_on(row: Sequence[str], cell: str, at: int) -> bool:
@@ -384,7 +384,7 @@ def joined(lines: Iterable[str]) -> str:
     """Lines of a cell as one, its broken words mended."""
     text = ""
     for line in lines:
-        if text.endswith(HYPHENS):
+        if text.endswith(LINE_END_HYPHENS):
             text = text[:-1] + ("" if line[:1].islower() else "-") + line
         else:
             text = f"{text} {line}" if text else line

@@ -9,20 +9,20 @@ from rag_assets.text.formats.pdf.glyphs import TextRun
 from rag_assets.text.formats.pdf.lines import Block, Item, Table, TextLine, block, group_lines, is_right_to_left
 from rag_assets.text.formats.pdf.stream_tables import cells_of, column_spans, directed, joined
 
-COVERED = 0.9  # of a page's characters, for its tags to say its order
+COVERED_SHARE = 0.9  # of a page's characters, for its tags to say its order
 FAULTS, FAULTS_SHARE = 3, 0.1  # steps back up within a column: footnotes and figures; and of all steps to another line
-BESIDE = 0.5  # of the narrower one's width: so much below each other are lines of one column
-STEP = 0.5  # of a line's size: less far up are parts of a formula
+OVERLAP_SHARE = 0.5  # of the narrower one's width: so much below each other are lines of one column
+LINE_STEP = 0.5  # of a line's size: less far up are parts of a formula
 LINES_SHARE = 0.15  # of the cells of several words begin within a sentence, at most
 COLUMN_LINES = 3  # at least, for what is right of them all to be another column
-EDGE = 2.0  # points that a cell may reach over its column
+CELL_OVERHANG_POINTS = 2.0  # points that a cell may reach over its column
 LONG_CELL, LONG_SHARE = 1_500, 0.5  # characters, and of a table's text: a page's layout, no table
 
 
 def in_order(runs: Sequence[TextRun]) -> list[TextRun] | None:
     """The runs as the tags order them; None where these name too little of the page, or against its columns."""
     marked = [run for run in runs if run.mark]
-    if not marked or _characters(marked) < COVERED * _characters(runs):
+    if not marked or _characters(marked) < COVERED_SHARE * _characters(runs):
         return None
     places = {id(run): place for run, place in _places(runs, marked)}
     found = sorted(runs, key=lambda run: places[id(run)])
@@ -57,7 +57,7 @@ def _goes_down(runs: Sequence[TextRun]) -> bool:
 
 def _are_one_column(one: TextRun, other: TextRun) -> bool:
     shared = min(one.right, other.right) - max(one.left, other.left)
-    return shared > BESIDE * min(one.right - one.left, other.right - other.left)
+    return shared > OVERLAP_SHARE * min(one.right - one.left, other.right - other.left)
 
 
 def columns(runs: Sequence[TextRun]) -> Iterator[list[TextRun]]:
@@ -79,9 +79,9 @@ def columns(runs: Sequence[TextRun]) -> Iterator[list[TextRun]]:
 def _goes_back(one: TextRun, other: TextRun) -> bool:
     """Whether the other run is above one, or before it on the same line."""
     size = other.size or one.size
-    if other.bottom - one.top > STEP * size:
+    if other.bottom - one.top > LINE_STEP * size:
         return True
-    is_level = abs(other.middle - one.middle) < STEP * max(one.height, other.height)
+    is_level = abs(other.middle - one.middle) < LINE_STEP * max(one.height, other.height)
     return is_level and one.left - other.right > size and not is_right_to_left(one.text + other.text)
 
 
@@ -140,7 +140,9 @@ def _items(runs: Sequence[TextRun]) -> list[Item]:
 def _is_title(line: TextLine, spans: Sequence[tuple[float, float]]) -> bool:
     """Whether a row has a single cell that reaches over several columns, or stands between them."""
     (cell, *others) = line.runs
-    return not others and not any(left - EDGE < cell.left and cell.right < right + EDGE for left, right in spans)
+    return not others and not any(
+        left - CELL_OVERHANG_POINTS < cell.left and cell.right < right + CELL_OVERHANG_POINTS for left, right in spans
+    )
 
 
 def _has_one_long_cell(lines: Sequence[TextLine]) -> bool:

@@ -9,9 +9,10 @@ from itertools import pairwise
 
 from rag_assets.text.formats.pdf.lines import TextLine
 
-TIGHT, WIDE = 1.5, 1.15  # times a font's size, between lines of a cell at most; times that, between rows at least
+MOST_CELL_LEADING = 1.5  # times a font's size, between lines of a cell
+LEAST_ROW_LEADING = 1.15  # times the distance of a cell's lines, between rows
 LEAST_ROWS, MOST_LINES = 3, 10  # of a table; of one of its rows
-BEGUN = 0.8  # of the rows begin in several columns at once
+BEGUN_ROWS_SHARE = 0.8  # of the rows begin in several columns at once
 WRAPPED_SHARE, UNEVEN_SHARE, LEAST_UNEVEN = 0.4, 0.3, 2  # of the rows have several lines; unlike numbers of lines
 
 Span = tuple[float, float]
@@ -26,18 +27,18 @@ def rows_of_lines(lines: Sequence[TextLine], columns: Sequence[Span]) -> list[li
     begun = sum(sum(_cells(group[0], columns)) > 1 for group in groups)
     several = sum(len(group) > 1 for group in groups)
     uneven = sum(len(set(filter(None, cells))) > 1 for cells in counts)
-    is_table = begun >= BEGUN * len(groups) and several >= WRAPPED_SHARE * len(groups)
+    is_table = begun >= BEGUN_ROWS_SHARE * len(groups) and several >= WRAPPED_SHARE * len(groups)
     return groups if is_table and uneven >= max(LEAST_UNEVEN, UNEVEN_SHARE * len(groups)) else []
 
 
 def _groups(lines: Sequence[TextLine]) -> list[list[TextLine]]:
     """Lines that follow each other closely, where others stand further apart."""
     gaps = [one.middle - other.middle for one, other in pairwise(lines)]
-    if not gaps or not 0 < min(gaps) <= TIGHT * max(line.height for line in lines):
+    if not gaps or not 0 < min(gaps) <= MOST_CELL_LEADING * max(line.height for line in lines):
         return []
     groups = [[lines[0]]]
     for gap, line in zip(gaps, lines[1:], strict=True):
-        if gap < WIDE * min(gaps):
+        if gap < LEAST_ROW_LEADING * min(gaps):
             groups[-1].append(line)
         else:
             groups.append([line])
