@@ -32,7 +32,7 @@ EVERYTHING = Caller(name="local")  # who asks where no keys are configured
 PAUSE_SECONDS = 2.0  # after an embedding server did not start, in which nobody else waits for another try
 TURN_SECONDS = 1.0  # between looks at whether the embedding server is idle
 SPECIAL_TOKENS = 2  # of each text, that the model adds
-ATTEMPTS = 10  # of a document, that are shown
+SHOWN_ATTEMPTS = 10  # of a document, that are shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +157,7 @@ class Asking:
                 return None
             return Story(
                 document=document,
-                attempts=tuple(callers.list_attempts(cursor, document_id, limit=ATTEMPTS)),
+                attempts=tuple(callers.list_attempts(cursor, document_id, limit=SHOWN_ATTEMPTS)),
                 chunks=tuple(callers.list_chunks(cursor, document_id, first=first_chunk, limit=chunks, model=model)),
             )
 

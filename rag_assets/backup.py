@@ -30,7 +30,7 @@ from rag_assets.postgres.database import Database
 from rag_assets.postgres.statements import folder as sql_folder
 from rag_assets.settings import Settings
 
-FORMAT = 1  # of the manifest; a program reads its own and earlier ones
+MANIFEST_FORMAT = 1  # of the manifest; a program reads its own and earlier ones
 MANIFEST = "manifest.json"
 DUMP = "database.dump"
 SPARE_BYTES = 64 * 2**20  # that a restore leaves free: PostgreSQL stops where its disk is full
@@ -78,7 +78,7 @@ def make(settings: Settings, folder: Path, *, progress: Progress) -> Manifest:
             variables = conninfo.as_environment(database.url)
             dumps.dump(variables=variables, snapshot=snapshot, file=unfinished / DUMP)
         manifest = Manifest(
-            format=FORMAT,
+            format=MANIFEST_FORMAT,
             program=version("rag-assets"),
             made_at=datetime.now(UTC).isoformat(timespec="seconds"),
             postgresql=data_directory.MAJOR_VERSION,
@@ -237,7 +237,7 @@ def _read_manifest(file: Path) -> Manifest:
             raise SettingsError(f"{file.parent} is no backup: {MANIFEST} is no file")
         text = file.read_text(encoding="utf-8")
         found: dict[str, Any] = json.loads(text)
-        if found["format"] > FORMAT:
+        if found["format"] > MANIFEST_FORMAT:
             raise SettingsError(f"{file} was written by rag-assets {found['program']}: install that version or later.")
         manifest = TypeAdapter(Manifest).validate_json(text, strict=True)
     except OSError as exc:

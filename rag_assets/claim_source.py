@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 FIRST_SLICE = 10  # documents handed over at first; a batch looks for changes between two slices
-FEW = 10  # documents of a run that works on these alone
+FEW_DOCUMENTS = 10  # documents of a run that works on these alone
 LOOK_SECONDS = 1.0  # between looks at whether another run waits, while lingering
 ENDING_LOOK_SECONDS = 0.25  # between looks at whether the documents beside the changes are done
 
@@ -108,7 +108,7 @@ class ClaimSource:
         With it, what the sensor claimed before it could see this run: a run for that would wait until this one ends.
         Nothing, where the documents are few: whoever asks for those gets an answer on them alone.
         """
-        while len(ids) > FEW and not ending.is_set() and not self._stopping.is_set():
+        while len(ids) > FEW_DOCUMENTS and not ending.is_set() and not self._stopping.is_set():
             with self._database.transaction() as cursor:
                 outbox.release_batches(cursor)
             if claims := self._due():

@@ -25,7 +25,7 @@ from rag_assets.text.languages import language
 
 __all__ = ["Document", "Hit", "Index", "IndexRefused", "IndexUnavailable", "Status"]
 
-SECONDS = 35.0  # for an answer; the service gives up after service.request_seconds, 30
+ANSWER_SECONDS = 35.0  # for an answer; the service gives up after service.request_seconds, 30
 MOST_ANSWER_BYTES = 256 * 2**20
 MOST_IDLE = 8  # connections that are kept for the next call
 MOST_TEXTS = 256  # of one request for vectors
@@ -42,7 +42,7 @@ class Index:
     RuntimeError once it is closed.
     """
 
-    def __init__(self, url_or_dsn: str, *, api_key: str | None = None, timeout: float = SECONDS) -> None:
+    def __init__(self, url_or_dsn: str, *, api_key: str | None = None, timeout: float = ANSWER_SECONDS) -> None:
         self._closed = False
         scheme = url_or_dsn.partition(":")[0].lower()
         if scheme in ("http", "https"):

@@ -23,7 +23,7 @@ from rag_assets.evaluation import Quality
 from rag_assets.model import Chunk, FailedDocument, Hit, IndexStatus, Outcome, ReadDocument, Refused, are, counted
 from rag_assets.operations import Registered
 from rag_assets.postgres.roles import Granted
-from rag_assets.postgres.search import MARKS
+from rag_assets.postgres.search import WORD_MARKS
 from rag_assets.postgres.vector_index import VectorIndex
 from rag_assets.report import SHOWN, RunReport
 from rag_assets.upkeep import Plan
@@ -188,7 +188,7 @@ def show_hit(hit: Hit, excerpt: str | None = None) -> None:
 
 def _with_marks_shown(text: str) -> str:
     """Bold on a terminal; click leaves that out where the output goes elsewhere."""
-    start, stop = MARKS
+    start, stop = WORD_MARKS
     for word in re.findall(f"{start}([^{start}{stop}]*){stop}", text):
         text = text.replace(f"{start}{word}{stop}", click.style(word, bold=True))
     return text.replace(start, "").replace(stop, "")

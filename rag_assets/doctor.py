@@ -21,7 +21,7 @@ from rag_assets.embedding.server import known_flags
 from rag_assets.errors import RagAssetsError, SettingsError
 from rag_assets.model import Progress
 from rag_assets.postgres import documents, health
-from rag_assets.postgres.database import RIGHTS
+from rag_assets.postgres.database import NEEDED_RIGHTS
 from rag_assets.postgres.health import Health
 from rag_assets.services import Services, require_home
 from rag_assets.settings import CALIBRATION, Quantization, Settings, calibrated
@@ -240,7 +240,7 @@ def _tables(services: Services) -> Finding:
         lacking = health.missing_rights(cursor, source)
     if not _health(services).has_tables and lacking:
         found = f"missing: rag_* tables, and for `rag-assets init`: {', '.join(lacking)}"
-        return Finding(check="tables", verdict="fail", found=found, next=RIGHTS)
+        return Finding(check="tables", verdict="fail", found=found, next=NEEDED_RIGHTS)
     if not _health(services).has_tables:
         step = "rag-assets init creates them; is source.table the application's table?"
         return Finding(check="tables", verdict="warn", found="missing: rag_* tables", next=step)

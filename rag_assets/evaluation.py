@@ -27,11 +27,11 @@ from rag_assets.services import Services, no_progress
 from rag_assets.settings import Mode, Source
 
 MODES: tuple[Mode, ...] = ("vector", "text", "hybrid")
-DEPTH = 100  # documents that recall looks at
-TOP = 10  # documents that nDCG looks at
-CHUNKS = 300  # hits in which that many documents are looked for
+RECALL_DEPTH = 100  # documents that recall looks at
+NDCG_DEPTH = 10  # documents that nDCG looks at
+SEARCHED_HITS = 300  # hits in which that many documents are looked for
 RESAMPLES = 1_000  # of the bootstrap
-RUN = "evaluate"
+EVALUATION_RUN = "evaluate"
 
 Relevance = Mapping[str, float]  # document -> how relevant, above 0
 
@@ -104,18 +104,18 @@ def evaluate(
 
 def ranking(hits: Sequence[Hit], known: Callable[[Hit], str]) -> list[str]:
     """The documents of hits, each once, at its best."""
-    return list(dict.fromkeys(map(known, hits)))[:DEPTH]
+    return list(dict.fromkeys(map(known, hits)))[:RECALL_DEPTH]
 
 
 def ndcg(found: Sequence[str], relevant: Relevance) -> float:
-    """Normalised discounted cumulative gain of the first TOP, 0 to 1 (Järvelin and Kekäläinen 2002)."""
-    gain = sum(relevant.get(document, 0) / math.log2(place + 2) for place, document in enumerate(found[:TOP]))
-    best = sorted(relevant.values(), reverse=True)[:TOP]
+    """Normalised discounted cumulative gain of the first NDCG_DEPTH, 0 to 1 (Järvelin and Kekäläinen 2002)."""
+    gain = sum(relevant.get(document, 0) / math.log2(place + 2) for place, document in enumerate(found[:NDCG_DEPTH]))
+    best = sorted(relevant.values(), reverse=True)[:NDCG_DEPTH]
     return gain / sum(value / math.log2(place + 2) for place, value in enumerate(best))
 
 
 def recall(found: Sequence[str], relevant: Relevance) -> float:
-    return len(relevant.keys() & set(found[:DEPTH])) / len(relevant)
+    return len(relevant.keys() & set(found[:RECALL_DEPTH])) / len(relevant)
 
 
 def reciprocal_rank(found: Sequence[str], relevant: Relevance) -> float:
@@ -158,7 +158,7 @@ def _evaluate(services: Services, questions: Questions, *, unknown: int) -> Iter
     for mode in MODES:
         rankings = []
         for key, text in questions.texts.items():
-            hits = operations.search(services, text, k=CHUNKS, mode=mode, vector=vectors[key])
+            hits = operations.search(services, text, k=SEARCHED_HITS, mode=mode, vector=vectors[key])
             rankings.append((ranking(hits, known), questions.relevant[key]))
         yield quality(mode, rankings, unknown=unknown)
 
@@ -224,7 +224,7 @@ def _ingest(services: Services, folder: Path, *, progress: Progress) -> None:
     total = operations.register(services, [folder]).registered
     done, failed = 0, 0
     while claims := _claim(services):
-        for outcomes in services.pipeline(run_id=RUN).ingest([claims]):
+        for outcomes in services.pipeline(run_id=EVALUATION_RUN).ingest([claims]):
             done += len(outcomes)
             failed += sum(outcome.status == "failed" for outcome in outcomes)
         progress(f"{done} of {counted(total, 'document')}, {failed} of them failed")
@@ -234,7 +234,7 @@ def _ingest(services: Services, folder: Path, *, progress: Progress) -> None:
 def _claim(services: Services) -> list[Claim]:
     with services.database.transaction() as cursor:
         return outbox.claim_due(
-            cursor, services.settings.source, limit=500, claimed_by=ClaimOwner("run", RUN), seconds=3_600
+            cursor, services.settings.source, limit=500, claimed_by=ClaimOwner("run", EVALUATION_RUN), seconds=3_600
         )
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from rag_assets import visible
 
-NAME = "rag_assets"  # of our handler
+HANDLER_NAME = "rag_assets"  # of our handler
 PRETTY = "%(asctime)s %(levelname)-7s %(name)s %(message)s"
 
 
@@ -37,7 +37,7 @@ def configure(log_format: str, *, level: int = logging.WARNING) -> None:
     """Send log lines, this project's and those of the libraries it uses, to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else LineFormatter(PRETTY))
-    handler.set_name(NAME)
+    handler.set_name(HANDLER_NAME)
     root = logging.getLogger()
-    root.handlers = [*(other for other in root.handlers if other.name != NAME), handler]
+    root.handlers = [*(other for other in root.handlers if other.name != HANDLER_NAME), handler]
     logging.getLogger("rag_assets").setLevel(level)

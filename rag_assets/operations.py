@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 NOT_RERANKED = "These passages are not re-ranked: the reranker gives no answer just now."
-ATTEMPTS = 20  # at a document, of which its story tells
+STORY_ATTEMPTS = 20  # at a document, of which its story tells
 DAGSTER_CONNECTIONS = 4  # that it has at once, where it has much to tell
 BYTE_CODE = "__pycache__"  # written beside code by Python, and by pip beside the samples of an installed package
 
@@ -288,7 +288,7 @@ def failed_documents(services: Services, *, limit: int) -> list[FailedDocument]:
 def stories(services: Services, ids: Sequence[str]) -> list[Story]:
     """All that is known of these documents, in their order."""
     with services.database.transaction() as cursor:
-        return story_tables.get(cursor, services.settings.source, ids, attempts=ATTEMPTS)
+        return story_tables.get(cursor, services.settings.source, ids, attempts=STORY_ATTEMPTS)
 
 
 def find(services: Services, ids: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -28,7 +28,7 @@ from rag_assets.text.lookups import Lookups
 from rag_assets.text.sandbox.worker import TextWorker
 
 DAGSTER_SCHEMA = "dagster"  # in our database, unless DAGSTER_DATABASE_URL is set
-FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}  # of a disk, or of an account's share of it
+DISK_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}  # of a disk, or of an account's share of it
 
 
 def no_progress(_message: str) -> None:
@@ -49,7 +49,7 @@ def require_home(settings: Settings) -> None:
         with tempfile.TemporaryFile(dir=settings.home) as file:
             file.write(b"x")
     except OSError as exc:
-        remedy = "make room there, or set" if exc.errno in FULL else "set"
+        remedy = "make room there, or set" if exc.errno in DISK_FULL else "set"
         what = f"Nothing can be written to {settings.home} ({exc.strerror})"
         raise SettingsError(f"{what}: {remedy} RAG_ASSETS_HOME to a folder of yours.") from exc
 

@@ -19,14 +19,23 @@ from rag_assets.errors import ServiceError, SettingsError
 from rag_assets.model import Progress
 from rag_assets.processes import whole_file
 
-NAME = "rag-assets"  # of the unit, and of the account that runs it
-UNIT = f"{NAME}.service"
-MARK = "# Written by `rag-assets service install`, which replaces it."
-BOOTED = Path("/run/systemd/system")  # is there where systemd started the system, see sd_booted(3)
+SERVICE_NAME = "rag-assets"  # of the unit, and of the account that runs it
+UNIT = f"{SERVICE_NAME}.service"
+UNIT_MARK = "# Written by `rag-assets service install`, which replaces it."
+SYSTEMD_FOLDER = Path("/run/systemd/system")  # is there where systemd started the system, see sd_booted(3)
 # Services and runs are asked one group after the other, and then PostgreSQL: see supervisor and bundled.postgres.
 STOP_SECONDS = int(bundled_postgres.RELEASE_SECONDS + 4 * supervisor.STOP_SECONDS)
 CALL_SECONDS = STOP_SECONDS + 60  # until a call of systemctl is given up
-SHOWN = ("LoadState", "ActiveState", "SubState", "UnitFileState", "MainPID", "MemoryCurrent", "NRestarts", "Result")
+PROPERTIES = (
+    "LoadState",
+    "ActiveState",
+    "SubState",
+    "UnitFileState",
+    "MainPID",
+    "MemoryCurrent",
+    "NRestarts",
+    "Result",
+)
 
 # What seccomp can refuse, which an account may have refused to itself. The text worker needs its own sandbox: user,
 # network and IPC namespaces, Landlock and a filter of its own. Not MemoryDenyWriteExecute: OpenVINO compiles for the
@@ -80,11 +89,11 @@ class Place:
     config: Path  # the working directory, in which settings.toml is looked for
     state: Path  # the home, unless the environment file names another
     account: str | None
-    booted: Path = BOOTED
+    booted: Path = SYSTEMD_FOLDER
 
     @property
     def environment(self) -> Path:
-        return self.config / f"{NAME}.env"
+        return self.config / f"{SERVICE_NAME}.env"
 
     @property
     def home(self) -> Path:
@@ -99,27 +108,29 @@ class Place:
     @property
     def journal(self) -> str:
         """The command that shows what the service said."""
-        return f"journalctl {'-u' if self.account else '--user -u'} {NAME} -n 50"
+        return f"journalctl {'-u' if self.account else '--user -u'} {SERVICE_NAME} -n 50"
 
 
 def system_place() -> Place:
     return Place(
         unit=Path("/etc/systemd/system") / UNIT,
-        config=Path("/etc") / NAME,
-        state=Path("/var/lib") / NAME,
-        account=NAME,
+        config=Path("/etc") / SERVICE_NAME,
+        state=Path("/var/lib") / SERVICE_NAME,
+        account=SERVICE_NAME,
     )
 
 
 def user_place() -> Place:
     config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
     state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    return Place(unit=config / "systemd" / "user" / UNIT, config=config / NAME, state=state / NAME, account=None)
+    return Place(
+        unit=config / "systemd" / "user" / UNIT, config=config / SERVICE_NAME, state=state / SERVICE_NAME, account=None
+    )
 
 
 def unit_text(place: Place) -> str:
     """The unit of this Python's rag-assets at this place."""
-    return "\n".join((MARK, _unit_section(place), _service_section(place), _install_section(place)))
+    return "\n".join((UNIT_MARK, _unit_section(place), _service_section(place), _install_section(place)))
 
 
 def _unit_section(place: Place) -> str:
@@ -208,7 +219,7 @@ def stop(place: Place) -> None:
 def status(place: Place) -> dict[str, str]:
     """What the manager knows of the unit, by the names of `systemctl show`."""
     require_installed(place)
-    said = _call(place, "show", UNIT, f"--property={','.join(SHOWN)}")
+    said = _call(place, "show", UNIT, f"--property={','.join(PROPERTIES)}")
     return dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
 
 
@@ -221,7 +232,7 @@ def require_linux() -> None:
         raise SettingsError(
             "This is Windows, where services are made by NSSM or sc.exe: that comes with docs/windows.md. Meanwhile, "
             "let `rag-assets up` run in a console, or have the Task Scheduler start it: "
-            f'schtasks /create /tn {NAME} /sc onlogon /tr "{sys.executable} -m rag_assets up"'
+            f'schtasks /create /tn {SERVICE_NAME} /sc onlogon /tr "{sys.executable} -m rag_assets up"'
         )
     if sys.platform != "linux":
         raise SettingsError("Services are made on Linux with systemd. Here, have `rag-assets up` run in your own way.")
@@ -256,7 +267,7 @@ def is_root() -> bool:
 
 
 def _require_ours(unit: Path) -> None:
-    if unit.exists() and MARK not in unit.read_text(encoding="utf-8", errors="replace"):
+    if unit.exists() and UNIT_MARK not in unit.read_text(encoding="utf-8", errors="replace"):
         raise SettingsError(
             f"{unit} was not written by `rag-assets service install`, and is left as it is: move it away first."
         )
@@ -288,7 +299,7 @@ def _require_runnable(place: Place) -> None:
     if said is not None:
         raise SettingsError(
             f"The account {place.account} cannot run {sys.executable} with rag_assets ({''.join(said)}): install it "
-            f"where everybody may read, as in python3 -m venv /opt/{NAME}, and run that one's rag-assets."
+            f"where everybody may read, as in python3 -m venv /opt/{SERVICE_NAME}, and run that one's rag-assets."
         )
 
 

@@ -22,12 +22,12 @@ DROP_SHARE = 0.5  # of the number from which there is an index: between both, wh
 # of the same kind finds no more than the last one did when it was new: what it lost since has to be more than chance.
 LEAST_RECALL = 0.90
 LOST_RECALL = 0.05
-BLOATED = 2.0  # times the size that so many rows had when the index was new: half of it is empty
+BLOATED_RATIO = 2.0  # times the size that so many rows had when the index was new: half of it is empty
 LEAST_BLOAT = 32 << 20  # bytes; less is not worth a build
 LISTS_OUTGROWN = 4  # times the rows for which the lists of IVFFlat were made: each is so much longer
 CHANGED_SHARE = 0.2  # of the rows, written or deleted, after which recall is measured again
 MEASURING_PAUSE = timedelta(hours=1)
-TRICKLE = 1_000  # pending documents that are fewer than one in so many vectors do not hold a build up
+TRICKLE_SHARE = 1_000  # pending documents that are fewer than one in so many vectors do not hold a build up
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ def hindrance(database: Database, *, rows: int) -> str:
             return "waits: another program builds or drops an index of vectors"
         pending = vector_index.count_pending(cursor)
     what = "document is" if pending == 1 else "documents are"
-    return f"waits: {pending:,} {what} pending" if pending > rows // TRICKLE else ""
+    return f"waits: {pending:,} {what} pending" if pending > rows // TRICKLE_SHARE else ""
 
 
 def tend(database: Database, model: str, *, from_rows: int, progress: Progress) -> Tended:
@@ -149,7 +149,7 @@ def _worn(serving: VectorIndex, facts: Facts, advice: Advice) -> str:
     if serving.kind == "ivfflat" and facts.rows > LISTS_OUTGROWN * before:
         return f"its lists were made for {before:,} vectors, and there are {facts.rows:,}"
     expected = serving.noted.size_bytes * facts.rows / before
-    if serving.size_bytes > max(BLOATED * expected, expected + LEAST_BLOAT):
+    if serving.size_bytes > max(BLOATED_RATIO * expected, expected + LEAST_BLOAT):
         return f"its size is {serving.size_bytes / 1e6:,.0f} MB, and that of a new one {expected / 1e6:,.0f} MB"
     return ""
 

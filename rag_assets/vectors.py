@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from numpy import float32
     from numpy.typing import NDArray
 
-SAMPLE = 32  # chunks of a check
-PAGE = 256  # chunks that are compared at a time
+SAMPLE_CHUNKS = 32  # chunks of a check
+PAGE_CHUNKS = 256  # chunks that are compared at a time
 CONDITIONS = "model=NAME, after=TIME, before=TIME, run=RUN_ID, path=PATTERN and vectors=wrong"
 
 Embed = Callable[[list[str]], "NDArray[float32]"]
@@ -65,7 +65,7 @@ class Index(known.Memory):
             models.record(cursor, model, known.TEXTS, vectors)
 
 
-def sample(database: Database, model: str, embed: Embed, *, count: int = SAMPLE) -> Sampled:
+def sample(database: Database, model: str, embed: Embed, *, count: int = SAMPLE_CHUNKS) -> Sampled:
     """Embed a few stored chunks again, and compare."""
     with database.transaction() as cursor:
         stored = chunks.sample_vectors(cursor, model=model, count=count)
@@ -88,7 +88,7 @@ def distrust_wrong(database: Database, selection: Selection, *, model: str, embe
     total, named, after = 0, set[str](), 0
     while True:
         with database.transaction() as cursor:
-            stored = chunks.list_vectors(cursor, selection, model=model, after=after, limit=PAGE)
+            stored = chunks.list_vectors(cursor, selection, model=model, after=after, limit=PAGE_CHUNKS)
         if not stored:
             return Marked(chunks=total, documents=tuple(sorted(named)))
         after = stored[-1].id

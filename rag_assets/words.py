@@ -6,9 +6,9 @@ from rag_assets.postgres.database import Database
 from rag_assets.settings import Search
 from rag_assets.text import languages
 
-DOCUMENTS = 200  # of a transaction
-CHUNKS = 500
-CHARACTERS = 20_000  # of a document, in which its language is looked for
+DOCUMENTS_AT_ONCE = 200  # of a transaction
+CHUNKS_AT_ONCE = 500
+LANGUAGE_CHARACTERS = 20_000  # of a document, in which its language is looked for
 
 
 def tend(database: Database, search: Search, *, program: str) -> int:
@@ -18,12 +18,12 @@ def tend(database: Database, search: Search, *, program: str) -> int:
     owner.Owner has it: only the one whose settings the index follows changes the language of documents.
     """
     with database.transaction() as cursor:
-        unknown = words.list_without_language(cursor, count=DOCUMENTS, characters=CHARACTERS)
+        unknown = words.list_without_language(cursor, count=DOCUMENTS_AT_ONCE, characters=LANGUAGE_CHARACTERS)
         if unknown:
             found = {key: search.language or languages.detect(text) for key, text in unknown.items()}
             words.set_languages(cursor, found)
     with database.transaction() as cursor:
-        left = 1 if len(unknown) == DOCUMENTS else words.fill(cursor, count=CHUNKS)
+        left = 1 if len(unknown) == DOCUMENTS_AT_ONCE else words.fill(cursor, count=CHUNKS_AT_ONCE)
         words.fold(cursor)
     return _follow(database, search, program=program) or left
 
@@ -39,7 +39,9 @@ def _follow(database: Database, search: Search, *, program: str) -> int:
     with database.transaction() as cursor:
         words.follow_language(cursor, search.language, program=program)
     with database.transaction() as cursor:
-        found = words.list_following(cursor, count=DOCUMENTS, chunks=CHUNKS, characters=CHARACTERS)
+        found = words.list_following(
+            cursor, count=DOCUMENTS_AT_ONCE, chunks=CHUNKS_AT_ONCE, characters=LANGUAGE_CHARACTERS
+        )
         if not found:
             return 0  # all follow, or the next one is being written: a later look goes on
         prose = [one for one in found if one.is_prose and one.language is not None]

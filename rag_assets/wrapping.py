@@ -6,7 +6,7 @@ import sys
 import unicodedata
 from collections.abc import Iterator
 
-LEAST = 12  # columns for the text itself, however narrow the terminal is
+LEAST_COLUMNS = 12  # columns for the text itself, however narrow the terminal is
 
 
 def width() -> int | None:
@@ -23,7 +23,9 @@ def wrapped(text: str, *, indent: int, columns: int | None) -> str:
     """The text in lines of so many columns, those after the first one indented; words stay whole where they fit."""
     if columns is None or cells(text) <= columns:
         return text
-    return ("\n" + " " * min(indent, max(0, columns - LEAST))).join(_lines(text, indent=indent, columns=columns))
+    return ("\n" + " " * min(indent, max(0, columns - LEAST_COLUMNS))).join(
+        _lines(text, indent=indent, columns=columns)
+    )
 
 
 def cells(text: str) -> int:
@@ -43,7 +45,7 @@ def _lines(text: str, *, indent: int, columns: int) -> Iterator[str]:
         end = _end(rest, room)
         yield rest[:end].rstrip()
         rest = rest[end:].lstrip()
-        room = max(columns - indent, min(LEAST, columns))
+        room = max(columns - indent, min(LEAST_COLUMNS, columns))
     if rest:
         yield rest
 

@@ -48,7 +48,7 @@ def safetensors() -> bytes:
 def test_nothing_is_downloaded_when_the_file_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine without a network works with a home that was made elsewhere."""
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    file = tmp_path / "models" / f"{model.NAME}-f16.gguf"
+    file = tmp_path / "models" / f"{model.MODEL_NAME}-f16.gguf"
     file.parent.mkdir()
     file.write_bytes(b"GGUF")
     assert model.ensure(tmp_path, quantization="f16") == file

@@ -7,7 +7,7 @@ from itertools import chain, islice
 
 import pytest
 
-from rag_assets.claim_source import FEW, FIRST_SLICE, ClaimSource, Pace
+from rag_assets.claim_source import FEW_DOCUMENTS, FIRST_SLICE, ClaimSource, Pace
 from rag_assets.model import Claim
 from rag_assets.postgres import outbox
 from rag_assets_tests.application import Application
@@ -195,7 +195,7 @@ def test_many_documents_come_with_what_the_sensor_claimed_just_before(
     application: Application, claim_source: ClaimSource
 ) -> None:
     """The run for that would wait until this one ends: 84 s were seen for a change."""
-    added = add(application, FEW + 1)
+    added = add(application, FEW_DOCUMENTS + 1)
     settle(application)
     new = add(application, 1)
     application.sql("select rag_take_changes()")
@@ -212,7 +212,7 @@ def test_few_documents_leave_changes_to_the_sensor(application: Application, cla
     """A run on a few documents ends soon, and tells of these alone: changes get a run of their own."""
     add(application, 1)
     assert has_active_consumer(application)
-    assert list(claim_source.changes_beside(["1"] * FEW, ending=threading.Event())) == []
+    assert list(claim_source.changes_beside(["1"] * FEW_DOCUMENTS, ending=threading.Event())) == []
     assert not has_active_consumer(application)
 
 

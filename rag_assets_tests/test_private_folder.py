@@ -34,20 +34,20 @@ def left_by_a_stranger(place: Path) -> Path:
     """A folder with the right name that everybody may enter, and a FIFO in the place of the file."""
     folder = place / f"{PREFIX}x"
     folder.mkdir(mode=0o755)
-    os.mkfifo(folder / private_folder.OWNER, 0o644)
+    os.mkfifo(folder / private_folder.OWNER_FILE, 0o644)
     return folder
 
 
 def fifo(place: Path) -> Path:
     folder = place / f"{PREFIX}y"
     folder.mkdir(mode=0o700)
-    os.mkfifo(folder / private_folder.OWNER, 0o644)
+    os.mkfifo(folder / private_folder.OWNER_FILE, 0o644)
     return folder
 
 
 def link(place: Path) -> Path:
     (place / "elsewhere").mkdir(mode=0o700)
-    (place / "elsewhere" / private_folder.OWNER).touch()
+    (place / "elsewhere" / private_folder.OWNER_FILE).touch()
     (place / f"{PREFIX}z").symlink_to(place / "elsewhere")
     return place / "elsewhere"
 
@@ -56,7 +56,7 @@ def link_to_the_file(place: Path) -> Path:
     (place / "fifo").touch()
     folder = place / f"{PREFIX}w"
     folder.mkdir(mode=0o700)
-    (folder / private_folder.OWNER).symlink_to(place / "fifo")
+    (folder / private_folder.OWNER_FILE).symlink_to(place / "fifo")
     return folder
 
 

@@ -10,7 +10,7 @@ import pytest
 from rag_assets import cli_service, operations, settings
 from rag_assets.asking import Asking
 from rag_assets.bundled import llama_server
-from rag_assets.embedding.reranker import KNOWN, Reranker
+from rag_assets.embedding.reranker import KNOWN_QUESTIONS, Reranker
 from rag_assets.errors import ServiceError, SettingsError, WrongReranker
 from rag_assets.service import mcp_server, search_service
 from rag_assets.service.page.views import Page
@@ -48,7 +48,7 @@ def opened(home: Path, **rerank: Any) -> Iterator[Reranker]:
 def test_real_server_is_believed_when_it_puts_known_questions_right(tmp_path: Path, model_path: Path) -> None:
     """Scores come in the order of the passages, of which the beginning counts where they are too long for the model."""
     made = rerankers.make(model_path, tmp_path / "right.gguf")
-    (question, answer), (_, other), _ = KNOWN
+    (question, answer), (_, other), _ = KNOWN_QUESTIONS
     with opened(tmp_path / "home", model=made, timeout_seconds=300) as reranker:
         reranker.require()
         _long, wrong, right = reranker.scores(question, ["word " * 900, other, answer])

@@ -107,7 +107,7 @@ def test_unit_is_understood_by_systemd(is_users: bool, tmp_path: Path, monkeypat
     made = systemd.user_place() if is_users else systemd.system_place()
     config = tmp_path / "my 50% config"
     config.mkdir()
-    (config / f"{systemd.NAME}.env").write_text(f"RAG_ASSETS_HOME='{odd}'\n")
+    (config / f"{systemd.SERVICE_NAME}.env").write_text(f"RAG_ASSETS_HOME='{odd}'\n")
     file = _written(replace(made, config=config), tmp_path / "units")
     command = ["systemd-analyze", "verify", *(["--user"] if is_users else []), str(file)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -180,7 +180,7 @@ def test_install_again_keeps_settings(place: Place, manager: Manager) -> None:
     assert place.home.is_dir()
     assert "secret" not in place.unit.read_text()
 
-    place.unit.write_text(systemd.MARK + "\n# of an earlier release\n")
+    place.unit.write_text(systemd.UNIT_MARK + "\n# of an earlier release\n")
     assert systemd.install(place, progress=_silent)
     assert place.unit.read_text() == systemd.unit_text(place)
 

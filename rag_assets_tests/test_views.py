@@ -12,7 +12,7 @@ import requests
 from bs4 import BeautifulSoup
 
 from rag_assets.errors import NotEnoughMemory
-from rag_assets.postgres.search import MARKS
+from rag_assets.postgres.search import WORD_MARKS
 from rag_assets.service.keys import Keys
 from rag_assets.service.page import catalogue, views
 from rag_assets.services import Services
@@ -35,7 +35,12 @@ def add_odd(url: str) -> None:
     """Documents that no reader of ours would store so."""
     for document_id in ODD:
         values = (document_id, f"x/{SCRIPT}{HIDING}", f"{SCRIPT}{HIDING}", '{"a<b>": "<img src=x onerror=alert(1)>"}')
-        content = f'Xylophone {SCRIPT} {HIDING} <img src=x onerror="alert(1)"> ' + MARKS[1] + MARKS[0] + " {{ 7*7 }}"
+        content = (
+            f'Xylophone {SCRIPT} {HIDING} <img src=x onerror="alert(1)"> '
+            + WORD_MARKS[1]
+            + WORD_MARKS[0]
+            + " {{ 7*7 }}"
+        )
         rows.execute(
             url,
             "insert into rag_document_text (document_id, path, sha256, size_bytes, mtime_ns, media_type, parser, "
@@ -154,7 +159,7 @@ def test_document_is_read_whole_when_paged_through(person: Person) -> None:
             break
         page = person.open(later["href"])
     assert seen == [f"chunk-{number}" for number in range(len(seen))]
-    assert len(seen) == int(page.select_one("#passages .hint").text) > views.CHUNKS
+    assert len(seen) == int(page.select_one("#passages .hint").text) > views.PAGE_CHUNKS
     assert person.open(page.select_one("a[rel=prev]")["href"]).select(".passage")
 
 

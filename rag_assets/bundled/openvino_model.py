@@ -25,7 +25,7 @@ Precision = Literal["f32", "bf16"]
 
 BATCH_TOKENS = 512  # computed at once, padding included: more gains nothing, and others would wait for longer
 PADDING_TOKENS = 64  # of one batch, at most, beyond its first two texts
-AGREEMENT = 0.9995  # least cosine of vectors in bf16 with those in f32
+LEAST_COSINE = 0.9995  # least cosine of vectors in bf16 with those in f32
 MEAN_POOLING = 1  # in GGUF's metadata
 PROBE_LENGTHS = (8, 64, 500)  # tokens of the texts on which precisions are compared
 
@@ -98,7 +98,7 @@ class Model:
         if not others:
             return fastest
         vectors, exact = (self._probe(self._compile(precision)) for precision in (fastest, others[-1]))
-        return fastest if float((vectors * exact).sum(axis=1).min()) >= AGREEMENT else others[-1]
+        return fastest if float((vectors * exact).sum(axis=1).min()) >= LEAST_COSINE else others[-1]
 
     def _probe(self, compiled: Any) -> "NDArray[float32]":
         import numpy as np

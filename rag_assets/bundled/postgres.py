@@ -63,16 +63,16 @@ def start(home: Path, *, user_pid: int | None = None) -> str:
     pid = user_pid or os.getpid()
     with _translated(home):
         _prepare(home)
-        with file_lock.locked(postgres_watchdog.folder(home) / postgres_watchdog.LOCK):
+        with file_lock.locked(postgres_watchdog.folder(home) / postgres_watchdog.USERS_LOCK):
             return _join(home, pid)
 
 
 def release(home: Path, *, user_pid: int | None = None) -> None:
     """This process needs the server no longer. The last one waits until it has stopped."""
     home = home.expanduser().resolve()
-    if not (postgres_watchdog.folder(home) / postgres_watchdog.LOCK).exists():
+    if not (postgres_watchdog.folder(home) / postgres_watchdog.USERS_LOCK).exists():
         return
-    with _translated(home), file_lock.locked(postgres_watchdog.folder(home) / postgres_watchdog.LOCK):
+    with _translated(home), file_lock.locked(postgres_watchdog.folder(home) / postgres_watchdog.USERS_LOCK):
         postgres_watchdog.remove_user(home, user_pid or os.getpid())
         if not postgres_watchdog.users(home) and is_running(home) and not _has_watchdog(home):
             _start_watchdog(home)  # its watchdog was killed; a new one sees that nobody is left
@@ -99,7 +99,7 @@ def _prepare(home: Path) -> None:
     home.mkdir(parents=True, exist_ok=True)
     for folder in (postgres_watchdog.folder(home), postgres_watchdog.folder(home) / "users", home / "logs"):
         folder.mkdir(mode=0o700, exist_ok=True)
-    for lock in (postgres_watchdog.LOCK, postgres_watchdog.WATCHDOG_LOCK):
+    for lock in (postgres_watchdog.USERS_LOCK, postgres_watchdog.WATCHDOG_LOCK):
         file_lock.make_lock(postgres_watchdog.folder(home) / lock)
 
 
@@ -163,7 +163,7 @@ def _start_watchdog(home: Path) -> None:
     log = home / "logs" / "postgres.log"
     offset = log.stat().st_size if log.exists() else 0
     answer = _run_watchdog(_spec(home, cluster))
-    if answer != postgres_watchdog.READY:
+    if answer != postgres_watchdog.READY_ANSWER:
         raise _unavailable(home, answer or "its watchdog ended at once", log_from=offset)
 
 

@@ -19,16 +19,16 @@ if __name__ == "__main__":  # run by its path and without site: only what lies b
 
 from rag_assets.processes import bounded_log, file_lock, identity
 
-READY = "ready"
+READY_ANSWER = "ready"
 WATCH_SECONDS = 0.3
 START_SECONDS = 60.0  # crash recovery included
 SHARED_MEMORY_SECONDS = 10.0  # how long the children of a killed server may take to notice
 STOP_SECONDS = 60.0  # a shutdown writes what is dirty
 RESTART_SECONDS = 3.0
 DELETE_SECONDS = 5.0  # how long deleting a home may take, until we take it for moved
-LOCK = "lock"  # held while users come and go
+USERS_LOCK = "lock"  # held while users come and go
 WATCHDOG_LOCK = "keeper.lock"  # held by the watchdog as long as it lives; the name is that of earlier versions
-RECORD = "home"  # whose a cluster outside of its home is
+HOME_RECORD = "home"  # whose a cluster outside of its home is
 WINDOWS = os.name == "nt"
 
 
@@ -190,7 +190,7 @@ def _await_ready(server: "subprocess.Popen[bytes]", data: Path) -> None:
 
 def _is_ready(data: Path) -> bool:
     with suppress(OSError, IndexError):
-        return _pid_file_lines(data)[7].strip() == READY
+        return _pid_file_lines(data)[7].strip() == READY_ANSWER
     return False
 
 
@@ -288,7 +288,7 @@ class Watch:
     def _ended_with_last_user(self) -> bool:
         if users(self.home):
             return False
-        lock = folder(self.home) / LOCK
+        lock = folder(self.home) / USERS_LOCK
         if not lock.exists():
             self._stop()
             return True
@@ -304,12 +304,12 @@ class Watch:
         _remove_socket_folder(self.spec)
         if self.spec.cluster:
             with suppress(FileNotFoundError):
-                os.utime(f"{self.spec.cluster}/{RECORD}")  # it was used until now: see data_directory
+                os.utime(f"{self.spec.cluster}/{HOME_RECORD}")  # it was used until now: see data_directory
 
     def _remove_if_home_deleted(self) -> None:
         """A home that was only moved, or whose disk is not mounted any more, keeps its data."""
         deadline = time.monotonic() + DELETE_SECONDS
-        while self.spec.cluster and not (folder(self.home) / LOCK).exists() and time.monotonic() < deadline:
+        while self.spec.cluster and not (folder(self.home) / USERS_LOCK).exists() and time.monotonic() < deadline:
             if self._home_handle is not None and os.fstat(self._home_handle).st_nlink == 0:
                 import shutil
 
@@ -350,7 +350,7 @@ def main() -> None:
             return
         # when a service manager ends everything at once, the users go first
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        _print_line(READY)
+        _print_line(READY_ANSWER)
         _redirect_output(Path(spec.home))
         watch.run()
 

@@ -25,7 +25,7 @@ FINALISTS = 2  # beside llama-server's own defaults and what is shipped
 ROUNDS = 4
 WORTH_IT = 1.02  # by how much a choice must be faster than what is configured
 START_SECONDS = 20.0
-TEXTS = 16
+TEXT_COUNT = 16
 WORDS = ("the", "water", "is", "in", "house", "and", "time", "of", "day", "with", "book", "for", "man", "on", "side")
 
 Knobs = Mapping[str, int | bool]  # of llama_server; what is missing is as configured
@@ -145,7 +145,7 @@ def keep(calibration: Calibration, settings: Settings) -> Path:
 
 def texts(longest: int) -> list[str]:
     """Chunks from half as long as the longest to almost so, in tokens, of words that are one token each."""
-    lengths = [longest // 2 + (longest * 2 // 5) * index // (TEXTS - 1) for index in range(TEXTS)]
+    lengths = [longest // 2 + (longest * 2 // 5) * index // (TEXT_COUNT - 1) for index in range(TEXT_COUNT)]
     return [" ".join(WORDS[(n * n + at) % len(WORDS)] for n in range(length)) for at, length in enumerate(lengths)]
 
 

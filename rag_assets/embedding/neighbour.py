@@ -13,13 +13,13 @@ import psutil
 
 from rag_assets.embedding.client import EmbeddingClient
 from rag_assets.embedding.door import Door, Owned, to_owned
-from rag_assets.embedding.server import RECORDS, Record, runs
+from rag_assets.embedding.server import RECORD_PATTERN, Record, runs
 from rag_assets.settings import LlamaServer as LlamaServerSettings
 
 
 def find(run: Path, *, model: Path, settings: LlamaServerSettings, dimension: int) -> EmbeddingClient | None:
     """A client of a server of this model's file that answers now; None where there is none."""
-    for file in sorted(run.glob(RECORDS)):
+    for file in sorted(run.glob(RECORD_PATTERN)):
         with suppress(OSError, ValueError, KeyError, TypeError, psutil.Error):  # it may be ending this moment
             record: Record = json.loads(file.read_text())
             if record["model"] != str(model) or record["owner"] == os.getpid() or not _lives(record):

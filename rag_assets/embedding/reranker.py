@@ -20,7 +20,7 @@ from rag_assets.settings import Settings
 logger = logging.getLogger(__name__)
 
 # Each of these questions is answered by the passage beside it, and by none of the others.
-KNOWN = (
+KNOWN_QUESTIONS = (
     (
         "How do I send back a pump that is broken?",
         "A pump that is broken may be sent back within 30 days, together with its receipt.",
@@ -36,16 +36,16 @@ KNOWN = (
 )
 PAUSE_SECONDS = 10.0  # after a failure, in which no question waits for another one
 LONGEST_TOKENS = 1_024  # of question and passage together, in a server of ours: a longest chunk, and room for the rest
-CHARACTERS = 20_000  # of a passage, at most
-SHORTER = 0.6  # what is left of passages that are too long for the model, each time that it says so
+PASSAGE_CHARACTERS = 20_000  # of a passage, at most
+SHORTENED_SHARE = 0.6  # what is left of passages that are too long for the model, each time that it says so
 LEAST_CHARACTERS = 100  # of a passage, for which a model has room anyway
 
 
 class Reranker:
     """A running server, or one of ours that the first question starts. Thread-safe: one question at a time.
 
-    `command` gives the beginning of llama-server's command line. No server is believed before it has put the KNOWN
-    questions right.
+    `command` gives the beginning of llama-server's command line. No server is believed before it answers
+    KNOWN_QUESTIONS right.
     """
 
     def __init__(self, settings: Settings, *, command: Callable[[], Sequence[str]]) -> None:
@@ -55,7 +55,7 @@ class Reranker:
         self._turn = threading.Lock()
         self._away_until = 0.0
         self._used_at = time.monotonic()
-        self._most_characters = CHARACTERS  # of a passage; fewer where the model has said that it reads fewer
+        self._most_characters = PASSAGE_CHARACTERS  # of a passage; fewer where the model has said that it reads fewer
 
     def require(self) -> None:
         """Have a server that can be asked, before anybody asks; a running one that is away now may come later.
@@ -148,7 +148,7 @@ class Reranker:
                 longest = min(self._most_characters, max(map(len, passages)))
                 if longest <= LEAST_CHARACTERS:
                     raise
-                self._most_characters = max(LEAST_CHARACTERS, int(longest * SHORTER))
+                self._most_characters = max(LEAST_CHARACTERS, int(longest * SHORTENED_SHARE))
 
 
 def _server(settings: Settings, model: Path, command: Sequence[str]) -> RerankServer:
@@ -170,8 +170,8 @@ def _server(settings: Settings, model: Path, command: Sequence[str]) -> RerankSe
 
 def _require_right(client: EmbeddingClient, *, where: str) -> None:
     """WrongReranker where a question has not its own passage first; also one that ignores the question."""
-    passages = [passage for _, passage in KNOWN]
-    for number, (question, _) in enumerate(KNOWN):
+    passages = [passage for _, passage in KNOWN_QUESTIONS]
+    for number, (question, _) in enumerate(KNOWN_QUESTIONS):
         scores = client.rerank(question, passages)
         right, wrong = scores[number], max(score for other, score in enumerate(scores) if other != number)
         if not right > wrong:

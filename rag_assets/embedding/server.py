@@ -41,15 +41,15 @@ PORT_TRIES = 3
 # Beyond the model's file, which may be in memory twice: mapped, and in the order that is fastest to compute with. For
 # the longest text 60 MB were measured with llama.cpp, whichever quantization, and 80 MB with OpenVINO.
 QUERY_BYTES = 150_000_000
-RECORDS = "llama-server-*.json"  # in the home's folder `run`, each beside the key of its server
+RECORD_PATTERN = "llama-server-*.json"  # in the home's folder `run`, each beside the key of its server
 SOCKET_HELP = ".sock"  # what --help says of --host where it may be a socket file
 SECRETS = ("DATABASE_URL", "DAGSTER_DATABASE_URL", "DAGSTER_PG_URL", "PGPASSWORD", "RAG_ASSETS_LLAMA_SERVER__API_KEY")
 CANARY = known.TEXTS
-AGREEMENT = 0.999  # cosine of a text embedded alone and in a mixed batch
+LEAST_COSINE = 0.999  # cosine of a text embedded alone and in a mixed batch
 
 
 class Record(TypedDict):
-    """What a file of RECORDS says of a server: its process and its owner's, and where it listens."""
+    """What a file of RECORD_PATTERN says of a server: its process and its owner's, and where it listens."""
 
     pid: int
     created: float  # seconds since the epoch
@@ -327,7 +327,7 @@ class LlamaServer:
             raise self._failed(f"it did not answer its first request: {exc}") from exc
         except EmbeddingError as exc:
             raise self._failed(f"its first vectors are wrong: {exc}") from exc
-        return all(float(a @ b) >= AGREEMENT for a, b in zip(alone, together, strict=True))
+        return all(float(a @ b) >= LEAST_COSINE for a, b in zip(alone, together, strict=True))
 
     def _failed(self, reason: str) -> ServerFailedToStart:
         return ServerFailedToStart(f"{reason} ({self.log})", log_tail=self._tail())
@@ -369,7 +369,7 @@ class RerankServer(LlamaServer):
 
 def sweep(folder: Path) -> None:
     """End servers of ours whose owner is gone: found by pid and start time as recorded, never by name."""
-    for file in folder.glob(RECORDS):
+    for file in folder.glob(RECORD_PATTERN):
         try:
             record = json.loads(file.read_text())
             if runs(record["owner"], record["owner_created"]):

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from rag_assets.stopwatch import Stopwatch
 
 LOOK_SECONDS = 0.5  # between looks at whether a wait is given up
-LONGEST = 4  # times the limit of a server's silence: one request, however many others are answered
+LONGEST_SILENCES = 4  # times the limit of a server's silence: one request, however many others are answered
 
 
 class Patience:
@@ -34,7 +34,7 @@ class Patience:
             waited = watch.look()
             if self._answers != answers:
                 answers, heard = self._answers, waited
-            if waited - heard >= seconds or waited > LONGEST * seconds or self._given_up.is_set():
+            if waited - heard >= seconds or waited > LONGEST_SILENCES * seconds or self._given_up.is_set():
                 raise TimeoutError("timed out")
 
 

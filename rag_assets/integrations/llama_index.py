@@ -51,7 +51,7 @@ OPERATORS: dict[str, _Operators] = {
 }
 # What else a node's metadata tells, and no filter asks for: passages have it, and not the document's own metadata.
 OF_NODES = frozenset({"title", "page", "heading_path", "chunk_index", "similarity", "word_score"})
-FIELDS = {"document_id": "documents", "media_type": "media_types", "language": "languages", "path": "path_glob"}
+FILTER_FIELDS = {"document_id": "documents", "media_type": "media_types", "language": "languages", "path": "path_glob"}
 
 
 class UnsupportedFilter(ValueError):
@@ -249,11 +249,11 @@ def _fields(given: MetadataFilter) -> dict[str, Any]:
         return {"since" if given.operator is FilterOperator.GTE else "until": _time(given.value)}
     if OPERATORS[given.key] is ONE_OF:
         values = given.value if isinstance(given.value, list) else [given.value]
-        return {FIELDS[given.key]: tuple(_one_of(given.key, str(value)) for value in values)}
+        return {FILTER_FIELDS[given.key]: tuple(_one_of(given.key, str(value)) for value in values)}
     text = str(given.value)
     if given.key == "path" and set(text) & {"*", "?"}:
         raise UnsupportedFilter(f"The path {text!r} has * or ?, which stand for others: filter by document_id.")
-    return {FIELDS.get(given.key, given.key): text}
+    return {FILTER_FIELDS.get(given.key, given.key): text}
 
 
 def _one_of(key: str, value: str) -> str:

@@ -32,7 +32,7 @@ KEEPALIVES: dict[str, Any] = {  # seconds; tcp_user_timeout in milliseconds: a l
     "keepalives_count": 3,
     "tcp_user_timeout": 60_000,
 }
-RIGHTS = (
+NEEDED_RIGHTS = (
     "`rag-assets init` needs the extension vector (pgvector), which a superuser may have to create, and a role that "
     "may create schemas in the database (grant create on database) and tables in the first schema of its search_path "
     "(grant create on schema), and that owns the documents table or belongs to its owner."
@@ -123,7 +123,7 @@ class Database:
                     "Nothing was changed; try again when it has ended (see pg_stat_activity)."
                 ) from exc
             except (pg_errors.UndefinedFile, pg_errors.FeatureNotSupported, pg_errors.InsufficientPrivilege) as exc:
-                raise SettingsError(f"{conninfo.shown(self.url)}: {_first_line(exc)}. {RIGHTS}") from exc
+                raise SettingsError(f"{conninfo.shown(self.url)}: {_first_line(exc)}. {NEEDED_RIGHTS}") from exc
 
     def take_over(self, owner: Owner) -> None:
         """Have the index follow these settings, whoever's it followed."""
@@ -283,7 +283,7 @@ def _is_of_a_lost_line(error: psycopg2.DatabaseError) -> bool:
 def _not_allowed(url: str, cause: psycopg2.Error) -> SettingsError:
     return SettingsError(
         f"Database {conninfo.shown(url)}: {_first_line(cause)}. Have DATABASE_URL name the role that ran "
-        f"`rag-assets init`, or give this one its rights. {RIGHTS}"
+        f"`rag-assets init`, or give this one its rights. {NEEDED_RIGHTS}"
     )
 
 

@@ -12,7 +12,7 @@ from rag_assets.model import Document
 from rag_assets.postgres.statements import composed, single, statement
 from rag_assets.settings import Source
 
-TABLES = frozenset("rpf")  # kinds of relations that have triggers: tables, partitioned and foreign ones
+TABLE_KINDS = frozenset("rpf")  # kinds of relations that have triggers: tables, partitioned and foreign ones
 # In UTF-8, of an id as text. As a partition key, where a character may take three, it fits an index of Dagster's with
 # what stands beside it there: an entry has 2,704 bytes.
 ID_BYTES = 800
@@ -20,7 +20,7 @@ ID_BYTES = 800
 ALIKE_EVERYWHERE = {"smallint", "integer", "bigint", "numeric", "text", "character varying", "character", "uuid"}
 
 # Classes and codes of errors with which a table refuses a row: its types, constraints, partitions and triggers.
-REFUSED = ("22", "23", "428C9", "42804", "42883", "44", "P0")
+REFUSAL_CODES = ("22", "23", "428C9", "42804", "42883", "44", "P0")
 
 
 def create_table(cursor: Cursor, source: Source) -> bool:
@@ -53,7 +53,7 @@ def require_columns(cursor: Cursor, source: Source) -> dict[str, str]:
             "name, set RAG_ASSETS_SOURCE__TABLE, or [source] table in settings.toml (capitals count; another schema: "
             "schema.table). If there is to be a new one: rag-assets init --create-table"
         )
-    if found[0][2] not in TABLES:
+    if found[0][2] not in TABLE_KINDS:
         raise SourceUnusable(
             f"{source.table} is no table (a view has no triggers): work is paused, and nothing of the index is "
             f"deleted. Setting source.table is {source.table!r}, and has to name the application's table."
@@ -247,7 +247,7 @@ def _refusal(exc: psycopg2.DatabaseError, source: Source) -> str:
         return (
             f"Rows of {source.table} need a value in {column}, which `register` cannot know: give the column a default"
         )
-    if not str(exc.pgcode).startswith(REFUSED):
+    if not str(exc.pgcode).startswith(REFUSAL_CODES):
         return ""
     return (
         f"{source.table} takes no row with a path in {source.path_column} alone ({exc.diag.message_primary}): correct "

@@ -19,7 +19,7 @@ from rag_assets.postgres.statements import composed, single, statement
 from rag_assets.settings import Source, Worker
 
 CHANGES, EVERYTHING = 0, 1  # the largest priority value that is claimed
-JITTER = 0.2  # of a delay, so that documents that failed together do not all come back together
+DELAY_JITTER = 0.2  # of a delay, so that documents that failed together do not all come back together
 
 
 def drain_changes(cursor: Cursor) -> None:
@@ -399,4 +399,4 @@ def _without_held(cursor: Cursor, source: Source, claims: list[Claim]) -> list[C
 def _delay(attempts: int, *, worker: Worker) -> float:
     """Seconds: doubled at each attempt up to the limit, and spread."""
     delay: float = min(worker.retry_base_seconds * 2 ** (attempts - 1), worker.retry_max_seconds)
-    return delay * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
+    return delay * random.uniform(1 - DELAY_JITTER, 1 + DELAY_JITTER)  # noqa: S311 - no secret

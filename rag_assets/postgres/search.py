@@ -12,7 +12,7 @@ from rag_assets.model import Filter, Hit
 from rag_assets.postgres.statements import nouns, single, statement
 from rag_assets.settings import Search
 
-MARKS = ("\ue000", "\ue001")  # around a word of an excerpt that was asked for; of the private use area
+WORD_MARKS = ("\ue000", "\ue001")  # around a word of an excerpt that was asked for; of the private use area
 
 
 def find(
@@ -75,8 +75,8 @@ def with_neighbours(cursor: Cursor, hits: Sequence[Hit], *, count: int) -> list[
 
 
 def excerpts(cursor: Cursor, query: str, hits: Sequence[Hit], *, model: str) -> list[str]:
-    """Of each hit, the part that has most of the question's words, which stand between MARKS."""
-    start, stop = MARKS
+    """Of each hit, the part that has most of the question's words, which stand between WORD_MARKS."""
+    start, stop = WORD_MARKS
     options = f"StartSel={start}, StopSel={stop}, MaxWords=55, MinWords=40"
     values = {
         "query": query,

@@ -36,10 +36,10 @@ LEAST_MEMORY = 64 << 20
 LARGEST_MEMORY = 8 << 30
 PROGRESS_SECONDS = 2.0
 CLEANING_SECONDS = 5.0  # for what a build leaves that was broken off; else the next one removes it
-SAMPLES = 20  # stored vectors that are looked for, each with its ten nearest
+SAMPLE_VECTORS = 20  # stored vectors that are looked for, each with its ten nearest
 SAMPLES_OF_NOTES = 50  # for what is noted, and decides whether an index is built anew
-OURS = "rag_vectors_"  # how the names of indexes begin that are built here
-NOTED = "rag_assets "  # how the comment on such an index begins; then comes Noted as JSON
+INDEX_PREFIX = "rag_vectors_"  # how the names of indexes begin that are built here
+NOTE_PREFIX = "rag_assets "  # how the comment on such an index begins; then comes Noted as JSON
 _CREATE = {"hnsw": "create_hnsw", "ivfflat": "create_ivfflat"}
 
 
@@ -69,7 +69,7 @@ class VectorIndex:
 
     @property
     def is_ours(self) -> bool:
-        return self.name.startswith(OURS)
+        return self.name.startswith(INDEX_PREFIX)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +177,7 @@ def drop(database: Database, model: str, *, keep: VectorIndex | None = None, onl
         return _drop(cursor, [one for one in found if one.is_ours or not only_ours])
 
 
-def recall(cursor: Cursor, model: str, *, samples: int = SAMPLES) -> float | None:
+def recall(cursor: Cursor, model: str, *, samples: int = SAMPLE_VECTORS) -> float | None:
     """The share of the ten nearest chunks that searches find, of so many stored vectors; None where there are none."""
     found, all_of_them = 0, 0
     for stored in chunks.sample_vectors(cursor, model=model, count=samples):
@@ -206,17 +206,17 @@ def measure(cursor: Cursor, model: str, index: VectorIndex, *, seconds: float | 
         )  # fmt: skip
     else:
         noted = replace(index.noted, looked_at=now, changes=facts.changes)
-    text = NOTED + json.dumps(asdict(noted), default=datetime.isoformat)
+    text = NOTE_PREFIX + json.dumps(asdict(noted), default=datetime.isoformat)
     cursor.execute(composed("vector_index", "note", name=sql.Identifier(index.name), noted=sql.Literal(text)))
     return replace(index, noted=noted, recall_at_10=share)
 
 
 def _noted(comment: str | None) -> Noted | None:
     """None where the index was built by hand, or by an earlier version."""
-    if not (comment or "").startswith(NOTED):
+    if not (comment or "").startswith(NOTE_PREFIX):
         return None
     try:
-        found = json.loads((comment or "").removeprefix(NOTED))
+        found = json.loads((comment or "").removeprefix(NOTE_PREFIX))
         times = {name: datetime.fromisoformat(found[name]) for name in ("built_at", "looked_at") if found[name]}
         return Noted(**found | times)
     except (ValueError, TypeError, KeyError):  # somebody wrote into it
@@ -256,7 +256,7 @@ def _width(rows: int) -> int:
 
 def _free_name(model: str, kind: Kind, *, taken: set[str]) -> str:
     """Of the model and kind, with a number where an index of that name is to be replaced."""
-    base = f"{OURS}{hashlib.sha256(model.encode()).hexdigest()[:12]}_{kind}"
+    base = f"{INDEX_PREFIX}{hashlib.sha256(model.encode()).hexdigest()[:12]}_{kind}"
     names = itertools.chain([base], (f"{base}_{number}" for number in itertools.count(2)))
     return next(name for name in names if name not in taken)
 

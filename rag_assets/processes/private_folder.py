@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO
 
-OWNER = "owner"  # a file that its owner keeps locked; on Windows, open: there it cannot be removed then
+OWNER_FILE = "owner"  # a file that its owner keeps locked; on Windows, open: there it cannot be removed then
 
 
 @contextmanager
@@ -60,10 +60,10 @@ def is_ours(folder: Path) -> bool:
 if sys.platform == "win32":
 
     def _owned(folder: Path) -> IO[bytes]:
-        return (folder / OWNER).open("wb")
+        return (folder / OWNER_FILE).open("wb")
 
     def _require_abandoned(folder: Path) -> None:
-        os.unlink(folder / OWNER)
+        os.unlink(folder / OWNER_FILE)
 
 else:
     import fcntl
@@ -71,14 +71,14 @@ else:
     def _owned(folder: Path) -> IO[bytes]:
         held = (folder / "new").open("wb")
         fcntl.flock(held, fcntl.LOCK_EX)
-        (folder / "new").rename(folder / OWNER)  # only now it says something
+        (folder / "new").rename(folder / OWNER_FILE)  # only now it says something
         return held
 
     def _require_abandoned(folder: Path) -> None:
-        held = os.open(folder / OWNER, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # nothing is waited for
+        held = os.open(folder / OWNER_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # nothing is waited for
         try:
             if not stat.S_ISREG(os.fstat(held).st_mode):
-                raise FileExistsError(f"{folder / OWNER} is no file of ours")
+                raise FileExistsError(f"{folder / OWNER_FILE} is no file of ours")
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         finally:
             os.close(held)

@@ -29,7 +29,7 @@ MOST_TEXTS = 256  # of one request for vectors
 MOST_PAGE = 1_000
 MOST_TEXT = 100_000  # characters of a text that is to be embedded
 MOST_QUERY = 4_000  # characters: what a query takes to be read grows with the square of the phrases in it
-DEEPEST = 64  # objects and lists in each other
+DEEPEST_NESTING = 64  # objects and lists in each other
 MOST_ERRORS = 5  # that are told of one request
 WHOLE, NUMBER, TEXT, LIST, OBJECT = (
     f"it has to be {what}" for what in ("a whole number", "a number", "a text", "a list", "an object")
@@ -306,8 +306,8 @@ def _values(given: Any) -> Iterator[Any]:
     left = [(given, 0)]
     while left:
         value, depth = left.pop()
-        if depth > DEEPEST:
-            raise Invalid(f"It is nested too deeply: {DEEPEST} levels are the most.")
+        if depth > DEEPEST_NESTING:
+            raise Invalid(f"It is nested too deeply: {DEEPEST_NESTING} levels are the most.")
         if isinstance(value, dict):
             left += [(each, depth + 1) for each in (*value.keys(), *value.values())]
         elif isinstance(value, list):

@@ -30,7 +30,7 @@ SETTING = "service.keys_file"
 LEAST_CHARACTERS = 16  # of a key that stands in the file itself
 MOST_BYTES = 2**20
 CLAIM = re.compile(r"[a-z_][a-z0-9_]{0,30}(\.[a-z_][a-z0-9_]{0,30})+")  # settings of PostgreSQL itself have no dot
-OTHERS = stat.S_IRWXO | stat.S_IWGRP  # who may do nothing with the file, or not this
+OTHERS_RIGHTS = stat.S_IRWXO | stat.S_IWGRP  # who may do nothing with the file, or not this
 
 
 class Entry(BaseModel):
@@ -170,7 +170,7 @@ def _require_private(file: Path, facts: os.stat_result) -> None:
         raise SettingsError(f"{SETTING}, {file}, is no file.")
     if sys.platform == "win32":
         return  # folders of an account are closed to others there
-    if facts.st_uid not in (os.geteuid(), 0) or facts.st_mode & OTHERS:
+    if facts.st_uid not in (os.geteuid(), 0) or facts.st_mode & OTHERS_RIGHTS:
         raise SettingsError(
             f"{SETTING}, {file}, may be read or changed by others: it has to belong to this account or root "
             "(chown), and be closed to the rest (chmod 600)."

@@ -16,8 +16,8 @@ from rag_assets.model import Caller
 from rag_assets.service.keys import Keys
 
 COOKIE = "rag_assets_search"
-SECONDS = 12 * 3_600
-MOST = 10_000  # the oldest goes
+LOGIN_SECONDS = 12 * 3_600
+MOST_LOGINS = 10_000  # the oldest goes
 
 
 class Logins:
@@ -36,10 +36,10 @@ class Logins:
             return False
         value = secrets.token_urlsafe(32)
         with self._lock:
-            self._known[_hash(value)] = (time.monotonic() + SECONDS, key)
-            if len(self._known) > MOST:
+            self._known[_hash(value)] = (time.monotonic() + LOGIN_SECONDS, key)
+            if len(self._known) > MOST_LOGINS:
                 self._known.popitem(last=False)
-        response.set_cookie(COOKIE, value, max_age=SECONDS, httponly=True, samesite="strict", secure=is_secure)
+        response.set_cookie(COOKIE, value, max_age=LOGIN_SECONDS, httponly=True, samesite="strict", secure=is_secure)
         return True
 
     def caller(self, connection: HTTPConnection) -> Caller | None:

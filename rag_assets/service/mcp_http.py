@@ -7,12 +7,12 @@ import importlib.util
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-PATH = "/mcp"
+MCP_PATH = "/mcp"
 
 
 def routes() -> list[BaseRoute]:
     """None where the extra is not installed."""
-    return [Route(PATH, _WhenAsked())] if importlib.util.find_spec("mcp") else []
+    return [Route(MCP_PATH, _WhenAsked())] if importlib.util.find_spec("mcp") else []
 
 
 class _WhenAsked:

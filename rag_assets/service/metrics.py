@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from rag_assets.model import Summary
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-SECONDS = (0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+SECONDS_BUCKETS = (0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
@@ -22,7 +22,7 @@ class Metrics:
         made: Any = {"registry": self._registry}
         self.searches = Counter("rag_searches", "Searches by mode and outcome.", ["mode", "outcome"], **made)
         self.search_seconds = Histogram(
-            "rag_search_seconds", "How long answered searches took.", ["mode"], buckets=SECONDS, **made
+            "rag_search_seconds", "How long answered searches took.", ["mode"], buckets=SECONDS_BUCKETS, **made
         )
         self.embeddings = Counter("rag_embedding_requests", "Requests for vectors by outcome.", ["outcome"], **made)
         self.refusals = Counter("rag_refused_requests", "Requests that did not pass the gate.", ["kind"], **made)

@@ -124,7 +124,9 @@ def _asked(
     """What rag_search gives these questions, or all."""
     return {
         key: evaluation.ranking(
-            operations.search(services, questions.texts[key], k=evaluation.CHUNKS, mode=mode, vector=vectors[key]),
+            operations.search(
+                services, questions.texts[key], k=evaluation.SEARCHED_HITS, mode=mode, vector=vectors[key]
+            ),
             _name,
         )
         for key in keys or questions.texts
@@ -220,7 +222,7 @@ def _bm25s(questions: Questions, indexed: set[str]) -> Rankings:
     retriever = bm25s.BM25()
     retriever.index(bm25s.tokenize(list(corpus.values()), **options), show_progress=False)
     asked = bm25s.tokenize(list(questions.texts.values()), **options)
-    found, _ = retriever.retrieve(asked, k=min(evaluation.DEPTH, len(corpus)), show_progress=False)
+    found, _ = retriever.retrieve(asked, k=min(evaluation.RECALL_DEPTH, len(corpus)), show_progress=False)
     keys = list(corpus)
     return {key: [keys[at] for at in row] for key, row in zip(questions.texts, found, strict=True)}
 
@@ -241,6 +243,6 @@ def _exact(services: Services, vectors: Vectors) -> Rankings:
     stored = np.array([json.loads(text) for _, text in rows], dtype=np.float32)
     found = {}
     for key, vector in vectors.items():
-        order = np.argsort(-(stored @ np.asarray(vector, dtype=np.float32)), kind="stable")[: evaluation.CHUNKS]
-        found[key] = list(dict.fromkeys(names[at] for at in order))[: evaluation.DEPTH]
+        order = np.argsort(-(stored @ np.asarray(vector, dtype=np.float32)), kind="stable")[: evaluation.SEARCHED_HITS]
+        found[key] = list(dict.fromkeys(names[at] for at in order))[: evaluation.RECALL_DEPTH]
     return found

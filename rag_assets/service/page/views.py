@@ -23,7 +23,7 @@ from rag_assets import partition_keys, visible
 from rag_assets.asking import Asking
 from rag_assets.errors import RagAssetsError
 from rag_assets.model import Caller, DocumentState, Hit, State, Story, Summary
-from rag_assets.postgres.search import MARKS
+from rag_assets.postgres.search import WORD_MARKS
 from rag_assets.service import forms
 from rag_assets.service.api import Api, is_id, refusal
 from rag_assets.service.gate import LOGIN, LOGOUT, WrongKeys, caller_of, only_local
@@ -31,7 +31,7 @@ from rag_assets.service.keys import Keys
 from rag_assets.service.logins import Logins
 from rag_assets.service.page import catalogue
 
-HERE = Path(__file__).parent
+PAGE_FOLDER = Path(__file__).parent
 STATIC = {"page.css": "text/css", "page.js": "text/javascript"}
 OPEN_PATHS = (LOGIN, LOGOUT, *(f"/static/{name}" for name in STATIC))
 POLICY = (
@@ -40,7 +40,7 @@ POLICY = (
 )
 LANGUAGE = "rag_assets_language"  # the cookie of who chose one
 MODES = get_args(forms.Mode)
-FIELDS = {  # of the form -> those of the API's filters; True: one of a list
+FILTER_FIELDS = {  # of the form -> those of the API's filters; True: one of a list
     "under": ("under", False),
     "path": ("path_glob", False),
     "type": ("types", True),
@@ -50,11 +50,11 @@ FIELDS = {  # of the form -> those of the API's filters; True: one of a list
     "since": ("since", False),
     "until": ("until", False),
 }
-HITS = 10
+PAGE_HITS = 10
 MOST_HITS = 100
-CHUNKS = 20  # of a document, on one page
+PAGE_CHUNKS = 20  # of a document, on one page
 AROUND = 1  # passages before and after one
-DOCUMENTS = 100  # on one page
+PAGE_DOCUMENTS = 100  # on one page
 EDGE = 5  # words by which the end of an excerpt is known as that of its passage
 RETRYABLE = frozenset({429, 503, 504})
 WITHOUT_MODEL = frozenset({"not_enough_memory", "embedder_unavailable", "too_long"})  # what words alone are asked after
@@ -141,7 +141,7 @@ class Page:
         self.logins = Logins(keys) if keys is not None else None
         self._wrong_keys = WrongKeys()
         self._environment = Environment(
-            loader=FileSystemLoader(HERE / "templates"),
+            loader=FileSystemLoader(PAGE_FOLDER / "templates"),
             autoescape=True,
             finalize=_shown,
             trim_blocks=True,
@@ -201,17 +201,17 @@ async def static(request: Request) -> Response:
     name = request.path_params["name"]
     if name not in STATIC:
         return Response(status_code=404)
-    content = (HERE / "static" / name).read_bytes()
+    content = (PAGE_FOLDER / "static" / name).read_bytes()
     return Response(content, media_type=STATIC[name], headers={"Cache-Control": "max-age=600"})
 
 
 async def search(visit: Visit) -> Response:
     """The query box, and the passages that answer best; without a question, the index at a glance."""
-    names = ("q", "mode", "k", *FIELDS)
+    names = ("q", "mode", "k", *FILTER_FIELDS)
     asked = {name: visit.parameters.get(name, "").strip() for name in names}
-    asked["k"] = asked["k"] or str(HITS)
+    asked["k"] = asked["k"] or str(PAGE_HITS)
     asked["mode"] = asked["mode"] or visit.asking.settings.search.mode
-    filters = {name for name in FIELDS if asked[name]}
+    filters = {name for name in FILTER_FIELDS if asked[name]}
     shown: dict[str, Any] = {"hits": None, "problem": None, "now": None, "status": 200, "notes": []}
     try:
         if asked["q"]:
@@ -225,7 +225,7 @@ async def search(visit: Visit) -> Response:
         asked=asked,
         modes=MODES,
         states=get_args(State),
-        text_filters=[name for name in FIELDS if name not in ("since", "until")],
+        text_filters=[name for name in FILTER_FIELDS if name not in ("since", "until")],
         filtered=bool(filters) or asked["mode"] != visit.asking.settings.search.mode,
         unfiltered=visit.url(q=asked["q"]),
         **shown,
@@ -236,7 +236,7 @@ async def _hits(
     visit: Visit, asked: Mapping[str, str], *, notes: list[str]
 ) -> list[tuple[Hit, list[tuple[str, bool]]]]:
     """Each hit with its excerpt in parts: words, and whether they were asked for."""
-    filters = {to: [asked[name]] if many else asked[name] for name, (to, many) in FIELDS.items() if asked[name]}
+    filters = {to: [asked[name]] if many else asked[name] for name, (to, many) in FILTER_FIELDS.items() if asked[name]}
     form = forms.read(
         forms.SearchRequest, {"query": asked["q"], "k": asked["k"], "mode": asked["mode"], "filters": filters}
     )
@@ -285,12 +285,12 @@ async def documents(visit: Visit) -> Response:
     if "id" in visit.parameters:
         return await _document(visit, visit.parameters["id"])
     given = {name: visit.parameters[name] for name in ("state", "after") if visit.parameters.get(name)}
-    page = forms.read(forms.Page, {**given, "limit": DOCUMENTS})
+    page = forms.read(forms.Page, {**given, "limit": PAGE_DOCUMENTS})
     caller = visit.caller
     found = await visit.api.database.run(
-        lambda: visit.asking.documents(caller=caller, after=page.after, state=page.state, limit=DOCUMENTS)
+        lambda: visit.asking.documents(caller=caller, after=page.after, state=page.state, limit=PAGE_DOCUMENTS)
     )
-    following = visit.url(**{**given, "after": found[-1].document_id}) if len(found) == DOCUMENTS else None
+    following = visit.url(**{**given, "after": found[-1].document_id}) if len(found) == PAGE_DOCUMENTS else None
     return visit.page("documents.html", documents=found, state=page.state, states=get_args(State), following=following)
 
 
@@ -302,11 +302,11 @@ async def document(visit: Visit) -> Response:
 async def _document(visit: Visit, document_id: str) -> Response:
     current = _number(visit.parameters.get("chunk"), missing=-1)
     first = _number(visit.parameters.get("first"), missing=max(0, current - AROUND))
-    story = await _story(visit, document_id, first=first, chunks=CHUNKS)
+    story = await _story(visit, document_id, first=first, chunks=PAGE_CHUNKS)
     if story is None:
         return _missing(visit)
     run = next((attempt.run_id for attempt in story.attempts), None)
-    last = story.chunks[-1].chunk_index if len(story.chunks) == CHUNKS else None
+    last = story.chunks[-1].chunk_index if len(story.chunks) == PAGE_CHUNKS else None
     return visit.page(
         "document.html",
         document=story.document,
@@ -316,7 +316,7 @@ async def _document(visit: Visit, document_id: str) -> Response:
         run_url=_run_url(visit, run) if run else None,
         chunks=story.chunks,
         current=current,
-        earlier=visit.url(first=str(max(0, first - CHUNKS))) if first > 0 else None,
+        earlier=visit.url(first=str(max(0, first - PAGE_CHUNKS))) if first > 0 else None,
         later=visit.url(first=str(last + 1)) if last is not None and last + 1 < story.document.chunks else None,
         quoted_id=shlex.quote(document_id),
     )
@@ -384,7 +384,7 @@ def _below(text: str, headings: Sequence[str]) -> str:
 
 def _dotted(excerpt: str, content: str) -> str:
     """An excerpt with an ellipsis at each end where the passage has more words."""
-    words, whole = (re.sub(f"[{''.join(MARKS)}]", "", text).split() for text in (excerpt, content))
+    words, whole = (re.sub(f"[{''.join(WORD_MARKS)}]", "", text).split() for text in (excerpt, content))
     before = "" if words[:EDGE] == whole[:EDGE] else "… "
     after = "" if words[-EDGE:] == whole[-EDGE:] else " …"
     return f"{before}{excerpt}{after}"
@@ -392,12 +392,12 @@ def _dotted(excerpt: str, content: str) -> str:
 
 def _words(line: str) -> str:
     """A line without what makes it a heading in Markdown, and without marks."""
-    return re.sub(f"[{''.join(MARKS)}]", "", line).strip().lstrip("#").strip()
+    return re.sub(f"[{''.join(WORD_MARKS)}]", "", line).strip().lstrip("#").strip()
 
 
 def _marked(excerpt: str) -> Iterator[tuple[str, bool]]:
     """An excerpt in parts, and of each whether it was asked for."""
-    start, stop = MARKS
+    start, stop = WORD_MARKS
     for part in re.split(f"({start}[^{stop}]*{stop})", excerpt):
         if part:
             yield re.sub(f"[{start}{stop}]", "", part), part.startswith(start)
