@@ -1,8 +1,10 @@
 """Runs of the assets: their partitions and events, what fails alone, and what a run can be told in its config."""
 
+import itertools
 import threading
 from typing import Any
 
+import dagster as dg
 import pytest
 
 from rag_assets.definitions import defs
@@ -159,6 +161,29 @@ def test_failed_attempts_stand_on_the_page_of_their_document(project: Project) -
         assert all("next try" in facts for facts in told)
         [given_up] = [one.metadata for one in seen if one.partition == empty]
         assert "rag-assets accept" in str(given_up["what to do"].value)
+
+
+def test_no_red_run_stands_on_the_page_of_a_document_that_was_stored_since(project: Project) -> None:
+    """Dagster shows the last run that was to materialize a partition, in red where it failed, until there is another.
+
+    That holds of the document that failed, and of its neighbour in the backfill, which that run had stored.
+    """
+    good, bad = project.application.add("good.txt", *WORDS), project.application.add_row("bad.txt")
+    project.instance.add_dynamic_partitions(partitions.DOCUMENTS, [good, bad])
+    project.run(
+        succeeds=False, tags={"dagster/asset_partition_range_start": good, "dagster/asset_partition_range_end": bad}
+    )
+    project.application.write("good.txt", *WORDS[:2])
+    project.application.write("bad.txt", *WORDS)
+    project.run(run_config=jobs.run_config(document_ids=[good, bad]))
+    assert project.partitions("MATERIALIZED") == {good, bad}
+    for key, document_id in itertools.product(KEYS, (good, bad)):
+        [stored] = project.instance.fetch_materializations(
+            dg.AssetRecordsFilter(key, asset_partitions=[document_id]), limit=1
+        ).records
+        planned = project.instance.get_latest_planned_materialization_info(key, document_id)
+        assert planned is not None
+        assert planned.run_id == stored.run_id
 
 
 def test_all_failed_documents_are_named_when_a_run_fails(project: Project) -> None:

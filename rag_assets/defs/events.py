@@ -84,6 +84,7 @@ class Reporter:
             outcomes, self._waiting = self._waiting, []
         to_report = _to_report(self._context, outcomes)
         _sync_partitions(self._context, to_report)
+        _supersede_failed_runs(self._context, to_report)
         log_materializations(self._context, [one for one in to_report if one.status != "failed"])
         log_failures(self._context, [one for one in to_report if one.status == "failed"])
 
@@ -160,10 +161,37 @@ def unreported(instance: dg.DagsterInstance, versions: Mapping[str, str]) -> lis
     return [document_id for document_id, version in versions.items() if not _is_shown(document_id, version, shown)]
 
 
-def mark_failed(context: dg.AssetExecutionContext, document_ids: Sequence[str]) -> None:
+def mark_failed(context: dg.AssetExecutionContext, document_ids: Iterable[str]) -> None:
     """Make these documents' partitions FAILED; to be called just before the step raises."""
+    _plan(context, {partitions.documents.key(document_id) for document_id in document_ids})
+
+
+def _supersede_failed_runs(context: dg.AssetExecutionContext, outcomes: Sequence[Outcome]) -> None:
+    """Make this run the one that was to materialize those partitions for which a run that failed is the last such run.
+
+    A partition's page shows that run in red for as long, above whatever was materialized since. It costs three events
+    for each of them, 12 ms each, so the others get none.
+    """
+    instance, planned = context.instance, dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
+    keys = {partitions.documents.key(one.document_id) for one in outcomes if one.status != "failed"}
+    if not keys or context.has_partition_key or context.has_partition_key_range:  # which Dagster planned itself
+        return
+    last = instance.get_latest_storage_id_by_partition(dg.AssetKey(ASSETS[0]), planned, keys)
+    if not last:
+        return
+    records = instance.event_log_storage.get_event_records(
+        dg.EventRecordsFilter(planned, storage_ids=list(last.values()))
+    )
+    run_ids = list({record.run_id for record in records})
+    ended = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+    failed = {run.run_id for run in instance.get_runs(dg.RunsFilter(run_ids=run_ids, statuses=ended))}
+    _plan(context, {str(record.partition_key) for record in records if record.run_id in failed})
+
+
+def _plan(context: dg.AssetExecutionContext, keys: Iterable[str]) -> None:
+    """Say that this run is to materialize these partitions; without a materialization after it, they have FAILED."""
     step_key = context.get_step_execution_context().step.key
-    for key in {partitions.documents.key(document_id): None for document_id in document_ids}:
+    for key in sorted(keys):
         for asset in ASSETS:
             event = dagster_internals.planned_event(
                 job=context.run.job_name, step_key=step_key, asset=asset, partition=key
