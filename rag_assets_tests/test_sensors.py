@@ -109,11 +109,27 @@ def test_sensor_says_how_many_documents_wait_and_what_for(project: Project) -> N
         not_before = now() + interval '1 hour'"""
     )
     said = project.tick().skip_message
-    assert said.startswith("2 documents are pending: after an error, and the next is tried again in 3"), said
+    assert said.startswith("2 documents are pending: after an error, and the next is tried again within 3"), said
     project.application.sql("update rag_outbox set claimed_by = 'batch:b', claimed_until = now() + interval '1 hour'")
     submit(project, tags={BATCH_TAG: "b"}, status=DagsterRunStatus.STARTED)
     said = project.tick().skip_message
     assert said == "2 documents are pending: a run is at work, or about to be, and takes what comes meanwhile."
+
+
+def test_sensor_counts_some_of_many_that_wait(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says so at each look, in which a count of a million would take longer than the look itself."""
+    monkeypatch.setattr(sensors, "COUNTED", 2)
+    for n in range(4):
+        project.application.add_row(f"missing-{n}.txt")
+    project.tick()
+    project.application.sql(
+        """update rag_outbox set claimed_by = case document_id when '1' then 'batch:b' end, error_kind = 'not_found',
+        claimed_until = now() + interval '1 hour', not_before = now() + interval '1 hour'"""
+    )
+    project.application.sql("update rag_outbox set claimed_until = null where claimed_by is null")
+    said = project.tick().skip_message
+    wait = "1 in a run, the others after an error, and the next is tried again within 3"
+    assert said.startswith(f"More than 2 documents are pending: {wait}"), said
 
 
 def test_sensor_sees_a_table_that_was_made_anew(project: Project) -> None:

@@ -27,6 +27,7 @@ FAULTS_COUNTED = 6  # of the last runs: enough for the longest pause
 PRIORITY = "10"  # a change goes ahead of the runs of a backfill, which have 0
 ENDED = {DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED}
 AT_WORK = [DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
+COUNTED = 10_000  # of pending documents: at each look that finds nothing, so that it stays cheap
 UNREPORTED = -1  # the progress of a run that has reported none: its process is just beginning, or ending
 STOOD_STILL = (
     "This run stood still for longer than worker.processing_timeout_seconds ({0.processing_timeout_seconds:g} s): its "
@@ -82,19 +83,21 @@ def _look(instance: dg.DagsterInstance, services: Services) -> Iterator[dg.RunRe
 def _waiting(instance: dg.DagsterInstance, services: Services) -> str:
     """How many documents are pending, and what they wait for."""
     with services.database.transaction() as cursor:
-        pending, claimed, seconds = outbox.waiting(cursor)
+        pending, claimed, seconds = outbox.waiting(cursor, most=COUNTED + 1)
     reason = _failing(instance)
     if not pending:
         return reason or "No changes."
     which = f"{counted(pending, 'document')} {are(pending)} pending"
+    if pending > COUNTED:
+        which = f"More than {COUNTED:,} documents are pending"
     if reason:
         return f"{which}. {reason}"
-    if claimed == pending or _has_active_consumer(instance, services):
+    if claimed >= pending or _has_active_consumer(instance, services):
         return f"{which}: a run is at work, or about to be, and takes what comes meanwhile."
     in_run = f"{claimed} in a run, the others " if claimed else ""
     if not seconds:  # committed after the last look
         return f"{which}: {in_run}to be taken at the next look, which begins within seconds."
-    return f"{which}: {in_run}after an error, and the next is tried again in {seconds:.0f} s."
+    return f"{which}: {in_run}after an error, and the next is tried again within {seconds:.0f} s."
 
 
 def _instance(context: dg.SensorEvaluationContext) -> dg.DagsterInstance:

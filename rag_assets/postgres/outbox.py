@@ -197,9 +197,12 @@ def has_active_consumer(cursor: Cursor) -> bool:
     return bool(single(cursor)[0])
 
 
-def waiting(cursor: Cursor) -> tuple[int, int, float]:
-    """How many documents are pending, how many of these claimed, and seconds until the next of the others is due."""
-    cursor.execute(statement("outbox", "count_waiting"))
+def waiting(cursor: Cursor, *, most: int) -> tuple[int, int, float]:
+    """How many documents are pending, how many claimed, and seconds until the next of the others is due.
+
+    `most` are counted: of more, the others are not looked at, and the next may be due earlier.
+    """
+    cursor.execute(statement("outbox", "count_waiting"), {"most": most})
     pending, claimed, seconds = single(cursor)
     return pending, claimed, seconds or 0.0
 

@@ -370,13 +370,13 @@ select exists (
 );
 
 -- name: count_waiting
--- What is pending: how much of it somebody works on, or is about to, and seconds until the next of the rest is due, as
--- claim_due has it.
-select count(*), count(*) filter (where claimed_until >= now()),
+-- What is pending, so many at most; how much somebody works on, or is about to; and seconds until the next of the rest
+-- of these is due, as claim_due has it.
+select count(*),
+    (select count(*) from rag_outbox where claimed_by is not null and claimed_until >= now() and state = 'pending'),
     greatest(0, extract(epoch from min(case when error_kind is null then now() else not_before end)
         filter (where claimed_until is null or claimed_until < now()) - now()))::float8
-from rag_outbox
-where state = 'pending';
+from (select claimed_until, error_kind, not_before from rag_outbox where state = 'pending' limit %(most)s) as o;
 
 -- name: get_last_change
 -- When a change of a document was seen or worked on last; null where none ever was.
