@@ -86,8 +86,16 @@ class Read(click.ParamType[Any]):
             self.fail(str(exc), param, ctx)
 
 
+def _one_language(value: str) -> str:
+    """As `language`, told of several in one, which other programs take, how they are given here."""
+    codes = re.findall(r"[^,;\s]+", value)
+    if len(codes) > 1:
+        raise ValueError(f"it takes one code; of several: {' '.join(f'--language {code}' for code in codes)}")
+    return language(value)
+
+
 MOMENT = Read("time", moment)
-LANGUAGE = Read("language", language)
+LANGUAGE = Read("language", _one_language)
 
 
 class JsonObject(click.ParamType[dict[str, Any]]):
@@ -361,14 +369,20 @@ FILTERS = (
         help="Only where the path begins so: as in the table, below DOCUMENT_ROOT_PATH, or from this folder.",
     ),
     click.option("--path", "path_glob", metavar="PATTERN", help="Only where the path is like this, with * and ?."),
-    click.option("--type", "media_types", multiple=True, metavar="TYPE", help="Only this media type: application/pdf."),
+    click.option(
+        "--type",
+        "media_types",
+        multiple=True,
+        metavar="TYPE",
+        help="Only this media type: text/csv; may be repeated.",
+    ),
     click.option(
         "--language",
         "languages",
         multiple=True,
         type=LANGUAGE,
         metavar="CODE",
-        help="Only in this language: en, id, de.",
+        help="Only in this language: en, id, de; may be repeated.",
     ),
     click.option("--since", type=MOMENT, metavar="TIME", help="Only files written at or after 2026-11-28T14:30 (UTC)."),
     click.option("--until", type=MOMENT, metavar="TIME", help="Only files written before this time (UTC)."),

@@ -676,12 +676,12 @@ def test_since_takes_a_time_as_iso_8601_has_it(given: str) -> None:
     assert found.isoformat().startswith(given[:10])
 
 
-def test_a_language_that_is_none_is_said_with_those_that_are() -> None:
-    """Before anything is opened; letter case does not matter."""
-    assert (
-        "'klingon' is none of the codes of languages: af, als"
-        in invoke("search", "--language", "klingon", "x", code=2).stderr
-    )
+def test_a_language_that_is_none_is_said_with_those_that_are(home: Path) -> None:
+    """Before anything is opened; letter case does not matter, and of several in one it says how they are given."""
+    assert "'klingon' is none of the codes of lang" in invoke("search", "--language", "klingon", "x", code=2).stderr
+    said = invoke("search", "--language", "en,de", "x", code=2).stderr
+    assert "it takes one code; of several: --language en --language de\n" in said
+    assert list(home.iterdir()) == []
     assert cli.LANGUAGE.convert("EN", None, None) == "en"
 
 

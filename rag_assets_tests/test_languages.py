@@ -1,5 +1,8 @@
 """The language of a text is told where it has one."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from rag_assets.text import languages
@@ -22,6 +25,27 @@ def test_language_is_found_when_a_text_has_words(text: str, code: str) -> None:
 def test_language_is_unsure_when_there_is_nothing_to_tell_it_by(text: str) -> None:
     """Numbers and single words are in no language."""
     assert languages.detect(text) == languages.UNSURE
+
+
+@pytest.mark.parametrize(("given", "close"), [("English", ": en"), ("jp", ": jv, ja, "), ("en-GB", ": en"), ("xx", "")])
+def test_code_that_is_none_is_said_with_those_close_to_it(given: str, close: str) -> None:
+    """And where all are: not in the message, of which nobody reads 170."""
+    with pytest.raises(ValueError, match=f"^{given!r} is none of the codes of languages") as said:
+        languages.language(given)
+    assert (f"Close to it{close}" in str(said.value)) is bool(close)
+    assert str(said.value).endswith("All are in docs/search.md#languages")
+    assert len(str(said.value)) < 150
+
+
+def test_every_code_is_in_the_documentation() -> None:
+    """Where the message says so."""
+    listed = (
+        (Path(__file__).parents[1] / "docs" / "search.md")
+        .read_text(encoding="utf-8")
+        .partition("## Languages")[2]
+        .partition("## ")[0]
+    )
+    assert set(re.findall(r"`([a-z]+)`", listed)) == languages.CODES
 
 
 def test_every_language_that_is_detected_can_be_asked_for() -> None:

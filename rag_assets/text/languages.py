@@ -1,5 +1,6 @@
 """The languages of documents: a text comes in, and the code of the one that it is written in comes out."""
 
+from difflib import get_close_matches
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ UNSURE = ""
 SAMPLE_CHARACTERS = 2_000
 LEAST_LETTERS = 20  # of which a language can be told
 LEAST_SCORE = 0.5  # of 0 to 1; numbers, code and mixtures stay below
+CLOSE = 0.5  # of 0 to 1: codes that share half of their letters
+SHOWN = 5  # of these
 # Of the languages that are detected, by fastText's lid.176.
 _ALL = (
     "af als am an ar arz as ast av az azb ba bar bcl be bg bh bn bo bpy br bs bxr ca cbk ce ceb ckb co cs "
@@ -35,7 +38,10 @@ def language(code: Any) -> str:
     """A language of documents by its code in any letter case, as it is stored; ValueError where none has this one."""
     known = str(code).strip().lower()
     if known not in CODES:
-        raise ValueError(f"{code!r} is none of the codes of languages: {', '.join(sorted(CODES))}")
+        close = get_close_matches(known[:3], sorted(CODES), n=len(CODES), cutoff=CLOSE)
+        close.sort(key=lambda one: one[:1] != known[:1])  # the closest first, of each letter
+        meant = f" Close to it: {', '.join(close[:SHOWN])}." if close else ""
+        raise ValueError(f"{code!r} is none of the codes of languages.{meant} All are in docs/search.md#languages")
     return known
 
 
