@@ -23,7 +23,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from rag_assets.bundled import data_directory, dumps
 from rag_assets.bundled import postgres as bundled_postgres
 from rag_assets.errors import ServiceError, SettingsError
-from rag_assets.model import Progress
+from rag_assets.model import Progress, counted
 from rag_assets.postgres import conninfo, contents
 from rag_assets.postgres.contents import Contents
 from rag_assets.postgres.database import Database
@@ -70,11 +70,11 @@ def make(settings: Settings, folder: Path, *, progress: Progress) -> Manifest:
     folder = Path(os.path.abspath(folder))
     with _written(folder) as unfinished, _database(settings) as database:
         with contents.snapshot(database) as (cursor, snapshot):
-            sizes, counted, roles = contents.sizes(cursor), contents.count(cursor), contents.roles(cursor)
-            if not counted.migrations:
+            sizes, held, roles = contents.sizes(cursor), contents.count(cursor), contents.roles(cursor)
+            if not held.migrations:
                 raise SettingsError(f"There is no index in the database of {settings.home}: is it the right home?")
             _require_space(unfinished, needed=sizes.tables, what="The dump may take")
-            progress(f"Writing {sum(counted.rows.values())} rows of {len(counted.rows)} tables")
+            progress(f"Writing {held.words}")
             variables = conninfo.as_environment(database.url)
             dumps.dump(variables=variables, snapshot=snapshot, file=unfinished / DUMP)
         manifest = Manifest(
@@ -86,7 +86,7 @@ def make(settings: Settings, folder: Path, *, progress: Progress) -> Manifest:
             sha256=_sha256(unfinished / DUMP),
             database_bytes=sizes.database,
             roles=roles,
-            **asdict(counted),
+            **asdict(held),
         )
         _write_manifest(unfinished / MANIFEST, manifest)
     return manifest
@@ -112,7 +112,7 @@ def restore(settings: Settings, folder: Path, *, replace: bool, progress: Progre
             _require_empty(database, settings.home)
         place = dumps.data_folder(settings.home)
         _require_space(place, needed=manifest.database_bytes + SPARE_BYTES, what="The restored database takes")
-        progress(f"Restoring {sum(manifest.rows.values())} rows of {len(manifest.rows)} tables")
+        progress(f"Restoring {manifest.contents.words}")
         variables = conninfo.as_environment(database.url)
         with dumps.restored(
             url=database.url, variables=variables, roles=manifest.roles, file=folder / DUMP
@@ -165,11 +165,11 @@ def _require_space(place: Path, *, needed: int, what: str) -> None:
 
 def _require_empty(database: Database, home: Path) -> None:
     with database.transaction() as cursor:
-        rows = contents.count(cursor).rows
-    if rows:
+        found = contents.count(cursor)
+    if found.rows:
         raise SettingsError(
-            f"The database of {home} holds {sum(rows.values())} rows in {len(rows)} tables. Back them up if you want "
-            "to keep them, then say --replace to have the backup in their place. Nothing was changed."
+            f"The database of {home} holds {found.words}. Back it up if you want "
+            "to keep what is there, then say --replace to have the backup in their place. Nothing was changed."
         )
 
 
@@ -193,7 +193,8 @@ def _require_same(url: str, settings: Settings, manifest: Manifest) -> None:
         contents.analyze(cursor)
     if found != manifest.contents:
         pairs = {name: (count, found.rows.get(name)) for name, count in manifest.rows.items()}
-        wrong = [f"{name} has {now} instead of {then} rows" for name, (then, now) in pairs.items() if then != now]
+        differing = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+        wrong = [f"{name} has {now} instead of {counted(then, 'row')}" for name, (then, now) in differing.items()]
         raise ServiceError(
             f"What was restored is not what was backed up: {'; '.join(wrong) or 'other tables or migrations'}. "
             "Nothing was changed."

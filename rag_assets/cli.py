@@ -42,7 +42,7 @@ from rag_assets.errors import (
     SettingsError,
     UnembeddableText,
 )
-from rag_assets.model import Filter, Hit, Refused, counted, moment
+from rag_assets.model import Filter, Hit, Refused, are, counted, moment
 from rag_assets.postgres import conninfo
 from rag_assets.report import RunReport
 from rag_assets.services import Services
@@ -315,7 +315,9 @@ def init(create_table: bool, take_over: bool, roles: bool, as_json: bool) -> Non
         click.echo(f"Applied: {', '.join(applied) or 'nothing, all was there'}.")
         if granted:
             console.show_roles(granted)
-        click.echo(f"{counted(status.documents, 'document')}, {status.pending} pending. Next: rag-assets ingest")
+        click.echo(
+            f"{counted(status.documents, 'document')}, {status.pending} pending. {console.next_step(status.documents)}"
+        )
 
 
 @main.command(short_help="Add files as rows of the documents table.", epilog=examples("register docs report.pdf"))
@@ -352,7 +354,7 @@ def ingest(ids: tuple[str, ...], as_json: bool) -> None:
         operations.migrate(services)
         known, unknown = existing(services, ids)
         report = _ingest(services, ids=known)
-        report.unknown = unknown
+        report.unknown, report.is_all = unknown, not ids
         planned = None if as_json or report.interrupted else operations.plan_index(services)
         by_itself = services.settings.search.index == "auto"
     _end_with(report, as_json=as_json, planned=planned, by_itself=by_itself)
@@ -474,7 +476,7 @@ def _folder(filter: Filter) -> str | None:
 def _why_nothing(services: Services, query: str, filter: Filter, min_similarity: float | None) -> str:
     """Why a search may have found nothing, and what to do."""
     if not operations.count_chunks(services):
-        return f"no vector of {services.settings.embedding.model} is stored. Next: rag-assets status"
+        return _why_nothing_is_there(services)
     if filter.path_prefix is not None and (path := operations.other_path(services, filter.path_prefix)):
         return f"no path begins with {filter.path_prefix}. The table's are like {path}"
     if filter != Filter() or min_similarity is not None:
@@ -482,6 +484,16 @@ def _why_nothing(services: Services, query: str, filter: Filter, min_similarity:
     if '"' in query or re.search(r"(^|\s)-\w", query):
         return "no passage has what is in quotes, and none of the words after a minus. Ask without them."
     return "no passage has such words. Ask with others, or with --mode hybrid."
+
+
+def _why_nothing_is_there(services: Services) -> str:
+    status = operations.status(services)
+    if not status.documents:
+        return f"there are no documents. {console.FIRST_STEP}"
+    if status.chunks:
+        return f"no vector of {services.settings.embedding.model} is stored. Next: rag-assets status"
+    pending = f"{status.pending} of {counted(status.documents, 'document')} {are(status.pending)} pending"
+    return f"nothing is indexed, and {pending}. Next: rag-assets {'ingest' if status.pending else 'status'}"
 
 
 @main.command(
@@ -568,9 +580,10 @@ def retry(ids: tuple[str, ...], kind: str | None, as_json: bool) -> None:
     The exit code is 1 when one of IDS is not in the table.
     """
     with opened() as services:
+        operations.require_index(services)
         known, unknown = existing(services, ids)
         count = operations.retry(services, ids=known, kind=kind)
-    console.print_json({"retried": count, "unknown": unknown}) if as_json else console.show_retried(count, unknown)
+    console.print_json({"retried": count, "unknown": unknown}) if as_json else console.show_retried(count)
     sys.exit(1 if unknown else 0)
 
 
@@ -585,20 +598,20 @@ def accept(ids: tuple[str, ...], kind: str | None, as_json: bool) -> None:
     """Let documents that failed be as they are: all, those of one kind, or IDS.
 
     They are shown as accepted, and fail no run and no check, until their file changes; rag-assets retry ID takes it
-    back. The exit code is 1 when one of IDS is not in the table, or has nothing to accept: the others are accepted.
+    back. The exit code is 1 when one of IDS is not in the table, or was not given up: the others are accepted.
     """
     with opened() as services:
         known, unknown = existing(services, ids)
-        accepted = operations.accept(services, ids=known, kind=kind)
-        if accepted:
-            _tell_accepted(services, accepted)
-    names = [one.document_id for one in accepted]
-    left = [one for one in known if one not in names]
+        found = operations.accept(services, ids=known, kind=kind)
+        if found.accepted:
+            _tell_accepted(services, found.accepted)
     if as_json:
-        console.print_json({"accepted": names, "unknown": unknown, "not_accepted": left})
+        names = [one.document_id for one in found.accepted]
+        left = {"not_accepted": [*found.pending, *found.others], "accepted_before": found.before}
+        console.print_json({"accepted": names, "unknown": unknown, **left})
     else:
-        console.show_accepted(accepted, unknown, left)
-    sys.exit(1 if unknown or left else 0)
+        console.show_accepted(found)
+    sys.exit(1 if unknown or found.pending or found.others else 0)
 
 
 @main.command(
@@ -644,7 +657,7 @@ def reembed(ids: tuple[str, ...], conditions: tuple[str, ...], as_json: bool) ->
     if as_json:
         console.print_json({**asdict(found), **({"unknown": unknown} if unknown else {})})
     else:
-        console.show_marked(found, unknown)
+        console.show_marked(found)
     sys.exit(1 if unknown else 0)
 
 
@@ -759,8 +772,7 @@ def chunk(files: tuple[str, ...], strategy: str | None, size: int | None, overla
         for name in files:
             started = time.perf_counter()
             try:
-                for piece in services.reader.read(services.resolve(name), name=name).chunks:
-                    console.show_chunk(piece, as_json=as_json)
+                console.show_chunks(name, services.reader.read(services.resolve(name), name=name), as_json=as_json)
             except DocumentError as exc:
                 failed = True
                 console.show_error(name, exc, seconds=time.perf_counter() - started, as_json=as_json)
@@ -803,9 +815,10 @@ def _ingest(services: Services, *, ids: Sequence[str] = ()) -> RunReport:
         console.Progress(total=len(set(ids)) or operations.status(services).pending) as progress,
         _stopped_by_hang_up(),
     ):
-        services.embedder.on_embedded = progress.embedded
+        services.embedder.on_embedded, services.on_part = progress.embedded, progress.part
         report = foreground.ingest(services, document_ids=ids, on_outcomes=progress.advance)
-    report.pending = operations.status(services).pending
+    status = operations.status(services)
+    report.pending, report.documents, report.unfinished = status.pending, status.documents, progress.unfinished
     return report
 
 

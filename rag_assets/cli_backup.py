@@ -68,7 +68,7 @@ def _show(manifest: Manifest, what: str, *, as_json: bool) -> None:
     if as_json:
         print_json(asdict(manifest))
     else:
-        show(f"{sum(manifest.rows.values())} rows of {len(manifest.rows)} tables, {what}")
+        show(f"{manifest.contents.words}, {what}")
 
 
 COMMANDS = (backup, restore)

@@ -9,6 +9,8 @@ import click
 
 from rag_assets import console, operations, settings, visible
 from rag_assets.bundled import postgres as bundled_postgres
+from rag_assets.errors import SettingsError, SourceUnusable
+from rag_assets.model import not_in_table
 from rag_assets.services import Services, require_home
 
 JSON = click.option("--json", "as_json", is_flag=True, help="JSON Lines, one object per line, for programs.")
@@ -42,17 +44,30 @@ def opened(**overrides: Any) -> Iterator[Services]:
 def opened_with(config: settings.Settings) -> Iterator[Services]:
     """The services of these settings; the embedded database is let go at the end."""
     try:
-        with Services(config, progress=console.print_progress) as services:
+        with Services(config, progress=console.print_progress) as services, _first_step_said(services):
             yield services
     finally:
         if config.database_url is None:
             bundled_postgres.release(config.home)
 
 
+@contextmanager
+def _first_step_said(services: Services) -> Iterator[None]:
+    """Where nothing was ever registered, the embedded database has no table, and nothing is wrong with that."""
+    try:
+        yield
+    except SourceUnusable as exc:
+        if services.settings.database_url is not None or services.database.is_migrated():
+            raise
+        raise SettingsError(f"There are no documents in {services.settings.home} yet. {console.FIRST_STEP}") from exc
+
+
 def existing(services: Services, ids: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The documents that IDS name, and those that name none; without any of the former, there is nothing to do."""
+    """The documents that IDS name, and those that name none, which is said; without any of the former, it ends."""
     known, unknown = operations.find(services, ids)
-    if unknown and not known:
-        said = f"Not in the table {services.settings.source.table}: {console.quoted(unknown)}"
-        raise click.ClickException(visible.line(said))
+    if unknown:
+        said = not_in_table(unknown, table=services.settings.source.table)
+        if not known:
+            raise click.ClickException(visible.line(said))
+        console.print_progress(said)
     return known, unknown

@@ -108,8 +108,8 @@ def story(ids: tuple[str, ...], as_json: bool) -> None:
                 console.print_json(console_story.as_json(one))
             else:
                 console_story.show_story(one, size=services.settings.chunking.size)
-    if unknown:
-        console.print_json({"unknown": unknown}) if as_json else console.show_unknown(unknown)
+    if unknown and as_json:
+        console.print_json({"unknown": unknown})
     sys.exit(1 if unknown else 0)
 
 

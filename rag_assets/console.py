@@ -20,8 +20,8 @@ from rag_assets.doctor import Finding
 from rag_assets.embedding.calibration import Calibration
 from rag_assets.errors import DocumentError
 from rag_assets.evaluation import Quality
-from rag_assets.model import Chunk, FailedDocument, Hit, IndexStatus, Outcome, ReadDocument, Refused, are, counted
-from rag_assets.operations import Registered
+from rag_assets.model import Chunk, FailedDocument, Hit, IndexStatus, Outcome, ReadDocument, are, counted, them
+from rag_assets.operations import Accepted, Registered
 from rag_assets.postgres.roles import Granted
 from rag_assets.postgres.search import WORD_MARKS
 from rag_assets.postgres.vector_index import VectorIndex
@@ -29,6 +29,7 @@ from rag_assets.report import SHOWN, RunReport
 from rag_assets.upkeep import Plan
 from rag_assets.vectors import Marked
 
+FIRST_STEP = "Next: rag-assets register FOLDER (files become rows), then rag-assets ingest"
 PREVIEW_CHARACTERS = 320
 SHOWN_UNKNOWN = 5  # documents of an evaluation that are named
 RATE_SECONDS = 1.0  # before a rate says anything
@@ -46,7 +47,7 @@ NEXT = {
 }
 # Of the numbers of rag_status whose names are older than the words for states.
 LABELS = {"failed": "tried again", "dead": "failed"}
-BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} documents [{elapsed}{postfix}]"
+BAR = "{{l_bar}}{{bar}}| {{n_fmt}}/{{total_fmt}} {noun} [{{elapsed}}{{postfix}}]"
 
 
 def print_progress(message: str) -> None:
@@ -82,11 +83,20 @@ class Progress:
     """A bar that counts documents, with the chunks that are embedded: of a long document, they are all that moves."""
 
     def __init__(self, *, total: int) -> None:
-        self._bar = tqdm(total=total, file=sys.stderr, disable=total == 0, desc="Ingesting", bar_format=BAR)
+        bar = BAR.format(noun="document" if total == 1 else "documents")
+        self._bar = tqdm(
+            total=total,
+            file=sys.stderr,
+            disable=total == 0,
+            desc="Ingesting",
+            bar_format=bar,
+            miniters=0,  # else chunks alone would not have it drawn anew once some documents are done
+        )
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._chunks = 0
         self._started: float | None = None  # when the first chunks were there
+        self.unfinished: dict[str, tuple[int, int]] = {}  # long documents at work: chunks embedded, of how many
 
     def __enter__(self) -> "Progress":
         return self
@@ -97,7 +107,9 @@ class Progress:
     def advance(self, outcomes: Sequence[Outcome]) -> None:
         """Count documents that have their outcomes."""
         with self._lock:
-            self._counts.update(outcome.status for outcome in outcomes)
+            self._counts.update("pending" if one.retry else one.status for one in outcomes)
+            for outcome in outcomes:
+                self.unfinished.pop(outcome.document_id, None)
             self._show_counts()
             self._bar.update(len(outcomes))
 
@@ -109,13 +121,27 @@ class Progress:
             self._show_counts()
             self._bar.update(0)  # which shows it, if it is time
 
+    def part(self, document_id: str, embedded: int, chunks: int) -> None:
+        """Note how far a long document is; may be called from several threads."""
+        with self._lock:
+            self.unfinished[document_id] = (embedded, chunks)
+            self._show_counts()
+            self._bar.update(0)
+
     def _show_counts(self) -> None:
         counts = [f"{SHOWN.get(status, status)}={count}" for status, count in self._counts.items()]
         if self._started is not None:
             seconds = time.monotonic() - self._started
             rate = f" ({self._chunks / seconds:.1f}/s)" if seconds > RATE_SECONDS else ""
             counts.append(f"chunks={self._chunks}{rate}")
+        for document_id, (embedded, chunks) in self.unfinished.items():
+            counts.append(f"document {visible.line(document_id)}: {embedded}/{chunks}")
         self._bar.set_postfix_str(", ".join(counts), refresh=False)
+
+
+def next_step(documents: int) -> str:
+    """What to do after the tables are there, by how many rows the documents table has."""
+    return "Next: rag-assets ingest" if documents else FIRST_STEP
 
 
 def show_registered(found: Registered) -> None:
@@ -135,18 +161,38 @@ def show_left_out(found: Registered) -> None:
 def show_report(report: RunReport) -> None:
     """What a run did, and each document that failed with its reason."""
     show(f"{report.summary}, in {report.seconds:.1f} s (Dagster run {report.run_id})")
-    for failure in report.failed.values():
-        show(f"  failed  {failure.document_id}  {failure.error_kind}: {failure.error_message}")
+    for one in report.failed.values():
+        show(_failed(one.document_id, one.error_kind, one.error_message, seconds_to_next=one.seconds_to_next))
     for document_id in report.busy:
-        show(f"  busy    {document_id}  another run is working on it; try again when that has ended")
-    show_unknown(report.unknown)
-    if report.gone:
-        show(f"Not in the table, so nothing is kept of them: {quoted(report.gone)}")
+        show(f"  busy     {document_id}  another run is working on it; try again when that has ended")
+    for document_id in report.gone:
+        show(f"  deleted  {document_id}  it has no row in the table any more")
+    if report.interrupted:
+        for document_id, (embedded, chunks) in report.unfinished.items():
+            done = f"{embedded:,} of {chunks:,} chunks, or a few more, had been embedded, and will be again"
+            show(f"  pending  {document_id}  {done}: a document is stored whole")
+    if left := _left(report):
+        show(left)
+
+
+def _left(report: RunReport) -> str:
+    """What is still to be done, and who does it; empty where nothing is."""
     pending = f"{counted(report.pending, 'document')} {are(report.pending)} pending"
     if report.interrupted:
-        show(f"Stopped: what is stored stays, {pending}. Next: rag-assets ingest")
-    elif report.pending:
-        show(f"{pending}: another run has them, or they are tried again later.")
+        return f"Stopped: what is stored stays, {pending}. Next: rag-assets ingest"
+    if report.pending and not report.is_all:
+        return f"{pending}. Next: rag-assets ingest"
+    if report.pending:
+        they = "it is" if report.pending == 1 else "they are"
+        return f"{pending}: another run has {them(report.pending)}, or {they} tried again later."
+    return FIRST_STEP if report.documents == 0 else ""
+
+
+def _failed(document_id: str, kind: str | None, message: str | None, *, seconds_to_next: float | None) -> str:
+    """A document whose last attempt failed, with the state that it has now."""
+    if seconds_to_next is None:
+        return f"  failed   {document_id}  {kind}: {message}"
+    return f"  pending  {document_id}  {kind}: {message} (tried again in {seconds_to_next:.0f} s)"
 
 
 def show_unknown_documents(names: Sequence[str], *, of: int) -> None:
@@ -218,26 +264,19 @@ def show_status(status: IndexStatus, failed_documents: Sequence[FailedDocument])
     for key, value in status.numbers.items():
         _show_wrapped(f"{LABELS.get(key, key.replace('_', ' ')):>20}  {_readable(value)}", indent=22)
     for one in failed_documents:
-        told = f"{one.document_id}  {one.error_kind}: {one.error_message}"
-        if one.seconds_to_next is None:
-            _show_wrapped(f"  failed   {told}", indent=11)
-        else:
-            _show_wrapped(f"  pending  {told} (tried again in {one.seconds_to_next:.0f} s)", indent=11)
+        told = _failed(one.document_id, one.error_kind, one.error_message, seconds_to_next=one.seconds_to_next)
+        _show_wrapped(told, indent=11)
     more = sum(status.failed.values()) + sum(status.dead.values()) - len(failed_documents)
     if failed_documents and more > 0:
         show(f"  ... and {more} more: rag_ingestion_log has them all")
     for fault in status.faults:
         _show_wrapped(f"-> {fault}", indent=3)
+    if not status.documents and not status.faults:
+        show(FIRST_STEP)
 
 
 def _show_wrapped(text: str, *, indent: int) -> None:
     click.echo(wrapping.wrapped(visible.line(text), indent=indent, columns=wrapping.width()))
-
-
-def show_unknown(ids: Sequence[str]) -> None:
-    """Which documents that were asked for are not in the table, if there are any."""
-    if ids:
-        show(f"Not in the table: {quoted(ids)}")
 
 
 def quoted(ids: Sequence[str]) -> str:
@@ -255,20 +294,22 @@ def show_roles(granted: Granted) -> None:
             show_text(one if one.endswith(";") else f"{one};")
 
 
-def show_accepted(accepted: Sequence[Refused], unknown: Sequence[str] = (), left: Sequence[str] = ()) -> None:
-    """Which documents may stay as they are, which were named and were not given up, and what to do."""
-    show_unknown(unknown)
-    if left:
-        show(f"Nothing to accept, not given up with such an error or accepted before: {quoted(left)}")
-    for one in accepted:
+def show_accepted(found: Accepted) -> None:
+    """Which documents may stay as they are, which were not given up, and what to do."""
+    if found.pending:
+        show(f"Pending, and not given up: {quoted(found.pending)}. Next: rag-assets ingest ID")
+    if found.others:
+        show(f"Nothing to accept, not failed in such a way: {quoted(found.others)}")
+    for one in found.accepted:
         show(f"  {one.document_id}  {one.error_kind}: {one.error_message}")
-    step = "They are tried again when their file changes." if accepted else "None was given up: see rag-assets status."
-    show(f"{counted(len(accepted), 'document')} {are(len(accepted))} accepted. {step}")
+    now, before = len(found.accepted), found.before
+    earlier = f", {before} {'was' if before == 1 else 'were'} before" if before else ""
+    step = "Each is tried again when its file changes" if now or before else "None was given up: see rag-assets status"
+    show(f"{counted(now, 'document')} {are(now)} accepted{earlier}. {step}.")
 
 
-def show_retried(count: int, unknown: Sequence[str] = ()) -> None:
+def show_retried(count: int) -> None:
     """How many are pending, and who takes them; where there are none, where to look."""
-    show_unknown(unknown)
     step = (
         "Next: rag-assets ingest, unless `rag-assets up` runs."
         if count
@@ -277,9 +318,8 @@ def show_retried(count: int, unknown: Sequence[str] = ()) -> None:
     show(f"{counted(count, 'document')} {are(count)} pending again. {step}")
 
 
-def show_marked(found: Marked, unknown: Sequence[str] = ()) -> None:
+def show_marked(found: Marked) -> None:
     """How many vectors are to be made anew, and who does it."""
-    show_unknown(unknown)
     step = "Next: rag-assets ingest, unless `rag-assets up` runs." if found.chunks else "Nothing is to be done."
     whose = f"{counted(found.chunks, 'vector')} of {counted(len(found.documents), 'document')}"
     show(f"{whose} {are(found.chunks)} to be made anew. {step}")
@@ -365,6 +405,15 @@ def show_error(name: str, error: DocumentError, *, seconds: float, as_json: bool
         print_json(facts | {"media_type": None, "parser": None, "pages": None, "seconds": round(seconds, 4)})
     else:
         print_progress(f"--- {name}: {error.kind}: {error.message}")
+
+
+def show_chunks(name: str, read: ReadDocument, *, as_json: bool) -> None:
+    """Each cut of a document, and for people how many there are."""
+    for chunk in read.chunks:
+        show_chunk(chunk, as_json=as_json)
+    if not as_json:
+        tokens = sum(chunk.token_count for chunk in read.chunks)
+        print_progress(f"--- {name}: {counted(len(read.chunks), 'chunk')}, {counted(tokens, 'token')}")
 
 
 def show_chunk(chunk: Chunk, *, as_json: bool) -> None:

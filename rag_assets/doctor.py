@@ -19,7 +19,7 @@ from rag_assets.embedding.calibration import Calibration
 from rag_assets.embedding.embedder import OPENVINO
 from rag_assets.embedding.server import known_flags
 from rag_assets.errors import RagAssetsError, SettingsError
-from rag_assets.model import Progress
+from rag_assets.model import Progress, counted
 from rag_assets.postgres import documents, health
 from rag_assets.postgres.database import NEEDED_RIGHTS
 from rag_assets.postgres.health import Health
@@ -254,7 +254,7 @@ def _documents(services: Services) -> Finding:
     if not (seen.has_tables and seen.has_source):
         return Finding(check="documents", verdict="ok", found="none yet: see tables")
     status = operations.status(services)
-    found = f"{status.documents}, {status.up_to_date} of them up to date, {status.pending} pending"
+    found = f"{counted(status.documents, 'document')}, {status.up_to_date} up to date, {status.pending} pending"
     faults = [*status.faults, *(f"{kind}: {step}." for kind, step in ID_STEPS.items() if kind in status.dead)]
     return Finding(check="documents", verdict="warn" if faults else "ok", found=found, next=" ".join(faults))
 

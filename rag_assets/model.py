@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from rag_assets.errors import ErrorKind
+from rag_assets.errors import ACCEPTABLE_KINDS, ErrorKind
 
 Structure = Literal["markdown", "plain", "code"]
 ChunkKind = Literal["prose", "code", "table"]
@@ -21,6 +21,16 @@ Progress = Callable[[str], None]  # called with a sentence on how far long work 
 def counted(count: int, noun: str) -> str:
     """A number with what it counts: `1 document`, `2 documents`."""
     return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
+def them(count: int) -> str:
+    """The pronoun of such a number, as an object."""
+    return "it" if count == 1 else "them"
+
+
+def not_in_table(ids: Sequence[str], *, table: str) -> str:
+    """What to say of documents that were asked for and are not there, each in quotes: an id may be empty."""
+    return f"Not in the table {table}: {', '.join(map(repr, ids))}"
 
 
 def require_numbers(**given: Any) -> None:
@@ -428,10 +438,13 @@ class IndexStatus:
         if given_up:
             kinds = ", ".join(f"{count} {kind}" for kind, count in self.dead.items())
             which = f"{counted(given_up, 'document')} failed ({kinds})"
-            faults.append(f"{which}: correct {'it' if given_up == 1 else 'them'}, then rag-assets retry.")
+            or_so = (
+                f", or leave {them(given_up)} so: rag-assets accept" if self.dead.keys() & set(ACCEPTABLE_KINDS) else ""
+            )
+            faults.append(f"{which}: correct {them(given_up)}, then rag-assets retry{or_so}.")
         if overlooked > 0:
             which = f"{counted(overlooked, 'document')} {are(overlooked)} neither indexed nor pending"
-            faults.append(f"{which}: rag-assets reconcile finds {'it' if overlooked == 1 else 'them'}.")
+            faults.append(f"{which}: rag-assets reconcile finds {them(overlooked)}.")
         for run_id, seconds in self.standing_still.items():
             faults.append(
                 f"Run {run_id} has stood still for {seconds} s: its process is stopped or hangs. Under `rag-assets "

@@ -53,6 +53,16 @@ class Registered:
     left_out: tuple[str, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Accepted:
+    """What became of documents that were to be accepted; `pending` and `others` are ids that were asked for."""
+
+    accepted: list[Refused]
+    before: int  # of those asked for, or of all
+    pending: list[str]  # not given up yet
+    others: list[str]  # with nothing to accept, or with another kind of error
+
+
 def create_table(services: Services) -> bool:
     """Make the documents table, if there is none and nothing is indexed; whether there was none."""
     return services.database.create_table(services.settings.source)
@@ -301,14 +311,22 @@ def find(services: Services, ids: Sequence[str]) -> tuple[list[str], list[str]]:
     return list(known), [one for one in dict.fromkeys(ids) if one not in found]
 
 
-def accept(services: Services, *, ids: Sequence[str] = (), kind: str | None = None) -> list[Refused]:
-    """Have documents given up, of these ids and kind or all, count as well until their file changes; which ones."""
+def accept(services: Services, *, ids: Sequence[str] = (), kind: str | None = None) -> Accepted:
+    """Have documents given up, of these ids and kind or all, count as well until their file changes."""
     with services.database.transaction() as cursor:
         found = outbox.acceptable(cursor, services.settings.source, ids=ids, kind=kind)
     seen = [(one, _size_and_time(services, one.path)) for one in found]
     with services.database.transaction() as cursor:
+        before = outbox.accepted(cursor, ids=ids, kind=kind)
         accepted = outbox.accept(cursor, seen)
-    return [one for one in found if one.document_id in accepted]
+        left = [one for one in ids if one not in accepted and one not in before]
+        pending = outbox.pending(cursor, left)
+    return Accepted(
+        accepted=[one for one in found if one.document_id in accepted],
+        before=len(before),
+        pending=[one for one in left if one in pending],
+        others=[one for one in left if one not in pending],
+    )
 
 
 def retry(services: Services, *, ids: Sequence[str], kind: str | None) -> int:

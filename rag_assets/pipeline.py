@@ -38,6 +38,7 @@ GROUPS_IN_FLIGHT = 2  # while one group's last requests finish, the next one's a
 GROUPS_AHEAD = 3  # read before the first of them is stored
 GROUP_TOKENS = 8_192  # a group is sent to be embedded when it holds so many tokens, or a window of documents
 LARGEST_GROUP = 500  # documents
+PART_TOKENS = 2 * GROUP_TOKENS  # at least, that are embedded in one call: only a long document has several parts
 MESSAGE_CHARACTERS = 1_000  # of an error
 PREVIEWED_TEXT, PREVIEWED_WORDS, PREVIEWED_CHUNKS = 400, 60, 8  # characters, characters of a chunk, chunks at most
 WAIT_SECONDS = 0.5  # at a time, for a group: on Windows, Ctrl-C does not end a wait that has no end
@@ -47,6 +48,7 @@ FOLDED_TOGETHER = 50  # changes of the statistics of words
 
 
 Resolve = Callable[[str], Path]  # a path of the table -> the file; DocumentError
+OnPart = Callable[[str, int, int], None]  # a long document's id, how many of its new chunks are embedded, of how many
 
 
 class Reader(Protocol):
@@ -71,6 +73,10 @@ class Embeds(Protocol):
     def embed(self, texts: Sequence[str], *, token_counts: Sequence[int]) -> "NDArray[float32]": ...
 
     def interrupt(self) -> None: ...
+
+
+def no_part(_document_id: str, _embedded: int, _chunks: int) -> None:
+    """For who does not want to know."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,6 +218,7 @@ class Pipeline:
         resolve: Resolve,
         run_id: str,
         beat_seconds: float = BEAT_SECONDS,
+        on_part: OnPart = no_part,
     ) -> None:
         self._database = database
         self._settings = settings
@@ -221,6 +228,7 @@ class Pipeline:
         self._resolve = resolve
         self._run_id = run_id
         self._owner = ClaimOwner("run", run_id)
+        self._on_part = on_part
         self._lease = Lease(
             database,
             run_id=run_id,
@@ -425,15 +433,20 @@ class Pipeline:
 
     def _embed(self, group: _Group) -> _Group:
         started = time.perf_counter()
-        while group.texts and not self.stopping.is_set():
-            hashes = list(group.texts)
+        self._tell_part(group)
+        while (part := _part(group)) and not self.stopping.is_set():
             try:
-                group.vectors |= self._vectors(group.texts)
-                break
+                group.vectors |= self._vectors(part)
             except UnembeddableText as exc:
-                _fail_documents_with(hashes[exc.index], group=group, error=exc)
+                _fail_documents_with(list(part)[exc.index], group=group, error=exc)
+            self._tell_part(group)
         group.seconds_embed = time.perf_counter() - started
         return group
+
+    def _tell_part(self, group: _Group) -> None:
+        """Say how far a document is that has several parts: for minutes, it has no outcome."""
+        if sum(tokens for _, tokens in group.texts.values()) > PART_TOKENS:
+            self._on_part(group.works[0].claim.document_id, len(group.vectors), len(group.texts))
 
     def _vectors(self, wanted: dict[str, tuple[str, int]]) -> "dict[str, NDArray[float32]]":
         vectors = self._embedder.embed(
@@ -610,6 +623,17 @@ def _require_one_row(claim: Claim) -> None:
 
 def _tokens(work: _Work) -> int:
     return sum(chunk.token_count for chunk in work.read.chunks) if isinstance(work, _Read) else 0
+
+
+def _part(group: _Group) -> dict[str, tuple[str, int]]:
+    """The next texts without a vector, of PART_TOKENS or a little more; none where all have theirs."""
+    part: dict[str, tuple[str, int]] = {}
+    room = PART_TOKENS
+    for content_sha256, (text, tokens) in group.texts.items():
+        if room > 0 and content_sha256 not in group.vectors:
+            part[content_sha256] = (text, tokens)
+            room -= tokens
+    return part
 
 
 def _texts_of(group: _Group, hashes: Collection[str]) -> dict[str, tuple[str, int]]:

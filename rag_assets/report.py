@@ -29,6 +29,9 @@ class RunReport:
     busy: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     pending: int = 0
+    is_all: bool = True  # whether all that was pending was asked for
+    documents: int | None = None  # in the table, counted by who shows the report
+    unfinished: dict[str, tuple[int, int]] = field(default_factory=dict)  # id -> chunks embedded in vain, of how many
     seconds: float = 0.0
     interrupted: bool = False  # by SIGINT or SIGTERM: what was not stored by then is pending
     _statuses: dict[str, Status] = field(default_factory=dict)  # by document id
@@ -74,19 +77,29 @@ class RunReport:
     @property
     def brief(self) -> str:
         """What there is of the counts, in a few words: 12 completed, 1 failed."""
-        counts = [f"{count} {SHOWN.get(status, status)}" for status, count in self.counts.items() if count]
+        counts = [f"{count} {word}" for word, count in self._words().items() if count]
         busy = [f"{len(self.busy)} kept by another run"] if self.busy else []
         return ", ".join(counts + busy) or "nothing was pending"
 
     @property
     def summary(self) -> str:
         """The counts as a sentence without its full stop."""
-        counts = ", ".join(f"{count} {SHOWN.get(status, status)}" for status, count in self.counts.items())
+        counts = ", ".join(f"{count} {word}" for word, count in self._words().items())
         return f"{counts}; {counted(self.chunks_embedded, 'chunk')} embedded, {self.chunks_reused} reused"
+
+    def _words(self) -> dict[str, int]:
+        """The counts in the words of the status: what failed and is tried again by itself is pending."""
+        words = {SHOWN.get(status, status): count for status, count in self.counts.items()}
+        again = sum(outcome.retry for outcome in self.failed.values())
+        return words | ({"failed": words["failed"] - again, "pending": again} if again else {})
 
     @property
     def as_json(self) -> dict[str, Any]:
-        """What `--json` prints; `unknown` only where there are some."""
+        """What `--json` prints; `unknown` and `unfinished` only where there are some."""
+        unfinished = [
+            {"document_id": one, "embedded": embedded, "chunks": chunks}
+            for one, (embedded, chunks) in self.unfinished.items()
+        ]
         failures = [
             {"document_id": o.document_id, "path": o.path, "kind": o.error_kind, "message": o.error_message}
             for o in self.failed.values()
@@ -103,4 +116,5 @@ class RunReport:
             "interrupted": self.interrupted,
             "pending": self.pending,
             **({"unknown": self.unknown} if self.unknown else {}),
+            **({"unfinished": unfinished} if unfinished else {}),
         }

@@ -18,7 +18,7 @@ from rag_assets.embedding.embedder import OPENVINO, Embedder, Engine
 from rag_assets.embedding.reranker import Reranker
 from rag_assets.errors import SettingsError
 from rag_assets.model import Progress
-from rag_assets.pipeline import Pipeline
+from rag_assets.pipeline import OnPart, Pipeline, no_part
 from rag_assets.postgres.database import Database
 from rag_assets.postgres.listener import Listener
 from rag_assets.postgres.owner import Owner
@@ -79,6 +79,7 @@ class Services:
     ) -> None:
         self.settings = settings
         self._progress = progress
+        self.on_part: OnPart = no_part  # of pipelines that are made from now on
         self._open = ExitStack()
         given = {"reader": reader, "urgent_reader": urgent_reader, "embedder": embedder, "models": models}
         vars(self).update({name: each for name, each in given.items() if each is not None})  # see cached_property
@@ -204,6 +205,7 @@ class Services:
             embedder=self.embedder,
             resolve=self.resolve,
             run_id=run_id,
+            on_part=self.on_part,
         )
 
     @contextmanager

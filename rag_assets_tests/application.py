@@ -9,7 +9,7 @@ import numpy as np
 from rag_assets import lease, settings
 from rag_assets.claim_source import USUAL_PACE, ClaimSource, Pace
 from rag_assets.model import Claim, Outcome
-from rag_assets.pipeline import Embeds, Pipeline, Reader
+from rag_assets.pipeline import Embeds, OnPart, Pipeline, Reader, no_part
 from rag_assets.postgres import outbox
 from rag_assets.postgres.database import Database
 from rag_assets.postgres.listener import Listener
@@ -116,7 +116,7 @@ class Application:
                 seconds=self.settings.worker.claim_seconds,
             )
 
-    def pipeline(self, *, run_id: str, embedder: Embeds | None = None) -> Pipeline:
+    def pipeline(self, *, run_id: str, embedder: Embeds | None = None, on_part: OnPart = no_part) -> Pipeline:
         return Pipeline(
             self.database,
             self.settings,
@@ -126,6 +126,7 @@ class Application:
             resolve=lambda path: paths.resolve(path, root=self.files, allowed_roots=(), path_map={}),
             run_id=run_id,
             beat_seconds=self.beat_seconds,
+            on_part=on_part,
         )
 
     def claim_source(self, listener: Listener, *, run_id: str, pace: Pace = USUAL_PACE) -> ClaimSource:

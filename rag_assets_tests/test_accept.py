@@ -24,7 +24,7 @@ def add_empty(application: Application, name: str = "empty.txt") -> str:
 
 
 def accept(project: Project, **selected: object) -> list[str]:
-    accepted = operations.accept(project.services, **selected)
+    accepted = operations.accept(project.services, **selected).accepted
     events.tell_accepted(project.instance, accepted)
     return [one.document_id for one in accepted]
 
@@ -159,13 +159,17 @@ def test_job_accepts_what_failed(project: Project) -> None:
 
 
 def test_command_accepts_what_failed(application: Application, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By kind or id; what is accepted is named, for people and programs, and each id that cannot be, with exit 1."""
+    """By kind or id; what is accepted is named, for people and programs, and each id that cannot be, with exit 1.
+
+    What was accepted before is so still: it is counted, and no fault.
+    """
     monkeypatch.setenv("RAG_ASSETS_HOME", str(application.settings.home))
     monkeypatch.setenv("DATABASE_URL", application.url)
     monkeypatch.setenv("DOCUMENT_ROOT_PATH", str(application.files))
     monkeypatch.setattr("rag_assets.cli._tell_accepted", lambda services, accepted: None)  # Dagster's, tried above
     bad, other = add_empty(application), add_empty(application, "other.txt")
     good = application.add("a.txt", *WORDS)
+    waiting = application.add_row("missing.txt")
     application.run()
 
     def said(*arguments: str, code: int = 0) -> str:
@@ -174,11 +178,16 @@ def test_command_accepts_what_failed(application: Application, monkeypatch: pyte
         return result.output
 
     assert "Not in the table TblDocumentFiles: 'nobody', ''" in said("nobody", "", code=1)
-    assert f"Nothing to accept, not given up with such an error or accepted before: {good!r}" in said(good, code=1)
-    named = json.loads(said(good, bad, "nobody", "--json", code=1))
-    assert named == {"accepted": [bad], "unknown": ["nobody"], "not_accepted": [good]}
+    assert said("--kind", "encrypted").startswith("0 documents are accepted. None was given up")
+    assert f"Nothing to accept, not failed in such a way: {good!r}" in said(good, code=1)
+    assert f"Pending, and not given up: {waiting!r}. Next: rag-assets ingest ID\n0 doc" in said(waiting, code=1)
+    named = json.loads(said(good, bad, waiting, "--json", code=1))
+    left = {"not_accepted": [waiting, good], "accepted_before": 0}
+    assert named == {"accepted": [bad], "unknown": [], **left}
     assert f"  {other}  empty: " in said("--kind", "empty")
-    assert said().startswith("0 documents are accepted. None was given up")
+    assert said(bad) == "0 documents are accepted, 1 was before. Each is tried again when its file changes.\n"
+    assert said() == "0 documents are accepted, 2 were before. Each is tried again when its file changes.\n"
+    assert json.loads(said(bad, "--json"))["accepted_before"] == 1
 
 
 def test_acceptance_is_told_to_callers(project: Project) -> None:

@@ -95,7 +95,7 @@ def test_write_document_refuses_when_a_vector_is_not_valid(database: Database, s
     """A vector that is not of length 1 never counts as completed, and leaves nothing behind."""
     vectors = {rows.sha256("a"): rows.vector("a") * scale}
     claim = _claim(database)
-    with pytest.raises(EmbeddingError, match="1 chunks were cut, 1 are stored, 0 of them"):
+    with pytest.raises(EmbeddingError, match="1 chunk cut, 1 stored, 0 with a valid"):
         _write_read(database, claim, rows.read("a"), vectors=vectors)
     assert _rows(database) == []
 

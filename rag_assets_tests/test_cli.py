@@ -222,6 +222,14 @@ def test_chunk_cuts_as_it_is_told(configured: Application, strategy: str) -> Non
     assert all(whole[chunk["char_start"] : chunk["char_end"]] == chunk["content"] for chunk in chunks)
 
 
+def test_chunk_says_how_many_there_are(configured: Application) -> None:
+    """Of each file, in the end."""
+    configured.write("a.txt", "pumps")
+    configured.write("b.txt", *WORDS)
+    said = [line for line in invoke("chunk", "a.txt", "b.txt").stderr.splitlines() if ".txt: " in line]
+    assert re.fullmatch(r"--- a.txt: 1 chunk, \d+ tokens\n--- b.txt: 6 chunks, \d+ tokens", "\n".join(said))
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -266,7 +274,9 @@ def test_status_says_what_failed_and_what_to_do(configured: Application) -> None
     *_, first, second, last = invoke("status").stdout.splitlines()
     assert first.startswith("  failed   1  empty: ")
     assert re.fullmatch(r"  pending  2  not_found: File not found: missing.txt \(tried again in \d+ s\)", second)
-    assert last == "-> 1 document failed (1 empty): correct it, then rag-assets retry."
+    assert (
+        last == "-> 1 document failed (1 empty): correct it, then rag-assets retry, or leave it so: rag-assets accept."
+    )
     assert re.search(r"^ +failed  1 empty$", invoke("status").stdout, re.MULTILINE)
 
 
@@ -322,6 +332,26 @@ def test_search_says_the_same_before_a_model_is_made_when_nothing_was_set_up(
     assert "Run `rag-assets init`" in invoke("search", "--mode", mode, "words", code=1).stderr
 
 
+@pytest.fixture
+def fresh(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An embedded database that is new, in place of which another one stands, as starting one takes seconds."""
+    monkeypatch.setattr(Services, "database_url", empty_database_url)
+    monkeypatch.setattr(engines, "choose", lambda *_arguments, **_named: pytest.fail("a model was asked for"))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["status"], ["search", "words"], ["search", "--mode", "text", "x"], ["retry"], ["accept"], ["story", "1"]],
+)
+def test_what_asks_a_new_home_is_told_the_first_step(fresh: None, home: Path, command: list[str]) -> None:
+    """No table has been lost, and none need be made by hand."""
+    said = invoke(*command, code=1).stderr.splitlines()[-1]
+    assert said == (
+        f"Error: There are no documents in {home} yet. Next: rag-assets register FOLDER (files become rows), then "
+        "rag-assets ingest"
+    )
+
+
 @pytest.mark.parametrize("command", [("ingest",), ("init",), ("reconcile",), ("status",), ("register", "."), ("up",)])
 def test_table_that_is_not_there_is_said_in_one_line_and_not_made(configured: Application, command: Any) -> None:
     """It was renamed, or its name is misspelt: in the application's schema nothing is made in its place."""
@@ -335,7 +365,10 @@ def test_init_makes_the_table_when_it_is_told_to(empty_database_url: str, monkey
     """And only then."""
     monkeypatch.setenv("DATABASE_URL", empty_database_url)
     invoke("init", code=1)
-    assert "0 documents, 0 pending" in run("init", "--create-table").stdout
+    assert "0 documents, 0 pending. Next: rag-assets register FOLDER" in run("init", "--create-table").stdout
+    assert invoke("status").stdout.splitlines()[-1].startswith("Next: rag-assets register FOLDER")
+    said = invoke("search", "--mode", "text", "words").stdout
+    assert said.startswith("Nothing found: there are no documents. Next: rag-assets register FOLDER")
 
 
 def test_deletions_that_are_held_are_confirmed_by_a_command(configured: Application) -> None:
@@ -629,6 +662,13 @@ def test_search_that_finds_nothing_says_of_which_model(
     assert "no vector of another is stored" in invoke("search", "pumps").stdout
 
 
+def test_search_says_that_nothing_is_indexed_yet(configured: Application) -> None:
+    """Words have no vectors, and what is to be done is known."""
+    configured.add("a.txt", *WORDS)
+    said = invoke("search", "--mode", "text", "pumps").stdout
+    assert said == "Nothing found: nothing is indexed, and 1 of 1 document is pending. Next: rag-assets ingest\n"
+
+
 @posix
 def test_search_says_why_when_it_finds_nothing(
     configured: Application, fake_server: None, monkeypatch: pytest.MonkeyPatch
@@ -710,9 +750,18 @@ def test_ingest_says_what_is_short_and_loses_nothing(
 @pytest.mark.parametrize(
     ("found", "code", "says"),
     [
-        ({"busy": ["5"]}, 1, "busy    5  another run is working on it"),
+        ({"busy": ["5"]}, 1, "busy     5  another run is working on it"),
         ({"interrupted": True, "pending": 7}, 130, "Stopped: what is stored stays, 7 documents are pending."),
-        ({"pending": 7}, 0, "7 documents are pending: another run has them"),
+        (
+            {"interrupted": True, "pending": 1, "unfinished": {"9": (352, 1_396)}},
+            130,
+            "  pending  9  352 of 1,396 chunks, or a few more, had been embedded, and will be again: a document is "
+            "stored whole\nStopped: what is stored stays, 1 document is pending.",
+        ),
+        ({"pending": 7}, 0, "7 documents are pending: another run has them, or they are tried again later."),
+        ({"pending": 1}, 0, "1 document is pending: another run has it, or it is tried again later."),
+        ({"pending": 1, "is_all": False}, 0, "\n1 document is pending. Next: rag-assets ingest"),
+        ({"documents": 0}, 0, "\nNext: rag-assets register FOLDER"),
         ({}, 0, "2 completed"),
     ],
 )

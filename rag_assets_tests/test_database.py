@@ -174,7 +174,7 @@ def test_migrate_has_everything_embedded_anew_when_the_extension_was_dropped(app
     with pytest.raises(SettingsError, match="rag-assets init"):
         application.run()
     [done] = application.database.migrate(SOURCE, dimension=384)
-    assert done == "vectors put back after they were dropped: 1 documents are embedded anew"
+    assert done == "vectors put back after they were dropped: 1 document is embedded anew"
     assert application.run()[document_id].chunks_embedded == len(WORDS) + 1
     assert len(application.stored(document_id)) == len(WORDS) + 1
     assert application.database.migrate(SOURCE, dimension=384) == []

@@ -26,7 +26,8 @@ def test_reconcile_evaluates_the_check(project: Project) -> None:
     assert evaluation.event is not None
     said = evaluation.event.asset_check_evaluation
     assert said is not None
-    assert said.description == "1 document failed (1 empty): correct it, then rag-assets retry."
+    step = "correct it, then rag-assets retry, or leave it so: rag-assets accept."
+    assert said.description == f"1 document failed (1 empty): {step}"
 
 
 def test_reconcile_finds_a_file_that_changed_on_disk(project: Project) -> None:

@@ -2,12 +2,14 @@
 
 import pytest
 
-from rag_assets.model import ClaimOwner, are, counted
+from rag_assets.model import ClaimOwner, are, counted, them
 
 
-@pytest.mark.parametrize(("count", "said"), [(0, "0 documents are"), (1, "1 document is"), (2, "2 documents are")])
+@pytest.mark.parametrize(
+    ("count", "said"), [(0, "0 documents are: them"), (1, "1 document is: it"), (2, "2 documents are: them")]
+)
 def test_a_number_agrees_with_its_noun(count: int, said: str) -> None:
-    assert f"{counted(count, 'document')} {are(count)}" == said
+    assert f"{counted(count, 'document')} {are(count)}: {them(count)}" == said
 
 
 @pytest.mark.parametrize("text", ["run:9f1c", "batch:b-1", "batch:a:b"])

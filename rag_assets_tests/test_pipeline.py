@@ -429,6 +429,30 @@ def test_documents_are_stored_when_every_connection_was_cut_meanwhile(applicatio
     assert len(application.stored(document_id)) == len(WORDS)
 
 
+def test_long_document_is_embedded_in_parts_that_are_told(
+    application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no outcome for minutes; what has vectors when a text is refused is not embedded once more."""
+    monkeypatch.setattr("rag_assets.pipeline.PART_TOKENS", 80)
+    document_id = application.add("a.txt", *WORDS)
+    told: list[tuple[str, int, int]] = []
+    embedder = HashEmbedder()
+    pipeline = application.pipeline(run_id="1", embedder=embedder, on_part=lambda *part: told.append(part))
+    [[outcome]] = pipeline.ingest([application.claim(run_id="1")])
+    assert (outcome.chunks_embedded, len(embedder.texts)) == (len(WORDS), len(WORDS))
+    assert len(application.stored(document_id)) == len(WORDS)
+    assert told[0] == (document_id, 0, len(WORDS))
+    assert told[-1] == (document_id, len(WORDS), len(WORDS))
+    assert len(told) > 2
+
+
+def test_short_documents_are_no_parts(application: Application) -> None:
+    """Nobody is told of what ends in a moment."""
+    application.add("a.txt", *WORDS)
+    pipeline = application.pipeline(run_id="1", on_part=lambda *_: pytest.fail("a part was told"))
+    assert len(list(pipeline.ingest([application.claim(run_id="1")]))) == 1
+
+
 def test_unfinished_documents_are_free_when_nobody_takes_outcomes_any_more(application: Application) -> None:
     """A run that is cancelled keeps what was stored, gives back the rest at once, and leaves no thread."""
     worker = application.settings.worker.model_copy(update={"bulk_batch_size": 1})

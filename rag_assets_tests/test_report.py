@@ -1,5 +1,7 @@
 """The report of a run: each document counts once, by what became of it in the end."""
 
+from dataclasses import replace
+
 import pytest
 
 from rag_assets.model import Outcome, Status
@@ -18,6 +20,15 @@ def test_document_counts_by_its_last_outcome() -> None:
     assert report.counts == {"completed": 2, "skipped": 0, "deleted": 0, "failed": 1}
     assert list(report.failed) == ["2"]
     assert report.summary == "2 completed, 0 unchanged, 0 deleted, 1 failed; 5 chunks embedded, 0 reused"
+
+
+def test_what_is_tried_again_is_pending_in_words() -> None:
+    """As the status has it; in numbers for programs, an attempt that failed stays one."""
+    report = RunReport(run_id="r")
+    report.add([outcome("1", "failed"), replace(outcome("2", "failed"), retry=True)])
+    assert report.summary == "0 completed, 0 unchanged, 0 deleted, 1 failed, 1 pending; 0 chunks embedded, 0 reused"
+    assert report.brief == "1 failed, 1 pending"
+    assert report.as_json["failed"] == 2
 
 
 @pytest.mark.parametrize(

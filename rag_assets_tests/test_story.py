@@ -143,7 +143,7 @@ def test_story_names_an_id_that_is_no_document(configured: Application) -> None:
     document_id = add_guide(configured)
     result = invoke("story", "nobody", document_id, code=1)
     assert "state  indexed: " in result.stdout
-    assert "Not in the table: 'nobody'" in result.stdout
+    assert result.stderr == "Not in the table TblDocumentFiles: 'nobody'\n"
     assert "Not in the table TblDocumentFiles: 'nobody'" in invoke("story", "nobody", code=1).stderr
     *_, last = invoke("story", "nobody", document_id, "--json", code=1).stdout.splitlines()
     assert json.loads(last) == {"unknown": ["nobody"]}

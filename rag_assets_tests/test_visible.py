@@ -10,7 +10,7 @@ from rag_assets.doctor import Finding
 from rag_assets.errors import DocumentError
 from rag_assets.logs import JsonFormatter, LineFormatter
 from rag_assets.model import Chunk, FailedDocument, Hit, IndexStatus, Outcome
-from rag_assets.operations import Registered
+from rag_assets.operations import Accepted, Registered
 from rag_assets.report import RunReport
 
 EVIL = (
@@ -86,14 +86,14 @@ def test_output_of_every_kind_holds_no_control_character(capsys: pytest.CaptureF
         heading_path=(EVIL,),
         kind="prose",
     )
-    report = RunReport(run_id="r", busy=[EVIL], gone=[EVIL], unknown=[EVIL])
+    report = RunReport(run_id="r", busy=[EVIL], gone=[EVIL], interrupted=True, unfinished={EVIL: (1, 2)})
     failed = {"status": "failed", "stage": "read", "error_kind": "empty", "error_message": EVIL}
     report.add([Outcome(document_id=EVIL, path=EVIL, **failed)])
     console.show_hit(hit)
     console.show_answers({EVIL: [hit]})
     console.show_status(STATUS, [trouble])
     console.show_report(report)
-    console.show_retried(0, [EVIL])
+    console.show_accepted(Accepted(accepted=[], before=0, pending=[EVIL], others=[EVIL]))
     console.show_registered(Registered(registered=0, new=0, left_out=(EVIL,)))
     console.show_finding(Finding(check="home", verdict="ok", found=EVIL, next=EVIL))
     console.show_error(EVIL, DocumentError("empty", EVIL), seconds=0.0, as_json=False)
@@ -112,7 +112,7 @@ def test_a_line_of_status_cannot_be_faked(capsys: pytest.CaptureFixture[str]) ->
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if line.strip().startswith(("up to date", "->"))] == [
         "          up to date  0",
-        "-> 1 document failed (1 not_found): correct it, then rag-assets retry.",
+        "-> 1 document failed (1 not_found): correct it, then rag-assets retry, or leave it so: rag-assets accept.",
     ]
     assert sum(line.startswith("  failed   1  not_found: a\\r") for line in lines) == 1
 

@@ -152,7 +152,8 @@ def _of_vectors(seen: Sampled) -> str:
     if not seen.wrong:
         return f"Each of {counted(seen.compared, 'vector')} that were made anew is as it is stored."
     return (
-        f"{seen.wrong} of {seen.compared} vectors are not the model's, so that searches miss their texts: "
+        f"{seen.wrong} of {counted(seen.compared, 'vector')} {are(seen.wrong)} not the model's, so that searches miss "
+        "what was embedded: "
         "rag-assets reembed --where vectors=wrong finds all of them and has them made anew."
     )
 

@@ -10,7 +10,7 @@ from rag_assets import operations, settings
 from rag_assets.defs import checks, dagster_internals, events, partitions
 from rag_assets.defs.resources import Rag
 from rag_assets.errors import SettingsError
-from rag_assets.model import counted
+from rag_assets.model import counted, not_in_table
 from rag_assets.postgres import texts
 from rag_assets.postgres.reconcile import enqueue_idle
 from rag_assets.services import Services
@@ -75,8 +75,9 @@ def accept_unreadable(context: dg.OpExecutionContext, rag: dg.ResourceParam[Rag]
     with rag.services() as services, errors_in_one_line():
         known, unknown = operations.find(services, asked)
         if unknown:
-            raise dg.Failure(f"Not in the table, so nothing is done: {', '.join(unknown)}", allow_retries=False)
-        accepted = operations.accept(services, ids=known, kind=kind)
+            said = not_in_table(unknown, table=services.settings.source.table)
+            raise dg.Failure(f"{said}. Nothing is done.", allow_retries=False)
+        accepted = operations.accept(services, ids=known, kind=kind).accepted
         events.tell_accepted(context.instance, accepted)
         context.instance.report_runless_asset_event(checks.evaluation(operations.status(services)))
     kinds = dict(Counter(one.error_kind for one in accepted))

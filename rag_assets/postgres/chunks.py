@@ -11,7 +11,7 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import execute_values
 
 from rag_assets.errors import EmbeddingError, MissingVectors
-from rag_assets.model import Chunk, ReadDocument
+from rag_assets.model import Chunk, ReadDocument, counted
 from rag_assets.postgres import texts
 from rag_assets.postgres.statements import single, statement
 
@@ -243,6 +243,6 @@ def _check(cursor: Cursor, document_id: str, *, expected: int, dimension: int) -
     stored, valid = single(cursor)
     if not stored == valid == expected:
         raise EmbeddingError(
-            f"Document {document_id}: {expected} chunks were cut, {stored} are stored, {valid} of them with a valid "
-            f"vector of {dimension} dimensions. Nothing of it was kept; see llama-server's log."
+            f"Document {document_id}: {counted(expected, 'chunk')} cut, {stored} stored, {valid} with a valid vector "
+            f"of {dimension} dimensions. Nothing of it was kept; see llama-server's log."
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
+from rag_assets.model import counted
 from rag_assets.postgres.database import Database
 from rag_assets.postgres.statements import composed, single, statement
 
@@ -17,6 +18,11 @@ class Contents:
 
     migrations: list[str]
     rows: dict[str, int]
+
+    @property
+    def words(self) -> str:
+        """How much that is: 12 rows of 3 tables."""
+        return f"{counted(sum(self.rows.values()), 'row')} of {counted(len(self.rows), 'table')}"
 
 
 @dataclass(frozen=True, kw_only=True)

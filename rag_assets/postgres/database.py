@@ -14,6 +14,7 @@ from psycopg2 import sql
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, connection
 
 from rag_assets.errors import DatabaseUnavailable, SettingsError
+from rag_assets.model import are, counted
 from rag_assets.postgres import conninfo, documents, models, roles
 from rag_assets.postgres import owner as owners
 from rag_assets.postgres.owner import Owner
@@ -395,7 +396,7 @@ def _mend_vectors(cursor: Cursor) -> list[str]:
     cursor.execute(statement("texts", "forget_all"))
     count = cursor.rowcount
     cursor.execute(statement("outbox", "enqueue_texts"))
-    return [f"vectors put back after they were dropped: {count} documents are embedded anew"]
+    return [f"vectors put back after they were dropped: {counted(count, 'document')} {are(count)} embedded anew"]
 
 
 def _apply_functions(cursor: Cursor, source: Source, *, channel: str) -> None:

@@ -8,7 +8,7 @@ from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
 from rag_assets.errors import SettingsError, SourceUnusable
-from rag_assets.model import Document
+from rag_assets.model import Document, are, counted
 from rag_assets.postgres.statements import composed, single, statement
 from rag_assets.settings import Source
 
@@ -33,8 +33,8 @@ def create_table(cursor: Cursor, source: Source) -> bool:
         return False
     if indexed := count_indexed(cursor):
         raise SettingsError(
-            f"{indexed} documents are indexed, and {source.table}, the table of their rows, is missing: an empty one "
-            "would mean that all are gone. Name that table back, or correct source.table."
+            f"{counted(indexed, 'document')} {are(indexed)} indexed, and {source.table}, the table of all rows, is "
+            "missing: an empty one would mean that all are gone. Name that table back, or correct source.table."
         )
     cursor.execute(composed("documents", "create_table", **_names(source)))
     return True
@@ -234,8 +234,9 @@ def register(cursor: Cursor, source: Source, paths: Sequence[str]) -> list[Docum
         )
     if lost := set(paths) - {document.path for document in found}:
         raise SettingsError(
-            f"{len(lost)} rows that {source.table} took are not there as they were written, that of {min(lost)} among "
-            "them: a trigger or a rule of the table drops or changes them. Insert the rows yourself. Nothing was added."
+            f"{counted(len(lost), 'row')} that {source.table} took {are(len(lost))} not there as written, first that "
+            f"of {min(lost)}: a trigger or a rule of the table drops or changes what is inserted. Insert the rows "
+            "yourself. Nothing was added."
         )
     return found
 

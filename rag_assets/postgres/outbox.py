@@ -296,6 +296,18 @@ def accept(cursor: Cursor, seen: Sequence[tuple[Refused, tuple[int, int] | None]
     return {row[0] for row in cursor.fetchall()}
 
 
+def accepted(cursor: Cursor, *, ids: Sequence[str], kind: str | None) -> set[str]:
+    """The documents of these ids, or of all, that are accepted, with this kind of error, or any."""
+    cursor.execute(statement("outbox", "list_accepted"), {"ids": list(ids), "kind": kind})
+    return {row[0] for row in cursor.fetchall()}
+
+
+def pending(cursor: Cursor, ids: Sequence[str]) -> set[str]:
+    """Those of these documents that are pending."""
+    cursor.execute(statement("outbox", "list_pending"), {"ids": list(ids)})
+    return {row[0] for row in cursor.fetchall()}
+
+
 def withdraw(cursor: Cursor, ids: Sequence[str]) -> None:
     """Have these documents fail again, if they do, though they were accepted."""
     cursor.execute(statement("outbox", "withdraw"), {"ids": list(ids)})

@@ -147,6 +147,16 @@ from dead join seen as s using (document_id)
 where o.document_id = dead.document_id
 returning o.document_id;
 
+-- name: list_accepted
+-- Of these ids, or of all, what is accepted, by kind of error.
+select document_id from rag_outbox
+where state = 'accepted' and (cardinality(%(ids)s::text[]) = 0 or document_id = any(%(ids)s::text[]))
+    and (%(kind)s::text is null or error_kind = %(kind)s);
+
+-- name: list_pending
+-- Of these ids, what is pending.
+select document_id from rag_outbox where state = 'pending' and document_id = any(%(ids)s::text[]);
+
 -- name: withdraw
 -- Have documents that were accepted fail again, if they do.
 with accepted as materialized (
