@@ -113,6 +113,9 @@ def _show_work(work: Work, state: str) -> None:
     holder = f", held by {work.holder}" if work.holder else ""
     if state in ("pending", "running"):
         _say("since", f"{local(work.since):%Y-%m-%d %H:%M:%S}, {work.operation}{holder}")
+    if work.part is not None:
+        embedded, chunks = work.part
+        _say("embedded", f"{embedded:,} of {chunks:,} new chunks; it is stored when all are")
 
 
 def _show_reading(reading: Reading, *, path: str | None) -> None:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 
 from rag_assets.errors import DatabaseUnavailable, LostRun
@@ -40,6 +40,7 @@ class Lease:
         self._patience_seconds = patience_seconds
         self._lock = threading.Lock()
         self._in_hand = 0  # documents
+        self._parts: dict[str, tuple[int, int]] = {}  # of long documents: chunks that are embedded, of how many
         self._moved = True
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="keep-claims")
@@ -72,15 +73,22 @@ class Lease:
         with self._lock:
             self._in_hand += documents
 
-    def settle(self, documents: int) -> None:
-        """So many are done."""
+    def settle(self, document_ids: Collection[str]) -> None:
+        """These are done."""
         with self._lock:
-            self._in_hand -= documents
+            self._in_hand -= len(document_ids)
             self._moved = True
+            for document_id in document_ids:
+                self._parts.pop(document_id, None)
 
     def move(self, *_: object) -> None:
         """Something was done for a document in hand."""
         self._moved = True
+
+    def tell_part(self, document_id: str, embedded: int, chunks: int) -> None:
+        """How far a long document is."""
+        with self._lock:
+            self._parts[document_id] = (embedded, chunks)
 
     def hold(self, cursor: Cursor) -> None:
         """Keep the run from being taken over until the end of the transaction; LostRun when it was."""
@@ -109,8 +117,10 @@ class Lease:
         return moved
 
     def _record_progress(self, *, moved: bool, extends: bool) -> None:
+        with self._lock:
+            parts = dict(self._parts)
         with self._database.transaction() as cursor:
-            runs.record_progress(cursor, self._run_id, moved=moved)
+            runs.record_progress(cursor, self._run_id, moved=moved, parts=parts)
             if extends:
                 outbox.extend_claims(cursor, ClaimOwner("run", self._run_id), seconds=self._claim_seconds)
 

@@ -446,7 +446,9 @@ class Pipeline:
     def _tell_part(self, group: _Group) -> None:
         """Say how far a document is that has several parts: for minutes, it has no outcome."""
         if sum(tokens for _, tokens in group.texts.values()) > PART_TOKENS:
-            self._on_part(group.works[0].claim.document_id, len(group.vectors), len(group.texts))
+            part = (group.works[0].claim.document_id, len(group.vectors), len(group.texts))
+            self._lease.tell_part(*part)
+            self._on_part(*part)
 
     def _vectors(self, wanted: dict[str, tuple[str, int]]) -> "dict[str, NDArray[float32]]":
         vectors = self._embedder.embed(
@@ -464,7 +466,7 @@ class Pipeline:
             try:
                 outcomes = self._commit(group, after_lost_connection=retrying)
                 self._in_flight -= group.announced
-                self._lease.settle(len(group.works))
+                self._lease.settle([work.claim.document_id for work in group.works])
                 with suppress(DatabaseUnavailable), self._database.transaction() as cursor:
                     words.fold(cursor, at_least=FOLDED_TOGETHER)  # so that a search has few changes to add up
                 return outcomes

@@ -115,11 +115,23 @@ def test_run_tells_of_progress_while_it_has_nothing_in_hand(application: Applica
         assert progress_of(application, "1") > before
 
 
+def test_run_tells_how_far_its_long_documents_are(application: Application, quick: Beats) -> None:
+    """Until they are done."""
+    with opened(application) as held:
+        held.take(1)
+        held.tell_part("7", 352, 1_396)
+        quick.await_some()
+        assert application.sql("select parts from rag_runs") == [({"7": [352, 1_396]},)]
+        held.settle(["7"])
+        quick.await_some()
+        assert application.sql("select parts from rag_runs") == [({},)]
+
+
 def test_run_with_documents_tells_of_progress_only_when_it_gets_on(application: Application, quick: Beats) -> None:
     """That its threads live is not enough; a request for vectors of a long document is."""
     with opened(application) as held:
         held.take(1)
-        held.settle(0)
+        held.settle([])
         quick.await_some()
         before = progress_of(application, "1")
         quick.await_some()

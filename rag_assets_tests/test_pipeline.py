@@ -25,6 +25,7 @@ from rag_assets.errors import (
 )
 from rag_assets.model import Claim, Outcome, ReadDocument
 from rag_assets.pipeline import GROUP_TOKENS, Reader
+from rag_assets.postgres import stories
 from rag_assets.services import Services
 from rag_assets_tests import fake_llama
 from rag_assets_tests.application import WORDS, Application, HashEmbedder, Vectors, paragraph
@@ -444,6 +445,30 @@ def test_long_document_is_embedded_in_parts_that_are_told(
     assert told[0] == (document_id, 0, len(WORDS))
     assert told[-1] == (document_id, len(WORDS), len(WORDS))
     assert len(told) > 2
+
+
+def test_story_tells_how_far_a_long_document_is(application: Application, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it is embedded, to another process; once it is stored, there is nothing to tell."""
+    monkeypatch.setattr("rag_assets.pipeline.PART_TOKENS", 80)
+    document_id = application.add("a.txt", *WORDS)
+    application.beat_seconds = 0.02
+    seen: list[tuple[int, int]] = []
+
+    def part() -> tuple[int, int] | None:
+        with application.database.transaction() as cursor:
+            [story] = stories.get(cursor, application.settings.source, [document_id], attempts=1)
+        return story.work.part if story.work else None
+
+    def meanwhile() -> None:
+        if embedder.texts[len(WORDS) - 1 :]:  # the last part: the one before was told
+            until(lambda: (part() or (0, 0))[0] > 0)
+            seen.append(part() or (0, 0))
+
+    embedder = HashEmbedder(meanwhile=meanwhile)
+    application.run(embedder=embedder)
+    [(embedded, chunks)] = seen
+    assert 0 < embedded < chunks == len(WORDS)
+    assert part() is None
 
 
 def test_short_documents_are_no_parts(application: Application) -> None:

@@ -138,6 +138,19 @@ def test_story_tells_what_kept_the_last_run_from_a_document(configured: Applicat
     assert "for no fault of the document: mend that first" in said
 
 
+def test_story_says_how_far_a_long_document_is(configured: Application) -> None:
+    """Of which nothing is stored for minutes, as its run has told last."""
+    document_id = configured.add("a.txt", *WORDS)
+    configured.claim(run_id="r")
+    configured.sql(f"""insert into rag_runs (run_id, parts) values ('r', '{{"{document_id}": [352, 1396]}}')""")
+    said = invoke("story", document_id).stdout
+    assert "    state  running: a run works on it\n" in said
+    assert " embedded  352 of 1,396 new chunks; it is stored when all are\n" in said
+    assert told(document_id)["work"]["part"] == [352, 1_396]
+    configured.sql("delete from rag_runs")
+    assert "embedded  " not in invoke("story", document_id).stdout
+
+
 def test_story_names_an_id_that_is_no_document(configured: Application) -> None:
     """The others are told, and the exit code is 1."""
     document_id = add_guide(configured)

@@ -4,7 +4,10 @@ A run reports its progress every few seconds. One that is stalled, its process s
 its documents are free for others, and whatever it does when it wakes up, it stores nothing.
 """
 
+from collections.abc import Mapping
+
 from psycopg2.extensions import cursor as Cursor
+from psycopg2.extras import Json
 
 from rag_assets.errors import LostRun
 from rag_assets.model import ClaimOwner
@@ -17,9 +20,12 @@ def begin(cursor: Cursor, run_id: str) -> None:
     _require(cursor, "begin", run_id=run_id)
 
 
-def record_progress(cursor: Cursor, run_id: str, *, moved: bool) -> None:
-    """Note whether this run got on since it last reported; LostRun when it was taken over."""
-    _require(cursor, "record_progress", run_id=run_id, moved=moved)
+def record_progress(cursor: Cursor, run_id: str, *, moved: bool, parts: Mapping[str, tuple[int, int]]) -> None:
+    """Note whether this run got on since it last reported; LostRun when it was taken over.
+
+    `parts` are the long documents at work: how many new chunks of each are embedded, and of how many.
+    """
+    _require(cursor, "record_progress", run_id=run_id, moved=moved, parts=Json(parts))
 
 
 def hold(cursor: Cursor, run_id: str) -> None:

@@ -50,6 +50,7 @@ class Work:
     error_message: str | None
     seconds_to_next: float | None  # until another attempt may begin; None where none will
     holder: str | None  # who works on it, or is about to, as model.ClaimOwner writes it
+    part: tuple[int, int] | None  # of a long document: new chunks that its run has embedded, of how many
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +151,7 @@ def _work(row: Sequence[Any]) -> Work | None:
         error_message=row[5],
         seconds_to_next=row[6],
         holder=row[7],
+        part=row[8] and (row[8][0], row[8][1]),
     )
 
 

@@ -1,14 +1,15 @@
 -- name: begin
 -- Say that a run is at work; no row where it was taken over before that.
 insert into rag_runs as r (run_id) values (%(run_id)s)
-on conflict (run_id) do update set started_at = now(), progress = r.progress + 1, progressed_at = now()
+on conflict (run_id) do update set started_at = now(), progress = r.progress + 1, progressed_at = now(), parts = '{}'
     where r.taken_over_at is null
 returning run_id;
 
 -- name: record_progress
--- Note whether a run got on since the last time; no row where it was taken over.
+-- Note whether a run got on since the last time, and its long documents; no row where it was taken over.
 update rag_runs
 set progress = progress + %(moved)s::int,
+    parts = %(parts)s,
     progressed_at = case when %(moved)s then now() else progressed_at end
 where run_id = %(run_id)s and taken_over_at is null
 returning run_id;

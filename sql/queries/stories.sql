@@ -8,6 +8,8 @@ select i.id, t.path, t.media_type, t.parser, t.pages, char_length(t.content), t.
     o.operation, o.state, o.attempts, o.enqueued_at, o.error_kind, o.last_error,
     case when o.state = 'pending' then greatest(0, extract(epoch from o.not_before - now()))::float8 end,
     case when o.claimed_until > now() then o.claimed_by end,
+    case when o.claimed_until > now()
+        then (select r.parts -> i.id from rag_runs as r where 'run:' || r.run_id = o.claimed_by) end,
     exists (select from rag_changes as n where n.document_id = i.id)
 from unnest(%(ids)s::text[]) with ordinality as i (id, place)
 left join rag_document_text as t on t.document_id = i.id
