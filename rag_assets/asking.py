@@ -86,6 +86,7 @@ class Asking:
 
     @property
     def embedder_runs(self) -> bool:
+        """Whether the engine is running now; asking starts none."""
         return "embedder" in vars(self._services) and self._services.embedder.started
 
     def search(

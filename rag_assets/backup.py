@@ -55,6 +55,7 @@ class Manifest:
 
     @property
     def contents(self) -> Contents:
+        """What the backup holds, in the form in which a database's own contents are compared with it."""
         return Contents(migrations=self.migrations, rows=self.rows)
 
 

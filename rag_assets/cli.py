@@ -61,6 +61,7 @@ class Question(click.ParamType[str]):
     name = "text"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The question as it is; fails where it has no words."""
         text = str(value)
         if not text.strip():
             self.fail("it is empty: ask with a few words.", param, ctx)
@@ -80,6 +81,7 @@ class Read(click.ParamType[Any]):
         self.read = read
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """What `read` makes of the value; its ValueError is shown as the reason why the option is refused."""
         try:
             return self.read(value)
         except ValueError as exc:
@@ -104,6 +106,7 @@ class JsonObject(click.ParamType[dict[str, Any]]):
     name = "json"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
+        """The object that the value is in JSON; fails where it is none."""
         try:
             found = json.loads(value)
         except (TypeError, ValueError):
@@ -117,6 +120,7 @@ class Asking(click.Command):
     """A command whose argument is a question: one that begins with a minus looks like an option."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """What is left of the arguments; where an option is unknown, how to ask what begins with a minus."""
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as exc:
@@ -131,6 +135,7 @@ class Commands(click.Group):
     """Shows our own errors as one readable message and exit code 1, without a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; errors of ours end it with their message alone, without what the terminal would obey."""
         try:
             return super().invoke(ctx)
         except RagAssetsError as exc:

@@ -20,6 +20,7 @@ class FiniteRange(click.FloatRange):
     """A range of numbers, to which NaN does not belong: it is neither below nor above anything."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number, in its range; fails for nan, which no comparison with the ends of a range refuses."""
         number: float = super().convert(value, param, ctx)
         if math.isnan(number):
             self.fail(f"{value!r} is not a number.", param, ctx)

@@ -154,6 +154,7 @@ def show_registered(found: Registered) -> None:
 
 
 def show_left_out(found: Registered) -> None:
+    """Which files were not registered, and why."""
     for reason in found.left_out:
         print_progress(f"Left out: {reason}")
 
@@ -209,6 +210,7 @@ def show_nothing_found(why: str, *, as_json: bool) -> None:
 
 
 def show_answers(answers: Mapping[str, Sequence[Hit]]) -> None:
+    """The hits of several questions, best first, each group below its question."""
     for query, hits in answers.items():
         show_text(f"\n> {query}\n")
         for hit in hits:
@@ -250,6 +252,7 @@ def show_quality(found: Quality) -> None:
 
 
 def show_demo_end(facts: Mapping[str, Any]) -> None:
+    """What the demo took, in seconds and MB, and what to do next."""
     click.echo(
         f"\nDone in {facts['seconds']} s; peak memory of all processes together {facts['peak_memory_mb']} MB. "
         "Everything is stopped.\n\nNext:\n"
@@ -365,6 +368,7 @@ def show_confirmed(count: int) -> None:
 
 
 def show_finding(finding: Finding) -> None:
+    """One line of what doctor found, and a second one of what to do about it."""
     found = finding.found.replace("\n", f"\n{'':>4}  {'':<14} ")  # such as the end of a log
     show_text(f"{finding.verdict:>4}  {finding.check:<14} {found}")
     if finding.next:
@@ -372,6 +376,7 @@ def show_finding(finding: Finding) -> None:
 
 
 def show_calibration(found: Calibration, file: Path) -> None:
+    """Which setting was fastest, in chunks a second, and in which file it is kept."""
     best, defaults = found.best, found.own_defaults
     show(
         f"Fastest: {best.name} ({best.quantization}), {best.chunks_per_second or 0:.1f} chunks/s; llama-server's own "
@@ -400,6 +405,7 @@ def show_parsed(name: str, read: ReadDocument, *, as_json: bool) -> None:
 
 
 def show_error(name: str, error: DocumentError, *, seconds: float, as_json: bool) -> None:
+    """That a document could not be read, and why: as one object in JSON, or in a line on standard error."""
     if as_json:
         facts = {"path": name, "error": error.kind, "message": error.message}
         print_json(facts | {"media_type": None, "parser": None, "pages": None, "seconds": round(seconds, 4)})

@@ -115,10 +115,12 @@ def ndcg(found: Sequence[str], relevant: Relevance) -> float:
 
 
 def recall(found: Sequence[str], relevant: Relevance) -> float:
+    """The share of the relevant documents that are among the first RECALL_DEPTH, 0 to 1."""
     return len(relevant.keys() & set(found[:RECALL_DEPTH])) / len(relevant)
 
 
 def reciprocal_rank(found: Sequence[str], relevant: Relevance) -> float:
+    """One divided by the place of the first relevant document, counted from 1; 0 where none was found."""
     return next((1 / place for place, document in enumerate(found, start=1) if document in relevant), 0.0)
 
 

@@ -28,6 +28,7 @@ class Tensor:
 
     @property
     def values(self) -> int:
+        """How many numbers it has."""
         return math.prod(self.shape)
 
 

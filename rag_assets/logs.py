@@ -15,6 +15,7 @@ class LineFormatter(logging.Formatter):
     """For a person; whatever a message holds, only records begin a line."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """The record in one line; further lines of it, such as of a traceback, are indented."""
         return visible.lines(super().format(record)).replace("\n", "\n    ")
 
 
@@ -22,6 +23,7 @@ class JsonFormatter(logging.Formatter):
     """One line, one object: time (UTC, ISO 8601), level, logger, message, and the traceback if there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """The record as an object in JSON on one line, its time in ISO 8601 and UTC."""
         entry = {
             "time": datetime.fromtimestamp(record.created, tz=UTC).isoformat(),
             "level": record.levelname,

@@ -373,6 +373,7 @@ class ClaimOwner:
 
     @classmethod
     def parse(cls, text: str) -> "ClaimOwner":
+        """The owner that such a text of the database names; what does not begin with run: is a batch."""
         kind, _, name = text.partition(":")
         return cls("run" if kind == "run" else "batch", name)
 

@@ -271,6 +271,7 @@ def purge_log(services: Services) -> int:
 
 
 def status(services: Services) -> IndexStatus:
+    """The index at a glance; SettingsError, with what to do, where nothing is set up."""
     with services.database.transaction() as cursor:
         status = outbox.status(cursor, services.settings.source)  # which says what to do where nothing is set up
         still = runs.standing_still(cursor, seconds=services.settings.worker.processing_timeout_seconds)

@@ -55,11 +55,14 @@ class Reader(Protocol):
     """What the pipeline needs of the text worker; `interrupt` comes from another thread than the rest."""
 
     @property
-    def fingerprint(self) -> str: ...
+    def fingerprint(self) -> str:
+        """The settings and versions that decide what is read and how it is cut, as one text."""
 
-    def read(self, path: Path, *, name: str) -> ReadDocument: ...
+    def read(self, path: Path, *, name: str) -> ReadDocument:
+        """Text and chunks of a file; `name` is what messages call it. DocumentError for what cannot be read."""
 
-    def interrupt(self) -> None: ...
+    def interrupt(self) -> None:
+        """End what `read` is doing, which then raises."""
 
 
 class Embeds(Protocol):
@@ -68,11 +71,14 @@ class Embeds(Protocol):
     on_embedded: Callable[[int], None]  # to be told how many texts have their vectors, as they have
 
     @property
-    def build(self) -> str | None: ...
+    def build(self) -> str | None:
+        """What the engine says of its version; None where it says nothing, or does not run yet."""
 
-    def embed(self, texts: Sequence[str], *, token_counts: Sequence[int]) -> "NDArray[float32]": ...
+    def embed(self, texts: Sequence[str], *, token_counts: Sequence[int]) -> "NDArray[float32]":
+        """Vectors of the texts, which have so many tokens each; blocks until all of them are there."""
 
-    def interrupt(self) -> None: ...
+    def interrupt(self) -> None:
+        """End what `embed` is doing, which then raises."""
 
 
 def no_part(_document_id: str, _embedded: int, _chunks: int) -> None:

@@ -55,6 +55,7 @@ class RunReport:
 
     @property
     def is_empty(self) -> bool:
+        """Whether no document has an outcome yet."""
         return not self._statuses
 
     @property

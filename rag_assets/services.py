@@ -91,6 +91,7 @@ class Services:
         self.close()
 
     def close(self) -> None:
+        """Close what was opened, in the opposite order; what was never used was never opened."""
         self._open.close()
 
     def on(self, database: Database) -> "Services":
@@ -113,6 +114,7 @@ class Services:
 
     @cached_property
     def database(self) -> Database:
+        """The application's database; the first use opens it, and starts the embedded one where none is configured."""
         database = Database(self.database_url, settings=self.settings.database)
         self._open.callback(database.close)
         return database
@@ -131,6 +133,7 @@ class Services:
 
     @cached_property
     def embedder(self) -> Embedder:
+        """What makes vectors; its engine is started by the first text."""
         embedder = Embedder(self.settings, engine=self.engine, fallback=self._fallback, models=self.models)
         self._open.callback(embedder.close)
         return embedder
@@ -163,6 +166,7 @@ class Services:
 
     @cached_property
     def reader(self) -> TextWorker:
+        """The child process that reads documents; the first document starts it."""
         return self._new_reader()
 
     @cached_property
@@ -197,6 +201,7 @@ class Services:
         )
 
     def pipeline(self, *, run_id: str) -> Pipeline:
+        """A pipeline for one run, on the services that are here; it opens nothing before it is used."""
         return Pipeline(
             self.database,
             self.settings,
@@ -210,6 +215,7 @@ class Services:
 
     @contextmanager
     def claim_source(self, *, run_id: str, stopping: threading.Event | None = None) -> Iterator[ClaimSource]:
+        """Where a run's documents come from, for as long as the block lasts; setting `stopping` ends it early."""
         with Listener(self.database_url, channel=self.settings.database.listen_channel) as listener:
             yield ClaimSource(
                 self.database,

@@ -125,10 +125,14 @@ def _tags(tags: dict[str, str]) -> dict[str, str]:
 
 
 class Section(BaseModel):
+    """A table of the file of settings: unknown keys are refused, values are checked and then fixed."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
 class Database(Section):
+    """[database]: connections to the application's database."""
+
     pool_max_size: Annotated[int, Field(ge=1, le=100)] = 10
     listen_channel: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")] = "document_changes"
     connect_timeout_seconds: Positive = 10
@@ -172,6 +176,8 @@ class Parsing(Section):
 
 
 class Chunking(Section):
+    """[chunking]: how texts are cut."""
+
     # Tokens of the embedding model, special tokens included.
     size: Annotated[int, Field(ge=16, description="16 to the model's limit, 512 of the embedded one")] = 512
     # Tokens that neighbours share at most; half of size is never exceeded.
@@ -194,6 +200,8 @@ class Chunking(Section):
 
 
 class Embedding(Section):
+    """[embedding]: which model makes vectors, and what runs it."""
+
     model: str = "all-MiniLM-L6-v2"  # the name stored with each vector
     dimension: Annotated[int, Field(ge=1, le=16_000)] = 384
     batch_size: Annotated[int, Field(ge=1, le=2_048)] = 32  # texts per request
@@ -204,6 +212,8 @@ class Embedding(Section):
 
 
 class Worker(Section):
+    """[worker]: how many documents a run takes, how long it may, and what is kept of it."""
+
     bulk_batch_size: Annotated[int, Field(ge=1, le=1_000)] = 10  # documents read ahead and committed together
     processing_timeout_seconds: Seconds = 300  # neither reading a document nor a request for its vectors takes longer
     documents_per_run: Annotated[int, Field(ge=1, le=100_000)] = 500
@@ -227,6 +237,8 @@ class Worker(Section):
 
 
 class LlamaServer(Section):
+    """[llama_server]: the engine, started here or running elsewhere."""
+
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 0  # 0: any free port
     # Set: use this running server of the model, start none; or several, in a list or with commas between them.
@@ -400,6 +412,10 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Asked for by pydantic-settings: where values come from, the first one wins.
+
+        Arguments, the environment, .env, the file of settings, and then what `rag-assets doctor --calibrate` kept.
+        """
         toml = InitSettingsSource(settings_cls, init_kwargs=_from_file())
         return init_settings, env_settings, dotenv_settings, toml, _Kept(settings_cls), _Calibrated(settings_cls)
 
@@ -416,6 +432,7 @@ class SettingsByHand(Settings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The same sources without what was kept for llama-server."""
         sources = super().settings_customise_sources(
             settings_cls, init_settings, env_settings, dotenv_settings, file_secret_settings
         )

@@ -94,10 +94,12 @@ class Service:
 
     @property
     def alive(self) -> bool:
+        """Whether its process was started and has not ended."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def pid(self) -> int | None:
+        """The number of its process; None where it was not started."""
         return self._process.pid if self._process else None
 
     def reap(self) -> None:

@@ -93,6 +93,7 @@ class Place:
 
     @property
     def environment(self) -> Path:
+        """The file of variables that the unit gives to the service, secrets among them."""
         return self.config / f"{SERVICE_NAME}.env"
 
     @property
@@ -103,6 +104,7 @@ class Place:
 
     @property
     def systemctl(self) -> list[str]:
+        """How a command of systemctl begins that means this place."""
         return ["systemctl", "--no-pager", *(() if self.account else ("--user",))]
 
     @property
@@ -112,6 +114,7 @@ class Place:
 
 
 def system_place() -> Place:
+    """Where a service of the whole machine is, which has an account of its own."""
     return Place(
         unit=Path("/etc/systemd/system") / UNIT,
         config=Path("/etc") / SERVICE_NAME,
@@ -121,6 +124,7 @@ def system_place() -> Place:
 
 
 def user_place() -> Place:
+    """Where a service of the caller's own account is, by the XDG variables or their defaults."""
     config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
     state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     return Place(
@@ -206,6 +210,7 @@ def uninstall(place: Place) -> None:
 
 
 def start(place: Place) -> None:
+    """Start the installed service; SettingsError where none is, ServiceError where it does not start."""
     require_installed(place)
     _call(place, "start", UNIT)
 
@@ -256,6 +261,7 @@ def require_system(place: Place) -> None:
 
 
 def require_installed(place: Place) -> None:
+    """SettingsError, with the command that installs it, where there is no unit."""
     require_system(place)
     if not place.unit.exists():
         option = "" if place.account else " --user"
@@ -263,6 +269,7 @@ def require_installed(place: Place) -> None:
 
 
 def is_root() -> bool:
+    """Whether this process may do everything; never on Windows, where there is no such account."""
     return sys.platform != "win32" and os.geteuid() == 0
 
 

@@ -53,14 +53,17 @@ class Index(known.Memory):
         self._database = database  # opened when a model is met that does not come with known vectors
 
     def recall(self, model: str) -> "NDArray[float32] | None":
+        """The model's vectors of known.TEXTS as they were at its first use; None where it is new to this index."""
         with self._database().transaction() as cursor:
             return models.get_vectors(cursor, model, known.TEXTS)
 
     def verify(self, model: str, embed: Embed) -> float | None:
+        """The least cosine of a few stored vectors and those of the same chunks now; None where none are stored."""
         found = sample(self._database(), model, embed)
         return found.least if found.compared else None
 
     def remember(self, model: str, vectors: "NDArray[float32]") -> None:
+        """Keep these as the model's vectors of known.TEXTS."""
         with self._database().transaction() as cursor:
             models.record(cursor, model, known.TEXTS, vectors)
 

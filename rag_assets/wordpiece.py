@@ -82,6 +82,7 @@ class WordPiece:
 
     @property
     def name(self) -> str:
+        """`wordpiece-` and a hash of vocabulary and options."""
         if "_name" not in self.__dict__:
             facts = (
                 sorted(self._pieces),
@@ -320,10 +321,12 @@ def _stands_alone(char: str, strip_accents: bool) -> bool:
 
 
 def without_accent(char: str, strip_accents: bool) -> str:
+    """The first character of its decomposition, as BERT's tokenizer strips accents, where that is asked for."""
     return unicodedata.normalize("NFD", char)[0] if strip_accents and char > "\x7f" else char
 
 
 def lowered(char: str) -> str:
+    """The first character of its lower case, which may have more: a character stays one."""
     return char.lower()[0]
 
 

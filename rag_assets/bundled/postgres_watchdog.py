@@ -58,6 +58,7 @@ def folder(home: Path) -> Path:
 
 
 def add_user(home: Path, pid: int) -> None:
+    """Note that a process uses the home's server, which runs as long as it lives; ProcessLookupError: it does not."""
     name = identity.identify(pid)
     if name is None:
         raise ProcessLookupError(f"there is no process {pid}")
@@ -65,6 +66,7 @@ def add_user(home: Path, pid: int) -> None:
 
 
 def remove_user(home: Path, pid: int) -> None:
+    """Forget that a process uses the home's server; nothing happens where it is not noted."""
     for lease in (folder(home) / "users").glob(f"{pid}.*"):
         lease.unlink(missing_ok=True)
 
@@ -222,6 +224,7 @@ def _flags(spec: Spec) -> list[str]:
 
 
 def program(binaries: str, name: str) -> str:
+    """The path of one of PostgreSQL's programs in its folder `binaries`, as this system names files."""
     return f"{binaries}/{name}.exe" if WINDOWS else f"{binaries}/{name}"
 
 
@@ -279,6 +282,7 @@ class Watch:
         self.server = running_server(Path(spec.data)) or _start_server(spec)
 
     def run(self) -> None:
+        """Keep the server running, and its log small, until the last user is gone; then it has been stopped."""
         while not self._ended_with_last_user():
             self._restart_if_gone()
             bounded_log.bound(_log_file(self.home))
@@ -339,6 +343,10 @@ def _log_file(home: Path) -> Path:
 
 
 def main() -> None:
+    """Run the server that the first argument describes, a Spec in JSON, and watch over it until its last user is gone.
+
+    The first line of standard output tells whoever started us how that went: READY_ANSWER, or why there is no server.
+    """
     spec = Spec(**json.loads(sys.argv[1]))
     _detach()
     with file_lock.locked(folder(Path(spec.home)) / WATCHDOG_LOCK):

@@ -115,6 +115,7 @@ def _reconcile_partitions(instance: dg.DagsterInstance, services: Services) -> d
     "any time."
 )
 def reconcile() -> None:
+    """The job around the op `reconcile_index`."""
     reconcile_index()
 
 
@@ -123,6 +124,7 @@ def reconcile() -> None:
     "failed. They are shown as accepted, and fail no run and no check, until their file changes."
 )
 def accept_documents() -> None:
+    """The job around the op `accept_unreadable`."""
     accept_unreadable()
 
 

@@ -35,6 +35,7 @@ class PromptRunCoordinator(QueuedRunCoordinator):
     """Queues runs as usual, but launches a run of the sensor at once when no other run is there or waiting."""
 
     def submit_run(self, context: SubmitRunContext) -> DagsterRun:
+        """The run as it is after it was launched, or put into the queue as Dagster does it."""
         run = context.dagster_run
         is_first = run.parent_run_id is None  # a run made from another one has its tags, too
         is_prompt = BATCH_TAG in run.tags and is_first and run.status == DagsterRunStatus.NOT_STARTED
@@ -56,6 +57,7 @@ class PromptRunCoordinator(QueuedRunCoordinator):
         return active > 0 and active > self._instance.get_runs_count(of_index)
 
     def register_instance(self, instance: dg.DagsterInstance) -> None:
+        """Called once by Dagster, with the instance whose runs are coordinated."""
         super().register_instance(instance)
         if os.environ.get(WARM_VARIABLE):
             _ = instance.run_launcher  # made now, with its prewarmed process, and not by the first change
@@ -74,12 +76,14 @@ class WarmRunLauncher(DefaultRunLauncher):
         self._prewarm()
 
     def launch_run(self, context: LaunchRunContext) -> None:
+        """Hand the run to a process; it begins there, and this returns at once."""
         if not os.environ.get(WARM_VARIABLE):
             super().launch_run(context)
         elif not self._hand_over(context.dagster_run, self._take_prewarmed() or self._new()):
             self._hand_over(context.dagster_run, self._new())  # the prewarmed one died meanwhile
 
     def terminate(self, run_id: str) -> bool:
+        """Ask the run's process to end; False where it has ended, or is not to be found."""
         run = self._instance.get_run_by_id(run_id)
         if run is None or not _named(run, RUNNER_TAG):
             return bool(super().terminate(run_id))  # type: ignore[no-untyped-call]
@@ -93,14 +97,17 @@ class WarmRunLauncher(DefaultRunLauncher):
 
     @property
     def supports_check_run_worker_health(self) -> bool:
+        """Always: the daemon asks `check_run_worker_health` of runs that it believes at work."""
         return True
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
+        """NOT_FOUND where the run's process is known and gone, else RUNNING."""
         if is_lost(run):
             return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "The run's process is gone.")
         return CheckRunHealthResult(WorkerStatus.RUNNING)
 
     def dispose(self) -> None:
+        """End the processes of this launcher, runs included, by closing their standard input."""
         with self._lock:
             self._is_disposed = True
             for runner in filter(None, (self._prewarmed, *self._running)):

@@ -21,7 +21,8 @@ class Partitioning(Protocol):
     partitions_per_run: int  # of a backfill
 
     @property
-    def definition(self) -> "dg.PartitionsDefinition[str]": ...
+    def definition(self) -> "dg.PartitionsDefinition[str]":
+        """What the three assets are given as their partitions."""
 
     def key(self, document_id: str) -> str:
         """The partition of a document."""
@@ -52,19 +53,24 @@ class ByDocument:
         self.partitions_per_run = documents_per_run
 
     def key(self, document_id: str) -> str:
+        """The id, with characters escaped that Dagster refuses in keys."""
         return partition_keys.of_document(document_id)
 
     def document_ids(self, keys: Sequence[str], services: Services) -> list[str]:
+        """The ids that the keys stand for, one for each; whether they have rows is not asked."""
         return [unquote(key) if key != partition_keys.EMPTY else "" for key in keys]
 
     def add(self, instance: dg.DagsterInstance, document_ids: Iterable[str]) -> None:
+        """Add a partition for each document that has none."""
         instance.add_dynamic_partitions(DOCUMENTS, [self.key(document_id) for document_id in document_ids])
 
     def remove(self, instance: dg.DagsterInstance, document_ids: Iterable[str]) -> None:
+        """Delete the partitions of these documents; one that is not there is no error."""
         for document_id in document_ids:
             instance.delete_dynamic_partition(DOCUMENTS, self.key(document_id))
 
     def add_all(self, instance: dg.DagsterInstance, services: Services) -> int:
+        """Add a partition for each row of the table that has none; how many were added."""
         with services.database.transaction() as cursor:
             ids = table.all_ids(cursor, services.settings.source)
         known = set(instance.get_dynamic_partitions(DOCUMENTS))
@@ -73,6 +79,7 @@ class ByDocument:
         return len(new)
 
     def remove_gone(self, instance: dg.DagsterInstance, services: Services) -> int:
+        """Delete the partitions whose documents have no row any more; how many."""
         known = instance.get_dynamic_partitions(DOCUMENTS)  # before the rows: a new one is no partition without row
         with services.database.transaction() as cursor:
             there = {self.key(document_id) for document_id in table.all_ids(cursor, services.settings.source)}
@@ -96,9 +103,11 @@ class ByBucket:
         self.definition = dg.StaticPartitionsDefinition([partition_keys.bucket(number) for number in range(buckets)])
 
     def key(self, document_id: str) -> str:
+        """The name of the bucket that the hash of the id falls into."""
         return partition_keys.of_bucket(document_id, buckets=self._buckets)
 
     def document_ids(self, keys: Sequence[str], services: Services) -> list[str]:
+        """All documents of these buckets that have a row, as the table has them now."""
         numbers = [int(key.rpartition("-")[2]) for key in keys]
         with services.database.transaction() as cursor:
             return table.ids_of_buckets(cursor, services.settings.source, numbers, buckets=self._buckets)

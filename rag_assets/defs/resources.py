@@ -33,9 +33,11 @@ class Rag:
 
     @property
     def settings(self) -> Settings:
+        """Those that were given, else what environment and files say now; SettingsError where they contradict."""
         return self._given.settings if self._given else settings.load()
 
     def services(self, *, progress: Progress = no_progress) -> Services:
+        """Services of the caller's own, which it closes; `progress` is told what takes long to start."""
         return Services(self.settings, progress=progress)
 
     @cached_property

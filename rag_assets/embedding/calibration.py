@@ -45,6 +45,7 @@ class Trial:
     error: str | None = None
 
     def as_row(self) -> dict[str, Any]:
+        """The trial as calibration.json keeps it; the rate is in chunks a second, None where it failed."""
         rate = None if self.chunks_per_second is None else round(self.chunks_per_second, 2)
         return {
             "name": self.name,

@@ -55,6 +55,7 @@ class Line:
         )
 
     def close(self) -> None:
+        """Close the connections that are open; a later request opens new ones."""
         self._pool.close()
 
 

@@ -31,7 +31,8 @@ class Door(Protocol):
     """How one server is reached; `where` is what messages call it."""
 
     @property
-    def where(self) -> str: ...
+    def where(self) -> str:
+        """The address, as messages call it."""
 
     def open(self, timeout_seconds: float) -> socket.socket:
         """A new connection to the server; Stranger when it is not ours, another OSError when nobody is there."""
@@ -47,6 +48,7 @@ class Owned:
         self._is_alive = is_alive  # the pid is nobody else's while we have not been told of its end
 
     def holds(self, pid: int) -> bool:
+        """Whether a process number is that of the process that we started, or of one of its children, now."""
         return self._is_alive() and pid in {process.pid for process in self._family()}
 
     def connections(self) -> list[Any]:
@@ -70,9 +72,11 @@ class SocketFile:
 
     @property
     def where(self) -> str:
+        """The path of the socket."""
         return str(self._path)
 
     def open(self, timeout_seconds: float) -> socket.socket:
+        """A connection to the socket; Stranger where the kernel names another process, OSError where nobody listens."""
         connection = socket.socket(socket.AF_UNIX)
         with _closed_unless_returned(connection):
             connection.settimeout(timeout_seconds)
@@ -94,9 +98,14 @@ class OwnedPort:
 
     @property
     def where(self) -> str:
+        """HOST:PORT, with a question mark until the port is known."""
         return f"{self._host}:{self._port or '?'}"
 
     def open(self, timeout_seconds: float) -> socket.socket:
+        """A connection to the port; Stranger where it is not with our process, OSError where nobody listens.
+
+        Whose it is, is looked up in the system's table of connections, within `timeout_seconds` of all.
+        """
         deadline = time.monotonic() + timeout_seconds
         connection = socket.create_connection(self._address(), timeout=timeout_seconds)
         with _closed_unless_returned(connection):

@@ -100,6 +100,7 @@ class Embedder:
     def local(
         cls, settings: Settings, *, command: Sequence[str], model: Path, models: known.Memory | None = None
     ) -> "Embedder":
+        """An embedder that starts llama-server by the beginning of its command line, with a GGUF file as its model."""
         return cls(settings, engine=Engine(name=LLAMA_CPP, command=tuple(command), model=model), models=models)
 
     @classmethod
@@ -111,6 +112,10 @@ class Embedder:
         patience_seconds: float = REMOTE_PATIENCE_SECONDS,
         pause_seconds: float = PAUSE_SECONDS,
     ) -> "Embedder":
+        """An embedder that starts no process and asks the servers of `llama_server.url`.
+
+        One that is away is waited for as long as `patience_seconds`, and asked again after `pause_seconds`.
+        """
         return cls(settings, engine=None, models=models, patience_seconds=patience_seconds, pause_seconds=pause_seconds)
 
     def _server_of(self, engine: Engine) -> LlamaServer:
@@ -212,6 +217,7 @@ class Embedder:
                 self._server.stop()
 
     def close(self) -> None:
+        """Wait for the requests that are under way, drop those that wait, and stop the server where it is ours."""
         for executor in (self._executor, self._short_calls):
             executor.shutdown(wait=True, cancel_futures=True)
         self.stop_server()

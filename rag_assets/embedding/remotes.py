@@ -24,19 +24,26 @@ class Server(Protocol):
     """What one server, or several as one, can be asked; see EmbeddingClient."""
 
     @property
-    def where(self) -> str: ...
+    def where(self) -> str:
+        """The address, as messages call it."""
 
-    def embed(self, texts: Sequence[str]) -> "NDArray[float32]": ...
+    def embed(self, texts: Sequence[str]) -> "NDArray[float32]":
+        """The texts' vectors, float32 of shape (texts, dimension), in their order."""
 
-    def tokenize(self, text: str) -> list[dict[str, Any]]: ...
+    def tokenize(self, text: str) -> list[dict[str, Any]]:
+        """The tokens of a text, each with its `id` and its `piece`, as llama-server's /tokenize gives them."""
 
-    def healthy(self) -> bool: ...
+    def healthy(self) -> bool:
+        """Whether it answers, and is ready to embed."""
 
-    def build(self) -> str | None: ...
+    def build(self) -> str | None:
+        """What it says of its version; None where it says nothing."""
 
-    def vouch(self) -> None: ...
+    def vouch(self) -> None:
+        """Ask for vectors of texts that are known, once; raises where they are not those of the model."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Close the connections."""
 
 
 class Remotes:
@@ -56,9 +63,11 @@ class Remotes:
         return ", ".join(client.where for client in self._clients)
 
     def embed(self, texts: Sequence[str]) -> "NDArray[float32]":
+        """The vectors by the server that has least to do, or by the next one where that is away."""
         return self._on_any_server(lambda client: client.embed(texts))
 
     def tokenize(self, text: str) -> list[dict[str, Any]]:
+        """The tokens by the server that has least to do, or by the next one where that is away."""
         return self._on_any_server(lambda client: client.tokenize(text))
 
     def healthy(self) -> bool:
@@ -89,6 +98,7 @@ class Remotes:
             raise away
 
     def close(self) -> None:
+        """Close the connections to all of them."""
         for client in self._clients:
             client.close()
 

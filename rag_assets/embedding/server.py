@@ -95,10 +95,12 @@ class LlamaServer:
 
     @property
     def pid(self) -> int | None:
+        """The number of the process that was started last; None where none was."""
         return self._process.pid if self._process else None
 
     @property
     def alive(self) -> bool:
+        """Whether the process that was started last has not ended."""
         return self._process is not None and self._process.poll() is None
 
     @property
@@ -171,6 +173,7 @@ class LlamaServer:
 
     @property
     def log(self) -> Path:
+        """The file that takes the output of the process."""
         return self._logs / f"llama-server-{self._nonce}.log"
 
     @property

@@ -19,6 +19,7 @@ class Patience:
         self._given_up = threading.Event()
 
     def answered(self) -> None:
+        """Note that the server answered somebody: those who wait begin to count anew."""
         self._answers += 1
 
     def give_up(self) -> None:

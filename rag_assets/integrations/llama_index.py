@@ -62,13 +62,17 @@ class Index(Protocol):
     """What answers: `search` gives at most k hits, best first; vectors have the dimension of the model, length 1."""
 
     @property
-    def model(self) -> str: ...
+    def model(self) -> str:
+        """The name of the embedding model."""
 
-    def search(self, query: str, *, k: int, filter: Filter, mode: Mode | None, neighbours: int) -> Sequence[Hit]: ...
+    def search(self, query: str, *, k: int, filter: Filter, mode: Mode | None, neighbours: int) -> Sequence[Hit]:
+        """The `k` best hits, each with so many `neighbours` on either side; `mode` None: the setting's."""
 
-    def embed_query(self, text: str) -> list[float]: ...
+    def embed_query(self, text: str) -> list[float]:
+        """The vector of a question."""
 
-    def embed(self, texts: Sequence[str]) -> list[list[float]]: ...
+    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """The vectors of passages, in their order."""
 
 
 class ServicesIndex:
@@ -79,16 +83,20 @@ class ServicesIndex:
 
     @property
     def model(self) -> str:
+        """The name of the embedding model, by the settings."""
         return self._services.settings.embedding.model
 
     def search(self, query: str, *, k: int, filter: Filter, mode: Mode | None, neighbours: int) -> Sequence[Hit]:
+        """The hits, read from the database here; SettingsError where there is no index."""
         operations.require_index(self._services)
         return operations.search(self._services, query, k=k, filter=filter, mode=mode, neighbours=neighbours)
 
     def embed_query(self, text: str) -> list[float]:
+        """The vector of a question, from the engine that this process uses."""
         return self._services.embedder.embed_query(text)
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """The vectors of passages; each text counts as a third of its characters in tokens."""
         counts = [len(text) // 3 for text in texts]
         vectors: list[list[float]] = self._services.embedder.embed(texts, token_counts=counts).tolist()
         return vectors
@@ -102,17 +110,21 @@ class ClientIndex:
 
     @property
     def model(self) -> str:
+        """The name of the embedding model, asked of the service."""
         return self._client.status().model
 
     def search(self, query: str, *, k: int, filter: Filter, mode: Mode | None, neighbours: int) -> Sequence[Hit]:
+        """The hits, asked of the service."""
         given = {field.name: getattr(filter, field.name) for field in fields(filter)}
         types = given.pop("media_types")
         return self._client.search(query, k=k, mode=mode, context=neighbours, types=types, **given)
 
     def embed_query(self, text: str) -> list[float]:
+        """The vector of a question, asked of the service."""
         return self._client.embed([text], input_type="query")[0]
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """The vectors of passages, asked of the service."""
         return self._client.embed(texts)
 
 
@@ -172,6 +184,7 @@ class RagAssetsEmbedding(BaseEmbedding):
 
     @classmethod
     def class_name(cls) -> str:
+        """The name by which LlamaIndex stores the class."""
         return "RagAssetsEmbedding"
 
     def _get_query_embedding(self, query: str) -> list[float]:

@@ -35,6 +35,7 @@ class CallersDatabase(Database):
 
     @contextmanager
     def transaction(self) -> Iterator[Cursor]:
+        """A transaction of the caller's role, which only reads and is bounded in time; commits at the end."""
         with self._database.transaction() as cursor, self._named_errors():
             self._prepare(cursor)
             yield cursor
@@ -104,6 +105,7 @@ def count_documents(cursor: Cursor) -> list[tuple[str, str | None, int]]:
 
 
 def count_chunks(cursor: Cursor, *, model: str) -> int:
+    """How many chunks the caller may see that were embedded by this model."""
     cursor.execute(statement("callers", "count_chunks"), {"model": model})
     return int(single(cursor)[0])
 

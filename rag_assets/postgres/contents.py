@@ -52,6 +52,7 @@ def count(cursor: Cursor) -> Contents:
 
 
 def sizes(cursor: Cursor) -> Sizes:
+    """Bytes on the disk, of the whole database and of the tables of the index."""
     cursor.execute(statement("contents", "get_sizes"))
     whole, tables = single(cursor)
     return Sizes(database=whole, tables=tables)

@@ -68,6 +68,7 @@ class Listener:
         self.close()
 
     def close(self) -> None:
+        """Close the connection, if there is one."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -82,6 +83,7 @@ class Listener:
         self._execute("announce_consumer")
 
     def withdraw_consumer(self) -> None:
+        """Take back `announce_consumer`: from now on the sensor starts runs for changes again."""
         self._is_consumer = False
         self._execute("withdraw_consumer")
 

@@ -25,10 +25,12 @@ class Owner:
 
     @property
     def fingerprint(self) -> str:
+        """SHA-256 of `written`, in hexadecimal."""
         return hashlib.sha256(self.written.encode()).hexdigest()
 
     @property
     def written(self) -> str:
+        """The settings and the model as JSON with sorted keys: the same ones give the same text."""
         return json.dumps(self.settings | {"embedding.model": self.model}, sort_keys=True)
 
 

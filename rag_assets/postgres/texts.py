@@ -69,6 +69,7 @@ def refresh(cursor: Cursor, facts: Mapping[str, FileFacts]) -> None:
 
 
 def delete(cursor: Cursor, document_id: str) -> None:
+    """Forget what was read of a document; nothing happens where nothing was."""
     cursor.execute(statement("texts", "delete_text"), {"document_id": document_id})
 
 

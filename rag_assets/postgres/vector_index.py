@@ -69,6 +69,7 @@ class VectorIndex:
 
     @property
     def is_ours(self) -> bool:
+        """Whether it was built here, by its name."""
         return self.name.startswith(INDEX_PREFIX)
 
 
@@ -114,6 +115,7 @@ def get_all(cursor: Cursor, model: str) -> list[VectorIndex]:
 
 
 def get_facts(cursor: Cursor, model: str) -> Facts:
+    """What decides which index is advised for a model's vectors, as the database knows it now."""
     cursor.execute(statement("vector_index", "get_facts"), {"model": model})
     version, rows, dimension, changes = single(cursor)
     return Facts(version=version, rows=rows, dimension=dimension, changes=changes)

@@ -104,6 +104,7 @@ class Workers:
         self._executor.submit(work)
 
     def close(self) -> None:
+        """Take no more work; what is under way goes on to its end, what waits is dropped."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _release(self) -> None:
@@ -134,6 +135,7 @@ class Api:
             workers.close()
 
     async def search(self, request: Request) -> Response:
+        """POST /v1/search: the hits of a question, for the documents that the caller may see."""
         started = time.perf_counter()
         caller = caller_of(request)
         asked = forms.read(forms.SearchRequest, await _json(request))
@@ -169,6 +171,7 @@ class Api:
         return _bytes(answer)
 
     async def embeddings(self, request: Request) -> Response:
+        """POST /v1/embeddings: vectors of texts, in the form of OpenAI's API."""
         asked = forms.read(forms.EmbeddingsRequest, await _json(request))
         embedding = self.asking.settings.embedding
         if asked.model not in (None, embedding.model):
@@ -181,6 +184,7 @@ class Api:
         return Response(_vectors(found, asked, model=embedding.model), media_type="application/json")
 
     async def documents(self, request: Request) -> Response:
+        """GET /v1/documents: a page of documents by their ids, and the id to go on after."""
         caller, page = caller_of(request), forms.read(forms.Page, _parameters(request))
         found = await self.database.run(
             lambda: self.asking.documents(caller=caller, after=page.after, state=page.state, limit=page.limit)
@@ -189,6 +193,7 @@ class Api:
         return _answer({"documents": [asdict(document) for document in found], "next": following})
 
     async def document(self, request: Request) -> Response:
+        """GET /v1/documents/ID: one document's story, with some of its chunks."""
         caller, page = caller_of(request), forms.read(forms.ChunkPage, _parameters(request))
         document_id = request.path_params["id"]
         story: Story | None = None
@@ -204,10 +209,12 @@ class Api:
         return _answer({**asdict(story), "next_chunk": story.chunks[-1].chunk_index + 1 if full else None})
 
     async def status(self, request: Request) -> Response:
+        """GET /v1/status: the index at a glance, as far as the caller may see it."""
         caller = caller_of(request)
         return _answer(asdict(await self.database.run(lambda: self.asking.status(caller=caller))))
 
     async def health(self, _request: Request) -> Response:
+        """GET /healthz: that this process answers, whatever its database does."""
         return _answer({"status": "alive"})
 
     async def ready(self, _request: Request) -> Response:
@@ -229,6 +236,7 @@ class Api:
         return _answer({"status": "ready"})
 
     async def numbers(self, request: Request) -> Response:
+        """GET /metrics: for Prometheus; refused to keys with a role. Without a database, its numbers are left out."""
         if caller_of(request).role is not None:
             return error(403, "Numbers of the whole index are for keys without a role.")
         try:
@@ -241,6 +249,7 @@ class Api:
         return Response(body, media_type=CONTENT_TYPE)
 
     async def description(self, _request: Request) -> Response:
+        """GET /openapi.json: this API in OpenAPI."""
         if self._document is None:
             self._document = openapi.document(OPERATIONS)
         return _answer(self._document)

@@ -43,25 +43,30 @@ class BoundedProtocol(H11Protocol):
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Called by asyncio: counts the connection, and closes the one that waits longest where there are too many."""
         super().connection_made(transport)
         self._wait()
         if len(self.connections) > most_connections(self.connections_at_most):
             self._make_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Called by asyncio at the end of a connection."""
         self._end_wait()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        """Called by asyncio with bytes of a request; once it is whole, its time no longer counts."""
         super().data_received(data)
         self._end_wait_for_whole_request()
 
     def on_response_complete(self) -> None:
+        """Called by uvicorn when an answer is sent: the wait for the next request begins."""
         self._wait()
         super().on_response_complete()  # which may take up a request that has come already
         self._end_wait_for_whole_request()
 
     def handle_websocket_upgrade(self, event: Any) -> None:
+        """Called by uvicorn: a web socket may stay as long as it wants."""
         self._end_wait()
         super().handle_websocket_upgrade(event)
 

@@ -118,6 +118,7 @@ class Filters(Form):
         return self
 
     def as_filter(self) -> Filter:
+        """The same as the search takes it; lists become tuples."""
         return Filter(
             documents=_tuple(self.documents),
             path_prefix=self.path_prefix or self.under,
@@ -177,6 +178,7 @@ class EmbeddingsRequest(Form):
 
     @property
     def texts(self) -> list[str]:
+        """The input as a list, of one text where it is no list."""
         return [self.input] if isinstance(self.input, str) else self.input
 
 

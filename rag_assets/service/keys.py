@@ -56,6 +56,7 @@ class Entry(BaseModel):
 
     @property
     def digest(self) -> bytes:
+        """SHA-256 of the key, 32 bytes: what a key that is presented is compared by."""
         if self.key is not None:
             return _digest(self.key.get_secret_value())
         return bytes.fromhex(self.sha256 or "")

@@ -16,7 +16,8 @@ REASON_CHARACTERS = 300  # of a library's own words that an error quotes
 class FormatModule(Protocol):
     """What each module of rag_assets.text.formats offers."""
 
-    def parse(self, data: bytes, *, name: str, limits: Parsing) -> ParsedText: ...
+    def parse(self, data: bytes, *, name: str, limits: Parsing) -> ParsedText:
+        """The document's text with its facts; messages call it `name`. DocumentError for what cannot be read."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

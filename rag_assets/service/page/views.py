@@ -86,10 +86,12 @@ class Visit:
 
     @property
     def asking(self) -> Asking:
+        """What answers questions."""
         return self.api.asking
 
     @property
     def caller(self) -> Caller:
+        """Whose key or login the request has."""
         return caller_of(self.request)
 
     def page(self, template: str, *, status: int = 200, **values: Any) -> Response:
@@ -151,6 +153,7 @@ class Page:
         self._environment.filters |= {"time": _time, "below": _below, "name": _name}
 
     def routes(self) -> list[BaseRoute]:
+        """What the page serves, beside the API; login and logout only where keys are configured."""
         login = [Route(LOGIN, self._visited(self._login), methods=["GET", "POST"])] if self.logins else []
         logout = [Route(LOGOUT, self._logout, methods=["POST"])] if self.logins else []
         return [
@@ -349,6 +352,7 @@ def document_url(document_id: str, chunk: int | None = None) -> str:
 
 
 def around_url(document_id: str, chunk: int) -> str:
+    """The address of a passage among its neighbours, percent-encoded."""
     return f"/around?{_encoded({'id': document_id, 'chunk': str(chunk)})}"
 
 

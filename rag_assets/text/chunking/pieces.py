@@ -82,6 +82,7 @@ class TokenizedText:
         self._ends = [end for _, end in tokenizer.spans(text)] if is_remote else None
 
     def tokens(self, start: int, end: int) -> int:
+        """The number of tokens of a stretch."""
         if self._ends is None:
             return self._tokenizer.count(self.text[start:end])
         return bisect_right(self._ends, end) - bisect_right(self._ends, start)
@@ -116,6 +117,7 @@ class Cutter:
         self._headers: dict[Span, int] = {}  # header of a table -> tokens
 
     def pieces(self, block: Block) -> Iterator[Piece]:
+        """The block in pieces of at most the target's tokens, in its order, without gaps; one that fits stays whole."""
         if self._is_whole(block):
             yield from self._fitting(block, block.start, end=block.end, strength=block.strength)
             return

@@ -16,16 +16,19 @@ class Tokenizer(Protocol):
     """Counts as the embedding model does; `name` identifies vocabulary and options, for fingerprints."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Another one where the vocabulary or an option is: it is a part of what chunks depend on."""
 
     @property
     def max_tokens(self) -> int:
         """Tokens of one input that are free for text: the model's positions less the special tokens."""
         ...
 
-    def spans(self, text: str) -> Sequence[Span]: ...
+    def spans(self, text: str) -> Sequence[Span]:
+        """Where each token stands in the text, as (start, end) in characters, in their order."""
 
-    def count(self, text: str) -> int: ...
+    def count(self, text: str) -> int:
+        """The number of tokens, without the special ones that a model puts around a text."""
 
 
 class RemoteTokenizer:
@@ -41,9 +44,11 @@ class RemoteTokenizer:
         self._tokenize = tokenize
 
     def count(self, text: str) -> int:
+        """The number of tokens, by one request; none for an empty text."""
         return len(self._tokenize(text)) if text else 0
 
     def spans(self, text: str) -> list[Span]:
+        """Where each token stands in the text, by a request for each REQUEST_CHARACTERS."""
         spans: list[Span] = []
         for start, end in _segments(text, most=REQUEST_CHARACTERS):
             spans.extend(self._laid(text[start:end], offset=start))

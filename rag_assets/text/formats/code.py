@@ -98,6 +98,7 @@ _NOT_OBJC = re.compile(r"^\s*(?:%|function\b)", re.MULTILINE)
 
 
 def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
+    """The source letter by letter, with line feeds at its ends of lines; its language by name, suffix or first line."""
     text, found = encoding.exact(data)
     text = encoding.with_line_feeds(text)
     return ParsedText(

@@ -31,6 +31,10 @@ class _Unquoted(csv.excel):
 
 
 def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
+    """The rows as a Markdown table whose first one is the header; the delimiter is found by trying.
+
+    A file in which no delimiter divides lines evenly is kept as its lines.
+    """
     reading = encoding.read(data)
     text = reading.text.replace("\f", " ").lstrip("\n")
     stated = _DECLARED.match(text)

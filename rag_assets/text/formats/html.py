@@ -68,6 +68,7 @@ _TOP_HEADING = re.compile(r"^# ", re.MULTILINE)
 
 
 def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
+    """The page as Markdown, without what every page of its site has; the title heads it where no heading does."""
     reading = encoding.read(data, declared=declared(data))
     root, warnings = _tree(reading.text)
     title = _title(root)

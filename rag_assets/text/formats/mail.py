@@ -42,6 +42,7 @@ class _Policy(email.policy.EmailPolicy):
 
 
 def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
+    """The messages of a file, one or a mailbox, each below its subject, with what is attached to them."""
     data = _narrow(data).lstrip(b"\r\n\t ")
     texts, warnings = [], []
     messages = [_message(part) for part in _NEXT.split(data) if part.strip()]

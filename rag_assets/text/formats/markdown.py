@@ -24,6 +24,7 @@ _REST_OF_LINE = re.compile(r"[ \t]*\n?")
 
 
 def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
+    """The text as it is, without front matter (its fields become metadata) and comments."""
     reading = encoding.read(data)
     body, fields = split_front_matter(reading.text)
     body = without_comments(body.replace("\f", "\n"))

@@ -19,6 +19,7 @@ _TITLE = re.compile(r"^# +(.+)$", re.MULTILINE)
 
 
 def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
+    """The cells in their order, code and outputs in fences; raises DocumentError corrupt where it has no cells."""
     reading = encoding.read(data)
     book = json.loads(reading.text)
     cells = book.get("cells") or [cell for sheet in book.get("worksheets", []) for cell in sheet.get("cells", [])]

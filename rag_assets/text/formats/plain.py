@@ -6,6 +6,7 @@ from rag_assets.text import encoding
 
 
 def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
+    """The text as it is; form feeds divide its pages."""
     reading = encoding.read(data)
     return ParsedText(
         text=reading.text.replace("\f", "\n"),

@@ -63,6 +63,7 @@ _LITERALS = re.compile(r"``(.+?)``")
 
 
 def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
+    """The text as Markdown (see `to_markdown`); its title is the field of that name, or the first heading."""
     reading = encoding.read(data)
     text = to_markdown(reading.text.replace("\f", "\n"))
     title = _FIELD_TITLE.match(text) or re.search(r"^# +(.+)$", text, re.MULTILINE)

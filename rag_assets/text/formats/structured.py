@@ -20,6 +20,7 @@ Scalar = str | int | float | bool | None
 
 
 def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
+    """Records as lines of `key: value` pairs, anything else as an outline; broken JSON is kept as its text."""
     reading = encoding.read(data)
     value, records = _loaded(reading.text)
     if value is None and records is None:

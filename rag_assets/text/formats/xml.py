@@ -55,6 +55,7 @@ _COLUMNS = frozenset({"colspec", "spanspec", "col"})  # widths and alignments, i
 
 
 def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
+    """The text of the elements in their order; raises DocumentError corrupt for what is not well-formed or too deep."""
     stated = _DECLARED.match(data[:1000])
     reading = encoding.read(data, declared=stated.group(1).decode("ascii") if stated else None)
     root, warnings = _tree(reading.text, name=name)

@@ -110,6 +110,7 @@ class Container:
         return frozenset(entry.filename for entry in self._entries.values())
 
     def has(self, entry: str) -> bool:
+        """Whether there is an entry of this name, whatever its slashes."""
         return _plain(entry) in self._entries
 
     def read(self, entry: str) -> bytes:

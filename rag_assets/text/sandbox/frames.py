@@ -10,6 +10,8 @@ _HEAD = struct.Struct("<IQ")  # bytes of JSON, bytes of the body
 
 
 class Frame(NamedTuple):
+    """A message, as an object of JSON, and bytes that belong to it."""
+
     message: dict[str, Any]
     body: bytes
 

@@ -65,10 +65,12 @@ class Guarded:
 
     @property
     def pid(self) -> int:
+        """The number of the child process."""
         return self._process.pid
 
     @property
     def alive(self) -> bool:
+        """Whether the child has not ended."""
         return self._process.poll() is None
 
     @contextlib.contextmanager
@@ -110,6 +112,7 @@ class Guarded:
         frames.write(cast(IO[bytes], self._process.stdin), message, body)
 
     def receive(self) -> frames.Frame:
+        """The next frame from the child; BrokenPipeError where it ended instead."""
         frame = frames.read(cast(IO[bytes], self._process.stdout), limit=self._frame_limit)
         if frame is None:
             raise BrokenPipeError("the process ended")

@@ -60,6 +60,7 @@ class Pages:
         self._length = 0
 
     def add(self, heading: str, blocks: Iterator[str]) -> None:
+        """Begin a page with its heading, and take its blocks one by one; DocumentError once they are too large."""
         self.offsets.append(self._length)
         self._append(encoding.clean(heading))
         for block in blocks:
@@ -71,6 +72,7 @@ class Pages:
         self._require(self._length + count)
 
     def text(self) -> str:
+        """All pages, one after the other."""
         return "".join(self._parts).rstrip("\n") + "\n"
 
     def _append(self, text: str) -> None:

@@ -92,14 +92,17 @@ class TextRun:
 
     @property
     def height(self) -> float:
+        """From its lower to its upper edge, in points."""
         return self.top - self.bottom
 
     @property
     def middle(self) -> float:
+        """Half-way between its lower and upper edge, in points from the bottom of the page."""
         return (self.top + self.bottom) / 2
 
     @property
     def middle_x(self) -> float:
+        """Half-way between its left and right edge, in points."""
         return (self.left + self.right) / 2
 
     def spans(self) -> list[tuple[float, float]]:
@@ -191,10 +194,12 @@ class Page:
         self._calls = _Calls(pdfium, text)
 
     def close(self) -> None:
+        """Free what pdfium holds of the page."""
         self._text.close()
         self._page.close()
 
     def runs(self) -> list[TextRun]:
+        """The runs of text of the page, line by line in the order of the file, turned upright; finds `grids`, too."""
         text = self._characters().translate(_BLANK)
         self._shown = "".join(text.split())
         self._turn = _TURNS[self._quarter(len(text))]

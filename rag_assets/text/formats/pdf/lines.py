@@ -23,10 +23,12 @@ class TextLine:
 
     @property
     def is_block(self) -> bool:
+        """Whether it stands for a Block, such as a table, and not for text."""
         return isinstance(self.runs[0], Block)
 
     @property
     def text(self) -> str:
+        """Its runs with spaces between them."""
         return " ".join(run.text for run in self.runs)
 
     @property
@@ -41,30 +43,37 @@ class TextLine:
 
     @property
     def height(self) -> float:
+        """The font's size of its longest run, in points."""
         return self.longest.size
 
     @property
     def left(self) -> float:
+        """Its left edge, in points."""
         return self.runs[0].left if len(self.runs) == 1 else min(run.left for run in self.runs)
 
     @property
     def right(self) -> float:
+        """Its right edge, in points."""
         return self.runs[0].right if len(self.runs) == 1 else max(run.right for run in self.runs)
 
     @property
     def top(self) -> float:
+        """The upper edge of a block, the middle of a line of text, in points from the bottom of the page."""
         return self.runs[0].top if self.is_block else self.middle
 
     @property
     def middle(self) -> float:
+        """The middle of its longest run, in points from the bottom of the page."""
         return self.longest.middle
 
     @property
     def fixed(self) -> bool:
+        """Whether all of it is in a font whose letters have one width."""
         return all(run.fixed for run in self.runs)
 
     @property
     def bold(self) -> bool:
+        """Whether all runs with letters or digits are bold."""
         return all(run.bold for run in self.runs if any(map(str.isalnum, run.text)))
 
 
@@ -95,6 +104,7 @@ class Block(TextRun):
 
 
 def block(items: list[Item], box: Box, *, place: int) -> Block:
+    """What was read within a box, as one run that stands for all of it among the runs beside it."""
     return Block("", *box, size=0.0, place=place, items=items)
 
 

@@ -52,6 +52,7 @@ class Grid:
 
     @property
     def box(self) -> Box:
+        """Its left, right, lower and upper edge."""
         return self.xs[0], self.xs[-1], self.ys[-1], self.ys[0]
 
     @property
@@ -69,14 +70,17 @@ class Grid:
         return self.xs[0] <= x <= self.xs[-1] and self.ys[-1] <= y <= self.ys[0]
 
     def column(self, x: float) -> int | None:
+        """The number of the column at this place, from 0; None where it is outside."""
         found = bisect_left(self.xs, x)
         return found - 1 if 0 < found < len(self.xs) else 0 if x == self.xs[0] else None
 
     def row(self, y: float) -> int | None:
+        """The number of the row at this height, from 0 at the top; None where it is outside."""
         found = bisect_left(self.ys, -y, key=neg)
         return found - 1 if 0 < found < len(self.ys) else 0 if y == self.ys[0] else None
 
     def cell(self, x: float, y: float) -> tuple[int, int] | None:
+        """Row and column of the cell at this place, the upper left one of a merged cell; None where it is outside."""
         column = self.column(x)
         row = None if column is None else self.row(y)
         return None if row is None or column is None else self.owner[row, column]
