@@ -1,1 +1,7 @@
-"""Texts to vectors: the llama-server process and its client."""
+"""Texts to vectors: `embedder` packs requests, sends several at once, and starts the engine at the first text.
+
+The engine's process: `server`; one of another process of this home: `neighbour`; memory for it: `memory`.
+A request: `client`, over `connections`, through a `door` if the engine is ours; how long it waits: `waiting`.
+Several servers as one: `remotes`. Whether vectors are those of the model: `known`.
+Which settings are fastest here: `calibration`. Found passages sorted anew: `reranker`.
+"""

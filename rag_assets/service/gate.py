@@ -124,6 +124,7 @@ class Gate:
         self._bodies = _Budget(ALL_BODIES_BYTES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request, as ASGI has it: to the application, or refused; web sockets always are."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":

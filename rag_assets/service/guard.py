@@ -76,6 +76,7 @@ class Guard:
         self._login_seconds = login_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request or web socket, as ASGI has it: to the application, or refused."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":

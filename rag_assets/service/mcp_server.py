@@ -41,7 +41,8 @@ _Ask = TypeVar("_Ask", bound=Callable[..., Awaitable[Any]])
 class Run(Protocol):
     """Has work done in a thread, and awaits what comes of it."""
 
-    async def __call__(self, work: Callable[[], _Answer], /) -> _Answer: ...
+    async def __call__(self, work: Callable[[], _Answer], /) -> _Answer:
+        """What `work` gives, which is called in another thread; raises what it raises."""
 
 
 class Passage(BaseModel):
@@ -337,6 +338,7 @@ class OverHttp:
         self._security = TransportSecuritySettings(enable_dns_rebinding_protection=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request, as ASGI has it, by a server that ends with it."""
         self._server.streamable_http_app(json_response=True, stateless_http=True, transport_security=self._security)
         manager = self._server.session_manager  # a new one, that was made by this call
         async with manager.run():

@@ -44,6 +44,7 @@ class Bounded:
         self._left = limit
 
     async def __call__(self) -> Message:
+        """The next part of the body; a disconnect once there was more of it than the limit."""
         message = await self._receive()
         self._left -= len(message.get("body", b""))
         return message if self._left >= 0 else {"type": "http.disconnect"}
