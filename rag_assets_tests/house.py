@@ -30,6 +30,7 @@ SHOWN_BY = {
     "console_story.py": "test_story",
     "defs/events.py": "test_assets",
     "defs/resources.py": "test_assets",
+    "defs/specs.py": "test_definitions",  # the catalogue that they make is looked at as Dagster loads it
     "embedding/connections.py": "test_embedding_client",
     "embedding/neighbour.py": "test_embedder",
     "operations.py": "test_cli",
@@ -38,6 +39,7 @@ SHOWN_BY = {
     "postgres/health.py": "test_database",
     "postgres/models.py": "test_known",
     "postgres/runs.py": "test_lease",
+    "postgres/soundness.py": "test_soundness",
     "postgres/stories.py": "test_story",
     "postgres/words.py": "test_words",
     "service/gate.py": "test_service_keys",

@@ -2,9 +2,11 @@
 
 import ast
 import importlib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import rag_assets
 from rag_assets.defs import dagster_internals
@@ -33,6 +35,22 @@ def test_private_names_of_dagster_are_in_one_file() -> None:
     """No other module reaches into Dagster."""
     others = [file for file in PACKAGE.rglob("*.py") if file != Path(dagster_internals.__file__)]
     assert {file.name: names for file in others if (names := private_names(file))} == {}
+
+
+def test_dagster_that_these_tests_look_at_is_one_that_may_be_installed() -> None:
+    """In an environment that is made anew, as .ci/run makes one, it is the newest release of the allowed range.
+
+    For pip takes the newest one that pyproject.toml allows: so each release that users may get is looked at as soon as
+    it is there, without a second installation. The range ends before the next minor version, which may take any
+    private name away.
+    """
+    stated = [Requirement(each) for each in metadata.requires("rag-assets") or [] if each.startswith("dagster")]
+    installed = {each.name: metadata.version(each.name) for each in stated if each.marker is None}
+    assert {*installed} == {"dagster", "dagster-webserver", "dagster-postgres"}
+    for each in stated:
+        if each.name in installed:
+            assert each.specifier.contains(installed[each.name])
+            assert {one.operator for one in each.specifier} == {">=", "<"}
 
 
 @pytest.mark.parametrize("name", dagster_internals.REASONS)
