@@ -50,6 +50,7 @@ def test_chunks_are_a_table_and_a_picture() -> None:
     assert second == r"| 1 |  |  | 30 | a \| b \<img src=x\> |"
     assert more == "*1 chunk more: `rag-assets story 17`*"
     assert previews.cut(replace(PREVIEW, tokens=(), briefs=()), "17").startswith("No chunks")
+    assert "`█` 9 tokens\n" in previews.cut(replace(PREVIEW, tokens=(9,)), "17")
 
 
 @pytest.mark.parametrize("chunks", [1, 16, 17, 10_000])

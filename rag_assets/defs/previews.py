@@ -43,7 +43,9 @@ def _picture(tokens: Sequence[int]) -> str:
     longest = max(*tokens, 1)
     bars = "".join(BARS[min(int(mean / longest * len(BARS)), len(BARS) - 1)] for mean in means)
     each = f", {per_bar} chunks a bar" if per_bar > 1 else ""
-    return f"`{bars}` {min(tokens)} to {max(tokens)} tokens{each}"
+    shortest = min(tokens)
+    span = f"{shortest} to {longest}" if shortest < longest else f"{longest}"
+    return f"`{bars}` {span} tokens{each}"
 
 
 def _rows(cuts: Sequence[ChunkBrief]) -> list[str]:

@@ -44,8 +44,8 @@ class Running:
         assert "errors" not in body, body["errors"]
         return dict(body["data"])
 
-    def command(self, *arguments: str) -> list[dict[str, Any]]:
-        return command(*arguments, environment=self.environment)
+    def command(self, *arguments: str, succeeds: bool = True) -> list[dict[str, Any]]:
+        return command(*arguments, environment=self.environment, succeeds=succeeds)
 
     def insert(self, path: Path) -> str:
         [(document_id,)] = self.sql('insert into "TblDocumentFiles" (file_path) values (%s) returning id', str(path))
