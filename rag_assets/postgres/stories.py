@@ -7,13 +7,11 @@ from typing import Any
 
 from psycopg2.extensions import cursor as Cursor
 
-from rag_assets.model import Attempt
+from rag_assets.model import Attempt, ClaimOwner
 from rag_assets.postgres import callers, documents
 from rag_assets.postgres.ingestion_log import FAULTS
 from rag_assets.postgres.statements import statement
 from rag_assets.settings import Source
-
-RUN = "run:"  # what begins the name of a run that holds a document; see model.ClaimOwner
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +47,7 @@ class Work:
     error_kind: str | None
     error_message: str | None
     seconds_to_next: float | None  # until another attempt may begin; None where none will
-    holder: str | None  # who works on it, or is about to, as model.ClaimOwner writes it
+    holder: str | None  # who works on it, or is about to, as model.ClaimOwner writes it; JSON shows it so
     part: tuple[int, int] | None  # of a long document: new chunks that its run has embedded, of how many
 
 
@@ -85,7 +83,7 @@ class Story:
             return "pending" if self.has_changed else "indexed" if self.reading else "overlooked"
         if self.work.state != "pending":
             return "failed" if self.work.state == "dead" else self.work.state
-        return "running" if (self.work.holder or "").startswith(RUN) else "pending"
+        return "running" if self.work.holder and ClaimOwner.parse(self.work.holder).kind == "run" else "pending"
 
     @property
     def fault(self) -> Attempt | None:
