@@ -42,7 +42,7 @@ from rag_assets.errors import (
     SettingsError,
     UnembeddableText,
 )
-from rag_assets.model import Filter, Hit, Refused, are, counted, moment
+from rag_assets.model import Filter, Hit, Refused, are, counted, moment, not_in_table
 from rag_assets.postgres import conninfo
 from rag_assets.report import RunReport
 from rag_assets.services import Services
@@ -96,7 +96,15 @@ def _one_language(value: str) -> str:
     return language(value)
 
 
+def _media_type(value: str) -> str:
+    """As it is stored, where it can be one: filters compare all of it."""
+    if "/" not in value:
+        raise ValueError("it is no media type, such as application/pdf or text/csv.")
+    return value
+
+
 MOMENT = Read("time", moment)
+MEDIA_TYPE = Read("media type", _media_type)
 LANGUAGE = Read("language", _one_language)
 
 
@@ -380,6 +388,7 @@ FILTERS = (
         "--type",
         "media_types",
         multiple=True,
+        type=MEDIA_TYPE,
         metavar="TYPE",
         help="Only this media type: text/csv; may be repeated.",
     ),
@@ -484,6 +493,8 @@ def _why_nothing(services: Services, query: str, filter: Filter, min_similarity:
         return _why_nothing_is_there(services)
     if filter.path_prefix is not None and (path := operations.other_path(services, filter.path_prefix)):
         return f"no path begins with {filter.path_prefix}. The table's are like {path}"
+    if unknown := operations.find(services, filter.documents or ())[1]:
+        return not_in_table(unknown, table=services.settings.source.table)
     if filter != Filter() or min_similarity is not None:
         return "no passage is left by all filters. Try without one: `rag-assets search --json` has what they compare."
     if '"' in query or re.search(r"(^|\s)-\w", query):

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import click
@@ -21,10 +21,12 @@ class FiniteRange(click.FloatRange):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """The number, in its range; fails for nan, which no comparison with the ends of a range refuses."""
-        number: float = super().convert(value, param, ctx)
+        number = math.nan
+        with suppress(ValueError):
+            number = float(value)
         if math.isnan(number):
             self.fail(f"{value!r} is not a number.", param, ctx)
-        return number
+        return float(super().convert(number, param, ctx))
 
 
 def examples(*commands: str) -> str:

@@ -573,6 +573,7 @@ def test_files_are_registered_ingested_and_found(configured: Application, fake_s
     found = configured.sql(f"select path from rag_search('', '{vector}', mode => 'vector', k => 1)")
     assert found == [("1.txt",)]
     assert "is left by all filters" in invoke("search", "--type", "no/type", "roses").stdout
+    assert "found: Not in the table TblDocumentFiles: '99'" in invoke("search", "--document", "99", "roses").stdout
 
 
 @posix
@@ -723,6 +724,21 @@ def test_a_language_that_is_none_is_said_with_those_that_are(home: Path) -> None
     assert "it takes one code; of several: --language en --language de\n" in said
     assert list(home.iterdir()) == []
     assert cli.LANGUAGE.convert("EN", None, None) == "en"
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["search", "--type", "pdf", "x"], "it is no media type, such as application/pdf or text/csv."),
+        (["status", "--watch", "often"], "'often' is not a number."),
+        (["status", "--watch", "nan"], "'nan' is not a number."),
+        (["status", "--watch", "0"], "0.0 is not in the range"),
+    ],
+)
+def test_value_that_is_none_is_said_before_anything_is_opened(home: Path, command: list[str], said: str) -> None:
+    """In the words of who asks, and not of a program."""
+    assert said in invoke(*command, code=2).stderr
+    assert list(home.iterdir()) == []
 
 
 def test_since_says_how_a_time_is_written() -> None:
