@@ -3,6 +3,7 @@
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -30,18 +31,30 @@ if TYPE_CHECKING:
 
 DIMENSION = 384
 SESSION = "RAG_ASSETS_TEST_SESSION"
-WORKERS = 2  # processes that share the whole suite
+WORKERS = 4  # processes that share the whole suite: on two cores, as a test waits for others more than it computes
 # The files that take longest, the longest first: whoever is free takes the next file, and no long one may be the last.
 LONGEST = (
     "test_faults.py",
-    "test_main_job.py",
-    "test_search_quality.py",
-    "test_dagster_ui.py",
+    "test_embedder.py",
     "test_cli.py",
+    "test_search_quality.py",
+    "test_main_job.py",
+    "test_bundled_postgres.py",
     "test_hostile.py",
     "test_worker.py",
-    "test_bundled_postgres.py",
+    "test_dagster_ui.py",
     "test_conninfo.py",
+    "test_chunker.py",
+    "test_search_filters.py",
+    "test_tokens_server.py",
+    "test_service_faults.py",
+    "test_backup.py",
+    "test_trigger.py",
+    "test_data_directory.py",
+    "test_sensors.py",
+    "test_migration.py",
+    "test_embedding_client.py",
+    "test_doctor.py",
 )
 
 
@@ -53,11 +66,23 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     """
     if hasattr(config, "workerinput"):
         return  # this is one of them
+    heed_signals()
     is_whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.option.keyword
     if is_whole and getattr(config.option, "numprocesses", 0) is None and not config.option.usepdb:
         config.option.numprocesses = WORKERS
         config.option.dist = "loadfile"
         config.option.loadscopereorder = False  # it would begin with the files that have most tests
+
+
+def heed_signals() -> None:
+    """What asks a process to end is not ignored, as a shell has it for what it starts in the background.
+
+    Each process of a test would ignore it too, and the test would wait for its end.
+    """
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    for number, handler in usual.items():
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from rag_assets.processes import interrupts
+from rag_assets_tests.conftest import heed_signals
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a process cannot send itself SIGTERM there")
@@ -31,3 +32,15 @@ def test_clean_up_is_not_broken_off_by_a_second_interrupt() -> None:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_signals_are_heeded_when_a_shell_had_them_ignored(name: str) -> None:
+    """The processes of the suite inherit what the shell has: one that ignores them would never be ended by a test."""
+    number = signal.Signals[name]
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        heed_signals()
+        assert signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)
+    finally:
+        signal.signal(number, before)
