@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -13,12 +13,11 @@ from dagster import DagsterRunStatus
 
 from rag_assets import operations, visible
 from rag_assets.defs import events, jobs, launching, partitions, specs
-from rag_assets.defs.resources import Rag
+from rag_assets.defs.resources import IngestRequest, Rag
 from rag_assets.errors import LostRun
 from rag_assets.model import Progress, counted
 from rag_assets.processes import interrupts
 from rag_assets.report import RunReport
-from rag_assets.services import Services
 from rag_assets.upkeep import Tended
 
 SHOWN = 20  # documents that are named in one line
@@ -75,7 +74,7 @@ def ingest(context: dg.AssetExecutionContext, rag: dg.ResourceParam[Rag]) -> Ite
         _faults_marked(context),
         interrupts.interrupted_once(),
         events.Reporter(context) as reporter,
-        rag.run(**_request(context, config, rag)) as run,
+        rag.run(_request(context, config, rag), should_yield=lambda: _others_wait(context.instance)) as run,
     ):
         for outcomes in run.outcomes:
             report.add(outcomes)
@@ -140,24 +139,22 @@ def _faults_marked(context: dg.AssetExecutionContext) -> Iterator[None]:
         raise
 
 
-def _request(context: dg.AssetExecutionContext, config: IngestConfig, rag: Rag) -> dict[str, Any]:
+def _request(context: dg.AssetExecutionContext, config: IngestConfig, rag: Rag) -> IngestRequest:
     """What this run is to work on: its partitions if it has any, else what its config says."""
     repeats = context.run.tags.get(jobs.PARENT_TAG)
-    return {
-        "run_id": context.run.run_id,
-        "document_ids": _documents(context, config),
-        "batch_id": config.batch_id,
-        "repeats": repeats,
-        "linger": rag.settings.worker.linger_seconds if config.linger and not repeats else 0.0,
-        "should_yield": lambda: context.instance.get_runs_count(WAITING) > 0,
-    }
+    has_partitions = context.has_partition_key or context.has_partition_key_range
+    return IngestRequest(
+        run_id=context.run.run_id,
+        partition_keys=list(context.partition_keys) if has_partitions else None,
+        document_ids=config.document_ids,
+        batch_id=config.batch_id,
+        repeats=repeats,
+        linger_seconds=rag.settings.worker.linger_seconds if config.linger and not repeats else 0.0,
+    )
 
 
-def _documents(context: dg.AssetExecutionContext, config: IngestConfig) -> Callable[[Services], list[str] | None]:
-    if not (context.has_partition_key or context.has_partition_key_range):
-        return lambda _services: config.document_ids or None
-    keys = list(context.partition_keys)
-    return lambda services: partitions.documents.document_ids(keys, services)
+def _others_wait(instance: dg.DagsterInstance) -> bool:
+    return instance.get_runs_count(WAITING) > 0
 
 
 def _summary(report: RunReport) -> str:

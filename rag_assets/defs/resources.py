@@ -8,12 +8,25 @@ from itertools import chain
 
 from rag_assets import operations, settings
 from rag_assets.claim_source import ClaimSource
+from rag_assets.defs import partitions
 from rag_assets.model import Claim, Outcome, Progress
 from rag_assets.services import Services, no_progress
 from rag_assets.settings import Settings
 
 ShouldYield = Callable[[], bool]
 OnOutcomes = Callable[[list[Outcome]], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestRequest:
+    """What a run is asked to work on: the documents of its partitions, these documents, or all that is pending."""
+
+    run_id: str
+    partition_keys: Sequence[str] | None  # None: the run has none; which documents they have is asked as it begins
+    document_ids: Sequence[str]
+    batch_id: str | None  # what the sensor claimed for it
+    repeats: str | None  # the id of a run whose failed documents are pending again, as with `rag-assets retry`
+    linger_seconds: float  # how long it stays for further changes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,32 +70,22 @@ class Rag:
                 self._given = None
 
     @contextmanager
-    def run(
-        self,
-        *,
-        run_id: str,
-        document_ids: Callable[[Services], Sequence[str] | None],
-        batch_id: str | None,
-        repeats: str | None,
-        linger: float,
-        should_yield: ShouldYield,
-    ) -> Iterator["IngestRun"]:
-        """One run's stream of outcomes, a group of documents at a time: of the ids, or without them what is pending.
-
-        Then, what failed in the run that this one `repeats` is pending again, as with `rag-assets retry`.
-        """
+    def run(self, request: IngestRequest, *, should_yield: ShouldYield) -> Iterator["IngestRun"]:
+        """One run's stream of outcomes, a group of documents at a time, until `should_yield` says that others wait."""
         with ExitStack() as stack:
             services = stack.enter_context(self._services_of_a_run())
-            pipeline = services.pipeline(run_id=run_id)
-            claim_source = stack.enter_context(services.claim_source(run_id=run_id, stopping=pipeline.stopping))
+            pipeline = services.pipeline(run_id=request.run_id)
+            opened = services.claim_source(run_id=request.run_id, stopping=pipeline.stopping)
+            claim_source = stack.enter_context(opened)
             changes: Iterator[list[Claim]] = iter(())
-            if (ids := document_ids(services)) is not None:
+            if (ids := _asked_for(request, services)) is not None:
                 batches = claim_source.documents(ids)
                 changes = claim_source.changes_beside(ids, ending=pipeline.ending)
             else:
-                if repeats:
-                    operations.retry_failures_of(services, repeats)
-                batch = claim_source.batch(batch_id) if batch_id else iter(())
+                if request.repeats:
+                    operations.retry_failures_of(services, request.repeats)
+                batch = claim_source.batch(request.batch_id) if request.batch_id else iter(())
+                linger = request.linger_seconds
                 follow = partial(claim_source.pending_until_idle, linger) if linger else claim_source.pending
                 batches = chain(batch, follow(should_yield=should_yield))
             # Closed first of all: its threads use the rest.
@@ -96,3 +99,10 @@ class Rag:
         for outcomes in groups:
             self._on_outcomes(outcomes)
             yield outcomes
+
+
+def _asked_for(request: IngestRequest, services: Services) -> Sequence[str] | None:
+    """The documents that were chosen; None: what is pending."""
+    if request.partition_keys is None:
+        return request.document_ids or None
+    return partitions.documents.document_ids(request.partition_keys, services)
