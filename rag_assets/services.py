@@ -146,7 +146,7 @@ class Services:
     @cached_property
     def models(self) -> known.Memory:
         """What is known of the models' vectors; give another one to work without a database."""
-        return vectors.Index(lambda: self.database)
+        return vectors.IndexMemory(lambda: self.database)
 
     @cached_property
     def reranker(self) -> Reranker | None:

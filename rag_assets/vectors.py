@@ -46,7 +46,7 @@ class Marked:
     documents: tuple[str, ...]
 
 
-class Index(known.Memory):
+class IndexMemory(known.Memory):
     """The memory of which vectors each model gives, kept in the index's own database."""
 
     def __init__(self, database: Callable[[], Database]) -> None:

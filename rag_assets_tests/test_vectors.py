@@ -118,7 +118,7 @@ def test_where_refuses_what_it_does_not_know(conditions: list[str]) -> None:
 def test_index_remembers_the_first_use_of_a_model_until_all_of_it_is_distrusted(indexed: Application) -> None:
     """Then its next use is a first one: what was stored and remembered may both have been wrong."""
     indexed.sql("update rag_document_chunks set embedding_model = 'mine'")
-    index = vectors.Index(lambda: indexed.database)
+    index = vectors.IndexMemory(lambda: indexed.database)
     now = _embed(list(known.TEXTS))
     assert index.recall("mine") is None
     assert (least := index.verify("mine", _embed)) is not None

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy import float32
     from numpy.typing import NDArray
 
-    from rag_assets.embedding.connections import Answer, Line
+    from rag_assets.embedding.connections import Answer, ServerConnection
 
 HEALTH_SECONDS = 2.0
 CONNECT_SECONDS = 10.0  # until a server that is at work has accepted a connection
@@ -79,7 +79,7 @@ class EmbeddingClient:
         self._patience = Patience()
         self._turns = Turns(MOST_OVERTAKEN)
         self._local = threading.local()
-        self._lines: list[Line] = []
+        self._connections: list[ServerConnection] = []
 
     @property
     def where(self) -> str:
@@ -89,8 +89,8 @@ class EmbeddingClient:
     def close(self) -> None:
         """End all connections; who still waits for an answer waits no longer."""
         self._patience.give_up()
-        for line in self._lines:
-            line.close()
+        for connection in self._connections:
+            connection.close()
 
     def embed(self, texts: Sequence[str]) -> "NDArray[float32]":
         """One vector of length 1 per text: float32 of shape (texts, dimension).
@@ -261,7 +261,7 @@ class EmbeddingClient:
 
         Raises urllib3.exceptions.HTTPError, EmbeddingError for a longer one.
         """
-        answer = self._line().ask(
+        answer = self._connection().ask(
             method,
             path,
             body=None if body is None else json.dumps(body).encode(),
@@ -271,19 +271,19 @@ class EmbeddingClient:
         )
         return answer.status, _read(answer, seconds=seconds, most=most)
 
-    def _line(self) -> "Line":
-        if not hasattr(self._local, "line"):
-            from rag_assets.embedding.connections import Line  # a fifth of a second
+    def _connection(self) -> "ServerConnection":
+        if not hasattr(self._local, "connection"):
+            from rag_assets.embedding.connections import ServerConnection  # a fifth of a second
 
-            self._local.line = Line(
+            self._local.connection = ServerConnection(
                 self.url,
                 door=self.door,
                 patience=self._patience,
                 on_connect=lambda: setattr(self._local, "is_new", True),
             )
-            self._lines.append(self._local.line)
-        line: Line = self._local.line
-        return line
+            self._connections.append(self._local.connection)
+        connection: ServerConnection = self._local.connection
+        return connection
 
 
 def _read(answer: "Answer", *, seconds: float, most: int) -> bytes:

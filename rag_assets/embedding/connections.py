@@ -23,7 +23,7 @@ from rag_assets.embedding.waiting import Patience, no_longer_than
 Answer = Any  # urllib3's response, whose body has not been read
 
 
-class Line:
+class ServerConnection:
     """The connection of one thread to one server, through `door` or without one to what the URL names.
 
     It is opened at the first request, kept open, and opened again when it was closed. `on_connect` is called for each

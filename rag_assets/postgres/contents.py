@@ -26,7 +26,7 @@ class Contents:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sizes:
+class DatabaseSizes:
     """Bytes on disk: of the whole database, and of its tables without their indexes."""
 
     database: int
@@ -51,11 +51,11 @@ def count(cursor: Cursor) -> Contents:
     )
 
 
-def sizes(cursor: Cursor) -> Sizes:
+def sizes(cursor: Cursor) -> DatabaseSizes:
     """Bytes on the disk, of the whole database and of the tables of the index."""
     cursor.execute(statement("contents", "get_sizes"))
     whole, tables = single(cursor)
-    return Sizes(database=whole, tables=tables)
+    return DatabaseSizes(database=whole, tables=tables)
 
 
 def roles(cursor: Cursor) -> list[str]:

@@ -83,7 +83,7 @@ class _Cutting:
         return self._packed(parts, packing.pack(parts, size=self.limit))
 
     def semantic(self, embed: Embed) -> Iterator[_Body]:
-        parts = semantic.priced(self.text, pieces(self.blocks, self._cutter(0)), embed=embed)
+        parts = semantic.with_cut_prices(self.text, pieces(self.blocks, self._cutter(0)), embed=embed)
         return self._packed(parts, packing.pack(parts, size=self.limit, fullness=SEMANTIC_FULLNESS))
 
     def fixed(self) -> Iterator[_Body]:
@@ -175,7 +175,7 @@ class _Cutting:
         return start
 
     def _free_for_overlap(self, group: Sequence[Piece]) -> int:
-        used = sum(piece.tokens for piece in group) + group[0].room - self.overlap
+        used = sum(piece.tokens for piece in group) + group[0].reserved_tokens - self.overlap
         return min(self.overlap, self.limit - used)
 
     def _last_sentences(self, piece: Piece, end: int, *, free: int, words: bool) -> int:

@@ -51,7 +51,7 @@ def _best(pieces: Sequence[Piece], sums: Sequence[int], *, stretch: Group, empti
     size = len(emptiness) - 1
     cuts = _worth_weighing(pieces, stretch)
     ends = [sums[at] for at in cuts]
-    starts = [sums[at] - (pieces[at].room if at < stretch[1] else 0) for at in cuts]
+    starts = [sums[at] - (pieces[at].reserved_tokens if at < stretch[1] else 0) for at in cuts]
     cost = [0.0]
     origin = [0]
     for end in range(1, len(cuts)):

@@ -54,7 +54,7 @@ class Piece(NamedTuple):
     hash: int  # of its first words: decides among cuts of equal strength
     block: Block
     header: Span | None  # the table header that is repeated where a chunk starts here
-    room: int  # tokens to leave free in a chunk that starts here
+    reserved_tokens: int  # tokens to leave free in a chunk that starts here
 
 
 class Sizes(NamedTuple):
@@ -166,12 +166,12 @@ class Cutter:
             yield from self._fitting(block, at, end=stop, strength=strength if at == start else inside)
 
     def _piece(self, block: Block, start: int, *, end: int, tokens: int, strength: int) -> Piece:
-        header, room = self._header(block, start, tokens=tokens)
-        room += self._context(block)
+        header, reserved = self._header(block, start, tokens=tokens)
+        reserved += self._context(block)
         if block.kind == "prose" and strength <= BLOCK:
-            room += self._sizes.overlap
+            reserved += self._sizes.overlap
         price = CUT_PRICES.get(strength, SECTION_PRICE)
-        return Piece(start, end, tokens, strength, price, self._hash(start), block, header, room)
+        return Piece(start, end, tokens, strength, price, self._hash(start), block, header, reserved)
 
     def _header(self, block: Block, start: int, *, tokens: int) -> tuple[Span | None, int]:
         """The header to repeat and the tokens to leave free: all of them where rows stand without it, alone."""

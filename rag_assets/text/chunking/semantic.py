@@ -16,7 +16,7 @@ SURROUNDING_CUTS = 12  # cuts on either side that a similarity is judged against
 STRONGEST_PRICE = 1.0  # of parting what is most alike
 
 
-def priced(text: str, pieces: Sequence[Piece], *, embed: Embed) -> list[Piece]:
+def with_cut_prices(text: str, pieces: Sequence[Piece], *, embed: Embed) -> list[Piece]:
     """The same pieces; cuts inside a section cost more the more alike the text on both sides is.
 
     Alike is judged against the cuts around, not against the whole document or a fixed number: it holds for any

@@ -13,7 +13,7 @@ from operator import itemgetter
 from statistics import median
 
 from rag_assets.text.formats.pdf.glyphs import TextRun
-from rag_assets.text.formats.pdf.lines import Block
+from rag_assets.text.formats.pdf.lines import Inset
 from rag_assets.text.formats.pdf.prose import is_gutter, is_prose
 
 GUTTER_WIDTH = 0.7  # of the usual height of a line: narrower than that no space between columns is
@@ -206,7 +206,7 @@ def _move_down(above: Band, below: Band) -> None:
         last = min(above.runs, key=lambda run: run.bottom)
         over = [run for run in above.runs if run is not last]
         column = [run for run in over if run.left < last.right and last.left < run.right]
-        if not column or any(run.bottom < last.top for run in over) or isinstance(last, Block):
+        if not column or any(run.bottom < last.top for run in over) or isinstance(last, Inset):
             return
         if min(run.bottom for run in column) - last.top <= last.bottom - max(run.top for run in below.runs):
             return

@@ -209,7 +209,7 @@ def _reach(lines: Iterable[tuple[TextLine, float, float]], *, apart: float = 1.0
     """How far the lines go that follow each other closely from a grid's edge, up to the last with several runs."""
     edge = found = 0.0
     for row, near, far in lines:
-        if row.is_block or near - edge > row.height * (apart if edge else 1):
+        if row.is_inset or near - edge > row.height * (apart if edge else 1):
             break
         edge = far
         if len(row.runs) > 1 or (found and apart < 1):  # so near to it is the rest of a cell

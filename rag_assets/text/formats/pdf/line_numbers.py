@@ -9,7 +9,7 @@ from itertools import pairwise
 from statistics import median
 
 from rag_assets.text.formats.pdf.glyphs import BROKEN, TextRun
-from rag_assets.text.formats.pdf.lines import Block
+from rag_assets.text.formats.pdf.lines import Inset
 from rag_assets.text.formats.pdf.rulings import Grid
 
 LEAST_NUMBERS = 5  # below each other, that count each line
@@ -55,7 +55,7 @@ def _is_in_table(run: TextRun, grids: Sequence[Grid]) -> bool:
 
 
 def _number(run: TextRun) -> _Number | None:
-    if not run.upright or isinstance(run, Block):
+    if not run.upright or isinstance(run, Inset):
         return None
     if _NUMBER.fullmatch(run.text):
         return _Number(int(run.text), run, run.right, None)

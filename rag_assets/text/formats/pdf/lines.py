@@ -1,4 +1,4 @@
-"""Runs of text are grouped into lines; these, tables, listings and blocks with a place of their own make up a page."""
+"""Runs of text are grouped into lines; these, tables, listings and insets with a place of their own make up a page."""
 
 import re
 import unicodedata
@@ -11,7 +11,7 @@ from rag_assets.text.formats.pdf.rulings import Box
 
 # The blocks of Unicode in which letters that run to the left stand; others stand there, too.
 _MAY_RUN_LEFT = re.compile("[\u0590-\u08ff\u200f\ufb1d-\ufdff\ufe70-\ufeff\U00010800-\U00010fff\U0001e800-\U0001efff]")
-SAME_LEVEL_POINTS = 6.0  # points: blocks whose upper edges differ by less stand beside each other
+SAME_LEVEL_POINTS = 6.0  # points: insets whose upper edges differ by less stand beside each other
 
 
 @dataclass(slots=True)
@@ -22,9 +22,9 @@ class TextLine:
     new_region: bool = False  # the first line of a column or band
 
     @property
-    def is_block(self) -> bool:
-        """Whether it stands for a Block, such as a table, and not for text."""
-        return isinstance(self.runs[0], Block)
+    def is_inset(self) -> bool:
+        """Whether it stands for an Inset, such as a table, and not for text."""
+        return isinstance(self.runs[0], Inset)
 
     @property
     def text(self) -> str:
@@ -58,8 +58,8 @@ class TextLine:
 
     @property
     def top(self) -> float:
-        """The upper edge of a block, the middle of a line of text, in points from the bottom of the page."""
-        return self.runs[0].top if self.is_block else self.middle
+        """The upper edge of an inset, the middle of a line of text, in points from the bottom of the page."""
+        return self.runs[0].top if self.is_inset else self.middle
 
     @property
     def middle(self) -> float:
@@ -97,21 +97,21 @@ Item = TextLine | Table | Listing
 
 
 @dataclass(slots=True)
-class Block(TextRun):
+class Inset(TextRun):
     """Something with a place of its own on the page: a table, or all that stands in a frame."""
 
     items: list[Item] = field(default_factory=list)
 
 
-def block(items: list[Item], box: Box, *, place: int) -> Block:
+def inset(items: list[Item], box: Box, *, place: int) -> Inset:
     """What was read within a box, as one run that stands for all of it among the runs beside it."""
-    return Block("", *box, size=0.0, place=place, items=items)
+    return Inset("", *box, size=0.0, place=place, items=items)
 
 
 def group_lines(runs: Sequence[TextRun]) -> list[TextLine]:
-    """Runs on the same line together, from the top down; a block stands before what begins beside or below it."""
-    blocks = [run for run in runs if isinstance(run, Block)]
-    free = [run for run in runs if not isinstance(run, Block)] if blocks else runs
+    """Runs on the same line together, from the top down; an inset stands before what begins beside or below it."""
+    insets = [run for run in runs if isinstance(run, Inset)]
+    free = [run for run in runs if not isinstance(run, Inset)] if insets else runs
     found: list[list[TextRun]] = []
     first, height = 0.0, 0.0  # the middle and the height of the line's first run
     for run in sorted(free, key=_middle, reverse=True):
@@ -122,7 +122,7 @@ def group_lines(runs: Sequence[TextRun]) -> list[TextLine]:
             found.append([run])
             first, height = middle, mine
     lines = [TextLine(along(line)) for line in found]
-    for item in sorted(blocks, key=lambda one: (round(one.top / SAME_LEVEL_POINTS), -one.left)):  # the last one first
+    for item in sorted(insets, key=lambda one: (round(one.top / SAME_LEVEL_POINTS), -one.left)):  # the last one first
         below = next((n for n, row in enumerate(lines) if row.top <= item.top), len(lines))
         lines.insert(below, TextLine([item], new_region=True))
     return lines

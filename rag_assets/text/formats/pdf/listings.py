@@ -25,7 +25,7 @@ def with_listings(items: Sequence[Item]) -> list[Item]:
     found: list[Item] = []
     rows: list[TextLine] = []
     for item in items:
-        is_code = isinstance(item, TextLine) and not item.is_block and item.fixed and item.runs[0].upright
+        is_code = isinstance(item, TextLine) and not item.is_inset and item.fixed and item.runs[0].upright
         if is_code and isinstance(item, TextLine) and (not rows or rows[-1].middle > item.middle):
             rows.append(item)
             continue

@@ -9,7 +9,7 @@ from operator import attrgetter
 from statistics import median
 
 from rag_assets.text.formats.pdf.glyphs import TextRun
-from rag_assets.text.formats.pdf.lines import Block, TextLine, group_lines
+from rag_assets.text.formats.pdf.lines import Inset, TextLine, group_lines
 from rag_assets.text.formats.pdf.wrapped_rows import rows_of_lines
 
 GUTTER_OVERHANG_POINTS = 2.0  # points that a column may reach into its gutter
@@ -133,7 +133,7 @@ def _are_close(lines: Sequence[TextLine]) -> bool:
 
 def _has_prose(rows: Sequence[TextLine]) -> bool:
     """Whether several lines below each other run from one margin of the column to the other."""
-    lines = [line for line in rows if not line.is_block]
+    lines = [line for line in rows if not line.is_inset]
     if sum(line.length >= LINE_CHARACTERS for line in lines) < COLUMN_LINES:
         return False
     left, right = min(line.left for line in lines), max(line.right for line in lines)
@@ -154,7 +154,7 @@ def is_prose(column: Sequence[TextRun]) -> bool:
 
 
 def _is_prose(side: _Side) -> bool:
-    column = [run for run in side.runs if not isinstance(run, Block)]
+    column = [run for run in side.runs if not isinstance(run, Inset)]
     lengths = [len(run.text) for run in column]
     long = [length for length in lengths if length >= PROSE_CHARACTERS]
     if len(column) < COLUMN_LINES or sum(long) < PROSE_SHARE * sum(lengths) or len(long) < LONG_SHARE * len(lengths):
@@ -164,7 +164,7 @@ def _is_prose(side: _Side) -> bool:
     if _are_alike(runs):
         return True
     lines = [
-        (line.right - line.left, sum(len(run.text) for run in line.runs)) for line in side.lines if not line.is_block
+        (line.right - line.left, sum(len(run.text) for run in line.runs)) for line in side.lines if not line.is_inset
     ]
     return len(lines) >= LINES_OF_RUNS and _are_alike(lines)
 

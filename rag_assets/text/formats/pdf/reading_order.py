@@ -12,7 +12,7 @@ from rag_assets.text.formats.pdf.bands import split_into_bands
 from rag_assets.text.formats.pdf.glyphs import TextRun
 from rag_assets.text.formats.pdf.lattice_tables import completed, ruled
 from rag_assets.text.formats.pdf.line_numbers import without_numbers
-from rag_assets.text.formats.pdf.lines import Block, Item, TextLine, along, block, group_lines
+from rag_assets.text.formats.pdf.lines import Inset, Item, TextLine, along, group_lines, inset
 from rag_assets.text.formats.pdf.rulings import Grid
 from rag_assets.text.formats.pdf.stream_tables import tables
 
@@ -34,34 +34,34 @@ def arrange(runs: Sequence[TextRun], grids: Sequence[Grid] = ()) -> list[Item]:
         run.place = at
     if ordered:
         return _tagged(ordered, grids)
-    blocks, free = _framed(without_numbers(_once(runs), grids), grids)
+    insets, free = _framed(without_numbers(_once(runs), grids), grids)
     turned = [TextLine([run], new_region=True) for run in free if not run.upright]
     upright, notes = margin_notes.part(_with_initials([run for run in free if run.upright]))
     beside = [TextLine([line], new_region=at == 0) for note in notes for at, line in enumerate(note)]
-    return [*_unpacked(_region([*upright, *blocks], depth=0)), *beside, *turned]
+    return [*_unpacked(_region([*upright, *insets], depth=0)), *beside, *turned]
 
 
 def _tagged(runs: Sequence[TextRun], grids: Sequence[Grid]) -> list[Item]:
     """The lines and tables of a page in the order of its tags; where they are one column, they are read as drawn."""
     kept = without_numbers(_once(runs), grids)
-    blocks, free = _framed(kept, [grid for grid in grids if grid.is_closed])
-    blocks, free = _framed([*blocks, *tagged_order.with_tables(free)], [grid for grid in grids if not grid.is_closed])
+    insets, free = _framed(kept, [grid for grid in grids if grid.is_closed])
+    insets, free = _framed([*insets, *tagged_order.with_tables(free)], [grid for grid in grids if not grid.is_closed])
     turned = [TextLine([run], new_region=True) for run in free if not run.upright]
-    upright = sorted([*blocks, *_with_initials([run for run in free if run.upright])], key=lambda run: run.place)
+    upright = sorted([*insets, *_with_initials([run for run in free if run.upright])], key=lambda run: run.place)
     items = (item for column in tagged_order.columns(upright) for item in _marked(_region(column, depth=1)))
     return [*_unpacked(items), *turned]
 
 
 def _unpacked(items: Iterable[Item]) -> Iterator[Item]:
     for item in items:
-        if isinstance(item, TextLine) and isinstance(item.runs[0], Block):
+        if isinstance(item, TextLine) and isinstance(item.runs[0], Inset):
             yield from _unpacked(item.runs[0].items)
         else:
             yield item
 
 
 def _framed(runs: Sequence[TextRun], grids: Sequence[Grid]) -> tuple[list[TextRun], list[TextRun]]:
-    """Tables and frames as blocks, and the runs that are in none of them."""
+    """Tables and frames as insets, and the runs that are in none of them."""
     free = list(runs)
     drawn = sorted(grids, key=lambda one: (one.xs[-1] - one.xs[0]) * (one.ys[0] - one.ys[-1]))
     for grid in (one for whole in drawn for one in completed(whole, free)):
@@ -72,13 +72,13 @@ def _framed(runs: Sequence[TextRun], grids: Sequence[Grid]) -> tuple[list[TextRu
         if items:
             taken = set(map(id, inside))
             free = [run for run in free if id(run) not in taken]
-            free.append(block(items, grid.box, place=min(run.place for run in inside)))
-    return [run for run in free if isinstance(run, Block)], [p for p in free if not isinstance(p, Block)]
+            free.append(inset(items, grid.box, place=min(run.place for run in inside)))
+    return [run for run in free if isinstance(run, Inset)], [p for p in free if not isinstance(p, Inset)]
 
 
 def _content(grid: Grid, inside: list[TextRun], runs: Sequence[TextRun]) -> list[Item]:
     """A table; or, in a frame that has other text beside it, what is in the frame; else nothing."""
-    if not any(isinstance(run, Block) for run in inside):
+    if not any(isinstance(run, Inset) for run in inside):
         found = ruled(grid, inside)
         if found:
             return found
@@ -191,7 +191,7 @@ def _bars(runs: list[TextRun], gutter: float, *, is_page: bool) -> tuple[list[Te
     beside = [run for run in runs if not (run.left < gutter - BIN_POINTS and run.right > gutter + BIN_POINTS)]
     bars = group_lines(crossing)
     for bar in bars:
-        if not bar.is_block:  # what stands beside a line that runs across is part of that line
+        if not bar.is_inset:  # what stands beside a line that runs across is part of that line
             bar.runs = along([*bar.runs, *(run for run in beside if _is_level(run, bar))])
             beside = [run for run in beside if not _is_level(run, bar)]
     if is_page:
@@ -208,7 +208,7 @@ def _over(runs: list[TextRun], gutter: float) -> Iterator[TextLine]:
     for edge, inner in ((lines[:1], lines[1:2]), (lines[-1:], lines[-2:-1])):
         for row, other in zip(edge, inner, strict=False):
             lefts = {run.middle_x < gutter for run in row.runs}
-            if len(lefts) == 2 and abs(row.middle - other.middle) > FAR_DISTANCE * row.height and not row.is_block:
+            if len(lefts) == 2 and abs(row.middle - other.middle) > FAR_DISTANCE * row.height and not row.is_inset:
                 yield row
 
 

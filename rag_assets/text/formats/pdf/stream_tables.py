@@ -154,7 +154,7 @@ def _end_of_run(lines: Sequence[TextLine], start: int) -> int:
     for at in range(start, min(len(lines), start + MOST_TABLE_LINES)):
         if at > start and lines[at - 1].middle - lines[at].middle > 4 * lines[at].height:
             break
-        if lines[at].is_block or _is_heading(lines[at], lines[start]):
+        if lines[at].is_inset or _is_heading(lines[at], lines[start]):
             break
         if _is_split(lines[at]):
             end, last = at + 1, lines[at]
@@ -169,7 +169,7 @@ def _end_of_run(lines: Sequence[TextLine], start: int) -> int:
 def _rest_of_cells(lines: Sequence[TextLine], fullest: TextLine, *, last: TextLine) -> int:
     """How many lines are the rest of a cell that is longer than those beside it."""
     for at, line in enumerate(lines):
-        if len(line.runs) > 1 or line.is_block or not _goes_on_below(line, fullest):
+        if len(line.runs) > 1 or line.is_inset or not _goes_on_below(line, fullest):
             return at
         if not 0 < last.middle - line.middle < MOST_CELL_LEADING * line.height:
             return at

@@ -6,7 +6,7 @@ from itertools import pairwise, takewhile
 from math import inf
 
 from rag_assets.text.formats.pdf.glyphs import TextRun
-from rag_assets.text.formats.pdf.lines import Block, Item, Table, TextLine, block, group_lines, is_right_to_left
+from rag_assets.text.formats.pdf.lines import Inset, Item, Table, TextLine, group_lines, inset, is_right_to_left
 from rag_assets.text.formats.pdf.stream_tables import cells_of, column_spans, directed, joined
 
 COVERED_SHARE = 0.9  # of a page's characters, for its tags to say its order
@@ -86,16 +86,16 @@ def _goes_back(one: TextRun, other: TextRun) -> bool:
 
 
 def with_tables(runs: Sequence[TextRun]) -> list[TextRun]:
-    """Each tagged table as a block at the place of its first run."""
+    """Each tagged table as an inset at the place of its first run."""
     tables: dict[int, list[TextRun]] = defaultdict(list)
     for run in runs:
         if run.mark and run.mark.cell:
             tables[run.mark.cell[0]].append(run)
-    blocks = {number: _block(inside) for number, inside in tables.items()}
+    insets = {number: _inset(inside) for number, inside in tables.items()}
     found: list[TextRun] = []
     for run in runs:
         number = run.mark.cell[0] if run.mark and run.mark.cell else 0
-        table = blocks.get(number)
+        table = insets.get(number)
         if table is None:
             found.append(run)
         elif run is tables[number][0]:
@@ -103,7 +103,7 @@ def with_tables(runs: Sequence[TextRun]) -> list[TextRun]:
     return found
 
 
-def _block(runs: Sequence[TextRun]) -> Block | None:
+def _inset(runs: Sequence[TextRun]) -> Inset | None:
     items = _items(runs)
     if not items:
         return None
@@ -113,7 +113,7 @@ def _block(runs: Sequence[TextRun]) -> Block | None:
         min(p.bottom for p in runs),
         max(p.top for p in runs),
     )
-    return block(items, box, place=runs[0].place)
+    return inset(items, box, place=runs[0].place)
 
 
 def _items(runs: Sequence[TextRun]) -> list[Item]:

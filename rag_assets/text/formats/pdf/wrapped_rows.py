@@ -61,7 +61,7 @@ def leading_lines(lines: Sequence[TextLine]) -> tuple[int, list[Span]]:
         grown = list(columns)
         for run in line.runs:
             over = [n for n, (left, right) in enumerate(grown) if run.left < right and left < run.right]
-            if len(over) != 1 or line.is_block:
+            if len(over) != 1 or line.is_inset:
                 return at, columns
             left, right = grown[over[0]]
             grown[over[0]] = min(left, run.left), max(right, run.right)
