@@ -318,10 +318,16 @@ class Rerank(Section):
 
 
 class Dagster(Section):
-    """What Dagster's catalogue says of all assets, besides what they are."""
+    """What Dagster calls the index, and what its catalogue says of all assets, besides what they are."""
 
+    # Stands before the names of assets, jobs, sensors, partitions and pool, where several indexes are in one instance.
+    name: Annotated[str, Field(max_length=40, pattern=r"^([a-z][a-z0-9_]*)?$", description="a-z, 0-9 and _")] = ""
     owners: tuple[Annotated[str, AfterValidator(_owner)], ...] = ()  # "team:NAME" or an address of mail
     tags: Annotated[dict[str, str], AfterValidator(_tags)] = {}  # to filter by, as {domain = "search"}
+
+    def named(self, what: str) -> str:
+        """What Dagster calls this: `letters_chunks` of an index named letters, `chunks` of one without a name."""
+        return f"{self.name}_{what}" if self.name else what
 
 
 class Web(Section):
@@ -476,9 +482,25 @@ def machine(binary: Path | str | None) -> dict[str, Any]:
     return {"cores": os.cpu_count(), "llama_server": str(binary or shutil.which("llama-server") or "embedded")}
 
 
+_given: dict[str, Any] = {}  # of this process; see give
+
+
+def give(values: dict[str, Any]) -> None:
+    """Have each `load` of this process take these values, before what the environment and files say.
+
+    SettingsError where others were given: what Dagster loads has the settings of one index in each process.
+    """
+    if _given and _given != values:
+        raise SettingsError(
+            "This code location has the index of another RagIndex, with other settings: make a project of its own for "
+            "the second one (see docs/dagster.md)."
+        )
+    _given.update(values)
+
+
 def load(**overrides: Any) -> Settings:
     """Read the settings; every wrong value is named with its key and what is allowed."""
-    return _loaded(Settings, overrides)
+    return _loaded(Settings, {**_given, **overrides})
 
 
 def load_by_hand(**overrides: Any) -> Settings:

@@ -5,6 +5,7 @@ names the command that mends it. Documents that somebody works on, or is about t
 themselves.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -15,7 +16,8 @@ from rag_assets.settings import Settings
 
 FAILED_SHARE = 0.05  # of the documents; fewer are a matter of single documents, which the check of the table names
 IDLE_SECONDS = 900  # with work that is due; a run tells that it gets on far more often
-CANARIES = 8  # chunks that are searched for
+CANARIES = 8  # chunks that are searched for, as many as there is time for
+CANARY_SECONDS = 2.0  # a search takes milliseconds, and as long as this among a million chunks without an index
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,14 +142,14 @@ def canaries(database: Database, settings: Settings) -> Verdict:
     model = settings.embedding.model
     with database.transaction() as cursor:
         sample = chunks.sample_vectors(cursor, model=model, count=CANARIES)
-    lost = [one for one in sample if not soundness.is_found(database, one, model=model)]
-    what = (
-        f"A search for a chunk's own vector did not find it first, for {len(lost)} of {counted(len(sample), 'chunk')}"
-    )
+    ends = time.monotonic() + CANARY_SECONDS
+    found = [soundness.is_found(database, one, model=model) for one in sample if time.monotonic() < ends]
+    lost = found.count(False)
+    what = f"A search for a chunk's own vector did not find it first, for {lost} of {counted(len(found), 'chunk')}"
     mended = "rag-assets reembed --where vectors=wrong, then rag-assets index --build"
     well = "A search for the vector of a chunk finds it first."
-    numbers = {"searched_for": len(sample), "not_found": len(lost)}
-    return Verdict(faults=_faults((len(lost), what), mended=mended), well=well, numbers=numbers)
+    numbers = {"searched_for": len(found), "not_found": lost}
+    return Verdict(faults=_faults((lost, what), mended=mended), well=well, numbers=numbers)
 
 
 def _faults(*found: tuple[int, str], mended: str, named: tuple[str, ...] = ()) -> tuple[str, ...]:

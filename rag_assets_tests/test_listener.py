@@ -51,6 +51,18 @@ def test_wait_comes_back_when_its_backend_was_terminated(database_url: str) -> N
         assert _has_active_consumer(database_url)
 
 
+def test_consumer_of_another_index_in_the_database_is_none_of_this_one(database_url: str) -> None:
+    """Each index has a schema; changes of one do not wait for a run of the other, which never takes them."""
+    rows.execute(database_url, "create schema letters_index")
+    other = f"{database_url}{'&' if '?' in database_url else '?'}options=-csearch_path%3Dletters_index,public"
+    with Listener(other, channel=CHANNEL) as listener:
+        listener.announce_consumer()
+        assert _has_active_consumer(other)
+        assert not _has_active_consumer(database_url)
+        listener.withdraw_consumer()
+        assert not _has_active_consumer(other)
+
+
 def test_wait_notices_when_the_line_is_half_open(database_url: str, caplog: pytest.LogCaptureFixture) -> None:
     """A line on which nothing comes back any more is given up at a heartbeat, without blocking."""
     with (

@@ -51,7 +51,7 @@ class IngestConfig:
 
 
 @dg.multi_asset(
-    name="ingest",
+    name=jobs.INGEST,
     specs=[specs.raw_text, specs.chunks, specs.embeddings],
     partitions_def=partitions.documents.definition,
     can_subset=True,
@@ -93,7 +93,7 @@ def ingest(context: dg.AssetExecutionContext, rag: dg.ResourceParam[Rag]) -> Ite
     yield  # a generator without outputs: each document was reported by its own event
 
 
-@dg.multi_asset(name="index", specs=[specs.index])
+@dg.multi_asset(name=events.INDEX, specs=[specs.index])
 def index(context: dg.AssetExecutionContext, rag: dg.ResourceParam[Rag]) -> dg.MaterializeResult[None]:
     """Build the index, build it anew, measure it or drop it: what is best now."""
     launching.tag_run_with_process(context.instance, context.run)

@@ -98,7 +98,7 @@ CHECKS = (
 
 
 @dg.op(
-    name="look_at_index",
+    name=events.named("look_at_index"),
     description="Looks whether what is stored is sound; stores nothing.",
     ins={},
     out={check.name: dg.Out(dg.Nothing, is_required=False) for check in CHECKS},

@@ -20,10 +20,12 @@ from rag_assets import settings
 from rag_assets.defs import dagster_internals, partitions, previews
 from rag_assets.model import Outcome, Refused
 
-SOURCE = "TblDocumentFiles"  # the application's table, whatever its name
-RAW_TEXT, CHUNKS, EMBEDDINGS = "raw_text", "chunks", "embeddings"
+_settings = settings.load()
+named = _settings.dagster.named  # of everything that Dagster has a name for
+SOURCE = named("TblDocumentFiles")  # the application's table, whatever its name
+RAW_TEXT, CHUNKS, EMBEDDINGS = map(named, ("raw_text", "chunks", "embeddings"))
 ASSETS = (RAW_TEXT, CHUNKS, EMBEDDINGS)
-INDEX = "index"  # of vectors, of all documents
+INDEX = named("index")  # of vectors, of all documents
 VERSION_TAG = "dagster/data_version"  # the hash of the file's bytes
 ROWS = "dagster/row_count"  # metadata that Dagster's page knows
 SHOWN_IDS = 20
@@ -43,7 +45,7 @@ DIFFERENCES = {  # what a reconciliation finds, by the name that it has for it
     "unreported": "stored, and not told of here",
     "missing": "without their files, and left alone: so many at once rather mean that their folder is not mounted",
 }
-URL = settings.load().source.url
+URL = _settings.source.url
 MAX_WAITING = 2_000  # documents that are not reported yet
 
 

@@ -8,6 +8,7 @@ import dagster as dg
 
 from rag_assets import operations, settings
 from rag_assets.defs import checks, dagster_internals, events, partitions
+from rag_assets.defs.events import named
 from rag_assets.defs.resources import Rag
 from rag_assets.errors import SettingsError
 from rag_assets.model import counted, not_in_table
@@ -20,17 +21,21 @@ BATCH_TAG = f"{HIDDEN}batch"
 FAULT_TAG = f"{HIDDEN}fault"  # the id of a run that failed for no document's fault: memory, llama-server, settings
 SUMMARY_TAG = "rag_assets/summary"  # what a run did, in a few words, in the list of runs
 PARENT_TAG = "dagster/parent_run_id"  # Dagster's, on a run that repeats another one
-POOL = "llama_server"  # one run at a time
+POOL_TAG = f"{HIDDEN}pool"  # of a run of the sensor, for who launches it and has other settings
+POOL = named("llama_server")  # one run at a time
+INGEST = named("ingest")  # the step of a run
 
 ingest_job = dg.define_asset_job(
-    "ingest_documents",
+    named("ingest_documents"),
+    executor_def=dg.in_process_executor,  # one step per run; another process would cost 1.5 s and the warm parts
     selection=dg.AssetSelection.assets(*events.ASSETS).without_checks(),
     description="Brings the index in step: with everything that is pending, or with the document_ids of the config, "
     "changed or not. Requested by the sensor; such a run tries again what failed in it when it is re-executed.",
 )
 
 index_job = dg.define_asset_job(
-    "index_vectors",
+    named("index_vectors"),
+    executor_def=dg.in_process_executor,
     selection=dg.AssetSelection.assets(events.INDEX),
     description="Builds, measures or drops the index of vectors, whatever is best now, while others read and write. "
     "Requested by the sensor index_of_vectors; safe to launch at any time.",
@@ -42,10 +47,14 @@ def run_config(
 ) -> dict[str, object]:
     """The run config of `ingest_job`; see `assets.IngestConfig`."""
     config = {"document_ids": document_ids or [], "batch_id": batch_id, "linger": linger}
-    return {"ops": {"ingest": {"config": config}}}
+    return {"ops": {INGEST: {"config": config}}}
 
 
-@dg.op(description="Compares table, files and index, and makes pending what differs.", ins={})
+@dg.op(
+    name=named("reconcile_index"),
+    description="Compares table, files and index, and makes pending what differs.",
+    ins={},
+)
 def reconcile_index(context: dg.OpExecutionContext, rag: dg.ResourceParam[Rag]) -> None:
     """Enqueue what no trigger saw; the sensor then requests runs for it."""
     with rag.services() as services, errors_in_one_line():
@@ -61,7 +70,15 @@ def reconcile_index(context: dg.OpExecutionContext, rag: dg.ResourceParam[Rag]) 
             context.instance.report_runless_asset_event(evaluation)
 
 
+@dg.op(name=named("make_tables"), description="Makes or updates tables, functions and triggers.", ins={})
+def make_tables(context: dg.OpExecutionContext, rag: dg.ResourceParam[Rag]) -> None:
+    """What `rag-assets init` does; the rows of the table that are there become pending."""
+    with rag.services() as services, errors_in_one_line():
+        context.add_output_metadata({"applied": ", ".join(operations.migrate(services)) or "nothing"})
+
+
 @dg.op(
+    name=named("accept_unreadable"),
     description="Has documents that were given up count as well until their file changes.",
     ins={},
     config_schema={
@@ -110,9 +127,10 @@ def _reconcile_partitions(instance: dg.DagsterInstance, services: Services) -> d
 
 
 @dg.job(
+    name=named("reconcile"),
     description="Finds what no trigger saw and makes it pending: files changed on disk, restored backups, other "
     "settings; partitions added or deleted by hand. Evaluates all checks but vectors_are_the_models. Safe to launch at "
-    "any time."
+    "any time.",
 )
 def reconcile() -> None:
     """The job around the op `reconcile_index`."""
@@ -120,8 +138,19 @@ def reconcile() -> None:
 
 
 @dg.job(
+    name=named("init"),
+    description="Makes or updates the tables, functions and triggers of the index, as rag-assets init does, and makes "
+    "the rows of the table that are there pending. Changes nothing where all is there.",
+)
+def init() -> None:
+    """For who has no command line at hand that knows the settings of a component."""
+    make_tables()
+
+
+@dg.job(
+    name=named("accept_documents"),
     description="Accepts documents that cannot be read: those of the config's document_ids, of one kind, or all that "
-    "failed. They are shown as accepted, and fail no run and no check, until their file changes."
+    "failed. They are shown as accepted, and fail no run and no check, until their file changes.",
 )
 def accept_documents() -> None:
     """The job around the op `accept_unreadable`."""
@@ -129,7 +158,7 @@ def accept_documents() -> None:
 
 
 reconcile_schedule = dg.ScheduleDefinition(
-    name="reconcile_regularly",
+    name=named("reconcile_regularly"),
     job=reconcile,
     cron_schedule=settings.load().worker.reconcile_cron,
     default_status=dg.DefaultScheduleStatus.RUNNING,

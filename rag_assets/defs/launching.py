@@ -16,7 +16,7 @@ import dagster as dg
 from dagster import DagsterRun, DagsterRunStatus, DefaultRunLauncher, QueuedRunCoordinator, SubmitRunContext
 
 from rag_assets.defs.dagster_internals import CheckRunHealthResult, LaunchRunContext, WorkerStatus
-from rag_assets.defs.jobs import BATCH_TAG, HIDDEN, POOL, index_job
+from rag_assets.defs.jobs import BATCH_TAG, HIDDEN, POOL, POOL_TAG, index_job
 from rag_assets.processes import identity, tree
 
 WARM_VARIABLE = "RAG_ASSETS_WARM"  # set where runs are launched (the daemon): nobody else keeps a prewarmed process
@@ -44,9 +44,9 @@ class PromptRunCoordinator(QueuedRunCoordinator):
         # Dagster gives a pool its limit when a run that needs it is first taken from the queue, and counts that run
         # against no limit yet: after a run that went past the queue, two would then be at work at once.
         # (Setting a limit that is there is an error of PostgreSQL's storage: its UPDATE comes in a failed transaction.)
-        storage = self._instance.event_log_storage
-        if POOL not in storage.get_concurrency_keys():
-            storage.initialize_concurrency_limit_to_default(POOL)
+        storage, pool = self._instance.event_log_storage, run.tags.get(POOL_TAG, POOL)
+        if pool not in storage.get_concurrency_keys():
+            storage.initialize_concurrency_limit_to_default(pool)
         self._instance.launch_run(run.run_id, context.workspace)
         return self._instance.get_run_by_id(run.run_id) or run
 

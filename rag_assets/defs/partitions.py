@@ -11,7 +11,7 @@ from rag_assets import partition_keys, settings
 from rag_assets.postgres import documents as table
 from rag_assets.services import Services
 
-DOCUMENTS = "documents"
+DOCUMENTS = settings.load().dagster.named("documents")
 
 
 class Partitioning(Protocol):

@@ -11,7 +11,8 @@ from dagster import DagsterRunStatus
 
 from rag_assets import operations
 from rag_assets.defs import launching, partitions
-from rag_assets.defs.jobs import BATCH_TAG, FAULT_TAG, index_job, ingest_job, run_config
+from rag_assets.defs.events import named
+from rag_assets.defs.jobs import BATCH_TAG, FAULT_TAG, POOL, POOL_TAG, index_job, ingest_job, run_config
 from rag_assets.defs.resources import Rag
 from rag_assets.errors import SettingsError
 from rag_assets.lease import Watch
@@ -48,7 +49,7 @@ def document_changes(rag: Rag) -> dg.SensorDefinition:
     """
 
     @dg.sensor(
-        name="document_changes",
+        name=named("document_changes"),
         job=ingest_job,
         minimum_interval_seconds=1,
         default_status=dg.DefaultSensorStatus.RUNNING,
@@ -76,7 +77,12 @@ def _look(instance: dg.DagsterInstance, services: Services) -> Iterator[dg.RunRe
     yield dg.RunRequest(
         run_key=batch_id,
         run_config=run_config(batch_id=batch_id, linger=True),
-        tags={BATCH_TAG: batch_id, "dagster/priority": PRIORITY, "rag_assets/documents": str(len(claims))},
+        tags={
+            BATCH_TAG: batch_id,
+            POOL_TAG: POOL,
+            "dagster/priority": PRIORITY,
+            "rag_assets/documents": str(len(claims)),
+        },
     )
 
 
@@ -123,7 +129,7 @@ def index_of_vectors(rag: Rag) -> dg.SensorDefinition:
     """The sensor that has the index of vectors built, measured and dropped, on these services."""
 
     @dg.sensor(
-        name="index_of_vectors",
+        name=named("index_of_vectors"),
         job=index_job,
         minimum_interval_seconds=LOOK_AT_INDEX_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,

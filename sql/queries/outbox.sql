@@ -371,10 +371,10 @@ having count(*) > 0;
 
 -- name: has_active_consumer
 -- Whether a run takes changes as they come: it holds a lock of its own for as long as it does. One that stood still
--- and was taken over may hold it for ever.
+-- and was taken over may hold it for ever. In a database with several indexes, each has locks named by its schema.
 select exists (
     select from pg_locks
-    where locktype = 'advisory' and classid = hashtext('rag_assets.intake')::oid
+    where locktype = 'advisory' and classid = hashtext('rag_assets.intake.' || current_schema())::oid
         and database = (select oid from pg_database where datname = current_database()) and granted
         and objid not in (select hashtext(run_id)::oid from rag_runs where taken_over_at is not null)
 );
@@ -406,11 +406,11 @@ from rag_status;
 -- is to notice within a minute when the machine at its other end has gone.
 set tcp_keepalives_idle = 30;
 set tcp_keepalives_interval = 10;
-select pg_advisory_lock_shared(hashtext('rag_assets.intake'), hashtext(%(run_id)s));
+select pg_advisory_lock_shared(hashtext('rag_assets.intake.' || current_schema()), hashtext(%(run_id)s));
 
 -- name: withdraw_consumer
 -- Say that it no longer does.
-select pg_advisory_unlock_shared(hashtext('rag_assets.intake'), hashtext(%(run_id)s));
+select pg_advisory_unlock_shared(hashtext('rag_assets.intake.' || current_schema()), hashtext(%(run_id)s));
 
 -- name: prove_listening
 -- Which channels this connection listens on, and the process that serves it, as the server knows it.

@@ -367,7 +367,8 @@ def _partition_url(visit: Visit, document_id: str) -> str | None:
         if is_bucket
         else partition_keys.of_document(document_id)
     )
-    return f"{base}/assets/raw_text?{_encoded({'view': 'partitions', 'partition': key})}"
+    asset = visit.asking.settings.dagster.named("raw_text")
+    return f"{base}/assets/{asset}?{_encoded({'view': 'partitions', 'partition': key})}"
 
 
 def _run_url(visit: Visit, run_id: str) -> str | None:
