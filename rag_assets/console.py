@@ -148,7 +148,7 @@ def show_registered(found: Registered) -> None:
     """How many files are rows now; where there are none, why that may be."""
     show_left_out(found)
     if found.registered:
-        show(f"{counted(found.registered, 'file')}, {found.new} of them new. Next: rag-assets ingest")
+        show(f"{counted(found.registered, 'file')}, {found.new} new. Next: rag-assets ingest")
     else:
         show("No files there: hidden ones and folders behind links are left out.")
 

@@ -562,7 +562,7 @@ def test_files_are_registered_ingested_and_found(configured: Application, fake_s
         configured.write(f"{number}.txt", about)
     (configured.files / "empty.txt").touch()
     (configured.files / ".hidden").write_text("not meant")
-    assert "7 files, 7 of them new" in run("register", str(configured.files)).stdout
+    assert "7 files, 7 new. Next: rag-assets ingest" in run("register", str(configured.files)).stdout
     report = objects(run("ingest", "--json", code=1).stdout)[0]
     assert (report["completed"], report["failed"], report["chunks_embedded"]) == (6, 1, 6)
     [failure] = report["failures"]

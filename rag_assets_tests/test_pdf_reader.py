@@ -80,6 +80,12 @@ def test_document_is_refused_when_there_is_nothing_to_read(data: bytes, kind: st
     assert caught.value.kind == kind
 
 
+def test_one_page_is_counted_as_one() -> None:
+    """In what is said of a document without text."""
+    with pytest.raises(DocumentError, match="1 page, 0 characters of text: run OCR on it first"):
+        read(pdf(""))
+
+
 def test_short_document_is_no_scan() -> None:
     """Few words, and no picture behind them."""
     assert read(pdf(show("Yes.", 40, 700), show("No.", 40, 700))).text == "Yes.\n\nNo."
@@ -89,7 +95,7 @@ def test_page_that_is_a_picture_is_named_when_others_have_text() -> None:
     """It is not lost in silence."""
     long = " ".join(prose(2, seed=12))
     parsed = read(scan(long, "Seen", long))
-    assert parsed.warnings == ("1 pages are pictures: run OCR on them first (2)",)
+    assert parsed.warnings == ("1 page is a picture: run OCR on it first (2)",)
 
 
 def test_page_is_left_out_when_nobody_can_read_it() -> None:
@@ -123,7 +129,7 @@ def test_limits_are_named_when_a_document_is_too_large() -> None:
     with pytest.raises(DocumentError, match=r"4 pages; the limit \(parsing\.max_pages\) is 3") as caught:
         read(data, max_pages=3)
     assert caught.value.kind == "too_large"
-    with pytest.raises(DocumentError, match=r"over 100 characters in 1 pages \(the limit is parsing\.max_characters\)"):
+    with pytest.raises(DocumentError, match=r"over 100 characters in 1 page \(the limit is parsing\.max_characters\)"):
         read(data, max_characters=100)
 
 

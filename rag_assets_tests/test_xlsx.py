@@ -94,7 +94,7 @@ def test_too_much_text_is_refused() -> None:
 
 def test_workbook_without_text_is_told() -> None:
     """Empty sheets are no document."""
-    with pytest.raises(DocumentError) as caught:
+    with pytest.raises(DocumentError, match="1 sheet without any text") as caught:
         read(workbook("<row/>"))
     assert caught.value.kind == "no_text"
 

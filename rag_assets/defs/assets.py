@@ -15,7 +15,7 @@ from rag_assets import operations, visible
 from rag_assets.defs import events, jobs, launching, partitions, specs
 from rag_assets.defs.resources import IngestRequest, Rag
 from rag_assets.errors import LostRun
-from rag_assets.model import Progress, counted
+from rag_assets.model import Progress, counted, them
 from rag_assets.processes import interrupts
 from rag_assets.report import RunReport
 from rag_assets.upkeep import Tended
@@ -161,7 +161,7 @@ def _summary(report: RunReport) -> str:
     if report.is_empty:
         return "Nothing was pending."
     deleted = report.deleted
-    gone = f" Not in the table, so nothing is kept of them: {_named(deleted)}" if deleted else ""
+    gone = f" Not in the table, so nothing is kept of {them(len(deleted))}: {_named(deleted)}" if deleted else ""
     return f"{report.summary}.{gone}"
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from rag_assets.errors import DocumentError
-from rag_assets.model import ParsedText
+from rag_assets.model import ParsedText, are, counted
 from rag_assets.settings import Parsing
 from rag_assets.text import encoding
 from rag_assets.text.formats import markup, sniffing, zipped
@@ -147,7 +147,9 @@ class _Document:
         return blocks + self._margins(body, known={block.text for block in blocks})
 
     def warnings(self) -> tuple[str, ...]:
-        hidden = [f"{self.hidden} characters of hidden text are included"] if self.hidden else []
+        hidden = (
+            [f"{counted(self.hidden, 'character')} of hidden text {are(self.hidden)} included"] if self.hidden else []
+        )
         return (*hidden, *dict.fromkeys(self.unread))
 
     def _margins(self, body: "_Element", known: set[str]) -> list[Block]:

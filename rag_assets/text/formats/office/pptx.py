@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from rag_assets.errors import DocumentError
-from rag_assets.model import ParsedText
+from rag_assets.model import ParsedText, counted
 from rag_assets.settings import Parsing
 from rag_assets.text import encoding
 from rag_assets.text.formats import markup, zipped
@@ -57,7 +57,7 @@ def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
     pages = [_slide(package, part, number, hidden) for number, part in enumerate(slides, 1)]
     texts = [encoding.clean("".join(f"{block}\n\n" for block in page)) for page in _without_furniture(pages)]
     if not any(text.strip() for text in texts):
-        raise DocumentError("no_text", f"{name}: {len(slides)} slides without any text")
+        raise DocumentError("no_text", f"{name}: {counted(len(slides), 'slide')} without any text")
     properties = package.properties()
     return ParsedText(
         text="".join(texts),

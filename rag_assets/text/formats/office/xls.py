@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from rag_assets.errors import DocumentError
-from rag_assets.model import ParsedText
+from rag_assets.model import ParsedText, counted
 from rag_assets.settings import Parsing
 from rag_assets.text.formats import markup
 from rag_assets.text.formats.office import number_formats, sheet_tables
@@ -32,7 +32,7 @@ def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
         rows = _rows(workbook.get_sheet_by_name(each.name), pages)
         pages.add(f"{markup.heading(each.name, 1)}\n\n", sheet_tables.to_markdown(rows))
     if not pages.any_text:
-        raise DocumentError("no_text", f"{name}: {len(sheets)} sheets, all of them empty")
+        raise DocumentError("no_text", f"{name}: {counted(len(sheets), 'sheet')} without any text")
     hidden = [each.name for each in sheets if each.visible != SheetVisibleEnum.Visible]
     return ParsedText(
         text=pages.text(),

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from rag_assets.errors import DocumentError
-from rag_assets.model import ParsedText
+from rag_assets.model import ParsedText, counted
 from rag_assets.settings import Parsing
 from rag_assets.text import encoding
 from rag_assets.text.formats import markup, zipped
@@ -34,7 +34,7 @@ def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
     for title, part in workbook.sheets:
         pages.add(f"{markup.heading(title, 1)}\n\n" if workbook.named else "", _sheet(workbook, part, pages))
     if not pages.any_text:
-        raise DocumentError("no_text", f"{name}: {len(workbook.sheets)} sheets, all of them empty")
+        raise DocumentError("no_text", f"{name}: {counted(len(workbook.sheets), 'sheet')} without any text")
     properties = package.properties()
     return ParsedText(
         text=pages.text(),

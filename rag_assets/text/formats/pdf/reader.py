@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from rag_assets.errors import DocumentError
-from rag_assets.model import ParsedText
+from rag_assets.model import ParsedText, counted, them
 from rag_assets.settings import Parsing
 from rag_assets.text import encoding
 from rag_assets.text.formats.pdf import fonts, headers_footers, markdown, tags
@@ -72,7 +72,10 @@ def _parsed(document: Any, data: bytes, parts: Sequence[bytes], *, name: str, li
     # A single page with a picture and a few words may be just that; many of them are a scan with stamps.
     if all((sheet.is_picture and count > 1) or not sheet.characters for sheet in sheets):
         characters = sum(sheet.characters for sheet in sheets)
-        raise DocumentError("no_text", f"{name}: {count} pages, {characters} characters of text: run OCR on it first")
+        raise DocumentError(
+            "no_text",
+            f"{name}: {counted(count, 'page')}, {counted(characters, 'character')} of text: run OCR on it first",
+        )
     pages = _render(sheets, titles=_outline(document))
     return ParsedText(
         text=PAGE_BREAK.join(pages),
@@ -98,7 +101,8 @@ def _require_characters(count: int, *, pages: int, name: str, limits: Parsing) -
     if count > limits.max_characters:
         raise DocumentError(
             "too_large",
-            f"{name}: over {limits.max_characters:,} characters in {pages} pages (the limit is parsing.max_characters)",
+            f"{name}: over {limits.max_characters:,} characters in {counted(pages, 'page')} (the limit is "
+            "parsing.max_characters)",
         )
 
 
@@ -165,7 +169,9 @@ def _pictures(sheets: Sequence[_Sheet]) -> Iterator[str]:
     numbers = [str(at) for at, sheet in enumerate(sheets, start=1) if sheet.is_picture]
     if numbers:
         shown = ", ".join(numbers[:MOST_WARNINGS]) + (" ..." if len(numbers) > MOST_WARNINGS else "")
-        yield f"{len(numbers)} pages are pictures: run OCR on them first ({shown})"
+        count = len(numbers)
+        pictures = "is a picture" if count == 1 else "are pictures"
+        yield f"{counted(count, 'page')} {pictures}: run OCR on {them(count)} first ({shown})"
 
 
 def _outline(document: Any) -> dict[str, int]:
