@@ -31,8 +31,8 @@ from rag_assets.postgres.statements import folder as sql_folder
 from rag_assets.settings import Settings
 
 MANIFEST_FORMAT = 1  # of the manifest; a program reads its own and earlier ones
-MANIFEST = "manifest.json"
-DUMP = "database.dump"
+MANIFEST_FILE = "manifest.json"
+DUMP_FILE = "database.dump"
 SPARE_BYTES = 64 * 2**20  # that a restore leaves free: PostgreSQL stops where its disk is full
 READ_BYTES = 2**20  # at a time
 
@@ -77,19 +77,19 @@ def make(settings: Settings, folder: Path, *, progress: Progress) -> Manifest:
             _require_space(unfinished, needed=sizes.tables, what="The dump may take")
             progress(f"Writing {held.words}")
             variables = conninfo.as_environment(database.url)
-            dumps.dump(variables=variables, snapshot=snapshot, file=unfinished / DUMP)
+            dumps.dump(variables=variables, snapshot=snapshot, file=unfinished / DUMP_FILE)
         manifest = Manifest(
             format=MANIFEST_FORMAT,
             program=version("rag-assets"),
             made_at=datetime.now(UTC).isoformat(timespec="seconds"),
             postgresql=data_directory.MAJOR_VERSION,
-            dump_bytes=(unfinished / DUMP).stat().st_size,
-            sha256=_sha256(unfinished / DUMP),
+            dump_bytes=(unfinished / DUMP_FILE).stat().st_size,
+            sha256=_sha256(unfinished / DUMP_FILE),
             database_bytes=sizes.database,
             roles=roles,
             **asdict(held),
         )
-        _write_manifest(unfinished / MANIFEST, manifest)
+        _write_manifest(unfinished / MANIFEST_FILE, manifest)
     return manifest
 
 
@@ -116,7 +116,7 @@ def restore(settings: Settings, folder: Path, *, replace: bool, progress: Progre
         progress(f"Restoring {manifest.contents.words}")
         variables = conninfo.as_environment(database.url)
         with dumps.restored(
-            url=database.url, variables=variables, roles=manifest.roles, file=folder / DUMP
+            url=database.url, variables=variables, roles=manifest.roles, file=folder / DUMP_FILE
         ) as restored:
             _require_same(restored, settings, manifest)
             database.close()
@@ -129,7 +129,7 @@ def read(folder: Path) -> Manifest:
 
     Raises SettingsError where it is none, or a newer program made it, and ServiceError where its file is damaged.
     """
-    manifest = _read_manifest(folder / MANIFEST)
+    manifest = _read_manifest(folder / MANIFEST_FILE)
     if newer := set(manifest.migrations) - {file.name for file in sql_folder("migrations")}:
         raise SettingsError(
             f"This program is older than the backup in {folder} ({max(newer)} was applied to its tables): install "
@@ -140,7 +140,7 @@ def read(folder: Path) -> Manifest:
             f"The backup in {folder} is of PostgreSQL {manifest.postgresql}, and {data_directory.MAJOR_VERSION} is "
             'installed: pip install --upgrade "rag-assets[embedded]". Nothing was changed.'
         )
-    _require_whole(folder / DUMP, manifest)
+    _require_whole(folder / DUMP_FILE, manifest)
     return manifest
 
 
@@ -236,14 +236,16 @@ def _write_manifest(file: Path, manifest: Manifest) -> None:
 def _read_manifest(file: Path) -> Manifest:
     try:
         if file.exists() and not file.is_file():  # a pipe would be waited for
-            raise SettingsError(f"{file.parent} is no backup: {MANIFEST} is no file")
+            raise SettingsError(f"{file.parent} is no backup: {MANIFEST_FILE} is no file")
         text = file.read_text(encoding="utf-8")
         found: dict[str, Any] = json.loads(text)
         if found["format"] > MANIFEST_FORMAT:
             raise SettingsError(f"{file} was written by rag-assets {found['program']}: install that version or later.")
         manifest = TypeAdapter(Manifest).validate_json(text, strict=True)
     except OSError as exc:
-        raise SettingsError(f"{file.parent} is no backup: {MANIFEST} cannot be read there ({exc.strerror})") from exc
+        raise SettingsError(
+            f"{file.parent} is no backup: {MANIFEST_FILE} cannot be read there ({exc.strerror})"
+        ) from exc
     except ValidationError as exc:
         wrong = exc.errors()[0]
         where = ".".join(map(str, wrong["loc"]))

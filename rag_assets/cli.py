@@ -50,8 +50,8 @@ from rag_assets.text.languages import language
 from rag_assets.text.sandbox.worker import TextWorker
 from rag_assets.upkeep import Plan
 
-INTERRUPTED = 130  # exit code, as shells know it
-SAMPLES = Path(__file__).parent / "samples"
+INTERRUPTED_EXIT_CODE = 130  # exit code, as shells know it
+SAMPLES_FOLDER = Path(__file__).parent / "samples"
 SAMPLE_QUESTIONS = ("How long do I have to return an item?", "What should I do when the pump shows error E4?")
 
 
@@ -196,7 +196,7 @@ def demo(documents: Path | None, queries: tuple[str, ...], as_json: bool) -> Non
             )
         operations.create_own_table(services)
         operations.migrate(services)
-        registered = operations.register(services, [documents or SAMPLES])
+        registered = operations.register(services, [documents or SAMPLES_FOLDER])
         console.show_left_out(registered)
         report = _ingest(services)
         if report.interrupted:
@@ -868,7 +868,7 @@ def _end_with(report: RunReport, *, as_json: bool, planned: Plan | None = None, 
     console.print_json(report.as_json) if as_json else console.show_report(report)
     if planned is not None:
         console.show_advised_index(planned, by_itself=by_itself)
-    sys.exit(INTERRUPTED if report.interrupted else 1 if report.is_short else 0)
+    sys.exit(INTERRUPTED_EXIT_CODE if report.interrupted else 1 if report.is_short else 0)
 
 
 @contextmanager

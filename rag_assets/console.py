@@ -25,7 +25,7 @@ from rag_assets.operations import Accepted, Registered
 from rag_assets.postgres.roles import Granted
 from rag_assets.postgres.search import WORD_MARKS
 from rag_assets.postgres.vector_index import VectorIndex
-from rag_assets.report import SHOWN, RunReport
+from rag_assets.report import SHOWN_STATUSES, RunReport
 from rag_assets.upkeep import Plan
 from rag_assets.vectors import Marked
 
@@ -40,14 +40,14 @@ TO_DO = {  # with the index of vectors
     "tidy": "It is to be tidied up",
     "drop": "It is to be dropped",
 }
-NEXT = {
+NEXT_STEPS = {
     "build": " Next: rag-assets index --build",
     "tidy": " Next: rag-assets index --build",
     "drop": " Next: rag-assets index --drop",
 }
 # Of the numbers of rag_status whose names are older than the words for states.
-LABELS = {"failed": "tried again", "dead": "failed"}
-BAR = "{{l_bar}}{{bar}}| {{n_fmt}}/{{total_fmt}} {noun} [{{elapsed}}{{postfix}}]"
+STATE_LABELS = {"failed": "tried again", "dead": "failed"}
+BAR_FORMAT = "{{l_bar}}{{bar}}| {{n_fmt}}/{{total_fmt}} {noun} [{{elapsed}}{{postfix}}]"
 
 
 def print_progress(message: str) -> None:
@@ -83,7 +83,7 @@ class Progress:
     """A bar that counts documents, with the chunks that are embedded: of a long document, they are all that moves."""
 
     def __init__(self, *, total: int) -> None:
-        bar = BAR.format(noun="document" if total == 1 else "documents")
+        bar = BAR_FORMAT.format(noun="document" if total == 1 else "documents")
         self._bar = tqdm(
             total=total,
             file=sys.stderr,
@@ -129,7 +129,7 @@ class Progress:
             self._bar.update(0)
 
     def _show_counts(self) -> None:
-        counts = [f"{SHOWN.get(status, status)}={count}" for status, count in self._counts.items()]
+        counts = [f"{SHOWN_STATUSES.get(status, status)}={count}" for status, count in self._counts.items()]
         if self._started is not None:
             seconds = time.monotonic() - self._started
             rate = f" ({self._chunks / seconds:.1f}/s)" if seconds > RATE_SECONDS else ""
@@ -265,7 +265,7 @@ def show_demo_end(facts: Mapping[str, Any]) -> None:
 def show_status(status: IndexStatus, failed_documents: Sequence[FailedDocument]) -> None:
     """The numbers, the first of the documents that failed, and what to do."""
     for key, value in status.numbers.items():
-        _show_wrapped(f"{LABELS.get(key, key.replace('_', ' ')):>20}  {_readable(value)}", indent=22)
+        _show_wrapped(f"{STATE_LABELS.get(key, key.replace('_', ' ')):>20}  {_readable(value)}", indent=22)
     for one in failed_documents:
         told = _failed(one.document_id, one.error_kind, one.error_message, seconds_to_next=one.seconds_to_next)
         _show_wrapped(told, indent=11)
@@ -336,7 +336,7 @@ def show_index(found: VectorIndex | None, planned: Plan) -> None:
         recall = "" if found.recall_at_10 is None else f", finds {found.recall_at_10:.1%} of the ten nearest"
         whole = "" if found.is_valid else "; not whole"
         show(f"{found.name}: {found.kind}, {found.size_bytes / 1e6:.1f} MB{recall}{_built(found)}{whole}")
-    show(f"{TO_DO[planned.step]}: {planned.reason}.{NEXT.get(planned.step, '')}")
+    show(f"{TO_DO[planned.step]}: {planned.reason}.{NEXT_STEPS.get(planned.step, '')}")
 
 
 def _built(found: VectorIndex) -> str:
@@ -353,7 +353,7 @@ def show_advised_index(planned: Plan, *, by_itself: bool) -> None:
     """
     if planned.step == "build":
         unless = ", unless `rag-assets up` runs" if by_itself else ""
-        show(f"An index of vectors is advised: {planned.reason}.{NEXT['build']}{unless}")
+        show(f"An index of vectors is advised: {planned.reason}.{NEXT_STEPS['build']}{unless}")
 
 
 def show_dropped_index(count: int) -> None:

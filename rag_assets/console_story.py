@@ -15,12 +15,12 @@ from rag_assets.console import local, shorten, show
 from rag_assets.errors import ErrorKind
 from rag_assets.model import Attempt, IndexStatus, are, counted
 from rag_assets.postgres.stories import Cut, Reading, Story, Work
-from rag_assets.report import SHOWN
+from rag_assets.report import SHOWN_STATUSES
 
-LABEL = 9  # columns of what a line is about
-HEADINGS = 12  # that are named
-ATTEMPTS = 5  # that are shown
-COLUMNS = 48  # of the picture of lengths
+LABEL_COLUMNS = 9  # columns of what a line is about
+SHOWN_HEADINGS = 12  # that are named
+SHOWN_ATTEMPTS = 5  # that are shown
+PICTURE_COLUMNS = 48  # of the picture of lengths
 BLOCKS, SIGNS = "▁▂▃▄▅▆▇█", ".:-=+*#@"
 MEANINGS = {
     "indexed": "what is indexed is what the file has, as far as is known",
@@ -78,7 +78,7 @@ def show_story(story: Story, *, size: int) -> None:
         _show_reading(story.reading, path=path)
         _show_cuts(story.cuts, size=size)
         _show_model(story.reading, story.cuts)
-    for each in story.attempts[:ATTEMPTS]:
+    for each in story.attempts[:SHOWN_ATTEMPTS]:
         _say("attempt", _attempt(each))
     _say("to do", to_do(story))
     click.echo()
@@ -143,10 +143,10 @@ def _show_cuts(cuts: Sequence[Cut], *, size: int) -> None:
     _say("cut", f"{counted(len(cuts), 'chunk')} of {lengths}; at most {size} by chunking.size")
     _say("lengths", _picture(tokens, top=max(size, *tokens)))
     outline = list(_outline(cuts))
-    for each in outline[:HEADINGS]:
+    for each in outline[:SHOWN_HEADINGS]:
         _say("heading", each)
-    if len(outline) > HEADINGS:
-        _say("", f"... and {len(outline) - HEADINGS} more, with --json")
+    if len(outline) > SHOWN_HEADINGS:
+        _say("", f"... and {len(outline) - SHOWN_HEADINGS} more, with --json")
 
 
 def _show_model(reading: Reading, cuts: Sequence[Cut]) -> None:
@@ -158,7 +158,7 @@ def _show_model(reading: Reading, cuts: Sequence[Cut]) -> None:
 
 def _attempt(attempt: Attempt) -> str:
     """One line of the log: when, how it ended, and where and why it failed."""
-    ended = SHOWN.get(attempt.status, attempt.status)
+    ended = SHOWN_STATUSES.get(attempt.status, attempt.status)
     said = f"{local(attempt.at):%Y-%m-%d %H:%M:%S}  {ended}"
     if attempt.error_kind is not None:
         said += f" at {attempt.stage}, {attempt.error_kind}: {attempt.error_message}"
@@ -172,7 +172,7 @@ def _attempt(attempt: Attempt) -> str:
 
 def _picture(tokens: Sequence[int], *, top: int) -> str:
     """Lengths in the document's order, one sign each, or one for the mean of several."""
-    columns = min(len(tokens), COLUMNS)
+    columns = min(len(tokens), PICTURE_COLUMNS)
     bounds = [len(tokens) * n // columns for n in range(columns + 1)]
     means = [sum(tokens[a:b]) / (b - a) for a, b in pairwise(bounds)]
     signs = BLOCKS if _can_show(BLOCKS) else SIGNS
@@ -209,4 +209,4 @@ def _say(label: str, text: str) -> None:
 
 
 def _line(label: str, text: str) -> str:
-    return wrapping.wrapped(f"{label:>{LABEL}}  {text}", indent=LABEL + 2, columns=wrapping.width())
+    return wrapping.wrapped(f"{label:>{LABEL_COLUMNS}}  {text}", indent=LABEL_COLUMNS + 2, columns=wrapping.width())

@@ -24,7 +24,7 @@ from rag_assets.postgres import documents, health
 from rag_assets.postgres.database import NEEDED_RIGHTS
 from rag_assets.postgres.health import Health
 from rag_assets.services import Services, require_home
-from rag_assets.settings import CALIBRATION, Quantization, Settings, calibrated
+from rag_assets.settings import CALIBRATION_FILE, Quantization, Settings, calibrated
 from rag_assets.text.lookups import Lookups
 
 Verdict = Literal["ok", "warn", "fail"]
@@ -42,7 +42,7 @@ ID_STEPS = {  # by the error kind of rows whose id is of no use; `rag-assets sta
     "id_missing": "give each row an id, or delete it",
     "id_too_long": "give the row a shorter id, or name another column in source.id_column",
 }
-STEPS = {  # where a check could not be made at all
+NEXT_STEPS = {  # where a check could not be made at all
     "home": "Set RAG_ASSETS_HOME to a folder of yours, then: rag-assets doctor",
     "database": "Check DATABASE_URL and that PostgreSQL runs there; unset it to use the embedded one.",
     "documents": "Correct what is named at tables, then: rag-assets doctor",
@@ -84,7 +84,10 @@ def examine(services: Services) -> Iterator[Finding]:
             yield check(services)
         except (RagAssetsError, OSError) as exc:  # the latter where the home cannot be written
             yield Finding(
-                check=name, verdict="fail", found=str(exc), next=STEPS.get(name, "Correct it, then: rag-assets doctor")
+                check=name,
+                verdict="fail",
+                found=str(exc),
+                next=NEXT_STEPS.get(name, "Correct it, then: rag-assets doctor"),
             )
 
 
@@ -112,7 +115,9 @@ def _models(services: Services, *, progress: Progress) -> dict[Quantization, Pat
     """The configured file, and while nothing is indexed that of the other quantization, if it can be made."""
     configured = services.settings.embedding
     models = {configured.quantization: engines.llama_cpp(services.settings, progress=progress).model}
-    by_hand = "quantization" in configured.model_fields_set and not (services.settings.home / CALIBRATION).is_file()
+    by_hand = (
+        "quantization" in configured.model_fields_set and not (services.settings.home / CALIBRATION_FILE).is_file()
+    )
     if services.settings.llama_server_model is not None or by_hand or _is_indexed(services):
         return models
     for kind in TRIED:
@@ -351,7 +356,7 @@ def _vectors(services: Services) -> Finding:
 
 
 def _calibration(services: Services) -> Finding:
-    file = services.settings.home / CALIBRATION
+    file = services.settings.home / CALIBRATION_FILE
     if services.settings.llama_server.url is not None:
         return Finding(check="calibration", verdict="ok", found="not ours: the server is started elsewhere")
     if not file.is_file():

@@ -9,7 +9,7 @@ from rag_assets.model import Outcome, Status, counted
 
 COUNTED: tuple[Status, ...] = ("completed", "skipped", "deleted", "failed")
 
-SHOWN = {"skipped": "unchanged"}  # what people see of a status that has another name in tables and JSON
+SHOWN_STATUSES = {"skipped": "unchanged"}  # what people see of a status that has another name in tables and JSON
 
 
 @dataclass(kw_only=True)
@@ -90,7 +90,7 @@ class RunReport:
 
     def _words(self) -> dict[str, int]:
         """The counts in the words of the status: what failed and is tried again by itself is pending."""
-        words = {SHOWN.get(status, status): count for status, count in self.counts.items()}
+        words = {SHOWN_STATUSES.get(status, status): count for status, count in self.counts.items()}
         again = sum(outcome.retry for outcome in self.failed.values())
         return words | ({"failed": words["failed"] - again, "pending": again} if again else {})
 

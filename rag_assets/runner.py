@@ -7,7 +7,7 @@ import threading
 import time
 from queue import SimpleQueue
 
-STDIN = 0  # read without Python's buffer, whose lock a waiting thread would hold when the process ends
+STDIN_DESCRIPTOR = 0  # read without Python's buffer, whose lock a waiting thread would hold when the process ends
 RUN_ID_BYTES = 100
 PATIENCE_SECONDS = 1.0  # `rag-assets up`, when it stops, has asked the run itself; a second time would disturb its end
 
@@ -42,14 +42,14 @@ def _listen(word: SimpleQueue[str], is_ready: threading.Event) -> None:
 
     Who is not even ready ends at once: its imports take long where many programs start.
     """
-    run_id = os.read(STDIN, RUN_ID_BYTES).decode().strip()
+    run_id = os.read(STDIN_DESCRIPTOR, RUN_ID_BYTES).decode().strip()
     if not run_id and not is_ready.is_set():
         os._exit(0)
     word.put(run_id)
     if not run_id:
         return
     is_ready.wait()
-    os.read(STDIN, 1)
+    os.read(STDIN_DESCRIPTOR, 1)
     time.sleep(PATIENCE_SECONDS)
     signal.raise_signal(signal.SIGTERM) if os.name == "nt" else os.kill(os.getpid(), signal.SIGTERM)
 

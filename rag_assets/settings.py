@@ -39,29 +39,29 @@ logger = logging.getLogger(__name__)
 
 MODEL_POSITIONS = 512  # of all-MiniLM-L6-v2, with [CLS] and [SEP]
 SPECIAL_TOKENS = 2
-PREFIX = "RAG_ASSETS_"  # of variables of the environment
+VARIABLE_PREFIX = "RAG_ASSETS_"  # of variables of the environment
 USUAL_FILES = ("settings.toml", "config/settings.toml")
 ENV_FILE = ".env"
 ENV_ENCODING = "utf-8-sig"  # editors on Windows begin it with a mark
-CALIBRATION = "calibration.json"  # below home
+CALIBRATION_FILE = "calibration.json"  # below home
 
 Quantization = Literal["f32", "f16", "q8_0"]
 Mode = Literal["hybrid", "vector", "text"]
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
-CRON = {"minute": (0, 59), "hour": (0, 23), "day": (1, 31), "month": (1, 12), "weekday": (0, 7)}
+CRON_RANGES = {"minute": (0, 59), "hour": (0, 23), "day": (1, 31), "month": (1, 12), "weekday": (0, 7)}
 CRON_ENTRY = re.compile(r"(\*|\d+|[a-zA-Z]{3})(-(\d+|[a-zA-Z]{3}))?(/[1-9]\d*)?")
 
-TAG = "[A-Za-z0-9_.-]"  # a character of a tag in Dagster
+TAG_CHARACTER = "[A-Za-z0-9_.-]"  # a character of a tag in Dagster
 TABLE_PART = re.compile(r'"(?:[^"]|"")+"|[^."][^.]*')  # as in SQL, but that capitals count without quotes too
 
 
 def _cron(value: str) -> str:
     """Five fields of entries as cron knows them, each number in its range."""
     fields = value.split()
-    if len(fields) != len(CRON):
-        raise ValueError(f"needed are five fields, {' '.join(CRON)}, as in */15 * * * *")
-    for field, (name, (least, most)) in zip(fields, CRON.items(), strict=True):
+    if len(fields) != len(CRON_RANGES):
+        raise ValueError(f"needed are five fields, {' '.join(CRON_RANGES)}, as in */15 * * * *")
+    for field, (name, (least, most)) in zip(fields, CRON_RANGES.items(), strict=True):
         numbers = [int(number) for number in re.findall(r"(?<![/\d])\d+", field)]
         fits = all(CRON_ENTRY.fullmatch(entry) for entry in field.split(","))
         if not fits or any(not least <= number <= most for number in numbers):
@@ -117,7 +117,9 @@ def _owner(value: str) -> str:
 def _tags(tags: dict[str, str]) -> dict[str, str]:
     """Keys and values as Dagster takes them, which would otherwise load no definitions at all."""
     for key, value in tags.items():
-        if not re.fullmatch(rf"({TAG}{{1,63}}/)?{TAG}{{1,63}}", key) or not re.fullmatch(rf"{TAG}{{0,63}}", value):
+        if not re.fullmatch(rf"({TAG_CHARACTER}{{1,63}}/)?{TAG_CHARACTER}{{1,63}}", key) or not re.fullmatch(
+            rf"{TAG_CHARACTER}{{0,63}}", value
+        ):
             raise ValueError(
                 f"{key} = {value} is no tag; allowed are 63 letters, digits and _ . - of either, and one / in the key"
             )
@@ -364,7 +366,7 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
+        env_prefix=VARIABLE_PREFIX,
         env_nested_delimiter="__",
         env_file=ENV_FILE,
         env_file_encoding=ENV_ENCODING,
@@ -466,7 +468,7 @@ class _Calibrated(_Kept):
 def calibrated(home: Path, *, binary: Path | str | None) -> dict[str, dict[str, Any]]:
     """What the home's calibration says: of llama_server, if made here and with this binary, and of embedding."""
     try:
-        kept = json.loads((home / CALIBRATION).read_text(encoding="utf-8"))
+        kept = json.loads((home / CALIBRATION_FILE).read_text(encoding="utf-8"))
         # Another quantization gives other vectors: that choice stays, also on another machine.
         lasting = {"embedding": {"quantization": kept["quantization"]}}
         if kept["machine"] != machine(binary):
@@ -607,7 +609,7 @@ def _refuse_unknown_variables() -> None:
     except (OSError, ValueError) as exc:
         raise SettingsError(f"{ENV_FILE} cannot be read in UTF-8: {exc}") from exc
     for variable in (*os.environ, *in_file):
-        name = variable.lower().removeprefix(PREFIX.lower())
+        name = variable.lower().removeprefix(VARIABLE_PREFIX.lower())
         section, is_nested, _ = name.partition("__")
         if name != variable.lower() and is_nested and section not in Settings.model_fields:
             raise SettingsError(f"{variable}: there is no section {section}. There are {_list(_sections())}")

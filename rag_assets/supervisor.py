@@ -20,7 +20,7 @@ from rag_assets.services import dagster_database
 from rag_assets.settings import Settings, project_root
 
 # The command `dagster-daemon` under this Python, by its public name: its script may lie in no folder of the PATH.
-DAEMON = (
+DAEMON_COMMAND = (
     "import sys; from importlib.metadata import distribution;"
     " [main] = distribution('dagster').entry_points.select(group='console_scripts', name='dagster-daemon');"
     " sys.argv[0] = main.name; sys.exit(main.load()())"
@@ -29,7 +29,7 @@ LOCK_SECONDS = 2.0  # for another `up` of the same home that is just ending
 STOP_SECONDS = 10.0  # for services and runs to end by themselves
 CODE_SERVER_STOP_SECONDS = 0.5
 READY_SECONDS = 120.0
-RESTARTS = 5  # of one service, within RESTART_WINDOW_SECONDS
+MOST_RESTARTS = 5  # of one service, within RESTART_WINDOW_SECONDS
 RESTART_WINDOW_SECONDS = 60.0
 LOG_TAIL_LINES = 15
 WORK_SECRETS = frozenset({"DATABASE_URL", "DAGSTER_DATABASE_URL", "RAG_ASSETS_LLAMA_SERVER__API_KEY"})
@@ -72,7 +72,7 @@ class Service:
         *,
         environment: Mapping[str, str],
         log: Path,
-        restarts: int = RESTARTS,
+        restarts: int = MOST_RESTARTS,
         restart_window_seconds: float = RESTART_WINDOW_SECONDS,
     ) -> None:
         self.name = name
@@ -221,7 +221,7 @@ def _services(
             *[sys.executable, "-m", "rag_assets.service.dagster_ui", "--workspace", str(workspace)],
             *["--host", host, "--port", str(port), *(["--read-only"] if read_only else [])],
         ],
-        "daemon": [sys.executable, "-c", DAEMON, "run", "-w", str(workspace)],
+        "daemon": [sys.executable, "-c", DAEMON_COMMAND, "run", "-w", str(workspace)],
     }
     if settings.log_format == "json":
         for name in ("code server", "daemon"):

@@ -105,7 +105,7 @@ class WordPiece:
         if self._has_punctuation and text.isascii():
             data = text.encode()
             alone = len(data) - len(data.translate(None, _PUNCTUATION))
-            return alone + sum(map(self._ascii_counts.__getitem__, data.translate(_SPACED, _CONTROLS).split()))
+            return alone + sum(map(self._ascii_counts.__getitem__, data.translate(_TO_SPACES, _CONTROLS).split()))
         if _NOT_SPACE.search(text):
             return self._count_run(text)
         return sum(map(self._run_counts.__getitem__, text.split()))
@@ -254,7 +254,7 @@ def _longest_by_start(pieces: Iterable[str]) -> dict[str, int]:
 _PUNCTUATION = bytes(code for code in range(0x21, 0x7F) if not chr(code).isalnum())
 _ASCII_WORDS = re.compile(rf"[{re.escape(_PUNCTUATION.decode())}]|[^{re.escape(_PUNCTUATION.decode())}\t\n\v\f\r ]+")
 _CONTROLS = bytes([*range(0x09), *range(0x0E, 0x20), 0x7F])
-_SPACED = bytes.maketrans(_PUNCTUATION, b" " * len(_PUNCTUATION))
+_TO_SPACES = bytes.maketrans(_PUNCTUATION, b" " * len(_PUNCTUATION))
 
 _NOT_SPACE = re.compile(r"[\x1c-\x1f]")  # str.split() takes these for white space, llama.cpp does not
 

@@ -65,7 +65,7 @@ class Project:
 
     def partitions(self, status: str) -> set[str]:
         """Those that are in this state for all three assets."""
-        known = self.instance.get_dynamic_partitions(partitions.DOCUMENTS)
+        known = self.instance.get_dynamic_partitions(partitions.PARTITIONS_NAME)
         found = []
         for key in KEYS:
             states = self.instance.get_status_by_partition(key, known, partitions.documents.definition) or {}

@@ -169,7 +169,7 @@ def test_no_red_run_stands_on_the_page_of_a_document_that_was_stored_since(proje
     That holds of the document that failed, and of its neighbour in the backfill, which that run had stored.
     """
     good, bad = project.application.add("good.txt", *WORDS), project.application.add_row("bad.txt")
-    project.instance.add_dynamic_partitions(partitions.DOCUMENTS, [good, bad])
+    project.instance.add_dynamic_partitions(partitions.PARTITIONS_NAME, [good, bad])
     project.run(
         succeeds=False, tags={"dagster/asset_partition_range_start": good, "dagster/asset_partition_range_end": bad}
     )
@@ -202,7 +202,7 @@ def test_partition_is_gone_when_its_document_is(project: Project) -> None:
     project.run()
     project.application.remove(document_id)
     project.run()
-    assert project.instance.get_dynamic_partitions(partitions.DOCUMENTS) == []
+    assert project.instance.get_dynamic_partitions(partitions.PARTITIONS_NAME) == []
 
 
 def test_no_attempt_is_counted_when_memory_is_short(project: Project) -> None:

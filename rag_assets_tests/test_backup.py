@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from rag_assets import backup, operations, settings
-from rag_assets.backup import DUMP, MANIFEST, Manifest
+from rag_assets.backup import DUMP_FILE, MANIFEST_FILE, Manifest
 from rag_assets.bundled import dumps, postgres, postgres_watchdog
 from rag_assets.cli import main
 from rag_assets.errors import ServiceError, SettingsError
@@ -114,8 +114,8 @@ def _hits(services: Services, url: str) -> list[tuple[str, int, float]]:
 def _edited(folder: Path, change: Callable[[Manifest], Manifest], *, origin: Origin, dump: bytes) -> Path:
     """A backup with another manifest and file."""
     folder.mkdir()
-    (folder / DUMP).write_bytes(dump)
-    (folder / MANIFEST).write_text(json.dumps(vars(change(origin.manifest))))
+    (folder / DUMP_FILE).write_bytes(dump)
+    (folder / MANIFEST_FILE).write_text(json.dumps(vars(change(origin.manifest))))
     return folder
 
 
@@ -127,8 +127,8 @@ def test_backup_beside_a_writer(origin: Origin) -> None:
     documents = origin.manifest.rows["public.TblDocumentFiles"]
     assert origin.least <= documents <= origin.count()
     assert origin.manifest.rows["public.rag_document_chunks"] > 0
-    assert json.loads((origin.backup / MANIFEST).read_text()) == vars(origin.manifest)
-    assert sorted(each.name for each in origin.backup.iterdir()) == [DUMP, MANIFEST]
+    assert json.loads((origin.backup / MANIFEST_FILE).read_text()) == vars(origin.manifest)
+    assert sorted(each.name for each in origin.backup.iterdir()) == [DUMP_FILE, MANIFEST_FILE]
     if os.name != "nt":
         assert [stat.S_IMODE(each.stat().st_mode) for each in (origin.backup, *origin.backup.iterdir())] == [
             0o700,
@@ -139,10 +139,10 @@ def test_backup_beside_a_writer(origin: Origin) -> None:
 
 def test_backup_when_the_folder_is_not_empty(origin: Origin) -> None:
     """What lies there is no place for a backup, and stays."""
-    before = (origin.backup / MANIFEST).read_bytes()
+    before = (origin.backup / MANIFEST_FILE).read_bytes()
     with pytest.raises(SettingsError, match="is there and not empty"):
         backup.make(origin.settings, origin.backup, progress=_silent)
-    assert (origin.backup / MANIFEST).read_bytes() == before
+    assert (origin.backup / MANIFEST_FILE).read_bytes() == before
 
 
 def test_backup_when_there_is_no_database(tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ def test_search_after_restore_into_a_new_home(origin: Origin, home: Path, tmp_pa
 @pytest.mark.parametrize("knows_hash", [False, True])
 def test_restore_when_the_dump_is_truncated(knows_hash: bool, origin: Origin, tmp_path: Path) -> None:
     """It is found by its hash before anything is done, or else by pg_restore; what was there stays."""
-    whole = (origin.backup / DUMP).read_bytes()
+    whole = (origin.backup / DUMP_FILE).read_bytes()
     cut = whole[: len(whole) // 2]
 
     def change(manifest: Manifest) -> Manifest:
@@ -241,7 +241,7 @@ def test_restore_when_rows_are_missing(origin: Origin, tmp_path: Path) -> None:
         tmp_path / "backup",
         lambda manifest: replace(manifest, rows=manifest.rows | {name: manifest.rows[name] + 1}),
         origin=origin,
-        dump=(origin.backup / DUMP).read_bytes(),
+        dump=(origin.backup / DUMP_FILE).read_bytes(),
     )
     before = origin.count()
     with pytest.raises(ServiceError, match=f"{name} has {origin.manifest.rows[name]} instead of"):
@@ -273,7 +273,7 @@ def test_restore_when_the_manifest_is_of_a_newer_program_or_was_changed(
 @pytest.mark.skipif(os.name == "nt", reason="FIFOs are POSIX")
 def test_restore_when_the_manifest_is_a_fifo(tmp_path: Path) -> None:
     """Nobody writes to it, and nobody waits."""
-    os.mkfifo(tmp_path / MANIFEST)
+    os.mkfifo(tmp_path / MANIFEST_FILE)
     with pytest.raises(SettingsError, match="is no file"):
         backup.restore(_settings(tmp_path / "home"), tmp_path, replace=False, progress=_silent)
 

@@ -118,7 +118,7 @@ def test_what_is_shipped_stays_when_the_gain_is_small(
 def test_calibration_fails_where_nothing_starts(tmp_path: Path) -> None:
     with pytest.raises(ServerFailedToStart, match="AMX"):
         _calibrate(tmp_path, dies="--port")
-    assert not (tmp_path / settings.CALIBRATION).exists()
+    assert not (tmp_path / settings.CALIBRATION_FILE).exists()
 
 
 def test_calibration_fails_without_memory(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def _keep(home: Path, **changed: object) -> None:
         "quantization": "f16",
         **changed,
     }
-    (home / settings.CALIBRATION).write_text(json.dumps(content))
+    (home / settings.CALIBRATION_FILE).write_text(json.dumps(content))
 
 
 def test_settings_by_hand_win_over_the_calibration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +170,7 @@ def test_settings_by_hand_leave_out_the_calibration(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"machine": 1}'])
 def test_settings_ignore_a_broken_calibration(tmp_path: Path, content: str) -> None:
-    (tmp_path / settings.CALIBRATION).write_text(content)
+    (tmp_path / settings.CALIBRATION_FILE).write_text(content)
     assert settings.load(home=tmp_path).llama_server == settings.LlamaServer()
 
 

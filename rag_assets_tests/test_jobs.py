@@ -20,7 +20,7 @@ def test_reconcile_evaluates_the_check(project: Project) -> None:
     project.application.sql("update rag_outbox set not_before = now() + interval '1 hour'")  # or it had just changed
     project.reconcile()
     [evaluation] = project.instance.event_log_storage.get_asset_check_execution_history(
-        dg.AssetCheckKey(AssetKey(events.SOURCE), checks.NAME), limit=5
+        dg.AssetCheckKey(AssetKey(events.SOURCE_ASSET), checks.CHECK_NAME), limit=5
     )
     assert evaluation.status.name == "FAILED"
     assert evaluation.event is not None
@@ -37,7 +37,7 @@ def test_reconcile_finds_a_file_that_changed_on_disk(project: Project) -> None:
     project.application.write("a.txt", "locks")
     project.reconcile()
     assert project.application.pending() == [(document_id, "pending", 0, None)]
-    [seen] = project.instance.fetch_observations(AssetKey(events.SOURCE), limit=9).records
+    [seen] = project.instance.fetch_observations(AssetKey(events.SOURCE_ASSET), limit=9).records
     assert seen.asset_observation is not None
     told = {name: value.value for name, value in seen.asset_observation.metadata.items()}
     assert (told["dagster/row_count"], told["differs"]) == (1, "1 with another file")
@@ -82,7 +82,7 @@ def test_reconcile_has_dagster_told_when_a_run_was_killed_before_it_could(projec
     project.application.run()
     partitions.documents.add(project.instance, [document_id, "gone"])
     project.reconcile()
-    assert project.instance.get_dynamic_partitions(partitions.DOCUMENTS) == [document_id]
+    assert project.instance.get_dynamic_partitions(partitions.PARTITIONS_NAME) == [document_id]
     project.run()
     assert project.partitions("MATERIALIZED") == {document_id}
     project.reconcile()
@@ -119,7 +119,7 @@ def test_reconcile_makes_a_partition_of_every_row(project: Project, monkeypatch:
 
     monkeypatch.setattr(project.instance, "delete_dynamic_partition", meanwhile)
     project.reconcile()
-    assert project.instance.get_dynamic_partitions(partitions.DOCUMENTS) == [document_id]
+    assert project.instance.get_dynamic_partitions(partitions.PARTITIONS_NAME) == [document_id]
     assert project.partitions("MATERIALIZED") == {document_id}
 
 
@@ -127,7 +127,7 @@ def test_reconcile_puts_back_what_was_deleted_in_dagster(project: Project) -> No
     """A partition whose row is there, and materializations of one asset alone."""
     ids = {project.application.add(f"{n}.txt", *WORDS) for n in range(2)}
     project.run()
-    project.instance.delete_dynamic_partition(partitions.DOCUMENTS, min(ids))
+    project.instance.delete_dynamic_partition(partitions.PARTITIONS_NAME, min(ids))
     project.reconcile()
     assert project.partitions("MATERIALIZED") == ids
     project.instance.wipe_assets([AssetKey(events.CHUNKS)])

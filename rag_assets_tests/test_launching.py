@@ -90,7 +90,7 @@ def test_pool_has_its_limit_before_a_run_goes_past_the_queue(project: Project, m
     coordinator = Coordinator(project.instance, monkeypatch)
     for _ in range(2):
         coordinator.submit(submit(project, tags={BATCH_TAG: "b"}, status=DagsterRunStatus.NOT_STARTED))
-    assert project.instance.event_log_storage.get_concurrency_keys() == {jobs.POOL}
+    assert project.instance.event_log_storage.get_concurrency_keys() == {jobs.POOL_NAME}
 
 
 @pytest.fixture

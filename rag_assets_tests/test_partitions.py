@@ -58,10 +58,10 @@ def test_partition_stays_while_a_backfill_may_name_it(project: Project, monkeypa
     monkeypatch.setattr(project.instance, "get_backfills", lambda **_filters: ["one"])
     project.application.remove(document_id)
     project.run()
-    assert project.instance.get_dynamic_partitions(partitions.DOCUMENTS) == [document_id]
+    assert project.instance.get_dynamic_partitions(partitions.PARTITIONS_NAME) == [document_id]
     monkeypatch.undo()
     project.reconcile()
-    assert project.instance.get_dynamic_partitions(partitions.DOCUMENTS) == []
+    assert project.instance.get_dynamic_partitions(partitions.PARTITIONS_NAME) == []
 
 
 @pytest.mark.parametrize("document_id", ["7", "a,b", "a...b", "line\nbreak", "100%", "%2C", "Grüße", "..."])
@@ -70,10 +70,10 @@ def test_every_id_has_a_key_that_dagster_takes(document_id: str, application: Ap
     by_document = partitions.ByDocument(documents_per_run=10)
     with DagsterInstance.ephemeral() as instance, Services(application.settings) as services:
         by_document.add(instance, [document_id])
-        keys = list(instance.get_dynamic_partitions(partitions.DOCUMENTS))
+        keys = list(instance.get_dynamic_partitions(partitions.PARTITIONS_NAME))
         assert by_document.document_ids(keys, services) == [document_id]
         by_document.remove(instance, [document_id])
-        assert instance.get_dynamic_partitions(partitions.DOCUMENTS) == []
+        assert instance.get_dynamic_partitions(partitions.PARTITIONS_NAME) == []
 
 
 def test_every_document_is_in_one_bucket(application: Application) -> None:

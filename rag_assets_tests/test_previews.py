@@ -71,7 +71,7 @@ def test_previews_are_short_in_every_script(letter: str) -> None:
 
 def test_document_is_shown_with_its_text_and_chunks(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the pages of raw_text and chunks; all its events are small."""
-    monkeypatch.setattr(events, "URL", "https://files.example.com/documents/of/the/archive/{path}?id={id}")
+    monkeypatch.setattr(events, "SOURCE_URL", "https://files.example.com/documents/of/the/archive/{path}?id={id}")
     document_id = project.application.add("a.txt", *WORDS * 7)
     project.run()
     text, chunks = project.last("raw_text").metadata, project.last("chunks").metadata
@@ -88,7 +88,7 @@ def test_path_is_a_link_where_a_template_is_set(monkeypatch: pytest.MonkeyPatch,
     outcome = Outcome(document_id="7/&8", path="a b/ü?#{id}.txt", status=status, stage="done")
     plain = [event.metadata["path"] for event in events.materializations("7", [outcome])]
     assert plain == [MetadataValue.path(outcome.path)] * 3
-    monkeypatch.setattr(events, "URL", "https://files.example.com/{path}?id={id}")
+    monkeypatch.setattr(events, "SOURCE_URL", "https://files.example.com/{path}?id={id}")
     link, *others = [event.metadata["path"] for event in events.materializations("7", [outcome])]
     assert link == MetadataValue.url("https://files.example.com/a%20b/%C3%BC%3F%23%7Bid%7D.txt?id=7%2F%268")
     assert others == plain[1:]

@@ -41,10 +41,10 @@ def test_nothing_is_kept_of_the_instance_of_a_look(project: Project) -> None:
     project.application.add("a.txt", *WORDS)
     with DagsterInstance.ephemeral() as first:
         partitions.add_all_once(first, project.services)
-        assert len(first.get_dynamic_partitions(partitions.DOCUMENTS)) == 1
+        assert len(first.get_dynamic_partitions(partitions.PARTITIONS_NAME)) == 1
     with DagsterInstance.ephemeral() as second:
         partitions.add_all_once(second, project.services)
-        assert second.get_dynamic_partitions(partitions.DOCUMENTS) == []
+        assert second.get_dynamic_partitions(partitions.PARTITIONS_NAME) == []
     kept = weakref.ref(first)
     del first
     gc.collect()
@@ -81,7 +81,7 @@ def test_one_run_is_requested_when_many_documents_changed(project: Project) -> N
     assert request.tags["dagster/priority"] == "10"
     assert request.tags["rag_assets/documents"] == "5"
     assert request.run_key == request.tags[BATCH_TAG]
-    assert set(project.instance.get_dynamic_partitions(partitions.DOCUMENTS)) == ids
+    assert set(project.instance.get_dynamic_partitions(partitions.PARTITIONS_NAME)) == ids
 
 
 def test_sensor_says_what_hinders_it_when_the_table_is_renamed(project: Project) -> None:
@@ -195,7 +195,7 @@ def test_deleted_document_gets_a_run_but_no_partition(project: Project) -> None:
     """Its chunks are to go; a partition would come and go with them."""
     project.application.remove(project.application.add("a.txt", *WORDS))
     assert len(project.tick().run_requests) == 1
-    assert project.instance.get_dynamic_partitions(partitions.DOCUMENTS) == []
+    assert project.instance.get_dynamic_partitions(partitions.PARTITIONS_NAME) == []
 
 
 @pytest.mark.parametrize("kind", ["run", "batch"])

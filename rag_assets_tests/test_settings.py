@@ -10,7 +10,7 @@ import pytest
 
 from rag_assets import settings
 from rag_assets.errors import SettingsError
-from rag_assets.settings import CALIBRATION
+from rag_assets.settings import CALIBRATION_FILE
 
 OURS = ("DATABASE_URL", "DAGSTER_", "RAG_ASSETS_", "LLAMA_SERVER_", "DOCUMENT_ROOT_PATH", "LOG_FORMAT")
 
@@ -242,7 +242,7 @@ def calibrate(home: Path, **machine: Any) -> None:
         "quantization": "f16",
         "llama_server": {"threads": 7},
     }
-    (home / CALIBRATION).write_text(json.dumps(kept))
+    (home / CALIBRATION_FILE).write_text(json.dumps(kept))
 
 
 def test_calibration_is_used_where_nothing_was_set_by_hand(tmp_path: Path) -> None:
@@ -264,7 +264,7 @@ def test_calibration_of_another_machine_keeps_only_the_kind_of_vectors(tmp_path:
 def test_calibration_that_cannot_be_read_is_none(tmp_path: Path, content: str) -> None:
     """It only saves time."""
     (tmp_path / "home").mkdir()
-    (tmp_path / "home" / CALIBRATION).write_text(content)
+    (tmp_path / "home" / CALIBRATION_FILE).write_text(content)
     assert settings.load().embedding.quantization == "q8_0"
 
 

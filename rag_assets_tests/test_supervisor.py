@@ -174,7 +174,7 @@ def service(
 def test_service_that_keeps_dying_is_given_up(tmp_path: Path) -> None:
     """With the last lines of its log, and where the rest is."""
     dying = service("daemon", "import sys; sys.exit('no table dagster.runs')", place=tmp_path)
-    for _ in range(supervisor.RESTARTS):
+    for _ in range(supervisor.MOST_RESTARTS):
         dying.start()
         dying.reap()
         assert not dying.alive
@@ -186,7 +186,7 @@ def test_service_that_keeps_dying_is_given_up(tmp_path: Path) -> None:
 def test_service_that_died_long_ago_is_started_again(tmp_path: Path) -> None:
     """Only deaths of the last minute count."""
     dying = service("daemon", "", place=tmp_path, restart_window_seconds=0.0)
-    for _ in range(supervisor.RESTARTS + 1):
+    for _ in range(supervisor.MOST_RESTARTS + 1):
         dying.start()
         dying.reap()
 
@@ -200,7 +200,7 @@ def test_nothing_is_started_on_an_address_of_another_machine(config: Settings) -
 class Up:
     """What `run` says; small services stand for Dagster's."""
 
-    def __init__(self, place: Path, *, others: str = LISTEN, restarts: int = supervisor.RESTARTS) -> None:
+    def __init__(self, place: Path, *, others: str = LISTEN, restarts: int = supervisor.MOST_RESTARTS) -> None:
         self.said: list[str] = []
         self.services: list[Service] = []
         self._place = place

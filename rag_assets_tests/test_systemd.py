@@ -195,7 +195,7 @@ def test_commands_from_install_to_uninstall(place: Place, manager: Manager) -> N
 
     assert run("start")[1].endswith("rag-assets service install --user\n")
     assert "Next: rag-assets service start --user" in run("install")[1]
-    assert run("status")[0] == cli_systemd.INACTIVE
+    assert run("status")[0] == cli_systemd.INACTIVE_EXIT_CODE
     assert run("start")[0] == 0
     assert manager.calls() == [f"start {systemd.UNIT}"]
     manager.state = "active"

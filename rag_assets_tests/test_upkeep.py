@@ -141,7 +141,7 @@ class Vectors:
         assert request.tags["rag_assets/index"]
         job = self.project.definitions.resolve_job_def(index_job.name)
         assert job.execute_in_process(instance=self.project.instance, tags=request.tags).success
-        return {name: value.value for name, value in self.project.last(events.INDEX).metadata.items()}
+        return {name: value.value for name, value in self.project.last(events.INDEX_ASSET).metadata.items()}
 
     def indexes(self) -> list[VectorIndex]:
         with self.services.database.transaction() as cursor:

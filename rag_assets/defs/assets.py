@@ -20,15 +20,15 @@ from rag_assets.processes import interrupts
 from rag_assets.report import RunReport
 from rag_assets.upkeep import Tended
 
-SHOWN = 20  # documents that are named in one line
+SHOWN_DOCUMENTS = 20  # documents that are named in one line
 LISTED_CHARACTERS = 64_000  # of a list of documents with their errors, a line each: some hundred of them
-NEXT = (
+NEXT_STEPS = (
     "When they are corrected: {what_to_do}. What may pass is tried again by itself. What is to stay as it is: "
     "rag-assets accept, or the job accept_documents."
 )
 REPEAT, RETRY = "re-execute this run, or rag-assets retry", "rag-assets retry"
 TOLD_SECONDS = 20.0  # between two lines of a run's log on how far an index is
-WAITING = dg.RunsFilter(statuses=[DagsterRunStatus.QUEUED])
+WAITING_RUNS = dg.RunsFilter(statuses=[DagsterRunStatus.QUEUED])
 
 # Plain types: those that dg.Config makes of str and bool put the value of any environment variable that a run's config
 # names in its place, password and all, for whoever launches the run to read in its log.
@@ -56,7 +56,7 @@ class IngestConfig:
     partitions_def=partitions.documents.definition,
     can_subset=True,
     backfill_policy=dg.BackfillPolicy.multi_run(partitions.documents.partitions_per_run),
-    pool=jobs.POOL,
+    pool=jobs.POOL_NAME,
     config_schema=CONFIG_SCHEMA,
 )
 def ingest(context: dg.AssetExecutionContext, rag: dg.ResourceParam[Rag]) -> Iterator[None]:
@@ -93,7 +93,7 @@ def ingest(context: dg.AssetExecutionContext, rag: dg.ResourceParam[Rag]) -> Ite
     yield  # a generator without outputs: each document was reported by its own event
 
 
-@dg.multi_asset(name=events.INDEX, specs=[specs.index])
+@dg.multi_asset(name=events.INDEX_ASSET, specs=[specs.index])
 def index(context: dg.AssetExecutionContext, rag: dg.ResourceParam[Rag]) -> dg.MaterializeResult[None]:
     """Build the index, build it anew, measure it or drop it: what is best now."""
     launching.tag_run_with_process(context.instance, context.run)
@@ -154,7 +154,7 @@ def _request(context: dg.AssetExecutionContext, config: IngestConfig, rag: Rag) 
 
 
 def _others_wait(instance: dg.DagsterInstance) -> bool:
-    return instance.get_runs_count(WAITING) > 0
+    return instance.get_runs_count(WAITING_RUNS) > 0
 
 
 def _summary(report: RunReport) -> str:
@@ -195,7 +195,7 @@ def _failure(report: RunReport, *, repeatable: bool) -> dg.Failure:
     lines += [f"{document_id}  another run is working on it" for document_id in busy]
     return dg.Failure(
         f"{counted(count, 'document')} {'was' if count == 1 else 'were'} not ingested; all others of this run are "
-        "stored.\n" + "\n".join([*_listed(lines), NEXT.format(what_to_do=REPEAT if repeatable else RETRY)]),
+        "stored.\n" + "\n".join([*_listed(lines), NEXT_STEPS.format(what_to_do=REPEAT if repeatable else RETRY)]),
         metadata={
             "failed": len(failed),
             "busy": len(busy),
@@ -206,5 +206,5 @@ def _failure(report: RunReport, *, repeatable: bool) -> dg.Failure:
 
 
 def _named(ids: Collection[str]) -> str:
-    more = len(ids) - SHOWN
-    return visible.line(", ".join(islice(ids, SHOWN))) + (f" and {more} more" if more > 0 else "")
+    more = len(ids) - SHOWN_DOCUMENTS
+    return visible.line(", ".join(islice(ids, SHOWN_DOCUMENTS))) + (f" and {more} more" if more > 0 else "")

@@ -20,7 +20,7 @@ from rag_assets.services import Services
 from rag_assets.soundness import Look, Verdict
 from rag_assets.vectors import Sampled
 
-NAME = "index_in_step"
+CHECK_NAME = "index_in_step"
 AFTER_THE_ASSETS = {"dagster/priority": "-1"}  # in the process of a run, which takes its steps one by one
 
 TOLD_SECONDS = 86_400.0  # for which an evaluation that a reconciliation told stands for the same ones after it
@@ -120,8 +120,8 @@ index_is_sound = dg.AssetChecksDefinition.create(
 
 
 @dg.asset_check(
-    asset=events.SOURCE,
-    name=NAME,
+    asset=events.SOURCE_ASSET,
+    name=CHECK_NAME,
     description="Is every row of the table indexed, or about to be? Looked at by each run of the job reconcile, too.",
 )
 def index_in_step(rag: dg.ResourceParam[Rag]) -> dg.AssetCheckResult:
@@ -130,7 +130,7 @@ def index_in_step(rag: dg.ResourceParam[Rag]) -> dg.AssetCheckResult:
 
 
 @dg.asset_check(
-    asset=events.SOURCE,
+    asset=events.SOURCE_ASSET,
     name="vectors_are_the_models",
     description="Are stored vectors what the model makes of their texts? Embeds a few of them again; start it by hand.",
 )
@@ -160,7 +160,7 @@ def _of_vectors(seen: Sampled) -> str:
 
 def evaluation(status: IndexStatus) -> dg.AssetCheckEvaluation:
     """That of the table, to be logged by a run of something else."""
-    return dg.AssetCheckEvaluation(asset_key=dg.AssetKey(events.SOURCE), check_name=NAME, **_found(status))
+    return dg.AssetCheckEvaluation(asset_key=dg.AssetKey(events.SOURCE_ASSET), check_name=CHECK_NAME, **_found(status))
 
 
 def news(instance: dg.DagsterInstance, services: Services) -> list[dg.AssetCheckEvaluation]:

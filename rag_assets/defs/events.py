@@ -22,17 +22,17 @@ from rag_assets.model import Outcome, Refused
 
 _settings = settings.load()
 named = _settings.dagster.named  # of everything that Dagster has a name for
-SOURCE = named("TblDocumentFiles")  # the application's table, whatever its name
+SOURCE_ASSET = named("TblDocumentFiles")  # the application's table, whatever its name
 RAW_TEXT, CHUNKS, EMBEDDINGS = map(named, ("raw_text", "chunks", "embeddings"))
 ASSETS = (RAW_TEXT, CHUNKS, EMBEDDINGS)
-INDEX = named("index")  # of vectors, of all documents
+INDEX_ASSET = named("index")  # of vectors, of all documents
 VERSION_TAG = "dagster/data_version"  # the hash of the file's bytes
 ROWS = "dagster/row_count"  # metadata that Dagster's page knows
 SHOWN_IDS = 20
 SHOWN_WARNINGS = 6  # rag_document_text has them all
 WARNING_BYTES = 200
 MESSAGE_BYTES = 600  # of an error
-CORRECT = "Correct the file or its row: it is then tried again. What is to stay so: rag-assets accept."
+CORRECT_HINT = "Correct the file or its row: it is then tried again. What is to stay so: rag-assets accept."
 DIFFERENCES = {  # what a reconciliation finds, by the name that it has for it
     "unknown": "never read",
     "vanished": "indexed without a row",
@@ -45,7 +45,7 @@ DIFFERENCES = {  # what a reconciliation finds, by the name that it has for it
     "unreported": "stored, and not told of here",
     "missing": "without their files, and left alone: so many at once rather mean that their folder is not mounted",
 }
-URL = _settings.source.url
+SOURCE_URL = _settings.source.url
 MAX_WAITING = 2_000  # documents that are not reported yet
 
 
@@ -124,7 +124,7 @@ def log_failures(context: dg.AssetExecutionContext, outcomes: Sequence[Outcome])
 
 def _observation(asset: str, outcome: Outcome) -> dg.AssetObservation:
     if outcome.seconds_to_next is None:
-        then: dict[str, Any] = {"what to do": CORRECT}
+        then: dict[str, Any] = {"what to do": CORRECT_HINT}
     else:
         then = {"next try": dg.MetadataValue.timestamp(time.time() + outcome.seconds_to_next)}
     message = previews.within(outcome.error_message or "", MESSAGE_BYTES)
@@ -142,7 +142,7 @@ def source_observation(found: Mapping[str, int], *, rows: int, changed_at: datet
     metadata: dict[str, Any] = {ROWS: rows, "differs": "; ".join(differs) or "nothing"}
     if changed_at is not None:
         metadata["last_change"] = dg.MetadataValue.timestamp(changed_at)
-    return dg.AssetObservation(SOURCE, metadata=metadata)
+    return dg.AssetObservation(SOURCE_ASSET, metadata=metadata)
 
 
 def row_counts(*, texts: int, chunks: int, vectors: int) -> list[dg.AssetObservation]:
@@ -248,10 +248,10 @@ def _path(asset: str, outcome: Outcome) -> dg.UrlMetadataValue | dg.PathMetadata
     A link on each page would leave less of a document's 8 KB for its text.
     """
     path = outcome.path or ""
-    if URL is None or asset != RAW_TEXT:
+    if SOURCE_URL is None or asset != RAW_TEXT:
         return dg.MetadataValue.path(path)
     id_ = quote(outcome.document_id, safe="")
-    return dg.MetadataValue.url(URL.replace("{path}", quote(path)).replace("{id}", id_))
+    return dg.MetadataValue.url(SOURCE_URL.replace("{path}", quote(path)).replace("{id}", id_))
 
 
 def _status(outcome: Outcome) -> str:

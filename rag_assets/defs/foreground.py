@@ -20,7 +20,7 @@ from rag_assets.report import RunReport
 from rag_assets.services import Services, dagster_database
 
 MODULE, LOCATION = "rag_assets.definitions", "rag_assets"  # as in workspace.yaml, and under `rag-assets up`
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+QUIET_LOGGERS = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 NOT_BY_ITSELF = {"dagster/max_retries": "0"}  # who stopped it in his terminal would see it go on in the page
 
 
@@ -54,7 +54,7 @@ def ingest(
                 definitions.resolve_job_def(jobs.ingest_job.name),
                 instance=instance,
                 run_id=report.run_id,
-                run_config=jobs.run_config(document_ids=list(document_ids)) | QUIET,
+                run_config=jobs.run_config(document_ids=list(document_ids)) | QUIET_LOGGERS,
                 tags=NOT_BY_ITSELF,
                 module=MODULE,
                 location=LOCATION,

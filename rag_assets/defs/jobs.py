@@ -16,13 +16,13 @@ from rag_assets.postgres import texts
 from rag_assets.postgres.reconcile import enqueue_idle
 from rag_assets.services import Services
 
-HIDDEN = ".dagster/rag_assets_"  # Dagster's page keeps tags that begin with .dagster/ to itself
-BATCH_TAG = f"{HIDDEN}batch"
-FAULT_TAG = f"{HIDDEN}fault"  # the id of a run that failed for no document's fault: memory, llama-server, settings
+HIDDEN_PREFIX = ".dagster/rag_assets_"  # Dagster's page keeps tags that begin with .dagster/ to itself
+BATCH_TAG = f"{HIDDEN_PREFIX}batch"
+FAULT_TAG = f"{HIDDEN_PREFIX}fault"  # the id of a run that failed for no document's fault, but memory or llama-server's
 SUMMARY_TAG = "rag_assets/summary"  # what a run did, in a few words, in the list of runs
 PARENT_TAG = "dagster/parent_run_id"  # Dagster's, on a run that repeats another one
-POOL_TAG = f"{HIDDEN}pool"  # of a run of the sensor, for who launches it and has other settings
-POOL = named("llama_server")  # one run at a time
+POOL_TAG = f"{HIDDEN_PREFIX}pool"  # of a run of the sensor, for who launches it and has other settings
+POOL_NAME = named("llama_server")  # one run at a time
 INGEST = named("ingest")  # the step of a run
 
 ingest_job = dg.define_asset_job(
@@ -36,7 +36,7 @@ ingest_job = dg.define_asset_job(
 index_job = dg.define_asset_job(
     named("index_vectors"),
     executor_def=dg.in_process_executor,
-    selection=dg.AssetSelection.assets(events.INDEX),
+    selection=dg.AssetSelection.assets(events.INDEX_ASSET),
     description="Builds, measures or drops the index of vectors, whatever is best now, while others read and write. "
     "Requested by the sensor index_of_vectors; safe to launch at any time.",
 )

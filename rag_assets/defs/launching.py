@@ -16,14 +16,14 @@ import dagster as dg
 from dagster import DagsterRun, DagsterRunStatus, DefaultRunLauncher, QueuedRunCoordinator, SubmitRunContext
 
 from rag_assets.defs.dagster_internals import CheckRunHealthResult, LaunchRunContext, WorkerStatus
-from rag_assets.defs.jobs import BATCH_TAG, HIDDEN, POOL, POOL_TAG, index_job
+from rag_assets.defs.jobs import BATCH_TAG, HIDDEN_PREFIX, POOL_NAME, POOL_TAG, index_job
 from rag_assets.processes import identity, tree
 
 WARM_VARIABLE = "RAG_ASSETS_WARM"  # set where runs are launched (the daemon): nobody else keeps a prewarmed process
 RESPAWN_SECONDS = 3.0  # the next one waits so long: its imports would take the processor from the run that just began
-RUNNER_TAG = f"{HIDDEN}runner"  # the process that a run was handed to, as `_name` names it
-PROCESS_TAG = f"{HIDDEN}process"  # the process that a run found itself in
-ACTIVE = [
+RUNNER_TAG = f"{HIDDEN_PREFIX}runner"  # the process that a run was handed to, as `_name` names it
+PROCESS_TAG = f"{HIDDEN_PREFIX}process"  # the process that a run found itself in
+ACTIVE_STATUSES = [
     DagsterRunStatus.QUEUED,
     DagsterRunStatus.STARTING,
     DagsterRunStatus.STARTED,
@@ -44,7 +44,7 @@ class PromptRunCoordinator(QueuedRunCoordinator):
         # Dagster gives a pool its limit when a run that needs it is first taken from the queue, and counts that run
         # against no limit yet: after a run that went past the queue, two would then be at work at once.
         # (Setting a limit that is there is an error of PostgreSQL's storage: its UPDATE comes in a failed transaction.)
-        storage, pool = self._instance.event_log_storage, run.tags.get(POOL_TAG, POOL)
+        storage, pool = self._instance.event_log_storage, run.tags.get(POOL_TAG, POOL_NAME)
         if pool not in storage.get_concurrency_keys():
             storage.initialize_concurrency_limit_to_default(pool)
         self._instance.launch_run(run.run_id, context.workspace)
@@ -52,8 +52,8 @@ class PromptRunCoordinator(QueuedRunCoordinator):
 
     def _others_at_work(self) -> bool:
         """But for one that builds an index: that may take an hour, and takes nothing from the others but time."""
-        of_index = dg.RunsFilter(job_name=index_job.name, statuses=ACTIVE)
-        active = self._instance.get_runs_count(dg.RunsFilter(statuses=ACTIVE))
+        of_index = dg.RunsFilter(job_name=index_job.name, statuses=ACTIVE_STATUSES)
+        active = self._instance.get_runs_count(dg.RunsFilter(statuses=ACTIVE_STATUSES))
         return active > 0 and active > self._instance.get_runs_count(of_index)
 
     def register_instance(self, instance: dg.DagsterInstance) -> None:

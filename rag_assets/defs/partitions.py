@@ -11,7 +11,7 @@ from rag_assets import partition_keys, settings
 from rag_assets.postgres import documents as table
 from rag_assets.services import Services
 
-DOCUMENTS = settings.load().dagster.named("documents")
+PARTITIONS_NAME = settings.load().dagster.named("documents")
 
 
 class Partitioning(Protocol):
@@ -49,7 +49,7 @@ class ByDocument:
     is_by_document = True
 
     def __init__(self, *, documents_per_run: int) -> None:
-        self.definition = dg.DynamicPartitionsDefinition(name=DOCUMENTS)
+        self.definition = dg.DynamicPartitionsDefinition(name=PARTITIONS_NAME)
         self.partitions_per_run = documents_per_run
 
     def key(self, document_id: str) -> str:
@@ -62,30 +62,32 @@ class ByDocument:
 
     def add(self, instance: dg.DagsterInstance, document_ids: Iterable[str]) -> None:
         """Add a partition for each document that has none."""
-        instance.add_dynamic_partitions(DOCUMENTS, [self.key(document_id) for document_id in document_ids])
+        instance.add_dynamic_partitions(PARTITIONS_NAME, [self.key(document_id) for document_id in document_ids])
 
     def remove(self, instance: dg.DagsterInstance, document_ids: Iterable[str]) -> None:
         """Delete the partitions of these documents; one that is not there is no error."""
         for document_id in document_ids:
-            instance.delete_dynamic_partition(DOCUMENTS, self.key(document_id))
+            instance.delete_dynamic_partition(PARTITIONS_NAME, self.key(document_id))
 
     def add_all(self, instance: dg.DagsterInstance, services: Services) -> int:
         """Add a partition for each row of the table that has none; how many were added."""
         with services.database.transaction() as cursor:
             ids = table.all_ids(cursor, services.settings.source)
-        known = set(instance.get_dynamic_partitions(DOCUMENTS))
+        known = set(instance.get_dynamic_partitions(PARTITIONS_NAME))
         new = [document_id for document_id in ids if self.key(document_id) not in known]
         self.add(instance, new)
         return len(new)
 
     def remove_gone(self, instance: dg.DagsterInstance, services: Services) -> int:
         """Delete the partitions whose documents have no row any more; how many."""
-        known = instance.get_dynamic_partitions(DOCUMENTS)  # before the rows: a new one is no partition without row
+        known = instance.get_dynamic_partitions(
+            PARTITIONS_NAME
+        )  # before the rows: a new one is no partition without row
         with services.database.transaction() as cursor:
             there = {self.key(document_id) for document_id in table.all_ids(cursor, services.settings.source)}
         gone = [key for key in known if key not in there]
         for key in gone:
-            instance.delete_dynamic_partition(DOCUMENTS, key)
+            instance.delete_dynamic_partition(PARTITIONS_NAME, key)
         return len(gone)
 
 

@@ -11,7 +11,7 @@ READ_BYTES = 260  # of a preview of the text, as JSON: an event's bytes are thos
 TABLE_BYTES = 240  # of the rows of the table of chunks
 ROW_BYTES = 60  # of a heading, or of the first words
 PICTURE_BARS = 16  # neighbours share one where there are more chunks
-BARS = "▁▂▃▄▅▆▇█"
+BAR_SIGNS = "▁▂▃▄▅▆▇█"
 FENCE = re.compile("~{3,}")
 
 
@@ -41,7 +41,7 @@ def _picture(tokens: Sequence[int]) -> str:
     groups = [tokens[start : start + per_bar] for start in range(0, len(tokens), per_bar)]
     means = [sum(group) / len(group) for group in groups]
     longest = max(*tokens, 1)
-    bars = "".join(BARS[min(int(mean / longest * len(BARS)), len(BARS) - 1)] for mean in means)
+    bars = "".join(BAR_SIGNS[min(int(mean / longest * len(BAR_SIGNS)), len(BAR_SIGNS) - 1)] for mean in means)
     each = f", {per_bar} chunks a bar" if per_bar > 1 else ""
     shortest = min(tokens)
     span = f"{shortest} to {longest}" if shortest < longest else f"{longest}"

@@ -12,7 +12,7 @@ from dagster import DagsterRunStatus
 from rag_assets import operations
 from rag_assets.defs import launching, partitions
 from rag_assets.defs.events import named
-from rag_assets.defs.jobs import BATCH_TAG, FAULT_TAG, POOL, POOL_TAG, index_job, ingest_job, run_config
+from rag_assets.defs.jobs import BATCH_TAG, FAULT_TAG, POOL_NAME, POOL_TAG, index_job, ingest_job, run_config
 from rag_assets.defs.resources import Rag
 from rag_assets.errors import SettingsError
 from rag_assets.lease import Watch
@@ -25,8 +25,8 @@ SWEEP_SECONDS = 5.0  # between looks for claims of runs that have ended
 RUNLESS_SECONDS = 30.0  # from a claim to its run at most; far above what the daemon needs
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 60.0  # after runs that failed for no document's fault
 FAULTS_COUNTED = 6  # of the last runs: enough for the longest pause
-PRIORITY = "10"  # a change goes ahead of the runs of a backfill, which have 0
-ENDED = {DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED}
+RUN_PRIORITY = "10"  # a change goes ahead of the runs of a backfill, which have 0
+ENDED_STATUSES = {DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED}
 AT_WORK = [DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
 COUNTED = 10_000  # of pending documents: at each look that finds nothing, so that it stays cheap
 UNREPORTED = -1  # the progress of a run that has reported none: its process is just beginning, or ending
@@ -36,7 +36,7 @@ STOOD_STILL = (
 )
 LOOK_AT_INDEX_SECONDS = 60
 FIRST_INDEX_PAUSE_SECONDS, LONGEST_INDEX_PAUSE_SECONDS = 600.0, 6 * 3600.0  # after runs that built none
-UNSTARTED = [DagsterRunStatus.QUEUED, DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING]
+UNSTARTED_STATUSES = [DagsterRunStatus.QUEUED, DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING]
 
 
 _instances: list[tuple[object, dg.DagsterInstance]] = []  # of this process, by what they are made from
@@ -79,8 +79,8 @@ def _look(instance: dg.DagsterInstance, services: Services) -> Iterator[dg.RunRe
         run_config=run_config(batch_id=batch_id, linger=True),
         tags={
             BATCH_TAG: batch_id,
-            POOL_TAG: POOL,
-            "dagster/priority": PRIORITY,
+            POOL_TAG: POOL_NAME,
+            "dagster/priority": RUN_PRIORITY,
             "rag_assets/documents": str(len(claims)),
         },
     )
@@ -162,9 +162,9 @@ def _index_hindrance(instance: dg.DagsterInstance) -> str:
     last = instance.get_runs(dg.RunsFilter(job_name=index_job.name), limit=1)
     if not last or last[0].status == DagsterRunStatus.SUCCESS:
         return ""
-    if last[0].status not in ENDED:
+    if last[0].status not in ENDED_STATUSES:
         return "a run is at work on it"
-    ended = dg.RunsFilter(job_name=index_job.name, statuses=list(ENDED))
+    ended = dg.RunsFilter(job_name=index_job.name, statuses=list(ENDED_STATUSES))
     records = instance.get_run_records(ended, limit=FAULTS_COUNTED)
     faults = list(takewhile(lambda record: record.dagster_run.status != DagsterRunStatus.SUCCESS, records))
     pause = min(FIRST_INDEX_PAUSE_SECONDS * 2.0 ** (len(faults) - 1), LONGEST_INDEX_PAUSE_SECONDS)
@@ -184,7 +184,7 @@ def free_abandoned_claims(instance: dg.DagsterInstance, services: Services) -> N
     with services.database.transaction() as cursor:
         for owner, seconds_left in outbox.owners(cursor):
             status = _status(instance, owner)
-            if status in ENDED or (status is None and seconds_left < claim_seconds - RUNLESS_SECONDS):
+            if status in ENDED_STATUSES or (status is None and seconds_left < claim_seconds - RUNLESS_SECONDS):
                 outbox.release(cursor, owner)
             elif status is not None and seconds_left < claim_seconds / 2 and owner.kind == "batch":
                 outbox.extend_claims(cursor, owner, seconds=claim_seconds)
@@ -208,7 +208,11 @@ def take_over_stalled(instance: dg.DagsterInstance, services: Services, watch: W
     at_work = {run.run_id: run for run in instance.get_runs(dg.RunsFilter(job_name=ingest_job.name, statuses=AT_WORK))}
     stalled = watch.stalled({**dict.fromkeys(at_work, UNREPORTED), **reported})
     for run_id, progress in reported.items():
-        if run_id not in at_work and run_id not in stalled and _status(instance, ClaimOwner("run", run_id)) in ENDED:
+        if (
+            run_id not in at_work
+            and run_id not in stalled
+            and _status(instance, ClaimOwner("run", run_id)) in ENDED_STATUSES
+        ):
             stalled[run_id] = progress
     for run_id, progress in stalled.items():
         with services.database.transaction() as cursor:
@@ -271,7 +275,9 @@ def _has_active_consumer(instance: dg.DagsterInstance, services: Services) -> bo
     with services.database.transaction() as cursor:
         if outbox.has_active_consumer(cursor):
             return True
-    waiting = dg.RunsFilter(job_name=ingest_job.name, statuses=UNSTARTED, tags={"dagster/priority": PRIORITY})
+    waiting = dg.RunsFilter(
+        job_name=ingest_job.name, statuses=UNSTARTED_STATUSES, tags={"dagster/priority": RUN_PRIORITY}
+    )
     return instance.get_runs_count(waiting) > 0
 
 
@@ -280,7 +286,7 @@ def _pause(instance: dg.DagsterInstance) -> float:
 
     Without it, there would be 17,000 failed runs in a day without memory.
     """
-    ended = dg.RunsFilter(job_name=ingest_job.name, statuses=list(ENDED))
+    ended = dg.RunsFilter(job_name=ingest_job.name, statuses=list(ENDED_STATUSES))
     # Records name times, but asking for them makes SQLAlchemy keep the instance that was asked (its queries for the
     # columns of a table are cached by dialect, for the last 128): with one instance per look, 10 MB and more.
     if not any(map(_is_fault, instance.get_runs(ended, limit=1))):

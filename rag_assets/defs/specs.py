@@ -6,7 +6,7 @@ from rag_assets import __version__, settings
 from rag_assets.defs import events
 
 TABLE_NAME, COLUMNS = "dagster/table_name", "dagster/column_schema"  # keys that Dagster's page knows
-TEXTS, CHUNKS = "rag_document_text", "rag_document_chunks"
+TEXTS_TABLE, CHUNKS_TABLE = "rag_document_text", "rag_document_chunks"
 TEXT_COLUMNS = {  # column: type, what it holds
     "document_id": ("text", "The id of the document's row in the application's table."),
     "path": ("text", "As the row had it when the file was read."),
@@ -67,7 +67,7 @@ def _step(key: str, after: str, *, kinds: set[str], description: str, metadata: 
 
 
 source_table = dg.AssetSpec(
-    events.SOURCE,
+    events.SOURCE_ASSET,
     description="The application's table of documents (source.table); owned by the application. A changed row becomes "
     "a run of the three assets within seconds, by the sensor document_changes. Each reconciliation notes here how many "
     "rows there are and what differed.",
@@ -83,12 +83,12 @@ source_table = dg.AssetSpec(
 )
 raw_text = _step(
     events.RAW_TEXT,
-    events.SOURCE,
+    events.SOURCE_ASSET,
     kinds={"python", "postgres"},
     description="What was read from the document's file: rag_document_text. A document that cannot be read is failed "
     "here, with the reason and what to do in its observations.",
     metadata={
-        TABLE_NAME: TEXTS,
+        TABLE_NAME: TEXTS_TABLE,
         COLUMNS: _schema(TEXT_COLUMNS),
         "largest_file_bytes": _settings.parsing.max_bytes,
         "most_seconds_to_read": _settings.parsing.max_seconds,
@@ -100,7 +100,7 @@ chunks = _step(
     kinds={"python", "postgres"},
     description="How the text was cut, in tokens of the embedding model: rag_document_chunks. Chunks whose words stay "
     "the same keep their row and vector.",
-    metadata={TABLE_NAME: CHUNKS, COLUMNS: _schema(CHUNK_COLUMNS), "cut_by": _cut.words},
+    metadata={TABLE_NAME: CHUNKS_TABLE, COLUMNS: _schema(CHUNK_COLUMNS), "cut_by": _cut.words},
 )
 embeddings = _step(
     events.EMBEDDINGS,
@@ -109,20 +109,20 @@ embeddings = _step(
     description="The vector of each chunk by the embedding model: rag_document_chunks.embedding. Only chunks whose "
     "words are new are embedded, by a server that is started for it and gone afterwards.",
     metadata={
-        TABLE_NAME: CHUNKS,
+        TABLE_NAME: CHUNKS_TABLE,
         COLUMNS: _schema(EMBEDDING_COLUMNS),
         "model": _settings.embedding.model,
         "dimension": _settings.embedding.dimension,
     },
 )
 index = dg.AssetSpec(
-    events.INDEX,
+    events.INDEX_ASSET,
     deps=[events.EMBEDDINGS],
     group_name="search",
     kinds={"postgres", "pgvector"},
     description="The index of all vectors of the embedding model, from search.index_rows on: its kind, size and age, "
     "and the share of the ten nearest that it finds, of a sample.",
-    metadata={TABLE_NAME: CHUNKS, "built_from_rows": _settings.search.index_rows},
+    metadata={TABLE_NAME: CHUNKS_TABLE, "built_from_rows": _settings.search.index_rows},
     owners=OWNERS,
     tags=TAGS,
 )

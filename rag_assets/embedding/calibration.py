@@ -16,7 +16,7 @@ from rag_assets.embedding.server import UBATCH_TOKENS
 from rag_assets.errors import EmbeddingError, ServerFailedToStart, UnembeddableText
 from rag_assets.model import Progress
 from rag_assets.processes import whole_file
-from rag_assets.settings import CALIBRATION, Quantization, Settings, machine
+from rag_assets.settings import CALIBRATION_FILE, Quantization, Settings, machine
 
 BUDGET_SECONDS = 55.0  # for everything; a trial that is under way may end after it
 FIRST_PASS_SHARE = 0.55  # of the budget, for one trial of each candidate
@@ -138,7 +138,7 @@ def keep(calibration: Calibration, settings: Settings) -> Path:
         "engine": "auto" if calibration.best.engine == OPENVINO else LLAMA_CPP,  # auto: with a way back
         "tried": [trial.as_row() for trial in calibration.trials],
     }
-    file = settings.home / CALIBRATION
+    file = settings.home / CALIBRATION_FILE
     with whole_file.replacing(file) as draft:
         draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return file
