@@ -171,7 +171,7 @@ class Asking:
             return callers.list_documents(cursor, after=after, state=state, limit=limit, model=model, source=source)
 
     def status(self, *, caller: Caller) -> Summary:
-        """The index at a glance."""
+        """How many documents are in which state, and how old what is pending is, as far as the caller may see them."""
         faults: list[str] = []
         embedding = self.settings.embedding
         with self._for(caller) as services:

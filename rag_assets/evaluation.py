@@ -125,7 +125,7 @@ def reciprocal_rank(found: Sequence[str], relevant: Relevance) -> float:
 
 
 def quality(mode: str, rankings: Sequence[tuple[Sequence[str], Relevance]], *, unknown: int = 0) -> Quality:
-    """The measures of one mode over all questions."""
+    """The means of one mode's measures over all questions, each with the ends of its interval of confidence."""
     measures = [
         [measure(found, relevant) for found, relevant in rankings] for measure in (ndcg, recall, reciprocal_rank)
     ]

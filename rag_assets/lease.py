@@ -69,12 +69,12 @@ class Lease:
     released = 0  # documents that were given back
 
     def take(self, documents: int) -> None:
-        """So many more are in hand."""
+        """Note that so many more documents are in hand: the lease is renewed as long as there are any."""
         with self._lock:
             self._in_hand += documents
 
     def settle(self, document_ids: Collection[str]) -> None:
-        """These are done."""
+        """Note that these documents are done, which is progress, and not in hand any more."""
         with self._lock:
             self._in_hand -= len(document_ids)
             self._moved = True
@@ -82,11 +82,11 @@ class Lease:
                 self._parts.pop(document_id, None)
 
     def move(self, *_: object) -> None:
-        """Something was done for a document in hand."""
+        """Note that something was done for a document in hand: that is the progress which keeps the claims."""
         self._moved = True
 
     def tell_part(self, document_id: str, embedded: int, chunks: int) -> None:
-        """How far a long document is."""
+        """Note how far a long document is, which is progress, too."""
         with self._lock:
             self._parts[document_id] = (embedded, chunks)
 

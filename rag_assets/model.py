@@ -299,7 +299,7 @@ class DocumentState:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attempt:
-    """One row of the ingestion log."""
+    """How one attempt at a document ended: a row of rag_ingestion_log."""
 
     status: str
     stage: str
@@ -319,7 +319,7 @@ class Attempt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredChunk:
-    """A chunk as it is stored."""
+    """A row of rag_document_chunks, without its vector."""
 
     chunk_id: int
     chunk_index: int

@@ -279,7 +279,7 @@ def status(services: Services) -> IndexStatus:
 
 
 def count_texts(services: Services) -> int:
-    """How many documents are indexed."""
+    """How many documents have a text and chunks in the index."""
     with services.database.transaction() as cursor:
         return documents.count_indexed(cursor)
 

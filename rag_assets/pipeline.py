@@ -82,7 +82,7 @@ class Embeds(Protocol):
 
 
 def no_part(_document_id: str, _embedded: int, _chunks: int) -> None:
-    """For who does not want to know."""
+    """Stands for OnPart where nobody asks how far a long document is."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,7 +32,7 @@ DISK_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}  # of a disk,
 
 
 def no_progress(_message: str) -> None:
-    """Progress nobody asked for."""
+    """Stands for Progress where nobody wants to know how far something is."""
 
 
 def dagster_database(settings: Settings, *, database_url: str) -> tuple[str, str | None]:

@@ -141,7 +141,7 @@ class Database(Section):
 
 
 class Source(Section):
-    """The application's table."""
+    """[source]: the application's table, and where its files are."""
 
     # May be schema-qualified: app.documents. A name with a dot in it stands in quotes: app."a.b".
     table: Annotated[str, AfterValidator(_table)] = "TblDocumentFiles"
@@ -189,7 +189,7 @@ class Chunking(Section):
 
     @property
     def words(self) -> str:
-        """How text is cut, for people."""
+        """The settings of chunking in a few words, for messages."""
         shared = f", of which neighbours share up to {self.overlap}" if self.overlap else ""
         headings = "; embedded with the headings above" if self.heading_context else ""
         return f"{self.strategy}, {self.size} tokens at most{shared}{headings}"
@@ -275,7 +275,7 @@ class LlamaServer(Section):
 
 
 class Search(Section):
-    """How documents are found."""
+    """[search]: how documents are found."""
 
     mode: Mode = "hybrid"  # by meaning and words, by meaning alone, by words alone
     # convex: scores of both, each as a share of its best; rrf: ranks of both, whatever the scores.
@@ -311,7 +311,7 @@ class Rerank(Section):
 
     @property
     def is_on(self) -> bool:
-        """Whether there is a reranker at all."""
+        """Whether found passages are sorted anew: a file or an address of a reranker is set."""
         return bool(self.url or self.model)
 
     def read_api_key(self) -> str | None:
@@ -333,7 +333,7 @@ class Dagster(Section):
 
 
 class Web(Section):
-    """Dagster's page under `rag-assets up`."""
+    """[web]: Dagster's page under `rag-assets up`."""
 
     # What people log in with, and programs send as a bearer token; needed where --host is not this machine alone.
     token: Annotated[SecretStr, Field(min_length=16, description="at least 16 characters")] | None = None

@@ -38,7 +38,7 @@ class Check:
 
     @property
     def spec(self) -> dg.AssetCheckSpec:
-        """As Dagster's catalogue has it."""
+        """What Dagster's catalogue says of the check: its name, its asset and its description."""
         return dg.AssetCheckSpec(self.name, asset=self.asset, description=self.description)
 
     def found(self, services: Services) -> dict[str, Any]:
@@ -105,7 +105,7 @@ CHECKS = (
     tags=AFTER_THE_ASSETS,
 )
 def look_at_index(context: dg.OpExecutionContext, rag: dg.ResourceParam[Rag]) -> Iterator[dg.AssetCheckResult]:
-    """Those of the checks that were asked for."""
+    """The results of those checks of the index that Dagster asked for in this step."""
     for check in CHECKS:
         if check.spec.key in context.selected_asset_check_keys:
             yield dg.AssetCheckResult(asset_key=check.asset, check_name=check.name, **check.found(rag.shared))

@@ -160,7 +160,7 @@ def tag_run_with_process(instance: dg.DagsterInstance, run: DagsterRun) -> None:
 
 
 def is_lost(run: DagsterRun) -> bool:
-    """Whether its process is known, and is no more."""
+    """Whether the run's process is known, by its tags, and is not there any more."""
     known = [tag for tag in (RUNNER_TAG, PROCESS_TAG) if _named(run, tag)]
     return bool(known) and not any(_lives(run, tag) for tag in known)
 

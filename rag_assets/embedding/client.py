@@ -83,7 +83,7 @@ class EmbeddingClient:
 
     @property
     def where(self) -> str:
-        """How messages call the server."""
+        """The address of the server, as messages call it."""
         return self.door.where if self.door else self.url
 
     def close(self) -> None:
@@ -185,7 +185,7 @@ class EmbeddingClient:
         return status in (401, 403)
 
     def build(self) -> str | None:
-        """What the server says of its build."""
+        """What the server says of its version and build; None where it says nothing."""
         said = self._facts("/props").get("build_info")
         return visible.line(str(said or ""))[:SHOWN_CHARACTERS] or None
 

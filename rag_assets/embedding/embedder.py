@@ -140,7 +140,7 @@ class Embedder:
 
     @property
     def client(self) -> Server | None:
-        """The way to the server, while there is one."""
+        """What asks the server; None before the first text, and after the server was stopped."""
         return self._client
 
     @property

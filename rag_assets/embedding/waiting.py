@@ -82,7 +82,7 @@ class Turns:
 
     @contextmanager
     def one(self) -> Iterator[None]:
-        """While open, a request is under way."""
+        """A context in which one request is under way; entering it waits until it may be."""
         with self._changed:
             self._changed.wait_for(lambda: all(count < self._most for count in self._overtaken.values()))
             number, self._next = self._next, self._next + 1

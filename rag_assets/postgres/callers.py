@@ -41,7 +41,7 @@ class CallersDatabase(Database):
             yield cursor
 
     def close(self) -> None:
-        """Nothing of it is its own."""
+        """Close nothing: the connections are those of the database that it was made from."""
 
     def _prepare(self, cursor: Cursor) -> None:
         cursor.execute(statement("callers", "limit_statements"), {"milliseconds": int(self._seconds * 1_000)})

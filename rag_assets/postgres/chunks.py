@@ -93,7 +93,7 @@ class StoredVector:
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """Which chunks are meant; None: whichever."""
+    """Which chunks are meant: those that fulfil all conditions; None is no condition."""
 
     ids: list[str] | None = None
     model: str | None = None

@@ -21,7 +21,7 @@ class Contents:
 
     @property
     def words(self) -> str:
-        """How much that is: 12 rows of 3 tables."""
+        """How much that is, for people, as in "12 rows of 3 tables"."""
         return f"{counted(sum(self.rows.values()), 'row')} of {counted(len(self.rows), 'table')}"
 
 
@@ -65,7 +65,7 @@ def roles(cursor: Cursor) -> list[str]:
 
 
 def analyze(cursor: Cursor) -> None:
-    """Gather what plans are made from."""
+    """Have PostgreSQL gather the statistics from which it plans queries, as a restore leaves none."""
     cursor.execute(statement("contents", "analyze"))
 
 

@@ -157,7 +157,7 @@ class Database:
             return roles.establish(cursor, source, dagster_schema=dagster_schema)
 
     def is_migrated(self) -> bool:
-        """Whether tables of ours were ever made here."""
+        """Whether `migrate` ever made tables of ours in this database."""
         with self.transaction() as cursor:
             cursor.execute(statement("migrations", "has_migrations"))
             return bool(single(cursor)[0])

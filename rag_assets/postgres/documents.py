@@ -209,7 +209,7 @@ def ids_of_buckets(cursor: Cursor, source: Source, numbers: Sequence[int], *, bu
 
 
 def count(cursor: Cursor, source: Source) -> int:
-    """How many rows there are."""
+    """How many rows the application's table has."""
     cursor.execute(composed("documents", "count_documents", **identifiers(cursor, source)))
     return int(single(cursor)[0])
 

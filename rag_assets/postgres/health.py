@@ -23,7 +23,7 @@ class Health:
 
 
 def examine(cursor: Cursor, source: Source) -> Health:
-    """Look at everything, change nothing."""
+    """What doctor says of the database; changes nothing in it."""
     cursor.execute(statement("health", "get_server"))
     version, installed, available = single(cursor)
     cursor.execute(statement("health", "has_tables"), {"table": documents.quoted(cursor, source)})

@@ -22,7 +22,7 @@ def get_vectors(cursor: Cursor, model: str, texts: Sequence[str]) -> "NDArray[fl
 
 
 def record(cursor: Cursor, model: str, texts: Sequence[str], vectors: "NDArray[float32]") -> None:
-    """Keep them, unless there are some."""
+    """Keep these vectors as the model's own, float32 of shape (texts, dimension), unless it has some already."""
     values = {"model": model, "texts": list(texts), "vectors": vectors.tolist()}
     cursor.execute(statement("models", "record_model"), values)
 

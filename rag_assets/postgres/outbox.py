@@ -125,13 +125,13 @@ def are_too_many(source: Source, *, indexed: int, gone: int) -> bool:
 
 
 def held(cursor: Cursor, source: Source) -> DeletionsHeld:
-    """What to say where deletions are held."""
+    """The error to raise where so many deletions at once wait for somebody to confirm them."""
     indexed, gone = vanished(cursor, source)
     return DeletionsHeld(vanished=gone, indexed=indexed)
 
 
 def holds(cursor: Cursor) -> bool:
-    """Whether deletions are held."""
+    """Whether deletions wait for somebody to confirm them, as they were too many at once."""
     cursor.execute(statement("outbox", "count_held"))
     return bool(single(cursor)[0])
 
@@ -303,7 +303,7 @@ def accepted(cursor: Cursor, *, ids: Sequence[str], kind: str | None) -> set[str
 
 
 def pending(cursor: Cursor, ids: Sequence[str]) -> set[str]:
-    """Those of these documents that are pending."""
+    """Those of these ids that have work to do in the outbox."""
     cursor.execute(statement("outbox", "list_pending"), {"ids": list(ids)})
     return {row[0] for row in cursor.fetchall()}
 

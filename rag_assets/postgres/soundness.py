@@ -84,7 +84,7 @@ def texts(cursor: Cursor) -> Texts:
 
 
 def failed(cursor: Cursor, source: Source) -> Failed:
-    """How many documents could not be read."""
+    """How many documents there are, and how many of them could not be read."""
     cursor.execute(composed("soundness", "count_failed", **documents.identifiers(cursor, source)))
     there, not_read = single(cursor)
     return Failed(documents=there, failed=not_read)

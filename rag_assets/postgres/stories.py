@@ -53,7 +53,7 @@ class Work:
 
 @dataclass(frozen=True, kw_only=True)
 class Cut:
-    """One chunk without its words."""
+    """One chunk without its words: where it stands, and how long it is."""
 
     index: int
     tokens: int

@@ -11,7 +11,7 @@ from rag_assets.postgres.statements import statement
 
 
 def get_stored(cursor: Cursor, ids: Sequence[str]) -> dict[str, StoredText]:
-    """What is known of these documents, by id."""
+    """What was read of these documents, by their ids; those of which nothing was are left out."""
     cursor.execute(statement("texts", "get_stored"), {"ids": list(ids)})
     return {row[0]: _stored(row) for row in cursor.fetchall()}
 

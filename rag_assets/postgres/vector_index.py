@@ -85,7 +85,7 @@ class Facts:
 
     @property
     def memory_bytes(self) -> int:
-        """That building an HNSW graph takes."""
+        """How many bytes of memory it takes to build an HNSW graph of all vectors."""
         return min(max(self.rows * (2 * (self.dimension or 0) + GRAPH_BYTES), LEAST_MEMORY), LARGEST_MEMORY)
 
 
@@ -122,7 +122,7 @@ def get_facts(cursor: Cursor, model: str) -> Facts:
 
 
 def get_time(cursor: Cursor) -> datetime:
-    """The server's, by which an index has its age."""
+    """The time by the server's clock, against which the age of an index is taken."""
     cursor.execute(statement("vector_index", "now"))
     now: datetime = single(cursor)[0]
     return now

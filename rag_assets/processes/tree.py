@@ -17,7 +17,7 @@ def stop_tree(pid: int, *, seconds: float) -> None:
 
 
 def stop_trees(pids: Sequence[int], *, seconds: float) -> None:
-    """The same for several at once."""
+    """End several processes, each with all that it started, at once instead of one after the other."""
     family: dict[int, psutil.Process] = {}
     for pid in pids:
         with suppress(psutil.NoSuchProcess):

@@ -11,7 +11,7 @@ MCP_PATH = "/mcp"
 
 
 def routes() -> list[BaseRoute]:
-    """None where the extra is not installed."""
+    """The routes of the tools for agents; an empty list where the extra `mcp` is not installed."""
     return [Route(MCP_PATH, _WhenAsked())] if importlib.util.find_spec("mcp") else []
 
 

@@ -14,7 +14,7 @@ prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:
-    """Thread-safe."""
+    """Counters and gauges of the search service, and their text for Prometheus. Thread-safe."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()

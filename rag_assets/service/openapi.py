@@ -40,7 +40,7 @@ class Operation:
 
 
 def document(operations: list[Operation]) -> dict[str, Any]:
-    """The whole document."""
+    """The OpenAPI document of these operations, as an object of JSON."""
     models = {form for each in operations for form in (each.body, each.answer) if form is not None}
     models.add(forms.ErrorResponse)
     wanted: Any = [

@@ -73,7 +73,7 @@ def media_type(request: Request) -> str:
 
 
 def with_headers(send: Send) -> Send:
-    """Add HEADERS to the answer."""
+    """An ASGI `send` that adds HEADERS to each answer."""
 
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":

@@ -33,7 +33,7 @@ def require_safe_address(config: Settings, host: str) -> None:
 
 
 def application(asking: Asking) -> Gate:
-    """All that is served."""
+    """The ASGI application of the search service: API, page and tools behind the gate."""
     file = asking.settings.service.keys_file
     keys = Keys(file) if file is not None else None
     page = views.Page(keys)

@@ -95,7 +95,7 @@ class Visit:
         return caller_of(self.request)
 
     def page(self, template: str, *, status: int = 200, **values: Any) -> Response:
-        """A template with these values."""
+        """An answer of HTML: the template with these values, in the visitor's language."""
         known = self.request.scope.get("rag_assets.caller")
         content = self._environment.get_template(template).render(
             t=self.say,
@@ -114,12 +114,12 @@ class Visit:
         return response
 
     def url(self, **parameters: str) -> str:
-        """This very place with these parameters."""
+        """The address of the page that was asked for, with these parameters instead of its own."""
         path = self.request.scope["raw_path"].decode("ascii", "replace")
         return f"{path}?{_encoded(parameters)}" if parameters else path
 
     def problem(self, exc: Exception) -> tuple[int, Problem]:
-        """The status and what is shown of an error."""
+        """The HTTP status of an error, and what the visitor is shown of it: a headline, a message and next steps."""
         status, kind, _, message = refusal(exc, caller=self.request.scope.get("rag_assets.caller"))
         steps = []
         if kind in WITHOUT_MODEL:
@@ -132,7 +132,7 @@ class Visit:
         return status, Problem(headline=headline, message=message, steps=tuple(steps))
 
     def say(self, key: str, **values: object) -> str:
-        """The words of a key."""
+        """The text that the catalogue has under a key, in the visitor's language."""
         return catalogue.say(self.language, key, values)
 
 
@@ -200,7 +200,7 @@ class Page:
 
 
 async def static(request: Request) -> Response:
-    """The style sheet and the script."""
+    """GET /static/NAME: the style sheet or the script; 404 for other names."""
     name = request.path_params["name"]
     if name not in STATIC:
         return Response(status_code=404)
@@ -298,7 +298,7 @@ async def documents(visit: Visit) -> Response:
 
 
 async def document(visit: Visit) -> Response:
-    """The story of a document."""
+    """GET /documents/ID: the story of a document, with some of its chunks."""
     return await _document(visit, visit.request.path_params["id"])
 
 

@@ -74,7 +74,7 @@ def prose(text: str, start: int, *, end: int) -> Iterator[Cut]:
 
 
 def rows(text: str, start: int, *, end: int) -> Iterator[Cut]:
-    """The lines of a table."""
+    """Where the rows of a table in Markdown begin, but for the first, each with the strength of a cut before it."""
     return ((first, ITEM) for first, _ in lines(text, start, end=end)[1:])
 
 

@@ -81,7 +81,7 @@ class Package:
         return {element.get("Id", ""): _relation(element, folder) for element in root if element.get("Target")}
 
     def of_kind(self, part: str, kind: str) -> list[str]:
-        """The parts of one kind that a part refers to."""
+        """The names of the parts of one kind, such as "footnotes", that a part refers to."""
         return [relation.target for relation in self.relations(part).values() if relation.kind == kind]
 
     def xml(self, part: str) -> "_Element | None":

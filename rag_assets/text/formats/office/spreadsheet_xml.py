@@ -15,7 +15,7 @@ MOST_PLACES = 2**20  # rows of a sheet
 
 
 def text(workbook: "_Element", *, limit: int) -> str:
-    """Each sheet under its name."""
+    """Each sheet as Markdown, its tables below a heading with its name; `limit` cells at most form a grid."""
     blocks = []
     for sheet in workbook.iterchildren(f"{S}Worksheet"):
         blocks.append(markup.heading(sheet.get(f"{S}Name", ""), 1))

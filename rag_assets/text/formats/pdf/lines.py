@@ -33,7 +33,7 @@ class TextLine:
 
     @property
     def length(self) -> int:
-        """Of its text, in characters."""
+        """The length of its text, in characters."""
         return sum(len(run.text) for run in self.runs) + len(self.runs) - 1
 
     @property

@@ -210,7 +210,7 @@ class Headings:
         self._bold_level = min(max(self._sizes.values(), default=0) + 1, 6) if is_rare else 0
 
     def level(self, line: TextLine, following: Item | None) -> int:
-        """From 1; 0 for what is no heading."""
+        """The level of a line as a heading, from 1; 0 where it is none."""
         text = line.text
         if not any(map(str.isalpha, text)) or len(text) > HEADING_CHARACTERS or _NO_HEADING.search(text):
             return 0

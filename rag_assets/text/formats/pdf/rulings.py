@@ -57,7 +57,7 @@ class Grid:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Rows and columns."""
+        """How many rows and columns it has."""
         return len(self.ys) - 1, len(self.xs) - 1
 
     @property
