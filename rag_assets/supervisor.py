@@ -62,8 +62,47 @@ def dagster_url(settings: Settings, *, database_url: str) -> str:
     return conninfo.as_sqlalchemy(text, schema=schema)
 
 
+class Port:
+    """A TCP port for a service: the wanted one or, while another program has that, any that is free.
+
+    Raises ServiceError where the host is no address of this machine.
+    """
+
+    def __init__(
+        self, host: str, wanted: int, *, whose: str, progress: Progress, other_than: "Port | None" = None
+    ) -> None:
+        self.host = host
+        self.number = 0
+        self._wanted = wanted
+        self._whose = whose
+        self._progress = progress
+        self._other_than = other_than
+        self.choose()
+
+    def choose(self) -> None:
+        """Choose anew where somebody else has it by now: between the choice and the start, another program may come."""
+        before = self.number or self._wanted
+        taken = self._other_than is not None and self._other_than.number == before
+        try:
+            self.number = ports.free_port(self.host, wanted=0 if taken else before)
+        except OSError as exc:
+            raise ServiceError(f"No free port on {self.host} ({exc}): is this an address of this machine?") from exc
+        if before and self.number != before:
+            words = f"Port {before} of {self.host} is taken by another program: {self._whose} gets {self.number}"
+            self._progress(words)
+
+    @property
+    def url(self) -> str:
+        """How a page or interface that listens there is asked from this machine."""
+        return url_of(self.host, self.number)
+
+
 class Service:
-    """A child process with a log file; it is started again when it dies, but not for ever."""
+    """A child process with a log file; it is started again when it dies, but not for ever.
+
+    The parts {host} and {port} of its command are those of its port. `links` are variables that may be others at each
+    start; once they are, the process is one to be started anew.
+    """
 
     def __init__(
         self,
@@ -72,6 +111,8 @@ class Service:
         *,
         environment: Mapping[str, str],
         log: Path,
+        port: Port | None = None,
+        links: Callable[[], Mapping[str, str]] = dict,
         restarts: int = MOST_RESTARTS,
         restart_window_seconds: float = RESTART_WINDOW_SECONDS,
     ) -> None:
@@ -79,6 +120,10 @@ class Service:
         self.log = log
         self._command = list(command)
         self._environment = dict(environment)
+        self._port = port
+        self._links = links
+        self._known_links: Mapping[str, str] = {}
+        self._said: int | None = None  # the port that was announced
         self._restarts = restarts
         self._restart_window_seconds = restart_window_seconds
         self._starts: list[float] = []
@@ -90,7 +135,29 @@ class Service:
         self._starts = [at for at in self._starts if now - at < self._restart_window_seconds] + [now]
         if len(self._starts) > self._restarts:
             raise ServiceError(f"The {self.name} keeps dying. Its last log lines ({self.log}):\n{self._tail()}")
-        self._process = spawning.spawn(self._command, environment=self._environment, log=self.log)
+        if self._port is not None and self._process is not None:
+            self._port.choose()
+        self._known_links = self._links()
+        variables = {**self._environment, **self._known_links}
+        self._process = spawning.spawn(self._command_now(), environment=variables, log=self.log)
+
+    def _command_now(self) -> list[str]:
+        if self._port is None:
+            return self._command
+        values = {"{host}": self._port.host, "{port}": str(self._port.number)}
+        return [values.get(part, part) for part in self._command]
+
+    def announce(self, words: str, progress: Progress) -> bool:
+        """Say once where it listens, as soon as it does; whether that is said. `words` have a place for the {url}."""
+        if self._port is not None and self._said != self._port.number and ports.owns_port(self.pid, self._port.number):
+            progress(words.replace("{url}", self._port.url))
+            self._said = self._port.number
+        return self._port is None or self._said == self._port.number
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether its process knows links that are others now."""
+        return self.alive and self._known_links != self._links()
 
     @property
     def alive(self) -> bool:
@@ -141,19 +208,19 @@ def run(
     """
     stop = threading.Event()
     variables = {**os.environ, **environment(settings, database_url=database_url)}
-    port = _free_port(host, port, whose="Dagster's UI", progress=progress)
-    if search is not None:
-        search = (search[0], _free_port(*search, whose="the search service", progress=progress, but=port))
+    page = Port(host, port, whose="Dagster's UI", progress=progress)
+    pages = {"webserver": f"Dagster is at {{url}}  (logs in {settings.home / 'logs'}; Ctrl-C stops everything)"}
     with (
         _stop_at_signals(stop),
         private_folder.workplace("rag_assets-") as sockets,
         ExitStack() as stack,
     ):
         address = _code_server_address(sockets)
-        services = _services(settings, variables, address=address, host=host, port=port, read_only=read_only)
+        services = _services(settings, variables, address=address, port=page, read_only=read_only)
         if search is not None:
-            dagster = {DAGSTER_URL: settings.service.dagster_url or url_of(host, port)}
-            services.append(_search_service(settings, {**variables, **dagster}, address=search))
+            port_of_search = Port(*search, whose="the search service", progress=progress, other_than=page)
+            services.append(_search_service(settings, variables, port=port_of_search, page=page))
+            pages[services[-1].name] = "Search is at {url}"
         stack.callback(_stop_all, services)
         stack.callback(progress, "Stopping")
         progress("Starting Dagster")
@@ -163,23 +230,23 @@ def run(
         _wait_until(lambda: _listens(address), services=[code_server], stop=stop)
         for service in others:
             service.start()
-        webserver = services[1]
-        if _wait_until(lambda: ports.owns_port(webserver.pid, port), services=services, stop=stop):
-            progress(f"Dagster is at http://{host}:{port}  (logs in {code_server.log.parent}; Ctrl-C stops everything)")
-        if search is not None:
-            pid, (host, port) = services[-1].pid, search
-            if _wait_until(lambda: ports.owns_port(pid, port), services=services, stop=stop):
-                progress(f"Search is at {url_of(host, port)}")
-        _keep_running(services, stop=stop, progress=progress)
+        _keep_running(services, pages=pages, stop=stop, progress=progress)
 
 
-def _keep_running(services: Sequence[Service], *, stop: threading.Event, progress: Progress) -> None:
-    while not stop.wait(0.5):
+def _keep_running(
+    services: Sequence[Service], *, pages: Mapping[str, str], stop: threading.Event, progress: Progress
+) -> None:
+    """Start again what ends, and say where pages are: `pages` are the words for it, by the name of the service."""
+    are_all_said = False
+    while not stop.wait(0.5 if are_all_said else 0.1):
         for service in services:
             bounded_log.bound(service.log)  # without its database, Dagster writes 180 lines a second
+            if service.is_outdated and service.pid is not None:
+                tree.stop_tree(service.pid, seconds=STOP_SECONDS)
             if not service.alive:
                 progress(f"The {service.name} has ended; starting it again. Its log: {service.log}")
                 service.start()
+        are_all_said = all([each.announce(pages[each.name], progress) for each in services if each.name in pages])
 
 
 def url_of(host: str, port: int) -> str:
@@ -187,27 +254,21 @@ def url_of(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _free_port(host: str, wanted: int, *, whose: str, progress: Progress, but: int = 0) -> int:
-    """The wanted port, or where another program (or we, for something else) has it, any free one."""
-    try:
-        port = ports.free_port(host, wanted=0 if wanted == but else wanted)
-    except OSError as exc:
-        raise ServiceError(f"No free port on {host} ({exc}): is this an address of this machine?") from exc
-    if wanted and port != wanted:
-        progress(f"Port {wanted} of {host} is taken by another program: {whose} gets {port}")
-    return port
-
-
-def _search_service(settings: Settings, variables: Mapping[str, str], *, address: tuple[str, int]) -> Service:
-    """The index over HTTP: a process that imports no Dagster."""
-    host, port = address
-    command = [sys.executable, "-m", "rag_assets.service.search_service", "--host", host, "--port", str(port)]
-    log = settings.home / "logs" / "search-service.log"
-    return Service("search service", command, environment=_variables_of("search service", variables), log=log)
+def _search_service(settings: Settings, variables: Mapping[str, str], *, port: Port, page: Port) -> Service:
+    """The index over HTTP: a process that imports no Dagster; its pages link to Dagster's."""
+    command = [sys.executable, "-m", "rag_assets.service.search_service", "--host", "{host}", "--port", "{port}"]
+    return Service(
+        "search service",
+        command,
+        environment=_variables_of("search service", variables),
+        log=settings.home / "logs" / "search-service.log",
+        port=port,
+        links=lambda: {DAGSTER_URL: settings.service.dagster_url or page.url},
+    )
 
 
 def _services(
-    settings: Settings, variables: Mapping[str, str], *, address: Address, host: str, port: int, read_only: bool
+    settings: Settings, variables: Mapping[str, str], *, address: Address, port: Port, read_only: bool
 ) -> list[Service]:
     """One code server for both the webserver and the daemon: each would start its own, at 150 MB."""
     where, flags = _code_server_flags(address)
@@ -219,7 +280,7 @@ def _services(
         "code server": [*dagster, "api", "grpc", *flags, *module, "--inject-env-vars-from-instance"],
         "webserver": [
             *[sys.executable, "-m", "rag_assets.service.dagster_ui", "--workspace", str(workspace)],
-            *["--host", host, "--port", str(port), *(["--read-only"] if read_only else [])],
+            *["--host", "{host}", "--port", "{port}", *(["--read-only"] if read_only else [])],
         ],
         "daemon": [sys.executable, "-c", DAEMON_COMMAND, "run", "-w", str(workspace)],
     }
@@ -228,7 +289,13 @@ def _services(
             commands[name] += ["--log-format", "json"]
     logs = settings.home / "logs"
     return [
-        Service(name, command, environment=_variables_of(name, variables), log=logs / f"{name.replace(' ', '-')}.log")
+        Service(
+            name,
+            command,
+            environment=_variables_of(name, variables),
+            log=logs / f"{name.replace(' ', '-')}.log",
+            port=port if name == "webserver" else None,
+        )
         for name, command in commands.items()
     ]
 

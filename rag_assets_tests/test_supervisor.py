@@ -19,10 +19,10 @@ from sqlalchemy import create_engine, text
 from rag_assets import settings, supervisor
 from rag_assets.errors import ServiceError
 from rag_assets.postgres.database import Database
-from rag_assets.processes import tree
+from rag_assets.processes import ports, tree
 from rag_assets.services import DAGSTER_SCHEMA
 from rag_assets.settings import Settings
-from rag_assets.supervisor import Address, Service
+from rag_assets.supervisor import Address, Port, Service
 
 LISTEN = """
 import socket, sys, time
@@ -122,7 +122,7 @@ def test_every_process_knows_home_and_instance(config: Settings) -> None:
 def test_one_code_server_serves_webserver_and_daemon(config: Settings, address: Address) -> None:
     """Both find it by the workspace that is written for them; only the daemon keeps a prewarmed process."""
     config.home.mkdir()
-    services = supervisor._services(config, {}, address=address, host="127.0.0.1", port=1, read_only=False)
+    services = supervisor._services(config, {}, address=address, port=port(), read_only=False)
     assert [service.name for service in services] == ["code server", "webserver", "daemon"]
     assert ["RAG_ASSETS_WARM" in service._environment for service in services] == [False, False, True]
     [entry] = yaml.safe_load((config.home / "workspace.yaml").read_text())["load_from"]
@@ -137,7 +137,7 @@ def test_services_log_as_they_are_told(config: Settings) -> None:
     """LOG_FORMAT=json is for their log files too."""
     config.home.mkdir()
     told = config.model_copy(update={"log_format": "json"})
-    services = supervisor._services(told, {}, address="socket", host="127.0.0.1", port=1, read_only=False)
+    services = supervisor._services(told, {}, address="socket", port=port(), read_only=False)
     code_server, _, daemon = services  # the webserver reads the setting itself
     assert [each._command[-2:] for each in (code_server, daemon)] == [["--log-format", "json"]] * 2
 
@@ -147,7 +147,7 @@ def test_services_know_what_they_need(config: Settings) -> None:
     config.home.mkdir()
     secrets = {"DATABASE_URL", "DAGSTER_DATABASE_URL", "RAG_ASSETS_LLAMA_SERVER__API_KEY", "RAG_ASSETS_WEB__TOKEN"}
     variables = dict.fromkeys(secrets | {"DAGSTER_PG_URL"}, "x")
-    services = supervisor._services(config, variables, address="socket", host="127.0.0.1", port=1, read_only=False)
+    services = supervisor._services(config, variables, address="socket", port=port(), read_only=False)
     held = {service.name: secrets & service._environment.keys() for service in services}
     assert held["webserver"] == {"RAG_ASSETS_WEB__TOKEN"}
     assert held["daemon"] == held["code server"] == secrets - {"RAG_ASSETS_WEB__TOKEN"}
@@ -157,11 +157,17 @@ def test_services_know_what_they_need(config: Settings) -> None:
 def test_the_search_service_knows_what_it_needs(config: Settings) -> None:
     """The database and the key of an embedding server, but not the token of Dagster's page; no Dagster is started."""
     variables = dict.fromkeys(("DATABASE_URL", "RAG_ASSETS_LLAMA_SERVER__API_KEY", "RAG_ASSETS_WEB__TOKEN"), "x")
-    made = supervisor._search_service(config, variables, address=("127.0.0.1", 8_000))
+    own, page = port(), port()
+    made = supervisor._search_service(config, variables, port=own, page=page)
     assert set(made._environment) == {"DATABASE_URL", "RAG_ASSETS_LLAMA_SERVER__API_KEY"}
-    assert made._command[1:] == [
-        *("-m", "rag_assets.service.search_service", "--host", "127.0.0.1", "--port", "8000"),
+    assert made._links() == {"RAG_ASSETS_SERVICE__DAGSTER_URL": f"http://127.0.0.1:{page.number}"}
+    assert made._command_now()[1:] == [
+        *("-m", "rag_assets.service.search_service", "--host", "127.0.0.1", "--port", str(own.number)),
     ]
+
+
+def port(wanted: int = 0, **options: Any) -> Port:
+    return Port("127.0.0.1", wanted, whose="it", progress=print, **options)
 
 
 def service(
@@ -224,8 +230,7 @@ class Up:
         variables: Mapping[str, str],
         *,
         address: Address,
-        host: str,
-        port: int,
+        port: Port,
         read_only: bool,
     ) -> list[Service]:
         where = [address, "-"] if isinstance(address, str) else [address[0], str(address[1])]
@@ -234,11 +239,11 @@ class Up:
             service(
                 "webserver",
                 self._others,
-                host,
-                str(port),
+                *("{host}", "{port}"),
                 place=self._place,
                 environment=variables,
                 restarts=self._restarts,
+                port=port,
             ),
             service("daemon", "import time; time.sleep(600)", place=self._place, environment=variables),
         ]
@@ -303,15 +308,51 @@ def test_another_port_is_said_when_the_wanted_one_is_taken(up: Up, config: Setti
 
 
 @posix
+@pytest.mark.parametrize("whose", ["Dagster's UI", "the search service"])
+def test_another_port_is_taken_when_a_stranger_comes_between(
+    whose: str, up: Up, config: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The port was free when it was chosen, and is taken when the service wants to listen: two that start at once.
+
+    What listens then is said, and the search service knows where Dagster's page is.
+    """
+    made: list[Service] = []
+    real = supervisor._search_service
+
+    def search_service(config: Settings, variables: Mapping[str, str], *, port: Port, page: Port) -> Service:
+        made.append(real(config, variables, port=port, page=page))
+        made[0]._command = [sys.executable, "-c", LISTEN, "{host}", "{port}"]
+        return made[0]
+
+    monkeypatch.setattr(supervisor, "_search_service", search_service)
+    chosen = [port().number, port().number]
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", chosen[0] if whose == "Dagster's UI" else chosen[1]))
+        up.on("Starting Dagster", stranger.listen)
+        up.on("Search is at", interrupt)
+        monkeypatch.setattr(ports, "free_port", _unaware(ports.free_port, up))
+        up.run(config, port=chosen[0], search=("127.0.0.1", chosen[1]))
+    page = next(said.split()[3] for said in reversed(up.said) if said.startswith("Dagster is at"))
+    assert f"{whose} gets " in "".join(up.said)
+    assert made[0]._known_links == {"RAG_ASSETS_SERVICE__DAGSTER_URL": page}
+
+
+def _unaware(real: Callable[..., int], up: Up) -> Callable[..., int]:
+    """Before anything is started, each wanted port is as good as free."""
+    return lambda host, wanted=0: wanted if wanted and "Starting Dagster" not in up.said else real(host, wanted=wanted)
+
+
+@posix
 def test_the_search_service_is_started_and_stopped_with_the_others(
     up: Up, config: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its address is said once it listens; where another program has its port, it gets a free one."""
     made: list[Service] = []
+    real = supervisor._search_service
 
-    def search_service(_settings: Settings, variables: Mapping[str, str], *, address: tuple[str, int]) -> Service:
-        host, port = address
-        made.append(service("search service", LISTEN, host, str(port), place=tmp_path, environment=variables))
+    def search_service(config: Settings, variables: Mapping[str, str], *, port: Port, page: Port) -> Service:
+        made.append(real(config, variables, port=port, page=page))
+        made[0]._command = [sys.executable, "-c", LISTEN, "{host}", "{port}"]
         return made[0]
 
     monkeypatch.setattr(supervisor, "_search_service", search_service)
@@ -325,7 +366,7 @@ def test_the_search_service_is_started_and_stopped_with_the_others(
     assert [message.partition(" at ")[0] for message in up.said[1:]] == [
         *("Starting Dagster", "Dagster is", "Search is", "Stopping"),
     ]
-    assert made[0]._environment["RAG_ASSETS_SERVICE__DAGSTER_URL"].startswith("http://127.0.0.1:")  # for its links
+    assert made[0]._known_links["RAG_ASSETS_SERVICE__DAGSTER_URL"].startswith("http://127.0.0.1:")
     assert not made[0].alive
 
 
