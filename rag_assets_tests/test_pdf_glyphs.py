@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from rag_assets_tests.pdf_pages import TABLE, in_font, pdf, prose, read, show, stream, written_to_the_left
+from rag_assets_tests.pdf_pages import TABLE, column, in_font, pdf, prose, read, show, stream, written_to_the_left
 
 UNLIKE = {"f": 278, "i": 222, "l": 222, "m": 833, "r": 333, "t": 278, "w": 722, " ": 278}
 
@@ -126,3 +126,10 @@ def test_digits_in_right_to_left_text_stay_in_order(digits: str) -> None:
     font = "/Subtype/Type1/BaseFont/Courier/Encoding/WinAnsiEncoding/ToUnicode 6 0 R"
     codes = "".join(f"{code + 0x41:02x}" for code in range(len(text)))
     assert digits in read(in_font(codes, font, table)).text
+
+
+def test_letters_of_a_font_with_a_long_name_do_not_look_like_those_before_them() -> None:
+    """pdfium hands out no name that is longer than it was asked for."""
+    drawn = show("How pumps work", 40, 700, font="F2") + column(40, 680, prose(8, seed=1))
+    data = pdf(drawn).replace(b"/BaseFont/Helvetica>>", b"/BaseFont/" + b"Sans" * 20 + b">>")
+    assert read(data).text.splitlines()[0] == "# How pumps work"

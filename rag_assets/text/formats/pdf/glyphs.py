@@ -9,9 +9,10 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from itertools import chain, groupby, islice, pairwise, repeat
+from itertools import chain, compress, groupby, islice, pairwise, repeat
+from operator import mul
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from rag_assets.text.formats.pdf import direct, rulings
 from rag_assets.text.formats.pdf.direct import DOUBLE, HANDLE, INT
@@ -20,17 +21,18 @@ from rag_assets.text.formats.pdf.tags import Mark, Tags
 
 MOST_NOTES, MOST_NOTE_BYTES = 2_000, 2**16  # of one page, of one note
 MOST_IMAGES = 500  # of one page
+MATRIX = 6  # numbers that pdfium has of one
 FONT_BYTES = 64  # of a font's name that are looked at
 DIRECTION_CHARACTERS = 40  # characters of a page whose direction is asked for
 
 CELL_GAP = 1.1  # of a line's height: further apart on a line are cells or columns, nearer are words
 WIDE_SPACE = 0.38  # of a line's height: wider than most spaces between words
 HYPHENS = ("\x02", "\ufffe")  # pdfium's marks for a hyphen that broke a word, in place of a line's end
-BLANKS = frozenset(" \xa0\t")
 SECOND_HALF = "\ufdd0"  # of a character that pdfium counts as two; no text has it
-UNDRAWN = BLANKS | {*"\r\n", *HYPHENS, SECOND_HALF}
-WORD = re.compile(r"[^\s\x02\ufffe]+")
-LINE_END = re.compile("[\r\n\x02\ufffe]")
+LINE_ENDS = "\r\n" + "".join(HYPHENS)
+LINE_END = re.compile(f"[{LINE_ENDS}]")
+WORD_OR_END = re.compile(rf"[^\s\x02\ufffe]+|{LINE_END.pattern}")
+_DRAWN = bytes(chr(code) not in f" {LINE_ENDS}" for code in range(256))  # of Latin 1
 BROKEN = "\xad"  # at the end of a run: its last word goes on
 SLANTED_HEIGHT = 3.0  # times its letters is the height of a run that is turned by any angle
 JUSTIFIED_DEVIATION = 0.06  # of a space: by so little differ those of a line that is stretched to both margins
@@ -68,7 +70,6 @@ _SHAPED = re.compile("[\ufb1d-\ufdff\ufe70-\ufefc]+")  # letters by the form tha
 _SHOWN = re.compile(r"\(((?:[^()\\]|\\.)*)\)\s*(?:Tj|'|\")", re.S)  # a string that a content stream shows
 _ESCAPED = re.compile(r"\\([0-7]{3}|.)", re.S)
 _ACCENT = re.compile(f"[{''.join(ACCENTS)}]")
-_BLANK = dict.fromkeys(map(ord, BLANKS), " ")
 _DOTLESS = {"ı": "i", "ȷ": "j"}
 
 
@@ -129,7 +130,7 @@ class _Letters:
     """The letters that a page draws, in its order: where each one is in its text, and the edges of their boxes."""
 
     def __init__(self, pdfium: Any, page_text: int, text: str, turn: Turn | None) -> None:
-        self.at = [at for at, letter in enumerate(text) if letter not in UNDRAWN]
+        self.at = list(compress(range(len(text)), _are_drawn(text)))
         edges = (ctypes.c_float * (4 * len(self.at)))()
         first, size = ctypes.addressof(edges), ctypes.sizeof(pdfium.FS_RECTF)
         get = direct.function("FPDFText_GetLooseCharBox", INT, HANDLE, INT, HANDLE)
@@ -147,6 +148,17 @@ class _Letters:
     def height(self, number: int) -> float:
         return self.tops[number] - self.bottoms[number]
 
+    def middle(self, number: int) -> float:
+        """Between its left and its right edge."""
+        return (self.lefts[number] + self.rights[number]) / 2
+
+    def are_apart(self, number: int, least: float) -> bool:
+        """Whether `apart` has this letter."""
+        before, left = number - 1, self.lefts[number]
+        if self.rights[number] < self.lefts[before]:
+            return True
+        return self.rights[before] < left - least * (self.tops[number] - self.bottoms[number])
+
     def apart(self, least: float) -> list[int]:
         """Which ones do not stand close after the one before: those that are left of it, or `least` heights behind."""
         later = (islice(edges, 1, None) for edges in (self.lefts, self.rights, self.bottoms, self.tops))
@@ -158,6 +170,14 @@ class _Letters:
         ]
 
 
+class Style(NamedTuple):
+    """How a font looks: whether it is bold, and all of its letters are equally wide; and whether it has a name."""
+
+    bold: bool
+    fixed: bool
+    has_name: bool
+
+
 class _OpenRun:
     """Letters that are being put together, by their numbers among those of the page."""
 
@@ -165,7 +185,11 @@ class _OpenRun:
         self.first = first
         self.last = first
         self.text = ""  # with the blanks behind it
+        self.is_broken = False  # its last word goes on
         self.spaces: list[tuple[int, float, float]] = []
+
+    def end(self, last: int, text: str) -> None:
+        self.last, self.text = last, text
 
     @property
     def middle(self) -> int:
@@ -185,13 +209,12 @@ class Page:
         handle, text = direct.handle(page.raw), direct.handle(self._text.raw)
         self._objects = direct.objects(handle)
         self._tags = Tags(handle, text, self._objects) if is_tagged else None
-        self._has_cells = self._tags is not None and self._tags.have_cells
         self.grids: list[Grid] = []  # after `runs` was called, turned as they are
         self._upright: list[Ruling] = []
         self._places: list[float] = []
-        self._marks: dict[int, Mark | None] = {}  # of the words of a page that has tagged cells, by where they begin
+        self._begins: set[int] = set()  # letters, by number, before which another tagged cell ends
         self._shown = ""  # the page's letters, without white space
-        self._calls = _Calls(pdfium, text)
+        self._calls = _Calls(text)
 
     def close(self) -> None:
         """Free what pdfium holds of the page."""
@@ -200,7 +223,7 @@ class Page:
 
     def runs(self) -> list[TextRun]:
         """The runs of text of the page, line by line in the order of the file, turned upright; finds `grids`, too."""
-        text = self._characters().translate(_BLANK)
+        text = self._characters().replace("\xa0", " ").replace("\t", " ")
         self._shown = "".join(text.split())
         self._turn = _TURNS[self._quarter(len(text))]
         lines = rulings.drawn(self._objects, self._turn)
@@ -209,21 +232,18 @@ class Page:
         self._upright = sorted(parting, key=lambda line: line.at)
         self._places = [line.at for line in self._upright]
         self._letters = _Letters(self._pdfium, self._calls.text, text, self._turn)
-        self._apart = self._letters.apart(WIDE_SPACE)
-        if self._places:
-            self._apart = self._with_parted(self._apart)
-        if self._tags and self._has_cells:
-            self._marks = self._tags.marks([word.start() for word in WORD.finditer(text)])
-        found: list[list[TextRun]] = []
+        self._apart = self._far_or_parted() if self._places else self._letters.apart(WIDE_SPACE)
+        if self._tags and self._tags.have_cells:
+            self._begins = self._beginnings(text, self._tags)
+            self._apart = sorted(self._begins.union(self._apart))
+        opened: list[list[_OpenRun]] = []  # by line
         start = 0
         for end in [*(mark.start() for mark in LINE_END.finditer(text)), len(text)]:
             if end > start:
-                line = [run for part in self._cells(text, start, end) for run in self._line(text, *part)]
-                if line and text[end : end + 1] in HYPHENS:
-                    line[-1].text += BROKEN
-                found.append(line)
+                opened.append(self._line(text, start, end))
             start = end + 1
-        return list(chain.from_iterable(_justified(found)))
+        closed = self._closed(list(chain.from_iterable(opened)))
+        return list(chain.from_iterable(_justified([list(islice(closed, len(line))) for line in opened])))
 
     def image_share(self) -> float:
         """How much of the page its images cover, 0 to 1; scans come in strips, too."""
@@ -297,42 +317,37 @@ class Page:
         codes = buffer[:count] if units == count else [get(self._text.raw, at) for at in range(count)]
         return "".join(_characters(codes))
 
-    def _cells(self, text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-        """One of pdfium's lines, parted where a word is in another tagged cell than the one before."""
-        if self._marks:
-            before = None
-            for word in WORD.finditer(text, start, end):
-                at = word.start()
-                mark = self._marks[at]
-                cell = mark.cell if mark else None
-                if cell != before and at > start:
-                    yield start, at
-                    start = at
-                before = cell
-        yield start, end
+    def _beginnings(self, text: str, tags: Tags) -> set[int]:
+        """The letters, by number, that begin a word in another tagged cell than the word before it on its line."""
+        starts = [found.start() for found in WORD_OR_END.finditer(text)]
+        words = [at for at in starts if text[at] not in LINE_ENDS]
+        marks = dict(zip(words, tags.marks(words), strict=True))
+        found, before = set[int](), None
+        for at in starts:
+            mark = marks.get(at)
+            cell = mark.cell if mark else None
+            if cell != before and at in marks:
+                found.add(bisect_left(self._letters.at, at))
+            before = cell
+        return found
 
-    def _mark(self, at: int) -> Mark | None:
-        """The mark of the letter `at`; of the first one of a word, it may be known."""
-        if at in self._marks:
-            return self._marks[at]
-        return self._tags.mark(at) if self._tags else None
-
-    def _line(self, text: str, start: int, end: int) -> Iterator[TextRun]:
-        """One of pdfium's lines, cut at large gaps and where a line is drawn between two words."""
-        at = self._letters.at
+    def _line(self, text: str, start: int, end: int) -> list[_OpenRun]:
+        """One of pdfium's lines, cut at large gaps, where a tagged cell begins or a line is drawn between two words."""
+        at, apart = self._letters.at, self._apart
         first = bisect_left(at, start)
         last = bisect_left(at, end, first) - 1
         if last < first:
-            return
+            return []
+        found = []
         open_run = _OpenRun(first)
-        for here in self._apart[bisect_right(self._apart, first) : bisect_right(self._apart, last)]:
-            open_run.last = here - 1
-            if self._ends(text, open_run, here):
-                open_run.text = text[at[open_run.first] : at[here]]
-                yield self._closed(open_run)
+        for here in apart[bisect_right(apart, first) : bisect_right(apart, last)]:
+            if here in self._begins or self._ends(text, open_run, here):
+                open_run.end(here - 1, text[at[open_run.first] : at[here]])
+                found.append(open_run)
                 open_run = _OpenRun(here)
-        open_run.last, open_run.text = last, text[at[open_run.first] : end]
-        yield self._closed(open_run)
+        open_run.end(last, text[at[open_run.first] : end])
+        open_run.is_broken = text[end : end + 1] in HYPHENS
+        return [*found, open_run]
 
     def _ends(self, text: str, open_run: "_OpenRun", here: int) -> bool:
         """Whether a letter is far from those before, or parted from them; a wide space before it is noted."""
@@ -353,18 +368,17 @@ class Page:
             open_run.spaces.append((end - start - text.count(SECOND_HALF, start, end), right, box[0]))
         return False
 
-    def _with_parted(self, far: list[int]) -> list[int]:
-        """Of the letters with a gap before them, those that are far from it, and those with an upright line in it."""
-        known, places = set(far), self._places
-        middles = [(left + right) / 2 for left, right in zip(self._letters.lefts, self._letters.rights, strict=True)]
-        found = []
-        for here in self._letters.apart(0.0):
-            left, right = middles[here - 1], middles[here]
-            if here not in known:
-                first = bisect_left(places, min(left, right))
-                if first == len(places) or places[first] > max(left, right):
-                    continue
-            found.append(here)
+    def _far_or_parted(self) -> list[int]:
+        """The letters that are far from those before, and those with an upright line between the middles of both."""
+        letters, places, found = self._letters, self._places, []
+        for here in letters.apart(0.0):
+            if letters.are_apart(here, WIDE_SPACE):
+                found.append(here)
+                continue
+            left, right = letters.middle(here - 1), letters.middle(here)
+            first = bisect_left(places, min(left, right))
+            if first < len(places) and places[first] <= max(left, right):
+                found.append(here)
         return found
 
     def _is_parted(self, one: Box, other: Box) -> bool:
@@ -379,33 +393,43 @@ class Page:
         y = (other[2] + other[3]) / 2
         return any(line.start <= y <= line.end for line in self._upright[first:end])
 
-    def _closed(self, open_run: "_OpenRun") -> TextRun:
-        letters, calls, own = self._letters, self._calls, slice(open_run.first, open_run.last + 1)
+    def _closed(self, found: Sequence[_OpenRun]) -> Iterator[TextRun]:
+        """The runs of these letters; what pdfium says of them is asked for all at once."""
+        letters, calls = self._letters, self._calls
+        firsts, lasts = [letters.at[run.first] for run in found], [letters.at[run.last] for run in found]
+        sizes = calls.sizes([letters.at[run.middle if self._is_raised(run) else run.last] for run in found])
+        marks = self._tags.marks(firsts) if self._tags else repeat(None, len(found))
+        return map(self._run, found, sizes, calls.styles(firsts), calls.styles(lasts), marks)
+
+    def _is_raised(self, run: _OpenRun) -> bool:
+        """Whether the last letter is smaller than the one in the middle, as a raised number is."""
+        return self._letters.height(run.last) < self._letters.height(run.middle)
+
+    def _run(self, drawn: _OpenRun, size: float, first: Style, last: Style, mark: Mark | None) -> TextRun:
+        letters, own = self._letters, slice(drawn.first, drawn.last + 1)
         left, right = min(letters.lefts[own]), max(letters.rights[own])
         bottom, top = min(letters.bottoms[own]), max(letters.tops[own])
-        height = letters.height(open_run.middle)
-        is_raised = letters.height(open_run.last) < height  # such a number is small
-        first, last = letters.at[open_run.first], letters.at[open_run.last]
-        size = calls.size(letters.at[open_run.middle] if is_raised else last, height)
+        height = letters.height(drawn.middle)
+        if not FULL_SIZE[0] * height <= size <= FULL_SIZE[1] * height:
+            size = height
         if not math.isfinite(left + right + bottom + top + size):
             left = right = bottom = top = size = 0.0
-        text, spaces = self._words(open_run)
-        upright = len(text) < 3 or self._is_upright(open_run, right - left, top - bottom, size)
-        bold, fixed = calls.style(last)
-        bold_start, fixed_start = calls.style(first) if first < last else (bold, fixed)
+        text, spaces = self._words(drawn)
+        upright = len(text) < 3 or self._is_upright(drawn, right - left, top - bottom, size)
         if not text.isprintable():
             text = text.replace(TEX_BULLET, "•")
-            if not calls.has_font_name():
+            if not first.has_name:
                 text = _TEX_CODE.sub(lambda code: _TEX[code.group()], text)
-        fixed = fixed and fixed_start
-        mark = self._mark(first)
-        return TextRun(text, left, right, bottom, top, size, bold, upright, bold_start, fixed, spaces, mark=mark)
+        if drawn.is_broken:
+            text += BROKEN
+        fixed = first.fixed and last.fixed
+        return TextRun(text, left, right, bottom, top, size, last.bold, upright, first.bold, fixed, spaces, mark=mark)
 
     def _words(self, open_run: "_OpenRun") -> tuple[str, list[tuple[int, float, float]]]:
         """What a run says, and the wide spaces in it."""
         drawn = open_run.text.replace(SECOND_HALF, "")
         text, spaces = drawn.rstrip(), open_run.spaces
-        if text.isascii() and " " not in text[1:3] and not _ACCENT.search(text):
+        if text.isascii() and " " not in text[1:3] and "`" not in text:
             return text, spaces
         boxes = [self._letters.box(number) for number in range(open_run.first, open_run.last + 1)]
         if _ACCENT.search(text):
@@ -444,38 +468,52 @@ class Page:
 class _Calls:
     """What pdfium says of single letters of a page."""
 
-    def __init__(self, pdfium: Any, text: int) -> None:
+    def __init__(self, text: int) -> None:
         """`text` is the number of pdfium's handle."""
         self.text = text
-        self._matrix = pdfium.FS_MATRIX()
-        self._name = ctypes.create_string_buffer(FONT_BYTES)
-        self._flags = ctypes.c_int()
-        self._places = tuple(map(ctypes.addressof, (self._matrix, self._name, self._flags)))
         self._get_matrix = direct.function("FPDFText_GetMatrix", INT, HANDLE, INT, HANDLE)
         self._get_size = direct.function("FPDFText_GetFontSize", DOUBLE, HANDLE, INT)
         self._get_font = direct.function(
             "FPDFText_GetFontInfo", ctypes.c_ulong, HANDLE, INT, HANDLE, ctypes.c_ulong, HANDLE
         )
 
-    def size(self, at: int, height: float) -> float:
-        """The font's size as it is drawn; boxes differ from font to font. Where it makes no sense, the box's height."""
-        self._get_matrix(self.text, at, self._places[0])
-        size = float(self._get_size(self.text, at) * math.hypot(self._matrix.c, self._matrix.d))
-        return size if FULL_SIZE[0] * height <= size <= FULL_SIZE[1] * height else height
+    def sizes(self, places: Sequence[int]) -> list[float]:
+        """The sizes of these letters' fonts as they are drawn; boxes differ from font to font."""
+        matrices = (ctypes.c_float * (MATRIX * len(places)))()
+        deque(map(self._get_matrix, repeat(self.text), places, _addresses(matrices, len(places))), maxlen=0)
+        found = list[float](memoryview(matrices).cast("B").cast("f"))
+        heights = map(math.hypot, found[2::MATRIX], found[3::MATRIX])
+        return list(map(mul, map(self._get_size, repeat(self.text), places), heights))
 
-    def style(self, at: int) -> tuple[bool, bool]:
-        """Whether a letter's font is bold, and whether all of its letters are equally wide."""
-        self._get_font(self.text, at, self._places[1], FONT_BYTES, self._places[2])
-        return _style_of(self._name.value, self._flags.value)
+    def styles(self, places: Sequence[int]) -> list[Style]:
+        """How these letters' fonts look."""
+        count = len(places)
+        names, flags = ctypes.create_string_buffer(FONT_BYTES * max(count, 1)), (ctypes.c_int * count)()
+        calls = repeat(self.text), places, _addresses(names, count), repeat(FONT_BYTES), _addresses(flags, count)
+        deque(map(self._get_font, *calls), maxlen=0)
+        read = names.raw
+        return [_style_of(read[at * FONT_BYTES : (at + 1) * FONT_BYTES], flag) for at, flag in enumerate(flags)]
 
-    def has_font_name(self) -> bool:
-        """Whether the font of the letter whose style was asked for last has a name."""
-        return bool(self._name.value)
+
+def _addresses(array: Any, count: int) -> range:
+    """Where each of so many equal parts of an array begins."""
+    first, size = ctypes.addressof(array), ctypes.sizeof(array)
+    return range(first, first + count * (size // max(count, 1)), max(size // max(count, 1), 1))
 
 
 @lru_cache(maxsize=1_000)
-def _style_of(name: bytes, flags: int) -> tuple[bool, bool]:
-    return bool(_BOLD.search(name)) or bool(flags & 1 << 18), bool(flags & 1) or bool(_FIXED.search(name))
+def _style_of(name: bytes, flags: int) -> Style:
+    """Of a font's name, with zeros behind it, and pdfium's flags."""
+    name = name.partition(b"\0")[0]
+    is_bold, is_fixed = bool(_BOLD.search(name)), bool(_FIXED.search(name))
+    return Style(is_bold or bool(flags & 1 << 18), is_fixed or bool(flags & 1), bool(name))
+
+
+def _are_drawn(text: str) -> bytes:
+    """1 for each letter that has a box, 0 for blanks and marks of pdfium's and ours."""
+    for mark in (*HYPHENS, SECOND_HALF):
+        text = text.replace(mark, " ")
+    return text.encode("latin-1", "replace").translate(_DRAWN)
 
 
 # From a box on the page to the box as it is read, for text that is turned by so many quarters.

@@ -23,11 +23,12 @@ FOOTNOTE_SIZE = 0.9  # times the size of a line: a footnote below it is smaller
 MOST_NOTE_LINES = 20  # of footnotes below a column
 NEW_PARAGRAPH = 1.35  # times the usual distance of two lines
 
-_LETTERS = str.maketrans(
+_LETTERS = (
     {"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st", "\xa0": " "}
     # Marks of lists in the fonts Symbol and Wingdings, which say no more than where they stand in the font.
     | {"\uf0b7": "•", "\uf0a7": "▪", "\uf0d8": "➢", "\uf0fc": "✓", "\uf0a8": "□", "\uf06f": "□", "\uf0e0": "→"}
 )
+_LETTER = re.compile(f"[{''.join(_LETTERS)}]")
 _BROKEN = re.compile(rf"([^\W\d_]+)[-\u2010{BROKEN}]$")
 _COMPOUND = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)+")
 _LEADER = re.compile(r" *(?:\.[ .]?){5,} *")  # to a page's number
@@ -52,8 +53,12 @@ def pages(
     found = []
     for items, notes in sheets:
         text = PAGE_BREAK.join(filter(None, chain(_blocks(items, heads), notes)))
-        found.append(encoding.clean(_LEADER.sub(" ... ", text.translate(_LETTERS))).strip())
+        found.append(encoding.clean(_LEADER.sub(" ... ", _LETTER.sub(_shown, text))).strip())
     return found
+
+
+def _shown(letter: re.Match[str]) -> str:
+    return _LETTERS[letter.group()]
 
 
 def _mend_words(lines: Sequence[TextLine], runs: Sequence[TextRun]) -> None:

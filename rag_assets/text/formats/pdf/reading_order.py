@@ -100,11 +100,12 @@ def _once(runs: Sequence[TextRun]) -> list[TextRun]:
     seen: dict[str, list[tuple[float, float]]] = {}  # left edges and middles
     kept = []
     for run in runs:
-        same = seen.setdefault(run.text, [])
         near, left, middle = SHADOW_DISTANCE * run.height, run.left, run.middle
-        if not any(abs(one - left) < near and abs(other - middle) < near for one, other in same[-9:]):
-            same.append((left, middle))
-            kept.append(run)
+        same = seen.setdefault(run.text, [])
+        if same and any(abs(one - left) < near and abs(other - middle) < near for one, other in same[-9:]):
+            continue
+        same.append((left, middle))
+        kept.append(run)
     return kept
 
 

@@ -3,10 +3,11 @@
 import ctypes
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise, repeat
-from operator import neg
+from itertools import groupby, islice, pairwise, repeat
+from operator import itemgetter, neg
 from typing import Any
 
 from rag_assets.text.formats.pdf import direct
@@ -16,6 +17,7 @@ Box = tuple[float, float, float, float]  # left, right, bottom, top
 Turn = Callable[[float, float, float, float], Box]
 Matrix = tuple[float, float, float, float, float, float]
 Point = tuple[float, float]
+Segment = tuple[float, float, int, int]  # x, y, its type, whether it closes a figure
 
 NEAR_POINTS = 2.5  # points: edges that are no further apart are one edge, lines that end so near to each other touch
 SHORTEST_POINTS = 4.0  # points
@@ -127,22 +129,42 @@ class _Collector:
 
     def collect(self, objects: Sequence[PageObject], matrix: Matrix, depth: int) -> None:
         """The lines among the objects of a page or of a form."""
-        for item, kind in objects[: MOST_OBJECTS - self._objects]:
-            self._objects += 1
+        for kind, group in groupby(objects[: MOST_OBJECTS - self._objects], key=itemgetter(1)):
+            items = [item for item, _ in group]
+            if kind == direct.FORM and depth < MOST_FORMS:
+                for item in items:
+                    self._objects += 1
+                    inside = direct.objects(item, MOST_OBJECTS - self._objects, kind="FPDFFormObj")
+                    self.collect(inside, _times(self._calls.matrix(item), matrix), depth + 1)
+                continue
+            self._objects += len(items)
             if kind == direct.PATH:
-                self._path(item, matrix)
-            elif kind == direct.FORM and depth < MOST_FORMS:
-                inside = direct.objects(item, MOST_OBJECTS - self._objects, kind="FPDFFormObj")
-                self.collect(inside, _times(self._calls.matrix(item), matrix), depth + 1)
+                self._paths(items, matrix)
 
-    def _path(self, item: int, matrix: Matrix) -> None:
-        count = self._calls.count_segments(item)
-        if count > MOST_SEGMENTS - self._segments or not self._calls.is_seen(item):
-            return
-        self._segments += count
-        outer = _times(self._calls.matrix(item), matrix)
-        for start, end in self._calls.strokes(item, count, outer):
-            self._add(start, end)
+    def _paths(self, items: Sequence[int], matrix: Matrix) -> None:
+        """The lines of paths that follow each other; pdfium is asked for those of all of them at once."""
+        calls, kept = self._calls, list[tuple[int, int]]()
+        for item, count, is_seen in zip(items, map(calls.count_segments, items), calls.are_seen(items), strict=True):
+            if is_seen and count <= MOST_SEGMENTS - self._segments:
+                self._segments += count
+                kept.append((item, count))
+        segments = iter(calls.segments(kept))
+        for item, count in kept:
+            self._strokes(islice(segments, count), _times(calls.matrix(item), matrix))
+
+    def _strokes(self, segments: Iterable[Segment], matrix: Matrix) -> None:
+        """The straight segments of a path where they are on the page, the one that closes a figure too."""
+        a, b, c, d, e, f = matrix
+        point = first = _placed(matrix, 0.0, 0.0)
+        for x, y, kind, closes in segments:
+            here = a * x + c * y + e, b * x + d * y + f
+            if kind == MOVE_TO:
+                first = here
+            elif kind == LINE_TO:
+                self._add(point, here)
+            if closes:
+                self._add(here, first)
+            point = here
 
     def _add(self, start: Point, end: Point) -> None:
         (left, bottom), (right, top) = start, end
@@ -172,44 +194,39 @@ class _Calls:
         self._fill = direct.function("FPDFPageObj_GetFillColor", INT, HANDLE, HANDLE, HANDLE, HANDLE, HANDLE)
         self._matrix = direct.function("FPDFPageObj_GetMatrix", INT, HANDLE, HANDLE)
         self._floats, self._numbers = (ctypes.c_float * 6)(), (ctypes.c_uint * 4)()
-        self._float_places = _places(self._floats)
+        self._float_place = ctypes.addressof(self._floats)
         self._number_places = _places(self._numbers)
 
     def matrix(self, item: int) -> Matrix:
-        self._matrix(item, self._float_places[0])
+        self._matrix(item, self._float_place)
         a, b, c, d, e, f = self._floats
         return a, b, c, d, e, f
 
-    def is_seen(self, item: int) -> bool:
-        """Whether a path is drawn, or filled with a color that is not white."""
-        self._mode(item, *self._number_places[:2])
-        fill, stroke = self._numbers[:2]
-        if stroke or not fill:
-            return bool(stroke)
+    def are_seen(self, items: Sequence[int]) -> Iterator[bool]:
+        """Whether each path is drawn, or filled with a color that is not white."""
+        modes = (ctypes.c_int * (2 * len(items)))()
+        places = _places(modes)
+        deque(map(self._mode, items, places[::2], places[1::2]), maxlen=0)
+        for item, fill, stroke in zip(items, modes[::2], modes[1::2], strict=True):
+            yield bool(stroke) or (bool(fill) and self._is_colored(item))
+
+    def _is_colored(self, item: int) -> bool:
         self._fill(item, *self._number_places)
         return min(self._numbers[:3]) < WHITE_LEVEL
 
-    def strokes(self, item: int, count: int, matrix: Matrix) -> Iterator[tuple[Point, Point]]:
-        """Straight segments of a path where they are on the page, the one that closes a figure too."""
-        x, y = self._float_places[:2]
-        get_point, get_kind, closes, floats = self._point, self._kind, self._closes, self._floats
-        point = first = _placed(matrix, 0.0, 0.0)
-        for segment in map(self._segment, repeat(item), range(count)):
-            get_point(segment, x, y)
-            here, kind = _placed(matrix, floats[0], floats[1]), get_kind(segment)
-            if kind == MOVE_TO:
-                first = here
-            elif kind == LINE_TO:
-                yield point, here
-            if closes(segment):
-                yield here, first
-            point = here
+    def segments(self, paths: Sequence[tuple[int, int]]) -> Iterator[Segment]:
+        """The segments of paths, one path after the other; of each path, how many it has."""
+        found = [segment for item, count in paths for segment in map(self._segment, repeat(item), range(count))]
+        points = (ctypes.c_float * (2 * len(found)))()
+        places = _places(points)
+        deque(map(self._point, found, places[::2], places[1::2]), maxlen=0)
+        return zip(points[::2], points[1::2], map(self._kind, found), map(self._closes, found), strict=True)
 
 
-def _places(numbers: Any) -> tuple[int, ...]:
+def _places(numbers: Any) -> range:
     """The address of each of the numbers, which have four bytes."""
     first = ctypes.addressof(numbers)
-    return tuple(range(first, first + ctypes.sizeof(numbers), 4))
+    return range(first, first + ctypes.sizeof(numbers), 4)
 
 
 def _times(one: Matrix, other: Matrix) -> Matrix:

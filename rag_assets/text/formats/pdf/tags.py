@@ -69,14 +69,9 @@ class Tags:
     def __bool__(self) -> bool:
         return bool(self._known)
 
-    def marks(self, places: Sequence[int]) -> dict[int, Mark | None]:
-        """As `mark`, of many characters at once, by their places."""
-        objects = map(self._object, repeat(self._text), places)
-        return dict(zip(places, map(self._known.get, objects), strict=True))
-
-    def mark(self, at: int) -> Mark | None:
-        """The mark of the page's character `at`; None for one that pdfium put in, or that the tree does not name."""
-        return self._known.get(self._object(self._text, at))
+    def marks(self, places: Sequence[int]) -> list[Mark | None]:
+        """Of the page's characters at these places; None for one that pdfium put in, or that the tree does not name."""
+        return list(map(self._known.get, map(self._object, repeat(self._text), places)))
 
 
 def _own_marks(objects: Sequence[PageObject], marks: dict[int, Mark]) -> Iterator[tuple[int, Mark]]:
@@ -96,6 +91,7 @@ class _Walk:
         self._count = direct.function("FPDF_StructElement_CountChildren", INT, HANDLE)
         self._child = direct.function("FPDF_StructElement_GetChildAtIndex", HANDLE, HANDLE, INT)
         self._content = direct.function("FPDF_StructElement_GetChildMarkedContentID", INT, HANDLE, INT)
+        self._only = direct.function("FPDF_StructElement_GetMarkedContentID", INT, HANDLE)
         self._seen: set[int] = set()
         self._marks: dict[int, Mark] = {}
         self._counts = [0, 0, 0]  # tables, rows and cells so far
@@ -113,21 +109,22 @@ class _Walk:
         if not element or depth > DEEPEST or element in self._seen:
             return
         self._seen.add(element)
+        if self._left > 0 and self._only(element) >= 0:  # it holds one piece of content, as half of all elements do
+            self._left -= 1
+            self._mark((self._content(element, 0),), self._cell_of(element, cell))
+            return
         count = max(0, min(self._count(element), self._left))
         self._left -= count
         children = list(map(self._child, repeat(element, count), range(count)))  # None in place of its content
-        has_elements = any(children)
-        if has_elements or len(cell) == len(_CELL_KINDS) - 1:  # what holds text alone is no table and no row
-            cell = self._within(element, cell)
-        known = (cell[0], cell[1], cell[2]) if len(cell) == len(_CELL_KINDS) else None
-        if not has_elements:
-            self._mark(map(self._content, repeat(element, count), range(count)), known)
+        if not any(children):
+            self._mark(map(self._content, repeat(element, count), range(count)), self._cell_of(element, cell))
             return
+        cell = self._within(element, cell)
         for at, child in enumerate(children):
             if child:
                 self._visit(child, cell, depth + 1)
             elif (content := self._content(element, at)) >= 0:  # else it is another page's
-                self._mark((content,), known)
+                self._mark((content,), _known(cell))
 
     def _mark(self, contents: Iterable[int], cell: Cell | None) -> None:
         """Places for ids of marked content, in this order; -1 is none, and an id that is met again has its place."""
@@ -135,6 +132,10 @@ class _Walk:
         for content in contents:
             if content >= 0 and content not in marks:
                 marks[content] = Mark(len(marks), cell)
+
+    def _cell_of(self, element: int, cell: tuple[int, ...]) -> Cell | None:
+        """The cell of an element that holds text alone, and so is no table and no row."""
+        return _known(self._within(element, cell) if len(cell) == len(_CELL_KINDS) - 1 else cell)
 
     def _within(self, element: int, cell: tuple[int, ...]) -> tuple[int, ...]:
         """The table, row and cell that an element's content is in; a table within a cell is part of that cell."""
@@ -148,3 +149,7 @@ class _Walk:
         """The standard type of an element, as far as the document maps its own to one, in UTF-16."""
         size = self._get_type(element, self._type_place, TYPE_BYTES)
         return self._type.raw[: size - 2] if 2 < size <= TYPE_BYTES else b""
+
+
+def _known(cell: tuple[int, ...]) -> Cell | None:
+    return (cell[0], cell[1], cell[2]) if len(cell) == len(_CELL_KINDS) else None
