@@ -448,3 +448,27 @@ def test_what_a_child_said_is_quoted_when_it_ended_before_it_was_asked() -> None
     with pytest.raises(DocumentError, match="no such wheel"), child.limited(30, doing="starting"):
         child.receive()
     child.close()
+
+
+@linux
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
+def test_freed_memory_is_joined_at_once() -> None:
+    """None is kept apart from its neighbours, but for the few of a size that a thread has at hand."""
+    code = """
+import ctypes, sys
+from rag_assets.text.sandbox import child
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
+libc.mallinfo2.restype = type("Facts", (ctypes.Structure,), {"_fields_": [("numbers", ctypes.c_size_t * 10)]})
+if "joined" in sys.argv:
+    child._join_freed_memory()
+blocks = [libc.malloc(48) for _ in range(1000)]  # kept: a large block that is freed joins all
+for block in blocks:
+    libc.free(block)
+print(libc.mallinfo2().numbers[6])  # bytes in blocks that are free and kept apart
+"""
+    kept = [
+        subprocess.run([sys.executable, "-c", code, how], capture_output=True, check=True) for how in ("", "joined")
+    ]
+    before, after = (int(each.stdout) for each in kept)
+    assert before > 0 == after
