@@ -13,7 +13,10 @@ from rag_assets.postgres import outbox
 from rag_assets_tests.application import Application
 from rag_assets_tests.patience import until
 
-LISTENING = "select pid from pg_locks where locktype = 'advisory' and classid = hashtext('rag_assets.intake')::oid"
+LISTENING = (
+    "select pid from pg_locks where locktype = 'advisory' "
+    "and classid = hashtext('rag_assets.intake.' || current_schema())::oid"
+)
 
 
 @pytest.fixture

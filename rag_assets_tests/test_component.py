@@ -30,7 +30,7 @@ repository, graph = found.get_repository_def(), found.resolve_asset_graph()
 names = [*graph.get_all_asset_keys(), *graph.asset_check_keys]
 names = [key.to_user_string() for key in names] + [one.name for one in repository.get_all_jobs()]
 names += [one.name for one in (*repository.sensor_defs, *repository.schedule_defs)]
-names += [jobs.POOL, partitions.DOCUMENTS, *jobs.run_config()["ops"]]
+names += [jobs.POOL_NAME, partitions.PARTITIONS_NAME, *jobs.run_config()["ops"]]
 try:
     RagIndex(name="books").build_defs(None)
     refused = ""
