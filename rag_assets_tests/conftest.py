@@ -64,6 +64,8 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
     `pytest -n 0` runs the whole suite in this process too, and so does a pytest without pytest-xdist.
     """
+    for name in ("COLUMNS", "LINES"):  # of the terminal of who starts the tests: what is printed would be cut to it
+        os.environ.pop(name, None)
     if hasattr(config, "workerinput"):
         return  # this is one of them
     heed_signals()
