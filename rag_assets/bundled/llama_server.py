@@ -32,7 +32,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         server = xllamacpp.Server(_params(arguments, xllamacpp))
     except RuntimeError as exc:  # what is wrong with the file, llama.cpp has said
-        print(f"error: {arguments.model}: {exc}", file=sys.stderr)  # noqa: T201
+        # In one go and on a line of its own: a thread of llama.cpp writes its log, a piece of a line at a time.
+        sys.stderr.write(f"\nerror: {arguments.model}: {exc}\n")
         return 1
     server_process.serve_until(stop, address=server.listening_address)
     del server
