@@ -507,7 +507,7 @@ def load(**overrides: Any) -> Settings:
 
 def load_by_hand(**overrides: Any) -> Settings:
     """The same, without what a calibration found for llama-server: what another one starts from."""
-    return _loaded(SettingsByHand, overrides)
+    return _loaded(SettingsByHand, {**_given, **overrides})
 
 
 def _loaded(kind: type[Settings], overrides: dict[str, Any]) -> Settings:

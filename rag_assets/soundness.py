@@ -85,9 +85,8 @@ def coverage(database: Database, settings: Settings) -> Verdict:
     share = seen.with_chunks / max(seen.documents, 1)
     what = f"{counted(seen.overlooked, 'document')} {_have(seen.overlooked)} no chunks and {are(seen.overlooked)} not"
     faults = _faults((seen.overlooked, f"{what} pending"), named=seen.named, mended="rag-assets reconcile")
-    well = (
-        f"{seen.with_chunks} of {counted(seen.documents, 'document')} can be found; the others are pending or failed."
-    )
+    can = f"{seen.with_chunks} of {counted(seen.documents, 'document')} can be found"
+    well = f"{can}; the others are pending, failed or accepted."
     numbers = {"documents": seen.documents, "with_chunks": seen.with_chunks, "covered_percent": round(100 * share, 1)}
     return Verdict(faults=faults, well=well, numbers=numbers)
 
@@ -106,7 +105,7 @@ def vectors(database: Database, settings: Settings) -> Verdict:
     faults += _faults(
         (seen.other_model, f"{counted(seen.other_model, 'vector')} {are(seen.other_model)} not of {model}"),
         named=seen.named,
-        mended="rag-assets reembed with these ids",
+        mended="rag-assets reembed --where model=NAME, with the name of that model",
     )
     if seen.serving not in (None, model):
         faults += (f"Searches compare with the vectors of {seen.serving}, and {model} is set: rag-assets init.",)

@@ -237,13 +237,14 @@ def _keep_running(
     services: Sequence[Service], *, pages: Mapping[str, str], stop: threading.Event, progress: Progress
 ) -> None:
     """Start again what ends, and say where pages are: `pages` are the words for it, by the name of the service."""
-    are_all_said = False
-    while not stop.wait(0.5 if are_all_said else 0.1):
+    are_all_said, soon = False, time.monotonic() + READY_SECONDS
+    while not stop.wait(0.5 if are_all_said or time.monotonic() > soon else 0.1):
         for service in services:
             bounded_log.bound(service.log)  # without its database, Dagster writes 180 lines a second
             if service.is_outdated and service.pid is not None:
+                progress(f"Dagster's UI has another address now: ending the {service.name}, which links to it")
                 tree.stop_tree(service.pid, seconds=STOP_SECONDS)
-            if not service.alive:
+            if not service.alive and not stop.is_set():
                 progress(f"The {service.name} has ended; starting it again. Its log: {service.log}")
                 service.start()
         are_all_said = all([each.announce(pages[each.name], progress) for each in services if each.name in pages])

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SAMPLE_CHUNKS = 32  # chunks of a check
+LENGTH_TOLERANCE = 0.01  # by which the length of a vector may differ from 1
 PAGE_CHUNKS = 256  # chunks that are compared at a time
 CONDITIONS = "model=NAME, after=TIME, before=TIME, run=RUN_ID, path=PATTERN and vectors=wrong"
 
@@ -140,7 +141,11 @@ _READERS: dict[str, Callable[[str], tuple[str, object]]] = {
 
 
 def _compared(stored: Sequence[StoredVector], embed: Embed) -> Iterator[tuple[StoredVector, float]]:
-    """Chunks with the cosine of their stored vector and what their text gives now; 0 where the dimension differs."""
+    """Chunks with the cosine of their stored vector and what their text gives now.
+
+    It is 0 where the dimension differs, or where the stored one is not of length 1: searches compare by inner product
+    with an index of such vectors.
+    """
     import numpy as np
 
     texts = [(one, text) for one in stored if (text := _embedded_text(one)) is not None]
@@ -148,8 +153,9 @@ def _compared(stored: Sequence[StoredVector], embed: Embed) -> Iterator[tuple[St
         return
     for (one, _), now in zip(texts, embed([text for _, text in texts]), strict=True):
         then = one.embedding.to_numpy()
-        length = float(np.linalg.norm(then)) or 1.0
-        yield one, float(then @ now) / length if then.shape == now.shape else 0.0
+        length = float(np.linalg.norm(then))
+        is_sound = then.shape == now.shape and abs(length - 1) < LENGTH_TOLERANCE
+        yield one, float(then @ now) / length if is_sound else 0.0
 
 
 def _embedded_text(stored: StoredVector) -> str | None:

@@ -3,6 +3,7 @@
 from typing import cast
 
 import dagster as dg
+import pytest
 
 from rag_assets.defs import assets, checks, events, jobs
 from rag_assets_tests.application import WORDS, HashEmbedder
@@ -128,3 +129,29 @@ def test_check_can_be_run_from_dagster(project: Project) -> None:
         resources={"rag": project.rag},
     )
     assert result.get_asset_check_evaluations()[0].passed
+
+
+def of_checks(project: Project) -> dg.JobDefinition:
+    """A job that evaluates the checks of documents' assets, and nothing else."""
+    job = project.definitions.resolve_implicit_global_asset_job_def()
+    return job.get_subset(asset_selection=set(), asset_check_selection={check.spec.key for check in checks.CHECKS})
+
+
+def test_reconciliation_tells_what_a_run_was_only_to_evaluate(project: Project) -> None:
+    """A run that is queued, or was killed before its checks, has told nothing of them, and hinders nobody."""
+    project.application.add("a.txt", *WORDS)
+    project.run()
+    keys = [check.spec.key for check in checks.CHECKS]
+    project.instance.create_run_for_job(of_checks(project))  # it is to evaluate them
+    project.reconcile()
+    records = project.instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    evaluations = [records[key].evaluation for key in keys]
+    assert all(isinstance(one, dg.AssetCheckEvaluation) and one.passed for one in evaluations)
+    assert checks.news(project.instance, project.services) == []
+
+
+@pytest.mark.parametrize(("tag", "looks"), [("dagster/backfill", 0), ("dagster/partition", 0), ("another", 7)])
+def test_runs_of_a_backfill_leave_the_checks_to_reconciliation(project: Project, tag: str, looks: int) -> None:
+    """It has hundreds of runs, and each look is at all of the index."""
+    result = of_checks(project).execute_in_process(instance=project.instance, tags={tag: "x"})
+    assert len(result.get_asset_check_evaluations()) == looks

@@ -57,6 +57,7 @@ def database(database_url: str) -> Iterator[Database]:
         ("""update "TblDocumentFiles" set file_path = 'z' where id = 2""", replace(NOTHING, moved=1)),
         ("update rag_document_text set fingerprint = 'old' where document_id = '3'", replace(NOTHING, outdated=1)),
         ("delete from rag_document_chunks where document_id = '3' and chunk_index = 1", replace(NOTHING, incomplete=1)),
+        ("update rag_document_text set content = '' where document_id = '3'", replace(NOTHING, incomplete=1)),
         ("""truncate rag_document_text, rag_document_chunks""", replace(NOTHING, unknown=3)),
     ],
 )

@@ -43,7 +43,7 @@ FAULTS = [  # the look that finds it, what is done, what is said
     (
         soundness.vectors,
         "update rag_document_chunks set embedding_model = 'another' where chunk_index = 1",
-        "1 vector is not of all-MiniLM-L6-v2 (of the documents 1): rag-assets reembed with these ids.",
+        "1 vector is not of all-MiniLM-L6-v2 (of the documents 1): rag-assets reembed --where model=NAME, with",
     ),
     (
         soundness.vectors,
@@ -79,7 +79,7 @@ def test_looks_find_nothing_where_all_is_well(indexed: Application) -> None:
         "The one text has its chunks.",
         "0 of 1 document could not be read (0.0%).",
         "Each of 2 chunks is of a document of the table.",
-        "1 of 1 document can be found; the others are pending or failed.",
+        "1 of 1 document can be found; the others are pending, failed or accepted.",
         "Each of 2 chunks has its vector of all-MiniLM-L6-v2, 384 numbers.",
         "Nothing waits.",
         "A search for the vector of a chunk finds it first.",

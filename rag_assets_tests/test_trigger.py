@@ -386,3 +386,31 @@ def test_tending_waits_for_nobody_long_when_the_table_is_in_use(database: Databa
     watch.tend(database, SOURCE)
     with database.transaction() as cursor:
         assert outbox.status(cursor, SOURCE).warnings == ()
+
+
+LETTERS = "create schema letters; create table letters.letters (id bigint primary key, scan text)"
+TO_BOTH = {  # what is done in one transaction, and whose changes are then there
+    "writes": (
+        """insert into "TblDocumentFiles" (file_path) values ('a'); drop table letters.rag_changes;
+        insert into letters.letters values (1, 'b'); insert into "TblDocumentFiles" (file_path) values ('c')""",
+        {"public": {"1", "2"}},
+    ),
+    "truncations": ("""truncate letters.letters, "TblDocumentFiles" """, {"public": {"7"}, "letters": {"7"}}),
+}
+
+
+@pytest.mark.parametrize(("statements", "expected"), TO_BOTH.values(), ids=TO_BOTH)
+def test_indexes_of_one_database_do_not_hide_changes_of_each_other(
+    database_url: str, statements: str, expected: dict[str, set[str]]
+) -> None:
+    """One transaction may write to the tables of both: what it did for one index, it has not done for the other."""
+    rows.execute(database_url, LETTERS)
+    other_url = f"{database_url}{'&' if '?' in database_url else '?'}options=-csearch_path%3Dletters,public"
+    with closing(Database(other_url)) as other:
+        assert other.migrate(settings.Source(table="letters.letters", path_column="scan"), dimension=384)
+    for schema in ("public", "letters"):
+        known = f"insert into {schema}.rag_outbox (document_id, operation, generation) values ('7', 'insert', 1)"
+        rows.execute(database_url, known)
+    rows.execute(database_url, statements)
+    for schema, ids in expected.items():
+        assert {id_ for (id_,) in rows.execute(database_url, f"select document_id from {schema}.rag_changes")} == ids

@@ -39,6 +39,16 @@ def test_sample_finds_vectors_that_are_not_the_models(indexed: Application) -> N
     assert found.least < known.SAME_MODEL
 
 
+def test_vectors_of_another_length_are_wrong(indexed: Application) -> None:
+    """Of the right direction and twice as long, or zero: searches by an index compare by inner product."""
+    for wrong in ("embedding + embedding", "embedding - embedding"):
+        indexed.sql(f"update rag_document_chunks set embedding = {wrong} where content like '%violins%'")
+        marked = vectors.distrust_wrong(indexed.database, Selection(), model=MODEL, embed=_embed)
+        assert marked == vectors.Marked(chunks=1, documents=("3",))
+        assert indexed.run()["3"].status == "completed"
+        assert vectors.sample(indexed.database, MODEL, _embed, count=200).wrong == 0
+
+
 def test_only_wrong_vectors_are_made_anew_when_they_are_asked_for(indexed: Application) -> None:
     """Each stored one is compared; the next run embeds those and no others, and the index is right again."""
     indexed.sql(f"{WRONG} where content like '%violins%'")

@@ -4,6 +4,7 @@ Those of the assets that documents become take nothing from them, and come last 
 tells Dagster of each document by an event, without outputs, and Dagster skips what waits for an output that never came.
 """
 
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from rag_assets.soundness import Look, Verdict
 from rag_assets.vectors import Sampled
 
 CHECK_NAME = "index_in_step"
+PART_OF_THE_ASSETS = ("dagster/partition", "dagster/asset_partition_range", "dagster/backfill")  # tags of such a run
 AFTER_THE_ASSETS = {"dagster/priority": "-1"}  # in the process of a run, which takes its steps one by one
 
 TOLD_SECONDS = 86_400.0  # for which an evaluation that a reconciliation told stands for the same ones after it
@@ -105,7 +107,9 @@ CHECKS = (
     tags=AFTER_THE_ASSETS,
 )
 def look_at_index(context: dg.OpExecutionContext, rag: dg.ResourceParam[Rag]) -> Iterator[dg.AssetCheckResult]:
-    """The results of those checks of the index that Dagster asked for in this step."""
+    """The results of those checks of the index that Dagster asked for in this step; none in a run of partitions."""
+    if any(tag.startswith(PART_OF_THE_ASSETS) for tag in context.run.tags):
+        return  # a run of a backfill, of which there may be hundreds; each reconciliation tells
     for check in CHECKS:
         if check.spec.key in context.selected_asset_check_keys:
             yield dg.AssetCheckResult(asset_key=check.asset, check_name=check.name, **check.found(rag.shared))
@@ -171,13 +175,20 @@ def news(instance: dg.DagsterInstance, services: Services) -> list[dg.AssetCheck
         for check in CHECKS
     ]
     after = time.time() - TOLD_SECONDS
-    told = {key: one.evaluation for key, one in last.items() if one.evaluation and one.create_timestamp > after}
-    return [one for one in found if not _is_same(told.get(one.asset_check_key), one)]
+    recent = {key: one.evaluation for key, one in last.items() if one.create_timestamp > after}
+    return [one for one in found if not _is_same(recent.get(one.asset_check_key), one)]
 
 
-def _is_same(told: dg.AssetCheckEvaluation | None, now: dg.AssetCheckEvaluation) -> bool:
-    """Whether it was told; what is well is, whatever was counted."""
-    return told is not None and told.passed == now.passed and (now.passed or told.description == now.description)
+def _is_same(told: object, now: dg.AssetCheckEvaluation) -> bool:
+    """Whether this was told, whatever was counted and named; a run that is yet to evaluate a check has told nothing."""
+    if not isinstance(told, dg.AssetCheckEvaluation):
+        return False
+    return told.passed == now.passed and (now.passed or _kind(told.description) == _kind(now.description))
+
+
+def _kind(words: str | None) -> str:
+    """A fault's words without numbers and examples, which are others at each look."""
+    return re.sub(r"\(.*?\)|[\d.,]+", "", words or "")
 
 
 def _told(verdict: Verdict) -> dict[str, Any]:

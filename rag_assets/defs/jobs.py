@@ -66,7 +66,8 @@ def reconcile_index(context: dg.OpExecutionContext, rag: dg.ResourceParam[Rag]) 
             texts=operations.count_texts(services), chunks=status.chunks, vectors=status.chunks_with_vector
         ):
             context.log_event(counted_rows)
-        for evaluation in (checks.evaluation(status), *checks.news(context.instance, services)):
+        context.instance.report_runless_asset_event(checks.evaluation(status))
+        for evaluation in checks.news(context.instance, services):
             context.instance.report_runless_asset_event(evaluation)
 
 

@@ -4,6 +4,7 @@ import hashlib
 import queue
 import re
 import threading
+import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import Any
@@ -401,9 +402,12 @@ def _mend_vectors(cursor: Cursor) -> list[str]:
 
 def _apply_functions(cursor: Cursor, source: Source, *, channel: str) -> None:
     cursor.execute(statement("migrations", "get_schema"))
-    schema = sql.Identifier(single(cursor)[0])
+    name = str(single(cursor)[0])
+    of_schema = f"{zlib.crc32(name.encode()):08x}"  # a setting's name has letters and digits alone
     names = documents.identifiers(cursor, source) | {
-        "schema": schema,
+        "schema": sql.Identifier(name),
+        "wrote": sql.Literal(f"rag_assets.wrote_{of_schema}"),
+        "truncated": sql.Literal(f"rag_assets.truncated_{of_schema}"),
         "channel": sql.Identifier(channel),
         "unless_changed": documents.unless_changed(cursor, source),
         "id_bytes": sql.Literal(documents.ID_BYTES),

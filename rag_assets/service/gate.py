@@ -69,8 +69,8 @@ def error(status: int, message: str, *, kind: str | None = None, retry_after: in
         headers["Retry-After"] = str(retry_after)
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    if status == 413:
-        headers["Connection"] = "close"  # what is still to come is not read
+    if status in (400, 413):
+        headers["Connection"] = "close"  # what is still to come is not read, nor taken for another request
     return JSONResponse(body, status_code=status, headers=headers)
 
 

@@ -106,6 +106,8 @@ class Guard:
             response = JSONResponse({"error": refusal.message}, status_code=refusal.status)
             if refusal.status == 401:
                 response.headers["WWW-Authenticate"] = "Bearer"
+            if refusal.status == 400:
+                response.headers["Connection"] = "close"  # what follows may not be what its sender meant as a request
         if response is not None:
             await response(scope, receive, send)
             return

@@ -21,6 +21,9 @@
 -- gone) and `return new`, which is none, ends every way. A change without an id is written down, too, and taken for
 -- nothing.
 --
+-- What a transaction has done already stands in settings of its own whose names have the schema in them: a database may
+-- have several indexes, and a transaction may write to the tables of two.
+--
 -- Security definer, so that writers need no rights on our tables: every name and operator says its schema, which is
 -- cheaper than a search_path of its own.
 
@@ -30,7 +33,7 @@ declare
     new_id text;
     old_id text;
 begin
-    if pg_catalog.current_setting('rag_assets.wrote', true) operator(pg_catalog.=) 'yes'
+    if pg_catalog.current_setting({wrote}, true) operator(pg_catalog.=) 'yes'
         and tg_level operator(pg_catalog.=) 'ROW'
     then
         begin
@@ -63,9 +66,9 @@ begin
                 insert into {schema}.rag_changes (operation, document_id)
                 values ('delete', old.{id_column}::pg_catalog.text);
             end if;
-        elsif (pg_catalog.current_setting('rag_assets.truncated', true) operator(pg_catalog.=) 'yes') is not true then
+        elsif (pg_catalog.current_setting({truncated}, true) operator(pg_catalog.=) 'yes') is not true then
             -- The table and each partition; the first tells of all that is known.
-            perform pg_catalog.set_config('rag_assets.truncated', 'yes', true);
+            perform pg_catalog.set_config({truncated}, 'yes', true);
             insert into {schema}.rag_changes (operation, document_id)
             select 'delete', known.document_id from (
                 select document_id from {schema}.rag_document_text
@@ -74,7 +77,7 @@ begin
                 union select document_id from {schema}.rag_changes
             ) as known;
         end if;
-        if pg_catalog.set_config('rag_assets.wrote', 'yes', true) operator(pg_catalog.=) 'yes'
+        if pg_catalog.set_config({wrote}, 'yes', true) operator(pg_catalog.=) 'yes'
             and pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtext('rag_assets.notify'), 0)
             and pg_catalog.current_setting('max_prepared_transactions') operator(pg_catalog.=) '0'
         then

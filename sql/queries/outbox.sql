@@ -350,14 +350,14 @@ where ((t.fingerprint, t.embedding_model) is distinct from (%(fingerprint)s, %(m
 having count(*) > 0;
 
 -- name: enqueue_incomplete
--- Enqueue documents whose chunks are not all there, or that have none; forget what was read of them, or they would
--- count as unchanged.
+-- Enqueue documents whose chunks are not all there, that have none, or whose text is gone; forget what was read of them,
+-- or they would count as unchanged.
 with incomplete as (
     delete from rag_document_text as t
-    where exists (
+    where (t.content = '' or exists (
         select from (select count(*) as n from rag_document_chunks as c where c.document_id = t.document_id) as there
         where n = 0 or n <> t.chunk_count
-    )
+    ))
         and not exists (select from rag_outbox as o where o.document_id = t.document_id)
     returning t.document_id
 )

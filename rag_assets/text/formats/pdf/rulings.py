@@ -145,7 +145,7 @@ class _Collector:
         """The lines of paths that follow each other; pdfium is asked for those of all of them at once."""
         calls, kept = self._calls, list[tuple[int, int]]()
         for item, count, is_seen in zip(items, map(calls.count_segments, items), calls.are_seen(items), strict=True):
-            if is_seen and count <= MOST_SEGMENTS - self._segments:
+            if is_seen and 0 <= count <= MOST_SEGMENTS - self._segments:  # pdfium says -1 of what is no path to it
                 self._segments += count
                 kept.append((item, count))
         segments = iter(calls.segments(kept))
