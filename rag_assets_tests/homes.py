@@ -2,8 +2,6 @@
 
 import os
 import secrets
-import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -14,7 +12,6 @@ from rag_assets.bundled import postgres_watchdog
 
 posix = pytest.mark.skipif(os.name == "nt", reason="signals, sockets and accounts of POSIX")
 as_root = pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="placement is a question for root only")
-PATIENCE = 120.0  # seconds until a test gives up on something that should take less than two
 
 
 def ask(url: str, statement: str) -> object:
@@ -32,13 +29,6 @@ def note(url: str) -> int:
 
 def is_noted(url: str, number: int) -> bool:
     return ask(url, f"select count(*) from notes where n = {number}") == 1
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
 
 
 def server_of(home: Path) -> int:

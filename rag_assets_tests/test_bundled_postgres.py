@@ -17,7 +17,8 @@ import pytest
 from rag_assets.bundled import data_directory, postgres, postgres_watchdog
 from rag_assets.errors import DatabaseUnavailable, SettingsError
 from rag_assets.processes import file_lock, identity
-from rag_assets_tests.homes import PATIENCE, as_root, ask, is_noted, note, posix, server_of, wait_until
+from rag_assets_tests.homes import as_root, ask, is_noted, note, posix, server_of
+from rag_assets_tests.patience import PATIENCE_SECONDS, until
 
 # starts the server of argv[1], says its URL, and lives until its input ends
 USER = """
@@ -90,7 +91,7 @@ def watchdog_of(home: Path) -> int:
 
 def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: identity.identify(pid) is None)
+    until(lambda: identity.identify(pid) is None)
 
 
 @posix
@@ -104,7 +105,12 @@ def test_a_home_of_any_name_is_used_in_any_locale(open_home: Path) -> None:
     try:
         for locale in (ascii_only, {"PYTHONUTF8": "1"}, ascii_only):
             done = subprocess.run(
-                command, env=os.environ | locale, input="", capture_output=True, text=True, timeout=PATIENCE
+                command,
+                env=os.environ | locale,
+                input="",
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE_SECONDS,
             )
             assert (done.returncode, done.stderr) == (0, "")
     finally:
@@ -167,7 +173,7 @@ def test_server_when_another_user_leaves(used_home: Path, user: Callable[[Path],
     server = server_of(used_home)
     kill(other.pid)
     leases = used_home / "postgres" / "users"
-    wait_until(lambda: len(list(leases.iterdir())) == 1)  # the watchdog has seen that one is gone
+    until(lambda: len(list(leases.iterdir())) == 1)  # the watchdog has seen that one is gone
     assert server_of(used_home) == server
     assert ask(url, "select 1") == 1
 
@@ -179,7 +185,7 @@ def test_server_when_its_last_user_is_killed(used_home: Path, user: Callable[[Pa
     other.stdout.readline()
     pid = server_of(used_home)
     kill(other.pid)
-    wait_until(
+    until(
         lambda: (
             identity.identify(pid) is None
             and not file_lock.is_locked(used_home / "postgres" / postgres_watchdog.WATCHDOG_LOCK)
@@ -264,7 +270,7 @@ def test_server_when_its_home_is_deleted(open_home: Path) -> None:
     postgres.start(home)
     server = server_of(home)
     subprocess.run(["rm", "-rf", str(home)], check=True)
-    wait_until(lambda: identity.identify(server) is None)
+    until(lambda: identity.identify(server) is None)
     assert not home.exists()
 
 

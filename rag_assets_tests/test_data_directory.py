@@ -8,7 +8,8 @@ import psutil
 import pytest
 
 from rag_assets.bundled import data_directory, postgres
-from rag_assets_tests.homes import as_root, ask, is_noted, note, posix, server_of, wait_until
+from rag_assets_tests import patience
+from rag_assets_tests.homes import as_root, ask, is_noted, note, posix, server_of
 
 
 @as_root
@@ -46,7 +47,7 @@ def test_cluster_when_its_home_was_deleted_while_running(tmp_path: Path) -> None
     postgres.start(path)
     cluster = (path / "postgres" / "data").resolve().parent
     shutil.rmtree(path)
-    wait_until(lambda: not cluster.exists())
+    patience.until(lambda: not cluster.exists())
 
 
 @as_root
