@@ -5,10 +5,12 @@ import errno
 import platform
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 from rag_assets import engines, vectors
 from rag_assets.bundled import postgres as bundled_postgres
@@ -179,8 +181,7 @@ class Services:
             parsing=self.settings.parsing,
             chunking=self.settings.chunking,
             model=self.model_path,
-            tokenize=lambda text: [str(token["piece"]) for token in self.embedder.tokenize(text)],
-            embed=lambda texts: self.embedder.embed(texts, token_counts=[len(text) for text in texts]).tolist(),
+            asked=_EmbedderAsked(self),
             below=self.settings.home / "run",
         )
         self._open.callback(reader.close)
@@ -225,3 +226,17 @@ class Services:
                 stopping=stopping,
                 owner=owner_of(self.settings),
             )
+
+
+@dataclass(frozen=True)
+class _EmbedderAsked:
+    """Answers a text worker with the embedder, which is opened by the first question: most workers ask nothing."""
+
+    services: Services
+
+    def tokenize(self, text: str) -> Sequence[str]:
+        return [str(token["piece"]) for token in self.services.embedder.tokenize(text)]
+
+    def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        vectors = self.services.embedder.embed(texts, token_counts=[len(text) for text in texts])
+        return cast(list[list[float]], vectors.tolist())

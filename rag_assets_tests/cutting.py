@@ -2,7 +2,7 @@
 
 import random
 import string
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rag_assets.model import Chunk, ParsedText, Structure
@@ -30,6 +30,19 @@ TOKENIZER = small_tokenizer()
 def embed(texts: Sequence[str]) -> list[list[float]]:
     """A vector of letter counts: texts of the same words are alike."""
     return [[1.0, *(float(text.lower().count(letter)) for letter in "aeiounst")] for text in texts]
+
+
+class WordModel:
+    """Answers a text worker without an engine: tokens are words, vectors count letters, or as given functions say."""
+
+    def __init__(
+        self,
+        *,
+        tokenize: Callable[[str], list[str]] = str.split,
+        embed: Callable[[Sequence[str]], list[list[float]]] = embed,
+    ) -> None:
+        self.tokenize = tokenize
+        self.embed = embed
 
 
 def cut(text: str, *, structure: Structure = "markdown", **options: Any) -> tuple[Chunk, ...]:

@@ -18,6 +18,7 @@ from rag_assets.errors import DocumentError
 from rag_assets.settings import Chunking, Parsing
 from rag_assets.text.sandbox.worker import TextWorker
 from rag_assets_tests import samples
+from rag_assets_tests.cutting import WordModel
 
 SECONDS = float(os.environ.get("RAG_ASSETS_FUZZ_SECONDS", "10"))
 SEED = int(os.environ.get("RAG_ASSETS_FUZZ_SEED", random.randrange(2**32)))
@@ -63,7 +64,7 @@ def documents(draw: st.DrawFn) -> tuple[str, bytes]:
 @pytest.fixture(scope="module")
 def reader() -> Iterator[TextWorker]:
     """A process of its own: a fault in machine code, a loop or a leak is then found like any other."""
-    with TextWorker(parsing=LIMITS, chunking=Chunking(size=64, overlap=8), model=None, tokenize=str.split) as reader:
+    with TextWorker(parsing=LIMITS, chunking=Chunking(size=64, overlap=8), model=None, asked=WordModel()) as reader:
         yield reader
 
 

@@ -20,6 +20,7 @@ from rag_assets.settings import Chunking, Parsing
 from rag_assets.text.sandbox import worker
 from rag_assets.text.sandbox.worker import TextWorker
 from rag_assets_tests import misbehaving, samples
+from rag_assets_tests.cutting import WordModel
 from rag_assets_tests.samples import SENTENCE, nested, pdf_objects, pdf_of, stream
 
 MIB = 2**20
@@ -363,7 +364,7 @@ HOSTILE: list[tuple[str, Callable[[], bytes], tuple[str, ...]]] = [
 @pytest.fixture(scope="module")
 def reader() -> Iterator[TextWorker]:
     """One worker for the whole set, as in a batch."""
-    with TextWorker(parsing=LIMITS, chunking=Chunking(), model=None, tokenize=str.split) as reader:
+    with TextWorker(parsing=LIMITS, chunking=Chunking(), model=None, asked=WordModel()) as reader:
         yield reader
 
 
@@ -371,7 +372,7 @@ def reader() -> Iterator[TextWorker]:
 def hurried() -> Iterator[TextWorker]:
     """The same with a time limit, for what may take longer than anybody wants to wait."""
     hurried = LIMITS.model_copy(update={"max_seconds": 20.0})
-    with TextWorker(parsing=hurried, chunking=Chunking(), model=None, tokenize=str.split) as reader:
+    with TextWorker(parsing=hurried, chunking=Chunking(), model=None, asked=WordModel()) as reader:
         yield reader
 
 

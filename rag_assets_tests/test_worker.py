@@ -23,6 +23,7 @@ from rag_assets.text.sandbox import guard, seccomp, worker
 from rag_assets.text.sandbox.guard import Guarded
 from rag_assets.text.sandbox.worker import TextWorker
 from rag_assets_tests import misbehaving
+from rag_assets_tests.cutting import WordModel
 from rag_assets_tests.leaping import Leaping
 
 MIB = 2**20
@@ -30,12 +31,8 @@ LIMITS = Parsing(max_seconds=30, max_memory_mb=384)
 linux = pytest.mark.skipif(sys.platform != "linux", reason="enforced by the Linux kernel")
 
 
-def words(text: str) -> list[str]:
-    return text.split()
-
-
 def start(*, parsing: Parsing = LIMITS, **given: object) -> TextWorker:
-    options: dict[str, object] = {"chunking": Chunking(), "model": None, "tokenize": words} | given
+    options: dict[str, object] = {"chunking": Chunking(), "model": None, "asked": WordModel()} | given
     return TextWorker(parsing=parsing, **options)  # type: ignore[arg-type]
 
 
@@ -80,7 +77,7 @@ def test_read_gives_what_parsing_and_cutting_give(folder: Path, strategy: str) -
     with start(chunking=settings) as reader:
         read = reader.read(document(folder, text), name="a.md")
     parsed = ParsedText(text=text, media_type="text/plain", parser="test", structure="plain")
-    tokenizer = tokens.RemoteTokenizer("x", words, max_tokens=62)
+    tokenizer = tokens.RemoteTokenizer("x", str.split, max_tokens=62)
     assert read.parsed == parsed
     assert read.chunks == chunker.chunk(parsed, tokenizer=tokenizer, settings=settings)
     assert len(read.chunks) > 10
@@ -90,13 +87,13 @@ def test_read_gives_what_parsing_and_cutting_give(folder: Path, strategy: str) -
 def test_parse_reads_without_cutting(shared: TextWorker, tmp_path: Path) -> None:
     """And needs no tokenizer."""
     assert shared.parse(document(tmp_path, "text"), name="a").chunks == ()
-    with start(tokenize=None) as reader:
+    with start(asked=None) as reader:
         assert reader.parse(document(tmp_path, "text"), name="a.txt").parsed.text
 
 
 def test_reading_without_a_tokenizer_names_the_setting(folder: Path) -> None:
     """It is nobody's document that is wrong."""
-    with start(tokenize=None) as reader, pytest.raises(SettingsError, match="tokenizer"):
+    with start(asked=None) as reader, pytest.raises(SettingsError, match="tokenizer"):
         reader.read(document(folder, "text"), name="a.txt")
 
 
@@ -324,8 +321,9 @@ def test_child_ends_with_its_parent(folder: Path, behaviour: str) -> None:
     code = (
         "import sys; from pathlib import Path; from rag_assets.settings import *;"
         "from rag_assets.text.sandbox import worker; from rag_assets_tests import misbehaving;"
+        "from rag_assets_tests.cutting import WordModel;"
         f"worker.command = lambda: misbehaving.command(workplace=Path({str(folder)!r}));"
-        "w = worker.TextWorker(parsing=Parsing(), chunking=Chunking(), model=None, tokenize=str.split);"
+        "w = worker.TextWorker(parsing=Parsing(), chunking=Chunking(), model=None, asked=WordModel());"
         f"w.start(); print('up', flush=True); w.read(Path({str(file)!r}), name='a'); sys.stdin.read()"
     )
     parent = subprocess.Popen(
@@ -368,7 +366,7 @@ def test_semantic_strategy_asks_for_vectors(folder: Path) -> None:
         asked.extend(texts)
         return [[1.0, float("cat" in text)] for text in texts]
 
-    with start(chunking=Chunking(strategy="semantic", size=64, overlap=0), embed=embed) as reader:
+    with start(chunking=Chunking(strategy="semantic", size=64, overlap=0), asked=WordModel(embed=embed)) as reader:
         read = reader.read(document(folder, "A cat sat here. " * 100 + "Rain fell. " * 100), name="a")
     assert asked
     assert len(read.chunks) > 2
@@ -393,7 +391,7 @@ def test_error_of_a_question_reaches_the_caller(
             raise answers.pop()
         return text.split()
 
-    with start(tokenize=tokenize) as reader:
+    with start(asked=WordModel(tokenize=tokenize)) as reader:
         with pytest.raises(expected):
             reader.read(document(folder, "text"), name="a")
         assert reader.read(document(folder, "text"), name="a").chunks
@@ -409,7 +407,7 @@ def test_time_of_a_question_is_not_the_documents(folder: Path) -> None:
         return text.split()
 
     limits = LIMITS.model_copy(update={"max_seconds": 3.0})
-    with start(parsing=limits, tokenize=tokenize) as reader:
+    with start(parsing=limits, asked=WordModel(tokenize=tokenize)) as reader:
         reader.start()
         assert reader.read(document(folder, "some text"), name="a").chunks
 
@@ -425,7 +423,7 @@ def test_fingerprint_changes_with_what_changes_chunks(folder: Path) -> None:
     plain = fingerprint()
     assert fingerprint(parsing=LIMITS.model_copy(update={"max_seconds": 9.0})) == plain
     assert fingerprint(chunking=Chunking(size=100)) != plain
-    assert fingerprint(tokenize=list) != plain
+    assert fingerprint(asked=WordModel(tokenize=list)) != plain
 
 
 def test_reading_ends_when_it_is_interrupted(folder: Path) -> None:

@@ -305,6 +305,11 @@ def _is_fault(run: dg.DagsterRun) -> bool:
 
 
 def _claim(services: Services, batch_id: str) -> list[Claim]:
+    """What is due, for the batch; with paths, though the run asks for them again, when it begins.
+
+    Without one, a document has lost its row: Dagster gets no partition for it, and of too many of these at once, the
+    deletions are held before there is a run that could carry them out.
+    """
     worker = services.settings.worker
     with services.database.transaction() as cursor:
         return outbox.claim_due(

@@ -65,7 +65,7 @@ class _Reader:
         self._parsing = Parsing.model_validate(facts["parsing"])
         self._chunking = Chunking.model_validate(facts["chunking"])
         self._model = Path(facts["model"]) if facts["model"] else None
-        self._asks_tokens, self._asks_vectors = facts["tokenize"], facts["embed"]
+        self._may_ask = bool(facts["answers"])  # of the parent: tokens and vectors of the model
         self._tokenizer: tokens.Tokenizer | None = None
         self._no_tokenizer = "To cut documents, the text worker needs a model file or a server's tokenizer"
         sys.setrecursionlimit(RECURSION_LIMIT)
@@ -136,7 +136,7 @@ class _Reader:
             parsed,
             tokenizer=self.tokenizer,
             settings=self._chunking,
-            embed=self._embed if self._asks_vectors else None,
+            embed=self._embed if self._may_ask else None,
         )
 
     def _fingerprint(self) -> str:
@@ -150,7 +150,7 @@ class _Reader:
         return self._tokenizer
 
     def _load_tokenizer(self) -> tokens.Tokenizer:
-        if not self._asks_tokens:
+        if not self._may_ask:
             raise SettingsError(self._no_tokenizer)
         name = _hash("remote", *self._tokenize(TOKENIZER_PROBE))
         return tokens.RemoteTokenizer(name, self._tokenize, max_tokens=self._chunking.size - tokens.SPECIAL_TOKENS)

@@ -5,11 +5,11 @@ import json
 import os
 import sys
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from rag_assets.errors import ERROR_KINDS, DocumentError, ServiceError, SettingsError, UnembeddableText
 from rag_assets.model import Chunk, FileFacts, ParsedText, ReadDocument
@@ -24,13 +24,20 @@ MESSAGE_BYTES = 64 * 2**20  # the largest answer besides its text: places of chu
 BYTES_PER_CHARACTER = 4  # of UTF-8, at most
 WORN_SHARE = 0.5  # of its memory: a child that keeps more than this after a document is replaced
 
-Tokenize = Callable[[str], Sequence[str]]
-Embed = Callable[[Sequence[str]], Sequence[Sequence[float]]]
-
 # -I: nothing of the caller's folder or environment. The package is found where this process found it.
 _ENTRY = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from rag_assets.text.sandbox import child; child.run()"
 )
+
+
+class CuttingModel(Protocol):
+    """What a child may ask while it cuts a text, as it has no way to a server: it is answered by its parent."""
+
+    def tokenize(self, text: str) -> Sequence[str]:
+        """The pieces that the model makes of a text, where no file has its vocabulary."""
+
+    def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        """A vector for each text, all of one length, for the strategy `semantic`."""
 
 
 class TextWorker:
@@ -46,15 +53,13 @@ class TextWorker:
         parsing: Parsing,
         chunking: Chunking,
         model: Path | None,
-        tokenize: Tokenize | None = None,
-        embed: Embed | None = None,
+        asked: CuttingModel | None = None,
         below: Path | None = None,
     ) -> None:
         self._parsing = parsing
         self._chunking = chunking
         self._model = model
-        self._tokenize = tokenize
-        self._embed = embed
+        self._asked = asked
         self._below = below  # a folder of ours for work folders; else that for temporary files
         self._lookups = Lookups(parsing.max_seconds)
         self._child: Guarded | None = None
@@ -89,7 +94,7 @@ class TextWorker:
         return self._document("parse", path, name=name)
 
     def read(self, path: Path, *, name: str) -> ReadDocument:
-        """Read a file and cut it; DocumentError, or what `tokenize` and `embed` raise."""
+        """Read a file and cut it; DocumentError, or what `asked` raises."""
         return self._document("read", path, name=name)
 
     def interrupt(self) -> None:
@@ -154,10 +159,10 @@ class TextWorker:
         return answer
 
     def _reply(self, question: frames.Frame) -> tuple[dict[str, Any], bytes]:
-        if question.message["ask"] == "tokenize" and self._tokenize is not None:
-            return {"pieces": list(self._tokenize(question.body.decode("utf-8")))}, b""
-        if question.message["ask"] == "embed" and self._embed is not None:
-            vectors = self._embed([str(text) for text in question.message["texts"]])
+        if question.message["ask"] == "tokenize" and self._asked is not None:
+            return {"pieces": list(self._asked.tokenize(question.body.decode("utf-8")))}, b""
+        if question.message["ask"] == "embed" and self._asked is not None:
+            vectors = self._asked.embed([str(text) for text in question.message["texts"]])
             values = b"".join(array("f", vector).tobytes() for vector in vectors)
             return {"dimension": len(vectors[0])}, values
         raise frames.BrokenFrame("it asks for what it was not offered")
@@ -203,8 +208,7 @@ class TextWorker:
             "parsing": self._parsing.model_dump(mode="json"),
             "chunking": self._chunking.model_dump(mode="json"),
             "model": None if self._model is None else os.path.abspath(self._model),
-            "tokenize": self._tokenize is not None,
-            "embed": self._embed is not None,
+            "answers": self._asked is not None,
         }
 
     def _discard(self) -> None:
