@@ -18,6 +18,7 @@ import psutil
 from rag_assets import (
     cli_backup,
     cli_mcp,
+    cli_model,
     cli_service,
     cli_status,
     cli_systemd,
@@ -799,6 +800,7 @@ for _command in (
     *cli_service.COMMANDS,
     *cli_status.COMMANDS,
     cli_mcp.mcp,
+    cli_model.model,
     *cli_backup.COMMANDS,
     cli_systemd.service,
 ):

@@ -4,7 +4,9 @@ import importlib.util
 import logging
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
+from rag_assets import gguf_file, model_sets
 from rag_assets.bundled import llama_server, model, openvino_server
 from rag_assets.embedding.embedder import LLAMA_CPP, OPENVINO, Engine
 from rag_assets.errors import SettingsError
@@ -25,6 +27,7 @@ def uses_openvino(settings: Settings) -> bool:
 
 def choose(settings: Settings, *, progress: Progress) -> Engine:
     """The engine of these settings; its model is made now if need be. SettingsError where that cannot be."""
+    _require_file(settings)
     if not uses_openvino(settings):
         return llama_cpp(settings, progress=progress)
     try:
@@ -58,7 +61,32 @@ def llama_cpp(settings: Settings, *, progress: Progress) -> Engine:
     """The configured llama-server, one found on PATH (native builds are faster), or the embedded one."""
     if (file := settings.llama_server_model) is None:
         file = model.ensure_any(settings.home, quantization=settings.embedding.quantization, progress=progress)
+    else:
+        _require_fitting(settings, file)
     return Engine(name=LLAMA_CPP, command=tuple(llama_command(settings)), model=file)
+
+
+def _require_file(settings: Settings) -> None:
+    """SettingsError where another known model is named than the embedded one, and no file or server of it."""
+    name = settings.embedding.model
+    other = model_sets.known(name) is not None and name != model.MODEL_NAME
+    if other and settings.llama_server_model is None:
+        raise SettingsError(
+            f"embedding.model is {name}, of which no file comes with this program: name its GGUF file in "
+            "LLAMA_SERVER_MODEL, or a server that runs it in llama_server.url."
+        )
+
+
+def _require_fitting(settings: Settings, file: Path) -> None:
+    """SettingsError where a file is not of the model whose name its vectors would be stored under."""
+    if not file.is_file() or model_sets.known(settings.embedding.model) is None:
+        return  # who starts the engine says that there is none; of other models, nothing is known to compare with
+    found = model_sets.misfits(settings.embedding.of_model, gguf_file.read_metadata(file))
+    if found:
+        raise SettingsError(
+            f"{file} is not a file of {settings.embedding.model} as it is set: {'; '.join(found)}. Set embedding.model "
+            "to the name of the model that the file is of (see rag-assets model known), or take another file."
+        )
 
 
 def llama_command(settings: Settings) -> list[str]:

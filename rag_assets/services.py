@@ -179,7 +179,7 @@ class Services:
     def _new_reader(self) -> TextWorker:
         reader = TextWorker(
             parsing=self.settings.parsing,
-            chunking=self.settings.chunking,
+            chunking=self.settings.cutting,
             model=self.model_path,
             asked=_EmbedderAsked(self),
             below=self.settings.home / "run",

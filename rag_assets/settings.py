@@ -33,7 +33,9 @@ from pydantic_settings import (
 )
 from pydantic_settings import SettingsError as UnreadableSetting
 
+from rag_assets import model_sets
 from rag_assets.errors import AcceptableKind, SettingsError
+from rag_assets.model_sets import ModelSet, Pooling
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +48,16 @@ ENV_ENCODING = "utf-8-sig"  # editors on Windows begin it with a mark
 CALIBRATION_FILE = "calibration.json"  # below home
 
 Quantization = Literal["f32", "f16", "q8_0"]
+# The settings of [embedding] that a known model brings along.
+OF_A_SET = (
+    "dimension",
+    "pooling",
+    "longest",
+    "query_prefix",
+    "passage_prefix",
+    "normalized",
+    "whole_dimension",
+)
 Mode = Literal["hybrid", "vector", "text"]
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -204,13 +216,48 @@ class Chunking(Section):
 class Embedding(Section):
     """[embedding]: which model makes vectors, and what runs it."""
 
-    model: str = "all-MiniLM-L6-v2"  # the name stored with each vector
+    # The name stored with each vector. Of a model that is known by name (`rag-assets model known`), what follows need
+    # not be set, but for batch_size, engine and quantization. NAME@256 has the first 256 numbers of each vector, of a
+    # model that is made for that.
+    model: str = "all-MiniLM-L6-v2"
     dimension: Annotated[int, Field(ge=1, le=16_000)] = 384
+    pooling: Pooling = "mean"  # how the vectors of tokens become one
+    longest: Annotated[int | None, Field(ge=16)] = None  # tokens of one text that the model takes
+    query_prefix: str = ""  # what each question begins with
+    passage_prefix: str = ""  # what each chunk begins with
+    normalized: bool = True  # whether the engine gives vectors of length 1; else they are brought to it
+    whole_dimension: Annotated[int | None, Field(ge=1, le=16_000)] = None  # as given, where `dimension` of it are kept
     batch_size: Annotated[int, Field(ge=1, le=2_048)] = 32  # texts per request
     # What runs the embedded model: OpenVINO, llama.cpp, or auto: OpenVINO where it is installed and its vectors are
     # right, else llama.cpp. LLAMA_SERVER_BINARY, LLAMA_SERVER_MODEL and llama_server.url come first.
     engine: Literal["auto", "openvino", "llama.cpp"] = "auto"
     quantization: Quantization = "q8_0"  # of the embedded model, with llama.cpp
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_by_name(cls, given: Any) -> Any:
+        """What is known of the model, under what is set by hand."""
+        found = model_sets.known(str(given["model"])) if isinstance(given, dict) and "model" in given else None
+        return given if found is None else {name: getattr(found, name) for name in OF_A_SET} | given
+
+    @model_validator(mode="after")
+    def _is_cut_to_less(self) -> "Embedding":
+        if self.whole_dimension is not None and self.whole_dimension < self.dimension:
+            raise ValueError(
+                f"whole_dimension is {self.whole_dimension}; allowed is {self.dimension}, dimension, and up"
+            )
+        return self
+
+    @property
+    def of_model(self) -> ModelSet:
+        """The model as a set."""
+        found = model_sets.known(self.model)
+        return ModelSet(
+            name=self.model,
+            centred=found is not None and found.centred,
+            dimensions=found.dimensions if found is not None else (),
+            **{name: getattr(self, name) for name in OF_A_SET},
+        )
 
 
 class Worker(Section):
@@ -410,6 +457,15 @@ class Settings(BaseSettings):
         if self.chunking.size > largest:
             raise ValueError(f"chunking.size is {self.chunking.size}; allowed is 16 to {largest}, the model's limit")
         return self
+
+    @property
+    def cutting(self) -> Chunking:
+        """[chunking] for the model that embeds: no chunk is longer than it takes, with what each begins with."""
+        model = self.embedding.of_model
+        largest = (model.longest or self.chunking.size + model.room) - model.room
+        size = min(self.chunking.size, largest)
+        overlap = min(self.chunking.overlap, size - 1)
+        return self.chunking.model_copy(update={"size": size, "overlap": overlap})
 
     @classmethod
     def settings_customise_sources(

@@ -22,6 +22,7 @@ SHOWN_BY = {
     "bundled/postgres_watchdog.py": "test_bundled_postgres",
     "bundled/server_process.py": "test_openvino_server",
     "cli_backup.py": "test_backup",
+    "cli_model.py": "test_model_sets",
     "cli_service.py": "test_service_keys",
     "cli_services.py": "test_cli",
     "cli_status.py": "test_story",

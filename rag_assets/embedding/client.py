@@ -13,6 +13,7 @@ from rag_assets import visible
 from rag_assets.embedding.door import Door
 from rag_assets.embedding.waiting import Patience, Turns, no_longer_than
 from rag_assets.errors import EmbeddingError, SettingsError
+from rag_assets.model_sets import ModelSet
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -56,6 +57,7 @@ class EmbeddingClient:
         *,
         api_key: str | None,
         dimension: int,
+        of_model: ModelSet | None = None,
         timeout_seconds: float,
         door: Door | None = None,
         vouch: "Callable[[EmbeddingClient], None] | None" = None,
@@ -72,7 +74,8 @@ class EmbeddingClient:
         self._form = {"encoding_format": "base64"}  # a quarter of the bytes; without it, or where unknown: numbers
         self._key_setting = key_setting  # where a key that is refused comes from
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._dimension = dimension
+        self._dimension = of_model.given_dimension if of_model else dimension
+        self._of_model = of_model  # None: vectors are taken as they come
         self._timeout = timeout_seconds
         self._most_bytes = most_answer_bytes
         self._facts_seconds, self._most_facts = facts_seconds, most_facts_bytes  # of an answer about itself
@@ -205,13 +208,29 @@ class EmbeddingClient:
             expected = (len(embeddings), self._dimension)
             raise EmbeddingError(
                 f"llama-server's vectors have the shape {vectors.shape}, expected {expected}. "
-                "Set embedding.dimension to the model's dimension, and start the server with --pooling mean."
+                "Set embedding.dimension to the model's dimension, and start the server with --pooling "
+                f"{self._of_model.pooling if self._of_model else 'mean'}."
             )
+        vectors = self._shaped(vectors)
         with np.errstate(all="ignore"):
             norms = np.linalg.norm(vectors, axis=1)
         if not np.isfinite(norms).all() or (abs(norms - 1) > NORM_TOLERANCE).any():
             raise EmbeddingError(f"llama-server's vectors are not finite and of length 1: lengths {norms[:5]}")
         return vectors
+
+    def _shaped(self, vectors: "NDArray[float32]") -> "NDArray[float32]":
+        """The vectors as they are stored: cut where the model's are, and of length 1 where the engine's are not."""
+        import numpy as np
+
+        model = self._of_model
+        if model is None or (model.normalized and model.given_dimension == model.dimension):
+            return vectors
+        with np.errstate(all="ignore"):  # what is not finite is refused by who called
+            if model.centred and model.given_dimension > model.dimension:
+                vectors = vectors - vectors.mean(axis=1, keepdims=True)
+            kept = vectors[:, : model.dimension]
+            shaped: NDArray[float32] = (kept / np.linalg.norm(kept, axis=1, keepdims=True)).astype(np.float32)
+        return shaped
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         from urllib3.exceptions import HTTPError, ReadTimeoutError

@@ -73,6 +73,7 @@ class Embedder:
         pause_seconds: float = PAUSE_SECONDS,
     ) -> None:
         self._settings = settings
+        self._of_model = settings.embedding.of_model
         self._patience_seconds = patience_seconds
         self._pause_seconds = pause_seconds
         self._engine = engine
@@ -124,8 +125,9 @@ class Embedder:
             model=engine.model,
             settings=self._settings.llama_server,
             home=self._settings.home,
-            dimension=self._settings.embedding.dimension,
-            longest=max(self._settings.chunking.size, 512),
+            dimension=self._of_model.dimension,
+            longest=max(self._settings.cutting.size + self._of_model.room, 512),
+            of_model=self._of_model,
         )
 
     @property
@@ -162,11 +164,12 @@ class Embedder:
         import numpy as np
 
         vectors = np.empty((len(texts), self._settings.embedding.dimension), dtype=np.float32)
+        passages = [self._of_model.passage_prefix + text for text in texts]
         packs = list(_packs(token_counts, most_texts=self._settings.embedding.batch_size))
         executor = self._executor if len(packs) > 1 else self._short_calls
 
         def work(pack: list[int]) -> None:
-            vectors[pack] = self._embed_pack(pack, texts)
+            vectors[pack] = self._embed_pack(pack, passages)
             self._count(len(pack))
 
         requests: set[Future[None]] = set()
@@ -188,8 +191,9 @@ class Embedder:
 
         Raises what `embed` raises; the index of UnembeddableText is 0.
         """
+        asked = self._of_model.query_prefix + text
         try:
-            return [float(number) for number in self._request([text], for_query=True)[0]]
+            return [float(number) for number in self._request([asked], for_query=True)[0]]
         except InputTooLong as exc:
             raise UnembeddableText(0, kind="too_large", message=f"It is over the model's limit: {exc}") from exc
 
@@ -344,7 +348,7 @@ class Embedder:
             self._settings.home / "run",
             model=self._engine.model,
             settings=self._settings.llama_server,
-            dimension=self._settings.embedding.dimension,
+            of_model=self._of_model,
         )
         if client is None:
             return None
@@ -392,8 +396,13 @@ class Embedder:
     def _vouch(self, client: EmbeddingClient, *, vectors: "NDArray[float32] | None" = None) -> None:
         """Raise WrongModel unless the server's vectors are those of the model that it is to be."""
         least = known.ENGINE_OF_OURS if self._engine and self._engine.name == OPENVINO else known.SAME_MODEL
-        name = self._settings.embedding.model
-        known.require(name, client.embed, memory=self._models, least=least, vectors=vectors)
+        prefix = self._of_model.passage_prefix
+
+        def embed(texts: list[str]) -> "NDArray[float32]":
+            return client.embed([prefix + text for text in texts])
+
+        given = None if prefix else vectors  # which were made of the texts alone
+        known.require(self._of_model.name, embed, memory=self._models, least=least, vectors=given)
 
     def _answers(self, client: Server) -> bool:
         """Whether the server of our own is there as before."""
@@ -433,7 +442,8 @@ class Embedder:
         return EmbeddingClient(
             url,
             api_key=config.read_api_key(),
-            dimension=self._settings.embedding.dimension,
+            dimension=self._of_model.dimension,
+            of_model=self._of_model,
             timeout_seconds=config.request_timeout_seconds,
             vouch=self._vouch_for_remote,
             model=config.model or self._settings.embedding.model,

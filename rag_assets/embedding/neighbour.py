@@ -14,10 +14,11 @@ import psutil
 from rag_assets.embedding.client import EmbeddingClient
 from rag_assets.embedding.door import Door, Owned, to_owned
 from rag_assets.embedding.server import RECORD_PATTERN, Record, runs
+from rag_assets.model_sets import ModelSet
 from rag_assets.settings import LlamaServer as LlamaServerSettings
 
 
-def find(run: Path, *, model: Path, settings: LlamaServerSettings, dimension: int) -> EmbeddingClient | None:
+def find(run: Path, *, model: Path, settings: LlamaServerSettings, of_model: ModelSet) -> EmbeddingClient | None:
     """A client of a server of this model's file that answers now; None where there is none."""
     for file in sorted(run.glob(RECORD_PATTERN)):
         with suppress(OSError, ValueError, KeyError, TypeError, psutil.Error):  # it may be ending this moment
@@ -27,7 +28,8 @@ def find(run: Path, *, model: Path, settings: LlamaServerSettings, dimension: in
             client = EmbeddingClient(
                 "http://localhost",  # the door decides where that is
                 api_key=file.with_suffix(".key").read_text().strip(),
-                dimension=dimension,
+                dimension=of_model.dimension,
+                of_model=of_model,
                 timeout_seconds=settings.request_timeout_seconds,
                 door=_door(record),
             )

@@ -23,6 +23,7 @@ from rag_assets.embedding import known, memory
 from rag_assets.embedding.client import EmbeddingClient, ServerAway
 from rag_assets.embedding.door import LONGEST_SOCKET_PATH, SOCKET, Door, Owned, to_owned
 from rag_assets.errors import EmbeddingError, Interrupted, ServerFailedToStart
+from rag_assets.model_sets import ModelSet
 from rag_assets.processes import ports, spawning, tree
 from rag_assets.settings import LlamaServer as LlamaServerSettings
 from rag_assets.stopwatch import Stopwatch
@@ -75,11 +76,13 @@ class LlamaServer:
         home: Path,
         dimension: int,
         longest: int = UBATCH_TOKENS,
+        of_model: ModelSet | None = None,
     ) -> None:
         self._command = list(command)
         self._model = model
         self._settings = settings
         self._dimension = dimension
+        self._of_model = of_model  # None: one with mean pooling, whose vectors are taken as they come
         self._longest = longest  # tokens of one text, special ones included
         self._run = home / "run"
         self._logs = home / "logs"
@@ -211,6 +214,7 @@ class LlamaServer:
             "http://localhost",  # the door decides where that is
             api_key=key,
             dimension=self._dimension,
+            of_model=self._of_model,
             timeout_seconds=self._settings.request_timeout_seconds,
             door=self._door(process),
         )
@@ -277,7 +281,11 @@ class LlamaServer:
 
     def _purpose(self) -> list[str]:
         """The flags that say what it is asked for."""
-        return [*(("--embedding",) if self._settings.embedding_only else ()), "--pooling", "mean"]
+        return [*(("--embedding",) if self._settings.embedding_only else ()), "--pooling", self._pooling]
+
+    @property
+    def _pooling(self) -> str:
+        return self._of_model.pooling if self._of_model else "mean"
 
     def _known_flags(self) -> frozenset[str]:
         return known_flags(self._command, cache=self._run / "flags")
