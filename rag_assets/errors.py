@@ -13,13 +13,14 @@ RagAssetsError
     ├── NotEnoughMemory          llama-server is not started: it would not fit
     ├── ServerFailedToStart      llama-server died, or never became ready; quotes its log
     ├── EmbeddingError           llama-server answers, but not with usable vectors
+    ├── ModelDropped             the run began with a model whose vectors are kept no more
     ├── LostRun(run_id)          this run stood still, and others work on its documents
     ├── IndexUnavailable         the search service does not answer, or cannot now (rag_assets.client)
     └── IndexRefused             it does not take the key, or what is asked (rag_assets.client)
 
 Between our own rooms only, never shown to a user:
 ├── UnembeddableText(index)      one text of a call cannot be embedded; its document fails, the others go on
-├── MissingVectors(hashes)       a vector that was to be reused is gone: embed it, write again
+├── MissingVectors(hashes, model) a vector that was to be reused is gone: embed it, write again
 └── Interrupted                  the run is being stopped: nothing comes of this call
 """
 
@@ -175,6 +176,16 @@ class EmbeddingError(ServiceError):
     """llama-server answered, but not with one valid vector per text."""
 
 
+class ModelDropped(ServiceError):
+    """The model that a run began with was dropped meanwhile: nothing is lost, and the next run has the other one."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(
+            f"The model {model} was dropped while this run embedded with it. Nothing is lost: its documents stay "
+            "pending, and the next run embeds with the model that serves."
+        )
+
+
 class LostRun(ServiceError):
     """This run stood still for too long; its documents were given to others, and it may store nothing any more."""
 
@@ -199,9 +210,10 @@ class UnembeddableText(RagAssetsError):
 class MissingVectors(RagAssetsError):
     """Vectors of these content hashes are neither given nor stored any more."""
 
-    def __init__(self, hashes: Collection[str]) -> None:
+    def __init__(self, hashes: Collection[str], *, model: str) -> None:
         super().__init__(f"{len(hashes)} vectors are neither given nor stored")
         self.hashes = frozenset(hashes)
+        self.model = model
 
 
 class Interrupted(RagAssetsError):

@@ -223,13 +223,16 @@ def sample_vectors(services: Services) -> Sampled:
 
 def reconcile(services: Services) -> dict[str, int]:
     """Enqueue whatever differs between table, files and index; how many documents, by what was found."""
-    model = services.settings.embedding.model
     tend(services)
     with services.database.transaction() as cursor:
         owner.require(cursor, owner_of(services.settings))
         outbox.drain_changes(cursor)  # or what the trigger saw would be found once more
+    kept = services.kept()
     found = reconciling.reconcile_table(
-        services.database, services.settings.source, fingerprint=services.reader.fingerprint, model=model
+        services.database,
+        services.settings.source,
+        fingerprints=[one.reader.fingerprint for one in kept],
+        models=[one.settings.embedding.model for one in kept],
     )
     with services.database.transaction() as cursor:
         outbox.retry_dead(cursor, kind="not_found")  # a file that was missing may be there now

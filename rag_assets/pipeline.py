@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -17,12 +17,14 @@ from rag_assets.errors import (
     DocumentError,
     LostRun,
     MissingVectors,
+    ModelDropped,
     ServiceError,
     UnembeddableText,
 )
 from rag_assets.lease import BEAT_SECONDS, Lease
 from rag_assets.model import ChunkBrief, Claim, ClaimOwner, Outcome, Preview, ReadDocument, Stage, StoredText
-from rag_assets.postgres import chunks, ingestion_log, outbox, texts, words
+from rag_assets.postgres import chunks, ingestion_log, models, outbox, texts, words
+from rag_assets.postgres.chunks import OfModel
 from rag_assets.postgres.database import Cursor, Database
 from rag_assets.settings import Chunking, Settings
 from rag_assets.text import languages, paths
@@ -44,9 +46,11 @@ PREVIEWED_TEXT, PREVIEWED_WORDS, PREVIEWED_CHUNKS = 400, 60, 8  # characters, ch
 WAIT_SECONDS = 0.5  # at a time, for a group: on Windows, Ctrl-C does not end a wait that has no end
 PARTING_SECONDS = 0.05  # between interruptions of what is still under way in a run that is stopped
 DATABASE_PATIENCE_SECONDS = 60.0  # how long a finished document waits for a database that restarts
+READINGS = 3  # of a file that changes between being cut for one model and for another
 FOLDED_TOGETHER = 50  # changes of the statistics of words
 
 
+Key = tuple[str, str]  # a model, and the content hash of a text that it embeds
 Resolve = Callable[[str], Path]  # a path of the table -> the file; DocumentError
 OnPart = Callable[[str, int, int], None]  # a long document's id, how many of its new chunks are embedded, of how many
 
@@ -81,6 +85,31 @@ class Embeds(Protocol):
         """End what `embed` is doing, which then raises."""
 
 
+class Maker(Protocol):
+    """What cuts and embeds for a model that is kept beside the run's own."""
+
+    @property
+    def settings(self) -> Settings:
+        """With the model in [embedding]."""
+
+    @property
+    def reader(self) -> Reader:
+        """Of the batches."""
+
+    @property
+    def urgent_reader(self) -> Reader:
+        """Of changes beside them."""
+
+    @property
+    def embedder(self) -> Embeds:
+        """Of this model's vectors."""
+
+
+def no_maker(model: str) -> Maker:
+    """Stands for what makes another model's vectors where there is none."""
+    raise ServiceError(f"{model} is kept beside the model that serves, and nothing here embeds with it.")
+
+
 def no_part(_document_id: str, _embedded: int, _chunks: int) -> None:
     """Stands for OnPart where nobody asks how far a long document is."""
 
@@ -91,6 +120,7 @@ class _Read:
 
     claim: Claim
     read: ReadDocument
+    others: Mapping[str, ReadDocument] = field(default_factory=dict)  # the same file as it is cut for other models
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,10 +148,10 @@ class _Group:
     """Documents that are embedded together and committed together."""
 
     works: list[_Work]
-    texts: dict[str, tuple[str, int]] = field(default_factory=dict)  # content hash -> text, tokens
-    announced: frozenset[str] = frozenset()  # hashes that later groups rely on, also of documents that failed since
-    awaited: frozenset[str] = frozenset()  # hashes that earlier groups have announced
-    vectors: "dict[str, NDArray[float32]]" = field(default_factory=dict)
+    texts: dict[Key, tuple[str, int]] = field(default_factory=dict)  # with their tokens
+    announced: frozenset[Key] = frozenset()  # that later groups rely on, also of documents that failed since
+    awaited: frozenset[Key] = frozenset()  # that earlier groups have announced
+    vectors: "dict[Key, NDArray[float32]]" = field(default_factory=dict)
     seconds_embed: float = 0.0
 
     @property
@@ -154,8 +184,11 @@ class _Lane:
     state of itself.
     """
 
-    def __init__(self, reader: Reader, *, lookups: Lookups, something_is_done: threading.Event) -> None:
+    def __init__(
+        self, reader: Reader, *, is_urgent: bool, lookups: Lookups, something_is_done: threading.Event
+    ) -> None:
         self.reader = reader
+        self.is_urgent = is_urgent
         self.lookups = lookups
         self._something_is_done = something_is_done
         self._groups: list[tuple[_Group, Future[_Group]]] = []
@@ -186,7 +219,7 @@ class _Lane:
 
     def take(self) -> Future[_Group] | None:
         """A group that can be stored; raises what the lane ended with after the last one."""
-        announced: set[str] = set()  # by the groups that are still being embedded
+        announced: set[Key] = set()  # by the groups that are still being embedded
         documents: set[str] = set()  # of these groups
         for index, (group, embedded) in enumerate(self._groups):
             if embedded.done() and announced.isdisjoint(group.awaited) and documents.isdisjoint(group.document_ids):
@@ -225,6 +258,7 @@ class Pipeline:
         run_id: str,
         beat_seconds: float = BEAT_SECONDS,
         on_part: OnPart = no_part,
+        maker: Callable[[str], Maker] = no_maker,
     ) -> None:
         self._database = database
         self._settings = settings
@@ -242,7 +276,11 @@ class Pipeline:
             patience_seconds=settings.worker.processing_timeout_seconds,
             beat_seconds=beat_seconds,
         )
-        self._in_flight: set[str] = set()  # content hashes that an earlier group is about to store
+        self._model = settings.embedding.model
+        self._maker_of = maker  # what embeds with a model that is kept beside this one
+        self._makers: dict[str, Maker] = {}
+        self._making = threading.Lock()
+        self._in_flight: set[Key] = set()  # what an earlier group is about to store
         self.stopping = threading.Event()  # set when nobody takes outcomes any more: batches should end
         self.ending = threading.Event()  # set when the last of the batches is stored: changes should end
 
@@ -258,7 +296,12 @@ class Pipeline:
         """
         done = threading.Event()
         bulk, urgent = (
-            _Lane(reader, lookups=Lookups(self._settings.parsing.max_seconds), something_is_done=done)
+            _Lane(
+                reader,
+                is_urgent=reader is self._urgent_reader,
+                lookups=Lookups(self._settings.parsing.max_seconds),
+                something_is_done=done,
+            )
             for reader in (self._reader, self._urgent_reader)
         )
         lanes = deque([urgent, bulk])  # by turns, or changes that never end would keep the batches from theirs
@@ -296,9 +339,14 @@ class Pipeline:
                     lane.lookups.close()
 
     def _break_off(self) -> None:
-        self._reader.interrupt()
-        self._urgent_reader.interrupt()
-        self._embedder.interrupt()
+        with self._making:
+            makers = list(self._makers.values())
+        for part in (self._reader, self._urgent_reader, self._embedder):
+            part.interrupt()
+        for maker in makers:
+            maker.reader.interrupt()
+            maker.urgent_reader.interrupt()
+            maker.embedder.interrupt()
 
     def _await_threads(self, feeders: Iterable[threading.Thread], lanes: Iterable[_Lane]) -> None:
         """Return once no thread reads or embeds any more.
@@ -327,12 +375,12 @@ class Pipeline:
 
     def _read_groups(self, batch: Sequence[Claim], lane: _Lane) -> Iterator[_Group]:
         window = self._settings.worker.bulk_batch_size
-        stored = self._stored(batch)
+        stored, others = self._stored(batch)
         gathered = _Gathered()
         for claim in batch:
             if self.stopping.is_set():
                 return
-            work = self._read(claim, stored.get(claim.document_id), lane=lane)
+            work = self._read(claim, stored.get(claim.document_id), lane=lane, others=others)
             tokens = _tokens(work)
             if tokens >= GROUP_TOKENS and gathered.works:
                 yield self._group(gathered.works)
@@ -344,14 +392,25 @@ class Pipeline:
         if gathered.works:
             yield self._group(gathered.works)
 
-    def _stored(self, batch: Sequence[Claim]) -> dict[str, StoredText]:
+    def _stored(self, batch: Sequence[Claim]) -> tuple[dict[str, StoredText], list[Maker]]:
+        """What is stored of the documents, and what makes vectors of the other models that are kept."""
         with self._database.transaction() as cursor:
-            return texts.get_stored(cursor, [claim.document_id for claim in batch])
+            stored = texts.get_stored(cursor, [claim.document_id for claim in batch])
+            kept = models.kept(cursor)
+        return stored, [self._maker(name) for name in kept if name != self._model]
 
-    def _read(self, claim: Claim, stored: StoredText | None, *, lane: _Lane) -> _Work:
+    def _maker(self, model: str) -> Maker:
+        with self._making:
+            if model not in self._makers:
+                made = self._maker_of(model)
+                made.embedder.on_embedded = lambda _texts: self._lease.move()
+                self._makers[model] = made
+            return self._makers[model]
+
+    def _read(self, claim: Claim, stored: StoredText | None, *, lane: _Lane, others: Sequence[Maker]) -> _Work:
         started = time.perf_counter()
         try:
-            work = self._looked_at(claim, stored, lane=lane)
+            work = self._looked_at(claim, stored, lane=lane, others=others)
         except DocumentError as exc:
             outcome = _failed(claim, exc, stage="read")
             work = _Settled(claim=claim, outcome=outcome, file=self._file(claim, lane=lane))
@@ -361,17 +420,37 @@ class Pipeline:
         self._lease.move()
         return work
 
-    def _looked_at(self, claim: Claim, stored: StoredText | None, *, lane: _Lane) -> _Work:
+    def _looked_at(self, claim: Claim, stored: StoredText | None, *, lane: _Lane, others: Sequence[Maker]) -> _Work:
         """What is to be done with a document; DocumentError where nothing can be."""
         _require_one_row(claim)
         if claim.path is None:
             gone = Outcome(document_id=claim.document_id, path=None, status="deleted", stage="write")
             return _Settled(claim=claim, outcome=gone)
-        found = self._look(claim.path, stored, lane=lane)
+        found = self._look(claim.path, stored, lane=lane, others=others)
         if isinstance(found, StoredText):
             return _Unchanged(claim=claim, stored=found)
-        read = self._read_file(found, name=claim.path, reader=lane.reader)
-        return _Read(claim=claim, read=replace(read, language=self._language(read)))
+        read, beside = self._read_for_all(found, name=claim.path, lane=lane, others=others)
+        return _Read(claim=claim, read=replace(read, language=self._language(read)), others=beside)
+
+    def _read_for_all(
+        self, file: Path, *, name: str, lane: _Lane, others: Sequence[Maker]
+    ) -> tuple[ReadDocument, dict[str, ReadDocument]]:
+        """A file as it is cut for the run's model and for the others, all of the same bytes.
+
+        It is read once where they are cut alike.
+        """
+        for _ in range(READINGS):
+            read = self._read_file(file, name=name, reader=lane.reader)
+            beside = {}
+            for maker in others:
+                reader = _reader_of(maker, lane)
+                is_alike = reader.fingerprint == read.fingerprint
+                beside[maker.settings.embedding.model] = (
+                    read if is_alike else self._read_file(file, name=name, reader=reader)
+                )
+            if all(one.facts.sha256 == read.facts.sha256 for one in beside.values()):
+                return read, beside
+        raise DocumentError("timed_out", f"{name} changes while it is read")
 
     def _file(self, claim: Claim, *, lane: _Lane) -> tuple[int, int] | None:
         with suppress(DocumentError, OSError):
@@ -397,10 +476,15 @@ class Pipeline:
                 raise
         return reader.read(file, name=name)
 
-    def _look(self, path: str, stored: StoredText | None, *, lane: _Lane) -> Path | StoredText:
-        """The file to read, or what is stored where file, settings and model are those of it."""
-        settings = (lane.reader.fingerprint, self._settings.embedding.model)
-        same = stored if stored and settings == (stored.fingerprint, stored.embedding_model) else None
+    def _look(self, path: str, stored: StoredText | None, *, lane: _Lane, others: Sequence[Maker]) -> Path | StoredText:
+        """The file to read, or what is stored where file, settings and models are those of it.
+
+        Models are kept in step with each other: what was stored by a run with the one holds for the other.
+        """
+        fingerprints = {lane.reader.fingerprint, *(_reader_of(maker, lane).fingerprint for maker in others)}
+        names = {self._model, *(maker.settings.embedding.model for maker in others)}
+        is_same = stored is not None and stored.fingerprint in fingerprints and stored.embedding_model in names
+        same = stored if is_same else None
 
         def look() -> Path | StoredText:
             file = self._resolve(path)
@@ -419,21 +503,30 @@ class Pipeline:
     def _group(self, works: list[_Work]) -> _Group:
         """Choose the texts that truly need embedding: not stored, and in no group before this one."""
         group = _Group(works=works)
-        wanted = {
-            chunk.content_sha256: (chunk.embedded_text, chunk.token_count)
-            for work in works
-            if isinstance(work, _Read)
-            for chunk in work.read.chunks
-        }
+        wanted = self._texts(works)
         fresh = wanted.keys() - self._in_flight
         group.awaited = frozenset(wanted.keys() - fresh)
         if fresh:
             with self._database.transaction() as cursor:
-                missing = chunks.missing_vectors(cursor, fresh, model=self._settings.embedding.model)
-            group.texts = {sha: wanted[sha] for sha in wanted if sha in missing}
+                missing = {
+                    (model, sha)
+                    for model in {model for model, _ in fresh}
+                    for sha in chunks.missing_vectors(cursor, [sha for of, sha in fresh if of == model], model=model)
+                }
+            group.texts = {key: wanted[key] for key in wanted if key in missing}
             group.announced = frozenset(group.texts)
             self._in_flight |= group.announced
         return group
+
+    def _texts(self, works: Iterable[_Work]) -> dict[Key, tuple[str, int]]:
+        """What is embedded of documents, each text once for a model, with its tokens."""
+        return {
+            (model, chunk.content_sha256): (chunk.embedded_text, chunk.token_count)
+            for work in works
+            if isinstance(work, _Read)
+            for model, read in ((self._model, work.read), *work.others.items())
+            for chunk in read.chunks
+        }
 
     # ---- embed: threads "embed" ----
 
@@ -444,7 +537,7 @@ class Pipeline:
             try:
                 group.vectors |= self._vectors(part)
             except UnembeddableText as exc:
-                _fail_documents_with(list(part)[exc.index], group=group, error=exc)
+                self._fail_documents_with(list(part)[exc.index], group=group, error=exc)
             self._tell_part(group)
         group.seconds_embed = time.perf_counter() - started
         return group
@@ -456,8 +549,11 @@ class Pipeline:
             self._lease.tell_part(*part)
             self._on_part(*part)
 
-    def _vectors(self, wanted: dict[str, tuple[str, int]]) -> "dict[str, NDArray[float32]]":
-        vectors = self._embedder.embed(
+    def _vectors(self, wanted: dict[Key, tuple[str, int]]) -> "dict[Key, NDArray[float32]]":
+        """Of texts of one model."""
+        model = next(iter(wanted))[0]
+        embedder = self._embedder if model == self._model else self._maker(model).embedder
+        vectors = embedder.embed(
             [text for text, _ in wanted.values()], token_counts=[tokens for _, tokens in wanted.values()]
         )
         return dict(zip(wanted, vectors, strict=True))
@@ -477,7 +573,7 @@ class Pipeline:
                     words.fold(cursor, at_least=FOLDED_TOGETHER)  # so that a search has few changes to add up
                 return outcomes
             except MissingVectors as exc:
-                self._embed_missing(group, exc.hashes)
+                self._embed_missing(group, {(exc.model, sha) for sha in exc.hashes})
             except DatabaseUnavailable as exc:
                 if time.monotonic() > deadline or self.stopping.is_set():
                     raise
@@ -485,23 +581,40 @@ class Pipeline:
                 logger.warning("Database away while storing %d documents: %s", len(group.works), exc)
                 time.sleep(1)
 
-    def _embed_missing(self, group: _Group, hashes: Collection[str]) -> None:
+    def _embed_missing(self, group: _Group, keys: Collection[Key]) -> None:
         """What another group was to store and did not, or what vanished from the table since it was looked at."""
-        wanted = _texts_of(group, hashes)
+        wanted = {key: text for key, text in self._texts(group.works).items() if key in keys}
         try:
             group.vectors |= self._vectors(wanted)
         except UnembeddableText as exc:
-            _fail_documents_with(list(wanted)[exc.index], group=group, error=exc)
+            self._fail_documents_with(list(wanted)[exc.index], group=group, error=exc)
+
+    def _fail_documents_with(self, key: Key, *, group: _Group, error: UnembeddableText) -> None:
+        """Take the documents that hold this text out of the group, and what only they wanted embedded."""
+
+        def settled(work: _Work) -> _Work:
+            if not isinstance(work, _Read) or key not in self._texts([work]):
+                return work
+            outcome = _failed(work.claim, DocumentError(error.kind, error.message), stage="embed")
+            seconds = {"read": work.read.seconds_parse, "chunk": work.read.seconds_chunk}
+            file = (work.read.facts.size, work.read.facts.mtime_ns)
+            return _Settled(claim=work.claim, outcome=replace(outcome, seconds=seconds), file=file)
+
+        group.works = [settled(work) for work in group.works]
+        group.texts = {key: text for key, text in self._texts(group.works).items() if key in group.texts}
 
     def _commit(self, group: _Group, *, after_lost_connection: bool) -> list[Outcome]:
         share = group.seconds_embed / max(1, len(group.texts))
         with self._database.transaction() as cursor:
+            kept = models.hold(cursor)
+            if kept and self._model not in kept:
+                raise ModelDropped(self._model)
             self._lease.hold(cursor)
             held = outbox.lock(cursor, [work.claim for work in group.works], owner=self._owner)
             ours = [work for work in group.works if work.claim.document_id in held]
             outcomes = self._settle_skipped(cursor, ours)
             changed = [work for work in ours if not isinstance(work, _Unchanged)]
-            outcomes += [self._write(cursor, work, group=group, share=share) for work in changed]
+            outcomes += [self._write(cursor, work, group=group, share=share, kept=kept) for work in changed]
             if after_lost_connection:  # a commit whose answer was lost with it did happen where the log has its rows
                 lost = [work.claim.document_id for work in group.works if work.claim.document_id not in held]
                 outcomes += ingestion_log.of_run(cursor, lost, run_id=self._run_id)
@@ -528,9 +641,11 @@ class Pipeline:
             outbox.release_claims(cursor, [claim for claim, _ in skipped if claim not in done])
         return [outcome for _, outcome in settled]
 
-    def _write(self, cursor: Cursor, work: _Read | _Settled, *, group: _Group, share: float) -> Outcome:
+    def _write(
+        self, cursor: Cursor, work: _Read | _Settled, *, group: _Group, share: float, kept: Collection[str]
+    ) -> Outcome:
         if isinstance(work, _Read):
-            return self._store_chunks(cursor, work, group=group, share=share)
+            return self._store_chunks(cursor, work, group=group, share=share, kept=kept)
         claim, outcome = work.claim, work.outcome
         if outcome.status == "failed":
             worker = self._settings.worker
@@ -539,16 +654,29 @@ class Pipeline:
         outbox.settle(cursor, [(claim, outcome)], run_id=self._run_id)
         return outcome
 
-    def _store_chunks(self, cursor: Cursor, work: _Read, *, group: _Group, share: float) -> Outcome:
+    def _store_chunks(
+        self, cursor: Cursor, work: _Read, *, group: _Group, share: float, kept: Collection[str]
+    ) -> Outcome:
+        """Chunks of a model that is kept, and was not yet when the document was read, go: it is to be read again."""
         started = time.perf_counter()
         counts = chunks.write_document(
             cursor,
             work.claim.document_id,
             work.read,
             path=work.claim.path or "",
-            vectors=group.vectors,
-            model=self._settings.embedding.model,
+            vectors=_of_model(group, self._model),
+            model=self._model,
             dimension=self._settings.embedding.dimension,
+            others=[
+                OfModel(
+                    name=name,
+                    dimension=self._maker(name).settings.embedding.dimension,
+                    chunks=read.chunks,
+                    vectors=_of_model(group, name),
+                )
+                for name, read in work.others.items()
+                if name in kept
+            ],
         )
         seconds = {
             "read": work.read.seconds_parse,
@@ -578,7 +706,7 @@ class Pipeline:
             chunks_reused=counts.kept + counts.reused,
             chunks_deleted=counts.deleted,
             tokens=sum(chunk.token_count for chunk in read.chunks),
-            embedding_model=self._settings.embedding.model,
+            embedding_model=self._model,
             server_build=self._embedder.build,
             seconds=seconds,
             warnings=read.parsed.warnings,
@@ -633,40 +761,25 @@ def _tokens(work: _Work) -> int:
     return sum(chunk.token_count for chunk in work.read.chunks) if isinstance(work, _Read) else 0
 
 
-def _part(group: _Group) -> dict[str, tuple[str, int]]:
-    """The next texts without a vector, of PART_TOKENS or a little more; none where all have theirs."""
-    part: dict[str, tuple[str, int]] = {}
+def _part(group: _Group) -> dict[Key, tuple[str, int]]:
+    """The next texts of a model without a vector, of PART_TOKENS or a little more; none where all have theirs."""
+    part: dict[Key, tuple[str, int]] = {}
     room = PART_TOKENS
-    for content_sha256, (text, tokens) in group.texts.items():
-        if room > 0 and content_sha256 not in group.vectors:
-            part[content_sha256] = (text, tokens)
+    for (model, sha), (text, tokens) in group.texts.items():
+        is_of_another = bool(part) and model != next(iter(part))[0]
+        if room > 0 and not is_of_another and (model, sha) not in group.vectors:
+            part[model, sha] = (text, tokens)
             room -= tokens
     return part
 
 
-def _texts_of(group: _Group, hashes: Collection[str]) -> dict[str, tuple[str, int]]:
-    return {
-        chunk.content_sha256: (chunk.embedded_text, chunk.token_count)
-        for work in group.works
-        if isinstance(work, _Read)
-        for chunk in work.read.chunks
-        if chunk.content_sha256 in hashes
-    }
+def _of_model(group: _Group, model: str) -> "dict[str, NDArray[float32]]":
+    """A model's vectors by the content hash of their text."""
+    return {sha: vector for (of, sha), vector in group.vectors.items() if of == model}
 
 
-def _fail_documents_with(content_sha256: str, *, group: _Group, error: UnembeddableText) -> None:
-    """Take the documents that hold this text out of the group, and what only they wanted embedded."""
-
-    def settled(work: _Work) -> _Work:
-        if not isinstance(work, _Read) or all(chunk.content_sha256 != content_sha256 for chunk in work.read.chunks):
-            return work
-        outcome = _failed(work.claim, DocumentError(error.kind, error.message), stage="embed")
-        seconds = {"read": work.read.seconds_parse, "chunk": work.read.seconds_chunk}
-        file = (work.read.facts.size, work.read.facts.mtime_ns)
-        return _Settled(claim=work.claim, outcome=replace(outcome, seconds=seconds), file=file)
-
-    group.works = [settled(work) for work in group.works]
-    group.texts = _texts_of(group, group.texts.keys())
+def _reader_of(maker: Maker, lane: _Lane) -> Reader:
+    return maker.urgent_reader if lane.is_urgent else maker.reader
 
 
 def _is_same(then: StoredText, now: StoredText) -> bool:

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import cast
 
-from rag_assets import engines, vectors
+from rag_assets import engines, serving, vectors
 from rag_assets.bundled import postgres as bundled_postgres
 from rag_assets.claim_source import ClaimSource
 from rag_assets.embedding import known
@@ -21,8 +21,10 @@ from rag_assets.embedding.reranker import Reranker
 from rag_assets.errors import SettingsError
 from rag_assets.model import Progress
 from rag_assets.pipeline import OnPart, Pipeline, no_part
+from rag_assets.postgres import models
 from rag_assets.postgres.database import Database
 from rag_assets.postgres.listener import Listener
+from rag_assets.postgres.models import Model
 from rag_assets.postgres.owner import Owner
 from rag_assets.settings import Settings
 from rag_assets.text import paths
@@ -83,6 +85,8 @@ class Services:
         self._progress = progress
         self.on_part: OnPart = no_part  # of pipelines that are made from now on
         self._open = ExitStack()
+        self._opening = threading.RLock()  # of services of other models
+        self._others: dict[str, Services] = {}
         given = {"reader": reader, "urgent_reader": urgent_reader, "embedder": embedder, "models": models}
         vars(self).update({name: each for name, each in given.items() if each is not None})  # see cached_property
 
@@ -95,6 +99,41 @@ class Services:
     def close(self) -> None:
         """Close what was opened, in the opposite order; what was never used was never opened."""
         self._open.close()
+
+    @property
+    def serving(self) -> "Services":
+        """These, or the services of the model that serves, where that is another one than the settings name."""
+        with self.database.transaction() as cursor:
+            found = next((one for one in models.get_all(cursor) if one.serves), None)
+        return self if found is None else self.of(found)
+
+    def of(self, model: Model) -> "Services":
+        """The services that read and embed for another model of the same index; opened once, and closed with these."""
+        if model.name == self.settings.embedding.model:
+            return self
+        with self._opening:
+            if model.name not in self._others:
+                other = Services(serving.with_model(self.settings, model), progress=self._progress, models=self.models)
+                vars(other)["database_url"], vars(other)["database"] = self.database_url, self.database
+                self._open.callback(other.close)
+                self._others[model.name] = other
+            return self._others[model.name]
+
+    def of_name(self, name: str) -> "Services":
+        """The same of a model that was added, by its name. SettingsError where none is called so."""
+        if name == self.settings.embedding.model:
+            return self
+        with self.database.transaction() as cursor:
+            known = {one.name: one for one in models.get_all(cursor)}
+        if name not in known:
+            raise SettingsError(f"There is no model {name} in this index: rag-assets model add {name}")
+        return self.of(known[name])
+
+    def kept(self) -> "list[Services]":
+        """Those of each model whose vectors are kept, the one that serves first; these, where none was ever added."""
+        with self.database.transaction() as cursor:
+            known = [one for one in models.get_all(cursor) if one.is_kept]
+        return [self.of(one) for one in sorted(known, key=lambda one: not one.serves)] or [self]
 
     def on(self, database: Database) -> "Services":
         """The same services with another database, which stays open: what is opened of the rest is shared."""
@@ -189,8 +228,11 @@ class Services:
 
     def warm(self) -> None:
         """Open what the first document would wait for: a connection and the text worker, but no llama-server."""
-        with self.database.transaction():
-            self.reader.start()
+        try:
+            first = self.serving
+        except SettingsError:  # there are no tables yet
+            first = self
+        first.reader.start()
 
     def resolve(self, path: str) -> Path:
         """The file that a path of the table means; DocumentError not_found or outside_root."""
@@ -202,16 +244,21 @@ class Services:
         )
 
     def pipeline(self, *, run_id: str) -> Pipeline:
-        """A pipeline for one run, on the services that are here; it opens nothing before it is used."""
+        """A pipeline for one run with the model that serves, and those that are kept beside it.
+
+        It starts nothing before it is used.
+        """
+        first = self.serving
         return Pipeline(
             self.database,
-            self.settings,
-            reader=self.reader,
-            urgent_reader=self.urgent_reader,
-            embedder=self.embedder,
+            first.settings,
+            reader=first.reader,
+            urgent_reader=first.urgent_reader,
+            embedder=first.embedder,
             resolve=self.resolve,
             run_id=run_id,
             on_part=self.on_part,
+            maker=self.of_name,
         )
 
     @contextmanager

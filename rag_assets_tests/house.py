@@ -49,6 +49,7 @@ SHOWN_BY = {
     "service/openapi.py": "test_api",
     "service/search_service.py": "test_service_keys",
     "services.py": "test_cli",
+    "serving.py": "test_switching",
     "text/sandbox/child.py": "test_worker",
     "text/sandbox/confinement.py": "test_worker",
     "text/sandbox/guard.py": "test_worker",

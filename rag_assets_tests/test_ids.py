@@ -76,7 +76,7 @@ def test_row_is_named_when_its_id_is_too_long(application: Application, size: in
     insert(application, [long, "short"])
     assert set(application.run()) == {"short"}
     migrate(application)
-    reconcile.reconcile_table(application.database, application.settings.source, fingerprint="f", model="m")
+    reconcile.reconcile_table(application.database, application.settings.source, fingerprints=["f"], models=["m"])
     assert long not in application.run(run_id="2")
     [trouble] = failed_documents(application)
     assert (trouble.error_kind, trouble.seconds_to_next) == ("id_too_long", None)
@@ -153,7 +153,7 @@ def test_runs_go_on_when_the_table_was_replaced_by_one_with_ids_of_another_type(
     migrate(application)
     insert(application, [1])
     assert application.run(run_id="3")["1"].status == "completed"
-    reconcile.reconcile_table(application.database, application.settings.source, fingerprint="f", model="m")
+    reconcile.reconcile_table(application.database, application.settings.source, fingerprints=["f"], models=["m"])
     assert "deleted" in {one.status for one in application.run(run_id="4").values()}
 
 

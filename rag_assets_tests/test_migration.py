@@ -90,7 +90,7 @@ def test_documents_in_all_states_go_on_when_the_database_is_of_an_earlier_versio
     old.sql("update rag_outbox set claimed_until = now(), not_before = now()")  # of the processes that are no more
     with old.database.transaction() as cursor:
         outbox.retry_dead(cursor)
-    reconcile.reconcile_table(old.database, SOURCE, fingerprint=old.reader.fingerprint, model="all-MiniLM-L6-v2")
+    reconcile.reconcile_table(old.database, SOURCE, fingerprints=[old.reader.fingerprint], models=["all-MiniLM-L6-v2"])
     embedder = HashEmbedder()
     statuses = {document_id: outcome.status for document_id, outcome in old.run(embedder=embedder).items()}
     assert statuses.pop("3") == "deleted"

@@ -17,7 +17,7 @@ from rag_assets_tests.patience import until
 
 INSERT_THREE = """insert into "TblDocumentFiles" (file_path) values ('old'), ('new'), ('gone')"""
 SOURCE = settings.Source()
-NOTHING = Differences(unknown=0, vanished=0, moved=0, outdated=0, incomplete=0)
+NOTHING = Differences(unknown=0, vanished=0, moved=0, outdated=0, incomplete=0, lacking=0)
 
 
 @pytest.fixture
@@ -66,10 +66,10 @@ def test_reconcile_table_enqueues_once_when_something_differs(
 ) -> None:
     """Each kind of difference is found, counted, and pending; a second look finds nothing more."""
     rows.execute(database.url, statement)
-    assert reconcile.reconcile_table(database, SOURCE, fingerprint="f", model=rows.MODEL) == found
+    assert reconcile.reconcile_table(database, SOURCE, fingerprints=["f"], models=[rows.MODEL]) == found
     with database.transaction() as cursor:
         assert rows.pending(cursor) == sum(vars(found).values())
-    assert reconcile.reconcile_table(database, SOURCE, fingerprint="f", model=rows.MODEL) == NOTHING
+    assert reconcile.reconcile_table(database, SOURCE, fingerprints=["f"], models=[rows.MODEL]) == NOTHING
 
 
 def test_reconcile_table_stops_nobody_who_takes_changes(database: Database) -> None:
@@ -78,7 +78,7 @@ def test_reconcile_table_stops_nobody_who_takes_changes(database: Database) -> N
     rows.execute(database.url, """insert into "TblDocumentFiles" (file_path) values ('d')""")
     with ThreadPoolExecutor(1) as executor, database.transaction() as taking:
         rows.enqueue(taking, ["1"])
-        found = executor.submit(reconcile.reconcile_table, database, SOURCE, fingerprint="f", model=rows.MODEL)
+        found = executor.submit(reconcile.reconcile_table, database, SOURCE, fingerprints=["f"], models=[rows.MODEL])
         _wait_for_one_who_waits(database)
         rows.enqueue(taking, ["4"])
         taking.connection.commit()

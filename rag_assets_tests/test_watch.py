@@ -60,8 +60,8 @@ def find_differences(application: Application) -> reconcile.Differences:
     return reconcile.reconcile_table(
         application.database,
         application.settings.source,
-        fingerprint=application.reader.fingerprint,
-        model=application.settings.embedding.model,
+        fingerprints=[application.reader.fingerprint],
+        models=[application.settings.embedding.model],
     )
 
 

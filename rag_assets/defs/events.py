@@ -39,6 +39,7 @@ DIFFERENCES = {  # what a reconciliation finds, by the name that it has for it
     "moved": "with another path",
     "outdated": "read or embedded with other settings",
     "incomplete": "with chunks missing",
+    "lacking": "without vectors of a model that is to serve",
     "changed": "with another file",
     "partitions_without_row": "shown here without a row",
     "rows_without_partition": "not shown here",

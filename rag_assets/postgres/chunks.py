@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -24,12 +24,25 @@ PAGE_ROWS = 200  # per INSERT; a vector is 4 kB of text
 
 @dataclass(frozen=True, kw_only=True)
 class WriteCounts:
-    """What became of a document's chunks; `reused` had their vector from another row."""
+    """What became of a document's chunks; `reused` had their vector from another row.
+
+    With several models, those of all are counted as embedded and deleted.
+    """
 
     kept: int
     reused: int
     embedded: int
     deleted: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfModel:
+    """A document as it is cut for one model; `vectors` maps content hashes to float32 of shape (dimension,)."""
+
+    name: str
+    dimension: int
+    chunks: Sequence[Chunk]
+    vectors: "Mapping[str, NDArray[float32]]"
 
 
 def missing_vectors(cursor: Cursor, hashes: Collection[str], *, model: str) -> set[str]:
@@ -47,30 +60,28 @@ def write_document(
     vectors: "Mapping[str, NDArray[float32]]",
     model: str,
     dimension: int,
+    others: Sequence[OfModel] = (),
 ) -> WriteCounts:
     """Make a document's stored text and chunks those that were read, from the file that `path` of the table names.
 
     Chunks whose content hash and model are stored keep their row and vector, wherever they moved. `vectors`
-    maps content hashes to float32 of shape (dimension,); what is not in it is copied from other rows. The document's
-    claim is locked in this transaction (outbox.lock), or two could write at once. Raises MissingVectors when a vector
-    is neither given nor stored any more, EmbeddingError when what is stored in the end is not one valid vector for
-    each chunk.
+    maps content hashes to float32 of shape (dimension,); what is not in it is copied from other rows. Beside these
+    chunks, it has those of `others`, and of no further model. The document's claim is locked in this transaction
+    (outbox.lock), or two could write at once. Raises MissingVectors when a vector is neither given nor stored any more,
+    EmbeddingError when what is stored in the end is not one valid vector for each chunk.
     """
-    stored = _stored(cursor, document_id)
-    kept, added = _match(read.chunks, stored, model=model)
-    known = _reusable(cursor, [c for c in added if c.content_sha256 not in vectors], model=model)
-    gone = [row.id for rows in stored.values() for row in rows]  # _match took out what is kept
-    if gone:
-        cursor.execute(statement("chunks", "delete_chunks"), {"ids": gone})
+    first = OfModel(name=model, dimension=dimension, chunks=read.chunks, vectors=vectors)
     texts.write_text(cursor, document_id, path=path, read=read, model=model)  # before its chunks' words
-    _move(cursor, [(row, chunk) for row, chunk in kept if row.place != _place(chunk)])
-    fresh = {c.content_sha256 for c in added if c.content_sha256 in vectors}
-    _require_valid([vectors[sha] for sha in fresh], document_id=document_id, dimension=dimension)
-    given = known | {sha: Vector(vectors[sha]).to_text() for sha in fresh}
-    _insert(cursor, document_id, added, vectors=given, model=model)
-    _check(cursor, document_id, expected=len(read.chunks), dimension=dimension)
-    embedded = sum(chunk.content_sha256 in vectors for chunk in added)
-    return WriteCounts(kept=len(kept), reused=len(added) - embedded, embedded=embedded, deleted=len(gone))
+    values = {"document_id": document_id, "models": [first.name, *(one.name for one in others)]}
+    cursor.execute(statement("chunks", "delete_others"), values)
+    deleted = int(cursor.rowcount)
+    counts = _write_chunks(cursor, document_id, first)
+    beside = [_write_chunks(cursor, document_id, one) for one in others]
+    return replace(
+        counts,
+        embedded=counts.embedded + sum(each.embedded for each in beside),
+        deleted=deleted + counts.deleted + sum(each.deleted for each in beside),
+    )
 
 
 def delete_document(cursor: Cursor, document_id: str) -> int:
@@ -145,6 +156,25 @@ def _stored_vector(row: tuple[Any, ...]) -> StoredVector:
     )
 
 
+def _write_chunks(cursor: Cursor, document_id: str, of_model: OfModel) -> WriteCounts:
+    """Make a document's chunks of one model those that were cut."""
+    vectors, model = of_model.vectors, of_model.name
+    stored = _stored(cursor, document_id, model=model)
+    kept, added = _match(of_model.chunks, stored)
+    known = _reusable(cursor, [c for c in added if c.content_sha256 not in vectors], model=model)
+    gone = [row.id for rows in stored.values() for row in rows]  # _match took out what is kept
+    if gone:
+        cursor.execute(statement("chunks", "delete_chunks"), {"ids": gone})
+    _move(cursor, [(row, chunk) for row, chunk in kept if row.place != _place(chunk)])
+    fresh = {c.content_sha256 for c in added if c.content_sha256 in vectors}
+    _require_valid([vectors[sha] for sha in fresh], document_id=document_id, dimension=of_model.dimension)
+    given = known | {sha: Vector(vectors[sha]).to_text() for sha in fresh}
+    _insert(cursor, document_id, added, vectors=given, model=model)
+    _check(cursor, document_id, of_model)
+    embedded = sum(chunk.content_sha256 in vectors for chunk in added)
+    return WriteCounts(kept=len(kept), reused=len(added) - embedded, embedded=embedded, deleted=len(gone))
+
+
 _Place = tuple[int, int, int, int | None, list[str], str]
 
 
@@ -158,22 +188,20 @@ def _place(chunk: Chunk) -> _Place:
     return (chunk.index, chunk.char_start, chunk.char_end, chunk.page, list(chunk.heading_path), chunk.kind)
 
 
-def _stored(cursor: Cursor, document_id: str) -> dict[tuple[str, str], list[_Row]]:
-    """The document's rows by content hash and model; the same words may stand in it several times."""
-    cursor.execute(statement("chunks", "get_chunks"), {"document_id": document_id})
-    rows: dict[tuple[str, str], list[_Row]] = defaultdict(list)
-    for row_id, content_sha256, model, *place in cursor.fetchall():
-        rows[content_sha256, model].append(_Row(id=row_id, place=tuple(place)))
+def _stored(cursor: Cursor, document_id: str, *, model: str) -> dict[str, list[_Row]]:
+    """The document's rows of a model by content hash; the same words may stand in it several times."""
+    cursor.execute(statement("chunks", "get_chunks"), {"document_id": document_id, "model": model})
+    rows: dict[str, list[_Row]] = defaultdict(list)
+    for row_id, content_sha256, *place in cursor.fetchall():
+        rows[content_sha256].append(_Row(id=row_id, place=tuple(place)))
     return rows
 
 
-def _match(
-    chunks: Sequence[Chunk], stored: dict[tuple[str, str], list[_Row]], *, model: str
-) -> tuple[list[tuple[_Row, Chunk]], list[Chunk]]:
+def _match(chunks: Sequence[Chunk], stored: dict[str, list[_Row]]) -> tuple[list[tuple[_Row, Chunk]], list[Chunk]]:
     """Chunks with the row they keep, and those that have none; kept rows are taken out of `stored`."""
     kept, added = [], []
     for chunk in chunks:
-        rows = stored.get((chunk.content_sha256, model))
+        rows = stored.get(chunk.content_sha256)
         if not rows:
             added.append(chunk)
             continue
@@ -190,7 +218,7 @@ def _reusable(cursor: Cursor, chunks: Sequence[Chunk], *, model: str) -> dict[st
     cursor.execute(statement("chunks", "get_vectors"), {"hashes": list(needed), "model": model})
     found = dict(cursor.fetchall())
     if missing := needed - found.keys():
-        raise MissingVectors(missing)
+        raise MissingVectors(missing, model=model)
     return found
 
 
@@ -238,8 +266,10 @@ def _require_valid(vectors: "Sequence[NDArray[float32]]", *, document_id: str, d
             )
 
 
-def _check(cursor: Cursor, document_id: str, *, expected: int, dimension: int) -> None:
-    cursor.execute(statement("chunks", "count_valid"), {"document_id": document_id, "dimension": dimension})
+def _check(cursor: Cursor, document_id: str, of_model: OfModel) -> None:
+    expected, dimension = len(of_model.chunks), of_model.dimension
+    values = {"document_id": document_id, "dimension": dimension, "model": of_model.name}
+    cursor.execute(statement("chunks", "count_valid"), values)
     stored, valid = single(cursor)
     if not stored == valid == expected:
         raise EmbeddingError(

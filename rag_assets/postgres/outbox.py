@@ -18,7 +18,7 @@ from rag_assets.postgres import documents, ingestion_log
 from rag_assets.postgres.statements import composed, single, statement
 from rag_assets.settings import Source, Worker
 
-CHANGES, EVERYTHING = 0, 1  # the largest priority value that is claimed
+CHANGES, EVERYTHING = 0, 2  # the largest priority value that is claimed
 DELAY_JITTER = 0.2  # of a delay, so that documents that failed together do not all come back together
 
 

@@ -1,12 +1,13 @@
 """Comparing table, files, outbox and index, and enqueueing what differs: for changes that no trigger saw."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from psycopg2.extensions import cursor as Cursor
 
 from rag_assets.model import FileFacts, StoredText
 from rag_assets.postgres import documents, outbox, texts
+from rag_assets.postgres import models as kept_models
 from rag_assets.postgres.database import Database
 from rag_assets.postgres.statements import composed, statement
 from rag_assets.settings import Source
@@ -24,6 +25,7 @@ class Differences:
     moved: int  # the row names another path than the one that was read
     outdated: int  # read or embedded with other settings than today's
     incomplete: int  # chunks are missing
+    lacking: int  # there are none of a model that is kept beside the one that serves
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,21 +36,25 @@ class FileDifferences:
     missing: int  # left alone: so many files are gone at once that rather their folder is not mounted
 
 
-def reconcile_table(database: Database, source: Source, *, fingerprint: str, model: str) -> Differences:
+def reconcile_table(
+    database: Database, source: Source, *, fingerprints: Sequence[str], models: Sequence[str]
+) -> Differences:
     """Enqueue every document whose row and index differ and that is not pending already.
 
-    `fingerprint` and `model` are what a document would be read and embedded with now. A transaction for each kind: who
-    takes changes locks documents in their order, and would wait for this, as this would for them.
+    `fingerprints` and `models` are what a document would be read and embedded with now, of each model that is kept. A
+    transaction for each kind: who takes changes locks documents in their order, and would wait for this, as this would
+    for them.
     """
     with database.transaction() as cursor:
         names = documents.identifiers(cursor, source)
-    settings: dict[str, object] = {"fingerprint": fingerprint, "model": model}
+    settings: dict[str, object] = {"fingerprints": list(fingerprints), "models": list(models)}
     return Differences(
         unknown=_enqueue(database, composed("outbox", "enqueue_unknown", **names)),
         vanished=_vanished(database, source),
         moved=_enqueue(database, composed("outbox", "enqueue_moved", **names)),
         outdated=_enqueue(database, statement("outbox", "enqueue_outdated"), settings),
         incomplete=_enqueue(database, statement("outbox", "enqueue_incomplete")),
+        lacking=sum(_lacking(database, model) for model in models) if len(models) > 1 else 0,
     )
 
 
@@ -114,6 +120,11 @@ def _differs(stored: StoredText, now: FileFacts | None) -> bool:
 def _vanished(database: Database, source: Source) -> int:
     with database.transaction() as cursor:
         return outbox.enqueue_vanished(cursor, source)
+
+
+def _lacking(database: Database, model: str) -> int:
+    with database.transaction() as cursor:
+        return kept_models.enqueue_lacking(cursor, model, with_claimed=False)
 
 
 def _enqueue(database: Database, query: object, values: dict[str, object] | None = None) -> int:

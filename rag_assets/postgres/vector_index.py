@@ -134,6 +134,11 @@ def count_pending(cursor: Cursor) -> int:
     return int(single(cursor)[0])
 
 
+def analyze(cursor: Cursor) -> None:
+    """Have the planner know how many chunks there are of each model."""
+    cursor.execute(statement("vector_index", "analyze"))
+
+
 def is_building(cursor: Cursor) -> bool:
     """Whether somebody builds or drops an index of vectors in this database."""
     cursor.execute(statement("vector_index", "is_building"))
@@ -160,7 +165,7 @@ def build(database: Database, model: str, advice: Advice, *, progress: Progress)
         before = [one for one in before if one.is_valid]
         new = _free_name(model, advice.kind, taken={one.name for one in before})
         seconds = _create(database, cursor, model, advice, name=new, progress=progress)
-        cursor.execute(statement("vector_index", "analyze"))
+        analyze(cursor)
         built = next((one for one in get_all(cursor, model) if one.name == new and one.is_valid), None)
         if built is None:
             raise RagAssetsError(f"The index {new} is not whole; build it again: rag-assets index --build")

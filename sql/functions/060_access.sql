@@ -20,7 +20,8 @@ create or replace function rag_list_documents() returns table (
 ) language sql stable as $$
     select coalesce(t.document_id, o.document_id), t.path, t.title, t.media_type, t.language,
         {schema}.rag_document_state(o),
-        (select count(*) from {schema}.rag_document_chunks as c where c.document_id = t.document_id),
+        (select count(*) from {schema}.rag_document_chunks as c
+            where c.document_id = t.document_id and c.embedding_model = {schema}.rag_serving_model()),
         t.pages, t.size_bytes, t.embedding_model, t.updated_at, o.attempts, o.error_kind, o.last_error
     from {schema}.rag_document_text as t full join {schema}.rag_outbox as o on o.document_id = t.document_id
 $$;
@@ -81,6 +82,8 @@ begin
         'grant select on rag_documents, rag_document_chunks, rag_document_text, rag_outbox, rag_chunk_words, '
         'rag_word_counts, rag_word_totals, rag_word_changes, rag_serving to %I', reader
     );
+    -- not where its file lies or its server is
+    execute format('grant select (model, is_kept, added_at) on rag_models to %I', reader);
 end
 $$;
 
@@ -92,7 +95,7 @@ begin
     execute format('grant select on rag_migrations to %I', worker);
     execute format(
         'grant select, insert, update, delete on rag_changes, rag_chunk_words, rag_document_chunks, rag_document_text, '
-        'rag_embedding_models, rag_ingestion_log, rag_looks, rag_outbox, rag_owner, rag_runs, rag_serving, '
+        'rag_embedding_models, rag_ingestion_log, rag_looks, rag_models, rag_outbox, rag_owner, rag_runs, rag_serving, '
         'rag_word_changes, rag_word_counts, rag_word_language, rag_word_totals, rag_words_missing to %I', worker
     );
     execute format('grant select on rag_status to %I', worker);

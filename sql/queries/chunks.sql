@@ -9,9 +9,10 @@ select distinct on (content_sha256) content_sha256, embedding::text from rag_doc
 where content_sha256 = any(%(hashes)s::text[]) and embedding_model = %(model)s and not distrusted;
 
 -- name: get_chunks
--- The chunks that a document has, without their content; no model's is a vector that is to be made anew.
-select id, content_sha256, case when distrusted then null else embedding_model end, chunk_index, char_start, char_end, page, heading_path, kind
-from rag_document_chunks where document_id = %(document_id)s;
+-- The chunks that a document has of a model, without their content; without a hash where the vector is to be made anew.
+select id, case when distrusted then '' else content_sha256 end, chunk_index, char_start, char_end, page, heading_path,
+    kind
+from rag_document_chunks where document_id = %(document_id)s and embedding_model = %(model)s;
 
 -- name: insert_chunks
 -- Add chunks with their vectors.
@@ -32,15 +33,19 @@ where c.id = m.id;
 -- Remove chunks that the document no longer has.
 delete from rag_document_chunks where id = any(%(ids)s::bigint[]);
 
+-- name: delete_others
+-- Remove a document's chunks of all models but these; how many.
+delete from rag_document_chunks where document_id = %(document_id)s and embedding_model <> all(%(models)s::text[]);
+
 -- name: delete_document
 -- Remove all chunks of a document.
 delete from rag_document_chunks where document_id = %(document_id)s;
 
 -- name: count_valid
--- Chunks of a document, and those of them whose vector has this dimension and length 1.
+-- A model's chunks of a document, and those of them whose vector has this dimension and length 1.
 select count(*), count(*) filter (
     where vector_dims(embedding) = %(dimension)s and abs(vector_norm(embedding) - 1) < 0.01
-) from rag_document_chunks where document_id = %(document_id)s;
+) from rag_document_chunks where document_id = %(document_id)s and embedding_model = %(model)s;
 
 -- name: has_vectors
 -- Whether chunks have a place for their vector: it goes with the extension.
@@ -60,8 +65,8 @@ alter table rag_document_chunks add column embedding vector not null;
 alter table rag_document_chunks alter column embedding set storage main;
 
 -- name: get_dimension
--- The dimension of the stored vectors.
-select vector_dims(embedding) from rag_document_chunks limit 1;
+-- The dimension of the stored vectors, where they are those of the settings.
+select vector_dims(embedding) from rag_document_chunks where not exists (select from rag_models) limit 1;
 
 -- name: sample_vectors
 -- A few trusted chunks of a model with their vectors, from places that chance chooses.

@@ -342,9 +342,10 @@ where d.{path_column}::text is distinct from t.path
 having count(*) > 0;
 
 -- name: enqueue_outdated
--- Enqueue documents that were read or embedded with other settings, or of which vectors are to be made anew.
+-- Enqueue documents that were read or embedded with other settings than any model's that is kept, or of which vectors
+-- are to be made anew.
 select rag_enqueue(array_agg(t.document_id), 'update', 1::smallint) from rag_document_text as t
-where ((t.fingerprint, t.embedding_model) is distinct from (%(fingerprint)s, %(model)s)
+where (t.fingerprint <> all(%(fingerprints)s::text[]) or t.embedding_model <> all(%(models)s::text[])
         or exists (select from rag_document_chunks as c where c.document_id = t.document_id and c.distrusted))
     and not exists (select from rag_outbox as o where o.document_id = t.document_id)
 having count(*) > 0;
@@ -355,7 +356,10 @@ having count(*) > 0;
 with incomplete as (
     delete from rag_document_text as t
     where (t.content = '' or exists (
-        select from (select count(*) as n from rag_document_chunks as c where c.document_id = t.document_id) as there
+        select from (
+            select count(*) as n from rag_document_chunks as c
+            where c.document_id = t.document_id and c.embedding_model = t.embedding_model
+        ) as there
         where n = 0 or n <> t.chunk_count
     ))
         and not exists (select from rag_outbox as o where o.document_id = t.document_id)

@@ -61,9 +61,10 @@ select count(*), count(*) filter (where is_other_size), count(*) filter (where i
     (array_agg(distinct document_id) filter (where is_other_size or is_other_length or is_other_model))[:%(named)s],
     rag_serving_model()
 from (
-    select c.document_id, vector_dims(c.embedding) <> %(dimension)s as is_other_size,
+    select c.document_id, c.embedding_model = %(model)s and vector_dims(c.embedding) <> %(dimension)s as is_other_size,
         (abs(vector_norm(c.embedding) - 1) < 0.01) is not true as is_other_length,
-        c.embedding_model <> %(model)s as is_other_model
+        c.embedding_model <> %(model)s
+            and not exists (select from rag_models as m where m.model = c.embedding_model) as is_other_model
     from rag_document_chunks as c tablesample system ({share})
     where not c.distrusted and not exists (select from rag_outbox as o where o.document_id = c.document_id)
 ) as seen;

@@ -1,12 +1,19 @@
 -- name: get_stored
 -- What is known of documents: the key for "already done?", and what is told when it is. With a vector that is to be
--- made anew, a document is not done.
+-- made anew, or none of a model that is kept beside the one that serves, a document is not done.
 select document_id, sha256, size_bytes, mtime_ns,
     case when exists (
         select from rag_document_chunks as c where c.document_id = t.document_id and c.distrusted
-    ) then '' else fingerprint end,
+    ) or (t.chunk_count is distinct from 0 and exists (
+        select from rag_models as m where m.is_kept and not exists (
+            select from rag_document_chunks as c where c.document_id = t.document_id and c.embedding_model = m.model
+        )
+    )) then '' else fingerprint end,
     embedding_model, path, media_type, parser, pages,
-    coalesce(chunk_count, (select count(*) from rag_document_chunks as c where c.document_id = t.document_id))
+    coalesce(chunk_count, (
+        select count(*) from rag_document_chunks as c
+        where c.document_id = t.document_id and c.embedding_model = t.embedding_model
+    ))
 from rag_document_text as t where document_id = any(%(ids)s::text[]);
 
 -- name: upsert_text
@@ -53,7 +60,10 @@ update rag_document_text set fingerprint = '';
 -- name: list_facts
 -- Everything that is known of files, a page at a time, for reconciliation.
 select document_id, sha256, size_bytes, mtime_ns, fingerprint, embedding_model, path, media_type, parser, pages,
-    coalesce(chunk_count, (select count(*) from rag_document_chunks as c where c.document_id = t.document_id))
+    coalesce(chunk_count, (
+        select count(*) from rag_document_chunks as c
+        where c.document_id = t.document_id and c.embedding_model = t.embedding_model
+    ))
 from rag_document_text as t where document_id > %(after)s order by document_id limit %(limit)s;
 
 -- name: list_hashes

@@ -1,0 +1,247 @@
+"""Having another model serve without a pause: its vectors are made beside the old one's, and one transaction switches.
+
+`add` has the vectors made, by the same runs that take changes and behind those; changes meanwhile get both. `switch`
+has the new model serve once no document lacks its vectors, and `back` the old one, which stays in step until `drop`.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from rag_assets import serving, upkeep
+from rag_assets.embedding.known import TEXTS
+from rag_assets.errors import SettingsError
+from rag_assets.model import Progress, are, counted
+from rag_assets.postgres import models, vector_index, words
+from rag_assets.postgres.models import Lacking, Model
+from rag_assets.services import Services, no_progress
+from rag_assets.settings import Settings
+
+MOST_KEPT = 2  # models beside each other
+DROPPED_DOCUMENTS = 200  # whose chunks are removed in one transaction
+PAUSE_SECONDS = 0.5  # until what somebody writes is looked at again
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """A model of the index, and how far its vectors are; `index` is the kind of their index, None where there is none.
+
+    `lack`: so many of `documents` have no vectors of it. Of `left`, none are made: they failed. `named` are some of
+    those. `is_kept`: changes get vectors of it.
+    """
+
+    name: str
+    serves: bool
+    is_kept: bool
+    documents: int
+    lack: int
+    left: int
+    named: tuple[str, ...]
+    chunks: int
+    vector_bytes: int
+    index: str | None
+
+
+def add(services: Services, chosen: Settings) -> int:
+    """Have vectors of the model of these settings made beside those of the one that serves; how many documents wait.
+
+    It has to embed a text before anything is written. Called again for a model that is being built, documents that
+    were forgotten wait again. SettingsError where two models are kept already.
+    """
+    name = chosen.embedding.model
+    _require_working(services, chosen)
+    with services.database.transaction() as cursor:
+        models.lock(cursor)
+        known = models.get_all(cursor)
+        first = next((one.name for one in known if one.serves), services.settings.embedding.model)
+        if name == first:
+            raise SettingsError(f"{name} serves already.")
+        _require_room([one.name for one in known if one.is_kept and one.name != name])
+        models.keep_first(cursor, first, serving.written(services.settings))
+        if name not in {one.name for one in known if one.is_kept}:
+            models.keep(cursor, name, serving.written(chosen))
+        models.set_serving(cursor, first)
+    with services.database.transaction() as cursor:
+        return models.enqueue_lacking(cursor, name, with_claimed=True)
+
+
+def standings(services: Services) -> list[Standing]:
+    """The models of the index, the older one first; the one of the settings, where none was ever added."""
+    with services.database.transaction() as cursor:
+        known = models.get_all(cursor)
+        if not known:
+            name = services.settings.embedding.model
+            known = [Model(name=name, settings={}, is_kept=True, serves=True)]
+        found = []
+        for one in known:
+            chunks, size = models.count_vectors(cursor, one.name)
+            if not one.is_kept and not chunks:
+                continue  # dropped
+            lacking = models.count_lacking(cursor, one.name)
+            index = vector_index.get(cursor, one.name)
+            found.append(
+                Standing(
+                    name=one.name,
+                    serves=one.serves,
+                    is_kept=one.is_kept,
+                    documents=lacking.documents,
+                    lack=lacking.lack,
+                    left=lacking.left,
+                    named=lacking.named,
+                    chunks=chunks,
+                    vector_bytes=size,
+                    index=index.kind if index is not None and index.is_valid else None,
+                )
+            )
+    return found
+
+
+def switch(services: Services, *, despite_lack: bool = False, progress: Progress = no_progress) -> str:
+    """Have the model serve that was added last; its name. SettingsError while documents lack vectors of it.
+
+    Its index is built before, where one is advised. `despite_lack`: those documents are not found until they have some.
+    """
+    target = _kept(services)[-1]
+    _require_other(target)
+    if not despite_lack:
+        _require_whole(services, target)
+    planned = upkeep.plan(services.database, target.name, from_rows=services.settings.search.index_rows)
+    if planned.step == "build" and services.settings.search.index == "auto":
+        upkeep.tend(services.database, target.name, from_rows=services.settings.search.index_rows, progress=progress)
+    with services.database.autocommit() as cursor:
+        vector_index.analyze(cursor)
+    _serve(services, target, despite_lack=despite_lack)
+    return target.name
+
+
+def back(services: Services) -> str:
+    """Have the model serve again that served before; its name. What changed meanwhile has vectors of it, too."""
+    target = _kept(services)[0]
+    _require_other(target)
+    _serve(services, target, despite_lack=True)
+    return target.name
+
+
+def drop(services: Services, *, progress: Progress = no_progress) -> tuple[str, int]:
+    """Remove the vectors of the model that does not serve, while others read and write; its name and how many chunks.
+
+    Broken off, it goes on where it is called again. The space is used again by what comes; `shrink` gives it back.
+    """
+    gone, stays = _dropped(services)
+    fingerprints = (_fingerprint(services, gone), _fingerprint(services, stays))
+    with services.database.transaction() as cursor:
+        models.lock(cursor)
+        if not any(one.serves and one.name == stays.name for one in models.get_all(cursor)):
+            raise SettingsError(f"{stays.name} does not serve any more; nothing is dropped.")
+        models.keep_no_more(cursor, gone.name)
+    vector_index.drop(services.database, gone.name)
+    with services.database.transaction() as cursor:
+        chunks, _ = models.count_vectors(cursor, gone.name)
+    while left := _remove(services, gone.name, serving=stays.name, fingerprints=fingerprints):
+        progress(f"{counted(left, 'chunk')} of {gone.name} left")
+        time.sleep(PAUSE_SECONDS)
+    with services.database.transaction() as cursor:
+        words.fold(cursor)
+    with services.database.transaction() as cursor:
+        models.forget_words(cursor, gone.name)
+        models.forget(cursor, gone.name)
+    with services.database.autocommit() as cursor:
+        models.vacuum(cursor, full=False)
+    return gone.name, chunks
+
+
+def shrink(services: Services) -> None:
+    """Give the space back that was freed; nobody searches or stores meanwhile."""
+    with services.database.autocommit() as cursor:
+        models.vacuum(cursor, full=True)
+
+
+def _require_working(services: Services, chosen: Settings) -> None:
+    known = Model(name=chosen.embedding.model, settings=serving.written(chosen), is_kept=True, serves=False)
+    services.of(known).embedder.embed([TEXTS[0]], token_counts=[len(TEXTS[0]) // 3])
+
+
+def _require_room(others: list[str]) -> None:
+    if len(others) >= MOST_KEPT:
+        raise SettingsError(
+            f"{' and '.join(others)} are kept already: rag-assets model drop removes the one that rests."
+        )
+
+
+def _kept(services: Services) -> list[Model]:
+    """Both models, the older one first; SettingsError where there is no second one."""
+    with services.database.transaction() as cursor:
+        found = [one for one in models.get_all(cursor) if one.is_kept]
+    if len(found) < MOST_KEPT:
+        raise SettingsError("There is no other model to serve: rag-assets model add NAME")
+    return found
+
+
+def _require_other(target: Model) -> None:
+    if target.serves:
+        raise SettingsError(f"{target.name} serves already.")
+
+
+def _require_whole(services: Services, target: Model) -> None:
+    with services.database.transaction() as cursor:
+        lacking = models.count_lacking(cursor, target.name)
+        if lacking.lack > lacking.left:
+            models.enqueue_lacking(cursor, target.name, with_claimed=False)
+    _refuse(lacking, target)
+
+
+def _refuse(lacking: Lacking, target: Model) -> None:
+    if not lacking.lack:
+        return
+    failed = ""
+    if lacking.left:
+        named = ", ".join(lacking.named)
+        failed = f" Of {counted(lacking.left, 'document')} none are made, as they failed or are held ({named})."
+    raise SettingsError(
+        f"{counted(lacking.lack, 'document')} of {lacking.documents} {are(lacking.lack)} without vectors of "
+        f"{target.name}.{failed} Wait until rag-assets model status says that none is, or have them not be found: "
+        "--despite-lack"
+    )
+
+
+def _serve(services: Services, target: Model, *, despite_lack: bool) -> None:
+    with services.database.transaction() as cursor:
+        models.lock(cursor)
+        if not any(one.name == target.name and one.is_kept for one in models.get_all(cursor)):
+            raise SettingsError(f"{target.name} is kept no more.")
+        if not despite_lack:
+            _refuse(models.count_lacking(cursor, target.name), target)
+        models.set_serving(cursor, target.name)
+
+
+def _dropped(services: Services) -> tuple[Model, Model]:
+    """The model that goes, and the one that serves; one whose dropping was broken off comes first."""
+    with services.database.transaction() as cursor:
+        known = models.get_all(cursor)
+        left = [one for one in known if not one.serves and (one.is_kept or models.count_vectors(cursor, one.name)[0])]
+    stays = next((one for one in known if one.serves), None)
+    if stays is None or not left:
+        raise SettingsError("There is no model but the one that serves.")
+    return min(left, key=lambda one: one.is_kept), stays
+
+
+def _fingerprint(services: Services, model: Model) -> str:
+    """What documents read for a model have; empty where its file is gone: they are read again some time."""
+    try:
+        return services.of(model).reader.fingerprint
+    except SettingsError:
+        return ""
+
+
+def _remove(services: Services, name: str, **others: Any) -> int:
+    """Remove what nobody writes just now; how many chunks are left."""
+    after = ""
+    while True:
+        with services.database.transaction() as cursor:
+            removed = models.remove(cursor, name, after=after, limit=DROPPED_DOCUMENTS, **others)
+        if not removed:
+            break
+        after = removed[-1]
+    with services.database.transaction() as cursor:
+        models.remove_left(cursor, name, limit=DROPPED_DOCUMENTS)
+        return models.count_vectors(cursor, name)[0]

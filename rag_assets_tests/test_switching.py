@@ -1,0 +1,269 @@
+"""Another model serves without a pause: vectors beside each other, a switch in one transaction, and the way back."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rag_assets import operations, settings, switching
+from rag_assets.errors import EmbeddingError, ModelDropped, SettingsError
+from rag_assets.model import ClaimOwner
+from rag_assets.postgres import outbox
+from rag_assets.services import Services
+from rag_assets.settings import Settings
+from rag_assets_tests import fake_llama, rows
+from rag_assets_tests.application import CHUNKING, WORDS, Application, paragraph
+from rag_assets_tests.fake_llama import FakeLlama
+
+OLD, NEW = "all-MiniLM-L6-v2", "other"
+
+
+@dataclass
+class Bench:
+    """An index with documents, and what embeds for the model that serves and for another one."""
+
+    application: Application
+    services: Services
+    chosen: Settings  # of the other model
+    old: FakeLlama
+    new: FakeLlama
+
+    def add(self, name: str, *about: str) -> str:
+        return self.application.add(name, *about)
+
+    def claim(self, run_id: str) -> list[Any]:
+        with self.services.database.transaction() as cursor:
+            return outbox.claim_due(
+                cursor, self.services.settings.source, limit=100, claimed_by=ClaimOwner("run", run_id), seconds=900
+            )
+
+    def run(self) -> dict[str, Any]:
+        """A run on all that is due."""
+        groups = self.services.pipeline(run_id="1").ingest([self.claim("1")])
+        return {outcome.document_id: outcome for outcomes in groups for outcome in outcomes}
+
+    def stored(self, model: str) -> dict[str, list[str]]:
+        """What each document has of a model, in the order of its chunks."""
+        found: dict[str, list[str]] = {}
+        for document, content in self.application.sql(
+            "select document_id, content from rag_document_chunks "
+            f"where embedding_model = '{model}' order by document_id, chunk_index"
+        ):
+            found.setdefault(document, []).append(content.strip())
+        return found
+
+    def found(self, about: str) -> list[str]:
+        """What a search for the words of a paragraph finds first, with the model that serves."""
+        serving = self.services.serving
+        question = paragraph(about).strip()
+        return [hit.content.strip() for hit in operations.search(serving, question, k=1, mode="vector")]
+
+    def require_sound(self) -> None:
+        assert self.application.sql("select * from rag_check_words()") == []
+
+
+@pytest.fixture
+def bench(application: Application, model_path: Path) -> Iterator[Bench]:
+    with ExitStack() as stack:
+        old, new = (stack.enter_context(FakeLlama()) for _ in range(2))
+        new.salt = "another model"
+        chosen = application.settings.model_copy(
+            update={
+                "llama_server_model": model_path,
+                "llama_server": application.settings.llama_server.model_copy(update={"url": old.url}),
+            }
+        )
+        services = stack.enter_context(
+            Services(chosen, reader=application.reader, urgent_reader=application.urgent_reader)
+        )
+        operations.migrate(services)
+        another = chosen.model_copy(
+            update={
+                "embedding": settings.Embedding(model=NEW, dimension=384, passage_prefix="passage: "),
+                "llama_server": chosen.llama_server.model_copy(update={"url": new.url}),
+            }
+        )
+        yield Bench(application, services, another, old, new)
+
+
+def test_new_model_is_built_beside_and_switched_to_and_back(bench: Bench) -> None:
+    """Searches have the old one's vectors until the switch; what changes has both, whichever serves."""
+    first, second = bench.add("a.txt", *WORDS[:3]), bench.add("b.txt", *WORDS[3:])
+    bench.run()
+    assert switching.add(bench.services, bench.chosen) == 2
+    with pytest.raises(SettingsError, match="2 documents of 2 are without vectors of other"):
+        switching.switch(bench.services)
+    bench.old.requests.clear()
+    bench.run()
+    assert not any(paragraph(about) in text for about in WORDS for texts in bench.old.requests for text in texts)
+    assert bench.stored(NEW) == bench.stored(OLD)
+    assert bench.services.serving.settings.embedding.model == OLD
+    assert switching.switch(bench.services) == NEW
+    assert bench.services.serving.settings.embedding.model == NEW
+    assert bench.found("roses") == [paragraph("roses").strip()]
+    bench.application.write("a.txt", "locks")
+    bench.application.change(first)
+    bench.application.remove(second)
+    bench.run()
+    for model in (OLD, NEW):
+        assert bench.stored(model) == {first: [paragraph("locks").strip()]}
+    assert switching.back(bench.services) == OLD
+    assert bench.found("locks") == [paragraph("locks").strip()]
+    bench.require_sound()
+    assert bench.application.pending() == []
+
+
+def test_documents_of_both_models_count_as_unchanged(bench: Bench) -> None:
+    """Before and after the switch, and after the old one is dropped: nothing is read or embedded again."""
+    document = bench.add("a.txt", *WORDS)
+    bench.run()
+    switching.add(bench.services, bench.chosen)
+    bench.run()
+    for step in (lambda: None, lambda: switching.switch(bench.services), lambda: switching.drop(bench.services)):
+        step()
+        assert {name: count for name, count in operations.reconcile(bench.services).items() if count} == {}
+        bench.application.change(document)
+        assert bench.run()[document].status == "skipped"
+
+
+def test_old_model_is_dropped_with_all_that_is_of_it(bench: Bench) -> None:
+    """Its chunks, words and statistics; the settings that still name it embed with the one that serves."""
+    bench.add("a.txt", *WORDS)
+    bench.run()
+    switching.add(bench.services, bench.chosen)
+    bench.run()
+    switching.switch(bench.services)
+    assert switching.drop(bench.services) == (OLD, len(WORDS))
+    assert bench.stored(OLD) == {}
+    for table in ("rag_chunk_words", "rag_word_counts", "rag_word_totals"):
+        assert bench.application.sql(f"select distinct embedding_model from {table}") == [(NEW,)]
+    bench.require_sound()
+    operations.migrate(bench.services)
+    document = bench.add("b.txt", "locks")
+    bench.run()
+    assert bench.stored(NEW)[document] == [paragraph("locks").strip()]
+    assert document not in bench.stored(OLD)
+    with pytest.raises(SettingsError, match="no model but the one that serves"):
+        switching.drop(bench.services)
+    assert [one.name for one in switching.standings(bench.services)] == [NEW]
+    switching.shrink(bench.services)
+
+
+def test_new_model_is_given_up_before_it_served(bench: Bench) -> None:
+    """`drop` removes the one that does not serve; it can be added again."""
+    bench.add("a.txt", *WORDS)
+    bench.run()
+    switching.add(bench.services, bench.chosen)
+    bench.run()
+    assert switching.drop(bench.services) == (NEW, len(WORDS))
+    assert bench.services.serving.settings.embedding.model == OLD
+    assert switching.add(bench.services, bench.chosen) == 1
+    assert bench.run()["1"].chunks_embedded == len(WORDS)
+
+
+def test_document_that_a_run_had_read_before_the_model_was_added_is_embedded_with_it_later(bench: Bench) -> None:
+    """It is stored without, and waits again; the switch would be refused meanwhile."""
+    document = bench.add("a.txt", *WORDS)
+    groups = bench.services.pipeline(run_id="1")
+    read = groups._stored  # the moment at which a run asks what is kept
+
+    def stored(batch: Any) -> Any:
+        found = read(batch)
+        switching.add(bench.services, bench.chosen)
+        return found
+
+    groups._stored = stored
+    list(groups.ingest([bench.claim("1")]))
+    assert (document in bench.stored(OLD), bench.stored(NEW)) == (True, {})
+    with pytest.raises(SettingsError, match="without vectors"):
+        switching.switch(bench.services)
+    bench.run()
+    assert bench.stored(NEW) == bench.stored(OLD)
+    assert switching.switch(bench.services) == NEW
+
+
+def test_run_that_began_with_a_model_ends_when_that_is_dropped(bench: Bench) -> None:
+    """It stores nothing, costs no attempt, and the next one has the other model."""
+    document = bench.add("a.txt", *WORDS)
+    bench.run()
+    switching.add(bench.services, bench.chosen)
+    bench.run()
+    pipeline = bench.services.pipeline(run_id="1")
+    switching.switch(bench.services)
+    switching.drop(bench.services)
+    bench.application.write("a.txt", "locks")
+    bench.application.change(document)
+    with pytest.raises(ModelDropped, match="was dropped"):
+        list(pipeline.ingest([bench.claim("1")]))
+    assert bench.application.pending() == [(document, "pending", 0, None)]
+    bench.run()
+    assert bench.stored(NEW) == {document: [paragraph("locks").strip()]}
+
+
+def test_both_cuts_live_side_by_side_when_the_models_take_texts_of_other_lengths(bench: Bench) -> None:
+    """The shorter model's chunks leave room for what they begin with."""
+    bench.add("a.txt", *WORDS)
+    bench.run()
+    short = settings.Embedding(model=NEW, longest=CHUNKING["size"] // 2 + 9, passage_prefix="passage: ")
+    switching.add(bench.services, bench.chosen.model_copy(update={"embedding": short}))
+    bench.run()
+    old, new = bench.stored(OLD)["1"], bench.stored(NEW)["1"]
+    assert len(new) > len(old) == len(WORDS)
+    assert "".join("".join(new).split()) == "".join("".join(old).split())
+    switching.switch(bench.services)
+    assert operations.reconcile(bench.services)["incomplete"] == 0
+    [(chunks,)] = bench.application.sql("select chunks from rag_documents")
+    assert chunks == len(new)
+
+
+def test_failed_document_does_not_hold_up_who_says_so(bench: Bench) -> None:
+    """The switch names it, and how to go on without."""
+    bench.add("a.txt", *WORDS)
+    bench.run()
+    (bench.application.files / "a.txt").unlink()
+    switching.add(bench.services, bench.chosen)
+    bench.application.sql("update rag_outbox set state = 'dead', error_kind = 'not_found'")
+    with pytest.raises(SettingsError, match=r"1 document .* as they failed or are held \(1\).*--despite-lack"):
+        switching.switch(bench.services)
+    assert switching.switch(bench.services, despite_lack=True) == NEW
+
+
+def test_third_model_and_one_that_gives_other_vectors_are_refused(bench: Bench) -> None:
+    """Before anything is written."""
+    bench.add("a.txt", *WORDS)
+    wrong = settings.Embedding(model="third", dimension=100)
+    with pytest.raises(EmbeddingError, match="have the shape"):
+        switching.add(bench.services, bench.chosen.model_copy(update={"embedding": wrong}))
+    switching.add(bench.services, bench.chosen)
+    third = bench.chosen.model_copy(update={"embedding": settings.Embedding(model="fourth")})
+    with pytest.raises(SettingsError, match="are kept already"):
+        switching.add(bench.services, third)
+    with pytest.raises(SettingsError, match="serves already"):
+        switching.back(bench.services)
+
+
+def test_vectors_are_those_of_their_model(bench: Bench) -> None:
+    """Each chunk has, of each model, the vector that its own server gave."""
+    bench.add("a.txt", *WORDS)
+    switching.add(bench.services, bench.chosen)
+    bench.run()
+    for model, prefix, fake in ((OLD, "", bench.old), (NEW, "passage: ", bench.new)):
+        for content, vector in bench.application.sql(
+            f"select content, embedding::text from rag_document_chunks where embedding_model = '{model}'"
+        ):
+            expected = fake_llama.vector(prefix + content + fake.salt)
+            assert np.allclose(np.array(vector.strip("[]").split(","), dtype=np.float32), expected, atol=1e-5)
+
+
+def test_settings_that_name_an_unknown_model_are_refused_once_others_are_known(bench: Bench) -> None:
+    """Or all documents would vanish from search until they are embedded anew."""
+    bench.add("a.txt", *WORDS)
+    switching.add(bench.services, bench.chosen)
+    third = bench.services.settings.model_copy(update={"embedding": settings.Embedding(model="third")})
+    with Services(third) as services, pytest.raises(SettingsError, match="rag-assets model add third"):
+        operations.migrate(services)
+    assert rows.execute(bench.application.url, "select model from rag_serving") == [(OLD,)]
