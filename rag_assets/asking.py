@@ -22,7 +22,7 @@ from rag_assets.postgres.callers import CallersDatabase
 from rag_assets.postgres.database import Database
 from rag_assets.processes import spawning
 from rag_assets.services import Services
-from rag_assets.settings import Mode, Settings
+from rag_assets.settings import Embedding, Mode, Settings
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -41,6 +41,14 @@ class Embedded:
 
     vectors: "NDArray[float32]"
     tokens: int
+
+
+class QueryVector(list[float]):
+    """The vector of a question, and the model that made it."""
+
+    def __init__(self, numbers: Sequence[float], *, model: str) -> None:
+        super().__init__(numbers)
+        self.model = model
 
 
 class Asking:
@@ -63,6 +71,7 @@ class Asking:
         self._used_at = time.monotonic()
         self._failed: tuple[float, ServiceError] | None = None
         self._client: object = None  # the last one that was seen, to count starts
+        self._serving: Services | None = None  # of the model that served when that was last looked at
         self._has_index = False  # as far as was seen
         self._closed = threading.Event()
         self.embedder_starts = 0
@@ -87,7 +96,12 @@ class Asking:
     @property
     def embedder_runs(self) -> bool:
         """Whether the engine is running now; asking starts none."""
-        return "embedder" in vars(self._services) and self._services.embedder.started
+        return any(embedder.started for embedder in self._services.embedders)
+
+    @property
+    def embedding(self) -> Embedding:
+        """The settings of the model that serves."""
+        return self._current().settings.embedding
 
     def search(
         self,
@@ -102,23 +116,33 @@ class Asking:
         vector: Vector | None = None,
         notes: list[str] | None = None,
     ) -> list[Hit]:
-        """As operations.search, with the caller's rights; the question's `vector` may have been made before."""
+        """As operations.search, with the caller's rights; the question's `vector` may have been made before.
+
+        Question and passages are of one model: where another one serves by the time of the answer, it is asked again.
+        """
         self._require_index()
         mode = mode or self.settings.search.mode
-        if vector is None and mode != "text":
-            vector = self.embed_query(query)
-        with self._for(caller) as services:
-            return operations.search(
-                services,
-                query,
-                k=k,
-                filter=filter,
-                mode=mode,
-                neighbours=neighbours,
-                min_similarity=min_similarity,
-                vector=vector,
-                notes=notes,
-            )
+        told: list[str] = []
+        for _ in range(operations.MOST_SWITCHES):
+            told.clear()
+            serving = self._current()
+            with self._for(caller, serving) as services:
+                hits = operations.search(
+                    services,
+                    query,
+                    k=k,
+                    filter=filter,
+                    mode=mode,
+                    neighbours=neighbours,
+                    min_similarity=min_similarity,
+                    vector=None if mode == "text" else self._vector(query, vector, serving),
+                    notes=told,
+                )
+            if self._looked_at() is serving:
+                break
+        if notes is not None:
+            notes += told
+        return hits
 
     def require_reranker(self) -> None:
         """As operations.require_reranker: to be called before anybody may ask."""
@@ -126,32 +150,54 @@ class Asking:
 
     def excerpts(self, query: str, hits: Sequence[Hit], *, caller: Caller) -> list[str]:
         """Of each hit, the part that has most of the question's words; see operations.excerpts."""
-        with self._for(caller) as services:
+        with self._for(caller, self._current()) as services:
             return operations.excerpts(services, query, hits)
 
-    def embed_query(self, text: str) -> list[float]:
-        """The vector of a question to the index (dimension floats)."""
+    def embed_query(self, text: str) -> QueryVector:
+        """The vector of a question to the index (dimension floats), by the model that serves."""
         self._require_index()
-        with self._embedder() as embedder:
-            return embedder.embed_query(text)
+        return self._embedded(text, self._current())
+
+    def _vector(self, query: str, given: Vector | None, serving: Services) -> Vector:
+        """The question's vector by this model: the one that was given, unless another model made it."""
+        model = serving.settings.embedding.model
+        if given is not None and getattr(given, "model", model) == model:
+            return given
+        return self._embedded(query, serving)
+
+    def _embedded(self, text: str, serving: Services) -> QueryVector:
+        with self._embedder(serving) as embedder:
+            return QueryVector(embedder.embed_query(text), model=serving.settings.embedding.model)
+
+    def _current(self) -> Services:
+        """The services of the model that serves, as far as was seen."""
+        return self._serving or self._looked_at()
+
+    def _looked_at(self) -> Services:
+        """The same, as the database says now."""
+        with self._for(EVERYTHING):  # which notices where that is away
+            self._serving = self._services.serving
+        return self._serving
 
     def embed(self, texts: Sequence[str], *, input_type: str = "passage") -> Embedded:
         """Vectors of texts; a single one needs no more memory than a question, several need that of an ingestion.
 
-        `input_type`, "query" or "passage", decides about a prefix, where the model has some; today's models have none.
+        `input_type`, "query" or "passage", decides about a prefix, where the model has some.
         """
         import numpy as np
 
-        with self._embedder() as embedder:
-            if len(texts) == 1:
-                vectors = np.array([embedder.embed_query(texts[0])], dtype=np.float32)
+        as_query = input_type == "query"
+        with self._embedder(self._looked_at()) as embedder:
+            if len(texts) == 1 or as_query:
+                rows = [embedder.embed_query(text, as_passage=not as_query) for text in texts]
+                vectors = np.array(rows, dtype=np.float32)
             else:
                 vectors = embedder.embed(texts, token_counts=[len(text) // 3 for text in texts])
             return Embedded(vectors=vectors, tokens=_count_tokens(embedder, texts))
 
     def document(self, document_id: str, *, caller: Caller, first_chunk: int = 0, chunks: int = 20) -> Story | None:
         """A document with up to so many chunks from this one on; None where there is none, or he may not see it."""
-        model, source = self.settings.embedding.model, self.settings.source
+        model, source = self._looked_at().settings.embedding.model, self.settings.source
         with self._for(caller) as services, services.database.transaction() as cursor:
             document = callers.get_document(cursor, document_id, model=model, source=source)
             if document is None:
@@ -166,14 +212,14 @@ class Asking:
         self, *, caller: Caller, after: str | None = None, state: str | None = None, limit: int = 100
     ) -> list[DocumentState]:
         """So many documents whose id comes after this one, in the order of ids as texts; of one state, or of all."""
-        model, source = self.settings.embedding.model, self.settings.source
+        model, source = self._looked_at().settings.embedding.model, self.settings.source
         with self._for(caller) as services, services.database.transaction() as cursor:
             return callers.list_documents(cursor, after=after, state=state, limit=limit, model=model, source=source)
 
     def status(self, *, caller: Caller) -> Summary:
         """How many documents are in which state, and how old what is pending is, as far as the caller may see them."""
         faults: list[str] = []
-        embedding = self.settings.embedding
+        embedding = self._looked_at().settings.embedding
         with self._for(caller) as services:
             with services.database.transaction() as cursor:
                 rows = callers.count_documents(cursor)
@@ -222,10 +268,10 @@ class Asking:
         except RagAssetsError:
             pass  # the database may be there by the first question
         with suppress(RagAssetsError):
-            self._open_embedder()
+            self._open_embedder(self._current())
         with suppress(RagAssetsError):
             if self._has_index:
-                direction = [1.0] + [0.0] * (self.settings.embedding.dimension - 1)
+                direction = [1.0] + [0.0] * (self.embedding.dimension - 1)
                 self.search("first", caller=EVERYTHING, k=1, vector=direction)
 
     def _require_index(self) -> None:
@@ -236,13 +282,18 @@ class Asking:
             self._has_index = True
 
     @contextmanager
-    def _for(self, caller: Caller) -> Iterator[Services]:
-        """The services with a caller's rights. Where the database is away, the next call looks for it anew."""
+    def _for(self, caller: Caller, of_model: Services | None = None) -> Iterator[Services]:
+        """The services, or those of a model, with a caller's rights.
+
+        Where the database is away, the next call looks for it anew.
+        """
         services = self._services
         with self._opening_database:
             database = services.database
         try:
-            yield services.on(CallersDatabase(database, caller, seconds=self.settings.service.request_seconds))
+            yield (of_model or services).on(
+                CallersDatabase(database, caller, seconds=self.settings.service.request_seconds)
+            )
         except DatabaseUnavailable:
             self._forget(database)
             raise
@@ -256,14 +307,14 @@ class Asking:
                 del opened["database_url"]
                 database.close()
 
-    def _open_embedder(self) -> Embedder:
+    def _open_embedder(self, serving: Services) -> Embedder:
         with self._opening_embedder:
-            return self._services.embedder
+            return serving.embedder
 
     @contextmanager
-    def _embedder(self) -> Iterator[Embedder]:
+    def _embedder(self, serving: Services) -> Iterator[Embedder]:
         """The embedder, not to be stopped meanwhile. Where it does not start, others do not wait for the next try."""
-        embedder = self._open_embedder()
+        embedder = self._open_embedder(serving)
         with self._lock:
             if self._failed is not None and time.monotonic() < self._failed[0]:
                 raise self._failed[1]
@@ -290,7 +341,8 @@ class Asking:
             with self._lock:
                 idle = time.monotonic() - self._used_at
                 if not self._under_way and idle >= self.settings.search.idle_seconds and self.embedder_runs:
-                    self._services.embedder.stop_server()
+                    for embedder in self._services.embedders:
+                        embedder.stop_server()
 
 
 def _in_time(settings: Settings) -> Settings:

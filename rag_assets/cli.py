@@ -30,6 +30,7 @@ from rag_assets import (
     operations,
     settings,
     supervisor,
+    switching,
     visible,
 )
 from rag_assets.bundled import postgres as bundled_postgres
@@ -470,7 +471,7 @@ def search(
             hits = _search(services, query, k=k, filter=replace(filter, path_prefix=folder), **how)
         if not hits:
             console.show_nothing_found(_why_nothing(services, query, filter, min_similarity), as_json=as_json)
-        excerpts = [] if as_json else operations.excerpts(services, query, hits)
+        excerpts = [] if as_json else operations.excerpts(services.serving, query, hits)
     for note in notes:
         click.echo(note, err=True)
     if as_json:
@@ -508,7 +509,7 @@ def _why_nothing_is_there(services: Services) -> str:
     if not status.documents:
         return f"there are no documents. {console.FIRST_STEP}"
     if status.chunks:
-        return f"no vector of {services.settings.embedding.model} is stored. Next: rag-assets status"
+        return f"no vector of {services.serving.settings.embedding.model} is stored. Next: rag-assets status"
     pending = f"{status.pending} of {counted(status.documents, 'document')} {are(status.pending)} pending"
     return f"nothing is indexed, and {pending}. Next: rag-assets {'ingest' if status.pending else 'status'}"
 
@@ -561,8 +562,11 @@ def index(advise: bool, build: bool, drop: bool, as_json: bool) -> None:
     epilog=examples("evaluate questions/    # a CSV file with the columns question and document", "evaluate scifact/"),
 )
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--model", help="A model that is kept beside the one that serves; or a cut, as NAME@256, with corpus.jsonl."
+)
 @JSON
-def evaluate(folder: Path, as_json: bool) -> None:
+def evaluate(folder: Path, model: str | None, as_json: bool) -> None:
     """Measure how well search finds the documents that answer questions, by mode: nDCG@10, recall@100 and MRR.
 
     FOLDER has queries.jsonl and qrels/test.tsv, as BEIR has them, or one CSV file with the columns question and
@@ -576,7 +580,8 @@ def evaluate(folder: Path, as_json: bool) -> None:
         operations.migrate(services)
         operations.fill_words(services)
         unknown: list[str] = []
-        for found in evaluation.evaluate(services, questions, progress=console.print_progress, unknown=unknown):
+        asked = switching.of_name(services, model) if model else services.serving
+        for found in evaluation.evaluate(asked, questions, progress=console.print_progress, unknown=unknown):
             console.print_json(asdict(found)) if as_json else console.show_quality(found)
     console.show_unknown_documents(unknown, of=len(questions.documents))
     sys.exit(1 if unknown else 0)
@@ -828,12 +833,13 @@ def _ingest(services: Services, *, ids: Sequence[str] = ()) -> RunReport:
     os.environ.update(supervisor.environment(services.settings, database_url=services.database_url))
     from rag_assets.defs import foreground  # imports dagster, which takes a second, only here
 
-    _ = services.model_path
+    serving = services.serving
+    _ = serving.model_path
     with (
         console.Progress(total=len(set(ids)) or operations.status(services).pending) as progress,
         _stopped_by_hang_up(),
     ):
-        services.embedder.on_embedded, services.on_part = progress.embedded, progress.part
+        serving.embedder.on_embedded, services.on_part = progress.embedded, progress.part
         report = foreground.ingest(services, document_ids=ids, on_outcomes=progress.advance)
     status = operations.status(services)
     report.pending, report.documents, report.unfinished = status.pending, status.documents, progress.unfinished
@@ -842,12 +848,12 @@ def _ingest(services: Services, *, ids: Sequence[str] = ()) -> RunReport:
 
 def _search(services: Services, query: str, *, k: int, **how: Any) -> list[Hit]:
     with _question_is_short_enough():
-        return operations.search(services, query, k=k, **how)
+        return operations.search_serving(services, query, k=k, **how)
 
 
 def _embedded(services: Services, query: str) -> list[float]:
     with _question_is_short_enough():
-        return services.embedder.embed_query(query)
+        return services.serving.embedder.embed_query(query)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rag_assets import upkeep, vectors, words
 from rag_assets.errors import DocumentError, ServiceError
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 NOT_RERANKED = "These passages are not re-ranked: the reranker gives no answer just now."
+MOST_SWITCHES = 3  # of the model that serves, between the beginning of a search and its end
 STORY_ATTEMPTS = 20  # at a document, of which its story tells
 DAGSTER_CONNECTIONS = 4  # that it has at once, where it has much to tell
 BYTE_CODE = "__pycache__"  # written beside code by Python, and by pip beside the samples of an installed package
@@ -158,6 +159,16 @@ def search(
         return searching.with_neighbours(cursor, hits, count=neighbours)
 
 
+def search_serving(services: Services, query: str, **how: Any) -> list[Hit]:
+    """As `search`, with the model that serves; again where another one does by the time of the answer."""
+    for _ in range(MOST_SWITCHES):
+        serving = services.serving
+        hits = search(serving, query, **how)
+        if services.serving is serving:
+            break
+    return hits
+
+
 def require_index(services: Services) -> None:
     """SettingsError, with what to do, where nothing can be searched yet: before anything is embedded for a search."""
     with services.database.transaction() as cursor:
@@ -188,8 +199,9 @@ def require_reranker(services: Services) -> None:
 
 def count_chunks(services: Services) -> int:
     """How many chunks there are that a search of the embedding model can find."""
+    model = services.serving.settings.embedding.model
     with services.database.transaction() as cursor:
-        return callers.count_chunks(cursor, model=services.settings.embedding.model)
+        return callers.count_chunks(cursor, model=model)
 
 
 def other_path(services: Services, prefix: str) -> str | None:
@@ -209,6 +221,7 @@ def excerpts(services: Services, query: str, hits: Sequence[Hit]) -> list[str]:
 
 def reembed(services: Services, ids: Sequence[str], conditions: Sequence[str]) -> Marked:
     """Have stored vectors made anew: those of these documents for which all of `--where` holds."""
+    services = services.serving
     selection, is_wrong = vectors.selection(ids, conditions)
     if not is_wrong:
         return vectors.distrust(services.database, selection)
@@ -218,6 +231,7 @@ def reembed(services: Services, ids: Sequence[str], conditions: Sequence[str]) -
 
 def sample_vectors(services: Services) -> Sampled:
     """Whether a few stored vectors are what the model makes of their texts."""
+    services = services.serving
     return vectors.sample(services.database, services.settings.embedding.model, partial(_embed, services))
 
 
@@ -355,7 +369,7 @@ def release_batches(services: Services) -> int:
 
 def plan_index(services: Services) -> Plan:
     """What is to be done with the index of the embedding model's vectors, and why."""
-    settings = services.settings
+    settings = services.serving.settings
     return upkeep.plan(services.database, settings.embedding.model, from_rows=settings.search.index_rows)
 
 
@@ -366,7 +380,7 @@ def index_hindrance(services: Services, planned: Plan) -> str:
 
 def tend_index(services: Services, *, progress: Progress = no_progress) -> Tended:
     """Do what is planned for the index, and measure what is there then."""
-    settings = services.settings
+    settings = services.serving.settings
     return upkeep.tend(
         services.database, settings.embedding.model, from_rows=settings.search.index_rows, progress=progress
     )
@@ -374,7 +388,7 @@ def tend_index(services: Services, *, progress: Progress = no_progress) -> Tende
 
 def get_index(services: Services) -> VectorIndex | None:
     """The index of the embedding model's vectors with its recall, measured on a sample; None where there is none."""
-    model = services.settings.embedding.model
+    model = services.serving.settings.embedding.model
     with services.database.autocommit() as cursor:
         found = vector_index.get(cursor, model)
         if found is None or not found.is_valid:
@@ -385,12 +399,12 @@ def get_index(services: Services) -> VectorIndex | None:
 def build_index(services: Services, *, progress: Progress = no_progress) -> VectorIndex:
     """Build the index that is advised, in place of the one that is there; see vector_index.build."""
     advice = plan_index(services).advice
-    return vector_index.build(services.database, services.settings.embedding.model, advice, progress=progress)
+    return vector_index.build(services.database, services.serving.settings.embedding.model, advice, progress=progress)
 
 
 def drop_index(services: Services) -> int:
     """Drop the indexes of the embedding model's vectors; how many. Searches compare all vectors then."""
-    return vector_index.drop(services.database, services.settings.embedding.model)
+    return vector_index.drop(services.database, services.serving.settings.embedding.model)
 
 
 def _spellings(services: Services, filter: Filter) -> Iterator[Filter]:

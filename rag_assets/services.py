@@ -180,6 +180,12 @@ class Services:
         return embedder
 
     @property
+    def embedders(self) -> list[Embedder]:
+        """Those that were opened, of all models."""
+        opened = [vars(each).get("embedder") for each in (self, *list(self._others.values()))]
+        return [embedder for embedder in opened if embedder is not None]
+
+    @property
     def _fallback(self) -> "Callable[[], Engine] | None":
         is_first = self.engine is not None and self.engine.name == OPENVINO
         return engines.fallback(self.settings, progress=self._progress) if is_first else None

@@ -3,10 +3,11 @@
 What is kept of a model is what another one would change: its set, and its file or server. No key is among it.
 """
 
+from pathlib import Path
 from typing import Any
 
 from rag_assets.postgres.models import Model
-from rag_assets.settings import OF_A_SET, Settings
+from rag_assets.settings import OF_A_SET, Embedding, LlamaServer, Settings
 
 OF_SERVER = ("url", "model")  # settings of [llama_server] that name what runs the model
 
@@ -26,11 +27,10 @@ def with_model(settings: Settings, model: Model) -> Settings:
     if model.name == settings.embedding.model:
         return settings
     file = model.settings.get("llama_server_model")
-    return settings.model_validate(
-        settings.model_dump()
-        | {
-            "embedding": settings.embedding.model_dump() | model.settings["embedding"],
-            "llama_server": settings.llama_server.model_dump() | model.settings["llama_server"],
-            "llama_server_model": file,
+    return settings.model_copy(
+        update={
+            "embedding": Embedding(**settings.embedding.model_dump() | model.settings["embedding"]),
+            "llama_server": LlamaServer(**settings.llama_server.model_dump() | model.settings["llama_server"]),
+            "llama_server_model": Path(file) if file else None,
         }
     )

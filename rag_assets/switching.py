@@ -5,17 +5,22 @@ has the new model serve once no document lacks its vectors, and `back` the old o
 """
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from rag_assets import serving, upkeep
 from rag_assets.embedding.known import TEXTS
 from rag_assets.errors import SettingsError
 from rag_assets.model import Progress, are, counted
+from rag_assets.model_sets import CUT_MARK
 from rag_assets.postgres import models, vector_index, words
 from rag_assets.postgres.models import Lacking, Model
 from rag_assets.services import Services, no_progress
-from rag_assets.settings import Settings
+from rag_assets.settings import Embedding, LlamaServer, Settings
 
 MOST_KEPT = 2  # models beside each other
 DROPPED_DOCUMENTS = 200  # whose chunks are removed in one transaction
@@ -40,6 +45,48 @@ class Standing:
     chunks: int
     vector_bytes: int
     index: str | None
+
+
+def chosen(
+    services: Services, name: str, *, file: Path | None = None, url: str | None = None, **embedding: Any
+) -> Settings:
+    """The settings of a model by its name, with a file or server of its own and what is set by hand.
+
+    A cut of a model that is there, as `NAME@DIMENSION`, has that one's file or server. SettingsError for values that
+    are none, and where neither a file nor a server is known.
+    """
+    whole = _whole(services, name)
+    base = whole.settings if whole is not None else services.settings
+    of_server = {"url": url, "model": None} if url or file else {}
+    given = {key: value for key, value in embedding.items() if value is not None}
+    kept = {key: getattr(base.embedding, key) for key in ("batch_size", "engine", "quantization")}
+    if whole is None and not (url or file):
+        raise SettingsError(f"Of {name}, a GGUF file or a server is needed: --file FILE or --url URL")
+    try:
+        made = Embedding(**{"model": name} | kept | given)
+        server = LlamaServer(**base.llama_server.model_dump() | of_server)
+    except ValidationError as exc:
+        raise SettingsError("; ".join(str(error["msg"]) for error in exc.errors())) from exc
+    path = file.absolute() if file else None if url else base.llama_server_model
+    return base.model_copy(update={"embedding": made, "llama_server": server, "llama_server_model": path})
+
+
+def of_name(services: Services, name: str) -> Services:
+    """The services of a model that is there, or of a cut of one. SettingsError for any other."""
+    if _whole(services, name) is None:
+        return services.of_name(name)
+    settings = chosen(services, name)
+    return services.of(Model(name=name, settings=serving.written(settings), is_kept=False, serves=False))
+
+
+def _whole(services: Services, name: str) -> Services | None:
+    """The services of the model that this name is a cut of, where that is there."""
+    whole, mark, _ = name.partition(CUT_MARK)
+    if not mark:
+        return None
+    with suppress(SettingsError):
+        return services.of_name(whole)
+    return None
 
 
 def add(services: Services, chosen: Settings) -> int:

@@ -1,15 +1,19 @@
 """Another model serves without a pause: vectors beside each other, a switch in one transaction, and the way back."""
 
+import json
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from rag_assets import operations, settings, switching
+from rag_assets.asking import EVERYTHING, Asking, QueryVector
+from rag_assets.cli import main
 from rag_assets.errors import EmbeddingError, ModelDropped, SettingsError
 from rag_assets.model import ClaimOwner
 from rag_assets.postgres import outbox
@@ -83,7 +87,9 @@ def bench(application: Application, model_path: Path) -> Iterator[Bench]:
         operations.migrate(services)
         another = chosen.model_copy(
             update={
-                "embedding": settings.Embedding(model=NEW, dimension=384, passage_prefix="passage: "),
+                "embedding": settings.Embedding(
+                    model=NEW, dimension=384, query_prefix="passage: ", passage_prefix="passage: "
+                ),
                 "llama_server": chosen.llama_server.model_copy(update={"url": new.url}),
             }
         )
@@ -267,3 +273,72 @@ def test_settings_that_name_an_unknown_model_are_refused_once_others_are_known(b
     with Services(third) as services, pytest.raises(SettingsError, match="rag-assets model add third"):
         operations.migrate(services)
     assert rows.execute(bench.application.url, "select model from rag_serving") == [(OLD,)]
+
+
+def test_question_that_was_embedded_before_the_switch_is_asked_of_the_model_that_serves(bench: Bench) -> None:
+    """Never the vector of one model among the chunks of another; also where the switch comes amid the search."""
+    bench.add("a.txt", *WORDS)
+    bench.run()
+    switching.add(bench.services, bench.chosen)
+    bench.run()
+    question = paragraph("roses").strip()
+    with closing(Asking(bench.services.settings)) as asking:
+
+        def found(vector: QueryVector | None) -> tuple[str, float | None]:
+            [hit] = asking.search(question, caller=EVERYTHING, k=1, mode="vector", vector=vector)
+            return hit.content.strip(), round(hit.similarity or 0, 3)
+
+        vector = asking.embed_query(question)
+        assert (vector.model, found(vector)) == (OLD, (question, 1.0))
+        switching.switch(bench.services)
+        assert found(vector) == (question, 1.0)
+        assert asking.embedding.model == NEW
+        looked_at, told = asking._looked_at, []
+
+        def late() -> Services:
+            if not told:
+                told.append(switching.back(bench.services))
+            return looked_at()
+
+        asking._looked_at = late
+        bench.old.requests.clear()
+        assert found(None) == (question, 1.0)
+        assert [question] in bench.old.requests
+        assert asking.status(caller=EVERYTHING).model == OLD
+
+
+def test_commands_go_from_one_model_to_the_other(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a user does; the settings name the old one all the time."""
+    chosen = bench.services.settings
+    for name, value in {
+        "DATABASE_URL": bench.application.url,
+        "DOCUMENT_ROOT_PATH": str(bench.application.files),
+        "LLAMA_SERVER_MODEL": str(chosen.llama_server_model),
+        "RAG_ASSETS_HOME": str(chosen.home),
+        "RAG_ASSETS_CHUNKING": json.dumps(CHUNKING),
+        "RAG_ASSETS_LLAMA_SERVER__URL": bench.old.url,
+        "RAG_ASSETS_LLAMA_SERVER__REQUIRED_MEMORY_GB": "0",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    def said(*words: str, code: int = 0) -> str:
+        done = CliRunner().invoke(main, ["model", *words])
+        assert done.exit_code == code, done.output
+        return done.output
+
+    bench.add("a.txt", *WORDS)
+    bench.run()
+    assert "0 of 1" not in said("status")
+    assert "needed: --file" in said("add", NEW, code=1)
+    added = said("add", NEW, "--url", bench.new.url, "--passage-prefix", "passage: ", "--query-prefix", "passage: ")
+    assert added.startswith(f"1 document is to get vectors of {NEW}")
+    assert "1 document of 1 is without vectors" in said("switch", code=1)
+    bench.run()
+    assert [json.loads(line)["lack"] for line in said("status", "--json").splitlines()] == [0, 0]
+    assert said("switch") == f"Searches have the vectors of {NEW}.\n"
+    assert json.loads(said("back", "--json")) == {"serves": OLD}
+    said("switch")
+    assert f"{len(WORDS)} chunks of {OLD} are removed. Set embedding.model to {NEW}" in said("drop")
+    said("shrink")
+    hits = CliRunner().invoke(main, ["search", "--json", "--mode", "vector", "-k", "1", paragraph("roses").strip()])
+    assert json.loads(hits.output)["content"].strip() == paragraph("roses").strip()

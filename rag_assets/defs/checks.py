@@ -45,7 +45,7 @@ class Check:
 
     def found(self, services: Services) -> dict[str, Any]:
         """What is to be told: whether it holds, how bad it is if not, in words, and the numbers."""
-        verdict = self.look(services.database, services.settings)
+        verdict = self.look(services.database, services.serving.settings)
         return {"passed": not verdict.faults, "severity": self.severity, **_told(verdict)}
 
 

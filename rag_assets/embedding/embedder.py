@@ -186,12 +186,13 @@ class Embedder:
                 self._end(requests)
         return vectors
 
-    def embed_query(self, text: str) -> list[float]:
+    def embed_query(self, text: str, *, as_passage: bool = False) -> list[float]:
         """As many numbers as the dimension, of length 1; the server is started with the memory that a query needs.
 
-        Raises what `embed` raises; the index of UnembeddableText is 0.
+        `as_passage`: it begins as a chunk does. Raises what `embed` raises; the index of UnembeddableText is 0.
         """
-        asked = self._of_model.query_prefix + text
+        model = self._of_model
+        asked = (model.passage_prefix if as_passage else model.query_prefix) + text
         try:
             return [float(number) for number in self._request([asked], for_query=True)[0]]
         except InputTooLong as exc:

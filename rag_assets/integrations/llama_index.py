@@ -83,22 +83,22 @@ class ServicesIndex:
 
     @property
     def model(self) -> str:
-        """The name of the embedding model, by the settings."""
-        return self._services.settings.embedding.model
+        """The name of the embedding model that serves."""
+        return self._services.serving.settings.embedding.model
 
     def search(self, query: str, *, k: int, filter: Filter, mode: Mode | None, neighbours: int) -> Sequence[Hit]:
         """The hits, read from the database here; SettingsError where there is no index."""
         operations.require_index(self._services)
-        return operations.search(self._services, query, k=k, filter=filter, mode=mode, neighbours=neighbours)
+        return operations.search_serving(self._services, query, k=k, filter=filter, mode=mode, neighbours=neighbours)
 
     def embed_query(self, text: str) -> list[float]:
         """The vector of a question, from the engine that this process uses."""
-        return self._services.embedder.embed_query(text)
+        return self._services.serving.embedder.embed_query(text)
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """The vectors of passages; each text counts as a third of its characters in tokens."""
         counts = [len(text) // 3 for text in texts]
-        vectors: list[list[float]] = self._services.embedder.embed(texts, token_counts=counts).tolist()
+        vectors: list[list[float]] = self._services.serving.embedder.embed(texts, token_counts=counts).tolist()
         return vectors
 
 

@@ -164,7 +164,7 @@ class Api:
         answer = {
             "hits": [asdict(hit) for hit in hits],
             "mode": mode,
-            "model": self.asking.settings.embedding.model,
+            "model": self.asking.embedding.model,
             "note": " ".join(notes) or None,
             "seconds": round(time.perf_counter() - started, 6),
         }
@@ -173,7 +173,7 @@ class Api:
     async def embeddings(self, request: Request) -> Response:
         """POST /v1/embeddings: vectors of texts, in the form of OpenAI's API."""
         asked = forms.read(forms.EmbeddingsRequest, await _json(request))
-        embedding = self.asking.settings.embedding
+        embedding = await self.database.run(lambda: self.asking.embedding)
         if asked.model not in (None, embedding.model):
             message = f"There is no model {asked.model}: this index has {embedding.model}."
             return error(404, message, kind="model_not_found")

@@ -80,10 +80,8 @@ begin
     execute format('grant usage on schema %I to %I', current_schema(), reader);
     execute format(
         'grant select on rag_documents, rag_document_chunks, rag_document_text, rag_outbox, rag_chunk_words, '
-        'rag_word_counts, rag_word_totals, rag_word_changes, rag_serving to %I', reader
+        'rag_word_counts, rag_word_totals, rag_word_changes, rag_models, rag_serving to %I', reader
     );
-    -- not where its file lies or its server is
-    execute format('grant select (model, is_kept, added_at) on rag_models to %I', reader);
 end
 $$;
 
