@@ -186,9 +186,11 @@ class Asking:
         """
         import numpy as np
 
+        serving = self._looked_at()
+        model = serving.settings.embedding
         as_query = input_type == "query"
-        with self._embedder(self._looked_at()) as embedder:
-            if len(texts) == 1 or as_query:
+        with self._embedder(serving) as embedder:
+            if len(texts) == 1 or (as_query and model.query_prefix != model.passage_prefix):
                 rows = [embedder.embed_query(text, as_passage=not as_query) for text in texts]
                 vectors = np.array(rows, dtype=np.float32)
             else:

@@ -581,6 +581,8 @@ def evaluate(folder: Path, model: str | None, as_json: bool) -> None:
         operations.fill_words(services)
         unknown: list[str] = []
         asked = switching.of_name(services, model) if model else services.serving
+        if model and questions.corpus is None:
+            switching.require_vectors(asked)
         for found in evaluation.evaluate(asked, questions, progress=console.print_progress, unknown=unknown):
             console.print_json(asdict(found)) if as_json else console.show_quality(found)
     console.show_unknown_documents(unknown, of=len(questions.documents))

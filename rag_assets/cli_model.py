@@ -45,7 +45,7 @@ def known(as_json: bool) -> None:
     ),
 )
 @click.argument("name")
-@click.option("--file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Its GGUF file.")
+@click.option("--file", type=click.Path(dir_okay=False, path_type=Path), help="Its GGUF file.")
 @click.option("--url", help="Or a running server of it, as llama_server.url.")
 @click.option("--dimension", type=click.IntRange(1, 16_000), help="Of its vectors.")
 @click.option("--pooling", type=click.Choice(get_args(Pooling)), help="How the vectors of tokens become one.")

@@ -2,6 +2,7 @@
 
 import copy
 import errno
+import json
 import platform
 import tempfile
 import threading
@@ -111,13 +112,14 @@ class Services:
         """The services that read and embed for another model of the same index; opened once, and closed with these."""
         if model.name == self.settings.embedding.model:
             return self
+        key = json.dumps([model.name, model.settings], sort_keys=True)  # a model may come back with another file
         with self._opening:
-            if model.name not in self._others:
+            if key not in self._others:
                 other = Services(serving.with_model(self.settings, model), progress=self._progress, models=self.models)
                 vars(other)["database_url"], vars(other)["database"] = self.database_url, self.database
                 self._open.callback(other.close)
-                self._others[model.name] = other
-            return self._others[model.name]
+                self._others[key] = other
+            return self._others[key]
 
     def of_name(self, name: str) -> "Services":
         """The same of a model that was added, by its name. SettingsError where none is called so."""

@@ -60,6 +60,8 @@ def chosen(
     of_server = {"url": url, "model": None} if url or file else {}
     given = {key: value for key, value in embedding.items() if value is not None}
     kept = {key: getattr(base.embedding, key) for key in ("batch_size", "engine", "quantization")}
+    if file is not None and not file.is_file():
+        raise SettingsError(f"There is no file {file}")
     if whole is None and not (url or file):
         raise SettingsError(f"Of {name}, a GGUF file or a server is needed: --file FILE or --url URL")
     try:
@@ -77,6 +79,17 @@ def of_name(services: Services, name: str) -> Services:
         return services.of_name(name)
     settings = chosen(services, name)
     return services.of(Model(name=name, settings=serving.written(settings), is_kept=False, serves=False))
+
+
+def require_vectors(services: Services) -> None:
+    """SettingsError where none of the model of these services are stored."""
+    name = services.settings.embedding.model
+    with services.database.transaction() as cursor:
+        chunks, _ = models.count_vectors(cursor, name)
+    if not chunks:
+        raise SettingsError(
+            f"No vectors of {name} are stored: rag-assets model add {name}, or ask with a folder that has corpus.jsonl."
+        )
 
 
 def _whole(services: Services, name: str) -> Services | None:

@@ -363,6 +363,11 @@ def command(mode: str) -> list[str]:
     return [sys.executable, __file__, mode]
 
 
+def salt_of(file: str) -> str:
+    """What the vectors of a model's file depend on; those of the known model are its own."""
+    return "" if file.startswith("all-MiniLM-L6-v2") else file
+
+
 def main(mode: str, arguments: list[str]) -> None:
     """A program with llama-server's flags that is "good", "dies" at its start, never gets "ready", or "drifts"."""
     if "--help" in arguments:
@@ -377,6 +382,8 @@ def main(mode: str, arguments: list[str]) -> None:
         mode = _port_taken_once(value["--api-key-file"])
     with FakeLlama(port=int(value["--port"]), key=None if mode == "open to all" else key) as server:
         server.salt = "another" if mode == "another model" else ""
+        if mode == "of its file":
+            server.salt = salt_of(os.path.basename(value["--model"]))
         server.is_rough = mode == "nearly"
         server.is_loading = mode == "loads for ever"
         if mode in MISBEHAVIOUR:

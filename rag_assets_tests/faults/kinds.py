@@ -15,6 +15,7 @@ from rag_assets_tests.faults import (
     serving,
     standing,
     stopping,
+    switching,
     uprooting,
     writing,
 )
@@ -51,6 +52,7 @@ KINDS: dict[str, Callable[..., Result]] = {
     "port_taken": serving.port_taken,
     "stranger_before": impersonating.stranger_before,
     "stranger_after": impersonating.stranger_after,
+    "model_switch": switching.model_switch,
     "memory_short": serving.memory_short,
     "disk_full_database": filling.disk_full_database,
     "disk_full_home": filling.disk_full_home,

@@ -41,9 +41,9 @@ begin
         (select count(*) from at_work),
         (select coalesce(jsonb_object_agg(k.error_kind, k.n), '{{}}') from of_kind as k where k.state = 'pending'),
         (select coalesce(jsonb_object_agg(k.error_kind, k.n), '{{}}') from dead_of_kind as k),
-        (select count(*) from rag_document_chunks as c where c.embedding_model = rag_serving_model()),
+        (select count(*) from rag_document_chunks as c where c.embedding_model = (select rag_serving_model())),
         (select count(*) from rag_document_chunks as c
-            where c.embedding_model = rag_serving_model() and c.embedding is not null);
+            where c.embedding_model = (select rag_serving_model()) and c.embedding is not null);
 end
 $$;
 

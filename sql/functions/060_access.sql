@@ -21,7 +21,7 @@ create or replace function rag_list_documents() returns table (
     select coalesce(t.document_id, o.document_id), t.path, t.title, t.media_type, t.language,
         {schema}.rag_document_state(o),
         (select count(*) from {schema}.rag_document_chunks as c
-            where c.document_id = t.document_id and c.embedding_model = {schema}.rag_serving_model()),
+            where c.document_id = t.document_id and c.embedding_model = (select {schema}.rag_serving_model())),
         t.pages, t.size_bytes, t.embedding_model, t.updated_at, o.attempts, o.error_kind, o.last_error
     from {schema}.rag_document_text as t full join {schema}.rag_outbox as o on o.document_id = t.document_id
 $$;

@@ -100,7 +100,11 @@ removed as (
 ),
 followed as (
     update rag_document_text as t
-    set embedding_model = %(serving)s, fingerprint = case t.fingerprint when %(old)s then %(new)s else t.fingerprint end
+    set embedding_model = %(serving)s, fingerprint = case t.fingerprint when %(old)s then %(new)s else t.fingerprint end,
+        chunk_count = (
+            select count(*) from rag_document_chunks as c
+            where c.document_id = t.document_id and c.embedding_model = %(serving)s
+        )
     from held where t.document_id = held.document_id and t.embedding_model = %(model)s
 )
 select document_id from held order by document_id;

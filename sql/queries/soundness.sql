@@ -10,7 +10,8 @@ select count(*), count(*) filter (where is_empty), count(*) filter (where is_sho
 from (
     select t.document_id, t.content = '' as is_empty, n.chunks = 0 or n.chunks <> t.chunk_count as is_short
     from rag_document_text as t tablesample system ({share}) cross join lateral (
-        select count(*) as chunks from rag_document_chunks as c where c.document_id = t.document_id
+        select count(*) as chunks from rag_document_chunks as c
+        where c.document_id = t.document_id and c.embedding_model = t.embedding_model
     ) as n
     where not exists (select from rag_outbox as o where o.document_id = t.document_id)
 ) as seen;

@@ -25,8 +25,8 @@ select now();
 
 -- name: count_pending
 -- How many documents wait for their first attempt, or for a new one since they changed; those that failed are no
--- reason to wait for.
-select (select count(*) from rag_outbox where state = 'pending' and error_kind is null)
+-- reason to wait for, nor are those that get vectors of a model that does not serve yet.
+select (select count(*) from rag_outbox where state = 'pending' and error_kind is null and priority < 2)
     + (select count(*) from rag_changes);
 
 -- name: is_building

@@ -1,0 +1,396 @@
+"""Another model comes to serve under searches and changes, while each process dies at some time.
+
+`python -m rag_assets_tests.faults.switching JSON` is the program that takes what changes, until it is killed.
+"""
+
+import json
+import os
+import random
+import secrets
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from rag_assets import operations
+from rag_assets.asking import EVERYTHING, Asking
+from rag_assets.errors import RagAssetsError, ServiceError
+from rag_assets.model import Hit
+from rag_assets.services import Services
+from rag_assets_tests import engines, fake_llama
+from rag_assets_tests.faults import arena as arenas
+from rag_assets_tests.faults.arena import DOCUMENTS, Arena, Ground, Result, left_after, replace_text
+
+MARK = "RAG_ASSETS_FAULT"
+OLD, NEW = "all-MiniLM-L6-v2", "other"
+HITS = 10
+TOGETHER = 8  # searches at once, between those that come each second
+NEAR = 1e-4  # of cosines: vectors are stored as float32
+COMMAND_SECONDS = 600.0
+SETTLE_SECONDS = 900.0
+TEXT_WORKER = "text.sandbox import child"
+SECTIONS = ("chunking", "worker", "llama_server", "source")
+
+
+@dataclass(frozen=True)
+class Size:
+    rounds: int
+    documents: int
+    paragraphs: int  # of a document; some four are a chunk
+    changes_a_second: float
+    searches_a_second: float
+
+
+SHORT = Size(1, 12, 20, 5, 2)
+LONG = Size(10, 450, 200, 5, 1)
+
+
+def model_switch(ground: Ground, *, seed: int, long: bool) -> Result:
+    """There and back, and on to the new one; then the old one is dropped, and is the new one of the next round.
+
+    Failed: a search that gave no answer. Mixed: similarities that are not all those of one model. Missing: a passage of
+    a document that nobody changes is nearer to the question than the last that was found, by the model of the answer.
+    """
+    size = LONG if long else SHORT
+    result = Result()
+    with _program(ground.model) as (binary, files), ground.arena(seed, llama_server_binary=binary) as arena:
+        scene = _Scene(arena, files, size)
+        scene.fill()
+        with closing(Asking(arena.settings)) as asking:
+            searches = Searches(asking, scene.contents(), seed=seed)
+            for turn in range(size.rounds):
+                found = scene.turn(searches, old=(OLD, NEW)[turn % 2], new=(NEW, OLD)[turn % 2])
+                result.add([*found, *searches.violations()], trial=f"turn {turn}")
+        result.notes |= {
+            "chunks": len(arena.sql("select 1 from rag_document_chunks")),
+            "searches": sum(searches.by_model.values()),
+            "of each model": dict(searches.by_model),
+            "changes": scene.changes,
+            "killed": dict(scene.killed),
+            "seconds of a switch": scene.seconds,
+        }
+        result.violations += left_after(scene.mark)
+    return result
+
+
+def vectors(texts: Sequence[str], model: str) -> "np.ndarray[Any, Any]":
+    """What the program makes of texts: float64 of shape (texts, dimension)."""
+    salt = fake_llama.salt_of(f"{model}.gguf")
+    return np.array([fake_llama.vector(text + salt) for text in texts])
+
+
+class Searches:
+    """Questions are passages of documents that nobody changes; each answer is judged when it is there."""
+
+    def __init__(self, asking: Asking, contents: Sequence[str], *, seed: int) -> None:
+        self._asking = asking
+        self._contents = list(dict.fromkeys(contents))
+        self._vectors = {model: vectors(self._contents, model) for model in (OLD, NEW)}
+        self._rng = random.Random(seed)
+        self._lock = threading.Lock()
+        self._found: list[str] = []
+        self.by_model: Counter[str] = Counter()
+
+    def violations(self) -> list[str]:
+        with self._lock:
+            found, self._found = self._found, []
+            return found
+
+    def one(self) -> None:
+        with self._lock:
+            place = self._rng.randrange(len(self._contents))
+        try:
+            hits = self._asking.search(self._contents[place], caller=EVERYTHING, k=HITS, mode="vector")
+        except RagAssetsError as exc:
+            self._note(f"a search failed: {type(exc).__name__}: {str(exc)[:200]}")
+            return
+        if wrong := self._wrong(place, hits):
+            self._note(wrong)
+
+    def _note(self, violation: str) -> None:
+        with self._lock:
+            self._found.append(violation)
+
+    def _wrong(self, place: int, hits: Sequence[Hit]) -> str:
+        """What is wrong with an answer; empty where nothing is."""
+        models_of = [model for model in (OLD, NEW) if self._is_of(model, place, hits)]
+        if not hits or len(models_of) != 1:
+            return f"{len(hits)} results, mixed: {[hit.similarity for hit in hits][:3]}"
+        [model] = models_of
+        with self._lock:
+            self.by_model[model] += 1
+        cosines = self._vectors[model] @ self._vectors[model][place]
+        least = min(hit.similarity or 0.0 for hit in hits)
+        nearer = {self._contents[index] for index in np.flatnonzero(cosines > least + NEAR)}
+        missing = nearer - {hit.content for hit in hits}
+        return f"{len(missing)} results missing of {model}" if missing else ""
+
+    def _is_of(self, model: str, place: int, hits: Sequence[Hit]) -> bool:
+        cosines = vectors([hit.content for hit in hits], model) @ self._vectors[model][place] if hits else []
+        return all(abs(cosine - (hit.similarity or 0)) < NEAR for cosine, hit in zip(cosines, hits, strict=True))
+
+
+class _Scene:
+    """An index, what changes in it, and what dies."""
+
+    def __init__(self, arena: Arena, files: dict[str, Path], size: Size) -> None:
+        self.arena = arena
+        self.mark = secrets.token_hex(8)
+        self.changes = 0
+        self.killed: Counter[str] = Counter()
+        self.seconds: list[float] = []
+        self._files = files
+        self._size = size
+        self._order = json.dumps(_order(arena))
+        self._runner: subprocess.Popen[bytes] | None = None
+
+    def fill(self) -> None:
+        """Documents, half of which are never changed."""
+        for _ in range(self._size.documents):
+            self.arena.insert(1)
+        for _, name in self.arena.sql(f"select id, file_path from {DOCUMENTS}"):
+            (self.arena.files / name).write_text(self.arena.text(self._size.paragraphs))
+        with Services(self.arena.settings) as services:
+            operations.migrate(services)
+        self._settle()
+
+    def contents(self) -> list[str]:
+        """Of the documents that nobody changes."""
+        return [content for (content,) in self.arena.sql(
+            "select content from rag_document_chunks where document_id::bigint % 2 = 0 order by id"
+        )]  # fmt: skip
+
+    def turn(self, searches: Searches, *, old: str, new: str) -> list[str]:
+        """From one model to the other, back, and there again; the old one goes. What went wrong but for searches."""
+        with self._under_load(searches):
+            self._command("add", new, "--file", str(self._files[new]))
+            begun = time.monotonic()
+            self._command("switch", again=True)
+            self.seconds.append(round(time.monotonic() - begun, 1))
+            self._command("back")
+            self._command("switch", again=True)
+        self._settle()
+        found = self._unequal(old, new)
+        with self._searched(searches):
+            self._command("drop")
+        self._settle()
+        self.arena.vector_of = lambda text: vectors([text], new)[0]
+        return found + self.arena.violations()
+
+    def _unequal(self, old: str, new: str) -> list[str]:
+        """Documents that have other chunks of one model than of the other."""
+        chunks = "select document_id, content_sha256, chunk_index from rag_document_chunks where embedding_model = "
+        rows = self.arena.sql(
+            f"({chunks}'{old}' except {chunks}'{new}') union all ({chunks}'{new}' except {chunks}'{old}')"
+        )
+        return [f"{len(rows)} chunks are of one model alone: {rows[:2]}"] if rows else []
+
+    # ---- load
+
+    @contextmanager
+    def _under_load(self, searches: Searches) -> Iterator[None]:
+        """Searches, changes, a program that takes them, and one that kills."""
+        with self._searched(searches), _again(self._change), _again(self._kept_running), _again(self._kill):
+            yield
+        self._stop_runner()
+
+    @contextmanager
+    def _searched(self, searches: Searches) -> Iterator[None]:
+        pause = 1 / self._size.searches_a_second
+
+        def search(stop: threading.Event) -> None:
+            while not stop.wait(pause):
+                searches.one()
+
+        def together(stop: threading.Event) -> None:
+            while not stop.wait(5 * pause):
+                threads = [threading.Thread(target=searches.one) for _ in range(TOGETHER)]
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join()
+
+        with _again(search), _again(together):
+            yield
+
+    def _change(self, stop: threading.Event) -> None:
+        rng = random.Random(self.arena.rng.random())
+        while not stop.wait(1 / self._size.changes_a_second):
+            names = self.arena.sql(f"select id, file_path from {DOCUMENTS} where id % 2 = 1")
+            document, name = rng.choice(names)
+            if rng.random() < 0.1:  # gone, and a new one in its place, that is not changed
+                self.arena.sql(f"delete from {DOCUMENTS} where id = {document}")
+                self.arena.insert(1)
+            else:
+                replace_text(self.arena.files / name, self.arena.text(rng.randint(2, self._size.paragraphs), rng=rng))
+                self.arena.sql(f"update {DOCUMENTS} set version = version + 1 where id = {document}")
+            self.changes += 1
+
+    def _kept_running(self, stop: threading.Event) -> None:
+        """As the daemon does: what a run that died had claimed is given back, and another one is started."""
+        while not stop.is_set():
+            if self._runner is None or self._runner.poll() is not None:
+                self.arena.free_claims()
+                self._runner = self._start([sys.executable, "-m", __name__, self._order])
+            stop.wait(0.2)
+
+    def _kill(self, stop: threading.Event) -> None:
+        rng = random.Random(self.arena.rng.random())
+        while not stop.wait(rng.uniform(2, 8)):
+            victims = {"run": self._runs(), "text worker": self._workers(), "llama-server": engines.servers()}
+            name = rng.choice([name for name, there in victims.items() if there] or ["run"])
+            for process in rng.sample(victims[name], min(1, len(victims[name]))):
+                with suppress(psutil.Error):
+                    process.kill()
+                    self.killed[name] += 1
+
+    def _runs(self) -> list[psutil.Process]:
+        with suppress(psutil.Error):
+            if self._runner is not None and self._runner.poll() is None:
+                return [psutil.Process(self._runner.pid)]
+        return []
+
+    def _workers(self) -> list[psutil.Process]:
+        found = []
+        for run in self._runs():
+            with suppress(psutil.Error):
+                found += [one for one in run.children(recursive=True) if TEXT_WORKER in " ".join(one.cmdline())]
+        return found
+
+    def _stop_runner(self) -> None:
+        if self._runner is not None:
+            self._runner.kill()
+            self._runner.wait()
+            self._runner = None
+        self.arena.free_claims()
+
+    # ---- commands
+
+    def _command(self, *words: str, again: bool = False) -> None:
+        """`rag-assets model ...`: killed at some time, and given again; `again`: until it is not refused."""
+        command = [sys.executable, "-m", "rag_assets", "model", *words]
+        first = self._start(command)
+        try:
+            first.wait(self.arena.rng.uniform(0, 4))
+        except subprocess.TimeoutExpired:
+            first.kill()
+            first.wait()
+            self.killed[words[0]] += 1
+        deadline = time.monotonic() + arenas.patience(COMMAND_SECONDS)
+        while True:
+            done = subprocess.run(
+                command, env=self._environment(), capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
+            )
+            is_done = done.returncode == 0 or "serves already" in done.stderr or "no model but" in done.stderr
+            if is_done:
+                return
+            if not again or time.monotonic() > deadline:
+                raise AssertionError(f"model {words[0]}: {done.stderr[-500:]}")
+            time.sleep(0.5)
+
+    def _start(self, command: list[str]) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(command, env=self._environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def _environment(self) -> dict[str, str]:
+        chosen = self.arena.settings
+        given = {
+            "DATABASE_URL": self.arena.url,
+            "DOCUMENT_ROOT_PATH": str(self.arena.files),
+            "LLAMA_SERVER_BINARY": str(chosen.llama_server_binary),
+            "LLAMA_SERVER_MODEL": str(chosen.llama_server_model),
+            "RAG_ASSETS_HOME": str(chosen.home),
+            MARK: self.mark,
+        }
+        sections = {f"RAG_ASSETS_{name.upper()}": getattr(chosen, name).model_dump_json() for name in SECTIONS}
+        return {**os.environ, **given, **sections}
+
+    def _settle(self) -> None:
+        """Runs until nothing is due."""
+        deadline = time.monotonic() + arenas.patience(SETTLE_SECONDS)
+        while time.monotonic() < deadline:
+            self.arena.free_claims()
+            with suppress(ServiceError):
+                take(self.arena)
+            if self.arena.is_settled():
+                return
+        raise AssertionError("it did not settle")
+
+
+def take(arena: Arena) -> None:
+    """A run on all that is due, with each model that is kept."""
+    run_id = secrets.token_hex(6)
+    with Services(arena.settings) as services, services.claim_source(run_id=run_id) as claims:
+        for outcomes in services.pipeline(run_id=run_id).ingest(claims.pending()):
+            arenas.report(services.database, outcomes, run_id=run_id)
+
+
+@contextmanager
+def _again(do: Any) -> Iterator[None]:
+    """A thread that is told to stop at the end, and has to have gone well."""
+    stop = threading.Event()
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            do(stop)
+        except BaseException as exc:  # noqa: BLE001 - raised below
+            failed.append(exc)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+    if failed:
+        raise failed[0]
+
+
+@contextmanager
+def _program(model: Path) -> Iterator[tuple[Path, dict[str, Path]]]:
+    """A program that makes other vectors of another file, and the files of both models."""
+    with arenas.folder() as place:
+        binary = place / "server"
+        binary.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{fake_llama.__file__}" "of its file" "$@"\n')
+        binary.chmod(0o755)
+        other = place / f"{NEW}.gguf"
+        other.symlink_to(model)
+        yield binary, {OLD: model, NEW: other}
+
+
+def _order(arena: Arena) -> dict[str, str]:
+    return {
+        "url": arena.url,
+        "place": str(arena.place),
+        "model": str(arena.settings.llama_server_model),
+        "binary": str(arena.settings.llama_server_binary),
+    }
+
+
+def main() -> None:
+    order = json.loads(sys.argv[1])
+    with Arena(
+        order["url"],
+        Path(order["place"]),
+        model=Path(order["model"]),
+        seed=0,
+        llama_server_binary=Path(order["binary"]),
+    ) as arena:
+        while True:
+            with suppress(ServiceError):
+                take(arena)
+            time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    main()
