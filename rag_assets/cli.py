@@ -275,7 +275,7 @@ def up(port: int, host: str, read_only: bool) -> None:
     search = cli_service.address(config)
     with opened() as services, supervisor.alone(services.settings.home):
         operations.migrate(services)
-        _ = services.model_path  # made now, where its progress is seen, and not by the first run
+        _ = services.serving.model_path  # made now, where its progress is seen, and not by the first run
         supervisor.run(
             services.settings,
             database_url=services.database_url,

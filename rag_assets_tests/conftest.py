@@ -37,6 +37,7 @@ LONGEST = (
     "test_faults.py",
     "test_embedder.py",
     "test_cli.py",
+    "test_switching.py",
     "test_search_quality.py",
     "test_main_job.py",
     "test_bundled_postgres.py",

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psycopg2
 import pytest
 from click.testing import CliRunner
 
@@ -22,6 +24,7 @@ from rag_assets.settings import Settings
 from rag_assets_tests import fake_llama, rows
 from rag_assets_tests.application import CHUNKING, WORDS, Application, paragraph
 from rag_assets_tests.fake_llama import FakeLlama
+from rag_assets_tests.patience import until
 
 OLD, NEW = "all-MiniLM-L6-v2", "other"
 
@@ -344,3 +347,47 @@ def test_commands_go_from_one_model_to_the_other(bench: Bench, monkeypatch: pyte
     said("shrink")
     hits = CliRunner().invoke(main, ["search", "--json", "--mode", "vector", "-k", "1", paragraph("roses").strip()])
     assert json.loads(hits.output)["content"].strip() == paragraph("roses").strip()
+
+
+def test_dropping_waits_for_no_writer_and_no_writer_for_it(bench: Bench) -> None:
+    """Who writes a document holds its row: that document's chunks go when it is let go, and the others' before."""
+    held, free = bench.add("a.txt", *WORDS[:3]), bench.add("b.txt", *WORDS[3:])
+    bench.run()
+    switching.add(bench.services, bench.chosen)
+    bench.run()
+    switching.switch(bench.services)
+    with closing(psycopg2.connect(bench.application.url)) as connection, ThreadPoolExecutor() as executor:
+        with connection, connection.cursor() as cursor:
+            cursor.execute("select from rag_document_text where document_id = %s for update", [held])
+            dropping = executor.submit(switching.drop, bench.services)
+            until(lambda: free not in bench.stored(OLD))
+            assert not dropping.done()
+            cursor.execute("update rag_document_text set title = 'new' where document_id = %s", [held])
+            chunks = "delete from rag_document_chunks where document_id = %s and embedding_model = %s"
+            cursor.execute(chunks + " and chunk_index = 0", [held, OLD])
+        dropping.result()
+    assert bench.stored(OLD) == {}
+    bench.require_sound()
+
+
+def test_reader_searches_and_a_worker_stores_with_what_is_new(bench: Bench) -> None:
+    """The rights of the roles reach the models; a reader changes none."""
+    bench.add("a.txt", *WORDS)
+    bench.run()
+    operations.establish_roles(bench.services)
+    try:
+        switching.add(bench.services, bench.chosen)
+        for role, changes in (("rag_reader", False), ("rag_worker", True)):
+            with closing(psycopg2.connect(bench.application.url)) as connection, connection.cursor() as cursor:
+                cursor.execute(f"set role {role}")
+                cursor.execute("select model from rag_models order by added_at")
+                assert cursor.fetchall() == [(OLD,), (NEW,)]
+                with nullcontext() if changes else pytest.raises(psycopg2.errors.InsufficientPrivilege):
+                    cursor.execute("update rag_models set is_kept = false")
+                connection.rollback()
+    finally:
+        for role in ("rag_owner", "rag_worker", "rag_reader"):
+            rows.execute(
+                bench.application.url,
+                f"reassign owned by {role} to current_user; drop owned by {role} cascade; drop role {role}",
+            )
