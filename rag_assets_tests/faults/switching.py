@@ -316,19 +316,18 @@ class _Scene:
     def _settle(self) -> None:
         """Runs until nothing is due."""
         deadline = time.monotonic() + arenas.patience(SETTLE_SECONDS)
-        while time.monotonic() < deadline:
-            self.arena.free_claims()
-            with suppress(ServiceError):
-                take(self.arena)
-            if self.arena.is_settled():
-                return
-        raise AssertionError("it did not settle")
+        with Services(self.arena.settings) as services:
+            while not self.arena.is_settled():
+                self.arena.free_claims()
+                with suppress(ServiceError):
+                    take(services)
+                assert time.monotonic() < deadline, "it did not settle"
 
 
-def take(arena: Arena) -> None:
+def take(services: Services) -> None:
     """A run on all that is due, with each model that is kept."""
     run_id = secrets.token_hex(6)
-    with Services(arena.settings) as services, services.claim_source(run_id=run_id) as claims:
+    with services.claim_source(run_id=run_id) as claims:
         for outcomes in services.pipeline(run_id=run_id).ingest(claims.pending()):
             arenas.report(services.database, outcomes, run_id=run_id)
 
@@ -379,17 +378,14 @@ def _order(arena: Arena) -> dict[str, str]:
 
 def main() -> None:
     order = json.loads(sys.argv[1])
-    with Arena(
-        order["url"],
-        Path(order["place"]),
-        model=Path(order["model"]),
-        seed=0,
-        llama_server_binary=Path(order["binary"]),
-    ) as arena:
-        while True:
-            with suppress(ServiceError):
-                take(arena)
-            time.sleep(0.1)
+    settings = arenas.settings_for(
+        order["url"], Path(order["place"]), model=Path(order["model"]), llama_server_binary=Path(order["binary"])
+    )
+    while True:
+        with suppress(ServiceError), Services(settings) as services:
+            while True:
+                take(services)
+                time.sleep(0.1)
 
 
 if __name__ == "__main__":
