@@ -298,7 +298,8 @@ def test_question_that_was_embedded_before_the_switch_is_asked_of_the_model_that
         switching.switch(bench.services)
         assert found(vector) == (question, 1.0)
         assert asking.embedding.model == NEW
-        looked_at, told = asking._looked_at, []
+        told: list[str] = []
+        looked_at = asking._looked_at
 
         def late() -> Services:
             if not told:

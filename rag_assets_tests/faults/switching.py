@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from rag_assets import operations
+from rag_assets import operations, switching
 from rag_assets.asking import EVERYTHING, Asking
 from rag_assets.errors import RagAssetsError, ServiceError
 from rag_assets.model import Hit
@@ -76,8 +76,13 @@ def model_switch(ground: Ground, *, seed: int, long: bool) -> Result:
             "of each model": dict(searches.by_model),
             "changes": scene.changes,
             "killed": dict(scene.killed),
-            "seconds of a switch": scene.seconds,
+            "seconds of the first fill": scene.fill_seconds,
+            "seconds from add to switch": scene.seconds,
+            "megabytes of a model, of both, dropped": scene.megabytes,
         }
+        with Services(arena.settings) as services:
+            switching.shrink(services)
+        result.notes["megabytes, shrunk"] = scene.size()
         result.violations += left_after(scene.mark)
     return result
 
@@ -148,6 +153,8 @@ class _Scene:
         self.changes = 0
         self.killed: Counter[str] = Counter()
         self.seconds: list[float] = []
+        self.fill_seconds = 0.0
+        self.megabytes: list[list[float]] = []
         self._files = files
         self._size = size
         self._order = json.dumps(_order(arena))
@@ -161,7 +168,17 @@ class _Scene:
             (self.arena.files / name).write_text(self.arena.text(self._size.paragraphs))
         with Services(self.arena.settings) as services:
             operations.migrate(services)
+        begun = time.monotonic()
         self._settle()
+        self.fill_seconds = round(time.monotonic() - begun, 1)
+
+    def size(self) -> float:
+        """Megabytes of chunks and words, with their indexes."""
+        names = "'rag_document_chunks', 'rag_chunk_words'"
+        [(size,)] = self.arena.sql(
+            f"select sum(pg_total_relation_size(name::regclass)) from unnest(array[{names}]) as name"
+        )
+        return round(float(size) / 1e6, 1)
 
     def contents(self) -> list[str]:
         """Of the documents that nobody changes."""
@@ -171,17 +188,20 @@ class _Scene:
 
     def turn(self, searches: Searches, *, old: str, new: str) -> list[str]:
         """From one model to the other, back, and there again; the old one goes. What went wrong but for searches."""
+        sizes = [self.size()]
         with self._under_load(searches):
-            self._command("add", new, "--file", str(self._files[new]))
             begun = time.monotonic()
+            self._command("add", new, "--file", str(self._files[new]))
             self._command("switch", again=True)
             self.seconds.append(round(time.monotonic() - begun, 1))
             self._command("back")
             self._command("switch", again=True)
         self._settle()
         found = self._unequal(old, new)
+        sizes.append(self.size())
         with self._searched(searches):
             self._command("drop")
+        self.megabytes.append([*sizes, self.size()])
         self._settle()
         self.arena.vector_of = lambda text: vectors([text], new)[0]
         return found + self.arena.violations()
