@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from rag_assets import engines, model_sets, settings
+from rag_assets.bundled import llama_server
 from rag_assets.cli import main
 from rag_assets.embedding.client import EmbeddingClient
 from rag_assets.embedding.embedder import Embedder
@@ -134,3 +135,17 @@ def test_command_lists_what_is_known() -> None:
     assert [line.partition(":")[0] for line in shown.output.splitlines()] == list(NAMES)
     told = CliRunner().invoke(main, ["model", "known", "--json"])
     assert [json.loads(line)["pooling"] for line in told.output.splitlines()].count("cls") == 3
+
+
+def test_engine_pools_as_the_model_wants_it(model_path: Path, tmp_path: Path) -> None:
+    """The real one: of the same file, other pooling gives other vectors."""
+    found = []
+    for name, pooling in (("all-MiniLM-L6-v2", "mean"), ("mine", "cls")):
+        chosen = settings.load(
+            home=tmp_path / name,
+            embedding={"model": name, "pooling": pooling},
+            llama_server={"required_memory_gb": 0, "threads": 1},
+        )
+        with closing(Embedder.local(chosen, command=llama_server.command(), model=model_path)) as embedder:
+            found.append(embedder.embed(["The pump shows error four."], token_counts=[6])[0])
+    assert float(found[0] @ found[1]) < 0.9
