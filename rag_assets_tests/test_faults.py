@@ -5,11 +5,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from rag_assets.model import Hit
 from rag_assets_tests.faults import __main__ as command
 from rag_assets_tests.faults.arena import Ground
 from rag_assets_tests.faults.kinds import KINDS
+from rag_assets_tests.faults.switching import NEW, OLD, Searches, vectors
 
 SEED = 1
 # They start all of `rag-assets up`, as the end-to-end tests do; by the command only.
@@ -66,6 +69,35 @@ def test_judge_finds_it_when_something_is_wrong(ground: Ground, broken: str) -> 
             arena.change(3)
         arena.sql(BREAKS[broken])
         assert arena.violations()
+
+
+def test_judge_of_answers_finds_it_when_one_is_mixed_or_lacks_something() -> None:
+    """Of both models, whichever served; also where nothing was found."""
+    contents = [f"passage {number}" for number in range(30)]
+    searches = Searches(None, contents, seed=SEED)
+    for model, other in ((OLD, NEW), (NEW, OLD)):
+        cosines, others = (vectors(contents, of) @ vectors(contents[:1], of)[0] for of in (model, other))
+        hits = [_hit(contents[place], cosines[place]) for place in np.argsort(-cosines)[:10]]
+        assert searches._wrong(0, hits) == ""
+        assert searches._wrong(0, [*hits[:3], *hits[4:]]) == f"1 results missing of {model}"
+        place = contents.index(hits[5].content)
+        assert "mixed" in searches._wrong(0, [*hits[:5], _hit(contents[place], others[place]), *hits[6:]])
+    assert "mixed" in searches._wrong(0, [])
+    assert searches.by_model == {OLD: 2, NEW: 2}
+
+
+def _hit(content: str, similarity: float) -> Hit:
+    return Hit(
+        document_id="1",
+        path=None,
+        chunk_index=0,
+        content=content,
+        similarity=float(similarity),
+        page=None,
+        heading_path=(),
+        score=1.0,
+        chunk_id=1,
+    )
 
 
 def test_command_lists_the_kinds_when_asked() -> None:
