@@ -15,7 +15,7 @@ from rag_assets_tests import fake_llama, rows
 
 
 @pytest.fixture
-def findings(tmp_path: Path, database_url: str) -> Iterator[Any]:
+def findings(tmp_path: Path, database_url: str, model_path: Path) -> Iterator[Any]:
     """Look at settings that are well, but for what is given."""
     opened: list[Services] = []
 
@@ -23,7 +23,7 @@ def findings(tmp_path: Path, database_url: str) -> Iterator[Any]:
         well = {
             "home": tmp_path,
             "database_url": database_url,
-            "llama_server_model": Path(fake_llama.__file__),
+            "llama_server_model": model_path,
             "llama_server": {"required_memory_gb": 0},
         }
         services = Services(settings.load(**{**well, **changed}))
