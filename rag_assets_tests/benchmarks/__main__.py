@@ -27,15 +27,26 @@ USUAL = {
     "agreement": (1_000, 1, 6),
     "ticks": (500, 1, 3),
     "search_quality": (0, 20, 10),
+    "languages": (0, 1, 5),
     "search_speed": (0, 100, 12),
     "service": (0, 100, 8),
     "service_load": (300, 600, 22),
 }
 OWN = {
     "search_quality": ("folder", "index"),
+    "languages": ("model_files",),
     "search_speed": ("chunks", "index"),
     "service": ("chunks", "index"),
 }  # options that others do not have
+
+
+def _named_files(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> list[tuple[str, Path]]:
+    """Name and file of each, which the first `=` parts; a file is found also when a benchmark goes elsewhere."""
+    named = [(name, Path(file).resolve()) for name, _, file in (one.partition("=") for one in given)]
+    for one, (name, file) in zip(given, named, strict=True):
+        if not (name and file.is_file()):
+            raise click.BadParameter(f"{one}: it has to be NAME=FILE.gguf, and the file has to be there")
+    return named
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -48,6 +59,14 @@ OWN = {
 )
 @click.option(
     "--index", help="search_*, service: a database's URL, or a home, that has the documents already, and keeps them."
+)
+@click.option(
+    "--model-file",
+    "model_files",
+    multiple=True,
+    metavar="NAME=FILE.gguf",
+    callback=_named_files,
+    help="languages: another model to measure beside ours, by the name that is stored with its vectors; repeatable.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON line per benchmark.")
 def main(names: tuple[str, ...], documents: int | None, rounds: int | None, as_json: bool, **own: Any) -> None:
@@ -68,6 +87,7 @@ def main(names: tuple[str, ...], documents: int | None, rounds: int | None, as_j
       agreement   vectors and ranking with the smaller forms of the model, beside f32, on ../shared/ir/scifact
       search_quality
                   nDCG@10 and recall@100 of each mode on ../shared/ir/scifact, beside bm25s and exact cosine
+      languages   nDCG@10, recall@10 and MRR of questions in three languages over ../shared/corpus, by model and mode
       search_speed
                   latency, recall, build time and size of --chunks, beside plain pgvector and ts_rank
       service     latency over HTTP among 100,000 chunks (or --chunks): the first question, later ones, eight clients
@@ -76,7 +96,7 @@ def main(names: tuple[str, ...], documents: int | None, rounds: int | None, as_j
       all         one after the other, about an hour and a half on two cores
 
     --documents is the size of the sample (partitions: the rows; search_quality: all, unless
-    told; engines, calibrate, search_speed and service need none); --rounds of
+    told; engines, calibrate, languages, search_speed and service need none); --rounds of
     freshness is how many changes after quiet; of search_quality, how often the questions are halved;
     of search_speed and service, how many questions each way is asked; of service_load, for how many
     seconds clients ask; --documents of ticks is how many looks. Try it small first:
