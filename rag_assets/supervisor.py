@@ -141,6 +141,13 @@ class Service:
         variables = {**self._environment, **self._known_links}
         self._process = spawning.spawn(self._command_now(), environment=variables, log=self.log)
 
+    def end(self) -> None:
+        """End its process on purpose, to be started anew: that is none of the deaths by which it is given up."""
+        if self.pid is not None:
+            tree.stop_tree(self.pid, seconds=STOP_SECONDS)
+        self.reap()
+        self._starts = self._starts[:-1]
+
     def _command_now(self) -> list[str]:
         if self._port is None:
             return self._command
@@ -241,9 +248,9 @@ def _keep_running(
     while not stop.wait(0.5 if are_all_said or time.monotonic() > soon else 0.1):
         for service in services:
             bounded_log.bound(service.log)  # without its database, Dagster writes 180 lines a second
-            if service.is_outdated and service.pid is not None:
+            if service.is_outdated:
                 progress(f"Dagster's UI has another address now: ending the {service.name}, which links to it")
-                tree.stop_tree(service.pid, seconds=STOP_SECONDS)
+                service.end()
             if not service.alive and not stop.is_set():
                 progress(f"The {service.name} has ended; starting it again. Its log: {service.log}")
                 service.start()

@@ -197,6 +197,16 @@ def test_service_that_died_long_ago_is_started_again(tmp_path: Path) -> None:
         dying.reap()
 
 
+def test_service_that_is_ended_on_purpose_has_not_died(tmp_path: Path) -> None:
+    """One that links to a page whose address changes again and again is started anew each time."""
+    outlived = service("search service", "import time; time.sleep(600)", place=tmp_path, restarts=1)
+    outlived.start()
+    outlived.end()
+    assert not outlived.alive
+    outlived.start()
+    outlived.end()
+
+
 def test_nothing_is_started_on_an_address_of_another_machine(config: Settings) -> None:
     """The message names the address."""
     with pytest.raises(ServiceError, match=r"No free port on 192\.0\.2\.1 .*is this an address of this machine"):
@@ -261,6 +271,21 @@ def up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Up:
     return made
 
 
+@pytest.fixture
+def search_services(monkeypatch: pytest.MonkeyPatch) -> list[Service]:
+    """The search services that `run` makes: each as it is, but for its program, which listens and does nothing else."""
+    made: list[Service] = []
+    real = supervisor._search_service
+
+    def search_service(config: Settings, variables: Mapping[str, str], *, port: Port, page: Port) -> Service:
+        made.append(real(config, variables, port=port, page=page))
+        made[-1]._command = [sys.executable, "-c", LISTEN, "{host}", "{port}"]
+        return made[-1]
+
+    monkeypatch.setattr(supervisor, "_search_service", search_service)
+    return made
+
+
 def interrupt(number: int = signal.SIGINT) -> None:
     """A little later, as from a terminal."""
     threading.Timer(0.2, os.kill, (os.getpid(), number)).start()
@@ -310,21 +335,12 @@ def test_another_port_is_said_when_the_wanted_one_is_taken(up: Up, config: Setti
 @posix
 @pytest.mark.parametrize("whose", ["Dagster's UI", "the search service"])
 def test_another_port_is_taken_when_a_stranger_comes_between(
-    whose: str, up: Up, config: Settings, monkeypatch: pytest.MonkeyPatch
+    whose: str, up: Up, config: Settings, search_services: list[Service], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The port was free when it was chosen, and is taken when the service wants to listen: two that start at once.
 
     What listens then is said, and the search service knows where Dagster's page is.
     """
-    made: list[Service] = []
-    real = supervisor._search_service
-
-    def search_service(config: Settings, variables: Mapping[str, str], *, port: Port, page: Port) -> Service:
-        made.append(real(config, variables, port=port, page=page))
-        made[0]._command = [sys.executable, "-c", LISTEN, "{host}", "{port}"]
-        return made[0]
-
-    monkeypatch.setattr(supervisor, "_search_service", search_service)
     chosen = [port().number, port().number]
     with socket.socket() as stranger:
         stranger.bind(("127.0.0.1", chosen[0] if whose == "Dagster's UI" else chosen[1]))
@@ -334,7 +350,7 @@ def test_another_port_is_taken_when_a_stranger_comes_between(
         up.run(config, port=chosen[0], search=("127.0.0.1", chosen[1]))
     page = next(said.split()[3] for said in reversed(up.said) if said.startswith("Dagster is at"))
     assert f"{whose} gets " in "".join(up.said)
-    assert made[0]._known_links == {"RAG_ASSETS_SERVICE__DAGSTER_URL": page}
+    assert search_services[0]._known_links == {"RAG_ASSETS_SERVICE__DAGSTER_URL": page}
 
 
 def _unaware(real: Callable[..., int], up: Up) -> Callable[..., int]:
@@ -344,18 +360,9 @@ def _unaware(real: Callable[..., int], up: Up) -> Callable[..., int]:
 
 @posix
 def test_the_search_service_is_started_and_stopped_with_the_others(
-    up: Up, config: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    up: Up, config: Settings, search_services: list[Service]
 ) -> None:
     """Its address is said once it listens; where another program has its port, it gets a free one."""
-    made: list[Service] = []
-    real = supervisor._search_service
-
-    def search_service(config: Settings, variables: Mapping[str, str], *, port: Port, page: Port) -> Service:
-        made.append(real(config, variables, port=port, page=page))
-        made[0]._command = [sys.executable, "-c", LISTEN, "{host}", "{port}"]
-        return made[0]
-
-    monkeypatch.setattr(supervisor, "_search_service", search_service)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -366,8 +373,8 @@ def test_the_search_service_is_started_and_stopped_with_the_others(
     assert [message.partition(" at ")[0] for message in up.said[1:]] == [
         *("Starting Dagster", "Dagster is", "Search is", "Stopping"),
     ]
-    assert made[0]._known_links["RAG_ASSETS_SERVICE__DAGSTER_URL"].startswith("http://127.0.0.1:")
-    assert not made[0].alive
+    assert search_services[0]._known_links["RAG_ASSETS_SERVICE__DAGSTER_URL"].startswith("http://127.0.0.1:")
+    assert not search_services[0].alive
 
 
 @posix
