@@ -86,7 +86,7 @@ class Lease:
         self._moved = True
 
     def tell_part(self, document_id: str, embedded: int, chunks: int) -> None:
-        """Note how far a long document is, which is progress, too."""
+        """Note how far a long document is, for who asks what the run is at; that it gets on is noted by `move`."""
         with self._lock:
             self._parts[document_id] = (embedded, chunks)
 

@@ -1,8 +1,8 @@
 """What is asked of the index to see whether it is sound; each look comes as a verdict, in words and numbers.
 
-Each is a statement or a few, cheap with a million chunks too: of more than a sample, a sample is looked at. A fault
-names the command that mends it. Documents that somebody works on, or is about to, are left out: they change by
-themselves.
+Each is a statement or a few, cheap with a million chunks too: of many texts, chunks and vectors, a sample is looked at;
+documents that failed, or have no chunks, are counted, all of them. A fault names the command that mends it. Documents
+that somebody works on, or is about to, are left out: they change by themselves.
 """
 
 import time

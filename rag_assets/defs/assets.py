@@ -27,7 +27,7 @@ NEXT_STEPS = (
     "rag-assets accept, or the job accept_documents."
 )
 REPEAT, RETRY = "re-execute this run, or rag-assets retry", "rag-assets retry"
-TOLD_SECONDS = 20.0  # between two lines of a run's log on how far an index is
+PROGRESS_SECONDS = 20.0  # between two lines of a run's log on how far an index is
 WAITING_RUNS = dg.RunsFilter(statuses=[DagsterRunStatus.QUEUED])
 
 # Plain types: those that dg.Config makes of str and bool put the value of any environment variable that a run's config
@@ -103,13 +103,13 @@ def index(context: dg.AssetExecutionContext, rag: dg.ResourceParam[Rag]) -> dg.M
 
 
 def _at_intervals(tell: Progress) -> Progress:
-    """`tell`, of lines that differ only in how far something is, one in TOLD_SECONDS."""
+    """`tell`, of lines that differ only in how far something is, one in PROGRESS_SECONDS."""
     last = ("", 0.0)
 
     def progress(line: str) -> None:
         nonlocal last
         what, now = line.partition(":")[0], time.monotonic()
-        if what != last[0] or now - last[1] >= TOLD_SECONDS:
+        if what != last[0] or now - last[1] >= PROGRESS_SECONDS:
             last = (what, now)
             tell(line)
 

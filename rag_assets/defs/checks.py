@@ -18,14 +18,14 @@ from rag_assets.defs import events
 from rag_assets.defs.resources import Rag
 from rag_assets.model import IndexStatus, are, counted
 from rag_assets.services import Services
-from rag_assets.soundness import Look, Verdict
+from rag_assets.soundness import Look
 from rag_assets.vectors import Sampled
 
 CHECK_NAME = "index_in_step"
 PART_OF_THE_ASSETS = ("dagster/partition", "dagster/asset_partition_range", "dagster/backfill")  # tags of such a run
 AFTER_THE_ASSETS = {"dagster/priority": "-1"}  # in the process of a run, which takes its steps one by one
 
-TOLD_SECONDS = 86_400.0  # for which an evaluation that a reconciliation told stands for the same ones after it
+TOLD_AGAIN_SECONDS = 86_400.0  # after which a reconciliation tells once more what it told before
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +43,11 @@ class Check:
         """What Dagster's catalogue says of the check: its name, its asset and its description."""
         return dg.AssetCheckSpec(self.name, asset=self.asset, description=self.description)
 
-    def found(self, services: Services) -> dict[str, Any]:
+    def result(self, services: Services) -> dict[str, Any]:
         """What is to be told: whether it holds, how bad it is if not, in words, and the numbers."""
         verdict = self.look(services.database, services.serving.settings)
-        return {"passed": not verdict.faults, "severity": self.severity, **_told(verdict)}
+        told = {"description": verdict.words, "metadata": dict(verdict.numbers)}
+        return {"passed": not verdict.faults, "severity": self.severity, **told}
 
 
 CHECKS = (
@@ -112,7 +113,7 @@ def look_at_index(context: dg.OpExecutionContext, rag: dg.ResourceParam[Rag]) ->
         return  # a run of a backfill, of which there may be hundreds; each reconciliation tells
     for check in CHECKS:
         if check.spec.key in context.selected_asset_check_keys:
-            yield dg.AssetCheckResult(asset_key=check.asset, check_name=check.name, **check.found(rag.shared))
+            yield dg.AssetCheckResult(asset_key=check.asset, check_name=check.name, **check.result(rag.shared))
 
 
 index_is_sound = dg.AssetChecksDefinition.create(
@@ -130,7 +131,7 @@ index_is_sound = dg.AssetChecksDefinition.create(
 )
 def index_in_step(rag: dg.ResourceParam[Rag]) -> dg.AssetCheckResult:
     """Pass when no document was given up or overlooked and every chunk has its vector; pending work is no fault."""
-    return dg.AssetCheckResult(**_found(operations.status(rag.shared)))
+    return dg.AssetCheckResult(**_of_table(operations.status(rag.shared)))
 
 
 @dg.asset_check(
@@ -164,17 +165,18 @@ def _of_vectors(seen: Sampled) -> str:
 
 def evaluation(status: IndexStatus) -> dg.AssetCheckEvaluation:
     """That of the table, to be logged by a run of something else."""
-    return dg.AssetCheckEvaluation(asset_key=dg.AssetKey(events.SOURCE_ASSET), check_name=CHECK_NAME, **_found(status))
+    asset = dg.AssetKey(events.SOURCE_ASSET)
+    return dg.AssetCheckEvaluation(asset_key=asset, check_name=CHECK_NAME, **_of_table(status))
 
 
 def news(instance: dg.DagsterInstance, services: Services) -> list[dg.AssetCheckEvaluation]:
     """Those of the assets, but for what was told within a day: the same every 15 minutes would fill a disk."""
     last = instance.event_log_storage.get_latest_asset_check_execution_by_key([check.spec.key for check in CHECKS])
     found = [
-        dg.AssetCheckEvaluation(asset_key=check.spec.asset_key, check_name=check.name, **check.found(services))
+        dg.AssetCheckEvaluation(asset_key=check.spec.asset_key, check_name=check.name, **check.result(services))
         for check in CHECKS
     ]
-    after = time.time() - TOLD_SECONDS
+    after = time.time() - TOLD_AGAIN_SECONDS
     recent = {key: one.evaluation for key, one in last.items() if one.create_timestamp > after}
     return [one for one in found if not _is_same(recent.get(one.asset_check_key), one)]
 
@@ -191,11 +193,7 @@ def _kind(words: str | None) -> str:
     return re.sub(r"\(.*?\)|[\d.,]+", "", words or "")
 
 
-def _told(verdict: Verdict) -> dict[str, Any]:
-    return {"description": verdict.words, "metadata": dict(verdict.numbers)}
-
-
-def _found(status: IndexStatus) -> dict[str, Any]:
+def _of_table(status: IndexStatus) -> dict[str, Any]:
     error, warn = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
     return {
         "passed": not status.faults,

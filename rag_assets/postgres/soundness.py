@@ -1,4 +1,4 @@
-"""Whether what is stored is sound: one look for each question, at a sample where there is much."""
+"""Whether what is stored is sound: one look for each question, at a sample of many texts or chunks."""
 
 from dataclasses import dataclass
 
