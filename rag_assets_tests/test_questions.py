@@ -1,11 +1,14 @@
 """The sixty questions: as many in each language, every document there, and groups that part what they say."""
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from rag_assets_tests import questions
 from rag_assets_tests.benchmarks import languages
+from rag_assets_tests.benchmarks.__main__ import main
 from rag_assets_tests.places import CORPUS
 from rag_assets_tests.questions import Question
 
@@ -58,3 +61,17 @@ def test_groups_part_questions_by_their_language_and_by_that_of_the_answer() -> 
     assert counted == sizes
     assert (told["same de"]["ndcg_at_10"], told["across de"]["mrr"]) == (1, 0.5)
     assert (told["same en"]["ndcg_at_10"], told["same en"]["recall_at_10"]) == (0, 0)  # it is the eleventh
+
+
+@pytest.mark.parametrize(
+    ("given", "said"), [("mine=nowhere.gguf", "has to be there"), ("all-MiniLM-L6-v2=a.gguf", "the same name")]
+)
+def test_model_file_that_cannot_be_measured_is_refused_before_anything_is(
+    given: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is not there, and one that would stand in the place of ours."""
+    monkeypatch.chdir(tmp_path)
+    Path("a.gguf").touch()
+    refused = CliRunner().invoke(main, ["languages", "--model-file", given])
+    assert refused.exit_code == 2
+    assert said in " ".join(refused.output.split())

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from rag_assets.settings import Embedding
 from rag_assets_tests.benchmarks.figures import say
 from rag_assets_tests.benchmarks.sample import NoSample
 
@@ -46,6 +47,9 @@ def _named_files(_context: click.Context, _option: click.Parameter, given: tuple
     for one, (name, file) in zip(given, named, strict=True):
         if not (name and file.is_file()):
             raise click.BadParameter(f"{one}: it has to be NAME=FILE.gguf, and the file has to be there")
+    names = [str(Embedding.model_fields["model"].default), *(name for name, _ in named)]
+    if len(set(names)) < len(names):
+        raise click.BadParameter(f"two models have the same name: {', '.join(names)} (the first is ours)")
     return named
 
 
