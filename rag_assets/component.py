@@ -58,20 +58,11 @@ class RagIndex(dg.Component, dg.Model, dg.Resolvable):
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The index's definitions; SettingsError where settings are wrong, or this process has another index."""
-        is_loaded = DEFINITIONS in sys.modules
+        # What was loaded has settings already, given or not, and keeps them: with others, nothing is given any more.
+        if DEFINITIONS in sys.modules and settings.load(**self.values) != settings.load():
+            raise SettingsError(settings.OTHER_INDEX)
         settings.give(self.values)
-        if is_loaded and settings.load().dagster.name != _loaded_name():
-            raise SettingsError(
-                "rag_assets.definitions was loaded with other settings before this RagIndex: have either of them in a "
-                "project of its own (see docs/dagster.md)."
-            )
         from rag_assets import definitions
         from rag_assets.defs import jobs
 
         return dg.Definitions.merge(definitions.of_index(), dg.Definitions(jobs=[jobs.init]))
-
-
-def _loaded_name() -> str:
-    from rag_assets.defs import events
-
-    return events.named("x").removesuffix("x").removesuffix("_")

@@ -541,6 +541,10 @@ def machine(binary: Path | str | None) -> dict[str, Any]:
 
 
 _given: dict[str, Any] = {}  # of this process; see give
+OTHER_INDEX = (
+    "This code location has the index of another RagIndex, or of rag_assets.definitions, with other settings: make a "
+    "project of its own for the second one (see docs/dagster.md)."
+)
 
 
 def give(values: dict[str, Any]) -> None:
@@ -549,10 +553,7 @@ def give(values: dict[str, Any]) -> None:
     SettingsError where others were given: what Dagster loads has the settings of one index in each process.
     """
     if _given and _given != values:
-        raise SettingsError(
-            "This code location has the index of another RagIndex, with other settings: make a project of its own for "
-            "the second one (see docs/dagster.md)."
-        )
+        raise SettingsError(OTHER_INDEX)
     _given.update(values)
 
 

@@ -120,7 +120,7 @@ def vectors(database: Database, settings: Settings) -> Verdict:
     return Verdict(faults=faults, well=well, numbers=numbers)
 
 
-def waiting(database: Database, _settings: Settings) -> Verdict:
+def waiting(database: Database, settings: Settings) -> Verdict:
     """What is due does not wait while nobody works."""
     with database.transaction() as cursor:
         seen = soundness.waiting(cursor)
@@ -128,7 +128,7 @@ def waiting(database: Database, _settings: Settings) -> Verdict:
     which = f"{counted(seen.due, 'document')} {are(seen.due)} due, the first for {seen.seconds / 60:.0f} minutes"
     fault = (
         f"{which}, and nobody worked on any for {idle / 60:.0f}: is `rag-assets up` running, and the sensor "
-        "document_changes on? rag-assets ingest takes what is pending at once."
+        f"{settings.dagster.named('document_changes')} on? rag-assets ingest takes what is pending at once."
     )
     is_late = seen.due > 0 and idle > IDLE_SECONDS
     well = f"{which}, and are being worked on." if seen.due else "Nothing waits."

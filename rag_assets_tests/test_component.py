@@ -30,6 +30,10 @@ repository, graph = found.get_repository_def(), found.resolve_asset_graph()
 names = [*graph.get_all_asset_keys(), *graph.asset_check_keys]
 names = [key.to_user_string() for key in names] + [one.name for one in repository.get_all_jobs()]
 names += [one.name for one in (*repository.sensor_defs, *repository.schedule_defs)]
+parts = [*repository.get_all_jobs(), *repository.sensor_defs, *repository.schedule_defs]
+parts += [graph.get(key) for key in graph.get_all_asset_keys()]
+words = [f"{one.description}" for one in parts]
+jobs_and_sensors = list(names[-len(parts) + len(graph.get_all_asset_keys()):])
 names += [jobs.POOL_NAME, partitions.PARTITIONS_NAME, *jobs.run_config()["ops"]]
 try:
     RagIndex(name="books").build_defs(None)
@@ -38,7 +42,23 @@ except Exception as exc:
     refused = str(exc)
 loaded = settings.load()
 values = [loaded.database_url.get_secret_value(), loaded.source.table, loaded.worker.buckets, loaded.dagster.name]
-print(json.dumps({"names": names, "values": values, "refused": refused}))
+print(json.dumps({"names": names, "values": values, "refused": refused,
+    "words": words, "jobs_and_sensors": jobs_and_sensors}))
+"""
+
+LATE = """
+import sys
+from rag_assets import definitions, settings
+from rag_assets.component import RagIndex
+RagIndex().build_defs(None)
+for other in (RagIndex(name="letters"), RagIndex(settings={"source": {"table": "a.letters"}})):
+    try:
+        other.build_defs(None)
+        sys.exit("it was taken")
+    except settings.SettingsError as exc:
+        assert "or of rag_assets.definitions" in str(exc)
+loaded = settings.load()
+assert (loaded.dagster.name, loaded.source.table) == ("", "TblDocumentFiles"), loaded
 """
 
 
@@ -59,6 +79,15 @@ def test_everything_of_an_index_has_its_name_before_it(letters: Any) -> None:
     assert {"letters_llama_server", "letters_documents", "letters_ingest"} <= set(names)
 
 
+def test_descriptions_name_jobs_and_sensors_as_dagster_shows_them(letters: Any) -> None:
+    """Who reads of a sensor looks for it in the list."""
+    bare = [name.removeprefix("letters_") for name in letters["jobs_and_sensors"] if name.startswith("letters_")]
+    assert {"document_changes", "index_of_vectors", "accept_documents"} <= set(bare)
+    named = re.compile(rf"(?<!letters_)\b({'|'.join(name for name in bare if '_' in name)})\b")
+    assert [words for words in letters["words"] if named.search(words)] == []
+    assert any("letters_document_changes" in words for words in letters["words"])
+
+
 def test_attributes_are_settings_of_the_process(letters: Any) -> None:
     """Of everything that its definitions do later."""
     assert letters["values"] == [URL, "a.letters", 9, "letters"]
@@ -67,6 +96,12 @@ def test_attributes_are_settings_of_the_process(letters: Any) -> None:
 def test_second_index_of_a_process_is_refused(letters: Any) -> None:
     """In words, and not by a mixture of both; the same again is none."""
     assert letters["refused"].startswith("This code location has the index of another RagIndex")
+
+
+def test_index_that_comes_after_other_definitions_is_refused() -> None:
+    """Whatever it is that differs; and the process keeps the settings that its definitions have."""
+    done = subprocess.run([sys.executable, "-c", LATE], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_given_settings_go_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

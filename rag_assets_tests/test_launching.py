@@ -63,7 +63,7 @@ def test_change_goes_past_the_queue_when_nothing_else_is_there(
 def test_change_goes_past_the_queue_while_an_index_is_built(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """That may take an hour; but what embeds beside it is waited for as ever."""
     building = project.definitions.resolve_job_def(index_job.name)
-    project.instance.create_run_for_job(building, status=DagsterRunStatus.STARTED)
+    project.instance.create_run_for_job(building, status=DagsterRunStatus.STARTED, tags=building.run_tags)
     run_id = submit(project, tags={BATCH_TAG: "b"}, status=DagsterRunStatus.NOT_STARTED)
     coordinator = Coordinator(project.instance, monkeypatch)
     coordinator.submit(run_id)
@@ -71,6 +71,23 @@ def test_change_goes_past_the_queue_while_an_index_is_built(project: Project, mo
     submit(project, tags={}, status=DagsterRunStatus.STARTED)
     coordinator.submit(run_id)
     assert (len(coordinator.launched), len(coordinator.queued)) == (1, 1)
+
+
+def test_index_of_another_project_is_no_reason_to_wait(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who launches runs knows the names of one index, and an instance may have several: letters_index_vectors."""
+
+    @dg.op
+    def build() -> None: ...
+
+    @dg.job(name="letters_index_vectors")
+    def of_another() -> None:
+        build()
+
+    project.instance.create_run_for_job(of_another, status=DagsterRunStatus.STARTED, tags=index_job.run_tags)
+    run_id = submit(project, tags={BATCH_TAG: "b"}, status=DagsterRunStatus.NOT_STARTED)
+    coordinator = Coordinator(project.instance, monkeypatch)
+    coordinator.submit(run_id)
+    assert coordinator.launched == [run_id]
 
 
 def test_run_that_is_repeated_waits_its_turn(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ SHOWN_DOCUMENTS = 20  # documents that are named in one line
 LISTED_CHARACTERS = 64_000  # of a list of documents with their errors, a line each: some hundred of them
 NEXT_STEPS = (
     "When they are corrected: {what_to_do}. What may pass is tried again by itself. What is to stay as it is: "
-    "rag-assets accept, or the job accept_documents."
+    f"rag-assets accept, or the job {jobs.accept_documents.name}."
 )
 REPEAT, RETRY = "re-execute this run, or rag-assets retry", "rag-assets retry"
 PROGRESS_SECONDS = 20.0  # between two lines of a run's log on how far an index is

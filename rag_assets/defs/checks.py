@@ -14,7 +14,7 @@ from typing import Any
 import dagster as dg
 
 from rag_assets import operations, soundness
-from rag_assets.defs import events
+from rag_assets.defs import events, remedies
 from rag_assets.defs.resources import Rag
 from rag_assets.model import IndexStatus, are, counted
 from rag_assets.services import Services
@@ -46,7 +46,7 @@ class Check:
     def result(self, services: Services) -> dict[str, Any]:
         """What is to be told: whether it holds, how bad it is if not, in words, and the numbers."""
         verdict = self.look(services.database, services.serving.settings)
-        told = {"description": verdict.words, "metadata": dict(verdict.numbers)}
+        told = {"description": remedies.with_jobs(verdict.words), "metadata": dict(verdict.numbers)}
         return {"passed": not verdict.faults, "severity": self.severity, **told}
 
 
@@ -198,7 +198,7 @@ def _of_table(status: IndexStatus) -> dict[str, Any]:
     return {
         "passed": not status.faults,
         "severity": error if status.is_hindered else warn,
-        "description": " ".join(status.faults)
+        "description": remedies.with_jobs(" ".join(status.faults))
         or f"In step; {counted(status.pending, 'document')} {are(status.pending)} pending.",
         "metadata": {name: _in_words(name, value) for name, value in status.numbers.items() if value is not None},
     }

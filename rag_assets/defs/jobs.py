@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import dagster as dg
 
 from rag_assets import operations, settings
-from rag_assets.defs import checks, dagster_internals, events, partitions
+from rag_assets.defs import checks, dagster_internals, events, partitions, remedies
 from rag_assets.defs.events import named
 from rag_assets.defs.resources import Rag
 from rag_assets.errors import SettingsError
@@ -23,6 +23,7 @@ SUMMARY_TAG = "rag_assets/summary"  # what a run did, in a few words, in the lis
 PARENT_TAG = "dagster/parent_run_id"  # Dagster's, on a run that repeats another one
 POOL_TAG = f"{HIDDEN_PREFIX}pool"  # of a run of the sensor, for who launches it and has other settings
 POOL_NAME = named("llama_server")  # one run at a time
+INDEX_TAG = f"{HIDDEN_PREFIX}index"  # of a run for the index of vectors, for who launches it and has other settings
 INGEST = named("ingest")  # the step of a run
 
 ingest_job = dg.define_asset_job(
@@ -38,7 +39,8 @@ index_job = dg.define_asset_job(
     executor_def=dg.in_process_executor,
     selection=dg.AssetSelection.assets(events.INDEX_ASSET),
     description="Builds, measures or drops the index of vectors, whatever is best now, while others read and write. "
-    "Requested by the sensor index_of_vectors; safe to launch at any time.",
+    f"Requested by the sensor {named('index_of_vectors')}; safe to launch at any time.",
+    tags={INDEX_TAG: "yes"},
 )
 
 
@@ -109,7 +111,7 @@ def errors_in_one_line() -> Iterator[None]:
     try:
         yield
     except SettingsError as exc:
-        raise dg.Failure(str(exc), allow_retries=False) from None
+        raise dg.Failure(remedies.with_jobs(str(exc)), allow_retries=False) from None
 
 
 def _reconcile_partitions(instance: dg.DagsterInstance, services: Services) -> dict[str, int]:

@@ -16,7 +16,7 @@ import dagster as dg
 from dagster import DagsterRun, DagsterRunStatus, DefaultRunLauncher, QueuedRunCoordinator, SubmitRunContext
 
 from rag_assets.defs.dagster_internals import CheckRunHealthResult, LaunchRunContext, WorkerStatus
-from rag_assets.defs.jobs import BATCH_TAG, HIDDEN_PREFIX, POOL_NAME, POOL_TAG, index_job
+from rag_assets.defs.jobs import BATCH_TAG, HIDDEN_PREFIX, INDEX_TAG, POOL_NAME, POOL_TAG
 from rag_assets.processes import identity, tree
 
 WARM_VARIABLE = "RAG_ASSETS_WARM"  # set where runs are launched (the daemon): nobody else keeps a prewarmed process
@@ -51,8 +51,11 @@ class PromptRunCoordinator(QueuedRunCoordinator):
         return self._instance.get_run_by_id(run.run_id) or run
 
     def _others_at_work(self) -> bool:
-        """But for one that builds an index: that may take an hour, and takes nothing from the others but time."""
-        of_index = dg.RunsFilter(job_name=index_job.name, statuses=ACTIVE_STATUSES)
+        """But for those that build an index: that may take an hour, and takes nothing from the others but time.
+
+        By their tag: in this instance, several indexes may have such a job, each with the name of its own.
+        """
+        of_index = dg.RunsFilter(tags={INDEX_TAG: "yes"}, statuses=ACTIVE_STATUSES)
         active = self._instance.get_runs_count(dg.RunsFilter(statuses=ACTIVE_STATUSES))
         return active > 0 and active > self._instance.get_runs_count(of_index)
 

@@ -69,8 +69,8 @@ def _step(key: str, after: str, *, kinds: set[str], description: str, metadata: 
 source_table = dg.AssetSpec(
     events.SOURCE_ASSET,
     description="The application's table of documents (source.table); owned by the application. A changed row becomes "
-    "a run of the three assets within seconds, by the sensor document_changes. Each reconciliation notes here how many "
-    "rows there are and what differed.",
+    f"a run of the three assets within seconds, by the sensor {events.named('document_changes')}. Each reconciliation "
+    "notes here how many rows there are and what differed.",
     kinds={"postgres"},
     group_name="source",
     metadata={
