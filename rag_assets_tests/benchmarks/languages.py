@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rag_assets import evaluation, gguf_file, operations
+from rag_assets import evaluation, gguf_file, model_sets, operations
 from rag_assets.model import counted
 from rag_assets.services import Services
 from rag_assets.settings import Embedding, Mode
@@ -33,8 +33,7 @@ def measure(*, documents: int, rounds: int, model_files: Sequence[tuple[str, Pat
     asked = question_set.read()
     told = {BUNDLED: _of_model(asked)}
     for name, file in model_files:
-        embedding = {"model": name, "dimension": _dimension(file)}
-        told[name] = _of_model(asked, embedding=embedding, llama_server_model=file)
+        told[name] = _of_model(asked, embedding=_embedding(name, file), llama_server_model=file)
     hybrid = told[BUNDLED]["hybrid"]
     return Figure(
         benchmark="languages",
@@ -122,6 +121,9 @@ def _name(path: str) -> str:
     return Path(path).relative_to(CORPUS.resolve()).as_posix()
 
 
-def _dimension(file: Path) -> int:
+def _embedding(name: str, file: Path) -> dict[str, Any]:
+    """The section of the settings; a model that is known by name brings its dimension, another one's is in its file."""
+    if model_sets.known(name):
+        return {"model": name}
     metadata = gguf_file.read_metadata(file)
-    return int(metadata[f"{metadata['general.architecture']}.embedding_length"])
+    return {"model": name, "dimension": int(metadata[f"{metadata['general.architecture']}.embedding_length"])}
