@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from rag_assets import operations
 from rag_assets.bundled import postgres as bundled_postgres
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 EVERYTHING = Caller(name="local")  # who asks where no keys are configured
 PAUSE_SECONDS = 2.0  # after an embedding server did not start, in which nobody else waits for another try
+RETURN_SECONDS = 10.0  # in which a database that was lost is asked again: one that crashed is back in one to four
+RETURN_PAUSE_SECONDS = 0.2
 TURN_SECONDS = 1.0  # between looks at whether the embedding server is idle
 SPECIAL_TOKENS = 2  # of each text, that the model adds
 SHOWN_ATTEMPTS = 10  # of a document, that are shown
@@ -73,6 +76,7 @@ class Asking:
         self._client: object = None  # the last one that was seen, to count starts
         self._serving: Services | None = None  # of the model that served when that was last looked at
         self._has_index = False  # as far as was seen
+        self._lost_at: float | None = None  # when a search did not find the database, after the last one that did
         self._closed = threading.Event()
         self.embedder_starts = 0
         self._tending = threading.Thread(target=self._tend, name="idle-embedder", daemon=True)
@@ -119,9 +123,41 @@ class Asking:
         """As operations.search, with the caller's rights; the question's `vector` may have been made before.
 
         Question and passages are of one model: where another one serves by the time of the answer, it is asked again.
+        It is also asked again where the database was lost a moment ago, which may be starting anew.
         """
+        ask = partial(
+            self._search,
+            query,
+            caller=caller,
+            k=k,
+            filter=filter,
+            mode=mode or self.settings.search.mode,
+            neighbours=neighbours,
+            min_similarity=min_similarity,
+            vector=vector,
+            notes=notes,
+        )
+        while True:
+            try:
+                hits = ask()
+            except DatabaseUnavailable:
+                if not self._may_be_back():
+                    raise
+            else:
+                self._lost_at = None
+                return hits
+
+    def _search(
+        self,
+        query: str,
+        *,
+        caller: Caller,
+        mode: Mode,
+        vector: Vector | None,
+        notes: list[str] | None,
+        **how: Any,
+    ) -> list[Hit]:
         self._require_index()
-        mode = mode or self.settings.search.mode
         told: list[str] = []
         for _ in range(operations.MOST_SWITCHES):
             told.clear()
@@ -130,13 +166,10 @@ class Asking:
                 hits = operations.search(
                     services,
                     query,
-                    k=k,
-                    filter=filter,
                     mode=mode,
-                    neighbours=neighbours,
-                    min_similarity=min_similarity,
                     vector=None if mode == "text" else self._vector(query, vector, serving),
                     notes=told,
+                    **how,
                 )
             if self._looked_at() is serving:
                 break
@@ -299,6 +332,13 @@ class Asking:
         except DatabaseUnavailable:
             self._forget(database)
             raise
+
+    def _may_be_back(self) -> bool:
+        """Whether a database that was lost may be there again, as it was lost a moment ago; after a pause."""
+        with self._lock:
+            self._lost_at = self._lost_at or time.monotonic()
+            is_fresh = time.monotonic() - self._lost_at < RETURN_SECONDS
+        return is_fresh and not self._closed.wait(RETURN_PAUSE_SECONDS)
 
     def _forget(self, database: Database) -> None:
         """An embedded PostgreSQL that was killed is started again, maybe somewhere else."""

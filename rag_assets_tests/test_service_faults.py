@@ -14,6 +14,7 @@ import psutil
 import pytest
 import requests
 
+from rag_assets import asking
 from rag_assets.embedding import memory
 from rag_assets.processes import tree
 from rag_assets.service import gate
@@ -100,7 +101,10 @@ def test_a_server_that_does_not_start_is_not_waited_for_by_all(filled_url: str, 
 def test_a_database_that_went_away_is_used_again_when_it_is_back(
     filled_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Connections that a restart has cut are replaced; while there is none, callers are told when to come back."""
+    """Connections that a restart has cut are replaced, and who searches then waits a little.
+
+    While there is none for longer, callers are told when to come back.
+    """
     with served(configured(filled_url, tmp_path / "home")) as service:
         assert service.found("E4") == ["north-1"]
         name = filled_url.partition("?")[0].rsplit("/", 1)[1]
@@ -110,14 +114,21 @@ def test_a_database_that_went_away_is_used_again_when_it_is_back(
             f"where datname = '{name}' and pid <> pg_backend_pid()",
         )
         assert service.found("E4") == ["north-1"]
-        database = service.asking._services.database
-        monkeypatch.setattr(database, "url", filled_url.replace(name, "gone"))
-        database._idle.queue.clear()
+
+        def lose() -> None:
+            database = service.asking._services.database
+            monkeypatch.setattr(database, "url", filled_url.replace(name, "gone"))
+            database._idle.queue.clear()
+
+        lose()
+        assert service.found("E4") == ["north-1"]  # it was opened anew
+        lose()
+        monkeypatch.setattr(asking, "RETURN_SECONDS", 0.0)  # as if it had been away for so long
         answer = service.ask("POST", "/v1/search", json={"query": "E4", "mode": "text"})
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
         assert answer.json()["error"]["kind"] == "database_unavailable"
         assert service.ask("GET", "/healthz").status_code == 200
-        assert service.found("E4") == ["north-1"]  # it was opened anew
+        assert service.found("E4") == ["north-1"]
 
 
 def test_a_statement_that_takes_too_long_is_given_up(filled_url: str, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def postgres_immediate(ground: Ground, *, seed: int, long: bool) -> Result:
     with own as url, Ground(url, model=ground.model).template() as fresh, fresh.arena(seed) as arena:
         for turn in range(10 if long else 1):
             before = _started_at(arena)
-            violations, faults = _interrupted(arena, partial(_stop_immediately, arena), seed=seed + turn, pauses=1)
+            violations, faults = _interrupted(arena, partial(stop_immediately, arena), seed=seed + turn, pauses=1)
             again = [] if _started_at(arena) > before else ["the server was not stopped"]
             result.add([*violations, *again], trial=f"turn {turn}")
             result.notes[f"faults {turn}"] = faults
@@ -127,7 +127,7 @@ def _interrupted(
     return [*late, *arena.violations()], dict(consumer.faults)
 
 
-def _stop_immediately(arena: Arena) -> None:
+def stop_immediately(arena: Arena) -> None:
     """What `pg_ctl stop -m immediate` does; the watchdog of an embedded server starts it again."""
     with closing(psycopg2.connect(arena.url)) as connection:
         postmaster = psutil.Process(connection.info.backend_pid).ppid()

@@ -20,15 +20,17 @@ from typing import Any
 
 import numpy as np
 import psutil
+import psycopg2
 
 from rag_assets import operations, switching
 from rag_assets.asking import EVERYTHING, Asking
-from rag_assets.errors import RagAssetsError, ServiceError
+from rag_assets.errors import DatabaseUnavailable, RagAssetsError, ServiceError
 from rag_assets.model import Hit
 from rag_assets.services import Services
 from rag_assets_tests import engines, fake_llama
 from rag_assets_tests.faults import arena as arenas
 from rag_assets_tests.faults.arena import DOCUMENTS, Arena, Ground, Result, left_after, replace_text
+from rag_assets_tests.faults.interrupting import stop_immediately
 
 MARK = "RAG_ASSETS_FAULT"
 OLD, NEW = "all-MiniLM-L6-v2", "other"
@@ -37,6 +39,7 @@ TOGETHER = 8  # searches at once, between those that come each second
 NEAR = 1e-4  # of cosines: vectors are stored as float32
 COMMAND_SECONDS = 600.0
 SETTLE_SECONDS = 900.0
+POSTGRES_SHARE = 0.2  # of what is killed
 TEXT_WORKER = "text.sandbox import child"
 SECTIONS = ("chunking", "worker", "llama_server", "source")
 
@@ -62,7 +65,12 @@ def model_switch(ground: Ground, *, seed: int, long: bool) -> Result:
     """
     size = LONG if long else SHORT
     result = Result()
-    with _program(ground.model) as (binary, files), ground.arena(seed, llama_server_binary=binary) as arena:
+    with (
+        _program(ground.model) as (binary, files),
+        arenas.server() as url,  # nobody else's searches end with it
+        Ground(url, model=ground.model).template() as own,
+        own.arena(seed, llama_server_binary=binary) as arena,
+    ):
         scene = _Scene(arena, files, size)
         scene.fill()
         with closing(Asking(arena.settings)) as asking:
@@ -158,12 +166,14 @@ class _Scene:
         self._files = files
         self._size = size
         self._order = json.dumps(_order(arena))
+        self._filled = 0  # the highest id of the first fill
         self._runner: subprocess.Popen[bytes] | None = None
 
     def fill(self) -> None:
-        """Documents, half of which are never changed."""
+        """Documents; of these, those with an even id are never changed."""
         for _ in range(self._size.documents):
             self.arena.insert(1)
+        [(self._filled,)] = self.arena.sql(f"select max(id) from {DOCUMENTS}")
         for _, name in self.arena.sql(f"select id, file_path from {DOCUMENTS}"):
             (self.arena.files / name).write_text(self.arena.text(self._size.paragraphs))
         with Services(self.arena.settings) as services:
@@ -219,9 +229,11 @@ class _Scene:
     @contextmanager
     def _under_load(self, searches: Searches) -> Iterator[None]:
         """Searches, changes, a program that takes them, and one that kills."""
-        with self._searched(searches), _again(self._change), _again(self._kept_running), _again(self._kill):
-            yield
-        self._stop_runner()
+        try:
+            with self._searched(searches), _again(self._change), _again(self._kept_running), _again(self._kill):
+                yield
+        finally:
+            self._stop_runner()
 
     @contextmanager
     def _searched(self, searches: Searches) -> Iterator[None]:
@@ -245,27 +257,36 @@ class _Scene:
     def _change(self, stop: threading.Event) -> None:
         rng = random.Random(self.arena.rng.random())
         while not stop.wait(1 / self._size.changes_a_second):
-            names = self.arena.sql(f"select id, file_path from {DOCUMENTS} where id % 2 = 1")
-            document, name = rng.choice(names)
-            if rng.random() < 0.1:  # gone, and a new one in its place, that is not changed
-                self.arena.sql(f"delete from {DOCUMENTS} where id = {document}")
-                self.arena.insert(1)
-            else:
-                replace_text(self.arena.files / name, self.arena.text(rng.randint(2, self._size.paragraphs), rng=rng))
-                self.arena.sql(f"update {DOCUMENTS} set version = version + 1 where id = {document}")
-            self.changes += 1
+            with suppress(psycopg2.Error):  # PostgreSQL was killed
+                self._change_one(rng)
+                self.changes += 1
+
+    def _change_one(self, rng: random.Random) -> None:
+        names = self.arena.sql(f"select id, file_path from {DOCUMENTS} where id % 2 = 1 or id > {self._filled}")
+        document, name = rng.choice(names)
+        if rng.random() < 0.1:  # gone, and a new one in its place
+            self.arena.sql(f"delete from {DOCUMENTS} where id = {document}")
+            self.arena.insert(1)
+        else:
+            replace_text(self.arena.files / name, self.arena.text(rng.randint(2, self._size.paragraphs), rng=rng))
+            self.arena.sql(f"update {DOCUMENTS} set version = version + 1 where id = {document}")
 
     def _kept_running(self, stop: threading.Event) -> None:
         """As the daemon does: what a run that died had claimed is given back, and another one is started."""
         while not stop.is_set():
-            if self._runner is None or self._runner.poll() is not None:
-                self.arena.free_claims()
-                self._runner = self._start([sys.executable, "-m", __name__, self._order])
+            with suppress(psycopg2.Error, DatabaseUnavailable):
+                if self._runner is None or self._runner.poll() is not None:
+                    self.arena.free_claims()
+                    self._runner = self._start([sys.executable, "-m", __name__, self._order])
             stop.wait(0.2)
 
     def _kill(self, stop: threading.Event) -> None:
         rng = random.Random(self.arena.rng.random())
         while not stop.wait(rng.uniform(2, 8)):
+            if rng.random() < POSTGRES_SHARE:
+                stop_immediately(self.arena)
+                self.killed["PostgreSQL"] += 1
+                continue
             victims = {"run": self._runs(), "text worker": self._workers(), "llama-server": engines.servers()}
             name = rng.choice([name for name, there in victims.items() if there] or ["run"])
             for process in rng.sample(victims[name], min(1, len(victims[name]))):
@@ -291,12 +312,14 @@ class _Scene:
             self._runner.kill()
             self._runner.wait()
             self._runner = None
-        self.arena.free_claims()
 
     # ---- commands
 
     def _command(self, *words: str, again: bool = False) -> None:
-        """`rag-assets model ...`: killed at some time, and given again; `again`: until it is not refused."""
+        """`rag-assets model ...`: killed at some time, and given again while PostgreSQL is away.
+
+        `again`: until it is not refused.
+        """
         command = [sys.executable, "-m", "rag_assets", "model", *words]
         first = self._start(command)
         try:
@@ -313,7 +336,8 @@ class _Scene:
             is_done = done.returncode == 0 or "serves already" in done.stderr or "no model but" in done.stderr
             if is_done:
                 return
-            if not again or time.monotonic() > deadline:
+            is_away = "that DATABASE_URL is right" in done.stderr
+            if not (again or is_away) or time.monotonic() > deadline:
                 raise AssertionError(f"model {words[0]}: {done.stderr[-500:]}")
             time.sleep(0.5)
 
@@ -406,6 +430,7 @@ def main() -> None:
             while True:
                 take(services)
                 time.sleep(0.1)
+        time.sleep(0.2)
 
 
 if __name__ == "__main__":
