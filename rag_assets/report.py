@@ -1,7 +1,7 @@
 """What a run did, counted once: for its log, Dagster's page, the console and --json."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,6 +69,11 @@ class RunReport:
         return bool(self.failed or self.busy or self.unknown)
 
     @property
+    def is_mixed(self) -> bool:
+        """Whether something was done, and something was not."""
+        return self.is_short and len(self._statuses) > len(self.failed)
+
+    @property
     def counts(self) -> dict[str, int]:
         """Documents by what became of them; those that were accepted only where there are some."""
         found = Counter(self._statuses.values())
@@ -78,9 +83,18 @@ class RunReport:
     @property
     def brief(self) -> str:
         """What there is of the counts, in a few words: 12 completed, 1 failed."""
-        counts = [f"{count} {word}" for word, count in self._words().items() if count]
+        return self._brief(self._words()) or "nothing was pending"
+
+    @property
+    def brief_of_failed(self) -> str:
+        """The same of what was not done: 1 failed."""
+        words = self._words()
+        return self._brief({word: words.get(word, 0) for word in ("failed", "pending")})
+
+    def _brief(self, words: Mapping[str, int]) -> str:
+        counts = [f"{count} {word}" for word, count in words.items() if count]
         busy = [f"{len(self.busy)} kept by another run"] if self.busy else []
-        return ", ".join(counts + busy) or "nothing was pending"
+        return ", ".join(counts + busy)
 
     @property
     def summary(self) -> str:

@@ -32,7 +32,7 @@ def accept(project: Project, **selected: object) -> list[str]:
 def test_failed_document_is_shown_as_accepted_when_it_was(project: Project) -> None:
     """By the status, the check, its story, the service and Dagster alike; what is well is left alone."""
     good, bad = project.application.add("a.txt", *WORDS), add_empty(project.application)
-    project.run(succeeds=False)
+    project.run()
     assert project.partitions("FAILED") == {bad}
     assert accept(project) == [bad]
     status = operations.status(project.services)
@@ -52,7 +52,7 @@ def test_run_succeeds_when_only_what_was_accepted_cannot_be_read(project: Projec
     """Also where it is asked for each partition, as by a backfill; its log says which were not read."""
     project.application.add("a.txt", *WORDS)
     bad = add_empty(project.application)
-    project.run(succeeds=False)
+    project.run()
     accept(project)
     result = project.run(tags={"dagster/partition": bad})
     assert project.partitions("FAILED") == set()

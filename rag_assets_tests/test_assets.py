@@ -130,15 +130,44 @@ def test_run_of_a_range_of_partitions_reads_all_of_them(project: Project) -> Non
 
 
 def test_failed_documents_fail_alone_and_are_named(project: Project) -> None:
-    """The run fails at its end, with the reason of each; the others are stored, and only these partitions failed."""
+    """In a run of their own, with the reason of each: the run that stored the others is none that failed."""
     good = {project.application.add(f"{n}.txt", *WORDS) for n in range(3)}
     bad = project.application.add_row("missing.txt")
-    result = project.run(succeeds=False)
+    stored = project.run().run_id
     assert project.partitions("MATERIALIZED") == good
     assert project.partitions("FAILED") == {bad}
-    [failure] = [event for event in result.all_events if event.is_step_failure]
-    assert f"{bad}  not_found: File not found: missing.txt" in str(failure.event_specific_data)
-    assert "1 document was not ingested; all others of this run are stored" in str(failure.event_specific_data)
+    [failed] = project.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]))
+    [error] = [
+        entry.dagster_event.step_failure_data.error.to_string()
+        for entry in project.instance.all_logs(failed.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+        if entry.dagster_event
+    ]
+    assert f"{bad}  not_found: File not found: missing.txt" in error
+    assert f"1 document was not ingested; all others of run {stored[:8]} are stored" in error
+    [warning] = [line for line in said(project, stored) if failed.run_id[:8] in line]
+    assert f"{bad}  not_found: File not found: missing.txt" in warning
+    assert [summary(project, run_id) for run_id in (stored, failed.run_id)] == ["3 completed, 1 pending", "1 pending"]
+    assert not [tag for tag in failed.tags if tag.startswith(jobs.HIDDEN_PREFIX)]
+
+
+def test_page_of_a_document_shows_the_run_that_is_as_it_is(project: Project) -> None:
+    """Green beside a document that is stored, red beside one that failed; also where Dagster planned all of them."""
+    good, bad = project.application.add("good.txt", *WORDS), project.application.add_row("bad.txt")
+    project.instance.add_dynamic_partitions(partitions.PARTITIONS_NAME, [good, bad])
+    tags = {"dagster/asset_partition_range_start": good, "dagster/asset_partition_range_end": bad}
+    project.run(tags=tags | {"dagster/backfill": "all"})
+
+    def shown(key: dg.AssetKey, document_id: str) -> dg.DagsterRunStatus:
+        planned = project.instance.get_latest_planned_materialization_info(key, document_id)
+        assert planned is not None
+        run = project.instance.get_run_by_id(planned.run_id)
+        assert run is not None
+        assert run.tags["dagster/backfill"] == "all"
+        return run.status
+
+    failure, success = dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS
+    assert [shown(key, one) for key in KEYS for one in (good, bad)] == [success, failure] * 3
+    assert (project.partitions("MATERIALIZED"), project.partitions("FAILED")) == ({good}, {bad})
 
 
 def test_failed_attempts_stand_on_the_page_of_their_document(project: Project) -> None:
@@ -166,24 +195,21 @@ def test_failed_attempts_stand_on_the_page_of_their_document(project: Project) -
 def test_no_red_run_stands_on_the_page_of_a_document_that_was_stored_since(project: Project) -> None:
     """Dagster shows the last run that was to materialize a partition, in red where it failed, until there is another.
 
-    That holds of the document that failed, and of its neighbour in the backfill, which that run had stored.
+    That holds of the document that failed; its neighbour in the backfill never had one.
     """
     good, bad = project.application.add("good.txt", *WORDS), project.application.add_row("bad.txt")
     project.instance.add_dynamic_partitions(partitions.PARTITIONS_NAME, [good, bad])
-    project.run(
-        succeeds=False, tags={"dagster/asset_partition_range_start": good, "dagster/asset_partition_range_end": bad}
-    )
+    project.run(tags={"dagster/asset_partition_range_start": good, "dagster/asset_partition_range_end": bad})
     project.application.write("good.txt", *WORDS[:2])
     project.application.write("bad.txt", *WORDS)
     project.run(run_config=jobs.run_config(document_ids=[good, bad]))
     assert project.partitions("MATERIALIZED") == {good, bad}
     for key, document_id in itertools.product(KEYS, (good, bad)):
-        [stored] = project.instance.fetch_materializations(
-            dg.AssetRecordsFilter(key, asset_partitions=[document_id]), limit=1
-        ).records
         planned = project.instance.get_latest_planned_materialization_info(key, document_id)
         assert planned is not None
-        assert planned.run_id == stored.run_id
+        run = project.instance.get_run_by_id(planned.run_id)
+        assert run is not None
+        assert run.status == dg.DagsterRunStatus.SUCCESS
 
 
 def test_all_failed_documents_are_named_when_a_run_fails(project: Project) -> None:
@@ -268,7 +294,7 @@ def test_list_of_runs_says_what_each_did(project: Project) -> None:
     """In a tag, also where documents failed; a run that repeats another one does not go on with its words."""
     document_id = project.application.add("a.txt", *WORDS)
     project.application.add_row("missing.txt")
-    first, second = project.run(succeeds=False), project.run(tags={jobs.SUMMARY_TAG: "of its parent"})
+    first, second = project.run(), project.run(tags={jobs.SUMMARY_TAG: "of its parent"})
     third = project.run(run_config=jobs.run_config(document_ids=[document_id]))
     told = [summary(project, result.run_id) for result in (first, second, third)]
     assert told == ["1 completed, 1 pending", "nothing was pending", "1 unchanged"]
@@ -277,7 +303,6 @@ def test_list_of_runs_says_what_each_did(project: Project) -> None:
 @pytest.mark.parametrize("is_corrected", [True, False])
 def test_run_that_is_repeated_tries_again_what_failed(project: Project, is_corrected: bool) -> None:
     """Re-executed in the UI, a run of the sensor is no success while its documents still fail."""
-    project.application.add("a.txt", *WORDS)
     (project.application.files / "empty.txt").touch()
     bad = project.application.add_row("empty.txt")
     [request] = project.tick().run_requests
@@ -286,6 +311,22 @@ def test_run_that_is_repeated_tries_again_what_failed(project: Project, is_corre
         project.application.write("empty.txt", "pumps")
     tags = request.tags | {jobs.PARENT_TAG: first.run_id}
     project.run(succeeds=is_corrected, run_config=request.run_config, tags=tags)
+    assert project.partitions("FAILED") == (set() if is_corrected else {bad})
+
+
+@pytest.mark.parametrize("is_corrected", [True, False])
+def test_run_of_what_failed_is_repeated_with_that_alone(project: Project, is_corrected: bool) -> None:
+    """With its own config, as Dagster's page repeats it: its neighbours are not read again."""
+    project.application.add("a.txt", *WORDS)
+    (project.application.files / "empty.txt").touch()
+    bad = project.application.add_row("empty.txt")
+    project.run()
+    [failed] = project.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]))
+    if is_corrected:
+        project.application.write("empty.txt", "pumps")
+    tags = {**failed.tags, jobs.PARENT_TAG: failed.run_id}
+    again = project.run(succeeds=is_corrected, run_config=failed.run_config, tags=tags)
+    assert summary(project, again.run_id) == ("1 completed" if is_corrected else "1 failed")
     assert project.partitions("FAILED") == (set() if is_corrected else {bad})
 
 

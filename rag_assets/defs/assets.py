@@ -62,8 +62,8 @@ class IngestConfig:
 def ingest(context: dg.AssetExecutionContext, rag: dg.ResourceParam[Rag]) -> Iterator[None]:
     """Bring the index in step with the files of many documents; each succeeds or fails alone.
 
-    Documents stream through reading, cutting, embedding and storing, a few at a time. When some failed, the
-    run fails at its end, after the others were stored and reported.
+    Documents stream through reading, cutting, embedding and storing, a few at a time. Those that failed are those of
+    another run, which failed; where nothing else was done, it is this one.
     """
     launching.tag_run_with_process(context.instance, context.run)
     config = IngestConfig(**context.op_execution_context.op_config)
@@ -84,7 +84,9 @@ def ingest(context: dg.AssetExecutionContext, rag: dg.ResourceParam[Rag]) -> Ite
     context.log.info(_summary(report))
     if report.accepted:
         context.log.warning(_accepted(report))
-    if report.is_short:
+    if report.is_mixed:
+        context.log.warning(_fail_apart(context, report))
+    elif report.is_short:
         events.mark_failed(context, [*report.failed, *report.busy])
         raise _failure(report, repeatable=context.run.remote_job_origin is not None)
     if report.is_empty:
@@ -184,8 +186,27 @@ def _listed(lines: Sequence[str]) -> list[str]:
     return shown + ([f"... and {more} more: rag_ingestion_log has them all"] if more else [])
 
 
-def _failure(report: RunReport, *, repeatable: bool) -> dg.Failure:
-    """What to say of documents that failed.
+def _fail_apart(context: dg.AssetExecutionContext, report: RunReport) -> str:
+    """Have documents that failed be those of a run of their own, which is repeated with them alone; what is said of it.
+
+    A backfill counts that run as one of its own.
+    """
+    run, ids = context.run, [*report.failed, *report.busy]
+    repeatable = run.remote_job_origin is not None
+    message = str(_failure(report, repeatable=repeatable, stored_by=f"run {run.run_id[:8]}").description)
+    tags = {name: value for name, value in run.tags.items() if not name.startswith(jobs.OF_ONE_RUN)}
+    failed = events.fail_apart(
+        context,
+        ids,
+        run_config={**run.run_config, **jobs.run_config(document_ids=ids)},
+        tags={**tags, jobs.SUMMARY_TAG: report.brief_of_failed},
+        message=message,
+    )
+    return f"Run {failed[:8]} holds what failed, for this one did all the rest. {message}"
+
+
+def _failure(report: RunReport, *, repeatable: bool, stored_by: str = "this run") -> dg.Failure:
+    """What to say of documents that failed; `stored_by` is the run that stored the others.
 
     Dagster can repeat a run only if it knows where its job comes from.
     """
@@ -194,8 +215,8 @@ def _failure(report: RunReport, *, repeatable: bool) -> dg.Failure:
     lines = [f"{o.document_id}  {o.error_kind}: {o.error_message}" for o in failed]
     lines += [f"{document_id}  another run is working on it" for document_id in busy]
     return dg.Failure(
-        f"{counted(count, 'document')} {'was' if count == 1 else 'were'} not ingested; all others of this run are "
-        "stored.\n" + "\n".join([*_listed(lines), NEXT_STEPS.format(what_to_do=REPEAT if repeatable else RETRY)]),
+        f"{counted(count, 'document')} {'was' if count == 1 else 'were'} not ingested; all others of {stored_by} "
+        "are stored.\n" + "\n".join([*_listed(lines), NEXT_STEPS.format(what_to_do=REPEAT if repeatable else RETRY)]),
         metadata={
             "failed": len(failed),
             "busy": len(busy),

@@ -4,7 +4,9 @@ REASONS says of each private name why it is needed. A test compares it with the 
 Dagster's version has one list to be checked against. What few processes need is imported inside a function.
 """
 
+import logging
 import sys
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
@@ -22,6 +24,7 @@ __all__ = [
     "WorkerStatus",
     "execute_here",
     "execute_run",
+    "failed_run",
     "is_backfilling",
     "log_batch",
     "planned_event",
@@ -35,6 +38,7 @@ REASONS = {
     "dagster._core.launcher.CheckRunHealthResult": "what a run launcher answers about a run's process",
     "dagster._core.launcher.LaunchRunContext": "what a run launcher is given",
     "dagster._core.launcher.WorkerStatus": "part of CheckRunHealthResult",
+    "dagster._core.execution.plan.objects.StepFailureData": "the step of a run that failed without being executed",
     "dagster._core.execution.backfill.BulkActionsFilter": "which backfills `get_backfills` is to find",
     "dagster._core.execution.backfill.BulkActionStatus": "those under way",
     "dagster._cli.api._execute_run_command_body": "executes a run in a process that has imported everything before",
@@ -71,6 +75,43 @@ def planned_event(*, job: str, step_key: str, asset: str, partition: str) -> dg.
     """Says that a partition of an asset is to be materialized; without a materialization after it, it has FAILED."""
     planned = AssetMaterializationPlannedData(dg.AssetKey(asset), partition=partition)
     return dg.DagsterEvent.build_asset_materialization_planned_event(job, step_key, planned)
+
+
+def failed_run(
+    instance: dg.DagsterInstance,
+    like: dg.DagsterRun,
+    *,
+    step_key: str,
+    run_config: Mapping[str, object],
+    tags: Mapping[str, str],
+    planned: Sequence[tuple[str, str]],
+    message: str,
+) -> str:
+    """Record a run of the same job as `like` that was to materialize these assets and partitions, and failed; its id.
+
+    Nothing is executed. It can be repeated as any other run that failed, with its own config.
+    """
+    from dagster._core.execution.plan.objects import StepFailureData
+    from dagster_shared.error import SerializableErrorInfo
+
+    run_id, status = str(uuid.uuid4()), dg.DagsterRunStatus.NOT_STARTED
+    facts = {"run_id": run_id, "status": status, "run_config": run_config, "tags": tags}
+    run = instance.add_run(like._replace(**facts, root_run_id=None, parent_run_id=None))
+
+    def report(kind: dg.DagsterEventType, **facts: Any) -> None:
+        event = dg.DagsterEvent(kind.value, run.job_name, step_key=step_key, **facts)
+        instance.report_dagster_event(event, run_id, logging.ERROR if "message" in facts else logging.DEBUG)
+
+    report(dg.DagsterEventType.RUN_START)
+    for asset, partition in planned:
+        event = planned_event(job=run.job_name, step_key=step_key, asset=asset, partition=partition)
+        instance.report_dagster_event(event, run_id, logging.DEBUG)
+    report(dg.DagsterEventType.STEP_START)
+    error = SerializableErrorInfo(message, stack=[], cls_name=dg.Failure.__name__)
+    failure = StepFailureData(error, user_failure_data=None)  # type: ignore[no-untyped-call]
+    report(dg.DagsterEventType.STEP_FAILURE, event_specific_data=failure, message=message)
+    instance.report_run_failed(run, message)
+    return run_id
 
 
 def is_backfilling(instance: dg.DagsterInstance) -> bool:

@@ -169,6 +169,30 @@ def mark_failed(context: dg.AssetExecutionContext, document_ids: Iterable[str]) 
     _plan(context, {partitions.documents.key(document_id) for document_id in document_ids})
 
 
+def fail_apart(
+    context: dg.AssetExecutionContext,
+    document_ids: Iterable[str],
+    *,
+    run_config: Mapping[str, object],
+    tags: Mapping[str, str],
+    message: str,
+) -> str:
+    """Make these documents' partitions FAILED by a run of their own, whose id is returned: this one may then succeed.
+
+    A document's page shows the run that stored it, in red where that failed, whatever became of this document in it.
+    """
+    keys = sorted({partitions.documents.key(document_id) for document_id in document_ids})
+    return dagster_internals.failed_run(
+        context.instance,
+        context.run,
+        step_key=context.get_step_execution_context().step.key,
+        run_config=run_config,
+        tags=tags,
+        planned=[(asset, key) for key in keys for asset in ASSETS],
+        message=message,
+    )
+
+
 def _supersede_failed_runs(context: dg.AssetExecutionContext, outcomes: Sequence[Outcome]) -> None:
     """Make this run the one that was to materialize those partitions for which a run that failed is the last such run.
 

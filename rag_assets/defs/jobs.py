@@ -21,6 +21,7 @@ BATCH_TAG = f"{HIDDEN_PREFIX}batch"
 FAULT_TAG = f"{HIDDEN_PREFIX}fault"  # the id of a run that failed for no document's fault, but memory or llama-server's
 SUMMARY_TAG = "rag_assets/summary"  # what a run did, in a few words, in the list of runs
 PARENT_TAG = "dagster/parent_run_id"  # Dagster's, on a run that repeats another one
+OF_ONE_RUN = (HIDDEN_PREFIX, PARENT_TAG, "dagster/root_run_id", "dagster/run_key")  # tags that no other run is to have
 POOL_TAG = f"{HIDDEN_PREFIX}pool"  # of a run of the sensor, for who launches it and has other settings
 POOL_NAME = named("llama_server")  # one run at a time
 INDEX_TAG = f"{HIDDEN_PREFIX}index"  # of a run for the index of vectors, for who launches it and has other settings
