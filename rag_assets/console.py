@@ -169,7 +169,8 @@ def show_report(report: RunReport) -> None:
     for document_id in report.gone:
         show(f"  deleted  {document_id}  it has no row in the table any more")
     if report.interrupted:
-        for document_id, (embedded, chunks) in report.unfinished.items():
+        begun = {one: parts for one, parts in report.unfinished.items() if parts[0]}
+        for document_id, (embedded, chunks) in begun.items():
             done = f"{embedded:,} of {chunks:,} chunks, or a few more, had been embedded, and will be again"
             show(f"  pending  {document_id}  {done}: a document is stored whole")
     if left := _left(report):

@@ -126,9 +126,11 @@ def waiting(database: Database, settings: Settings) -> Verdict:
         seen = soundness.waiting(cursor)
     idle = seen.seconds if seen.idle_seconds is None else min(seen.seconds, seen.idle_seconds)
     which = f"{counted(seen.due, 'document')} {are(seen.due)} due, the first for {seen.seconds / 60:.0f} minutes"
-    fault = (
-        f"{which}, and nobody worked on any for {idle / 60:.0f}: is `rag-assets up` running, and the sensor "
-        f"{settings.dagster.named('document_changes')} on? rag-assets ingest takes what is pending at once."
+    fault = f"{which}, and nobody worked on any for {idle / 60:.0f}: " + (
+        f"the last run could not do its work. {seen.fault}"
+        if seen.fault
+        else f"is `rag-assets up` running, and the sensor {settings.dagster.named('document_changes')} on? rag-assets "
+        "ingest takes what is pending at once."
     )
     is_late = seen.due > 0 and idle > IDLE_SECONDS
     well = f"{which}, and are being worked on." if seen.due else "Nothing waits."

@@ -769,9 +769,9 @@ def test_ingest_says_what_is_short_and_loses_nothing(
         ({"busy": ["5"]}, 1, "busy     5  another run is working on it"),
         ({"interrupted": True, "pending": 7}, 130, "Stopped: what is stored stays, 7 documents are pending."),
         (
-            {"interrupted": True, "pending": 1, "unfinished": {"9": (352, 1_396)}},
+            {"interrupted": True, "pending": 1, "unfinished": {"8": (0, 900), "9": (352, 1_396)}},
             130,
-            "  pending  9  352 of 1,396 chunks, or a few more, had been embedded, and will be again: a document is "
+            "\n  pending  9  352 of 1,396 chunks, or a few more, had been embedded, and will be again: a document is "
             "stored whole\nStopped: what is stored stays, 1 document is pending.",
         ),
         ({"pending": 7}, 0, "7 documents are pending: another run has them, or they are tried again later."),

@@ -45,13 +45,19 @@ def test_reconcile_finds_a_file_that_changed_on_disk(project: Project) -> None:
 
 
 def test_reconcile_tells_how_many_rows_each_table_has(project: Project) -> None:
-    """So Dagster's catalogue shows how large they are."""
-    project.application.add("a.txt", *WORDS)
+    """So Dagster's catalogue shows how large they are; the same once more would be an event each quarter of an hour."""
+    document_id = project.application.add("a.txt", *WORDS)
     project.run()
+    project.reconcile()
     project.reconcile()
     for asset, rows in ((events.RAW_TEXT, 1), (events.CHUNKS, len(WORDS)), (events.EMBEDDINGS, len(WORDS))):
         [seen] = project.instance.fetch_observations(AssetKey(asset), limit=9).records
         assert seen.asset_observation.metadata["dagster/row_count"].value == rows
+    project.application.write("a.txt", *WORDS[:1])
+    project.application.change(document_id)
+    project.run()
+    project.reconcile()
+    assert len(project.instance.fetch_observations(AssetKey(events.RAW_TEXT), limit=9).records) == 2  # after its change
 
 
 def test_every_difference_that_reconciliation_finds_has_words() -> None:

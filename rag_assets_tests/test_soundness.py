@@ -3,8 +3,9 @@
 import pytest
 
 from rag_assets import soundness
+from rag_assets.errors import ServerFailedToStart
 from rag_assets.soundness import Look
-from rag_assets_tests.application import WORDS, Application
+from rag_assets_tests.application import WORDS, Application, HashEmbedder
 
 LOOKS = (
     soundness.texts,
@@ -124,6 +125,7 @@ def test_look_at_what_waits_finds_that_nobody_works(indexed: Application) -> Non
     indexed.sql("update rag_ingestion_log set logged_at = now() - interval '1 hour'")
     [found] = words(soundness.waiting, indexed)
     assert found.startswith("1 document is due, the first for 180 minutes, and nobody worked on any for 60: is `rag-as")
+    assert "rag-assets up" in found
     indexed.sql("update rag_outbox set error_kind = 'not_found', not_before = now() + interval '1 minute'")
     assert words(soundness.waiting, indexed) == ()
 
@@ -141,3 +143,22 @@ def test_much_is_looked_at_by_samples(indexed: Application, monkeypatch: pytest.
     monkeypatch.setattr("rag_assets.postgres.soundness.SAMPLED_CHUNKS", 80)
     sizes = [soundness.vectors(indexed.database, indexed.settings).numbers["vectors"] for _ in range(20)]
     assert 0 < max(sizes) < 801
+
+
+def _no_engine() -> None:
+    raise ServerFailedToStart("No llama-server.")
+
+
+def test_look_at_what_waits_finds_that_runs_fail(indexed: Application) -> None:
+    """For want of an engine: one that has just begun works on nothing yet; one that is at it for long does."""
+    indexed.add("b.txt", *WORDS)
+    indexed.pending()
+    indexed.sql("update rag_outbox set enqueued_at = now() - interval '3 hours'")
+    indexed.sql("update rag_ingestion_log set logged_at = now() - interval '1 hour'")
+    with pytest.raises(ServerFailedToStart):
+        indexed.run(embedder=HashEmbedder(meanwhile=_no_engine))
+    indexed.sql("insert into rag_runs (run_id) values ('next')")
+    [found] = words(soundness.waiting, indexed)
+    assert "nobody worked on any for 60: the last run could not do its work. Llama-server failed" in found
+    indexed.sql("update rag_runs set started_at = now() - interval '10 minutes'")
+    assert words(soundness.waiting, indexed) == ()

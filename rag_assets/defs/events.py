@@ -146,10 +146,24 @@ def source_observation(found: Mapping[str, int], *, rows: int, changed_at: datet
     return dg.AssetObservation(SOURCE_ASSET, metadata=metadata)
 
 
-def row_counts(*, texts: int, chunks: int, vectors: int) -> list[dg.AssetObservation]:
-    """How many rows a reconciliation found in the table of each asset that documents become."""
+def row_counts(instance: dg.DagsterInstance, *, texts: int, chunks: int, vectors: int) -> list[dg.AssetObservation]:
+    """How many rows a reconciliation found in the table of each asset that documents become, where that is news."""
     rows = {RAW_TEXT: texts, CHUNKS: chunks, EMBEDDINGS: vectors}
-    return [dg.AssetObservation(asset, metadata={ROWS: count}) for asset, count in rows.items()]
+    return [
+        dg.AssetObservation(asset, metadata={ROWS: count})
+        for asset, count in rows.items()
+        if not _is_last_told(instance, dg.AssetKey(asset), count)
+    ]
+
+
+def _is_last_told(instance: dg.DagsterInstance, asset: dg.AssetKey, count: int) -> bool:
+    """Whether this number of rows is the last that was said of the asset: its page shows what the last event says."""
+    seen = instance.fetch_observations(asset, limit=1).records
+    if not seen or seen[0].asset_observation is None:
+        return False
+    told = seen[0].asset_observation.metadata.get(ROWS)
+    made = instance.get_latest_materialization_event(asset)
+    return told is not None and told.value == count and (made is None or made.timestamp < seen[0].timestamp)
 
 
 def log_empty(context: dg.AssetExecutionContext) -> None:

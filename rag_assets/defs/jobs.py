@@ -66,7 +66,10 @@ def reconcile_index(context: dg.OpExecutionContext, rag: dg.ResourceParam[Rag]) 
         status, changed_at = operations.status(services), operations.last_change(services)
         context.log_event(events.source_observation(found, rows=status.documents, changed_at=changed_at))
         for counted_rows in events.row_counts(
-            texts=operations.count_texts(services), chunks=status.chunks, vectors=status.chunks_with_vector
+            context.instance,
+            texts=operations.count_texts(services),
+            chunks=status.chunks,
+            vectors=status.chunks_with_vector,
         ):
             context.log_event(counted_rows)
         context.instance.report_runless_asset_event(checks.evaluation(status))

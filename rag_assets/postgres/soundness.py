@@ -6,13 +6,14 @@ from psycopg2 import errors as pg_errors
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
-from rag_assets.postgres import documents, search
+from rag_assets.postgres import documents, ingestion_log, search
 from rag_assets.postgres.chunks import StoredVector
 from rag_assets.postgres.database import Database
 from rag_assets.postgres.statements import composed, single, statement
 from rag_assets.settings import Source
 
 SAMPLED_TEXTS, SAMPLED_CHUNKS = 10_000, 100_000  # looked at, of more, pages by chance: about a second
+STARTING_SECONDS = 300  # a run whose engine does not start has ended before
 NAMED = 5  # documents that a look names
 SAME = 1e-4  # by which similarities differ that are the same but for rounding
 
@@ -74,6 +75,7 @@ class Waiting:
     due: int
     seconds: float
     idle_seconds: float | None
+    fault: str | None  # what kept the last run from its documents, if nothing was done since
 
 
 def texts(cursor: Cursor) -> Texts:
@@ -124,9 +126,12 @@ def vectors(cursor: Cursor, *, model: str, dimension: int) -> Vectors:
 
 def waiting(cursor: Cursor) -> Waiting:
     """Whether somebody works on what is due."""
-    cursor.execute(statement("soundness", "look_at_waiting"))
+    fault = ingestion_log.last_fault(cursor)
+    faults = list(ingestion_log.FAULTS.values())
+    values = {"faults": faults, "is_fault": fault is not None, "starting": STARTING_SECONDS}
+    cursor.execute(statement("soundness", "look_at_waiting"), values)
     due, seconds, idle = single(cursor)
-    return Waiting(due=due, seconds=seconds or 0.0, idle_seconds=idle)
+    return Waiting(due=due, seconds=seconds or 0.0, idle_seconds=idle, fault=fault)
 
 
 def is_found(database: Database, one: StoredVector, *, model: str) -> bool:

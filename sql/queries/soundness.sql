@@ -72,9 +72,12 @@ from (
 
 -- name: look_at_waiting
 -- How many documents are due and wait, for how many seconds the first of them has, and for how many nobody has worked on
--- any.
+-- any. Runs that end for want of an engine or memory work on none: they leave a fault in the log, and are at it for a
+-- moment.
 select count(*), extract(epoch from now() - min(due_at))::float8, extract(epoch from now() - greatest(
-    (select logged_at from rag_ingestion_log order by id desc limit 1), (select max(progressed_at) from rag_runs)
+    (select logged_at from rag_ingestion_log where (error_kind = any(%(faults)s)) is not true order by id desc limit 1),
+    (select max(progressed_at) from rag_runs
+        where not %(is_fault)s or started_at < now() - %(starting)s * interval '1 second')
 ))::float8
 from (
     select case when error_kind is null then enqueued_at else not_before end as due_at from rag_outbox
