@@ -41,6 +41,16 @@ def test_text_is_shown_with_what_is_left_out() -> None:
     assert longer == "~~~\na ~~ b\n~~~\n\n*and 1,000 more characters*"
 
 
+def test_long_lines_are_wrapped_where_the_page_would_cut_them_off() -> None:
+    """At spaces; what is set in stays so, and no word is lost."""
+    beginning = "  one two-three " * 12
+    shown = previews.read(replace(PREVIEW, beginning=beginning), characters=len(beginning))
+    _, *lines, _, _, _ = shown.splitlines()
+    assert max(map(len, lines)) <= 76
+    assert lines[0].startswith("  one two-three")
+    assert " ".join(lines).split() == beginning.split()
+
+
 def test_chunks_are_a_table_and_a_picture() -> None:
     """One row for each, in which no character makes a cell, a picture or a link."""
     settings, _, picture, _, _, _, first, second, _, more = previews.cut(PREVIEW, "17").splitlines()

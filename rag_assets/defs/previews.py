@@ -2,6 +2,7 @@
 
 import json
 import re
+import textwrap
 from collections.abc import Sequence
 
 from rag_assets.model import ChunkBrief, Preview, counted
@@ -13,16 +14,21 @@ ROW_BYTES = 60  # of a heading, or of the first words
 PICTURE_BARS = 16  # neighbours share one where there are more chunks
 BAR_SIGNS = "▁▂▃▄▅▆▇█"
 FENCE = re.compile("~{3,}")
+# In columns: Dagster's page cuts off what is wider, on a screen of 1,400 pixels.
+_WRAPPER = textwrap.TextWrapper(
+    76, expand_tabs=False, replace_whitespace=False, break_long_words=False, break_on_hyphens=False
+)
 
 
 def read(preview: Preview, *, characters: int) -> str:
     """The beginning of the text as it was read, how much more there is, and its language."""
     shown = within(preview.beginning, READ_BYTES)
     left = characters - len(shown)
+    lines = "\n".join(_WRAPPER.fill(line) for line in FENCE.sub("~~", shown).splitlines())
     more = f"\n\n*and {left:,} more characters*" if left > 0 else ""
     language = f"\n\nLanguage: {preview.language}" if preview.language else ""
     # As it stands: a document's own pictures and links are not to be fetched by who looks at it.
-    return f"~~~\n{FENCE.sub('~~', shown)}\n~~~{more}{language}"
+    return f"~~~\n{lines}\n~~~{more}{language}"
 
 
 def cut(preview: Preview, document_id: str) -> str:
