@@ -9,16 +9,12 @@ import io
 import logging
 import re
 import sys
-import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 MOST_FONTS, DEEPEST = 500, 3  # of one document; of forms within forms
-MOST_INFLATED = 2**24  # bytes of the streams that hold a document's dictionaries
-PART_BYTES = 2**16  # of a compressed stream that are read at once
 MOST_TABLE_LINES = 100  # lines that one part of a table may have
 
-_STREAM = re.compile(rb"/Type\s*/ObjStm.{0,300}?stream\r?\n", re.S)
 _DOUBTFUL = re.compile(
     rb"/Type3\b|/Differences\s*\[[^\[\]]*?"
     rb"(?:/[A-Za-z][A-Za-z0-9]*[_.][A-Za-z0-9]|/uni[0-9A-F]{8}|/u[0-9A-F]{5,6}\b|/afii\d)"
@@ -45,15 +41,10 @@ _RANGE = re.compile(rb"<\s*([0-9A-Fa-f]{2})\s*>\s*<\s*([0-9A-Fa-f]{2})\s*>\s*(?:
 _DIGITS = re.compile(rb"<([0-9A-Fa-f\s]*)>")
 
 
-def dictionaries(data: bytes) -> list[bytes]:
-    """Where the dictionaries of a document are: its bytes, and what is kept compressed in them."""
-    return [data, *_inflated(data)]
-
-
 def mended(data: bytes, parts: Sequence[bytes]) -> bytes:
     """The document with tables for such fonts; as it is where there are none, or where pypdf cannot read it.
 
-    `parts` are its `dictionaries`.
+    `parts` are those of its `objects.Objects`.
     """
     return mended_by_names(data) if any(map(_DOUBTFUL.search, parts)) else data
 
@@ -75,30 +66,6 @@ def mended_by_names(data: bytes) -> bytes:
         return _updated(data, reader.trailer, found) if found else data
     except Exception:  # noqa: BLE001 - pypdf raises whatever a damaged file makes of it; pdfium may still read it
         return data
-
-
-def _inflated(data: bytes) -> Iterator[bytes]:
-    """Dictionaries that are kept compressed."""
-    left = MOST_INFLATED
-    for found in _STREAM.finditer(data):
-        text = _inflate(data, found.end(), left)
-        yield text
-        left -= len(text)
-        if left <= 0:
-            return
-
-
-def _inflate(data: bytes, at: int, most: int) -> bytes:
-    """A compressed stream that begins there, as far as it can be read."""
-    stream, parts = zlib.decompressobj(), []
-    while not stream.eof and most > 0 and at < len(data):
-        try:
-            parts.append(stream.decompress(data[at : at + PART_BYTES], most))
-        except zlib.error:
-            break
-        most -= len(parts[-1])
-        at += PART_BYTES
-    return b"".join(parts)
 
 
 def _updated(data: bytes, trailer: Any, fonts: Sequence[tuple[Any, dict[int, str]]]) -> bytes:

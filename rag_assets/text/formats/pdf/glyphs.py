@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from rag_assets.text.formats.pdf import direct, rulings
 from rag_assets.text.formats.pdf.direct import DOUBLE, HANDLE, INT
 from rag_assets.text.formats.pdf.rulings import Box, Grid, Ruling, Turn
-from rag_assets.text.formats.pdf.tags import Mark, Tags
+from rag_assets.text.formats.pdf.tags import Mark, Marks, Tags
 
 MOST_NOTES, MOST_NOTE_BYTES = 2_000, 2**16  # of one page, of one note
 MOST_IMAGES = 500  # of one page
@@ -200,15 +200,16 @@ class _OpenRun:
 class Page:
     """One open page; `runs` are in the order in which the file draws them, and say where its tags have them."""
 
-    def __init__(self, page: Any, *, is_tagged: bool = False) -> None:
+    def __init__(self, page: Any, marks: Marks | None = None) -> None:
+        """`marks` are those of its tags, if it has some."""
         import pypdfium2.raw as pdfium
 
         self._pdfium = pdfium
         self._page = page
         self._text = page.get_textpage()
-        handle, text = direct.handle(page.raw), direct.handle(self._text.raw)
-        self._objects = direct.objects(handle)
-        self._tags = Tags(handle, text, self._objects) if is_tagged else None
+        text = direct.handle(self._text.raw)
+        self._objects = direct.objects(direct.handle(page.raw))
+        self._tags = Tags(text, self._objects, marks) if marks else None
         self.grids: list[Grid] = []  # after `runs` was called, turned as they are
         self._upright: list[Ruling] = []
         self._places: list[float] = []

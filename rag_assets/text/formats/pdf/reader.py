@@ -14,6 +14,7 @@ from rag_assets.text import encoding
 from rag_assets.text.formats.pdf import fonts, headers_footers, markdown, tags
 from rag_assets.text.formats.pdf.glyphs import Page, TextRun
 from rag_assets.text.formats.pdf.markdown import PAGE_BREAK
+from rag_assets.text.formats.pdf.objects import Objects
 from rag_assets.text.formats.pdf.reading_order import arrange
 from rag_assets.text.formats.pdf.rulings import Grid
 
@@ -40,17 +41,17 @@ class _Sheet:
 
 def parse(data: bytes, *, name: str, limits: Parsing) -> ParsedText:
     """The text of all pages; raises DocumentError encrypted, corrupt, no_text, too_large."""
-    parts = fonts.dictionaries(data)
-    source = fonts.mended(data, parts)
-    parsed = _by_pdfium(source, data, parts, name=name, limits=limits)
+    objects = Objects(data)
+    source = fonts.mended(data, objects.parts)
+    parsed = _by_pdfium(source, data, objects, name=name, limits=limits)
     if source is data and fonts.is_damaged(parsed.text):
         source = fonts.mended_by_names(data)
-        parsed = parsed if source is data else _by_pdfium(source, data, parts, name=name, limits=limits)
+        parsed = parsed if source is data else _by_pdfium(source, data, objects, name=name, limits=limits)
     return parsed
 
 
-def _by_pdfium(source: bytes, data: bytes, parts: Sequence[bytes], *, name: str, limits: Parsing) -> ParsedText:
-    """What pdfium reads of `source`, or pypdf of `data`, from which it was made; `parts` are its dictionaries."""
+def _by_pdfium(source: bytes, data: bytes, objects: Objects, *, name: str, limits: Parsing) -> ParsedText:
+    """What pdfium reads of `source`, or pypdf of `data`, from which it was made; `objects` are in it."""
     import pypdfium2
 
     try:
@@ -60,15 +61,15 @@ def _by_pdfium(source: bytes, data: bytes, parts: Sequence[bytes], *, name: str,
     try:
         if len(document) == 0:
             return _second_opinion(data, name=name, limits=limits, reason="no pages")
-        return _parsed(document, data, parts, name=name, limits=limits)
+        return _parsed(document, data, objects, name=name, limits=limits)
     finally:
         document.close()
 
 
-def _parsed(document: Any, data: bytes, parts: Sequence[bytes], *, name: str, limits: Parsing) -> ParsedText:
+def _parsed(document: Any, data: bytes, objects: Objects, *, name: str, limits: Parsing) -> ParsedText:
     count = len(document)
     _require_pages(count, name=name, limits=limits)
-    sheets, warnings = _read(document, data, parts, name=name, limits=limits)
+    sheets, warnings = _read(document, data, objects, name=name, limits=limits)
     # A single page with a picture and a few words may be just that; many of them are a scan with stamps.
     if all((sheet.is_picture and count > 1) or not sheet.characters for sheet in sheets):
         characters = sum(sheet.characters for sheet in sheets)
@@ -107,20 +108,20 @@ def _require_characters(count: int, *, pages: int, name: str, limits: Parsing) -
 
 
 def _read(
-    document: Any, data: bytes, parts: Sequence[bytes], *, name: str, limits: Parsing
+    document: Any, data: bytes, objects: Objects, *, name: str, limits: Parsing
 ) -> tuple[list[_Sheet], list[str]]:
     """The sheets, and what went wrong on single pages."""
     import pypdfium2
-    import pypdfium2.raw
 
-    form, is_tagged = _form(document), tags.are_sound(pypdfium2.raw, document.raw, parts)
+    marks = tags.read(document, objects)
+    form = _form(document)
     sheets: list[_Sheet] = []
     warnings: list[str] = []
     again = _PypdfFallback(data, count=len(document))
     characters = 0
     for number in range(len(document)):
         try:
-            sheet = _sheet(document, number, form, is_tagged=is_tagged)
+            sheet = _sheet(document[number], form, marks[number] if marks else None)
         except pypdfium2.PdfiumError as exc:
             sheet = _Sheet(notes=again.page(number))
             found = "pypdf read it" if sheet.notes else "it is left out"
@@ -131,8 +132,8 @@ def _read(
     return sheets, warnings[:MOST_WARNINGS]
 
 
-def _sheet(document: Any, number: int, form: Any, *, is_tagged: bool) -> _Sheet:
-    page = Page(document[number], is_tagged=is_tagged)
+def _sheet(opened: Any, form: Any, marks: tags.Marks | None) -> _Sheet:
+    page = Page(opened, marks)
     try:
         sheet = _Sheet(page.runs(), page.grids, page.notes(form))
         sheet.is_picture = sheet.characters < FEW_CHARACTERS and page.image_share() >= SCANNED_SHARE

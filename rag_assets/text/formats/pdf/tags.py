@@ -1,28 +1,35 @@
-"""The order in which a tagged PDF has its page read, and the cells of its tables, from the page's structure tree.
+"""What the tags of a PDF say of each page: where its text stands in the order, and in which cell of a table.
 
 A tagged PDF (ISO 32000-1, 14.7 and 14.8) marks its content with ids and names these, in reading order, in a tree of
-paragraphs, lists and tables. Trees come from strangers: a walk visits each element once, to a depth and a count.
+paragraphs, lists and tables. The tree is read as it is written in the file: pdfium builds it anew for each page, an
+object for all that is in it. Trees come from strangers: a walk visits each element once, to a depth and a count.
 """
 
-import ctypes
+import io
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import Any, NamedTuple
 
 from rag_assets.text.formats.pdf import direct
 from rag_assets.text.formats.pdf.direct import HANDLE, INT, PageObject
+from rag_assets.text.formats.pdf.objects import Objects, reference, references
 
-MOST_ELEMENTS, DEEPEST = 50_000, 64  # of one page's tree that are looked at; children of one another at most
-TYPE_BYTES = 64  # of the name of an element's type, in UTF-16
-# Types of elements within one another, down to a cell, as pdfium writes them.
-_CELL_KINDS = tuple(
-    frozenset(kind.encode("utf-16-le") for kind in kinds) for kinds in (("Table",), ("TR",), ("TD", "TH"))
-)
+MOST_ELEMENTS, DEEPEST = 1_000_000, 64  # of one tree that are looked at; children of one another at most
+# Types of elements within one another, down to a cell.
+_CELL_KINDS = ((b"Table",), (b"TR",), (b"TD", b"TH"))
 
-MOST_SHARED = 8  # elements that name one list as theirs; honest ones share none
-_NAMED_KIDS = re.compile(rb"/K\s+(\d+)\s+\d+\s+R")
+_NAME = rb"/([^\s/<>\[\]()]+)"
+_KIND = re.compile(rb"/S\s*" + _NAME)
+_ROLE = re.compile(_NAME + rb"\s*" + _NAME)
+_ROLES = re.compile(rb"/RoleMap\s*<<([^<>]*)>>")
+_KIDS = re.compile(rb"/K\s*(\[[^\[\]]*\]|<<[^<>]*>>|\d+(?:\s+\d+\s+R)?)")
+# A child: an element, the dictionary of a mark, or the id of one.
+_KID = re.compile(rb"(\d{1,9})\s+\d+\s+R\b|<<([^<>]*)>>|(\d{1,9})")
+_PAGE = re.compile(rb"/Pg\s+(\d{1,9})\s+\d+\s+R\b")
+_ID = re.compile(rb"/MCID\s+(\d{1,9})")
+_PAGES = re.compile(rb"/Kids\s*(\[[^\[\]]*\]|\d+\s+\d+\s+R)")
 
 Cell = tuple[int, int, int]  # a table from 1, a row of it and a cell of that row, each counted as it is met
 
@@ -34,37 +41,57 @@ class Mark(NamedTuple):
     cell: Cell | None
 
 
-def are_sound(pdfium: Any, document: Any, parts: Sequence[bytes]) -> bool:
-    """Whether a document says that it is tagged, and pdfium may open its tree; `parts` are its `fonts.dictionaries`.
+Marks = Mapping[int, Mark]  # of one page, by the id of the marked content
 
-    pdfium reads the list of each element's children anew: a thousand elements that share one long list cost a million.
+
+def read(document: Any, objects: Objects) -> list[Marks]:
+    """The marks of each page of a document that pypdfium2 has open; empty when it does not say that it is tagged.
+
+    `objects` are those of its file.
     """
-    if not pdfium.FPDFCatalog_IsTagged(document):
-        return False
-    counts: Counter[bytes] = Counter()
-    for part in parts:
-        counts.update(_NAMED_KIDS.findall(part))
-    return max(counts.values(), default=0) <= MOST_SHARED
+    import pypdfium2.raw as pdfium
+
+    if not pdfium.FPDFCatalog_IsTagged(document.raw):
+        return []
+    if pdfium.FPDF_GetSecurityHandlerRevision(document.raw) >= 0:
+        copy = io.BytesIO()  # that can be read without a key
+        document.save(copy, flags=pdfium.FPDF_REMOVE_SECURITY)
+        objects = Objects(copy.getvalue())
+    catalog = objects.value(objects.root)
+    pages = _leaves(objects, reference(catalog, b"Pages"), len(document))
+    if len(pages) != len(document):  # what is found are not the pages that pdfium sees
+        return []
+    marks = _Walk(objects).marks(reference(catalog, b"StructTreeRoot"))
+    return [marks.get(page, {}) for page in pages]
+
+
+def _leaves(objects: Objects, root: int, most: int) -> list[int]:
+    """The numbers of the pages in the tree of them that begins there, in their order; not many more than `most`."""
+    found, seen, left = list[int](), set[int](), [root]
+    while left and len(found) <= most:
+        number = left.pop()
+        text = objects.value(number)
+        kids = _PAGES.search(text)
+        if not kids and not text.lstrip().startswith(b"["):  # neither a branch nor its list of children
+            found.append(number)
+        elif number not in seen:
+            seen.add(number)
+            left += reversed(references(kids[1] if kids else text))
+    return found
 
 
 class Tags:
-    """The marks of one page; false when the page has none."""
+    """The marks of the text of one page; false when it has none."""
 
-    def __init__(self, page: int, text: int, objects: Sequence[PageObject]) -> None:
-        """`page` and `text` are the numbers of pdfium's handles, and stay open as long as this is used.
+    def __init__(self, text: int, objects: Sequence[PageObject], marks: Marks) -> None:
+        """`text` is the number of pdfium's handle of the page's text, and stays open as long as this is used.
 
         `objects` are those that the page draws.
         """
         self._text = text
         self._object = direct.function("FPDFText_GetTextObject", HANDLE, HANDLE, INT)
-        tree = direct.function("FPDF_StructTree_GetForPage", HANDLE, HANDLE)(page)
-        try:
-            self._marks = _Walk().marks(tree) if tree else {}
-        finally:
-            if tree:
-                direct.function("FPDF_StructTree_Close", None, HANDLE)(tree)
-        self._known = dict(_own_marks(objects, self._marks)) if self._marks else {}
-        self.have_cells = any(mark.cell for mark in self._marks.values())
+        self._known = dict(_own_marks(objects, marks)) if marks else {}
+        self.have_cells = any(mark.cell for mark in marks.values())
 
     def __bool__(self) -> bool:
         return bool(self._known)
@@ -74,70 +101,75 @@ class Tags:
         return list(map(self._known.get, map(self._object, repeat(self._text), places)))
 
 
-def _own_marks(objects: Sequence[PageObject], marks: dict[int, Mark]) -> Iterator[tuple[int, Mark]]:
+def _own_marks(objects: Sequence[PageObject], marks: Marks) -> Iterator[tuple[int, Mark]]:
     """The mark of each text object of the page itself, by its address: a form within it counts ids of its own."""
     texts = [item for item, kind in objects if kind == direct.TEXT]
     contents = map(direct.function("FPDFPageObj_GetMarkedContentID", INT, HANDLE), texts)
     return ((item, marks[content]) for item, content in zip(texts, contents, strict=True) if content in marks)
 
 
-class _Walk:
-    """One walk through the tree of a page."""
+def _page(text: bytes, default: int) -> int:
+    """The number of the page that a dictionary names."""
+    found = _PAGE.search(text)
+    return int(found[1]) if found else default
 
-    def __init__(self) -> None:
-        self._type = ctypes.create_string_buffer(TYPE_BYTES)
-        self._type_place = ctypes.addressof(self._type)
-        self._get_type = direct.function("FPDF_StructElement_GetType", ctypes.c_ulong, HANDLE, HANDLE, ctypes.c_ulong)
-        self._count = direct.function("FPDF_StructElement_CountChildren", INT, HANDLE)
-        self._child = direct.function("FPDF_StructElement_GetChildAtIndex", HANDLE, HANDLE, INT)
-        self._content = direct.function("FPDF_StructElement_GetChildMarkedContentID", INT, HANDLE, INT)
-        self._only = direct.function("FPDF_StructElement_GetMarkedContentID", INT, HANDLE)
+
+class _Walk:
+    """One walk through a document's tree."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+        self._roles: dict[bytes, bytes] = {}  # standard types of elements, by the document's own
         self._seen: set[int] = set()
-        self._marks: dict[int, Mark] = {}
+        self._marks: dict[int, dict[int, Mark]] = defaultdict(dict)
         self._counts = [0, 0, 0]  # tables, rows and cells so far
         self._left = MOST_ELEMENTS  # children that may still be looked at
 
-    def marks(self, tree: int) -> dict[int, Mark]:
-        """By the id of the marked content."""
-        child = direct.function("FPDF_StructTree_GetChildAtIndex", HANDLE, HANDLE, INT)
-        count = direct.function("FPDF_StructTree_CountChildren", INT, HANDLE)(tree)
-        for at in range(min(count, MOST_ELEMENTS)):
-            self._visit(child(tree, at), (), 0)
+    def marks(self, root: int) -> Mapping[int, Marks]:
+        """By the number of the page's object."""
+        text = self._objects.value(root)
+        roles = _ROLES.search(text)
+        self._roles = dict(_ROLE.findall(roles[1] if roles else self._objects.value(reference(text, b"RoleMap"))))
+        self._visit(root, 0, (), 0)
         return self._marks
 
-    def _visit(self, element: int | None, cell: tuple[int, ...], depth: int) -> None:
-        if not element or depth > DEEPEST or element in self._seen:
+    def _visit(self, number: int, page: int, cell: tuple[int, ...], depth: int) -> None:
+        """An element, or a list or mark that is an object of its own; `page` and `cell` are what it is in."""
+        if depth > DEEPEST or number in self._seen:
             return
-        self._seen.add(element)
-        if self._left > 0 and self._only(element) >= 0:  # it holds one piece of content, as half of all elements do
+        self._seen.add(number)
+        text = self._objects.value(number)
+        found = _KIDS.search(text)
+        if found:
+            own = text[: found.start()] + text[found.end() :]  # without its marks, which may be of another page
+            page, cell, text = _page(own, 0), self._within(own, cell), found[1]
+        elif not text.lstrip().startswith(b"["):
+            self._mark_in(text, page, cell)
+            return
+        for element, mark, content in _KID.findall(text):
             self._left -= 1
-            self._mark((self._content(element, 0),), self._cell_of(element, cell))
-            return
-        count = max(0, min(self._count(element), self._left))
-        self._left -= count
-        children = list(map(self._child, repeat(element, count), range(count)))  # None in place of its content
-        if not any(children):
-            self._mark(map(self._content, repeat(element, count), range(count)), self._cell_of(element, cell))
-            return
-        cell = self._within(element, cell)
-        for at, child in enumerate(children):
-            if child:
-                self._visit(child, cell, depth + 1)
-            elif (content := self._content(element, at)) >= 0:  # else it is another page's
-                self._mark((content,), _known(cell))
+            if self._left < 0:
+                return
+            if element:
+                self._visit(int(element), page, cell, depth + 1)
+            elif content:
+                self._mark(int(content), page, cell)
+            else:
+                self._mark_in(mark, page, cell)
 
-    def _mark(self, contents: Iterable[int], cell: Cell | None) -> None:
-        """Places for ids of marked content, in this order; -1 is none, and an id that is met again has its place."""
-        marks = self._marks
-        for content in contents:
-            if content >= 0 and content not in marks:
-                marks[content] = Mark(len(marks), cell)
+    def _mark_in(self, text: bytes, page: int, cell: tuple[int, ...]) -> None:
+        """The mark that a dictionary names, if it does, on the page that it names, or that of the element."""
+        found = _ID.search(text)
+        if found:
+            self._mark(int(found[1]), _page(text, page), cell)
 
-    def _cell_of(self, element: int, cell: tuple[int, ...]) -> Cell | None:
-        """The cell of an element that holds text alone, and so is no table and no row."""
-        return _known(self._within(element, cell) if len(cell) == len(_CELL_KINDS) - 1 else cell)
+    def _mark(self, content: int, page: int, cell: tuple[int, ...]) -> None:
+        """A place for the id of marked content; one that is met again has its place."""
+        marks = self._marks[page]
+        if content not in marks:
+            marks[content] = Mark(len(marks), (cell[0], cell[1], cell[2]) if len(cell) == len(_CELL_KINDS) else None)
 
-    def _within(self, element: int, cell: tuple[int, ...]) -> tuple[int, ...]:
+    def _within(self, element: bytes, cell: tuple[int, ...]) -> tuple[int, ...]:
         """The table, row and cell that an element's content is in; a table within a cell is part of that cell."""
         depth = len(cell)
         if depth < len(_CELL_KINDS) and self._kind(element) in _CELL_KINDS[depth]:
@@ -145,11 +177,7 @@ class _Walk:
             return (*cell, self._counts[depth])
         return cell
 
-    def _kind(self, element: int) -> bytes:
-        """The standard type of an element, as far as the document maps its own to one, in UTF-16."""
-        size = self._get_type(element, self._type_place, TYPE_BYTES)
-        return self._type.raw[: size - 2] if 2 < size <= TYPE_BYTES else b""
-
-
-def _known(cell: tuple[int, ...]) -> Cell | None:
-    return (cell[0], cell[1], cell[2]) if len(cell) == len(_CELL_KINDS) else None
+    def _kind(self, element: bytes) -> bytes:
+        """The standard type of an element, as far as the document maps its own to one."""
+        found = _KIND.search(element)
+        return self._roles.get(found[1], found[1]) if found else b""
