@@ -414,3 +414,26 @@ def test_indexes_of_one_database_do_not_hide_changes_of_each_other(
     rows.execute(database_url, statements)
     for schema, ids in expected.items():
         assert {id_ for (id_,) in rows.execute(database_url, f"select document_id from {schema}.rag_changes")} == ids
+
+
+AT_ONCE = {  # what one index is at in an open transaction, and the other one does meanwhile
+    "changes": (
+        "select rag_enqueue(array['7'], 'insert')",
+        "select rag_take_changes(); select count(*) from rag_outbox",
+    ),
+    "words": ("select rag_fold_words()", "select rag_fold_words()"),
+}
+WORD = "insert into rag_word_changes values (default, 'm', 'en', 1, 1, array['pump'], array[1])"
+
+
+@pytest.mark.parametrize(("one", "other"), AT_ONCE.values(), ids=AT_ONCE)
+def test_indexes_of_one_database_do_not_wait_for_each_other(database_url: str, one: str, other: str) -> None:
+    """The first fill of a large table takes long, and nobody else's changes should."""
+    rows.execute(database_url, LETTERS)
+    letters_url = f"{database_url}{'&' if '?' in database_url else '?'}options=-csearch_path%3Dletters,public"
+    with closing(Database(letters_url)) as letters:
+        letters.migrate(settings.Source(table="letters.letters", path_column="scan"), dimension=384)
+        with letters.transaction() as cursor:
+            cursor.execute(f"{WORD}; {one}")
+            rows.execute(database_url, f"""insert into "TblDocumentFiles" (file_path) values ('a'); {WORD}""")
+            assert rows.execute(database_url, f"set lock_timeout = '5s'; {other}") == [(1,)]

@@ -6,7 +6,8 @@ returns bigint language plpgsql as $$
 declare
     enqueued bigint;
 begin
-    perform pg_advisory_xact_lock(hashtext('rag_assets.changes'), 0);  -- one at a time: see rag_take_changes
+    -- one at a time: see rag_take_changes
+    perform pg_advisory_xact_lock(hashtext('rag_assets.changes'), 'rag_outbox'::regclass::oid::integer);
     insert into rag_outbox as o (document_id, operation, priority)
     select changed.id, changed_how, with_priority
     from (select distinct unnest(changed_ids) as id order by 1) as changed

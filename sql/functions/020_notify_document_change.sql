@@ -12,9 +12,9 @@
 -- change: so an application says that a file has new content.
 --
 -- NOTIFY takes a lock that all notifying transactions of a database queue for at commit: ungated, it made 16 writers
--- 8 to 23 times slower. The gate lets one notifier at a time through; a notice that is not sent for it costs a waiter
--- at most the time to its next look, never a change. A transaction that notified cannot be prepared for two-phase
--- commit: where that is in use, looks have to do.
+-- 8 to 23 times slower. The gate, one for the whole database as that lock is, lets one notifier at a time through; a
+-- notice that is not sent for it costs a waiter at most the time to its next look, never a change. A transaction that
+-- notified cannot be prepared for two-phase commit: where that is in use, looks have to do.
 --
 -- An expression is prepared once in each transaction, so that few stand on the way of a change, and the notice costs as
 -- much as all the rest of it: one INSERT serves all operations (old has no id where a row is new, new has none where it is

@@ -196,14 +196,14 @@ end
 $$;
 
 -- Fold what was written down into the statistics; how many rows of it. One at a time; who comes second leaves it to the
--- first. What is not committed yet is folded by a later one.
+-- first; each index of a database for itself. What is not committed yet is folded by a later one.
 create or replace function rag_fold_words(at_least integer default 1) returns bigint
 language plpgsql set search_path = {schema}, pg_catalog, pg_temp as $$
 declare
     folded bigint;
 begin
     if (select count(*) from (select from rag_word_changes limit at_least) as few) < at_least
-        or not pg_try_advisory_xact_lock(hashtext('rag_assets.words'), 0)
+        or not pg_try_advisory_xact_lock(hashtext('rag_assets.words'), 'rag_word_changes'::regclass::oid::integer)
     then
         return 0;
     end if;

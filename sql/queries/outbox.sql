@@ -47,7 +47,7 @@ returning o.document_id;
 
 -- name: lock_outbox
 -- Wait for who inserts into the outbox, and be the only one until the end of the transaction.
-select pg_advisory_xact_lock(hashtext('rag_assets.changes'), 0);
+select pg_advisory_xact_lock(hashtext('rag_assets.changes'), 'rag_outbox'::regclass::oid::integer);
 
 -- name: enqueue_missing
 -- Make documents pending that are not; those that are keep their generation, and are not waited for.

@@ -36,7 +36,8 @@ select exists (select from pg_locks where locktype = 'advisory' and granted and 
     and classid = (hashtext('rag_assets.vector_index')::bigint & 4294967295)::oid);
 
 -- name: lock_index_build
--- Whether nobody else builds or drops an index of vectors here; until the session ends.
+-- Whether nobody else builds or drops an index of vectors in this database, of whichever of its tables: each build takes
+-- a large part of the server's memory. Until the session ends.
 select pg_try_advisory_lock(hashtext('rag_assets.vector_index'), 0);
 
 -- name: unlock_index_build
