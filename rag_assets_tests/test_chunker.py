@@ -19,22 +19,9 @@ from hypothesis import strategies as st
 from rag_assets.model import Chunk, ParsedText, Structure
 from rag_assets.settings import Chunking
 from rag_assets.text.chunking import chunker, tokens
-from rag_assets_tests.cutting import TOKENIZER, cut, embed, prose
+from rag_assets_tests.cutting import TOKENIZER, LetterTokenizer, cut, embed, prose
 
 CASES = int(os.environ.get("HYPOTHESIS_CASES", "150"))
-
-
-class LetterTokenizer:
-    """A tokenizer whose counts do not add up: three characters a token, white space counted too."""
-
-    name = "letters"
-    max_tokens = 8_192
-
-    def spans(self, text: str) -> list[tokens.Span]:
-        return [(at, min(at + 3, len(text))) for at in range(0, len(text), 3)]
-
-    def count(self, text: str) -> int:
-        return -(-len(text) // 3)
 
 
 words = st.sampled_from(

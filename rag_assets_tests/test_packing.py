@@ -6,21 +6,8 @@ import pytest
 
 from rag_assets.model import ParsedText
 from rag_assets.settings import Chunking
-from rag_assets.text.chunking import chunker, tokens
-from rag_assets_tests.cutting import TOKENIZER, cut, prose
-
-
-class LetterTokenizer:
-    """A tokenizer whose counts do not add up: three characters a token, white space counted too."""
-
-    name = "letters"
-    max_tokens = 8_192
-
-    def spans(self, text: str) -> list[tokens.Span]:
-        return [(at, min(at + 3, len(text))) for at in range(0, len(text), 3)]
-
-    def count(self, text: str) -> int:
-        return -(-len(text) // 3)
+from rag_assets.text.chunking import chunker
+from rag_assets_tests.cutting import TOKENIZER, LetterTokenizer, cut, prose
 
 
 def test_long_header_is_counted_once_and_not_for_each_row() -> None:
