@@ -148,6 +148,7 @@ def test_failed_documents_fail_alone_and_are_named(project: Project) -> None:
     assert f"{bad}  not_found: File not found: missing.txt" in warning
     assert [summary(project, run_id) for run_id in (stored, failed.run_id)] == ["3 completed, 1 pending", "1 pending"]
     assert not [tag for tag in failed.tags if tag.startswith(jobs.HIDDEN_PREFIX)]
+    assert failed.tags["dagster/max_retries"] == "0"  # the daemon repeats what did not fail in a step that it saw
 
 
 def test_page_of_a_document_shows_the_run_that_is_as_it_is(project: Project) -> None:

@@ -199,7 +199,7 @@ def _fail_apart(context: dg.AssetExecutionContext, report: RunReport) -> str:
         context,
         ids,
         run_config={**run.run_config, **jobs.run_config(document_ids=ids)},
-        tags={**tags, jobs.SUMMARY_TAG: report.brief_of_failed},
+        tags={**tags, **jobs.NOT_BY_ITSELF, jobs.SUMMARY_TAG: report.brief_of_failed},
         message=message,
     )
     return f"Run {failed[:8]} holds what failed, for this one did all the rest. {message}"

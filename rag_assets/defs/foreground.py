@@ -21,7 +21,6 @@ from rag_assets.services import Services, dagster_database
 
 MODULE, LOCATION = "rag_assets.definitions", "rag_assets"  # as in workspace.yaml, and under `rag-assets up`
 QUIET_LOGGERS = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-NOT_BY_ITSELF = {"dagster/max_retries": "0"}  # who stopped it in his terminal would see it go on in the page
 
 
 def ingest(
@@ -55,7 +54,7 @@ def ingest(
                 instance=instance,
                 run_id=report.run_id,
                 run_config=jobs.run_config(document_ids=list(document_ids)) | QUIET_LOGGERS,
-                tags=NOT_BY_ITSELF,
+                tags=jobs.NOT_BY_ITSELF,  # who stopped it in his terminal would see it go on in the page
                 module=MODULE,
                 location=LOCATION,
             )

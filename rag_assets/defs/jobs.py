@@ -21,6 +21,7 @@ BATCH_TAG = f"{HIDDEN_PREFIX}batch"
 FAULT_TAG = f"{HIDDEN_PREFIX}fault"  # the id of a run that failed for no document's fault, but memory or llama-server's
 SUMMARY_TAG = "rag_assets/summary"  # what a run did, in a few words, in the list of runs
 PARENT_TAG = "dagster/parent_run_id"  # Dagster's, on a run that repeats another one
+NOT_BY_ITSELF = {"dagster/max_retries": "0"}  # tags of a run that Dagster is not to repeat unless somebody asks for it
 OF_ONE_RUN = (HIDDEN_PREFIX, PARENT_TAG, "dagster/root_run_id", "dagster/run_key")  # tags that no other run is to have
 POOL_TAG = f"{HIDDEN_PREFIX}pool"  # of a run of the sensor, for who launches it and has other settings
 POOL_NAME = named("llama_server")  # one run at a time
