@@ -508,8 +508,8 @@ def _why_nothing_is_there(services: Services) -> str:
     status = operations.status(services)
     if not status.documents:
         return f"there are no documents. {console.FIRST_STEP}"
-    if status.chunks:
-        return f"no vector of {services.serving.settings.embedding.model} is stored. Next: rag-assets status"
+    if status.chunks or any(one.chunks for one in switching.standings(services)):
+        return f"no vector of {services.serving.settings.embedding.model} is stored. Next: rag-assets model status"
     pending = f"{status.pending} of {counted(status.documents, 'document')} {are(status.pending)} pending"
     return f"nothing is indexed, and {pending}. Next: rag-assets {'ingest' if status.pending else 'status'}"
 

@@ -94,7 +94,8 @@ def switch(despite_lack: bool, as_json: bool) -> None:
     """
     with opened() as services:
         operations.migrate(services)
-        _served(switching.switch(services, despite_lack=despite_lack, progress=print_progress), as_json=as_json)
+        name = switching.switch(services, despite_lack=despite_lack, progress=print_progress)
+        _show_served(switching.standings(services), name, as_json=as_json)
 
 
 @model.command(short_help="Have the model serve again that served before.", epilog=examples("model back"))
@@ -103,7 +104,8 @@ def back(as_json: bool) -> None:
     """Have searches use the older model again, at once. What changed meanwhile has its vectors, too."""
     with opened() as services:
         operations.migrate(services)
-        _served(switching.back(services), as_json=as_json)
+        name = switching.back(services)
+        _show_served(switching.standings(services), name, as_json=as_json)
 
 
 @model.command(short_help="Remove the vectors of the model that does not serve.", epilog=examples("model drop"))
@@ -137,8 +139,16 @@ def shrink() -> None:
     show("The tables have no more space than they need.")
 
 
-def _served(name: str, *, as_json: bool) -> None:
-    print_json({"serves": name}) if as_json else show(f"Searches have the vectors of {name}.")
+def _show_served(found: list[Standing], name: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"serves": name})
+        return
+    lack = next((one.lack for one in found if one.name == name), 0)
+    unfound = f" {counted(lack, 'document')} without {are(lack)} not found: rag-assets model status." if lack else ""
+    rests = next((one.name for one in found if one.name != name and one.is_kept), None)
+    again = "switch" if rests == found[-1].name else "back"
+    rest = f" Next: rag-assets model {again} has {rests} serve again, rag-assets model drop removes it" if rests else ""
+    show(f"Searches have the vectors of {name}.{unfound}{rest}")
 
 
 def _standing(one: Standing) -> str:

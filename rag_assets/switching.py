@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from rag_assets import serving, upkeep
+from rag_assets import gguf_file, model_sets, serving, upkeep
 from rag_assets.embedding.known import TEXTS
 from rag_assets.errors import SettingsError
 from rag_assets.model import Progress, are, counted
@@ -68,9 +68,25 @@ def chosen(
         made = Embedding(**{"model": name} | kept | given)
         server = LlamaServer(**base.llama_server.model_dump() | of_server)
     except ValidationError as exc:
-        raise SettingsError("; ".join(str(error["msg"]) for error in exc.errors())) from exc
+        said = (str(error["msg"]).removeprefix("Value error, ") for error in exc.errors())
+        raise SettingsError("; ".join(said)) from exc
+    if file is not None:
+        _require_fitting(made, file)
     path = file.absolute() if file else None if url else base.llama_server_model
     return base.model_copy(update={"embedding": made, "llama_server": server, "llama_server_model": path})
+
+
+def _require_fitting(made: Embedding, file: Path) -> None:
+    """SettingsError where a file says of itself otherwise than what is set of its model, whatever its name.
+
+    Another pooling gives vectors that look right and find little, so it has to be found before any is stored.
+    """
+    if found := model_sets.misfits(made.of_model, gguf_file.read_metadata(file)):
+        raise SettingsError(
+            f"{file} is not a file of {made.model} as it is set: {'; '.join(found)}. Say what it has (--dimension, "
+            "--pooling, --longest, --query-prefix, --passage-prefix), add it by the name of its model (see rag-assets "
+            "model known), or take another file."
+        )
 
 
 def of_name(services: Services, name: str) -> Services:
@@ -161,8 +177,12 @@ def switch(services: Services, *, despite_lack: bool = False, progress: Progress
 
     Its index is built before, where one is advised. `despite_lack`: those documents are not found until they have some.
     """
-    target = _kept(services)[-1]
-    _require_other(target)
+    older, target = _kept(services)
+    if target.serves:
+        raise SettingsError(
+            f"{target.name} serves already. Next: rag-assets model back has {older.name} serve again, rag-assets model "
+            "drop removes it"
+        )
     if not despite_lack:
         _require_whole(services, target)
     planned = upkeep.plan(services.database, target.name, from_rows=services.settings.search.index_rows)
@@ -176,8 +196,9 @@ def switch(services: Services, *, despite_lack: bool = False, progress: Progress
 
 def back(services: Services) -> str:
     """Have the model serve again that served before; its name. What changed meanwhile has vectors of it, too."""
-    target = _kept(services)[0]
-    _require_other(target)
+    target, newer = _kept(services)
+    if target.serves:
+        raise SettingsError(f"{target.name} serves already. Next: rag-assets model switch has {newer.name} serve")
     _serve(services, target, despite_lack=True)
     return target.name
 
@@ -237,11 +258,6 @@ def _kept(services: Services) -> list[Model]:
     return found
 
 
-def _require_other(target: Model) -> None:
-    if target.serves:
-        raise SettingsError(f"{target.name} serves already.")
-
-
 def _require_whole(services: Services, target: Model) -> None:
     with services.database.transaction() as cursor:
         lacking = models.count_lacking(cursor, target.name)
@@ -254,13 +270,15 @@ def _refuse(lacking: Lacking, target: Model) -> None:
     if not lacking.lack:
         return
     failed = ""
+    step = "rag-assets ingest, unless `rag-assets up` runs, until rag-assets model status says that none is"
+    if lacking.lack == lacking.left:
+        step = "rag-assets status says why, rag-assets retry has them tried again"
     if lacking.left:
         named = ", ".join(lacking.named)
         failed = f" Of {counted(lacking.left, 'document')} none are made, as they failed or are held ({named})."
     raise SettingsError(
         f"{counted(lacking.lack, 'document')} of {lacking.documents} {are(lacking.lack)} without vectors of "
-        f"{target.name}.{failed} Wait until rag-assets model status says that none is, or have them not be found: "
-        "--despite-lack"
+        f"{target.name}.{failed} Next: {step}; or have them not be found: --despite-lack"
     )
 
 

@@ -238,7 +238,9 @@ def test_failed_document_does_not_hold_up_who_says_so(bench: Bench) -> None:
     (bench.application.files / "a.txt").unlink()
     switching.add(bench.services, bench.chosen)
     bench.application.sql("update rag_outbox set state = 'dead', error_kind = 'not_found'")
-    with pytest.raises(SettingsError, match=r"1 document .* as they failed or are held \(1\).*--despite-lack"):
+    with pytest.raises(
+        SettingsError, match=r"1 document .* as they failed or are held \(1\).*rag-assets retry.*--despite-lack"
+    ):
         switching.switch(bench.services)
     assert switching.switch(bench.services, despite_lack=True) == NEW
 
@@ -253,8 +255,29 @@ def test_third_model_and_one_that_gives_other_vectors_are_refused(bench: Bench) 
     third = bench.chosen.model_copy(update={"embedding": settings.Embedding(model="fourth")})
     with pytest.raises(SettingsError, match="are kept already"):
         switching.add(bench.services, third)
-    with pytest.raises(SettingsError, match="serves already"):
+    with pytest.raises(SettingsError, match=r"serves already\. Next: rag-assets model switch has other serve"):
         switching.back(bench.services)
+
+
+def test_file_that_says_otherwise_than_what_is_set_is_refused_under_any_name(bench: Bench, tmp_path: Path) -> None:
+    """Vectors of another pooling look right, and nothing after this would tell."""
+    file = bench.chosen.llama_server_model
+    assert file is not None
+    for given, what in (
+        ({"pooling": "cls"}, "its pooling is mean, and that of mine is cls"),
+        ({"dimension": 768}, "its vectors have 384 dimensions, and those of mine have 768.*--dimension"),
+        ({"longest": 4_096}, "it takes 512 tokens at most"),
+        ({"query_prefix": "query: "}, "whose query_prefix is ''"),
+    ):
+        with pytest.raises(SettingsError, match=what):
+            switching.chosen(bench.services, "mine", file=file, **given)
+    assert switching.chosen(bench.services, "mine", file=file).embedding.model == "mine"
+    none = tmp_path / "none.gguf"
+    none.write_text("no model, but some text")
+    with pytest.raises(SettingsError, match="cannot be read as a GGUF model"):
+        switching.chosen(bench.services, "mine", file=none)
+    with pytest.raises(SettingsError, match=r"^vectors of .* cannot be cut to 128 dimensions"):
+        switching.chosen(bench.services, f"{OLD}@128")
 
 
 def test_vectors_are_those_of_their_model(bench: Bench) -> None:
@@ -338,10 +361,20 @@ def test_commands_go_from_one_model_to_the_other(bench: Bench, monkeypatch: pyte
     assert "needed: --file" in said("add", NEW, code=1)
     added = said("add", NEW, "--url", bench.new.url, "--passage-prefix", "passage: ", "--query-prefix", "passage: ")
     assert added.startswith(f"1 document is to get vectors of {NEW}")
-    assert "1 document of 1 is without vectors" in said("switch", code=1)
+    early = said("switch", code=1)
+    assert "1 document of 1 is without vectors" in early
+    assert "Next: rag-assets ingest" in early
+    assert "1 document without is not found: rag-assets model status." in said("switch", "--despite-lack")
+    nothing = CliRunner().invoke(main, ["search", "--mode", "text", "pumps"])
+    assert f"no vector of {NEW} is stored. Next: rag-assets model status" in nothing.output
+    assert "serves already. Next: rag-assets model back" in said("switch", code=1)
+    assert f"vectors of {OLD}. Next: rag-assets model switch has {NEW} serve again" in said("back")
     bench.run()
     assert [json.loads(line)["lack"] for line in said("status", "--json").splitlines()] == [0, 0]
-    assert said("switch") == f"Searches have the vectors of {NEW}.\n"
+    assert said("switch") == (
+        f"Searches have the vectors of {NEW}. Next: rag-assets model back has {OLD} serve again, rag-assets model drop "
+        "removes it\n"
+    )
     assert json.loads(said("back", "--json")) == {"serves": OLD}
     said("switch")
     assert f"{len(WORDS)} chunks of {OLD} are removed. Set embedding.model to {NEW}" in said("drop")
