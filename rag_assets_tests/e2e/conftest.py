@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,10 +117,11 @@ def running(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Itera
 
 
 @contextmanager
-def up(home: Path, model_path: Path, **variables: str) -> Iterator[Running]:
-    """`rag-assets up` on an empty home; stopped with SIGINT, and nothing of it left."""
+def up(home: Path, model_path: Path, *, without: Collection[str] = (), **variables: str) -> Iterator[Running]:
+    """`rag-assets up` on an empty home, without some variables; stopped with SIGINT, and nothing of it left."""
     home.chmod(0o700)
     environment = {**environment_of(home), "LLAMA_SERVER_MODEL": str(model_path), **variables}
+    environment = {name: value for name, value in environment.items() if name not in without}
     with (home / "up.log").open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "rag_assets", "up", "--port", "0"],
