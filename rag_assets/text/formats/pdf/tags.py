@@ -50,12 +50,16 @@ def read(document: Any, objects: Objects) -> list[Marks]:
     `objects` are those of its file.
     """
     import pypdfium2.raw as pdfium
+    from pypdfium2 import PdfiumError
 
     if not pdfium.FPDFCatalog_IsTagged(document.raw):
         return []
     if pdfium.FPDF_GetSecurityHandlerRevision(document.raw) >= 0:
         copy = io.BytesIO()  # that can be read without a key
-        document.save(copy, flags=pdfium.FPDF_REMOVE_SECURITY)
+        try:
+            document.save(copy, flags=pdfium.FPDF_REMOVE_SECURITY)
+        except PdfiumError:  # it cannot be written anew: it is read without its tags
+            return []
         objects = Objects(copy.getvalue())
     catalog = objects.value(objects.root)
     pages = _leaves(objects, reference(catalog, b"Pages"), len(document))
