@@ -54,7 +54,9 @@ def _read(path: Path, how: Callable[[BinaryIO], _Read]) -> _Read:
     try:
         with path.open("rb") as file:
             return how(file)
-    except (OSError, struct.error, UnicodeDecodeError, KeyError, ValueError) as exc:
+    except struct.error as exc:
+        raise SettingsError(f"{path} cannot be read as a GGUF model: it ends too early") from exc
+    except (OSError, UnicodeDecodeError, KeyError, ValueError) as exc:
         raise SettingsError(f"{path} cannot be read as a GGUF model: {exc}") from exc
 
 

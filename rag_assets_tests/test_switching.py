@@ -273,9 +273,10 @@ def test_file_that_says_otherwise_than_what_is_set_is_refused_under_any_name(ben
             switching.chosen(bench.services, "mine", file=file, **given)
     assert switching.chosen(bench.services, "mine", file=file).embedding.model == "mine"
     none = tmp_path / "none.gguf"
-    none.write_text("no model, but some text")
-    with pytest.raises(SettingsError, match="cannot be read as a GGUF model"):
-        switching.chosen(bench.services, "mine", file=none)
+    for text, what in (("hello", "it ends too early"), ("a" * 99, "it starts with")):
+        none.write_text(text)
+        with pytest.raises(SettingsError, match=f"cannot be read as a GGUF model: {what}"):
+            switching.chosen(bench.services, "mine", file=none)
     with pytest.raises(SettingsError, match=r"^vectors of .* cannot be cut to 128 dimensions"):
         switching.chosen(bench.services, f"{OLD}@128")
 
