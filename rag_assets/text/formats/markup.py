@@ -44,7 +44,10 @@ def flat(rows: Iterable[Sequence[str]]) -> str:
 
 
 def prose(text: str) -> str:
-    """A paragraph whose lines are no heading, fence or underline although they begin like one."""
+    """A paragraph whose lines are no heading, fence or underline although they begin like one.
+
+    White space within a line becomes one space; empty lines are left out.
+    """
     lines = (" ".join(line.split()) for line in text.split("\n"))
     return "\n".join("\\" + line if _ACCIDENT.match(line) else line for line in lines if line)
 
