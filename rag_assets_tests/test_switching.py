@@ -18,7 +18,7 @@ from rag_assets.asking import EVERYTHING, Asking, QueryVector
 from rag_assets.cli import main
 from rag_assets.errors import EmbeddingError, ModelDropped, SettingsError
 from rag_assets.model import ClaimOwner
-from rag_assets.postgres import outbox
+from rag_assets.postgres import outbox, stories
 from rag_assets.services import Services
 from rag_assets.settings import Settings
 from rag_assets_tests import fake_llama, rows
@@ -69,6 +69,14 @@ class Bench:
         question = paragraph(about).strip()
         return [hit.content.strip() for hit in operations.search(serving, question, k=1, mode="vector")]
 
+    def story(self, document: str) -> str:
+        """The model that the story of a document tells of."""
+        with self.services.database.transaction() as cursor:
+            [told] = stories.get(cursor, self.services.settings.source, [document], attempts=1)
+        assert told.reading is not None
+        assert told.cuts
+        return told.reading.embedding_model
+
     def require_sound(self) -> None:
         assert self.application.sql("select * from rag_check_words()") == []
 
@@ -111,8 +119,10 @@ def test_new_model_is_built_beside_and_switched_to_and_back(bench: Bench) -> Non
     assert not any(paragraph(about) in text for about in WORDS for texts in bench.old.requests for text in texts)
     assert bench.stored(NEW) == bench.stored(OLD)
     assert bench.services.serving.settings.embedding.model == OLD
+    assert bench.story(first) == OLD
     assert switching.switch(bench.services) == NEW
     assert bench.services.serving.settings.embedding.model == NEW
+    assert bench.story(first) == NEW
     assert bench.found("roses") == [paragraph("roses").strip()]
     bench.application.write("a.txt", "locks")
     bench.application.change(first)

@@ -1,8 +1,12 @@
 -- name: list_stories
 -- What is known of documents: what was read of the file, and what waits. The row is looked for by who asks.
--- A change that nobody has taken up yet is pending, too.
+-- A change that nobody has taken up yet is pending, too. The model is the one that serves, where it has the document.
 select i.id, t.path, t.media_type, t.parser, t.pages, char_length(t.content), t.language, t.title, t.warnings, t.metadata,
-    t.size_bytes, t.sha256, to_timestamp(t.mtime_ns / 1e9), left(t.content, 300), t.embedding_model, t.updated_at,
+    t.size_bytes, t.sha256, to_timestamp(t.mtime_ns / 1e9), left(t.content, 300), coalesce(
+        (select s.model from rag_serving as s where exists (
+            select from rag_document_chunks as c where c.document_id = i.id and c.embedding_model = s.model
+        )), t.embedding_model
+    ), t.updated_at,
     (select l.server_build from rag_ingestion_log as l
         where l.document_id = i.id and l.status = 'completed' and l.server_build is not null order by l.id desc limit 1),
     o.operation, o.state, o.attempts, o.enqueued_at, o.error_kind, o.last_error,
