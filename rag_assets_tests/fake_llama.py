@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import random
+import signal
 import sys
 import threading
 import time
@@ -378,8 +379,7 @@ def main(mode: str, arguments: list[str]) -> None:
     value = dict(pairwise(arguments))
     with open(value["--api-key-file"], encoding="utf-8") as file:
         key = file.read().strip()
-    if mode == "port taken":
-        mode = _port_taken_once(value["--api-key-file"])
+    _end(mode, value["--api-key-file"])
     with FakeLlama(port=int(value["--port"]), key=None if mode == "open to all" else key) as server:
         server.salt = "another" if mode == "another model" else ""
         if mode == "of its file":
@@ -395,12 +395,21 @@ def main(mode: str, arguments: list[str]) -> None:
             time.sleep(0.1)
 
 
-def _port_taken_once(key_file: str) -> str:
+def _end(mode: str, key_file: str) -> None:
+    """As some do while they start, at their first start in a home or at each."""
+    if mode == "port taken" and _is_first(key_file):
+        sys.exit("couldn't bind HTTP server socket, hostname: 127.0.0.1")
+    if mode == "killed" or (mode == "killed once" and _is_first(key_file)):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _is_first(key_file: str) -> bool:
+    """Whether this is the first start in its home."""
     mark = os.path.join(os.path.dirname(key_file), "was here")
     if os.path.exists(mark):
-        return "good"
+        return False
     with open(mark, "w", encoding="utf-8"):
-        sys.exit("couldn't bind HTTP server socket, hostname: 127.0.0.1")
+        return True
 
 
 if __name__ == "__main__":

@@ -105,6 +105,17 @@ def test_start_says_why_when_it_fails(tmp_path: Path, mode: str, said: str) -> N
     assert not list((tmp_path / "run").glob("llama-server-*"))
 
 
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_server_that_is_killed_while_it_starts_is_started_once_more(tmp_path: Path) -> None:
+    """By an administrator, or for want of memory; who is killed again is not started for ever."""
+    server = _server(_fake("killed once"), tmp_path)
+    server.start()
+    assert server.alive
+    server.stop()
+    with pytest.raises(ServerFailedToStart, match="ended while starting"):
+        _server(_fake("killed"), tmp_path).start()
+
+
 @pytest.mark.parametrize("command", [["/no/such/llama-server"], [__file__]])
 def test_start_names_the_setting_when_the_binary_cannot_run(tmp_path: Path, command: list[str]) -> None:
     """Missing, or not executable."""

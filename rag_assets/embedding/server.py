@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import json
+import logging
 import os
 import re
 import secrets
@@ -37,6 +38,8 @@ LOG_TAIL_LINES = 12
 KEPT_LOGS = 5
 LOOK_SECONDS = 0.01  # between looks at whether it is ready
 STOP_SECONDS = 1.0  # it has nothing to save, but waits for what it computes
+REAPED_SECONDS = 0.5  # from the end of its connections to that of a process that is killed
+KILLED = -9  # by SIGKILL: an administrator's, or the kernel's for want of memory
 HELP_SECONDS = 30.0
 PORT_TRIES = 3
 # Beyond the model's file, which may be in memory twice: mapped, and in the order that is fastest to compute with. For
@@ -47,6 +50,8 @@ SOCKET_HELP = ".sock"  # what --help says of --host where it may be a socket fil
 SECRETS = ("DATABASE_URL", "DAGSTER_DATABASE_URL", "DAGSTER_PG_URL", "PGPASSWORD", "RAG_ASSETS_LLAMA_SERVER__API_KEY")
 CANARY = known.TEXTS
 LEAST_COSINE = 0.999  # cosine of a text embedded alone and in a mixed batch
+
+logger = logging.getLogger(__name__)
 
 
 class Record(TypedDict):
@@ -130,13 +135,14 @@ class LlamaServer:
         sweep(self._run)
         self._is_given_up = is_given_up
         try:
-            self._start_somewhere()
-            if not self._passes_self_test():
+            try:
+                self._start_proven()
+            except ServerFailedToStart as exc:
+                if not self._was_killed() or is_given_up():
+                    raise
+                logger.warning("llama-server was killed while it started; once more: %s", exc)
                 self.stop()
-                self.degraded = True
-                self._start_somewhere()
-                if not self._passes_self_test():
-                    raise self._failed("its vectors of the same text differ from call to call")
+                self._start_proven()
         except OSError as exc:
             self.stop()
             raise ServerFailedToStart(f"{exc.filename or self._run}: {exc.strerror}; is its disk full?") from exc
@@ -186,6 +192,20 @@ class LlamaServer:
     @property
     def _key_file(self) -> Path:
         return self._run / f"llama-server-{self._nonce}.key"
+
+    def _start_proven(self) -> None:
+        """One text at a time, where those that are embedded together come out otherwise."""
+        self._start_somewhere()
+        if not self._passes_self_test():
+            self.stop()
+            self.degraded = True
+            self._start_somewhere()
+            if not self._passes_self_test():
+                raise self._failed("its vectors of the same text differ from call to call")
+
+    def _was_killed(self) -> bool:
+        """Whether somebody else ended the process, who knows nothing of what it was to do."""
+        return self._process is not None and self._ended.wait(REAPED_SECONDS) and self._process.poll() == KILLED
 
     def _start_somewhere(self) -> None:
         """A port that was asked for may be taken by somebody else before the server has it: try any other."""

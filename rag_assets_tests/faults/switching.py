@@ -27,7 +27,7 @@ from rag_assets.asking import EVERYTHING, Asking
 from rag_assets.errors import DatabaseUnavailable, RagAssetsError, ServiceError
 from rag_assets.model import Hit
 from rag_assets.services import Services
-from rag_assets_tests import engines, fake_llama
+from rag_assets_tests import engines, fake_llama, patience
 from rag_assets_tests.faults import arena as arenas
 from rag_assets_tests.faults.arena import DOCUMENTS, Arena, Ground, Result, left_after, replace_text
 from rag_assets_tests.faults.interrupting import stop_immediately
@@ -257,19 +257,31 @@ class _Scene:
     def _change(self, stop: threading.Event) -> None:
         rng = random.Random(self.arena.rng.random())
         while not stop.wait(1 / self._size.changes_a_second):
-            with suppress(psycopg2.Error):  # PostgreSQL was killed
-                self._change_one(rng)
-                self.changes += 1
+            self._change_one(rng)
+            self.changes += 1
 
     def _change_one(self, rng: random.Random) -> None:
-        names = self.arena.sql(f"select id, file_path from {DOCUMENTS} where id % 2 = 1 or id > {self._filled}")
+        names = self._told(f"select id, file_path from {DOCUMENTS} where id % 2 = 1 or id > {self._filled}")
         document, name = rng.choice(names)
         if rng.random() < 0.1:  # gone, and a new one in its place
-            self.arena.sql(f"delete from {DOCUMENTS} where id = {document}")
-            self.arena.insert(1)
+            self._told(f"delete from {DOCUMENTS} where id = {document}")
+            with suppress(psycopg2.Error):
+                self.arena.insert(1)
         else:
             replace_text(self.arena.files / name, self.arena.text(rng.randint(2, self._size.paragraphs), rng=rng))
-            self.arena.sql(f"update {DOCUMENTS} set version = version + 1 where id = {document}")
+            self._told(f"update {DOCUMENTS} set version = version + 1 where id = {document}")
+
+    def _told(self, statement: str) -> list[tuple[Any, ...]]:
+        """What the application says to its table, again until PostgreSQL, which may have been killed, took it."""
+        found: list[list[tuple[Any, ...]]] = []
+
+        def is_taken() -> bool:
+            with suppress(psycopg2.Error):
+                found.append(self.arena.sql(statement))
+            return bool(found)
+
+        patience.until(is_taken, what="that PostgreSQL takes a statement")
+        return found[0]
 
     def _kept_running(self, stop: threading.Event) -> None:
         """As the daemon does: what a run that died had claimed is given back, and another one is started."""
