@@ -58,3 +58,22 @@ def test_file_is_refused_when_it_is_no_gguf(tmp_path: Path, content: bytes) -> N
     path.write_bytes(content)
     with pytest.raises(SettingsError, match=r"model\.gguf cannot be read as a GGUF model"):
         gguf_file.read(path)
+
+
+def test_file_is_refused_when_its_last_tensor_is_cut(tmp_path: Path) -> None:
+    """By one byte; with both sizes, and what to do. Padding behind the last tensor may be missing."""
+    path = written(tmp_path / "model.gguf")
+    whole = path.read_bytes()
+    needed = gguf_file.read(path).tensors["second"].end
+    path.write_bytes(whole[:needed])
+    assert gguf_file.read(path).metadata["bert.context_length"] == 512
+    path.write_bytes(whole[: needed - 1])
+    for read in (gguf_file.read, gguf_file.read_metadata):
+        with pytest.raises(SettingsError, match=rf"it has {needed - 1} of {needed} bytes, so a part is missing"):
+            read(path)
+
+
+def test_tensors_of_each_type_are_as_long_as_gguf_says() -> None:
+    """Each that is known here has the block of ggml's own package."""
+    theirs = {int(kind): 256 // numbers * size for kind, (numbers, size) in gguf.GGML_QUANT_SIZES.items()}
+    assert {kind: theirs[kind] for kind in gguf_file.BYTES_OF_256} == gguf_file.BYTES_OF_256

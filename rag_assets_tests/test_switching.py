@@ -287,6 +287,9 @@ def test_file_that_says_otherwise_than_what_is_set_is_refused_under_any_name(ben
         none.write_text(text)
         with pytest.raises(SettingsError, match=f"cannot be read as a GGUF model: {what}"):
             switching.chosen(bench.services, "mine", file=none)
+    none.write_bytes(file.read_bytes()[:-100_000])
+    with pytest.raises(SettingsError, match="a part is missing; copy or download it again"):
+        switching.chosen(bench.services, "mine", file=none)
     with pytest.raises(SettingsError, match=r"^vectors of .* cannot be cut to 128 dimensions"):
         switching.chosen(bench.services, f"{OLD}@128")
 
