@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 EVERYTHING = Caller(name="local")  # who asks where no keys are configured
 PAUSE_SECONDS = 2.0  # after an embedding server did not start, in which nobody else waits for another try
-RETURN_SECONDS = 10.0  # in which a database that was lost is asked again: one that crashed is back in one to four
+RETURN_SECONDS = 20.0  # in which a lost database is asked again: back in 1 to 4 s, later if it is lost once more
 RETURN_PAUSE_SECONDS = 0.2
 TURN_SECONDS = 1.0  # between looks at whether the embedding server is idle
 SPECIAL_TOKENS = 2  # of each text, that the model adds

@@ -22,6 +22,8 @@ DIMENSION = 384
 LATE_SECONDS = 0.3
 POISON = "poison"  # the connection ends, as it does when the server dies of a text
 SICK = "sick"  # a vector that is no number
+DEADLY = "deadly"  # somebody kills the server while it embeds this, as often as DEATHS in a home
+DEATHS = 3
 HUGE = "huge"  # over the limit of the model
 
 Rows = list[dict[str, Any]]
@@ -65,6 +67,7 @@ class FakeLlama(ThreadingHTTPServer):
         self.late = 0  # requests whose answer is late and not yet on its way
         self.closes = False  # the connection, after each answer
         self.reranks = "good"  # how its passages are scored
+        self.home = ""  # of a program of its own, which can be killed
         self.questions: list[tuple[str, list[str]]] = []  # with the passages that were to be scored
 
     def __enter__(self) -> "FakeLlama":
@@ -161,6 +164,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.server.is_away:
             self.cut()
             return
+        if DEADLY in joined and self.server.home and _count(self.server.home, "deaths") <= DEATHS:
+            os.kill(os.getpid(), signal.SIGKILL)
         if POISON in joined:
             self.cut()
         elif HUGE in joined:
@@ -379,11 +384,12 @@ def main(mode: str, arguments: list[str]) -> None:
     value = dict(pairwise(arguments))
     with open(value["--api-key-file"], encoding="utf-8") as file:
         key = file.read().strip()
-    _end(mode, value["--api-key-file"])
+    _end(mode, os.path.dirname(value["--api-key-file"]))
     with FakeLlama(port=int(value["--port"]), key=None if mode == "open to all" else key) as server:
         server.salt = "another" if mode == "another model" else ""
         if mode == "of its file":
             server.salt = salt_of(os.path.basename(value["--model"]))
+        server.home = os.path.dirname(value["--api-key-file"])
         server.is_rough = mode == "nearly"
         server.is_loading = mode == "loads for ever"
         if mode in MISBEHAVIOUR:
@@ -395,21 +401,20 @@ def main(mode: str, arguments: list[str]) -> None:
             time.sleep(0.1)
 
 
-def _end(mode: str, key_file: str) -> None:
+def _end(mode: str, home: str) -> None:
     """As some do while they start, at their first start in a home or at each."""
-    if mode == "port taken" and _is_first(key_file):
+    if mode == "port taken" and _count(home, "starts") == 1:
         sys.exit("couldn't bind HTTP server socket, hostname: 127.0.0.1")
-    if mode == "killed" or (mode == "killed once" and _is_first(key_file)):
+    if mode == "killed" or (mode == "killed once" and _count(home, "starts") == 1):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _is_first(key_file: str) -> bool:
-    """Whether this is the first start in its home."""
-    mark = os.path.join(os.path.dirname(key_file), "was here")
-    if os.path.exists(mark):
-        return False
-    with open(mark, "w", encoding="utf-8"):
-        return True
+def _count(home: str, name: str) -> int:
+    """How often this was asked in a home, this time included."""
+    with open(os.path.join(home, name), "ab") as file:
+        file.write(b".")
+        file.flush()
+        return file.tell()
 
 
 if __name__ == "__main__":

@@ -237,6 +237,12 @@ def test_embed_recovers_when_the_real_server_is_killed_meanwhile(
     assert np.allclose(np.sum(quiet[:2] * again, axis=1), 1, atol=1e-3)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_question_outlives_a_server_that_is_killed_under_it_several_times(local: Embedder) -> None:
+    """By others: that is none of its tries, of which it has two. The fourth server answers."""
+    assert np.allclose(local.embed_query(fake_llama.DEADLY), _expected([fake_llama.DEADLY])[0], atol=1e-6)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="no process can be stopped there without its end")
 def test_embed_recovers_when_the_real_server_hangs_meanwhile(
     tmp_path: Path, command_and_model: tuple[list[str], Path]

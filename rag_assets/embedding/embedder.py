@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ OPENVINO, LLAMA_CPP = "openvino", "llama.cpp"
 
 REQUEST_TOKENS = 1_024  # of one request: they are answered in turn, so that this is what the next one waits for
 TRIES = 2  # of a request whose server went away
+MOST_KILLED = 5  # further ones of a request whose server somebody else killed, as the request is not to blame for that
 FAILURES = 2  # more of a text alone, each after a text that went well, before it counts as at fault
 REMOTE_PATIENCE_SECONDS = 30.0  # until one of the running servers must have answered
 LOG_SECONDS = 30.0  # between lines of progress in the log
@@ -89,6 +91,7 @@ class Embedder:
         self._calls = 0
         self._embedded = self._logged = 0  # texts; those that the last line of the log counted
         self._logged_at = 0.0
+        self._killed: weakref.WeakSet[Server] = weakref.WeakSet()  # whose process somebody else has killed
         self._interrupted = threading.Event()  # set until the last of the calls under way has ended
         # More than one request, so that the server has the next one at hand while it answers one. A call of one
         # request does not queue behind those of long calls: a change during a backfill waits half as long.
@@ -284,7 +287,8 @@ class Embedder:
         return np.concatenate([self._embed_pack(half, texts) for half in (pack[:middle], pack[middle:])])
 
     def _request(self, texts: Sequence[str], *, for_query: bool = False) -> "NDArray[float32]":
-        for attempt in range(TRIES):
+        attempt = killed = 0
+        while True:
             if self._interrupted.is_set():
                 raise Interrupted
             client = self._ready(for_query=for_query)
@@ -292,13 +296,15 @@ class Embedder:
             try:
                 return client.embed(texts)
             except ServerAway as exc:
-                if not self._interrupted.is_set():  # else we stopped it ourselves
-                    logger.warning("%s (try %d of %d)", exc, attempt + 1, TRIES)
                 # What others wait for is not thrown away because one connection was lost.
                 if attempt or isinstance(exc, ServerHangs) or not self._answers(client):
                     self._replace(client)
-                away = exc
-        raise away
+                was_killed = client in self._killed and killed < MOST_KILLED
+                killed, attempt = killed + was_killed, attempt + (not was_killed)
+                if not self._interrupted.is_set():  # else we stopped it ourselves
+                    logger.warning("%s (%s)", exc, "it was killed" if was_killed else f"try {attempt} of {TRIES}")
+                if attempt == TRIES:
+                    raise
 
     def _alone(self, index: int, text: str, *, cause: EmbeddingError) -> "NDArray[float32]":
         """A text that fails alone is at fault itself when the server embeds another one between its failures."""
@@ -416,6 +422,8 @@ class Embedder:
                 self._client = None
                 failed.close()
                 if self._server is not None:
+                    if self._server.was_killed():
+                        self._killed.add(failed)
                     self._server.stop()
 
     def _reach(self) -> Server:

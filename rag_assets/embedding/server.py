@@ -138,7 +138,7 @@ class LlamaServer:
             try:
                 self._start_proven()
             except ServerFailedToStart as exc:
-                if not self._was_killed() or is_given_up():
+                if not self.was_killed() or is_given_up():
                     raise
                 logger.warning("llama-server was killed while it started; once more: %s", exc)
                 self.stop()
@@ -203,7 +203,7 @@ class LlamaServer:
             if not self._passes_self_test():
                 raise self._failed("its vectors of the same text differ from call to call")
 
-    def _was_killed(self) -> bool:
+    def was_killed(self) -> bool:
         """Whether somebody else ended the process, who knows nothing of what it was to do."""
         return self._process is not None and self._ended.wait(REAPED_SECONDS) and self._process.poll() == KILLED
 
