@@ -2,6 +2,7 @@
 
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -52,9 +53,11 @@ def _bytes(process: psutil.Process) -> int:
     try:
         memory = process.memory_full_info()
         return int(getattr(memory, "pss", memory.rss))
-    except psutil.AccessDenied:
-        return int(process.memory_info().rss)
     except psutil.NoSuchProcess:
+        return 0
+    except (psutil.Error, OSError):  # of another account, or a system that knows no more
+        with suppress(psutil.Error, OSError):
+            return int(process.memory_info().rss)
         return 0
 
 

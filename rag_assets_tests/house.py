@@ -19,7 +19,6 @@ SHOWN_BY = {
     "asking.py": "test_api",
     "bundled/dumps.py": "test_backup",
     "bundled/llama_server.py": "test_server",
-    "bundled/postgres_watchdog.py": "test_bundled_postgres",
     "bundled/server_process.py": "test_openvino_server",
     "cli_backup.py": "test_backup",
     "cli_model.py": "test_model_sets",

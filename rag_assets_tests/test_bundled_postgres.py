@@ -216,6 +216,26 @@ def test_lease_when_its_process_id_is_used_again(home: Path) -> None:
     assert postgres_watchdog.users(home) == []
 
 
+@posix
+def test_log_of_the_server_is_the_servers_alone(used_home: Path) -> None:
+    """On Windows, a second one who wants to write there is refused: the watchdog has a log of its own."""
+    postgres.start(used_home)
+    links = [os.readlink(f"/proc/{watchdog_of(used_home)}/fd/{number}") for number in (1, 2)]
+    assert links == [str(used_home / "logs" / "postgres-watchdog.log")] * 2
+
+
+@posix
+def test_server_is_known_by_its_start_where_its_command_line_is_not(used_home: Path, tmp_path: Path) -> None:
+    """A PostgreSQL that began later has the number of one that is gone; and so may have any other program."""
+    postgres.start(used_home)
+    server, data = server_of(used_home), (used_home / "postgres" / "data").resolve()
+    assert postgres_watchdog._is_recorded_server(server, data)
+    assert not postgres_watchdog._is_recorded_server(os.getpid(), data)
+    number, folder, start, *rest = (data / "postmaster.pid").read_text().splitlines()
+    (tmp_path / "postmaster.pid").write_text("\n".join([number, folder, str(int(start) - 60), *rest]))
+    assert not postgres_watchdog._is_recorded_server(server, tmp_path)
+
+
 # ---- faults
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from rag_assets import footprint
@@ -53,6 +54,19 @@ def test_a_database_that_is_gone_takes_nothing(tmp_path: Path, content: str) -> 
     data.mkdir(parents=True)
     (data / "postmaster.pid").write_text(content)
     assert footprint.total_bytes(2**22 + 1, home=tmp_path) == 0
+
+
+def test_process_whose_pages_the_system_does_not_tell_counts_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error of the system is none of ours: sampling goes on."""
+
+    def refused(_process: psutil.Process) -> None:
+        raise OSError("not supported")
+
+    monkeypatch.setattr(psutil.Process, "memory_full_info", refused)
+    with child():
+        assert footprint.total_bytes(os.getpid(), home=tmp_path) > SIZE
 
 
 def test_peak_is_that_of_the_largest_moment(tmp_path: Path) -> None:

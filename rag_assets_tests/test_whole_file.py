@@ -1,6 +1,7 @@
 """A file is replaced whole, or stays as it was."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,25 @@ def test_file_is_private_from_the_beginning_when_its_mode_says_so(tmp_path: Path
     with whole_file.replacing(tmp_path / "key", mode=0o600) as draft:
         assert draft.stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
+
+
+def test_file_that_a_scanner_holds_is_renamed_when_it_lets_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows, where nobody renames what somebody has open; elsewhere, a refusal is one for good."""
+    refusals, replace = [PermissionError(), PermissionError()], os.replace
+
+    def held(source: Path, target: Path) -> None:
+        if refusals:
+            raise refusals.pop()
+        replace(source, target)
+
+    (tmp_path / "new").write_text("whole")
+    monkeypatch.setattr(os, "replace", held)
+    monkeypatch.setattr(sys, "platform", "linux")
+    with pytest.raises(PermissionError):
+        whole_file.rename(tmp_path / "new", tmp_path / "a")
+    monkeypatch.setattr(sys, "platform", "win32")
+    whole_file.rename(tmp_path / "new", tmp_path / "a")
+    assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("a", "whole")]
 
 
 def _write_half(target: Path) -> None:

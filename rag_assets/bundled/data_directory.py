@@ -113,7 +113,17 @@ def _installation() -> Path:
             f"{PACKAGE} holds no PostgreSQL {MAJOR_VERSION} at {installation}: "
             'run `pip install --upgrade "rag_assets[embedded]"`, or set DATABASE_URL.'
         )
+    _require_thread_library(installation)
     return installation
+
+
+def _require_thread_library(installation: Path) -> None:
+    beside = installation / "bin" / postgres_watchdog.THREAD_LIBRARY
+    if postgres_watchdog.WINDOWS and not beside.is_file() and postgres_watchdog.thread_library() is None:
+        raise SettingsError(
+            f"{PACKAGE} needs {postgres_watchdog.THREAD_LIBRARY}, which it does not bring on Windows: run "
+            f'`pip install "{postgres_watchdog.THREAD_LIBRARY_PACKAGE}>=2.3"`, which does, or set DATABASE_URL.'
+        )
 
 
 def _require_user_name() -> None:

@@ -20,7 +20,7 @@ from psycopg2 import sql
 
 from rag_assets.bundled import data_directory, postgres_watchdog
 from rag_assets.errors import DatabaseUnavailable
-from rag_assets.processes import file_lock, ports
+from rag_assets.processes import file_lock, ports, whole_file
 
 ROLE = "rag_assets"
 DATABASE = "rag_assets"
@@ -171,10 +171,18 @@ def _run_watchdog(spec: postgres_watchdog.Spec) -> str:
     # psutil, which other systems than Linux need there, needs site
     isolated = ["-I", "-S"] if sys.platform == "linux" else ["-I"]
     command = [sys.executable, *isolated, postgres_watchdog.__file__, json.dumps(spec._asdict())]
-    done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
-    )
-    return done.stdout.decode(errors="replace").strip()
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        assert process.stdout is not None  # noqa: S101 - a pipe
+        first = process.stdout.readline()
+        # Not to the end: the launcher of a virtual environment on Windows holds the pipe as long as the watchdog lives.
+        is_ready = first.strip() == postgres_watchdog.READY_ANSWER.encode()
+        return postgres_watchdog.READY_ANSWER if is_ready else _said(first + process.stdout.read())
+
+
+def _said(output: bytes) -> str:
+    return output.decode(errors="replace").strip()
 
 
 def _spec(home: Path, cluster: data_directory.Cluster) -> postgres_watchdog.Spec:
@@ -342,7 +350,7 @@ def _create(home: Path, cluster: data_directory.Cluster) -> None:
     if account:
         os.chown(unfinished, account.uid, account.gid)
     _initdb(home, cluster, unfinished)
-    unfinished.rename(cluster.data)
+    whole_file.rename(unfinished, cluster.data)
 
 
 def _initdb(home: Path, cluster: data_directory.Cluster, folder: Path) -> None:

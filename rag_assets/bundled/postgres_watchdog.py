@@ -24,12 +24,14 @@ WATCH_SECONDS = 0.3
 START_SECONDS = 60.0  # crash recovery included
 SHARED_MEMORY_SECONDS = 10.0  # how long the children of a killed server may take to notice
 STOP_SECONDS = 60.0  # a shutdown writes what is dirty
+NOTED_SECONDS = 2.0  # a server's own note of its start is at most so much before the system's
 RESTART_SECONDS = 3.0
 DELETE_SECONDS = 5.0  # how long deleting a home may take, until we take it for moved
 USERS_LOCK = "lock"  # held while users come and go
 WATCHDOG_LOCK = "keeper.lock"  # held by the watchdog as long as it lives; the name is that of earlier versions
 HOME_RECORD = "home"  # whose a cluster outside of its home is
 WINDOWS = os.name == "nt"
+THREAD_LIBRARY, THREAD_LIBRARY_PACKAGE = "libwinpthread-1.dll", "gmpy2"
 
 
 class Spec(NamedTuple):
@@ -112,10 +114,16 @@ def _is_server(pid: int, data: Path) -> bool:
         return False
     if sys.platform == "linux":  # only the command line can be read of another account's process in a container
         return f"\0-D\0{data}\0" in _command_line(pid)
+    return _is_recorded_server(pid, data)
+
+
+def _is_recorded_server(pid: int, data: Path) -> bool:
+    """Whether it is a PostgreSQL that had begun when the server of this folder noted its start, in whole seconds."""
     import psutil
 
-    with suppress(psutil.Error):
-        return psutil.Process(pid).name() in ("postgres", "postgres.exe")
+    with suppress(psutil.Error, OSError, ValueError, IndexError):
+        process, noted = psutil.Process(pid), float(_pid_file_lines(data)[2])
+        return process.name() in ("postgres", "postgres.exe") and process.create_time() < noted + NOTED_SECONDS
     return False
 
 
@@ -197,7 +205,8 @@ def _is_ready(data: Path) -> bool:
 
 
 def _launch_on_windows(spec: Spec, log: Path) -> int:
-    # pg_ctl drops administrator rights, without which PostgreSQL refuses to start
+    # pg_ctl drops administrator rights, with which PostgreSQL refuses to start. Its cmd.exe keeps the log to itself.
+    bounded_log.bound(log)
     quoted = subprocess.list2cmdline(_flags(spec))
     _pg_ctl(spec, "start", "-w", "-t", str(int(START_SECONDS)), "-l", str(log), "-o", quoted)
     pid = running_server(Path(spec.data))
@@ -210,13 +219,15 @@ def _pg_ctl(spec: Spec, *arguments: str) -> None:
     command = [program(spec.binaries, "pg_ctl"), "-D", spec.data, *arguments]
     seconds = START_SECONDS + STOP_SECONDS
     try:
-        done = subprocess.run(
-            command, env=server_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=seconds
-        )
+        # The server inherits its handles, and would keep a pipe open to whoever waits for the end of our output.
+        done = subprocess.run(command, env=server_environment(), timeout=seconds, **_NO_STREAMS)
     except subprocess.TimeoutExpired as exc:
         raise StartFailed(f"pg_ctl {arguments[0]} did not end within {seconds:.0f} s") from exc
     if done.returncode:
         raise StartFailed(f"pg_ctl {arguments[0]} ended with status {done.returncode}")
+
+
+_NO_STREAMS: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
 
 
 def _flags(spec: Spec) -> list[str]:
@@ -231,7 +242,22 @@ def program(binaries: str, name: str) -> str:
 def server_environment() -> dict[str, str]:
     """Nothing of ours: a PGDATA or PGPORT of the user's would redirect the server; messages in English."""
     kept = ("PATH", "SYSTEMROOT", "TEMP", "TMP", "TZ", "LD_LIBRARY_PATH")
-    return {name: os.environ[name] for name in kept if name in os.environ} | {"LC_ALL": "C"}
+    ours = {"LC_ALL": "C"}
+    if WINDOWS and (folder := thread_library()):
+        ours["PATH"] = os.pathsep.join(filter(None, (str(folder.parent), os.environ.get("PATH"))))
+    return {name: os.environ[name] for name in kept if name in os.environ} | ours
+
+
+def thread_library() -> Path | None:
+    """The DLL that postgres.exe needs on Windows and its wheel lacks, as the wheel of gmpy2 brings it; else None."""
+    import importlib.util
+
+    spec = importlib.util.find_spec(THREAD_LIBRARY_PACKAGE)
+    for package in (spec.submodule_search_locations or ()) if spec else ():
+        library = Path(package).with_name(f"{THREAD_LIBRARY_PACKAGE}.libs") / THREAD_LIBRARY
+        if library.is_file():
+            return library
+    return None
 
 
 def account_arguments(uid: int | None, gid: int | None) -> dict[str, Any]:
@@ -286,6 +312,7 @@ class Watch:
         while not self._ended_with_last_user():
             self._restart_if_gone()
             bounded_log.bound(_log_file(self.home))
+            bounded_log.bound(_own_log_file(self.home))
             time.sleep(WATCH_SECONDS)
         self._remove_if_home_deleted()
 
@@ -342,6 +369,11 @@ def _log_file(home: Path) -> Path:
     return home / "logs" / "postgres.log"
 
 
+def _own_log_file(home: Path) -> Path:
+    """The watchdog's own: on Windows, nobody else may write to the server's while the server runs."""
+    return home / "logs" / "postgres-watchdog.log"
+
+
 def main() -> None:
     """Run the server that the first argument describes, a Spec in JSON, and watch over it until its last user is gone.
 
@@ -383,8 +415,8 @@ def _print_line(line: str) -> None:
 
 
 def _redirect_output(home: Path) -> None:
-    # the starter waits for the end of our output; what is printed later belongs into the log
-    with open(_log_file(home), "ab") as log:
+    # the starter has read our answer and closes its end; what is printed later belongs into the log
+    with open(_own_log_file(home), "ab") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
 

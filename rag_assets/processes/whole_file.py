@@ -2,9 +2,13 @@
 
 import os
 import secrets
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+SCANNED_SECONDS = 10.0  # how long a virus scanner on Windows may hold what was just written
 
 
 @contextmanager
@@ -20,7 +24,20 @@ def replacing(target: Path, *, mode: int = 0o666) -> Iterator[Path]:
         yield draft
         with draft.open("rb+") as written:
             os.fsync(written.fileno())
-        os.replace(draft, target)
+        rename(draft, target)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
+
+
+def rename(source: Path, target: Path) -> None:
+    """Give a file or folder the place of `target`; on Windows again for a while where somebody has it open. OSError."""
+    deadline = time.monotonic() + (SCANNED_SECONDS if sys.platform == "win32" else 0)
+    while True:
+        try:
+            os.replace(source, target)
+            return
+        except PermissionError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.1)
