@@ -572,7 +572,7 @@ def _loaded(kind: type[Settings], overrides: dict[str, Any]) -> Settings:
     try:
         settings = kind(**overrides)
     except ValidationError as exc:
-        raise SettingsError("\n".join(_describe(error) for error in exc.errors())) from exc
+        raise SettingsError(described(exc)) from exc
     except UnreadableSetting as exc:
         raise SettingsError(f'{exc}: lists and tables are given as JSON, as in ["a"] or {{"a": "b"}}') from exc
     return settings.model_copy(update={"home": settings.home.expanduser().resolve(), **_in_time(settings)})
@@ -690,14 +690,19 @@ def _list(names: Iterable[str]) -> str:
     return ", ".join(sorted(names))
 
 
-def _describe(error: Any) -> str:
+def described(exc: ValidationError, *, mark: str = "Setting ") -> str:
+    """A line for each wrong value: its key behind `mark`, the value, unless that is secret, and what is allowed."""
+    return "\n".join(_describe(error, mark) for error in exc.errors())
+
+
+def _describe(error: Any, mark: str) -> str:
     key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         section = Settings.model_fields[error["loc"][0]].default
-        return f"Setting {key}: there is no such setting. There are {_list(type(section).model_fields)}"
+        return f"{mark}{key}: there is no such setting. There are {_list(type(section).model_fields)}"
     value = error.get("input")
     shown = "" if isinstance(value, dict | Settings | Section) or _is_secret(error["loc"]) else f" (is {value!r})"
-    named = f"Setting {key}{shown}: " if key else ""  # a rule between sections names both itself
+    named = f"{mark}{key}{shown}: " if key else ""  # a rule between sections names both itself
     return named + str(error["msg"]).removeprefix("Value error, ") + _allowed(error["loc"])
 
 

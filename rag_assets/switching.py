@@ -12,9 +12,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from rag_assets import gguf_file, model_sets, serving, upkeep
+from rag_assets import gguf_file, model_sets, serving, settings, upkeep
 from rag_assets.embedding.known import TEXTS
-from rag_assets.errors import SettingsError
+from rag_assets.errors import ServerFailedToStart, SettingsError
 from rag_assets.model import Progress, are, counted
 from rag_assets.model_sets import CUT_MARK
 from rag_assets.postgres import models, vector_index, words
@@ -52,9 +52,10 @@ def chosen(
 ) -> Settings:
     """The settings of a model by its name, with a file or server of its own and what is set by hand.
 
-    A cut of a model that is there, as `NAME@DIMENSION`, has that one's file or server. SettingsError for values that
-    are none, and where neither a file nor a server is known.
+    A cut of a model that is there, as `NAME@DIMENSION`, has that one's file or server. SettingsError for the model that
+    serves, for values that are none, and where neither a file nor a server is known.
     """
+    _require_other(name, serves=services.serving.settings.embedding.model)
     whole = _whole(services, name)
     base = whole.settings if whole is not None else services.settings
     of_server = {"url": url, "model": None} if url or file else {}
@@ -68,8 +69,7 @@ def chosen(
         made = Embedding(**{"model": name} | kept | given)
         server = LlamaServer(**base.llama_server.model_dump() | of_server)
     except ValidationError as exc:
-        said = (str(error["msg"]).removeprefix("Value error, ") for error in exc.errors())
-        raise SettingsError("; ".join(said)) from exc
+        raise SettingsError(settings.described(exc, mark="--")) from exc
     if file is not None:
         _require_fitting(made, file)
     path = file.absolute() if file else None if url else base.llama_server_model
@@ -91,10 +91,12 @@ def _require_fitting(made: Embedding, file: Path) -> None:
 
 def of_name(services: Services, name: str) -> Services:
     """The services of a model that is there, or of a cut of one. SettingsError for any other."""
-    if _whole(services, name) is None:
+    try:
         return services.of_name(name)
-    settings = chosen(services, name)
-    return services.of(Model(name=name, settings=serving.written(settings), is_kept=False, serves=False))
+    except SettingsError:
+        if _whole(services, name) is None:
+            raise
+    return services.of(_model(chosen(services, name)))
 
 
 def require_vectors(services: Services) -> None:
@@ -122,19 +124,17 @@ def add(services: Services, chosen: Settings) -> int:
     """Have vectors of the model of these settings made beside those of the one that serves; how many documents wait.
 
     It has to embed a text before anything is written. Called again for a model that is being built, documents that
-    were forgotten wait again. SettingsError where two models are kept already.
+    were forgotten wait again. SettingsError where two models are kept already, or this one with another file or set.
     """
     name = chosen.embedding.model
+    with services.database.transaction() as cursor:
+        _require_addable(services, chosen, beside=models.get_present(cursor))
     _require_working(services, chosen)
     with services.database.transaction() as cursor:
         models.lock(cursor)
-        known = models.get_all(cursor)
-        first = next((one.name for one in known if one.serves), services.settings.embedding.model)
-        if name == first:
-            raise SettingsError(f"{name} serves already.")
-        _require_room([one.name for one in known if one.is_kept and one.name != name])
+        first = _require_addable(services, chosen, beside=models.get_present(cursor))
         models.keep_first(cursor, first, serving.written(services.settings))
-        if name not in {one.name for one in known if one.is_kept}:
+        if name not in models.kept(cursor):
             models.keep(cursor, name, serving.written(chosen))
         models.set_serving(cursor, first)
     with services.database.transaction() as cursor:
@@ -237,16 +237,57 @@ def shrink(services: Services) -> None:
         models.vacuum(cursor, full=True)
 
 
+def _model(chosen: Settings) -> Model:
+    return Model(name=chosen.embedding.model, settings=serving.written(chosen), is_kept=False, serves=False)
+
+
 def _require_working(services: Services, chosen: Settings) -> None:
-    known = Model(name=chosen.embedding.model, settings=serving.written(chosen), is_kept=True, serves=False)
-    services.of(known).embedder.embed([TEXTS[0]], token_counts=[len(TEXTS[0]) // 3])
+    embedder = services.of(_model(chosen)).embedder
+    try:
+        embedder.embed([TEXTS[0]], token_counts=[len(TEXTS[0]) // 3])
+    except ServerFailedToStart as exc:
+        if (url := chosen.llama_server.url) is None:
+            raise
+        raise SettingsError(
+            f"The server of {chosen.embedding.model} at {url} does not answer: start it, or name another one with --url"
+        ) from exc
 
 
-def _require_room(others: list[str]) -> None:
+def _require_addable(services: Services, chosen: Settings, *, beside: list[Model]) -> str:
+    """The model that serves; SettingsError where this one cannot be added beside these, with what to do."""
+    name = chosen.embedding.model
+    first = next((one.name for one in beside if one.serves), services.settings.embedding.model)
+    _require_other(name, serves=first)
+    others = [one.name for one in beside if one.is_kept and one.name != name]
     if len(others) >= MOST_KEPT:
         raise SettingsError(
             f"{' and '.join(others)} are kept already: rag-assets model drop removes the one that rests."
         )
+    for same in (one for one in beside if one.name == name):
+        _require_same(serving.with_model(services.settings, same), chosen)
+    return first
+
+
+def _require_other(name: str, *, serves: str) -> None:
+    if name == serves:
+        raise SettingsError(f"{name} serves already. Next: rag-assets model status")
+
+
+def _require_same(kept: Settings, chosen: Settings) -> None:
+    """SettingsError where a model was added with another file, server or set: two kinds of vectors have one name."""
+    old, new = (_flat(serving.written(each)) for each in (kept, chosen))
+    differ = [f"{key} {old[key]!r} in place of {new[key]!r}" for key in new if old[key] != new[key]]
+    if differ:
+        name = chosen.embedding.model
+        raise SettingsError(
+            f"{name} was added already, with {', '.join(differ)}. To take the other: rag-assets model drop, which "
+            f"removes the vectors of {name}, then rag-assets model add {name} again"
+        )
+
+
+def _flat(written: dict[str, Any]) -> dict[str, Any]:
+    """What `serving.written` gives, with the names that the options of `model add` have."""
+    return {**written["embedding"], "url": written["llama_server"]["url"], "file": written["llama_server_model"]}
 
 
 def _kept(services: Services) -> list[Model]:
@@ -295,9 +336,9 @@ def _serve(services: Services, target: Model, *, despite_lack: bool) -> None:
 def _dropped(services: Services) -> tuple[Model, Model]:
     """The model that goes, and the one that serves; one whose dropping was broken off comes first."""
     with services.database.transaction() as cursor:
-        known = models.get_all(cursor)
-        left = [one for one in known if not one.serves and (one.is_kept or models.count_vectors(cursor, one.name)[0])]
-    stays = next((one for one in known if one.serves), None)
+        found = models.get_present(cursor)
+    left = [one for one in found if not one.serves]
+    stays = next((one for one in found if one.serves), None)
     if stays is None or not left:
         raise SettingsError("There is no model but the one that serves.")
     return min(left, key=lambda one: one.is_kept), stays

@@ -13,12 +13,14 @@ import psycopg2
 import pytest
 from click.testing import CliRunner
 
-from rag_assets import operations, settings, switching
+from rag_assets import operations, serving, settings, switching
 from rag_assets.asking import EVERYTHING, Asking, QueryVector
 from rag_assets.cli import main
+from rag_assets.embedding.embedder import Embedder
 from rag_assets.errors import EmbeddingError, ModelDropped, SettingsError
 from rag_assets.model import ClaimOwner
 from rag_assets.postgres import outbox, stories
+from rag_assets.postgres.models import Model
 from rag_assets.services import Services
 from rag_assets.settings import Settings
 from rag_assets_tests import fake_llama, rows
@@ -267,6 +269,60 @@ def test_third_model_and_one_that_gives_other_vectors_are_refused(bench: Bench) 
         switching.add(bench.services, third)
     with pytest.raises(SettingsError, match=r"serves already\. Next: rag-assets model switch has other serve"):
         switching.back(bench.services)
+
+
+def test_model_that_is_there_is_not_added_with_another_file_or_set(bench: Bench, tmp_path: Path) -> None:
+    """Or two kinds of vectors had one name, also where it is half dropped; as it was, it may be added again."""
+    bench.add("a.txt", *WORDS)
+    bench.run()
+    switching.add(bench.services, bench.chosen)
+    assert switching.add(bench.services, bench.chosen) == 1
+    bench.run()
+    server = bench.chosen.llama_server.model_copy(update={"url": bench.old.url})
+    moved = bench.chosen.model_copy(update={"llama_server": server})
+    other_set = bench.chosen.embedding.model_copy(update={"query_prefix": "query: "})
+    other = bench.chosen.model_copy(update={"embedding": other_set, "llama_server_model": tmp_path})
+    drop = f"rag-assets model drop, which removes the vectors of {NEW}, then rag-assets model add {NEW} again"
+    bench.old.requests.clear()
+    for step in (lambda: None, lambda: bench.application.sql(f"update rag_models set is_kept = model <> '{NEW}'")):
+        step()
+        with pytest.raises(SettingsError, match=f"with url '{bench.new.url}' in place of '{bench.old.url}'.*{drop}"):
+            switching.add(bench.services, moved)
+        with pytest.raises(SettingsError, match=r"query_prefix 'passage: ' in place of 'query: ', file '.*' in place"):
+            switching.add(bench.services, other)
+    assert bench.old.requests == []
+    switching.drop(bench.services)
+    assert switching.add(bench.services, other) == 1
+
+
+def test_model_that_serves_is_called_so_before_anything_is_asked_for(bench: Bench) -> None:
+    """Whether the settings name it or it was switched to; the other one may be named again."""
+    with pytest.raises(SettingsError, match=f"{OLD} serves already"):
+        switching.chosen(bench.services, OLD)
+    switching.add(bench.services, bench.chosen)
+    switching.switch(bench.services, despite_lack=True)
+    with pytest.raises(SettingsError, match=f"{NEW} serves already"):
+        switching.chosen(bench.services, NEW)
+    with pytest.raises(SettingsError, match=f"Of {OLD}, a GGUF file or a server is needed"):
+        switching.chosen(bench.services, OLD)
+
+
+def test_server_that_does_not_answer_is_named_as_it_was_given(bench: Bench) -> None:
+    """Not by a setting that nobody made; what is no address is refused by the option's name, too."""
+    with pytest.raises(
+        SettingsError, match=r"^--url \(is 'gpu:8080'\): gpu:8080 is no address; allowed are http://HOST"
+    ):
+        switching.chosen(bench.services, NEW, url="gpu:8080")
+    away = "http://127.0.0.1:1"
+    chosen = switching.chosen(bench.services, NEW, url=away)
+    impatient = Embedder.remote(chosen, patience_seconds=0)
+    model = Model(name=NEW, settings=serving.written(chosen), is_kept=False, serves=False)
+    vars(bench.services.of(model))["embedder"] = impatient
+    with (
+        closing(impatient),
+        pytest.raises(SettingsError, match=f"^The server of {NEW} at {away} does not answer: .*--url$"),
+    ):
+        switching.add(bench.services, chosen)
 
 
 def test_file_that_says_otherwise_than_what_is_set_is_refused_under_any_name(bench: Bench, tmp_path: Path) -> None:

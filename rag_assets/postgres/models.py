@@ -83,6 +83,11 @@ def get_all(cursor: Cursor) -> list[Model]:
     return [Model(name=row[0], settings=row[1], is_kept=row[2], serves=row[3]) for row in cursor.fetchall()]
 
 
+def get_present(cursor: Cursor) -> list[Model]:
+    """Of these, those that are kept, or whose vectors are not all removed yet."""
+    return [one for one in get_all(cursor) if one.is_kept or count_vectors(cursor, one.name)[0]]
+
+
 def keep(cursor: Cursor, name: str, settings: dict[str, Any]) -> None:
     """Have a model's vectors be kept from now on."""
     cursor.execute(statement("models", "keep"), {"model": name, "settings": Json(settings)})
