@@ -145,14 +145,12 @@ def _show_served(found: list[Standing], name: str, *, as_json: bool) -> None:
         return
     lack = next((one.lack for one in found if one.name == name), 0)
     unfound = f" {counted(lack, 'document')} without {are(lack)} not found: rag-assets model status." if lack else ""
-    rests = next((one.name for one in found if one.name != name and one.is_kept), None)
-    again = "switch" if rests == found[-1].name else "back"
-    rest = f" Next: rag-assets model {again} has {rests} serve again, rag-assets model drop removes it" if rests else ""
-    show(f"Searches have the vectors of {name}.{unfound}{rest}")
+    step = next((f" Next: {one.next}" for one in found if one.name != name and one.is_kept), "")
+    show(f"Searches have the vectors of {name}.{unfound}{step}")
 
 
 def _standing(one: Standing) -> str:
-    what = "serves" if one.serves else "is kept beside" if one.is_kept else "is being dropped: rag-assets model drop"
+    what = "serves" if one.serves else "is kept beside" if one.is_kept else "is being dropped"
     whole = one.documents - one.lack
     words = [f"{whole} of {counted(one.documents, 'document')} with vectors"] if one.is_kept else []
     words += [f"{counted(one.chunks, 'chunk')}, {one.vector_bytes / 1e6:.1f} MB of vectors"]
@@ -161,7 +159,7 @@ def _standing(one: Standing) -> str:
         words.append(
             f"none are made of {counted(one.left, 'document')} that failed or are held: {', '.join(one.named)}"
         )
-    return f"{one.name} {what}; {'; '.join(words)}"
+    return f"{one.name} {what}; {'; '.join(words)}" + (f". Next: {one.next}" if one.next else "")
 
 
 def _described(one: ModelSet) -> str:

@@ -32,7 +32,7 @@ class Standing:
     """A model of the index, and how far its vectors are; `index` is the kind of their index, None where there is none.
 
     `lack`: so many of `documents` have no vectors of it. Of `left`, none are made: they failed. `named` are some of
-    those. `is_kept`: changes get vectors of it.
+    those. `is_kept`: changes get vectors of it. `next`: what to do, empty where nothing is.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Standing:
     chunks: int
     vector_bytes: int
     index: str | None
+    next: str
 
 
 def chosen(
@@ -144,15 +145,12 @@ def add(services: Services, chosen: Settings) -> int:
 def standings(services: Services) -> list[Standing]:
     """The models of the index, the older one first; the one of the settings, where none was ever added."""
     with services.database.transaction() as cursor:
-        known = models.get_all(cursor)
-        if not known:
-            name = services.settings.embedding.model
-            known = [Model(name=name, settings={}, is_kept=True, serves=True)]
+        name = services.settings.embedding.model
+        known = models.get_present(cursor) or [Model(name=name, settings={}, is_kept=True, serves=True)]
+        newest = next(one for one in reversed(known) if one.is_kept)
         found = []
         for one in known:
             chunks, size = models.count_vectors(cursor, one.name)
-            if not one.is_kept and not chunks:
-                continue  # dropped
             lacking = models.count_lacking(cursor, one.name)
             index = vector_index.get(cursor, one.name)
             found.append(
@@ -167,6 +165,7 @@ def standings(services: Services) -> list[Standing]:
                     chunks=chunks,
                     vector_bytes=size,
                     index=index.kind if index is not None and index.is_valid else None,
+                    next=_next(one, lacking, is_newest=one is newest),
                 )
             )
     return found
@@ -179,10 +178,7 @@ def switch(services: Services, *, despite_lack: bool = False, progress: Progress
     """
     older, target = _kept(services)
     if target.serves:
-        raise SettingsError(
-            f"{target.name} serves already. Next: rag-assets model back has {older.name} serve again, rag-assets model "
-            "drop removes it"
-        )
+        raise SettingsError(f"{target.name} serves already. Next: {_rested(older)}")
     if not despite_lack:
         _require_whole(services, target)
     planned = upkeep.plan(services.database, target.name, from_rows=services.settings.search.index_rows)
@@ -311,16 +307,40 @@ def _refuse(lacking: Lacking, target: Model) -> None:
     if not lacking.lack:
         return
     failed = ""
-    step = "rag-assets ingest, unless `rag-assets up` runs, until rag-assets model status says that none is"
-    if lacking.lack == lacking.left:
-        step = "rag-assets status says why, rag-assets retry has them tried again"
+    until = ", until rag-assets model status says that none is" if lacking.lack > lacking.left else ""
     if lacking.left:
         named = ", ".join(lacking.named)
         failed = f" Of {counted(lacking.left, 'document')} none are made, as they failed or are held ({named})."
     raise SettingsError(
         f"{counted(lacking.lack, 'document')} of {lacking.documents} {are(lacking.lack)} without vectors of "
-        f"{target.name}.{failed} Next: {step}; or have them not be found: --despite-lack"
+        f"{target.name}.{failed} Next: {_filled(lacking)}{until}; or have them not be found: --despite-lack"
     )
+
+
+def _filled(lacking: Lacking) -> str:
+    """How a model comes to have vectors of documents that lack them."""
+    if lacking.lack > lacking.left:
+        return "rag-assets ingest, unless `rag-assets up` runs"
+    return "rag-assets status says why, rag-assets retry has them tried again"
+
+
+def _next(one: Model, lacking: Lacking, *, is_newest: bool) -> str:
+    if not one.is_kept:
+        return "rag-assets model drop removes the rest of it"
+    if not one.serves and not is_newest:
+        return _rested(one)
+    if not lacking.lack:
+        return "" if one.serves else f"rag-assets model switch has {one.name} serve, rag-assets model drop removes it"
+    if one.serves:
+        return _filled(lacking)
+    is_made = lacking.lack > lacking.left
+    return f"{_filled(lacking)}; {'then' if is_made else 'or'} rag-assets model switch" + (
+        "" if is_made else " --despite-lack"
+    )
+
+
+def _rested(older: Model) -> str:
+    return f"rag-assets model back has {older.name} serve again, rag-assets model drop removes it"
 
 
 def _serve(services: Services, target: Model, *, despite_lack: bool) -> None:

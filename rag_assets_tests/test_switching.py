@@ -257,6 +257,34 @@ def test_failed_document_does_not_hold_up_who_says_so(bench: Bench) -> None:
     assert switching.switch(bench.services, despite_lack=True) == NEW
 
 
+def test_status_says_what_comes_next_from_state_to_state(bench: Bench) -> None:
+    """While vectors are made, when none lacks, when some cannot be made, after the switch, back, and amid a drop."""
+
+    def steps() -> dict[str, str]:
+        return {one.name: one.next for one in switching.standings(bench.services)}
+
+    document = bench.add("a.txt", *WORDS)
+    bench.run()
+    assert steps() == {OLD: ""}
+    switching.add(bench.services, bench.chosen)
+    ingest = "rag-assets ingest, unless `rag-assets up` runs"
+    assert steps() == {OLD: "", NEW: f"{ingest}; then rag-assets model switch"}
+    bench.application.sql("update rag_outbox set state = 'dead', error_kind = 'not_found'")
+    retry = "rag-assets status says why, rag-assets retry has them tried again"
+    assert steps() == {OLD: "", NEW: f"{retry}; or rag-assets model switch --despite-lack"}
+    switching.switch(bench.services, despite_lack=True)
+    back = f"rag-assets model back has {OLD} serve again, rag-assets model drop removes it"
+    assert steps() == {OLD: back, NEW: retry}
+    bench.application.change(document)
+    assert steps() == {OLD: back, NEW: ingest}
+    bench.run()
+    assert steps() == {OLD: back, NEW: ""}
+    switching.back(bench.services)
+    assert steps() == {OLD: "", NEW: f"rag-assets model switch has {NEW} serve, rag-assets model drop removes it"}
+    bench.application.sql(f"update rag_models set is_kept = model <> '{NEW}'")
+    assert steps() == {OLD: "", NEW: "rag-assets model drop removes the rest of it"}
+
+
 def test_third_model_and_one_that_gives_other_vectors_are_refused(bench: Bench) -> None:
     """Before anything is written."""
     bench.add("a.txt", *WORDS)
@@ -438,7 +466,11 @@ def test_commands_go_from_one_model_to_the_other(bench: Bench, monkeypatch: pyte
     nothing = CliRunner().invoke(main, ["search", "--mode", "text", "pumps"])
     assert f"no vector of {NEW} is stored. Next: rag-assets model status" in nothing.output
     assert "serves already. Next: rag-assets model back" in said("switch", code=1)
-    assert f"vectors of {OLD}. Next: rag-assets model switch has {NEW} serve again" in said("back")
+    making = "Next: rag-assets ingest, unless `rag-assets up` runs; then rag-assets model switch"
+    assert f"vectors of {OLD}. {making}" in said("back")
+    assert f"{NEW} is kept beside; 0 of 1 document with vectors; 0 chunks, 0.0 MB of vectors. {making}" in said(
+        "status"
+    )
     bench.run()
     assert [json.loads(line)["lack"] for line in said("status", "--json").splitlines()] == [0, 0]
     assert said("switch") == (
