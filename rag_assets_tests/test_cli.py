@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from rag_assets import __main__ as program
 from rag_assets import cli, engines, operations, settings, supervisor
 from rag_assets.cli import main
 from rag_assets.errors import UnembeddableText
@@ -170,6 +171,18 @@ def test_ctrl_c_while_a_command_is_imported_ends_it_without_a_traceback() -> Non
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+def test_output_to_a_file_is_utf8_whatever_the_code_page_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Windows, that of most countries has no Japanese; but who names an encoding gets it."""
+    for variable, encoding in ((None, "utf-8"), ("cp1252", "cp1252")):
+        with monkeypatch.context() as there, (tmp_path / encoding).open("w", encoding="cp1252") as file:
+            there.delenv("PYTHONIOENCODING", raising=False)
+            if variable:
+                there.setenv("PYTHONIOENCODING", variable)
+            there.setattr(sys, "stdout", file)
+            program._write_any_language()
+            assert file.encoding == encoding
 
 
 # ---- without a database

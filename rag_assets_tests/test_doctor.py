@@ -135,3 +135,14 @@ def test_home_that_cannot_be_written_hides_nothing_else(findings: Any, tmp_path:
     assert found["home"].verdict == found["embedding"].verdict == "fail"
     assert "RAG_ASSETS_HOME" in found["home"].next
     assert found["database"].verdict == "ok"
+
+
+def test_libraries_that_windows_lacks_are_named_with_what_brings_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On another system, wheels bring their own."""
+    assert doctor._libraries() is None
+    monkeypatch.setattr(sys, "platform", "win32")
+    found = doctor._libraries()
+    assert found is not None
+    assert (found.check, found.verdict) == ("packages", "fail")
+    assert "MSVCP140.dll" in found.found
+    assert "vc_redist.x64.exe" in found.next

@@ -1,6 +1,7 @@
 """A process and all below it end when told, and nobody is waited for who has ended."""
 
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -76,3 +77,16 @@ def test_stopping_what_has_ended_is_no_error(spawn: Spawn) -> None:
     process = spawn("")
     process.wait()
     tree.stop_tree(process.pid, seconds=0.1)
+
+
+def test_process_that_cannot_be_asked_is_killed_on_windows(spawn: Spawn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has no console, as a service has none, cannot send what is sent there: Python itself fails then."""
+
+    def refuse(*_: object) -> None:
+        raise SystemError("<built-in function kill> returned a result with an exception set")
+
+    process = spawn(SLEEP)
+    monkeypatch.setattr(psutil.Process, "send_signal", refuse)
+    monkeypatch.setattr(signal, "CTRL_BREAK_EVENT", 1, raising=False)
+    tree._break_off(psutil.Process(process.pid))
+    assert process.wait(timeout=60) != 0

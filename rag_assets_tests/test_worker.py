@@ -98,6 +98,15 @@ def test_reading_without_a_tokenizer_names_the_setting(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("code", "is_crash", "name"),
+    [(3, False, "exit status 3"), (-11, True, "signal SIGSEGV"), (0xC0000005, True, "exception 0xc0000005")],
+)
+def test_crash_is_known_on_each_system(code: int, is_crash: bool, name: str) -> None:
+    """Near the limit of memory it is one for want of memory; Windows has a number of its own instead of a signal."""
+    assert (guard._is_crash(code), guard._name_of(code)) == (is_crash, name)
+
+
+@pytest.mark.parametrize(
     ("behaviour", "kind", "message"),
     [
         ("segfault", "crashed", "SIGSEGV"),

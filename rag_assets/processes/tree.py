@@ -58,10 +58,17 @@ def children(pid: int | None) -> list[int]:
 
 
 def terminate(pids: Iterable[int]) -> None:
-    """Tell processes to end, and do not wait for them."""
+    """Tell processes to end, and do not wait for them. On Windows, those that share no console with us are killed."""
     for pid in pids:
         with suppress(psutil.NoSuchProcess):
             if os.name == "nt":
-                psutil.Process(pid).send_signal(signal.CTRL_BREAK_EVENT)  # type: ignore[attr-defined, unused-ignore]
+                _break_off(psutil.Process(pid))
             else:
                 psutil.Process(pid).terminate()
+
+
+def _break_off(process: psutil.Process) -> None:
+    try:
+        process.send_signal(signal.CTRL_BREAK_EVENT)  # type: ignore[attr-defined, unused-ignore]
+    except (OSError, SystemError):  # Python's own mistake: a service has no console, and it should say OSError
+        process.kill()

@@ -27,6 +27,8 @@ WORKED_SHARE = 0.5  # of the time it had: a parse that was at work so long would
 QUOTED_CHARACTERS = 400  # of the log, in an error
 NEAR_THE_LIMIT = 1 / 3  # of its memory: a crash up there is one for want of memory, a buffer asks for twice its size
 
+LEAST_EXCEPTION = 0x8000_0000  # of Windows: 0xC0000005 is an access violation; exit codes elsewhere end at 255
+
 # Windows: no console, and nothing runs before the job is around it.
 CREATION_FLAGS = windows_job.CREATE_SUSPENDED | getattr(subprocess, "CREATE_NO_WINDOW", 0) if os.name == "nt" else 0
 
@@ -255,7 +257,8 @@ class Guarded:
             return self._verdict or self._error("crashed", f"gave an answer that cannot be used: {cause}")
         if self._verdict is not None:
             return self._verdict
-        if code == confinement.EXIT_OUT_OF_MEMORY or (code < 0 and self.peak_memory > self._memory * NEAR_THE_LIMIT):
+        near_the_limit = self.peak_memory > self._memory * NEAR_THE_LIMIT
+        if code == confinement.EXIT_OUT_OF_MEMORY or (_is_crash(code) and near_the_limit):
             return self._too_large("ran out of memory")
         quoted = f"; it wrote: {said}" if (said := self.quote()) else ""
         return self._error("crashed", f"ended with {_name_of(code)}{quoted}")
@@ -273,7 +276,14 @@ def _environment(given: Mapping[str, str], workplace: Path) -> dict[str, str]:
     return kept | ONE_THREAD | dict.fromkeys(("HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP"), str(workplace))
 
 
+def _is_crash(code: int) -> bool:
+    """Whether a process did not end by itself: by a signal, or on Windows with the number of an exception."""
+    return code < 0 or code >= LEAST_EXCEPTION
+
+
 def _name_of(code: int) -> str:
+    if code >= LEAST_EXCEPTION:
+        return f"exception {code:#010x}"
     if code >= 0:
         return f"exit status {code}"
     try:
