@@ -8,12 +8,12 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-from rag_assets import engines, operations
+from rag_assets import engines, gguf_file, model_sets, operations
 from rag_assets.bundled import model as embedded_model
 from rag_assets.embedding import calibration, memory
 from rag_assets.embedding.calibration import Calibration
@@ -65,25 +65,26 @@ class Finding:
 
 def examine(services: Services) -> Iterator[Finding]:
     """Look at everything, one part after the other; a part that fails hides none of the others. Changes no table."""
-    checks: dict[str, Callable[[Services], Finding]] = {
+    kept = cache(partial(_kept, services))  # asked once: a database that is away takes its time
+    checks: dict[str, Callable[[], Finding]] = {
         "python": _python,
-        "packages": _packages,
-        "home": _home,
-        "document root": _document_root,
-        "database": _database,
-        "tables": _tables,
-        "documents": _documents,
-        "memory": _memory,
-        "llama-server": _flags,
-        "model": _model,
-        "embedding": _embedding,
-        "vectors": _vectors,
-        "sandbox": _sandbox,
-        "calibration": _calibration,
+        "packages": partial(_packages, services),
+        "home": partial(_home, services),
+        "document root": partial(_document_root, services),
+        "database": partial(_database, services),
+        "tables": partial(_tables, services),
+        "documents": partial(_documents, services),
+        "memory": partial(_memory, services),
+        "llama-server": lambda: _flags(kept()[0]),
+        "model": lambda: _models(services, kept()),
+        "embedding": lambda: _embedding(kept()[0]),
+        "vectors": lambda: _vectors(kept()[0]),
+        "sandbox": partial(_sandbox, services),
+        "calibration": partial(_calibration, services),
     }
     for name, check in checks.items():
         try:
-            yield check(services)
+            yield check()
         except (RagAssetsError, OSError) as exc:  # the latter where the home cannot be written
             yield Finding(
                 check=name,
@@ -106,14 +107,14 @@ def calibrate(services: Services, *, progress: Progress) -> tuple[Calibration, P
     found = calibration.calibrate(
         settings,
         command=engines.llama_command(settings),
-        models=_models(services, progress=progress),
+        models=_tried(services, progress=progress),
         openvino=engines.openvino(settings, progress=progress) if is_tried else None,
         progress=progress,
     )
     return found, calibration.keep(found, settings)
 
 
-def _models(services: Services, *, progress: Progress) -> dict[Quantization, Path]:
+def _tried(services: Services, *, progress: Progress) -> dict[Quantization, Path]:
     """The configured file, and while nothing is indexed that of the other quantization, if it can be made."""
     configured = services.settings.embedding
     models = {configured.quantization: engines.llama_cpp(services.settings, progress=progress).model}
@@ -135,7 +136,15 @@ def _is_indexed(services: Services) -> bool:
         return health.examine(cursor, services.settings.source).has_chunks
 
 
-def _python(_services: Services) -> Finding:
+def _kept(services: Services) -> list[Services]:
+    """Those of each model whose vectors are kept, the one that serves first; these, where the database does not say."""
+    try:
+        return services.kept()
+    except (RagAssetsError, OSError):  # as is said at home, database or tables
+        return [services]
+
+
+def _python() -> Finding:
     found = f"{sys.version.split()[0]} at {sys.executable}"
     if sys.version_info[:2] >= OLDEST_PYTHON:
         return Finding(check="python", verdict="ok", found=found)
@@ -322,15 +331,42 @@ def _may_use_openvino(settings: Settings) -> bool:
     return settings.llama_server_binary is None and settings.llama_server_model is None
 
 
+def _models(services: Services, kept: Sequence[Services]) -> Finding:
+    """The file of each model whose vectors are kept, and which of them serves."""
+    found = []
+    for one in kept:
+        try:
+            looked_at = _model(one)
+        except RagAssetsError as exc:
+            step = "Set LLAMA_SERVER_MODEL to a GGUF embedding model, or unset it."
+            if one is not services:
+                name = one.settings.embedding.model
+                step = f"Put the file back, or set embedding.model to {name} and LLAMA_SERVER_MODEL to its file."
+            looked_at = Finding(check="model", verdict="fail", found=str(exc), next=step)
+        what = "" if one is services and len(kept) == 1 else " serves" if one is kept[0] else " is kept beside"
+        found.append(replace(looked_at, found=f"{one.settings.embedding.model}{what}: {looked_at.found}"))
+    return Finding(
+        check="model",
+        verdict=max((one.verdict for one in found), key=get_args(Verdict).index),
+        found="; ".join(one.found for one in found),
+        next=" ".join(one.next for one in found if one.next),
+    )
+
+
 def _model(services: Services) -> Finding:
-    if services.settings.llama_server.url is not None:
-        return Finding(check="model", verdict="ok", found="the running server's")
+    """Whether these services' file is there, can be read and is of their set. SettingsError where it is not."""
+    settings = services.settings
+    if settings.llama_server.url is not None:
+        return Finding(check="model", verdict="ok", found=f"that of the server at {settings.llama_server.url}")
     path = services.model_path
     assert path is not None  # noqa: S101 - None only with llama_server.url
     if not path.is_file():
-        step = "Set LLAMA_SERVER_MODEL to a GGUF embedding model, or unset it."
-        return Finding(check="model", verdict="fail", found=f"there is no file {path}", next=step)
-    return Finding(check="model", verdict="ok", found=f"{path}, {path.stat().st_size / 1e6:.0f} MB")
+        raise SettingsError(f"there is no file {path}")
+    found = f"{path}, {path.stat().st_size / 1e6:.0f} MB"
+    if others := model_sets.misfits(settings.embedding.of_model, gguf_file.read_metadata(path)):
+        step = "Set in [embedding] what the file has, or take another file (see docs/engines.md)."
+        return Finding(check="model", verdict="warn", found=f"{found}: {'; '.join(others)}", next=step)
+    return Finding(check="model", verdict="ok", found=found)
 
 
 def _sandbox(services: Services) -> Finding:

@@ -1,5 +1,6 @@
 """The doctor finds what is missing, says what to do, and looks at everything whatever fails."""
 
+import shutil
 import sys
 import uuid
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rag_assets import doctor, engines, settings
+from rag_assets import doctor, engines, settings, switching
 from rag_assets.doctor import Finding
 from rag_assets.services import Services
 from rag_assets_tests import fake_llama, rows
@@ -121,6 +122,41 @@ def test_missing_model_file_is_a_failure(findings: Any, tmp_path: Path) -> None:
     found = findings(llama_server_model=tmp_path / "gone.gguf")
     assert found["model"].verdict == "fail"
     assert "LLAMA_SERVER_MODEL" in found["model"].next
+
+
+def test_each_model_is_looked_at_and_the_one_that_serves_embeds(
+    findings: Any, tmp_path: Path, database_url: str, model_path: Path
+) -> None:
+    """Whatever the settings name: one that is built beside, and one that was switched to."""
+    file = Path(shutil.copy(model_path, tmp_path / "other.gguf"))
+    well = {"home": tmp_path, "database_url": database_url, "llama_server": {"required_memory_gb": 0}}
+    with Services(settings.load(**well, llama_server_model=model_path)) as services:
+        switching.add(services, switching.chosen(services, "other", file=file))
+        found = findings()["model"]
+        assert (found.verdict, found.next) == ("ok", "")
+        assert found.found.startswith(f"all-MiniLM-L6-v2 serves: {model_path}")
+        assert f"; other is kept beside: {file}" in found.found
+        file.write_bytes(model_path.read_bytes()[:-100])
+        found = findings()
+        assert found["model"].verdict == "fail"
+        assert "a part is missing" in found["model"].found
+        assert "set embedding.model to other" in found["model"].next
+        assert found["embedding"].verdict == "ok"
+        file.write_bytes(model_path.read_bytes())
+        switching.switch(services, despite_lack=True)
+    found = findings(llama_server_model=tmp_path / "gone.gguf")
+    assert found["model"].verdict == "fail"
+    assert found["model"].found.startswith(f"other serves: {file}")
+    assert "all-MiniLM-L6-v2 is kept beside: there is no file" in found["model"].found
+    assert "LLAMA_SERVER_MODEL" in found["model"].next
+    assert found["embedding"].verdict == found["llama-server"].verdict == "ok"
+
+
+def test_file_of_another_model_is_a_warning_under_a_name_of_ones_own(findings: Any) -> None:
+    """What its metadata say, and what is set."""
+    found = findings(embedding={"model": "mine", "pooling": "cls"})["model"]
+    assert found.verdict == "warn"
+    assert "its pooling is mean, and that of mine is cls" in found.found
 
 
 def test_table_without_the_configured_columns_is_a_failure(findings: Any) -> None:
