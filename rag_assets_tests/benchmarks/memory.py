@@ -12,6 +12,7 @@ from typing import Any
 from rag_assets_tests.benchmarks import figures, ground, sample
 from rag_assets_tests.benchmarks.figures import Figure, say
 from rag_assets_tests.benchmarks.running import Up, up
+from rag_assets_tests.patience import meanwhile
 
 BULK_GB = 2.0
 IDLE_MB = 700.0
@@ -89,19 +90,15 @@ def _idle(running: Up, rounds: int) -> list[float]:
 def _watched(running: Up) -> Iterator[list[int]]:
     """What all processes take, every SAMPLE_SECONDS."""
     seen: list[int] = [running.memory()]
-    stop = threading.Event()
 
-    def look() -> None:
+    def look(stop: threading.Event) -> None:
         while not stop.wait(SAMPLE_SECONDS):
             seen.append(running.memory())
 
-    watcher = threading.Thread(target=look, name="memory", daemon=True)
-    watcher.start()
     try:
-        yield seen
+        with meanwhile(look):
+            yield seen
     finally:
-        stop.set()
-        watcher.join()
         say(f"Peak {max(seen) / 1e6:.0f} MB")
 
 

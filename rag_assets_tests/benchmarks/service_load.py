@@ -26,6 +26,7 @@ from rag_assets_tests.benchmarks import figures, ground, sample
 from rag_assets_tests.benchmarks.figures import Figure, say
 from rag_assets_tests.benchmarks.quiet import Others
 from rag_assets_tests.benchmarks.running import Up, up
+from rag_assets_tests.patience import meanwhile
 
 CLIENTS = 8
 PAUSES: dict[str, float | None] = {"nobody": None, "with pauses": 0.5, "flat out": 0.0}  # seconds between questions
@@ -113,9 +114,9 @@ def _embedded(running: Up) -> int:
 def _fed(running: Up, texts: Sequence[str], folder: Path) -> Iterator[None]:
     """While open, there is always something to ingest, and one document changes each second."""
     folder.mkdir()
-    stop, numbers = threading.Event(), itertools.count()
+    numbers = itertools.count()
 
-    def feed() -> None:
+    def feed(stop: threading.Event) -> None:
         with closing(psycopg2.connect(running.services.database_url)) as connection, connection.cursor() as cursor:
             connection.autocommit = True
             while not stop.is_set():
@@ -128,13 +129,8 @@ def _fed(running: Up, texts: Sequence[str], folder: Path) -> Iterator[None]:
                 cursor.execute(f"update {ground.TABLE} set file_path = file_path where file_path = %s", (str(changed),))
                 stop.wait(CHANGE_SECONDS)
 
-    thread = threading.Thread(target=feed, name="feed")
-    thread.start()
-    try:
+    with meanwhile(feed):
         yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 def _copy(texts: Sequence[str], number: int, folder: Path) -> str:
@@ -168,9 +164,8 @@ def _until_searchable(index: Index, questions: Sequence[str]) -> None:
 def _watched(running: Up) -> Iterator[dict[str, float]]:
     """The most memory of the search service, and of what it started, in MB (RSS), and of all processes (PSS)."""
     most = {"service_mb": 0.0, "its_embedder_mb": 0.0, "all_mb": 0.0}
-    stop = threading.Event()
 
-    def look() -> None:
+    def look(stop: threading.Event) -> None:
         while not stop.wait(LOOK_SECONDS):
             with suppress(psutil.Error, IndexError):
                 [service] = [p for p in psutil.Process(running.process.pid).children() if _is_service(p)]
@@ -178,13 +173,8 @@ def _watched(running: Up) -> Iterator[dict[str, float]]:
                 now["its_embedder_mb"] = sum(p.memory_info().rss for p in service.children(recursive=True))
                 most.update({name: max(most[name], value / 2**20) for name, value in now.items()})
 
-    thread = threading.Thread(target=look, name="memory")
-    thread.start()
-    try:
+    with meanwhile(look):
         yield most
-    finally:
-        stop.set()
-        thread.join()
 
 
 def _is_service(process: psutil.Process) -> bool:

@@ -116,15 +116,12 @@ def disk(size: int) -> Iterator[Path]:
 @contextmanager
 def full(place: Path) -> Iterator[None]:
     """While open, its disk has no byte left, also when something is deleted there."""
-    ballast, over = place / "ballast", threading.Event()
-    filler = threading.Thread(target=_keep_full, args=(ballast, over))
-    filler.start()
+    ballast = place / "ballast"
     try:
-        time.sleep(0.3)
-        yield
+        with patience.meanwhile(partial(_keep_full, ballast)):
+            time.sleep(0.3)
+            yield
     finally:
-        over.set()
-        filler.join()
         ballast.unlink(missing_ok=True)
 
 

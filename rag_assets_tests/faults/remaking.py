@@ -2,12 +2,14 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 
 from rag_assets.errors import ServiceError
 from rag_assets.postgres import watch
 from rag_assets_tests.faults.arena import DOCUMENTS, Arena, Ground, Result
+from rag_assets_tests.patience import meanwhile
 
 ROWS = 24
 AWAY_SECONDS = 0.4  # in which runs and looks come to a table that is not as it was
@@ -25,7 +27,7 @@ def table_made_anew(ground: Ground, *, seed: int, long: bool) -> Result:
         with ground.arena(seed + turn, source=MASS) as arena:
             arena.insert(ROWS)
             arena.settle()
-            with _looking(arena):
+            with meanwhile(partial(_look, arena)):
                 arena.change(4)
                 _wait_for(lambda arena=arena: arena.is_settled())  # type: ignore[misc]
                 before = _indexed(arena)
@@ -106,26 +108,12 @@ def _indexed(arena: Arena) -> set[str]:
     return {name for (name,) in arena.sql("select distinct document_id from rag_document_chunks")}
 
 
-@contextmanager
-def _looking(arena: Arena) -> Iterator[None]:
-    """What the sensor and its runs do all the time, in a thread of its own."""
-    ending = threading.Event()
-
-    def look() -> None:
-        while not ending.wait(LOOK_SECONDS):
-            try:
-                _tend(arena)
-                arena.run()
-            except ServiceError:
-                pass  # the table is away; the next look may find it
-
-    looking = threading.Thread(target=look)
-    looking.start()
-    try:
-        yield
-    finally:
-        ending.set()
-        looking.join()
+def _look(arena: Arena, ending: threading.Event) -> None:
+    """What the sensor and its runs do all the time."""
+    while not ending.wait(LOOK_SECONDS):
+        with suppress(ServiceError):  # the table is away; the next look may find it
+            _tend(arena)
+            arena.run()
 
 
 def _tend(arena: Arena) -> None:

@@ -230,7 +230,12 @@ class _Scene:
     def _under_load(self, searches: Searches) -> Iterator[None]:
         """Searches, changes, a program that takes them, and one that kills."""
         try:
-            with self._searched(searches), _again(self._change), _again(self._kept_running), _again(self._kill):
+            with (
+                self._searched(searches),
+                patience.meanwhile(self._change),
+                patience.meanwhile(self._kept_running),
+                patience.meanwhile(self._kill),
+            ):
                 yield
         finally:
             self._stop_runner()
@@ -251,7 +256,7 @@ class _Scene:
                 for thread in threads:
                     thread.join()
 
-        with _again(search), _again(together):
+        with patience.meanwhile(search), patience.meanwhile(together):
             yield
 
     def _change(self, stop: threading.Event) -> None:
@@ -386,29 +391,6 @@ def take(services: Services) -> None:
     with services.claim_source(run_id=run_id) as claims:
         for outcomes in services.pipeline(run_id=run_id).ingest(claims.pending()):
             arenas.report(services.database, outcomes, run_id=run_id)
-
-
-@contextmanager
-def _again(do: Any) -> Iterator[None]:
-    """A thread that is told to stop at the end, and has to have gone well."""
-    stop = threading.Event()
-    failed: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            do(stop)
-        except BaseException as exc:  # noqa: BLE001 - raised below
-            failed.append(exc)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-    if failed:
-        raise failed[0]
 
 
 @contextmanager
