@@ -18,7 +18,18 @@ from typing import TYPE_CHECKING, Any
 from rag_assets import upkeep, vectors, words
 from rag_assets.errors import DocumentError, ServiceError
 from rag_assets.model import FailedDocument, FileFacts, Filter, Hit, IndexStatus, Progress, Refused, StoredText, Vector
-from rag_assets.postgres import callers, conninfo, documents, ingestion_log, outbox, owner, runs, vector_index, watch
+from rag_assets.postgres import (
+    buckets,
+    callers,
+    conninfo,
+    documents,
+    ingestion_log,
+    outbox,
+    owner,
+    runs,
+    vector_index,
+    watch,
+)
 from rag_assets.postgres import reconcile as reconciling
 from rag_assets.postgres import search as searching
 from rag_assets.postgres import stories as story_tables
@@ -88,9 +99,13 @@ def migrate(services: Services) -> list[str]:
     if services.settings.dagster_database_url is None:
         services.database.create_schema(DAGSTER_SCHEMA)
         _require_dagster_schema(services)
-    return services.database.migrate(
+    applied = services.database.migrate(
         services.settings.source, dimension=services.settings.embedding.dimension, owner=owner
     )
+    if services.settings.worker.partitioning == "bucket":
+        with services.database.transaction() as cursor:
+            buckets.ensure_indexes(cursor, buckets=services.settings.worker.buckets)
+    return applied
 
 
 def establish_roles(services: Services) -> Granted:

@@ -78,7 +78,7 @@ def ingest(context: dg.AssetExecutionContext, rag: dg.ResourceParam[Rag]) -> Ite
     ):
         for outcomes in run.outcomes:
             report.add(outcomes)
-            reporter.report(outcomes)
+            reporter.report(outcomes, run.services)
         report.busy = run.claim_source.busy
     context.instance.add_run_tags(context.run.run_id, {jobs.SUMMARY_TAG: report.brief})
     context.log.info(_summary(report))

@@ -19,6 +19,7 @@ import dagster as dg
 from rag_assets import settings
 from rag_assets.defs import dagster_internals, partitions, previews
 from rag_assets.model import Outcome, Refused
+from rag_assets.services import Services
 
 _settings = settings.load()
 named = _settings.dagster.named  # of everything that Dagster has a name for
@@ -28,7 +29,6 @@ ASSETS = (RAW_TEXT, CHUNKS, EMBEDDINGS)
 INDEX_ASSET = named("index")  # of vectors, of all documents
 VERSION_TAG = "dagster/data_version"  # the hash of the file's bytes
 ROWS = "dagster/row_count"  # metadata that Dagster's page knows
-SHOWN_IDS = 20
 SHOWN_WARNINGS = 6  # rag_document_text has them all
 WARNING_BYTES = 200
 MESSAGE_BYTES = 600  # of an error
@@ -72,24 +72,28 @@ class Reporter:
         if kind is None:
             self._raise_failed()
 
-    def report(self, outcomes: Sequence[Outcome]) -> None:
-        """Have the partitions of these documents, and their materializations, reported in their order."""
+    def report(self, outcomes: Sequence[Outcome], services: Services) -> None:
+        """Have the partitions of these documents, and their materializations, reported in their order.
+
+        In the services' database, the other documents of their partitions are looked up, also when they were closed.
+        """
         self._raise_failed()
         with self._lock:
             self._waiting += outcomes
             is_behind = len(self._waiting) > MAX_WAITING
-        self._flushes.append(self._thread.submit(self._flush))
+        self._flushes.append(self._thread.submit(self._flush, services))
         if is_behind:
             self._flushes[-1].result()
 
-    def _flush(self) -> None:
+    def _flush(self, services: Services) -> None:
         with self._lock:
             outcomes, self._waiting = self._waiting, []
         to_report = _to_report(self._context, outcomes)
         _sync_partitions(self._context, to_report)
         _supersede_failed_runs(self._context, to_report)
-        log_materializations(self._context, [one for one in to_report if one.status != "failed"])
-        log_failures(self._context, [one for one in to_report if one.status == "failed"])
+        tables = partitions.documents.tables(_by_partition(to_report), services) if to_report else {}
+        log_materializations(self._context, [one for one in to_report if one.status != "failed"], tables)
+        log_failures(self._context, [one for one in to_report if one.status == "failed"], tables)
 
     def _raise_failed(self) -> None:
         for flush in [flush for flush in self._flushes if flush.done()]:
@@ -110,20 +114,28 @@ def _to_report(context: dg.AssetExecutionContext, outcomes: Sequence[Outcome]) -
     return [outcome for outcome in outcomes if not _is_shown(outcome.document_id, outcome.content_sha256, shown)]
 
 
-def log_materializations(context: dg.AssetExecutionContext, outcomes: Iterable[Outcome]) -> None:
-    """Log one materialization per asset and partition whose documents are now in step with their files."""
-    _log(context, (event for key, some in _by_partition(outcomes).items() for event in materializations(key, some)))
+def log_materializations(
+    context: dg.AssetExecutionContext, outcomes: Iterable[Outcome], tables: Mapping[str, str]
+) -> None:
+    """Log one materialization per asset and partition whose documents are now in step with their files.
+
+    `tables` are those of the documents of partitions, by key, where several share one.
+    """
+    found = _by_partition(outcomes)
+    _log(context, (event for key, some in found.items() for event in materializations(key, some, tables.get(key))))
 
 
-def log_failures(context: dg.AssetExecutionContext, outcomes: Sequence[Outcome]) -> None:
+def log_failures(context: dg.AssetExecutionContext, outcomes: Sequence[Outcome], tables: Mapping[str, str]) -> None:
     """Log why each document failed now, on the page of its partition in each asset, where that stays."""
+    last = {partitions.documents.key(one.document_id): one for one in outcomes}  # the page shows the newest table
+    shown = {one.document_id: tables[key] for key, one in last.items() if key in tables}
     for asset in ASSETS:
-        observations = [_observation(asset, outcome) for outcome in outcomes]
+        observations = [_observation(asset, one, shown.get(one.document_id)) for one in outcomes]
         if observations:
             dagster_internals.log_batch(context, observations)
 
 
-def _observation(asset: str, outcome: Outcome) -> dg.AssetObservation:
+def _observation(asset: str, outcome: Outcome, table: str | None) -> dg.AssetObservation:
     if outcome.seconds_to_next is None:
         then: dict[str, Any] = {"what to do": CORRECT_HINT}
     else:
@@ -134,7 +146,7 @@ def _observation(asset: str, outcome: Outcome) -> dg.AssetObservation:
     if outcome.path:
         metadata["path"] = _path(asset, outcome)
     key = partitions.documents.key(outcome.document_id)
-    return dg.AssetObservation(asset, partition=key, metadata=metadata)
+    return dg.AssetObservation(asset, partition=key, metadata=metadata | _table(table))
 
 
 def source_observation(found: Mapping[str, int], *, rows: int, changed_at: datetime | None) -> dg.AssetObservation:
@@ -260,13 +272,15 @@ def tell_accepted(instance: dg.DagsterInstance, documents: Iterable[Refused]) ->
             instance.report_runless_asset_event(event)
 
 
-def materializations(key: str, outcomes: Sequence[Outcome]) -> Iterator[dg.AssetMaterialization]:
-    """The three materializations of one partition; nothing is said of an asset that no attempt looked at."""
+def materializations(
+    key: str, outcomes: Sequence[Outcome], table: str | None = None
+) -> Iterator[dg.AssetMaterialization]:
+    """The three materializations of one partition, with a table of its documents where several share it."""
     if partitions.documents.is_by_document:
         for outcome in outcomes:
             yield from _of_document(key, outcome)
     else:
-        yield from _of_bucket(key, outcomes)
+        yield from _of_bucket(key, outcomes, table)
 
 
 def _of_document(key: str, outcome: Outcome) -> Iterator[dg.AssetMaterialization]:
@@ -341,7 +355,7 @@ def _warnings(outcome: Outcome) -> list[str]:
     return shown + ([f"... and {more} more, in rag_document_text"] if more else [])
 
 
-def _of_bucket(key: str, outcomes: Sequence[Outcome]) -> Iterator[dg.AssetMaterialization]:
+def _of_bucket(key: str, outcomes: Sequence[Outcome], table: str | None) -> Iterator[dg.AssetMaterialization]:
     counts = Counter(outcome.status for outcome in outcomes)
     for asset in ASSETS:
         yield dg.AssetMaterialization(
@@ -355,9 +369,15 @@ def _of_bucket(key: str, outcomes: Sequence[Outcome]) -> Iterator[dg.AssetMateri
                 **({"accepted": counts["accepted"]} if counts["accepted"] else {}),
                 "chunks": sum(outcome.chunks for outcome in outcomes),
                 "embedded": sum(outcome.chunks_embedded for outcome in outcomes),
-                "ids": [outcome.document_id for outcome in outcomes[:SHOWN_IDS]],
+                **_table(table),
             },
         )
+
+
+def _table(table: str | None) -> dict[str, Any]:
+    """The documents of a bucket under one name in all events: of those since the last materialization, the page shows
+    the newest."""
+    return {"in this bucket": dg.MetadataValue.md(table)} if table else {}
 
 
 def _sync_partitions(context: dg.AssetExecutionContext, outcomes: Sequence[Outcome]) -> None:

@@ -1,6 +1,6 @@
 """The partitions: one for each row of the documents table or, where there are too many, for each bucket of rows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 from urllib.parse import unquote
 from weakref import WeakSet
@@ -8,6 +8,8 @@ from weakref import WeakSet
 import dagster as dg
 
 from rag_assets import partition_keys, settings
+from rag_assets.defs import previews
+from rag_assets.postgres import buckets
 from rag_assets.postgres import documents as table
 from rag_assets.services import Services
 
@@ -29,6 +31,9 @@ class Partitioning(Protocol):
 
     def document_ids(self, keys: Sequence[str], services: Services) -> list[str]:
         """The documents of partitions, as the table has them now; those of ByDocument whether it has them or not."""
+
+    def tables(self, keys: Collection[str], services: Services) -> dict[str, str]:
+        """A Markdown table of a partition's documents, by key, where several share one."""
 
     def add(self, instance: dg.DagsterInstance, document_ids: Iterable[str]) -> None:
         """Make partitions for documents that may be new."""
@@ -59,6 +64,10 @@ class ByDocument:
     def document_ids(self, keys: Sequence[str], services: Services) -> list[str]:
         """The ids that the keys stand for, one for each; whether they have rows is not asked."""
         return [unquote(key) if key != partition_keys.EMPTY else "" for key in keys]
+
+    def tables(self, keys: Collection[str], services: Services) -> dict[str, str]:
+        """None: a partition has one document."""
+        return {}
 
     def add(self, instance: dg.DagsterInstance, document_ids: Iterable[str]) -> None:
         """Add a partition for each document that has none."""
@@ -110,9 +119,14 @@ class ByBucket:
 
     def document_ids(self, keys: Sequence[str], services: Services) -> list[str]:
         """All documents of these buckets that have a row, as the table has them now."""
-        numbers = [int(key.rpartition("-")[2]) for key in keys]
         with services.database.transaction() as cursor:
-            return table.ids_of_buckets(cursor, services.settings.source, numbers, buckets=self._buckets)
+            return table.ids_of_buckets(cursor, services.settings.source, _numbers(keys), buckets=self._buckets)
+
+    def tables(self, keys: Collection[str], services: Services) -> dict[str, str]:
+        """Of those of these buckets that have documents: id, state and error of some, in one query for all."""
+        with services.database.transaction() as cursor:
+            found = buckets.get(cursor, _numbers(keys), buckets=self._buckets, limit=previews.MEMBERS)
+        return {partition_keys.bucket(number): previews.bucket(each) for number, each in found.items()}
 
     def add(self, instance: dg.DagsterInstance, document_ids: Iterable[str]) -> None:
         """Nothing is to be added: the buckets exist from the start."""
@@ -127,6 +141,10 @@ class ByBucket:
     def remove_gone(self, instance: dg.DagsterInstance, services: Services) -> int:
         """Remove none: a bucket stays when its documents go."""
         return 0
+
+
+def _numbers(keys: Iterable[str]) -> list[int]:
+    return [int(key.rpartition("-")[2]) for key in keys]
 
 
 def _configured(worker: settings.Worker) -> Partitioning:

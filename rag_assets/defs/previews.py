@@ -3,14 +3,17 @@
 import json
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from rag_assets.model import ChunkBrief, Preview, counted
+from rag_assets.model import Preview, counted
+from rag_assets.postgres.buckets import Bucket
 
 # A document's three events have 8 KB together, and Dagster takes 7 of them for itself and for the numbers.
 READ_BYTES = 260  # of a preview of the text, as JSON: an event's bytes are those of JSON
 TABLE_BYTES = 240  # of the rows of the table of chunks
 ROW_BYTES = 60  # of a heading, or of the first words
+MEMBERS = 20  # of a bucket, at most
+MEMBERS_BYTES = 300  # of their rows
 PICTURE_BARS = 16  # neighbours share one where there are more chunks
 BAR_SIGNS = "▁▂▃▄▅▆▇█"
 FENCE = re.compile("~{3,}")
@@ -35,11 +38,28 @@ def cut(preview: Preview, document_id: str) -> str:
     """The settings that cut, a picture of the chunks' lengths, and a table of the first ones."""
     if not preview.briefs:
         return "No chunks: there are no words in the text."
-    rows = _rows(preview.briefs)
+    lines = [
+        [str(one.index), str(one.page or ""), _cell(one.heading), str(one.tokens), _cell(one.beginning)]
+        for one in preview.briefs
+    ]
+    rows = _rows(lines, room=TABLE_BYTES)
     left = len(preview.tokens) - len(rows)
     head = ["| chunk | page | heading | tokens | first words |", "|-|-|-|-|-|"]
     more = ["", f"*{counted(left, 'chunk')} more: `rag-assets story {document_id}`*"] if left else []
     return "\n".join([preview.cut_by, "", _picture(preview.tokens), "", *head, *rows, *more])
+
+
+def bucket(found: Bucket) -> str:
+    """A table of a bucket's documents, with their states, and how many more there are."""
+    lines = ([_cell(one.document_id), one.state, one.error_kind or ""] for one in found.members)
+    rows = _rows(lines, room=MEMBERS_BYTES)
+    left = found.documents - len(rows)
+    more = (
+        ["", f"*{counted(left, 'document')} more: `rag-assets story ID` tells of one, the view rag_documents has all*"]
+        if left > 0
+        else []
+    )
+    return "\n".join(["| document | state | error |", "|-|-|-|", *rows, *more])
 
 
 def _picture(tokens: Sequence[int]) -> str:
@@ -54,12 +74,10 @@ def _picture(tokens: Sequence[int]) -> str:
     return f"`{bars}` {span} tokens{each}"
 
 
-def _rows(cuts: Sequence[ChunkBrief]) -> list[str]:
-    """As many rows as there is room for, one at least."""
+def _rows(lines: Iterable[Sequence[str]], *, room: int) -> list[str]:
+    """Rows of these cells, as many as there is room for in so many bytes, one at least."""
     rows: list[str] = []
-    room = TABLE_BYTES
-    for one in cuts:
-        cells = [str(one.index), str(one.page or ""), _cell(one.heading), str(one.tokens), _cell(one.beginning)]
+    for cells in lines:
         row = f"| {' | '.join(cells)} |"
         room -= _bytes(row)
         if rows and room < 0:

@@ -35,6 +35,7 @@ class IngestRun:
 
     outcomes: Iterator[list[Outcome]]
     claim_source: ClaimSource
+    services: Services
 
 
 class Rag:
@@ -90,7 +91,7 @@ class Rag:
                 batches = chain(batch, follow(should_yield=should_yield))
             # Closed first of all: its threads use the rest.
             groups = stack.enter_context(closing(pipeline.ingest(batches, changes=changes)))
-            yield IngestRun(outcomes=self._with_callback(groups), claim_source=claim_source)
+            yield IngestRun(outcomes=self._with_callback(groups), claim_source=claim_source, services=services)
 
     def _services_of_a_run(self) -> AbstractContextManager[Services]:
         return nullcontext(self._given) if self._given else self.services()
