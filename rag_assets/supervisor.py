@@ -375,7 +375,7 @@ def _wait_until(condition: Callable[[], bool], *, services: Sequence[Service], s
 
 def _listens(address: Address) -> bool:
     """Whether something accepts connections at a socket's path, or at host and port."""
-    family = socket.AF_INET if isinstance(address, tuple) else socket.AF_UNIX
+    family = socket.AF_INET if os.name == "nt" or isinstance(address, tuple) else socket.AF_UNIX
     with socket.socket(family) as probe, suppress(OSError):
         probe.settimeout(1)
         probe.connect(address)

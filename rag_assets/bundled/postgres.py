@@ -347,7 +347,7 @@ def _create(home: Path, cluster: data_directory.Cluster) -> None:
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(mode=0o700)
     account = cluster.account
-    if account:
+    if sys.platform != "win32" and account:
         os.chown(unfinished, account.uid, account.gid)
     _initdb(home, cluster, unfinished)
     whole_file.rename(unfinished, cluster.data)

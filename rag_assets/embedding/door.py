@@ -77,6 +77,7 @@ class SocketFile:
 
     def open(self, timeout_seconds: float) -> socket.socket:
         """A connection to the socket; Stranger where the kernel names another process, OSError where nobody listens."""
+        assert sys.platform != "win32"  # noqa: S101 - Python knows no such sockets there
         connection = socket.socket(socket.AF_UNIX)
         with _closed_unless_returned(connection):
             connection.settimeout(timeout_seconds)

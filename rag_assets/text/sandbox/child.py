@@ -123,7 +123,7 @@ class _Reader:
         return message, parsed.text.encode("utf-8")
 
     def _bytes_of(self, path: Path) -> tuple[bytes, FileFacts]:
-        if self._files is None:
+        if sys.platform == "win32" or self._files is None:
             return paths.read(path, limit=self._parsing.max_bytes)
         _, (file,), _, _ = socket.recv_fds(self._files, 1, 1)
         try:

@@ -62,7 +62,8 @@ def shield() -> None:
 def memory() -> dict[str, int]:
     """Bytes that this process has in memory, and the most it has had; 0 where the system does not say."""
     try:
-        lines = os.pread(_status, 2**14, 0).decode("ascii", "replace").splitlines() if _status is not None else ()
+        said = os.pread(_status, 2**14, 0) if sys.platform == "linux" and _status is not None else b""
+        lines = said.decode("ascii", "replace").splitlines()
         facts = dict(line.split(":", 1) for line in lines)
         return {"memory": _kibibytes(facts["VmRSS"]), "peak": _kibibytes(facts["VmHWM"])}
     except (OSError, KeyError, ValueError):

@@ -109,7 +109,7 @@ class Guarded:
 
     def send(self, message: dict[str, Any], body: bytes = b"", *, file: int | None = None) -> None:
         """A message, and before it a copy of a descriptor that the child may use."""
-        if file is not None and self._files is not None:
+        if sys.platform != "win32" and file is not None and self._files is not None:
             socket.send_fds(self._files, [b"f"], [file])
         frames.write(cast(IO[bytes], self._process.stdin), message, body)
 
