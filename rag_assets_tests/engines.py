@@ -9,8 +9,10 @@ import psutil
 import pytest
 
 from rag_assets.bundled import llama_server, openvino_server
+from rag_assets.model_sets import KNOWN
 from rag_assets_tests import fake_llama
 
+MODEL = KNOWN["all-MiniLM-L6-v2"]  # which all of them run
 REAL = ("xllamacpp", "openvino", "native")
 ALL = ("fake", *REAL)
 

@@ -15,6 +15,7 @@ from rag_assets.bundled import llama_server, model
 from rag_assets.embedding import server
 from rag_assets.errors import SettingsError
 from rag_assets.settings import LlamaServer
+from rag_assets_tests import engines
 
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "pump", "##s"]
 RNG = np.random.default_rng(1)
@@ -140,7 +141,7 @@ def test_vocabulary_is_marked_as_llama_cpp_wants_it(tmp_path: Path) -> None:
 def test_embedded_server_knows_every_flag_that_it_is_given(tmp_path: Path) -> None:
     """It is started as a native llama-server is."""
     made = server.LlamaServer(
-        llama_server.command(), model=tmp_path / "m.gguf", settings=LlamaServer(), home=tmp_path, dimension=384
+        llama_server.command(), model=tmp_path / "m.gguf", settings=LlamaServer(), home=tmp_path, of_model=engines.MODEL
     )
     (tmp_path / "run").mkdir()
     arguments = llama_server._parser().parse_args(made._flags("127.0.0.1", 4000))

@@ -22,7 +22,7 @@ from rag_assets.embedding.server import LlamaServer
 from rag_assets.errors import EmbeddingError, ServerFailedToStart
 from rag_assets.processes import ports
 from rag_assets.settings import LlamaServer as LlamaServerSettings
-from rag_assets_tests import fake_llama
+from rag_assets_tests import engines, fake_llama
 from rag_assets_tests.fake_llama import FakeLlama
 
 PRIVATE = "a text that is nobody else's business"
@@ -31,13 +31,13 @@ ON_A_PORT = {"host": "127.0.0.2"}  # chosen by hand: then it is no socket file
 
 def _server(home: Path, model: Path, **values: object) -> LlamaServer:
     chosen = LlamaServerSettings(**{"required_memory_gb": 0, "threads": 1, "request_timeout_seconds": 20, **values})
-    return LlamaServer(llama_server.command(), model=model, settings=chosen, home=home, dimension=384)
+    return LlamaServer(llama_server.command(), model=model, settings=chosen, home=home, of_model=engines.MODEL)
 
 
 def _fake(home: Path, mode: str, **values: object) -> LlamaServer:
     chosen = LlamaServerSettings(**{"required_memory_gb": 0, **values})
     command = [sys.executable, fake_llama.__file__, mode]
-    return LlamaServer(command, model=Path(__file__), settings=chosen, home=home, dimension=384)
+    return LlamaServer(command, model=Path(__file__), settings=chosen, home=home, of_model=engines.MODEL)
 
 
 @pytest.fixture(params=["socket file", "port"])
@@ -170,7 +170,7 @@ def test_redirection_is_not_followed_when_a_server_sends_us_elsewhere() -> None:
     """What is meant for one server is told to no other."""
     with FakeLlama() as server, FakeLlama() as stranger:
         server.always, server.moved_to = "moved", stranger.url
-        client = EmbeddingClient(server.url, api_key="secret", dimension=384, timeout_seconds=5)
+        client = EmbeddingClient(server.url, api_key="secret", of_model=engines.MODEL, timeout_seconds=5)
         with closing(client), pytest.raises(EmbeddingError, match="307"):
             client.embed([PRIVATE])
         assert stranger.seen == []

@@ -43,7 +43,7 @@ def fake() -> Iterator[FakeLlama]:
 
 
 def _client(url: str, *, key: str | None = None, seconds: float = 5.0, **options: Any) -> EmbeddingClient:
-    return EmbeddingClient(url, api_key=key, dimension=fake_llama.DIMENSION, timeout_seconds=seconds, **options)
+    return EmbeddingClient(url, api_key=key, of_model=engines.MODEL, timeout_seconds=seconds, **options)
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def either(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     command, model = engines.command_and_model(request.param, request)
     chosen = LlamaServerSettings(required_memory_gb=0, threads=1)
     home = tmp_path_factory.mktemp("home")
-    server = LlamaServer(command, model=model, settings=chosen, home=home, dimension=384)
+    server = LlamaServer(command, model=model, settings=chosen, home=home, of_model=engines.MODEL)
     try:
         yield server.start()
     finally:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,17 +15,8 @@ from rag_assets.embedding.server import LlamaServer
 from rag_assets.errors import WrongModel
 from rag_assets.processes import ports
 from rag_assets.settings import Settings
-from rag_assets_tests import fake_llama
+from rag_assets_tests import engines, fake_llama
 from rag_assets_tests.fake_llama import FakeLlama
-
-
-class PooledOtherwise(LlamaServer):
-    """The right model, started by somebody who took another kind of pooling."""
-
-    def _flags(self, host: str, port: int) -> list[str]:
-        flags = super()._flags(host, port)
-        flags[flags.index("mean")] = "cls"
-        return flags
 
 
 def _settings(home: Path, *, model: str = "all-MiniLM-L6-v2", **llama: object) -> Settings:
@@ -34,10 +26,11 @@ def _settings(home: Path, *, model: str = "all-MiniLM-L6-v2", **llama: object) -
 
 @pytest.fixture
 def pooled_otherwise(tmp_path: Path, model_path: Path) -> Iterator[Settings]:
-    """Settings that name such a server as a remote one."""
+    """Settings that name a server of the right model, started by somebody who took another kind of pooling."""
     chosen = _settings(tmp_path, port=ports.free_port("127.0.0.1"))
-    server = PooledOtherwise(
-        llama_server.command(), model=model_path, settings=chosen.llama_server, home=tmp_path, dimension=384
+    otherwise = replace(engines.MODEL, pooling="cls")
+    server = LlamaServer(
+        llama_server.command(), model=model_path, settings=chosen.llama_server, home=tmp_path, of_model=otherwise
     )
     try:
         client = server.start()

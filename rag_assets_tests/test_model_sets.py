@@ -121,7 +121,7 @@ def test_vectors_are_cut_to_fewer_dimensions(centred: bool) -> None:
     """To length 1 again; of some models, the mean is taken off before."""
     whole = ModelSet(name="m", dimension=384, dimensions=(64, 384), centred=centred)
     with FakeLlama() as fake:
-        client = EmbeddingClient(fake.url, api_key=None, dimension=64, of_model=whole.cut(64), timeout_seconds=5.0)
+        client = EmbeddingClient(fake.url, api_key=None, of_model=whole.cut(64), timeout_seconds=5.0)
         with closing(client):
             found = client.embed(["pumps"])[0]
     given = np.array(fake_llama.vector("pumps"))

@@ -14,6 +14,7 @@ from rag_assets.embedding.client import EmbeddingClient
 from rag_assets.embedding.server import LlamaServer
 from rag_assets.errors import EmbeddingError
 from rag_assets.settings import LlamaServer as LlamaServerSettings
+from rag_assets_tests import engines
 
 pytestmark = pytest.mark.skipif(not openvino_server.is_installed(), reason="OpenVINO is not installed")
 TEXT = "The na\u00efve fox's [SEP] 1,234 \u00e9t\u00e9 \uc548\ub155 unbelievable-looking \ufffd"
@@ -21,7 +22,7 @@ TEXT = "The na\u00efve fox's [SEP] 1,234 \u00e9t\u00e9 \uc548\ub155 unbelievable
 
 def _serving(command: list[str], model: Path, home: Path) -> Iterator[EmbeddingClient]:
     chosen = LlamaServerSettings(required_memory_gb=0, threads=1)
-    server = LlamaServer(command, model=model, settings=chosen, home=home, dimension=384)
+    server = LlamaServer(command, model=model, settings=chosen, home=home, of_model=engines.MODEL)
     try:
         yield server.start()
     finally:

@@ -15,7 +15,7 @@ from rag_assets.embedding.client import EmbeddingClient
 from rag_assets.embedding.embedder import Embedder
 from rag_assets.errors import EmbeddingError, SettingsError, WrongModel
 from rag_assets.settings import Settings
-from rag_assets_tests import fake_llama
+from rag_assets_tests import engines, fake_llama
 from rag_assets_tests.fake_llama import FakeLlama
 
 TEXTS = [f"text {number}" for number in range(64)]
@@ -176,7 +176,7 @@ def test_path_and_credentials_of_an_address_are_sent_when_it_has_them() -> None:
     """As a proxy before the server may want them."""
     with FakeLlama() as server:
         url = server.url.replace("http://", "http://us%40er:pass@") + "/models/small/"
-        client = EmbeddingClient(url, api_key=None, dimension=384, timeout_seconds=20)
+        client = EmbeddingClient(url, api_key=None, of_model=engines.MODEL, timeout_seconds=20)
         with closing(client):
             client.embed(TEXTS[:1])
         assert server.seen == [("/models/small/v1/embeddings", "Basic dXNAZXI6cGFzcw==")]

@@ -24,11 +24,12 @@ OWNER = """
 import sys, time
 from pathlib import Path
 from rag_assets.embedding.server import LlamaServer
+from rag_assets.model_sets import KNOWN
 from rag_assets.settings import LlamaServer as Settings
 home, model, *command = sys.argv[1:]
 home, model = Path(home), Path(model)
 owned = LlamaServer(command, model=model, settings=Settings(required_memory_gb=0, threads=1), home=home,
-                    dimension=384)
+                    of_model=KNOWN["all-MiniLM-L6-v2"])
 owned.start()
 print(owned.pid, flush=True)
 time.sleep(600)
@@ -41,7 +42,7 @@ def _fake(mode: str) -> list[str]:
 
 def _server(command: list[str], home: Path, *, model: Path | None = None, **values: object) -> LlamaServer:
     chosen = LlamaServerSettings(**{"required_memory_gb": 0, "threads": 1, **values})
-    return LlamaServer(command, model=model or Path(__file__), settings=chosen, home=home, dimension=384)
+    return LlamaServer(command, model=model or Path(__file__), settings=chosen, home=home, of_model=engines.MODEL)
 
 
 @pytest.fixture(params=engines.ALL)

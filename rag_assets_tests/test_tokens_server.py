@@ -14,7 +14,7 @@ from rag_assets.model import ParsedText, Structure
 from rag_assets.settings import Chunking
 from rag_assets.settings import LlamaServer as LlamaServerSettings
 from rag_assets.text.chunking import chunker, tokens
-from rag_assets_tests import cutting, test_chunker
+from rag_assets_tests import cutting, engines, test_chunker
 from rag_assets_tests.places import real_documents
 from rag_assets_tests.test_wordpiece import CASES, mixed
 
@@ -24,7 +24,7 @@ def server(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """The real llama-server with the embedded model."""
     home = tmp_path_factory.mktemp("home")
     chosen = LlamaServerSettings(required_memory_gb=0, threads=1)
-    llama = LlamaServer(llama_server.command(), model=model_path, settings=chosen, home=home, dimension=384)
+    llama = LlamaServer(llama_server.command(), model=model_path, settings=chosen, home=home, of_model=engines.MODEL)
     try:
         yield llama.start()
     finally:

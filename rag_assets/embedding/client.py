@@ -56,8 +56,7 @@ class EmbeddingClient:
         url: str,
         *,
         api_key: str | None,
-        dimension: int,
-        of_model: ModelSet | None = None,
+        of_model: ModelSet,
         timeout_seconds: float,
         door: Door | None = None,
         vouch: "Callable[[EmbeddingClient], None] | None" = None,
@@ -74,8 +73,7 @@ class EmbeddingClient:
         self._form = {"encoding_format": "base64"}  # a quarter of the bytes; without it, or where unknown: numbers
         self._key_setting = key_setting  # where a key that is refused comes from
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._dimension = of_model.given_dimension if of_model else dimension
-        self._of_model = of_model  # None: vectors are taken as they come
+        self._of_model = of_model
         self._timeout = timeout_seconds
         self._most_bytes = most_answer_bytes
         self._facts_seconds, self._most_facts = facts_seconds, most_facts_bytes  # of an answer about itself
@@ -204,12 +202,12 @@ class EmbeddingClient:
                 vectors = np.array(rows, dtype=np.float32)
         except (ValueError, TypeError, OverflowError, binascii.Error) as exc:
             raise EmbeddingError(f"llama-server's vectors cannot be read: {exc}") from exc
-        if vectors.shape != (len(embeddings), self._dimension):
-            expected = (len(embeddings), self._dimension)
+        expected = (len(embeddings), self._of_model.given_dimension)
+        if vectors.shape != expected:
             raise EmbeddingError(
                 f"llama-server's vectors have the shape {vectors.shape}, expected {expected}. "
                 "Set embedding.dimension to the model's dimension, and start the server with --pooling "
-                f"{self._of_model.pooling if self._of_model else 'mean'}."
+                f"{self._of_model.pooling}."
             )
         vectors = self._shaped(vectors)
         with np.errstate(all="ignore"):
@@ -223,7 +221,7 @@ class EmbeddingClient:
         import numpy as np
 
         model = self._of_model
-        if model is None or (model.normalized and model.given_dimension == model.dimension):
+        if model.normalized and model.given_dimension == model.dimension:
             return vectors
         with np.errstate(all="ignore"):  # what is not finite is refused by who called
             if model.centred and model.given_dimension > model.dimension:

@@ -128,7 +128,6 @@ class Embedder:
             model=engine.model,
             settings=self._settings.llama_server,
             home=self._settings.home,
-            dimension=self._of_model.dimension,
             longest=max(self._settings.cutting.size + self._of_model.room, 512),
             of_model=self._of_model,
         )
@@ -451,7 +450,6 @@ class Embedder:
         return EmbeddingClient(
             url,
             api_key=config.read_api_key(),
-            dimension=self._of_model.dimension,
             of_model=self._of_model,
             timeout_seconds=config.request_timeout_seconds,
             vouch=self._vouch_for_remote,

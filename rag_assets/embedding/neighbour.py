@@ -28,7 +28,6 @@ def find(run: Path, *, model: Path, settings: LlamaServerSettings, of_model: Mod
             client = EmbeddingClient(
                 "http://localhost",  # the door decides where that is
                 api_key=file.with_suffix(".key").read_text().strip(),
-                dimension=of_model.dimension,
                 of_model=of_model,
                 timeout_seconds=settings.request_timeout_seconds,
                 door=_door(record),

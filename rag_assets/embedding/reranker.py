@@ -15,6 +15,7 @@ from rag_assets import gguf_file
 from rag_assets.embedding.client import EmbeddingClient, InputTooLong, ServerAway
 from rag_assets.embedding.server import RerankServer
 from rag_assets.errors import NotEnoughMemory, ServiceError, SettingsError, WrongReranker
+from rag_assets.model_sets import ModelSet
 from rag_assets.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ KNOWN_QUESTIONS = (
         "The lighthouse was built in 1887, after two ships had run aground in one winter.",
     ),
 )
+NO_VECTORS = ModelSet(name="reranker", dimension=0)  # it is asked for scores alone
 PAUSE_SECONDS = 10.0  # after a failure, in which no question waits for another one
 LONGEST_TOKENS = 1_024  # of question and passage together, in a server of ours: a longest chunk, and room for the rest
 PASSAGE_CHARACTERS = 20_000  # of a passage, at most
@@ -127,7 +129,7 @@ class Reranker:
         return EmbeddingClient(
             (self._settings.url or "").strip().rstrip("/").removesuffix("/v1"),
             api_key=self._settings.read_api_key(),
-            dimension=0,
+            of_model=NO_VECTORS,
             timeout_seconds=self._settings.timeout_seconds,
             key_setting="rerank.api_key_file",
         )
@@ -163,9 +165,8 @@ def _server(settings: Settings, model: Path, command: Sequence[str]) -> RerankSe
             "request_timeout_seconds": settings.rerank.timeout_seconds,
         }
     )
-    return RerankServer(
-        command, model=model, settings=own, home=settings.home, dimension=0, longest=min(trained_on, LONGEST_TOKENS)
-    )
+    longest = min(trained_on, LONGEST_TOKENS)
+    return RerankServer(command, model=model, settings=own, home=settings.home, of_model=NO_VECTORS, longest=longest)
 
 
 def _require_right(client: EmbeddingClient, *, where: str) -> None:

@@ -79,15 +79,13 @@ class LlamaServer:
         model: Path,
         settings: LlamaServerSettings,
         home: Path,
-        dimension: int,
+        of_model: ModelSet,
         longest: int = UBATCH_TOKENS,
-        of_model: ModelSet | None = None,
     ) -> None:
         self._command = list(command)
         self._model = model
         self._settings = settings
-        self._dimension = dimension
-        self._of_model = of_model  # None: one with mean pooling, whose vectors are taken as they come
+        self._of_model = of_model
         self._longest = longest  # tokens of one text, special ones included
         self._run = home / "run"
         self._logs = home / "logs"
@@ -233,7 +231,6 @@ class LlamaServer:
         self.client = EmbeddingClient(
             "http://localhost",  # the door decides where that is
             api_key=key,
-            dimension=self._dimension,
             of_model=self._of_model,
             timeout_seconds=self._settings.request_timeout_seconds,
             door=self._door(process),
@@ -301,11 +298,7 @@ class LlamaServer:
 
     def _purpose(self) -> list[str]:
         """The flags that say what it is asked for."""
-        return [*(("--embedding",) if self._settings.embedding_only else ()), "--pooling", self._pooling]
-
-    @property
-    def _pooling(self) -> str:
-        return self._of_model.pooling if self._of_model else "mean"
+        return [*(("--embedding",) if self._settings.embedding_only else ()), "--pooling", self._of_model.pooling]
 
     def _known_flags(self) -> frozenset[str]:
         return known_flags(self._command, cache=self._run / "flags")

@@ -25,6 +25,7 @@ from rag_assets.bundled import llama_server, model
 from rag_assets.embedding.server import LlamaServer
 from rag_assets.model import ParsedText
 from rag_assets.text.chunking import chunker, tokens
+from rag_assets_tests import engines
 
 SCALE = Path(__file__).parents[3] / "shared" / "scale.tar.xz"
 SENTENCE = "Here stands a sentence that was not in this document before today. "
@@ -94,7 +95,7 @@ def _embedder(model_path: Path) -> Iterator["Embedder"]:
             model=model_path,
             settings=settings.LlamaServer(required_memory_gb=0, request_timeout_seconds=600),
             home=Path(home),
-            dimension=384,
+            of_model=engines.MODEL,
         )
         try:
             yield Embedder(server)
