@@ -159,9 +159,8 @@ class Asking:
     ) -> list[Hit]:
         self._require_index()
         told: list[str] = []
-        for _ in range(operations.MOST_SWITCHES):
+        for serving in operations.each_serving(self._current(), look=self._looked_at):
             told.clear()
-            serving = self._current()
             with self._for(caller, serving) as services:
                 hits = operations.search(
                     services,
@@ -171,8 +170,6 @@ class Asking:
                     notes=told,
                     **how,
                 )
-            if self._looked_at() is serving:
-                break
         if notes is not None:
             notes += told
         return hits

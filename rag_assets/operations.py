@@ -176,12 +176,21 @@ def search(
 
 def search_serving(services: Services, query: str, **how: Any) -> list[Hit]:
     """As `search`, with the model that serves; again where another one does by the time of the answer."""
-    for _ in range(MOST_SWITCHES):
-        serving = services.serving
+    for serving in each_serving(services.serving, look=lambda: services.serving):
         hits = search(serving, query, **how)
-        if services.serving is serving:
-            break
     return hits
+
+
+def each_serving(serving: Services, *, look: Callable[[], Services]) -> Iterator[Services]:
+    """These services, of the model that serves, and after what is done with them those of each that does by then.
+
+    `look` finds out which one does. After MOST_SWITCHES of them, what was done last holds.
+    """
+    for _ in range(MOST_SWITCHES):
+        yield serving
+        done, serving = serving, look()
+        if serving is done:
+            return
 
 
 def require_index(services: Services) -> None:

@@ -434,6 +434,31 @@ def test_question_that_was_embedded_before_the_switch_is_asked_of_the_model_that
         assert asking.status(caller=EVERYTHING).model == OLD
 
 
+def test_search_of_a_command_is_asked_again_when_another_model_serves_by_its_end(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where models go on being switched, it ends nevertheless."""
+    bench.add("a.txt", *WORDS)
+    bench.run()
+    switching.add(bench.services, bench.chosen)
+    bench.run()
+    question, search = paragraph("roses").strip(), operations.search
+    steps = [switching.switch, switching.back, switching.switch, switching.back]
+
+    def late(services: Services, query: str, **how: Any) -> Any:
+        hits = search(services, query, **how)
+        steps.pop(0)(bench.services)
+        return hits
+
+    monkeypatch.setattr(operations, "search", late)
+    bench.old.requests.clear()
+    bench.new.requests.clear()
+    [hit] = operations.search_serving(bench.services, question, k=1, mode="vector")
+    assert hit.content.strip() == question
+    assert ([question] in bench.old.requests, [f"passage: {question}"] in bench.new.requests) == (True, True)
+    assert len(steps) == 4 - operations.MOST_SWITCHES
+
+
 def test_commands_go_from_one_model_to_the_other(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a user does; the settings name the old one all the time."""
     chosen = bench.services.settings
