@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 from rag_assets import operations
 from rag_assets.bundled import postgres as bundled_postgres
+from rag_assets.embedding import neighbour
 from rag_assets.embedding.embedder import Embedder
 from rag_assets.errors import DatabaseUnavailable, EmbeddingError, RagAssetsError, ServiceError, SettingsError
 from rag_assets.model import Caller, DocumentState, Filter, Hit, Story, Summary, Vector
-from rag_assets.postgres import callers
+from rag_assets.postgres import callers, figures
 from rag_assets.postgres.callers import CallersDatabase
 from rag_assets.postgres.database import Database
+from rag_assets.postgres.figures import Figures
 from rag_assets.processes import spawning
-from rag_assets.services import Services
+from rag_assets.services import DAGSTER_SCHEMA, Services
 from rag_assets.settings import Embedding, Mode, Settings
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ RETURN_SECONDS = 20.0  # in which a lost database is asked again: back in 1 to 4
 RETURN_PAUSE_SECONDS = 0.2
 TURN_SECONDS = 1.0  # between looks at whether the embedding server is idle
 SPECIAL_TOKENS = 2  # of each text, that the model adds
+CHUNKS_SECONDS = 60.0  # for which a count of chunks holds
 SHOWN_ATTEMPTS = 10  # of a document, that are shown
 
 
@@ -77,6 +80,7 @@ class Asking:
         self._serving: Services | None = None  # of the model that served when that was last looked at
         self._has_index = False  # as far as was seen
         self._lost_at: float | None = None  # when a search did not find the database, after the last one that did
+        self._counted = (-CHUNKS_SECONDS - 1, 0)  # when the chunks were counted, and how many they were
         self._closed = threading.Event()
         self.embedder_starts = 0
         self._tending = threading.Thread(target=self._tend, name="idle-embedder", daemon=True)
@@ -278,6 +282,20 @@ class Asking:
             oldest_pending_seconds=oldest,
             faults=tuple(faults),
         )
+
+    def figures(self) -> Figures:
+        """What operators watch. Chunks are counted again after a while only: each of them has to be passed over."""
+        with self._for(EVERYTHING) as services, services.database.transaction() as cursor:
+            counted_at, chunks = self._counted
+            if time.monotonic() - counted_at > CHUNKS_SECONDS:
+                chunks = figures.count_chunks(cursor)
+                self._counted = (time.monotonic(), chunks)
+            return figures.get(cursor, chunks=chunks, dagster_schema=DAGSTER_SCHEMA)
+
+    @property
+    def embedder_memory_bytes(self) -> int:
+        """What the embedding servers of this home have in memory, those of runs included."""
+        return neighbour.memory_bytes(self.settings.home / "run")
 
     def is_ready(self) -> bool:
         """Whether a search by words would be answered now: database and schema are there. DatabaseUnavailable."""

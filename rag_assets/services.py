@@ -22,7 +22,7 @@ from rag_assets.embedding.reranker import Reranker
 from rag_assets.errors import SettingsError
 from rag_assets.model import Progress
 from rag_assets.pipeline import OnPart, Pipeline, no_part
-from rag_assets.postgres import models
+from rag_assets.postgres import figures, models
 from rag_assets.postgres.database import Database
 from rag_assets.postgres.listener import Listener
 from rag_assets.postgres.models import Model
@@ -178,8 +178,15 @@ class Services:
     def embedder(self) -> Embedder:
         """What makes vectors; its engine is started by the first text."""
         embedder = Embedder(self.settings, engine=self.engine, fallback=self._fallback, models=self.models)
+        embedder.on_started = self._note_start
         self._open.callback(embedder.close)
         return embedder
+
+    def _note_start(self, seconds: float) -> None:
+        """Count a start of the engine where a database is open: to embed, nobody needs one."""
+        database: Database | None = vars(self).get("database")
+        if database is not None:
+            figures.note_start(database, self.settings.embedding.model, seconds=seconds)
 
     @property
     def embedders(self) -> list[Embedder]:

@@ -36,6 +36,7 @@ SHOWN_BY = {
     "operations.py": "test_cli",
     "postgres/callers.py": "test_service_keys",
     "postgres/contents.py": "test_backup",
+    "postgres/figures.py": "test_metrics",
     "postgres/health.py": "test_database",
     "postgres/models.py": "test_known",
     "postgres/runs.py": "test_lease",

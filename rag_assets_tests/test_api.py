@@ -50,7 +50,7 @@ def test_each_mode_finds_a_passage_by_its_own_words(service: Service, mode: str)
     answer = service.search("The pump of the north shows error E4.", mode=mode, k=2)
     assert answer["mode"] == mode
     assert len(answer["hits"]) == 2
-    assert service.metric(f'rag_searches_total{{mode="{mode}",outcome="ok"}}') >= 1
+    assert service.metric(f'rag_assets_searches_total{{mode="{mode}",outcome="ok"}}') >= 1
 
 
 @pytest.mark.parametrize(
@@ -258,10 +258,10 @@ def test_health_and_readiness_and_numbers(service: Service) -> None:
     """What an operator asks."""
     assert service.ask("GET", "/healthz").json() == {"status": "alive"}
     assert service.ask("GET", "/readyz").json() == {"status": "ready"}
-    assert service.metric('rag_documents{state="indexed"}') == 4
-    assert service.metric("rag_database_up") == 1
+    assert service.metric('rag_assets_documents{state="indexed"}') == 4
+    assert service.metric("rag_assets_database_up") == 1
     names = {line.split()[2] for line in service.ask("GET", "/metrics").text.splitlines() if line.startswith("# TYPE")}
-    assert all(name.startswith("rag_") for name in names)
+    assert all(name.startswith("rag_assets_") for name in names)
 
 
 def test_the_openapi_document_is_one(service: Service) -> None:

@@ -40,7 +40,7 @@ def test_an_embedding_server_that_was_killed_is_started_anew(filled_url: str, tm
         [server] = engines.servers()
         tree.stop_tree(server.pid, seconds=5)
         assert service.search(PUMP, mode="vector", k=1)["hits"][0]["content"] == PUMP
-        assert service.metric("rag_embedder_starts_total") == 2
+        assert service.metric("rag_assets_question_embedder_starts_total") == 2
 
 
 def test_questions_under_way_are_answered_when_the_embedding_server_is_killed(filled_url: str, tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_an_idle_embedding_server_is_stopped(filled_url: str, tmp_path: Path) ->
     with served(configured(filled_url, tmp_path / "home", search={"idle_seconds": 1})) as service:
         service.search(PUMP, mode="vector")
         until(lambda: not engines.servers())
-        assert service.metric("rag_embedder_up") == 0
+        assert service.metric("rag_assets_embedder_up") == 0
         assert service.search(PUMP, mode="vector", k=1)["hits"][0]["content"] == PUMP
 
 
@@ -185,7 +185,7 @@ def test_a_database_without_an_index_is_said(empty_database_url: str, tmp_path: 
         assert (answer.status_code, answer.json()["error"]["kind"]) == (503, "settings")
         assert "rag-assets init" in answer.json()["error"]["message"]
         assert service.ask("GET", "/healthz").status_code == 200
-        assert service.metric("rag_database_up") == 0
+        assert "rag_assets_documents" not in service.ask("GET", "/metrics").text
 
 
 class Hasty(BoundedProtocol):

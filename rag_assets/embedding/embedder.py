@@ -61,7 +61,8 @@ class Embedder:
     that lives. `local` is short for one of llama.cpp. Made by `remote`, it uses a running server, of which nothing is
     started or stopped; it waits `patience_seconds` for one to answer, and one of several that was away is left alone
     for `pause_seconds`. `models` remembers what vectors each model gives.
-    `on_embedded` is told how many texts have their vectors, as they have.
+    `on_embedded` is told how many texts have their vectors, as they have; `on_started`, how many seconds each start of
+    a server of our own took.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Embedder:
         self._is_for_queries = False  # started with the memory of a query, which is not yet enough to ingest
         self.is_shared = False  # the server is that of another process of ours
         self.on_embedded: Callable[[int], None] = lambda _count: None
+        self.on_started: Callable[[float], None] = lambda _seconds: None
         self._client: Server | None = None
         self._lock = threading.Lock()  # over what is counted
         self._server_lock = threading.Lock()  # over the server, which takes seconds to start and to stop
@@ -390,13 +392,14 @@ class Embedder:
 
     def _start_server(self, *, for_query: bool) -> EmbeddingClient:
         assert self._server is not None  # noqa: S101 - asked by the caller
-        needed = self._server.query_bytes if for_query else None
+        needed, began = self._server.query_bytes if for_query else None, time.perf_counter()
         client = self._server.start(needed_bytes=needed, is_given_up=self._interrupted.is_set)
         try:
             self._vouch(client, vectors=self._server.first_vectors)
         except BaseException:
             self._server.stop()
             raise
+        self.on_started(time.perf_counter() - began)
         return client
 
     def _vouch(self, client: EmbeddingClient, *, vectors: "NDArray[float32] | None" = None) -> None:

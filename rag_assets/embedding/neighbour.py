@@ -13,7 +13,7 @@ import psutil
 
 from rag_assets.embedding.client import EmbeddingClient
 from rag_assets.embedding.door import Door, Owned, to_owned
-from rag_assets.embedding.server import RECORD_PATTERN, Record, runs
+from rag_assets.embedding.server import RECORD_PATTERN, Record, runs, tree_bytes
 from rag_assets.model_sets import ModelSet
 from rag_assets.settings import LlamaServer as LlamaServerSettings
 
@@ -36,6 +36,16 @@ def find(run: Path, *, model: Path, settings: LlamaServerSettings, of_model: Mod
                 return client
             client.close()
     return None
+
+
+def memory_bytes(run: Path) -> int:
+    """What all servers of this home have in memory, whoever started them; 0 where none runs."""
+    found = 0
+    for file in run.glob(RECORD_PATTERN):
+        with suppress(OSError, ValueError, KeyError, TypeError, psutil.Error):  # it may be ending this moment
+            record: Record = json.loads(file.read_text())
+            found += tree_bytes(record["pid"]) if _lives(record) else 0
+    return found
 
 
 def _lives(record: Record) -> bool:

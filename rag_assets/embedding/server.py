@@ -114,8 +114,7 @@ class LlamaServer:
         """What the process and those that it started have in memory; None where it does not run."""
         with suppress(psutil.NoSuchProcess):
             if self.pid is not None:
-                root = psutil.Process(self.pid)
-                return sum(int(process.memory_info().rss) for process in (root, *root.children(recursive=True)))
+                return tree_bytes(self.pid)
         return None
 
     def start(
@@ -442,6 +441,12 @@ def _private_folder(path: Path) -> Path:
 def _environment() -> dict[str, str]:
     """Ours, without what it would have no use for."""
     return {name: value for name, value in os.environ.items() if name not in SECRETS}
+
+
+def tree_bytes(pid: int) -> int:
+    """What a process and those that it started have in memory; psutil.NoSuchProcess where one of them just ended."""
+    root = psutil.Process(pid)
+    return sum(int(process.memory_info().rss) for process in (root, *root.children(recursive=True)))
 
 
 def runs(pid: int, created: float) -> bool:

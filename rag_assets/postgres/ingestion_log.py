@@ -73,7 +73,8 @@ def failed_in(cursor: Cursor, *, run_id: str) -> list[str]:
 
 
 def purge(cursor: Cursor, *, days: int) -> int:
-    """Forget attempts older than so many days that are not their document's last; how many."""
+    """Forget attempts older than so many days that are not their document's last; how many. Totals keep them."""
+    cursor.execute(statement("ingestion_log", "fold_totals"))
     cursor.execute(statement("ingestion_log", "purge_log"), {"days": days})
     return int(cursor.rowcount)
 

@@ -23,7 +23,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from rag_assets.asking import EVERYTHING, Asking, Embedded
+from rag_assets.asking import Asking, Embedded
 from rag_assets.errors import (
     DatabaseUnavailable,
     EmbeddingError,
@@ -49,6 +49,7 @@ logger = logging.getLogger(__name__)
 
 EMBEDDING_THREADS = 8
 MOST_DIGITS = 1_000  # of a whole number in JSON: what these take to be read grows with their square
+LOOKS, LOOK_SECONDS = 2, 5.0  # at once for /metrics, and how long one is waited for: Prometheus gives up after ten
 READY_SECONDS = 1.0  # so long an answer of /readyz is given again: it needs no key
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/openapi.json"})
 # Of each error: status, kind, seconds after which to try again, and what is said to callers who have a role.
@@ -122,6 +123,7 @@ class Api:
         limits: Any = {"limit": service.max_requests, "seconds": service.request_seconds}
         self.embedding = Workers("embed", threads=EMBEDDING_THREADS, **limits)
         self.database = Workers("database", threads=asking.settings.database.pool_max_size, **limits)
+        self.looking = Workers("metrics", threads=1, limit=LOOKS, seconds=LOOK_SECONDS)
         self._looking = asyncio.Lock()
         self._ready: tuple[float, Response] | None = None
         self._document: dict[str, Any] | None = None
@@ -131,7 +133,7 @@ class Api:
         """For as long as requests are taken: what the first one would wait for is opened meanwhile."""
         self.embedding.begin(self.asking.warm)
         yield
-        for workers in (self.embedding, self.database):
+        for workers in (self.embedding, self.database, self.looking):
             workers.close()
 
     async def search(self, request: Request) -> Response:
@@ -236,15 +238,25 @@ class Api:
         return _answer({"status": "ready"})
 
     async def numbers(self, request: Request) -> Response:
-        """GET /metrics: for Prometheus; refused to keys with a role. Without a database, its numbers are left out."""
+        """GET /metrics: for Prometheus; refused to keys with a role. Without a database, its numbers are left out.
+
+        In a thread of its own, so that a service that has as much to do as it takes still tells so.
+        """
         if caller_of(request).role is not None:
             return error(403, "Numbers of the whole index are for keys without a role.")
+        figures, is_up = None, True
         try:
-            summary = await self.database.run(lambda: self.asking.status(caller=EVERYTHING))
-        except (RagAssetsError, TimeoutError):
-            summary = None
+            figures = await self.looking.run(self.asking.figures)
+        except (DatabaseUnavailable, TimeoutError, Busy):  # busy: with looks that the database has not answered
+            is_up = False
+        except RagAssetsError as exc:  # it answers, and is not set up
+            logger.warning("Metrics: %s", exc)
         body = self.metrics.render(
-            summary, embedder_starts=self.asking.embedder_starts, embedder_runs=self.asking.embedder_runs
+            figures,
+            is_up=is_up,
+            embedder_starts=self.asking.embedder_starts,
+            embedder_runs=self.asking.embedder_runs,
+            embedder_memory_bytes=self.asking.embedder_memory_bytes,
         )
         return Response(body, media_type=CONTENT_TYPE)
 

@@ -75,7 +75,7 @@ def _load(running: Up, questions: Sequence[str], *, seconds: float) -> tuple[dic
                 asked += SLICE_SECONDS * (name == "with pauses")
                 say(f"{name}: {seen[name].rates[-1]:.1f} chunks/s, {len(seen[name].seconds)} answers")
         for line in requests.get(f"{url}/metrics", timeout=60).text.splitlines():
-            if line.startswith("rag_embedder_starts_total "):
+            if line.startswith("rag_assets_question_embedder_starts_total "):
                 memory["embedder_starts"] = float(line.split()[1])
     return seen, memory
 

@@ -93,7 +93,8 @@ begin
     execute format('grant select on rag_migrations to %I', worker);
     execute format(
         'grant select, insert, update, delete on rag_changes, rag_chunk_words, rag_document_chunks, rag_document_text, '
-        'rag_embedding_models, rag_ingestion_log, rag_looks, rag_models, rag_outbox, rag_owner, rag_runs, rag_serving, '
+        'rag_embedder_starts, rag_embedding_models, rag_ingestion_log, rag_ingestion_totals, rag_looks, rag_models, '
+        'rag_outbox, rag_owner, rag_runs, rag_serving, '
         'rag_word_changes, rag_word_counts, rag_word_language, rag_word_totals, rag_words_missing to %I', worker
     );
     execute format('grant select on rag_status to %I', worker);

@@ -52,7 +52,8 @@ drop schema if exists {schema} cascade;
 -- name: list_missing
 -- Tables of ours that are not there.
 select name from unnest(array[
-    'rag_changes', 'rag_chunk_words', 'rag_document_chunks', 'rag_document_text', 'rag_embedding_models',
-    'rag_ingestion_log', 'rag_looks', 'rag_models', 'rag_outbox', 'rag_owner', 'rag_runs', 'rag_serving',
-    'rag_word_changes', 'rag_word_counts', 'rag_word_language', 'rag_word_totals', 'rag_words_missing'
+    'rag_changes', 'rag_chunk_words', 'rag_document_chunks', 'rag_document_text', 'rag_embedder_starts',
+    'rag_embedding_models', 'rag_ingestion_log', 'rag_ingestion_totals', 'rag_looks', 'rag_models', 'rag_outbox',
+    'rag_owner', 'rag_runs', 'rag_serving', 'rag_word_changes', 'rag_word_counts', 'rag_word_language', 'rag_word_totals',
+    'rag_words_missing'
 ]) as name where to_regclass(name) is null;

@@ -1,0 +1,109 @@
+"""What operators watch, as numbers of the database: what waits, what was done in all, how large the index is."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+import psycopg2
+from psycopg2.extensions import cursor as Cursor
+
+from rag_assets.errors import RagAssetsError
+from rag_assets.postgres import vector_index
+from rag_assets.postgres.database import Database
+from rag_assets.postgres.statements import nouns, single, statement
+from rag_assets.postgres.vector_index import VectorIndex
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempts:
+    """What all attempts that ended alike came to, since the index was made.
+
+    `error_kind` is empty of those that went well. Tokens are those of all chunks of a document, embedded or kept.
+    """
+
+    status: str
+    error_kind: str
+    attempts: int
+    characters: int
+    chunks_embedded: int
+    chunks_reused: int
+    chunks_deleted: int
+    tokens: int
+    read_seconds: float
+    chunk_seconds: float
+    embed_seconds: float
+    write_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Starts:
+    """How often the embedding server was started for a model, and the seconds that took in all."""
+
+    model: str
+    starts: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """One look. `errors` counts documents that wait or were given up, by the kind of their last error."""
+
+    states: dict[str, int]
+    errors: dict[str, int]
+    changes: int  # that no look has moved to the outbox
+    oldest_pending_seconds: float  # 0 where nothing is pending
+    attempts: tuple[Attempts, ...]
+    starts: tuple[Starts, ...]
+    chunks: int  # of the model that serves
+    size_bytes: int  # of texts, chunks and words, with their indexes
+    index: VectorIndex | None
+    ticks: int | None  # None where Dagster keeps them elsewhere
+
+
+def count_chunks(cursor: Cursor) -> int:
+    """Chunks of the model that serves: each of them is passed over, so that this takes a second for ten million."""
+    return _count(cursor, "count_chunks")
+
+
+def get(cursor: Cursor, *, chunks: int, dagster_schema: str) -> Figures:
+    """All of it, with the number of chunks as it was counted last; milliseconds, however many chunks there are."""
+    cursor.execute(statement("figures", "count_waiting"))
+    waiting = cursor.fetchall()
+    states = {"indexed": _count(cursor, "count_indexed"), "pending": 0, "running": 0, "failed": 0}
+    errors: dict[str, int] = {}
+    for state, kind, count in waiting:
+        states[state] = states.get(state, 0) + count
+        if kind:
+            errors[kind] = errors.get(kind, 0) + count
+    cursor.execute(statement("figures", "get_backlog"))
+    changes, oldest = single(cursor)
+    cursor.execute(statement("figures", "sum_attempts"))
+    attempts = nouns(cursor, Attempts)
+    cursor.execute(statement("figures", "list_starts"))
+    starts = nouns(cursor, Starts)
+    cursor.execute(statement("figures", "get_sizes"))
+    model, size_bytes = single(cursor)
+    cursor.execute(statement("figures", "count_ticks"), {"schema": dagster_schema})
+    ticks = single(cursor)[0]
+    return Figures(
+        states=states,
+        errors=errors,
+        changes=changes,
+        oldest_pending_seconds=oldest,
+        attempts=tuple(attempts),
+        starts=tuple(starts),
+        chunks=chunks,
+        size_bytes=size_bytes,
+        index=vector_index.get(cursor, model) if model else None,
+        ticks=ticks,
+    )
+
+
+def note_start(database: Database, model: str, *, seconds: float) -> None:
+    """Count a start of the embedding server, which took so long; not where that cannot be written."""
+    with suppress(RagAssetsError, psycopg2.Error), database.transaction() as cursor:
+        cursor.execute(statement("figures", "add_start"), {"model": model, "seconds": seconds})
+
+
+def _count(cursor: Cursor, name: str) -> int:
+    cursor.execute(statement("figures", name))
+    return int(single(cursor)[0])
