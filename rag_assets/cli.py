@@ -18,6 +18,7 @@ import psutil
 from rag_assets import (
     cli_backup,
     cli_mcp,
+    cli_metrics,
     cli_model,
     cli_service,
     cli_status,
@@ -806,6 +807,7 @@ def chunk(files: tuple[str, ...], strategy: str | None, size: int | None, overla
 for _command in (
     *cli_service.COMMANDS,
     *cli_status.COMMANDS,
+    *cli_metrics.COMMANDS,
     cli_mcp.mcp,
     cli_model.model,
     *cli_backup.COMMANDS,

@@ -23,6 +23,7 @@ from rag_assets.postgres import (
     callers,
     conninfo,
     documents,
+    figures,
     ingestion_log,
     outbox,
     owner,
@@ -34,6 +35,7 @@ from rag_assets.postgres import reconcile as reconciling
 from rag_assets.postgres import search as searching
 from rag_assets.postgres import stories as story_tables
 from rag_assets.postgres.database import require_schema
+from rag_assets.postgres.figures import Figures
 from rag_assets.postgres.roles import Granted
 from rag_assets.postgres.stories import Story
 from rag_assets.postgres.vector_index import VectorIndex
@@ -317,6 +319,12 @@ def status(services: Services) -> IndexStatus:
         status = outbox.status(cursor, services.settings.source)  # which says what to do where nothing is set up
         still = runs.standing_still(cursor, seconds=services.settings.worker.processing_timeout_seconds)
         return replace(status, standing_still=still)
+
+
+def figures_now(services: Services) -> Figures:
+    """What operators watch, everything counted; SettingsError, with what to do, where nothing is set up."""
+    with services.database.transaction() as cursor:
+        return figures.get(cursor, chunks=figures.count_chunks(cursor), dagster_schema=DAGSTER_SCHEMA)
 
 
 def count_texts(services: Services) -> int:

@@ -1,0 +1,87 @@
+"""`rag-assets metrics`: printed, or written to a file that a collector reads at any moment."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from prometheus_client.parser import text_string_to_metric_families
+
+from rag_assets.cli import main
+from rag_assets_tests import serving
+from rag_assets_tests.test_metrics import STORED, log, samples
+
+
+@pytest.fixture
+def configured(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A database with documents, of which the commands are told."""
+    serving.fill(database_url)
+    log(database_url, STORED)
+    monkeypatch.setenv("RAG_ASSETS_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    return database_url
+
+
+def invoke(*arguments: str, code: int = 0) -> Result:
+    result = CliRunner().invoke(main, ["metrics", *arguments], prog_name="rag-assets")
+    assert result.exit_code == code, result.output
+    return result
+
+
+def figures(text: str) -> dict[str, float]:
+    return samples(list(text_string_to_metric_families(text)))
+
+
+def test_metrics_are_printed(configured: str) -> None:
+    """Those of the index: nobody asks this process anything."""
+    found = figures(invoke().stdout)
+    assert (found["rag_assets_documents.indexed"], found["rag_assets_chunks"]) == (4, 7)
+    assert (found["rag_assets_attempts_total.completed"], found["rag_assets_database_up"]) == (1, 1)
+    assert not [name for name in found if "search" in name]
+
+
+def test_a_file_is_replaced_whole_and_every_account_may_read_it(configured: str, tmp_path: Path) -> None:
+    """A collector that has the old one open reads it to its end, and nothing else is left in the folder."""
+    folder = tmp_path / "textfile"
+    folder.mkdir()
+    target = folder / "rag_assets.prom"
+    target.write_text("old 1\n")
+    before = os.umask(0o077)
+    try:
+        with target.open() as opened:
+            result = invoke("--write", str(target))
+            assert sys.platform == "win32" or opened.read() == "old 1\n"
+    finally:
+        os.umask(before)
+    assert result.stdout == ""
+    assert list(folder.iterdir()) == [target]
+    assert sys.platform == "win32" or target.stat().st_mode & 0o777 == 0o644
+    assert figures(target.read_text())["rag_assets_documents.indexed"] == 4
+
+
+def test_a_database_that_is_away_is_written_down(
+    configured: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is what the file is for; the reason is said to whoever reads the timer's mail."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
+    target = tmp_path / "rag_assets.prom"
+    assert "127.0.0.1" in invoke("--write", str(target)).stderr
+    assert figures(target.read_text()) == {"rag_assets_database_up": 0, "rag_assets_embedder_memory_bytes": 0}
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "said"),
+    [("metrics.txt", 2, "end in .prom"), ("no/such/folder/a.prom", 1, "needs a folder that takes files")],
+)
+def test_a_file_that_no_collector_would_read_is_refused(
+    configured: str, tmp_path: Path, name: str, code: int, said: str
+) -> None:
+    """With what to do."""
+    result = invoke("--write", str(tmp_path / name), code=code)
+    assert said in " ".join((result.output + str(result.exception)).split())
+
+
+def test_the_help_shows_how_a_timer_runs_it(configured: str) -> None:
+    """With the line of cron as it is written there."""
+    assert "* * * * *  rag-assets metrics --write /var/lib/node_exporter" in invoke("--help").output
