@@ -63,7 +63,7 @@ def add(name: str, file: Path | None, url: str | None, as_json: bool, **given: A
     with opened() as services:
         operations.migrate(services)
         chosen = switching.chosen(services, name, file=file, url=url, **given)
-        waiting = switching.add(services, chosen)
+        waiting = switching.add(services, chosen, progress=print_progress)
     if as_json:
         print_json({"model": name, "waiting": waiting})
     else:

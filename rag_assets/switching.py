@@ -121,7 +121,7 @@ def _whole(services: Services, name: str) -> Services | None:
     return None
 
 
-def add(services: Services, chosen: Settings) -> int:
+def add(services: Services, chosen: Settings, *, progress: Progress = no_progress) -> int:
     """Have vectors of the model of these settings made beside those of the one that serves; how many documents wait.
 
     It has to embed a text before anything is written. Called again for a model that is being built, documents that
@@ -130,6 +130,8 @@ def add(services: Services, chosen: Settings) -> int:
     name = chosen.embedding.model
     with services.database.transaction() as cursor:
         _require_addable(services, chosen, beside=models.get_present(cursor))
+    server = chosen.llama_server.url
+    progress(f"Waiting for the server at {server}" if server else f"Having {name} embed a text")
     _require_working(services, chosen)
     with services.database.transaction() as cursor:
         models.lock(cursor)

@@ -483,7 +483,7 @@ def test_commands_go_from_one_model_to_the_other(bench: Bench, monkeypatch: pyte
     assert "0 of 1" not in said("status")
     assert "needed: --file" in said("add", NEW, code=1)
     added = said("add", NEW, "--url", bench.new.url, "--passage-prefix", "passage: ", "--query-prefix", "passage: ")
-    assert added.startswith(f"1 document is to get vectors of {NEW}")
+    assert f"Waiting for the server at {bench.new.url}\n1 document is to get vectors of {NEW}" in added
     early = said("switch", code=1)
     assert "1 document of 1 is without vectors" in early
     assert "Next: rag-assets ingest" in early
