@@ -5,10 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 
-
-@pytest.mark.skipif(os.name == "nt", reason="it listens only when it is ready there")
 def test_prewarmed_process_ends_at_once_when_its_launcher_is_gone(tmp_path: Path) -> None:
     """Also while it imports, which takes long on a busy machine: it asks for no database, and leaves nothing."""
     environment = {
