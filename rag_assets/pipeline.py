@@ -47,11 +47,13 @@ WAIT_SECONDS = 0.5  # at a time, for a group: on Windows, Ctrl-C does not end a 
 PARTING_SECONDS = 0.05  # between interruptions of what is still under way in a run that is stopped
 DATABASE_PATIENCE_SECONDS = 60.0  # how long a finished document waits for a database that restarts
 READINGS = 3  # of a file that changes between being cut for one model and for another
+LOOKED_AT_TOGETHER = 25  # files, at most, before the first of them is read
 FOLDED_TOGETHER = 50  # changes of the statistics of words
 
 
 Key = tuple[str, str]  # a model, and the content hash of a text that it embeds
 Resolve = Callable[[str], Path]  # a path of the table -> the file; DocumentError
+Look = Callable[[], StoredText | None]  # DocumentError
 OnPart = Callable[[str, int, int], None]  # a long document's id, how many of its new chunks are embedded, of how many
 
 
@@ -376,11 +378,12 @@ class Pipeline:
     def _read_groups(self, batch: Sequence[Claim], lane: _Lane) -> Iterator[_Group]:
         window = self._settings.worker.bulk_batch_size
         stored, others = self._stored(batch)
+        looks = self._looks(batch, stored, lane=lane, others=others)
         gathered = _Gathered()
         for claim in batch:
             if self.stopping.is_set():
                 return
-            work = self._read(claim, stored.get(claim.document_id), lane=lane, others=others)
+            work = self._read(claim, looks, lane=lane, others=others)
             tokens = _tokens(work)
             if tokens >= GROUP_TOKENS and gathered.works:
                 yield self._group(gathered.works)
@@ -407,10 +410,10 @@ class Pipeline:
                 self._makers[model] = made
             return self._makers[model]
 
-    def _read(self, claim: Claim, stored: StoredText | None, *, lane: _Lane, others: Sequence[Maker]) -> _Work:
+    def _read(self, claim: Claim, looks: Iterator[Look], *, lane: _Lane, others: Sequence[Maker]) -> _Work:
         started = time.perf_counter()
         try:
-            work = self._looked_at(claim, stored, lane=lane, others=others)
+            work = self._looked_at(claim, next(looks), lane=lane, others=others)
         except DocumentError as exc:
             outcome = _failed(claim, exc, stage="read")
             work = _Settled(claim=claim, outcome=outcome, file=self._file(claim, lane=lane))
@@ -420,16 +423,16 @@ class Pipeline:
         self._lease.move()
         return work
 
-    def _looked_at(self, claim: Claim, stored: StoredText | None, *, lane: _Lane, others: Sequence[Maker]) -> _Work:
+    def _looked_at(self, claim: Claim, look: Look, *, lane: _Lane, others: Sequence[Maker]) -> _Work:
         """What is to be done with a document; DocumentError where nothing can be."""
         _require_one_row(claim)
         if claim.path is None:
             gone = Outcome(document_id=claim.document_id, path=None, status="deleted", stage="write")
             return _Settled(claim=claim, outcome=gone)
-        found = self._look(claim.path, stored, lane=lane, others=others)
-        if isinstance(found, StoredText):
-            return _Unchanged(claim=claim, stored=found)
-        read, beside = self._read_for_all(found, name=claim.path, lane=lane, others=others)
+        if (stored := look()) is not None:
+            return _Unchanged(claim=claim, stored=stored)
+        file = lane.lookups.call(partial(self._resolve, claim.path), name=claim.path)
+        read, beside = self._read_for_all(file, name=claim.path, lane=lane, others=others)
         return _Read(claim=claim, read=replace(read, language=self._language(read)), others=beside)
 
     def _read_for_all(
@@ -476,21 +479,27 @@ class Pipeline:
                 raise
         return reader.read(file, name=name)
 
-    def _look(self, path: str, stored: StoredText | None, *, lane: _Lane, others: Sequence[Maker]) -> Path | StoredText:
-        """The file to read, or what is stored where file, settings and models are those of it.
+    def _looks(
+        self, batch: Sequence[Claim], stored: Mapping[str, StoredText], *, lane: _Lane, others: Sequence[Maker]
+    ) -> Iterator[Look]:
+        """For each claim, what is stored of it where file, settings and models are those of that; else None.
 
         Models are kept in step with each other: what was stored by a run with the one holds for the other.
         """
         fingerprints = {lane.reader.fingerprint, *(_reader_of(maker, lane).fingerprint for maker in others)}
         names = {self._model, *(maker.settings.embedding.model for maker in others)}
-        is_same = stored is not None and stored.fingerprint in fingerprints and stored.embedding_model in names
-        same = stored if is_same else None
 
-        def look() -> Path | StoredText:
-            file = self._resolve(path)
-            return same if same and self._is_unchanged(file, same) else file
+        def call(claim: Claim) -> tuple[str, Look]:
+            path, known = claim.path, stored.get(claim.document_id)
+            if path is None or known is None:
+                return "", _none
+            is_same = known.fingerprint in fingerprints and known.embedding_model in names
+            return path, (
+                lambda: known if self._is_unchanged(self._resolve(path), known) else None
+            ) if is_same else _none
 
-        return lane.lookups.call(look, name=path)
+        for start in range(0, len(batch), LOOKED_AT_TOGETHER):
+            yield from lane.lookups.each([call(claim) for claim in batch[start : start + LOOKED_AT_TOGETHER]])
 
     def _is_unchanged(self, file: Path, stored: StoredText) -> bool:
         size, mtime_ns = paths.facts(file)
@@ -569,8 +578,8 @@ class Pipeline:
                 outcomes = self._commit(group, after_lost_connection=retrying)
                 self._in_flight -= group.announced
                 self._lease.settle([work.claim.document_id for work in group.works])
-                with suppress(DatabaseUnavailable), self._database.transaction() as cursor:
-                    words.fold(cursor, at_least=FOLDED_TOGETHER)  # so that a search has few changes to add up
+                if not all(isinstance(work, _Unchanged) for work in group.works):
+                    self._fold_words()
                 return outcomes
             except MissingVectors as exc:
                 self._embed_missing(group, {(exc.model, sha) for sha in exc.hashes})
@@ -580,6 +589,11 @@ class Pipeline:
                 retrying = True
                 logger.warning("Database away while storing %d documents: %s", len(group.works), exc)
                 time.sleep(1)
+
+    def _fold_words(self) -> None:
+        """So that a search has few changes to add up."""
+        with suppress(DatabaseUnavailable), self._database.transaction() as cursor:
+            words.fold(cursor, at_least=FOLDED_TOGETHER)
 
     def _embed_missing(self, group: _Group, keys: Collection[Key]) -> None:
         """What another group was to store and did not, or what vanished from the table since it was looked at."""
@@ -746,6 +760,10 @@ class Pipeline:
     def _require_lease(self) -> None:
         if self._lease.lost.is_set():
             raise LostRun(self._run_id)
+
+
+def _none() -> None:
+    """Stands for Look where a document is read, whatever is in its file."""
 
 
 def _require_one_row(claim: Claim) -> None:

@@ -2,8 +2,9 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,6 +42,33 @@ def test_call_that_never_returns_is_given_up_and_the_next_one_made() -> None:
     answer.set()
     lookups.close()
     until(lambda: not set(threading.enumerate()) - before)
+
+
+def test_of_calls_together_the_one_that_hangs_is_given_up() -> None:
+    """Those before and after it are answered in their order, each with what it returns or raises."""
+    lookups, answer = Lookups(1.0), threading.Event()
+    calls: list[Any] = [lambda: 0, answer.wait, lambda: 1 // 0, lambda: 3]
+    first, hanging, failing, last = lookups.each([(str(index), call) for index, call in enumerate(calls)])
+    assert (first(), last()) == (0, 3)
+    with pytest.raises(DocumentError, match=r"1 s .*: 1$"):
+        hanging()
+    with pytest.raises(ZeroDivisionError):
+        failing()
+    answer.set()
+    lookups.close()
+
+
+def test_answers_do_not_wait_for_calls_that_take_long() -> None:
+    """Nor are calls made whose answers nobody takes any more."""
+    lookups, answer, made = Lookups(60), threading.Event(), threading.Event()
+    calls: list[tuple[str, Callable[[], Any]]] = [("a", lambda: 1), ("b", answer.wait), ("c", made.set)]
+    answers = lookups.each(calls)
+    assert next(answers)() == 1
+    answers.close()
+    answer.set()
+    assert lookups.call(lambda: 2, name="d") == 2
+    assert not made.is_set()
+    lookups.close()
 
 
 def test_call_is_waited_for_when_all_stood_still(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,6 +89,15 @@ def test_link_is_followed_only_inside_the_root(root: Path, tmp_path: Path) -> No
 
 
 @posix
+def test_folder_whose_name_begins_as_the_root_s_is_another_one(root: Path) -> None:
+    """Also where its own name goes on with a letter, a point or a space."""
+    for name in ("roots", "root.old", "root 2"):
+        (other := root.with_name(name)).mkdir()
+        (other / "c.txt").write_text("secret")
+        assert kind_of(str(other / "c.txt"), root=root) == "outside_root"
+        assert paths.resolve(str(other / "c.txt"), root=Path("/")) == other / "c.txt"
+
+
 def test_root_may_itself_be_a_link(root: Path, tmp_path: Path) -> None:
     """Administrators move document folders and leave a link."""
     (tmp_path / "link").symlink_to(root)
@@ -180,6 +190,18 @@ def test_devices_are_refused_without_a_root_too(root: Path | None) -> None:
     """Nobody's documents are there."""
     assert kind_of("/dev/zero", root=root) == "outside_root"
     assert kind_of("/proc/self/environ", root=root) == "outside_root"
+
+
+@pytest.mark.skipif(
+    os.path.realpath("/dev/shm") != "/dev/shm" or not os.path.isdir("/dev/shm"), reason="there is no shared memory here"
+)
+def test_root_may_lie_in_a_folder_of_the_system(tmp_path: Path) -> None:
+    """Whoever chose shared memory, or a link to it, means it; the root / does not mean devices."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        (file := Path(folder) / "a.txt").write_text("text")
+        (link := tmp_path / "link").symlink_to(folder)
+        assert paths.resolve("a.txt", root=Path(folder)) == paths.resolve("a.txt", root=link) == file
+        assert kind_of(str(file), root=Path("/")) == "outside_root"
 
 
 def test_bytes_hash_and_facts_agree(root: Path) -> None:

@@ -1,18 +1,18 @@
 """Calls that touch a file come in, their results go out; one that a file system does not answer is given up."""
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from rag_assets.errors import DocumentError
 from rag_assets.stopwatch import Stopwatch
 
-LOOK_SECONDS = 1.0  # between looks at the time
+LOOK_SECONDS = 1.0  # between looks at the time, and at what is answered
 T = TypeVar("T")
-_Answer = SimpleQueue[tuple[Any, BaseException | None]]
-_Calls = SimpleQueue[tuple[Callable[[], Any], _Answer] | None]
+_Calls = SimpleQueue["_Asked[Any] | None"]
 
 
 class Lookups:
@@ -28,24 +28,46 @@ class Lookups:
 
     def call(self, action: Callable[[], T], *, name: str) -> T:
         """What `action` returns or raises; DocumentError timed_out when it takes longer than the limit."""
+        return next(self.each([(name, action)]))()
+
+    def each(self, calls: Sequence[tuple[str, Callable[[], T]]]) -> Generator[Callable[[], T], None, None]:
+        """For each of a few calls, with their names, what returns or raises the same as `call`, in their order.
+
+        They are made one after the other, and handed over together: going from thread to thread for each takes longer
+        than most calls do. Where they are slow, each is handed over within a second.
+        """
+        given = 0
+        while given < len(calls):
+            asked = _Asked([action for _, action in calls[given:]])
+            self._put(asked)
+            try:
+                while answers := self._answers(asked):
+                    given += len(answers)
+                    yield from answers
+            finally:
+                asked.forget()  # where nobody takes the rest
+            if given < len(calls):  # it hangs
+                self.close()
+                yield _raising(self._timed_out(calls[given][0]))
+                given += 1
+
+    def _put(self, asked: "_Asked[Any]") -> None:
         if self._calls is None:
             self._calls = SimpleQueue()
             Thread(target=_make, args=(self._calls,), name="look-up", daemon=True).start()
-        answer: _Answer = SimpleQueue()
-        self._calls.put((action, answer))
-        result, error = self._awaited(answer, name=name)
-        if error is not None:
-            raise error
-        return result  # type: ignore[no-any-return]
+        self._calls.put(asked)
 
-    def _awaited(self, answer: _Answer, *, name: str) -> tuple[Any, BaseException | None]:
+    def _answers(self, asked: "_Asked[T]") -> list[Callable[[], T]]:
+        """Answers that were not taken yet; none where all were, or the next call takes longer than the limit."""
         watch = Stopwatch()
-        while (left := self._seconds - watch.look()) > 0:
+        while not (answers := asked.take()) and not asked.is_taken and (left := self._seconds - watch.look()) > 0:
             with suppress(Empty):
-                return answer.get(timeout=min(left, LOOK_SECONDS))
-        self.close()
+                asked.done.get(timeout=min(left, LOOK_SECONDS))
+        return answers
+
+    def _timed_out(self, name: str) -> DocumentError:
         said = f"Its file system did not answer within {self._seconds:g} s (parsing.max_seconds): {name}"
-        raise DocumentError("timed_out", said)
+        return DocumentError("timed_out", said)
 
     def close(self) -> None:
         """Let the thread end, when it has made what it is at."""
@@ -54,11 +76,50 @@ class Lookups:
             self._calls = None
 
 
+class _Asked(Generic[T]):
+    """Calls on their way to the thread that makes them, and their answers on their way back."""
+
+    def __init__(self, actions: Sequence[Callable[[], T]]) -> None:
+        self.done: SimpleQueue[None] = SimpleQueue()  # has something in it once all are made
+        self._left = deque(actions)
+        self._untaken = len(actions)
+        self._answers: deque[Callable[[], T]] = deque()
+
+    def make(self) -> None:
+        with suppress(IndexError):  # none is left
+            while True:
+                self._answers.append(_answer(self._left.popleft()))
+        self.done.put(None)
+
+    def take(self) -> list[Callable[[], T]]:
+        answers = [self._answers.popleft() for _ in range(len(self._answers))]
+        self._untaken -= len(answers)
+        return answers
+
+    @property
+    def is_taken(self) -> bool:
+        return not self._untaken
+
+    def forget(self) -> None:
+        self._left.clear()
+
+
+def _answer(action: Callable[[], T]) -> Callable[[], T]:
+    try:
+        result = action()
+    except BaseException as exc:  # noqa: BLE001 - raised by the thread that asked
+        return _raising(exc)
+    return lambda: result
+
+
+def _raising(error: BaseException) -> Callable[[], Any]:
+    def answer() -> Any:
+        raise error
+
+    return answer
+
+
 def _make(calls: _Calls) -> None:
-    while (call := calls.get()) is not None:
-        action, answer = call
-        try:
-            answer.put((action(), None))
-        except BaseException as exc:  # noqa: BLE001 - raised by the thread that asked
-            answer.put((None, exc))
-        del call, action, answer
+    while (asked := calls.get()) is not None:
+        asked.make()
+        del asked
