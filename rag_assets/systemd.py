@@ -235,8 +235,8 @@ def require_linux() -> None:
     """SettingsError, with what to do meanwhile, where services are made in another way."""
     if sys.platform == "win32":
         raise SettingsError(
-            "This is Windows, where services are made by NSSM or sc.exe: that comes with docs/windows.md. Meanwhile, "
-            "let `rag-assets up` run in a console, or have the Task Scheduler start it: "
+            "This is Windows, where a service is made by NSSM (docs/windows.md). Without one, let `rag-assets up` run "
+            "in a console, or have the Task Scheduler start it: "
             f'schtasks /create /tn {SERVICE_NAME} /sc onlogon /tr "{sys.executable} -m rag_assets up"'
         )
     if sys.platform != "linux":
