@@ -1,6 +1,6 @@
 """What a Windows operator does, one thing after the other, each `passed` or `FAILED`: `python checks.py FOLDER`.
 
-To be run by the Python of Windows that has the project, in a console, whose Ctrl-Break ends `rag-assets up`. FOLDER is
+To be run by the Python of Windows that has the project, in a console, whose Ctrl-C ends `rag-assets up`. FOLDER is
 made anew: documents and the home are in it. The exit code is 1 where something failed.
 """
 
@@ -87,7 +87,6 @@ class Up:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
         threading.Thread(target=self._listen, daemon=True).start()
         try:
@@ -210,12 +209,13 @@ class Checks:
             nothing_is_left()
 
     def stop(self) -> None:
-        """Everything until Ctrl-Break."""
-        with self.check("Ctrl-Break ends up, and nothing is left"):
+        """Everything until Ctrl-C. Of Ctrl-Break, Wine tells no program, and ends it."""
+        with self.check("Ctrl-C ends up in order, and nothing is left"):
             up = Up()
-            up.process.send_signal(getattr(signal, "CTRL_BREAK_EVENT", signal.SIGTERM))
+            signal.signal(signal.SIGINT, lambda *_: None)  # it goes to all in this console
+            os.kill(0, getattr(signal, "CTRL_C_EVENT", signal.SIGINT))
             up.process.wait(PATIENCE_SECONDS)
-            assert "Stopping" in up.text, f"it ended with {up.process.returncode}: {up.text[-1500:]}"
+            assert up.process.returncode == 0, f"it ended with {up.process.returncode}: {up.text[-1500:]}"
             nothing_is_left()
 
     def _killed(self, words: str) -> int:
