@@ -159,7 +159,7 @@ class EmbeddingClient:
 
     def healthy(self) -> bool:
         """Whether the server answers and has loaded its model; one that is not ours may have no such endpoint."""
-        from urllib3.exceptions import HTTPError
+        from rag_assets.embedding.connections import HTTPError
 
         try:
             status, _ = self._exchange("GET", "/health", seconds=self._facts_seconds, most=self._most_facts)
@@ -169,7 +169,7 @@ class EmbeddingClient:
 
     def refuses_strangers(self) -> bool:
         """Whether a request with another key than ours is refused."""
-        from urllib3.exceptions import HTTPError
+        from rag_assets.embedding.connections import HTTPError
 
         stranger = {"Authorization": f"Bearer {secrets.token_hex(16)}"}
         try:
@@ -231,7 +231,7 @@ class EmbeddingClient:
         return shaped
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        from urllib3.exceptions import HTTPError, ReadTimeoutError
+        from rag_assets.embedding.connections import HTTPError, ReadTimeoutError
 
         try:
             status, content = self._exchange(
@@ -253,7 +253,7 @@ class EmbeddingClient:
 
     def _facts(self, path: str) -> dict[str, Any]:
         """What a server says of itself there; nothing where it does not."""
-        from urllib3.exceptions import HTTPError
+        from rag_assets.embedding.connections import HTTPError
 
         try:
             _, content = self._exchange(
@@ -305,7 +305,7 @@ class EmbeddingClient:
 
 def _read(answer: "Answer", *, seconds: float, most: int) -> bytes:
     """An answer's body, which has begun to come; urllib3.exceptions.ProtocolError where it does not end in time."""
-    from urllib3.exceptions import ProtocolError, ReadTimeoutError
+    from rag_assets.embedding.connections import ProtocolError, ReadTimeoutError
 
     content = bytearray()
     try:

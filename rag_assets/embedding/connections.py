@@ -1,6 +1,7 @@
 """Connections to embedding servers: they go through a door where there is one, and are waited for with patience.
 
-A module of its own, as importing urllib3 takes a fifth of a second: only who embeds needs it.
+A module of its own, as importing urllib3 takes a fifth of a second: only who embeds needs it, and takes its errors from
+here: where several threads import different parts of urllib3 first, Python may give one of them half a module.
 """
 
 import socket
@@ -10,15 +11,17 @@ from typing import Any
 from urllib.parse import unquote
 
 import certifi
+import urllib3  # the whole before its parts
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import LocationParseError, NewConnectionError
-from urllib3.util import Timeout, Url, parse_url
+from urllib3.exceptions import HTTPError, LocationParseError, NewConnectionError, ProtocolError, ReadTimeoutError
+from urllib3.util import Url, parse_url
 from urllib3.util.request import make_headers
 from urllib3.util.ssl_ import create_urllib3_context
 
 from rag_assets.embedding.door import Door
 from rag_assets.embedding.waiting import Patience, no_longer_than
+
+__all__ = ["Answer", "HTTPError", "ProtocolError", "ReadTimeoutError", "ServerConnection"]
 
 Answer = Any  # urllib3's response, whose body has not been read
 
@@ -48,7 +51,7 @@ class ServerConnection:
             f"{self._path}{path}",
             body=body,
             headers=headers | self._headers,
-            timeout=Timeout(connect=connect, read=read),
+            timeout=urllib3.Timeout(connect=connect, read=read),
             retries=False,
             redirect=False,
             preload_content=False,
@@ -59,7 +62,9 @@ class ServerConnection:
         self._pool.close()
 
 
-def _pool(place: Url, door: Door | None, patience: Patience, on_connect: Callable[[], None]) -> HTTPConnectionPool:
+def _pool(
+    place: Url, door: Door | None, patience: Patience, on_connect: Callable[[], None]
+) -> urllib3.HTTPConnectionPool:
     """A pool of the one connection, of a class that urllib3 makes it of."""
 
     class Patient(HTTPConnection):
@@ -84,10 +89,10 @@ def _pool(place: Url, door: Door | None, patience: Patience, on_connect: Callabl
             except OSError as exc:
                 raise NewConnectionError(self, str(exc)) from exc
 
-    class Pool(HTTPConnectionPool):
+    class Pool(urllib3.HTTPConnectionPool):
         ConnectionCls = Proven if door else Patient
 
-    class EncryptedPool(HTTPSConnectionPool):
+    class EncryptedPool(urllib3.HTTPSConnectionPool):
         ConnectionCls = PatientAndEncrypted
 
     if not place.host or place.scheme not in ("http", "https"):
