@@ -40,7 +40,7 @@ def test_each_document_is_a_partition_when_a_run_took_what_is_pending(project: P
     project.run()
     assert project.partitions("MATERIALIZED") == ids
     facts = {name: value.value for asset in events.ASSETS for name, value in project.last(asset).metadata.items()}
-    assert (facts["chunks"], facts["reused"], facts["server_build"]) == (len(WORDS), len(WORDS), "hash")
+    assert (facts["chunks"], facts["reused"], facts["engine"]) == (len(WORDS), len(WORDS), "hash")
     assert (facts["parser"], facts["status"]) == ("plain", "completed")
 
 
@@ -55,7 +55,7 @@ def test_unchanged_document_is_still_described(project: Project) -> None:
     first, second = told
     assert [facts.pop("status") for facts in second.values()] == ["unchanged"] * 3
     assert all(facts.items() <= first[asset].items() for asset, facts in second.items())
-    assert set(second["raw_text"]) == {"path", "sha256", "media_type", "parser"}, "and no pages, which a text has not"
+    assert set(second["raw_text"]) == {"path", "sha256", "media type", "parser"}, "and no pages, which a text has not"
     assert (second["chunks"]["chunks"], set(second["embeddings"])) == (len(WORDS), {"path", "model"})
 
 
@@ -190,7 +190,8 @@ def test_failed_attempts_stand_on_the_page_of_their_document(project: Project) -
         assert "File not found: missing.txt" in told[0]["message"]
         assert all("next try" in facts for facts in told)
         [given_up] = [one.metadata for one in seen if one.partition == empty]
-        assert "rag-assets accept" in str(given_up["what to do"].value)
+        assert str(given_up["what to do"].value).endswith(f"rag-assets accept {empty}")
+        assert list(given_up)[:4] == ["status", "error", "message", "what to do"], "as the page shows them"
 
 
 def test_no_red_run_stands_on_the_page_of_a_document_that_was_stored_since(project: Project) -> None:

@@ -88,6 +88,7 @@ def test_document_is_shown_with_its_text_and_chunks(project: Project, monkeypatc
     assert WORDS[0] in str(text["text"].value)
     assert WORDS[0] in str(chunks["cut"].value)
     assert "tokens at most" in str(chunks["cut"].value)
+    assert (list(text)[2], list(chunks)[2]) == ("text", "cut"), "after the state and the path"
     assert "warnings" not in text
     assert stored_bytes(project, document_id) < EVENT_BYTES
 

@@ -5,6 +5,7 @@ Dagster's public `context.log_event` writes one row per transaction (12 ms each 
 """
 
 import logging
+import shlex
 import threading
 import time
 from collections import Counter
@@ -32,7 +33,7 @@ ROWS = "dagster/row_count"  # metadata that Dagster's page knows
 SHOWN_WARNINGS = 6  # rag_document_text has them all
 WARNING_BYTES = 200
 MESSAGE_BYTES = 600  # of an error
-CORRECT_HINT = "Correct the file or its row: it is then tried again. What is to stay so: rag-assets accept."
+CORRECT_HINT = "Correct the file or its row: it is then tried again. If it is to stay so: rag-assets accept {id}"
 DIFFERENCES = {  # what a reconciliation finds, by the name that it has for it
     "unknown": "never read",
     "vanished": "indexed without a row",
@@ -137,12 +138,13 @@ def log_failures(context: dg.AssetExecutionContext, outcomes: Sequence[Outcome],
 
 def _observation(asset: str, outcome: Outcome, table: str | None) -> dg.AssetObservation:
     if outcome.seconds_to_next is None:
-        then: dict[str, Any] = {"what to do": CORRECT_HINT}
+        then: dict[str, Any] = {"what to do": CORRECT_HINT.format(id=shlex.quote(outcome.document_id))}
     else:
         then = {"next try": dg.MetadataValue.timestamp(time.time() + outcome.seconds_to_next)}
     message = previews.within(outcome.error_message or "", MESSAGE_BYTES)
-    facts = {"document": outcome.document_id, "error": outcome.error_kind, "message": message}
-    metadata = {"status": "failed", **facts, "attempts": outcome.attempts, "stage": outcome.stage, **then}
+    why = {"error": outcome.error_kind, "message": message, **then}
+    metadata = {"status": "failed", **why, "attempts": outcome.attempts, "stage": outcome.stage}
+    metadata["document"] = outcome.document_id
     if outcome.path:
         metadata["path"] = _path(asset, outcome)
     key = partitions.documents.key(outcome.document_id)
@@ -316,15 +318,13 @@ def _status(outcome: Outcome) -> str:
 def _facts(outcome: Outcome) -> dict[str, dict[str, Any]]:
     """The metadata of each asset for an outcome, by asset name; None where nothing is known of it."""
     known: dict[str, dict[str, Any]] = {asset: {} for asset in ASSETS}
+    if outcome.preview is not None:  # first, as the page shows the facts in this order
+        known[RAW_TEXT]["text"] = dg.MetadataValue.md(previews.read(outcome.preview, characters=outcome.characters))
+        known[CHUNKS]["cut"] = dg.MetadataValue.md(previews.cut(outcome.preview, outcome.document_id))
     if outcome.status in ("completed", "skipped"):
-        known[RAW_TEXT] = {
-            "sha256": outcome.content_sha256,
-            "media_type": outcome.media_type,
-            "parser": outcome.parser,
-            "pages": outcome.pages,
-        }
-        known[CHUNKS] = {"chunks": outcome.chunks}
-        known[EMBEDDINGS] = {"model": outcome.embedding_model}
+        known[RAW_TEXT] |= {"media type": outcome.media_type, "parser": outcome.parser, "pages": outcome.pages}
+        known[CHUNKS] |= {"chunks": outcome.chunks}
+        known[EMBEDDINGS] |= {"model": outcome.embedding_model}
     if outcome.status == "completed":
         known[RAW_TEXT] |= {
             "characters": outcome.characters,
@@ -333,15 +333,14 @@ def _facts(outcome: Outcome) -> dict[str, dict[str, Any]]:
         }
         known[CHUNKS] |= {"tokens": outcome.tokens, "seconds": _seconds(outcome, "chunk")}
         known[EMBEDDINGS] |= {
-            "server_build": outcome.server_build,
+            "engine": outcome.server_build,
             "embedded": outcome.chunks_embedded,
             "reused": outcome.chunks_reused,
             "deleted": outcome.chunks_deleted or None,
             "seconds": _seconds(outcome, "embed"),
         }
-    if outcome.preview is not None:
-        known[RAW_TEXT]["text"] = dg.MetadataValue.md(previews.read(outcome.preview, characters=outcome.characters))
-        known[CHUNKS]["cut"] = dg.MetadataValue.md(previews.cut(outcome.preview, outcome.document_id))
+    if outcome.status in ("completed", "skipped"):
+        known[RAW_TEXT]["sha256"] = outcome.content_sha256
     return known
 
 
