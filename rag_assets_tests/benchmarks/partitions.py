@@ -7,6 +7,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,31 @@ query Node($key: AssetKeyInput!) {
   }
 }
 """
+# What the page of a partition asks for, and beside it whether what is stored is stale.
+PARTITION = """
+query Partition($key: AssetKeyInput!, $partition: String!) {
+  assetOrError(assetKey: $key) {
+    ... on Asset {
+      definition { latestRunForPartition(partition: $partition) { id status endTime } }
+      assetEventHistory(
+        partitions: [$partition], limit: 1000, eventTypeSelectors: [MATERIALIZATION, OBSERVATION, FAILED_TO_MATERIALIZE]
+      ) {
+        results {
+          ... on MaterializationEvent { runId timestamp metadataEntries { label } }
+          ... on ObservationEvent { runId timestamp metadataEntries { label } }
+        }
+      }
+    }
+  }
+}
+"""
+STALE = """
+query Stale($key: AssetKeyInput!, $partition: String!) {
+  assetNodeOrError(assetKey: $key) {
+    ... on AssetNode { staleStatus(partition: $partition) staleCauses(partition: $partition) { reason } }
+  }
+}
+"""
 
 Take = Callable[[list[Outcome]], None]
 
@@ -54,7 +80,9 @@ def measure(*, documents: int, rounds: int) -> Figure:
             _call_all_known(services)
             services.reader.close()
             with up(home, services) as running:
-                facts |= _asked(running, rounds) | {"up_memory_mb": running.memory() / 1e6}
+                facts |= _asked(running, rounds, document_id=ground.ids(services)[-1]) | {
+                    "up_memory_mb": running.memory() / 1e6
+                }
                 facts |= _backfilled(running)
                 facts |= {"up_memory_after_mb": running.memory() / 1e6}
     return Figure(
@@ -142,14 +170,23 @@ def _call_all_known(services: Services) -> None:
     ground.execute(services, statement)
 
 
-def _asked(running: Up, rounds: int) -> dict[str, Any]:
-    """The queries of the asset's page."""
-    key = {"path": ["embeddings"]}
-    queries = {"partition_statuses": backfill.PARTITIONS, "partition_stats": NODE}
+def _asked(running: Up, rounds: int, *, document_id: str) -> dict[str, Any]:
+    """The queries of the asset's page, and of that of a document, or of its bucket, which was ingested many times."""
+    from rag_assets.defs import partitions  # reads the settings when it is imported
+
+    of_asset = {"key": {"path": ["embeddings"]}}
+    of_document = of_asset | {"partition": partitions.documents.key(document_id)}
+    queries = {
+        "partition_statuses": (backfill.PARTITIONS, of_asset),
+        "partition_stats": (NODE, of_asset),
+        "partition": (PARTITION, of_document),
+        "stale": (STALE, of_document),
+    }
     seen: dict[str, list[float]] = {name: [] for name in queries}
     for _ in range(rounds):
-        for name, query in queries.items():
-            seen[name].append(quiet.seconds(lambda query=query: running.graphql(query, key=key)))  # type: ignore[misc]
+        for name, (query, values) in queries.items():
+            ask = partial(running.graphql, query, **values)
+            seen[name].append(quiet.seconds(ask))
     for name, values in seen.items():
         say(f"GraphQL {name}: {', '.join(f'{value:.2f}' for value in values)} s")
     return {f"graphql_{name}_seconds": figures.median(values) for name, values in seen.items()}
