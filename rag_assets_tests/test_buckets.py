@@ -5,6 +5,7 @@ import pytest
 
 from rag_assets import operations, partition_keys
 from rag_assets.defs import events, partitions
+from rag_assets.errors import DatabaseUnavailable
 from rag_assets.model import Outcome
 from rag_assets.postgres import buckets, statements
 from rag_assets.postgres.buckets import Member
@@ -137,6 +138,20 @@ def test_page_of_a_large_bucket_says_how_many_are_left_out(bucketed: Project, le
     assert 1 < rows < 20
     found = [bucketed.instance.get_latest_materialization_event(key) for key in KEYS]
     assert sum(len(event.to_json().encode()) for event in found if event) < EVENT_BYTES
+
+
+def test_no_run_ends_when_the_database_is_away_as_a_bucket_is_looked_up(
+    bucketed: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is stored is reported, without the table."""
+
+    def away(*_: object, **__: object) -> dict[int, buckets.Bucket]:
+        raise DatabaseUnavailable("The database is starting up")
+
+    monkeypatch.setattr(buckets, "get", away)
+    bucketed.application.add("a.txt", *WORDS)
+    bucketed.run()
+    assert "in this bucket" not in bucketed.last("chunks").metadata
 
 
 def test_documents_without_a_bucket_have_no_table() -> None:

@@ -1,6 +1,7 @@
 """The partitions: one for each row of the documents table or, where there are too many, for each bucket of rows."""
 
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from typing import Protocol
 from urllib.parse import unquote
 from weakref import WeakSet
@@ -9,6 +10,7 @@ import dagster as dg
 
 from rag_assets import partition_keys, settings
 from rag_assets.defs import previews
+from rag_assets.errors import DatabaseUnavailable
 from rag_assets.postgres import buckets
 from rag_assets.postgres import documents as table
 from rag_assets.services import Services
@@ -123,8 +125,12 @@ class ByBucket:
             return table.ids_of_buckets(cursor, services.settings.source, _numbers(keys), buckets=self._buckets)
 
     def tables(self, keys: Collection[str], services: Services) -> dict[str, str]:
-        """Of those of these buckets that have documents: id, state and error of some, in one query for all."""
-        with services.database.transaction() as cursor:
+        """Of those of these buckets that have documents: id, state and error of some, in one query for all.
+
+        None while the database is away: what was stored is reported all the same.
+        """
+        found: dict[int, buckets.Bucket] = {}
+        with suppress(DatabaseUnavailable), services.database.transaction() as cursor:
             found = buckets.get(cursor, _numbers(keys), buckets=self._buckets, limit=previews.MEMBERS)
         return {partition_keys.bucket(number): previews.bucket(each) for number, each in found.items()}
 
