@@ -22,6 +22,7 @@ from rag_assets_tests.faults import (
 from rag_assets_tests.faults.arena import Result
 
 KINDS: dict[str, Callable[..., Result]] = {
+    "model_switch": switching.model_switch,  # first: nothing takes as long, and the others may be tried beside it
     "kill_run": killing.kill_run,
     "kill_run_with_server": killing.kill_run_with_server,
     "kill_llama_server": killing.kill_llama_server,
@@ -52,7 +53,6 @@ KINDS: dict[str, Callable[..., Result]] = {
     "port_taken": serving.port_taken,
     "stranger_before": impersonating.stranger_before,
     "stranger_after": impersonating.stranger_after,
-    "model_switch": switching.model_switch,
     "memory_short": serving.memory_short,
     "disk_full_database": filling.disk_full_database,
     "disk_full_home": filling.disk_full_home,
