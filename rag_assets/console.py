@@ -47,7 +47,7 @@ NEXT_STEPS = {
 }
 # Of the numbers of rag_status whose names are older than the words for states.
 STATE_LABELS = {"failed": "tried again", "dead": "failed"}
-BAR_FORMAT = "{{l_bar}}{{bar}}| {{n_fmt}}/{{total_fmt}} {noun} [{{elapsed}}{{postfix}}]"
+BAR_FORMAT = "{{l_bar}}{{bar}}| {{n_fmt}}/{{total_fmt}} {noun} [{{elapsed}}<{{remaining}}{{postfix}}]"
 
 
 def print_progress(message: str) -> None:

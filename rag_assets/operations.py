@@ -230,6 +230,12 @@ def count_chunks(services: Services) -> int:
         return callers.count_chunks(cursor, model=model)
 
 
+def count_due(services: Services) -> int:
+    """How many documents are to be worked on now, or are at work."""
+    with services.database.transaction() as cursor:
+        return outbox.count_due(cursor)
+
+
 def other_path(services: Services, prefix: str) -> str | None:
     """A stored path, where none begins with this prefix, however it is spelled; None where one does."""
     with services.database.transaction() as cursor:

@@ -54,6 +54,11 @@ class RunReport:
         return document_id in self._statuses
 
     @property
+    def done(self) -> int:
+        """How many documents have an outcome."""
+        return len(self._statuses)
+
+    @property
     def is_empty(self) -> bool:
         """Whether no document has an outcome yet."""
         return not self._statuses

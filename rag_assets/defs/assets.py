@@ -75,9 +75,11 @@ def ingest(context: dg.AssetExecutionContext, rag: dg.ResourceParam[Rag]) -> Ite
         interrupts.interrupted_once(),
         events.Reporter(context) as reporter,
         rag.run(_request(context, config, rag), should_yield=lambda: _others_wait(context.instance)) as run,
+        run.progress.told(context.log.info),
     ):
         for outcomes in run.outcomes:
             report.add(outcomes)
+            run.progress.advance(report)
             reporter.report(outcomes, run.services)
         report.busy = run.claim_source.busy
     context.instance.add_run_tags(context.run.run_id, {jobs.SUMMARY_TAG: report.brief})

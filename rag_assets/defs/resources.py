@@ -9,6 +9,7 @@ from itertools import chain
 from rag_assets import operations, settings
 from rag_assets.claim_source import ClaimSource
 from rag_assets.defs import partitions
+from rag_assets.defs.progress import RunProgress
 from rag_assets.model import Claim, Outcome, Progress
 from rag_assets.services import Services, no_progress
 from rag_assets.settings import Settings
@@ -36,6 +37,7 @@ class IngestRun:
     outcomes: Iterator[list[Outcome]]
     claim_source: ClaimSource
     services: Services
+    progress: RunProgress
 
 
 class Rag:
@@ -75,11 +77,14 @@ class Rag:
         """One run's stream of outcomes, a group of documents at a time, until `should_yield` says that others wait."""
         with ExitStack() as stack:
             services = stack.enter_context(self._services_of_a_run())
+            progress = RunProgress(count_due=partial(operations.count_due, services))
+            stack.enter_context(progress.hears(services))
             pipeline = services.pipeline(run_id=request.run_id)
             opened = services.claim_source(run_id=request.run_id, stopping=pipeline.stopping)
             claim_source = stack.enter_context(opened)
             changes: Iterator[list[Claim]] = iter(())
             if (ids := _asked_for(request, services)) is not None:
+                progress.asked = len(ids)
                 batches = claim_source.documents(ids)
                 changes = claim_source.changes_beside(ids, ending=pipeline.ending)
             else:
@@ -91,7 +96,8 @@ class Rag:
                 batches = chain(batch, follow(should_yield=should_yield))
             # Closed first of all: its threads use the rest.
             groups = stack.enter_context(closing(pipeline.ingest(batches, changes=changes)))
-            yield IngestRun(outcomes=self._with_callback(groups), claim_source=claim_source, services=services)
+            outcomes = self._with_callback(groups)
+            yield IngestRun(outcomes=outcomes, claim_source=claim_source, services=services, progress=progress)
 
     def _services_of_a_run(self) -> AbstractContextManager[Services]:
         return nullcontext(self._given) if self._given else self.services()

@@ -336,6 +336,12 @@ def failed_documents(cursor: Cursor, source: Source, *, limit: int) -> list[Fail
     ]
 
 
+def count_due(cursor: Cursor) -> int:
+    """Documents that are to be worked on now, those in somebody's hands included; others wait for another try."""
+    cursor.execute(statement("outbox", "count_due"))
+    return int(single(cursor)[0])
+
+
 def status(cursor: Cursor, source: Source) -> IndexStatus:
     """The index at a glance, from the view rag_status."""
     documents.identifiers(cursor, source)  # says so when the table is gone

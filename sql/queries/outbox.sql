@@ -392,6 +392,10 @@ select count(*),
         filter (where claimed_until is null or claimed_until < now()) - now()))::float8
 from (select claimed_until, error_kind, not_before from rag_outbox where state = 'pending' limit %(most)s) as o;
 
+-- name: count_due
+-- Documents that are to be worked on now, or are in somebody's hands.
+select count(*) from rag_outbox where state = 'pending' and (not_before <= now() or error_kind is null);
+
 -- name: get_last_change
 -- When a change of a document was seen or worked on last; null where none ever was.
 select greatest(
