@@ -90,6 +90,8 @@ def _read_all(file: BinaryIO) -> GgufFile:
     metadata, count = _read_metadata(file)
     places = [_read_place(file) for _ in range(count)]
     alignment = metadata.get("general.alignment", ALIGNMENT)
+    if not isinstance(alignment, int) or alignment < 1:
+        raise ValueError(f"its general.alignment is {alignment!r}")
     data = -(-file.tell() // alignment) * alignment
     tensors = {name: Tensor(shape=shape, kind=kind, start=data + offset) for name, shape, kind, offset in places}
     size, needed = os.fstat(file.fileno()).st_size, max((one.end for one in tensors.values()), default=0)

@@ -187,11 +187,12 @@ class _Lane:
     """
 
     def __init__(
-        self, reader: Reader, *, is_urgent: bool, lookups: Lookups, something_is_done: threading.Event
+        self, reader: Reader, *, is_urgent: bool, max_seconds: float, something_is_done: threading.Event
     ) -> None:
         self.reader = reader
         self.is_urgent = is_urgent
-        self.lookups = lookups
+        self.lookups = Lookups(max_seconds)
+        self.looks_ahead = Lookups(max_seconds)  # apart: no file that is read now waits for those that come after it
         self._something_is_done = something_is_done
         self._groups: list[tuple[_Group, Future[_Group]]] = []
         self._room = threading.Semaphore(GROUPS_AHEAD)
@@ -301,7 +302,7 @@ class Pipeline:
             _Lane(
                 reader,
                 is_urgent=reader is self._urgent_reader,
-                lookups=Lookups(self._settings.parsing.max_seconds),
+                max_seconds=self._settings.parsing.max_seconds,
                 something_is_done=done,
             )
             for reader in (self._reader, self._urgent_reader)
@@ -339,6 +340,7 @@ class Pipeline:
                 for feeder, lane in zip(feeders, (bulk, urgent), strict=True):
                     feeder.join()
                     lane.lookups.close()
+                    lane.looks_ahead.close()
 
     def _break_off(self) -> None:
         with self._making:
@@ -499,7 +501,7 @@ class Pipeline:
             ) if is_same else _none
 
         for start in range(0, len(batch), LOOKED_AT_TOGETHER):
-            yield from lane.lookups.each([call(claim) for claim in batch[start : start + LOOKED_AT_TOGETHER]])
+            yield from lane.looks_ahead.each([call(claim) for claim in batch[start : start + LOOKED_AT_TOGETHER]])
 
     def _is_unchanged(self, file: Path, stored: StoredText) -> bool:
         size, mtime_ns = paths.facts(file)

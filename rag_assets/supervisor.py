@@ -32,7 +32,8 @@ READY_SECONDS = 120.0
 MOST_RESTARTS = 5  # of one service, within RESTART_WINDOW_SECONDS
 RESTART_WINDOW_SECONDS = 60.0
 LOG_TAIL_LINES = 15
-LOGS_IN_UTF8 = {"PYTHONIOENCODING": "utf-8"}  # on Windows, they would be in the code page
+# Logs of services: on Windows, they would be in the code page.
+LOGS_IN_UTF8 = {"PYTHONIOENCODING": "utf-8"} if os.name == "nt" else {}
 WORK_SECRETS = frozenset({"DATABASE_URL", "DAGSTER_DATABASE_URL", "RAG_ASSETS_LLAMA_SERVER__API_KEY"})
 DAGSTER_URL = "RAG_ASSETS_SERVICE__DAGSTER_URL"  # for the links of the search service to it
 PAGE_SECRETS = frozenset({"RAG_ASSETS_WEB__TOKEN"})
@@ -215,7 +216,7 @@ def run(
     Nothing of it is left when this returns.
     """
     stop = threading.Event()
-    variables = {**os.environ, **environment(settings, database_url=database_url), **LOGS_IN_UTF8}
+    variables = {**LOGS_IN_UTF8, **os.environ, **environment(settings, database_url=database_url)}
     page = Port(host, port, whose="Dagster's UI", progress=progress)
     pages = {"webserver": f"Dagster is at {{url}}  (logs in {settings.home / 'logs'}; Ctrl-C stops everything)"}
     with (

@@ -1,5 +1,7 @@
 """Buckets: which documents are in one, in which states, and that nobody looks at all documents for it."""
 
+from contextlib import closing
+
 import dagster as dg
 import pytest
 
@@ -9,6 +11,7 @@ from rag_assets.errors import DatabaseUnavailable
 from rag_assets.model import Outcome
 from rag_assets.postgres import buckets, statements
 from rag_assets.postgres.buckets import Member
+from rag_assets.postgres.database import Database
 from rag_assets_tests.application import WORDS, Application
 from rag_assets_tests.project import KEYS, Project
 
@@ -138,6 +141,17 @@ def test_page_of_a_large_bucket_says_how_many_are_left_out(bucketed: Project, le
     assert 1 < rows < 20
     found = [bucketed.instance.get_latest_materialization_event(key) for key in KEYS]
     assert sum(len(event.to_json().encode()) for event in found if event) < EVENT_BYTES
+
+
+def test_indexes_that_are_there_wait_for_no_writer(application: Application) -> None:
+    """Whose transaction holds a table of ours, as each command sees to it that they are there."""
+    get(application, [0], of=4)
+    with (
+        closing(Database(application.url, settings=application.settings.database)) as other,
+        other.transaction() as writer,
+    ):
+        writer.execute("lock table rag_document_text, rag_outbox in row exclusive mode")
+        assert get(application, [0], of=4) == {}
 
 
 def test_no_run_ends_when_the_database_is_away_as_a_bucket_is_looked_up(

@@ -49,8 +49,9 @@ def test_metadata_and_tensors_are_found_when_gguf_wrote_them(tmp_path: Path) -> 
         b"PK\x03\x04" * 20,
         struct.pack("<4sIQQ", b"GGUF", 1, 0, 0),
         struct.pack("<4sIQQQ", b"GGUF", 3, 0, 1, 2**60),  # the name of its first entry would have so many bytes
+        struct.pack("<4sIQQQ17sII", b"GGUF", 3, 0, 1, 17, b"general.alignment", 4, 0),
     ],
-    ids=["empty", "another kind", "version 1", "endless"],
+    ids=["empty", "another kind", "version 1", "endless", "aligned to nothing"],
 )
 def test_file_is_refused_when_it_is_no_gguf(tmp_path: Path, content: bytes) -> None:
     """It is named, and nothing of the size that it claims is read."""

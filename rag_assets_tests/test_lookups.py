@@ -106,3 +106,23 @@ def test_documents_on_a_file_system_that_does_not_answer_fail_alone(application:
         pytest.skip(f"no file system of ours can be mounted here: {exc}")
     assert (outcomes[hanging].error_kind, outcomes[hanging].retry) == ("timed_out", True)
     assert outcomes[other].status == "completed"
+
+
+def test_document_that_is_read_waits_for_no_file_that_is_looked_at_after_it(application: Application) -> None:
+    """A stored one on a file system that does not answer any more comes after one that is read."""
+    application.settings = application.settings.model_copy(
+        update={"parsing": application.settings.parsing.model_copy(update={"max_seconds": 3.0})}
+    )
+    other, silence = application.add("a.txt", "cats"), application.files / "silence"
+    silence.mkdir()
+    hanging = application.add("silence/x.txt", "cats")
+    application.run()
+    for document in (other, hanging):
+        application.change(document)
+    (application.files / "a.txt").write_text("dogs")
+    try:
+        with silent.mounted(silence):
+            outcomes = application.run()
+    except OSError as exc:
+        pytest.skip(f"no file system of ours can be mounted here: {exc}")
+    assert (outcomes[other].status, outcomes[hanging].error_kind) == ("completed", "timed_out")

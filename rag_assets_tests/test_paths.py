@@ -98,6 +98,7 @@ def test_folder_whose_name_begins_as_the_root_s_is_another_one(root: Path) -> No
         assert paths.resolve(str(other / "c.txt"), root=Path("/")) == other / "c.txt"
 
 
+@posix
 def test_root_may_itself_be_a_link(root: Path, tmp_path: Path) -> None:
     """Administrators move document folders and leave a link."""
     (tmp_path / "link").symlink_to(root)

@@ -36,7 +36,7 @@ OPENVINO, LLAMA_CPP = "openvino", "llama.cpp"
 
 REQUEST_TOKENS = 1_024  # of one request: they are answered in turn, so that this is what the next one waits for
 TRIES = 2  # of a request whose server went away
-MOST_KILLED = 5  # further ones of a request whose server somebody else killed, as the request is not to blame for that
+MOST_KILLED = 5  # further ones of a question whose server somebody else killed, which is none of its doing
 FAILURES = 2  # more of a text alone, each after a text that went well, before it counts as at fault
 REMOTE_PATIENCE_SECONDS = 30.0  # until one of the running servers must have answered
 LOG_SECONDS = 30.0  # between lines of progress in the log
@@ -300,7 +300,8 @@ class Embedder:
                 # What others wait for is not thrown away because one connection was lost.
                 if attempt or isinstance(exc, ServerHangs) or not self._answers(client):
                     self._replace(client)
-                was_killed = client in self._killed and killed < MOST_KILLED
+                # A question is short. A text may be what takes the memory for want of which the system kills.
+                was_killed = for_query and client in self._killed and killed < MOST_KILLED
                 killed, attempt = killed + was_killed, attempt + (not was_killed)
                 if not self._interrupted.is_set():  # else we stopped it ourselves
                     logger.warning("%s (%s)", exc, "it was killed" if was_killed else f"try {attempt} of {TRIES}")

@@ -28,9 +28,17 @@ class Bucket:
 
 
 def ensure_indexes(cursor: Cursor, *, buckets: int) -> None:
-    """Have an index of the buckets of our documents, of so many: without it, each look would go through all of them."""
-    names = {name: sql.Identifier(index) for name, index in _indexes(buckets).items()}
-    cursor.execute(composed("buckets", "create_indexes", bucket=bucket_of(buckets), **names))
+    """Have an index of the buckets of our documents, of so many: without it, each look would go through all of them.
+
+    Where it is there, nothing is locked. To make it waits for writers, for some seconds at most.
+    """
+    if _has_indexes(cursor, buckets):
+        return
+    cursor.execute(statement("migrations", "lock_migrations"))
+    cursor.execute(statement("migrations", "limit_waiting"))
+    if not _has_indexes(cursor, buckets):  # another program's, meanwhile
+        names = {name: sql.Identifier(index) for name, index in _indexes(buckets).items()}
+        cursor.execute(composed("buckets", "create_indexes", bucket=bucket_of(buckets), **names))
 
 
 def get(cursor: Cursor, numbers: Sequence[int], *, buckets: int, limit: int) -> dict[int, Bucket]:
@@ -38,8 +46,7 @@ def get(cursor: Cursor, numbers: Sequence[int], *, buckets: int, limit: int) -> 
 
     None where the indexes are not there yet: `rag-assets init` makes them.
     """
-    cursor.execute(statement("buckets", "has_indexes"), _indexes(buckets))
-    if not single(cursor)[0]:
+    if not _has_indexes(cursor, buckets):
         return {}
     values = {"numbers": list(numbers), "limit": limit}
     cursor.execute(composed("buckets", "list_documents", bucket=bucket_of(buckets)), values)
@@ -54,6 +61,11 @@ def get(cursor: Cursor, numbers: Sequence[int], *, buckets: int, limit: int) -> 
 def bucket_of(buckets: int) -> sql.Composable:
     """The number of a document's bucket, of so many, as an expression on the column document_id."""
     return composed("buckets", "get_bucket", buckets=sql.Literal(buckets))
+
+
+def _has_indexes(cursor: Cursor, buckets: int) -> bool:
+    cursor.execute(statement("buckets", "has_indexes"), _indexes(buckets))
+    return bool(single(cursor)[0])
 
 
 def _indexes(buckets: int) -> dict[str, str]:
