@@ -273,7 +273,7 @@ def _require_other(name: str, *, serves: str) -> None:
 
 def _require_same(kept: Settings, chosen: Settings) -> None:
     """SettingsError where a model was added with another file, server or set: two kinds of vectors have one name."""
-    old, new = (_flat(serving.written(each)) for each in (kept, chosen))
+    old, new = (_flat(serving.written(_named(each))) for each in (kept, chosen))
     differ = [f"{key} {old[key]!r} in place of {new[key]!r}" for key in new if old[key] != new[key]]
     if differ:
         name = chosen.embedding.model
@@ -281,6 +281,13 @@ def _require_same(kept: Settings, chosen: Settings) -> None:
             f"{name} was added already, with {', '.join(differ)}. To take the other: rag-assets model drop, which "
             f"removes the vectors of {name}, then rag-assets model add {name} again"
         )
+
+
+def _named(chosen: Settings) -> Settings:
+    """The settings with all that is known of their model: that of the default is left out where nobody names it."""
+    embedding = chosen.embedding
+    known = Embedding(**{"model": embedding.model} | embedding.model_dump(exclude_unset=True))
+    return chosen.model_copy(update={"embedding": known})
 
 
 def _flat(written: dict[str, Any]) -> dict[str, Any]:

@@ -323,6 +323,21 @@ def test_model_that_is_there_is_not_added_with_another_file_or_set(bench: Bench,
     assert switching.add(bench.services, other) == 1
 
 
+def test_model_of_the_settings_may_be_added_again_and_again_once_it_was_dropped(bench: Bench, model_path: Path) -> None:
+    """What is known of it by its name is not what the settings leave out; both are one set."""
+    bench.services.settings = bench.services.settings.model_copy(update={"embedding": settings.Embedding()})
+    name = bench.services.settings.embedding.model
+    bench.add("a.txt", *WORDS)
+    bench.run()
+    switching.add(bench.services, bench.chosen)
+    bench.run()
+    switching.switch(bench.services)
+    switching.drop(bench.services)
+    chosen = switching.chosen(bench.services, name, url=bench.old.url, file=model_path)
+    assert chosen.embedding.longest is not None
+    assert [switching.add(bench.services, chosen) for _ in range(2)] == [1, 1]
+
+
 def test_model_that_serves_is_called_so_before_anything_is_asked_for(bench: Bench) -> None:
     """Whether the settings name it or it was switched to; the other one may be named again."""
     with pytest.raises(SettingsError, match=f"{OLD} serves already"):
