@@ -2,12 +2,16 @@
 
 import os
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
 from rag_assets.bundled import data_directory, postgres
+from rag_assets.errors import DatabaseUnavailable
 from rag_assets_tests import patience
 from rag_assets_tests.homes import as_root, ask, is_noted, note, posix, server_of
 
@@ -52,12 +56,15 @@ def test_cluster_when_its_home_was_deleted_while_running(tmp_path: Path) -> None
 
 @as_root
 def test_cluster_when_its_home_was_deleted_while_stopped(tmp_path: Path, home: Path) -> None:
-    """The next start of any home removes it."""
+    """The next start of any home removes it, an hour later where it was among the temporary files."""
     path = tmp_path / "doomed"
     postgres.start(path)
     postgres.release(path)
     cluster = (path / "postgres" / "data").resolve().parent
     shutil.rmtree(path)
+    data_directory._sweep()
+    assert cluster.exists()
+    os.utime(cluster / "home", (0, 0))
     postgres.start(home)
     assert not cluster.exists()
 
@@ -80,8 +87,45 @@ def test_cluster_when_its_home_was_moved(tmp_path: Path) -> None:
     number = note(postgres.start(before))
     postgres.release(before)
     before.rename(after)
-    assert is_noted(postgres.start(after), number)
-    postgres.remove(after)
+    data_directory._sweep()  # as another program does that starts before it is used at its new place
+    try:
+        assert is_noted(postgres.start(after), number)
+    finally:
+        postgres.remove(after)
+
+
+@as_root
+def test_cluster_when_another_program_sweeps_as_it_is_taken_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The data moves along, or is said to be gone: nobody removes it once it is taken, or leaves an empty one."""
+    before, after = tmp_path / "before", tmp_path / "after"
+    number = note(postgres.start(before))
+    postgres.release(before)
+    before.rename(after)
+    record = (after / "postgres" / "data").resolve().parent / "home"
+    os.utime(record, (0, 0))  # nobody has used it for long
+    looked, taken, is_older = threading.Event(), threading.Event(), data_directory._is_older
+
+    def slow(path: Path, *, days: float) -> bool:
+        found = is_older(path, days=days)
+        if path == record and not looked.is_set():
+            looked.set()
+            taken.wait(3)  # the other one comes in here where nothing keeps it
+        return found
+
+    monkeypatch.setattr(data_directory, "_is_older", slow)
+    try:
+        with ThreadPoolExecutor(1) as others:
+            swept = others.submit(data_directory._sweep)
+            looked.wait(10)
+            with suppress(DatabaseUnavailable):
+                url = postgres.start(after)
+                taken.set()
+                swept.result()
+                assert is_noted(url, number)
+    finally:
+        postgres.remove(after)
 
 
 @posix

