@@ -137,11 +137,17 @@ def test_failed_documents_fail_alone_and_are_named(project: Project) -> None:
     assert project.partitions("MATERIALIZED") == good
     assert project.partitions("FAILED") == {bad}
     [failed] = project.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]))
-    [error] = [
-        entry.dagster_event.step_failure_data.error.to_string()
+    [data] = [
+        entry.dagster_event.step_failure_data
         for entry in project.instance.all_logs(failed.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
         if entry.dagster_event
     ]
+    error = data.error.to_string()
+    assert {name: value.value for name, value in data.user_failure_data.metadata.items()} == {
+        "failed": 1,
+        "busy": 0,
+        "kinds": {"not_found": 1},
+    }
     assert f"{bad}  not_found: File not found: missing.txt" in error
     assert f"1 document was not ingested; all others of run {stored[:8]} are stored" in error
     [warning] = [line for line in said(project, stored) if failed.run_id[:8] in line]

@@ -195,16 +195,16 @@ def _fail_apart(context: dg.AssetExecutionContext, report: RunReport) -> str:
     """
     run, ids = context.run, [*report.failed, *report.busy]
     repeatable = run.remote_job_origin is not None
-    message = str(_failure(report, repeatable=repeatable, stored_by=f"run {run.run_id[:8]}").description)
+    failure = _failure(report, repeatable=repeatable, stored_by=f"run {run.run_id[:8]}")
     tags = {name: value for name, value in run.tags.items() if not name.startswith(jobs.OF_ONE_RUN)}
     failed = events.fail_apart(
         context,
         ids,
         run_config={**run.run_config, **jobs.run_config(document_ids=ids)},
         tags={**tags, **jobs.NOT_BY_ITSELF, jobs.SUMMARY_TAG: report.brief_of_failed},
-        message=message,
+        failure=failure,
     )
-    return f"Run {failed[:8]} holds what failed, for this one did all the rest. {message}"
+    return f"Run {failed[:8]} holds what failed, for this one did all the rest. {failure.description}"
 
 
 def _failure(report: RunReport, *, repeatable: bool, stored_by: str = "this run") -> dg.Failure:

@@ -39,6 +39,7 @@ REASONS = {
     "dagster._core.launcher.LaunchRunContext": "what a run launcher is given",
     "dagster._core.launcher.WorkerStatus": "part of CheckRunHealthResult",
     "dagster._core.execution.plan.objects.StepFailureData": "the step of a run that failed without being executed",
+    "dagster._core.execution.plan.objects.UserFailureData": "what its failure says, as that of a dg.Failure does",
     "dagster._core.execution.backfill.BulkActionsFilter": "which backfills `get_backfills` is to find",
     "dagster._core.execution.backfill.BulkActionStatus": "those under way",
     "dagster._cli.api._execute_run_command_body": "executes a run in a process that has imported everything before",
@@ -85,13 +86,13 @@ def failed_run(
     run_config: Mapping[str, object],
     tags: Mapping[str, str],
     planned: Sequence[tuple[str, str]],
-    message: str,
+    failure: dg.Failure,
 ) -> str:
     """Record a run of the same job as `like` that was to materialize these assets and partitions, and failed; its id.
 
     Nothing is executed. It can be repeated as any other run that failed, with its own config.
     """
-    from dagster._core.execution.plan.objects import StepFailureData
+    from dagster._core.execution.plan.objects import StepFailureData, UserFailureData
     from dagster_shared.error import SerializableErrorInfo
 
     run_id, status = str(uuid.uuid4()), dg.DagsterRunStatus.NOT_STARTED
@@ -107,9 +108,11 @@ def failed_run(
         event = planned_event(job=run.job_name, step_key=step_key, asset=asset, partition=partition)
         instance.report_dagster_event(event, run_id, logging.DEBUG)
     report(dg.DagsterEventType.STEP_START)
+    message = str(failure.description)
     error = SerializableErrorInfo(message, stack=[], cls_name=dg.Failure.__name__)
-    failure = StepFailureData(error, user_failure_data=None)  # type: ignore[no-untyped-call]
-    report(dg.DagsterEventType.STEP_FAILURE, event_specific_data=failure, message=message)
+    said = UserFailureData("intentional-failure", message, failure.metadata)  # type: ignore[no-untyped-call]
+    data = StepFailureData(error, user_failure_data=said)  # type: ignore[no-untyped-call]
+    report(dg.DagsterEventType.STEP_FAILURE, event_specific_data=data, message=message)
     instance.report_run_failed(run, message)
     return run_id
 

@@ -203,7 +203,7 @@ def fail_apart(
     *,
     run_config: Mapping[str, object],
     tags: Mapping[str, str],
-    message: str,
+    failure: dg.Failure,
 ) -> str:
     """Make these documents' partitions FAILED by a run of their own, whose id is returned: this one may then succeed.
 
@@ -217,7 +217,7 @@ def fail_apart(
         run_config=run_config,
         tags=tags,
         planned=[(asset, key) for key in keys for asset in ASSETS],
-        message=message,
+        failure=failure,
     )
 
 
