@@ -723,25 +723,31 @@ def reconcile(as_json: bool) -> None:
 @main.command(
     name="doctor",
     short_help="Check what is needed, and say what to do.",
-    epilog=examples("doctor", "doctor --calibrate"),
+    epilog=examples("doctor", "doctor --calibrate", "doctor --notify"),
 )
 @click.option(
     "--calibrate", is_flag=True, help="Find the fastest llama-server settings of this machine, and keep them."
 )
+@click.option("--notify", is_flag=True, help="Send a test to the webhook of notify.url, and say whether it took it.")
 @JSON
-def examine(calibrate: bool, as_json: bool) -> None:
+def examine(calibrate: bool, notify: bool, as_json: bool) -> None:
     """Check everything that is needed, and say what to do where something is missing.
 
     Starts the embedded database and llama-server for it and stops them again. The exit code is 1 when a check fails.
 
     With --calibrate, some ways to run llama-server are timed for about a minute, its own defaults among them; the
     fastest is kept in calibration.json of the home and used from then on. What you set yourself always wins.
+
+    With --notify, nothing else is looked at.
     """
     if calibrate:
         _calibrate(as_json=as_json)
         return
-    with opened_with(settings.load()) as services:
-        findings = [_shown(finding, as_json=as_json) for finding in doctor.examine(services)]
+    if notify:
+        findings = [_shown(doctor.try_notice(settings.load()), as_json=as_json)]
+    else:
+        with opened_with(settings.load()) as services:
+            findings = [_shown(finding, as_json=as_json) for finding in doctor.examine(services)]
     sys.exit(1 if any(finding.verdict == "fail" for finding in findings) else 0)
 
 

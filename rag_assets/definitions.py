@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from rag_assets.defs import assets, checks, jobs, resources, sensors, specs
+from rag_assets.defs import assets, checks, jobs, notices, resources, sensors, specs
 
 rag = resources.Rag()
 
@@ -14,7 +14,7 @@ def of_index() -> dg.Definitions:
         asset_checks=[checks.index_in_step, checks.vectors_are_the_models, checks.index_is_sound],
         jobs=[jobs.ingest_job, jobs.index_job, jobs.reconcile, jobs.accept_documents],
         schedules=[jobs.reconcile_schedule],
-        sensors=[sensors.document_changes(rag), sensors.index_of_vectors(rag)],
+        sensors=[sensors.document_changes(rag), sensors.index_of_vectors(rag), *notices.notices(rag)],
         resources={"rag": rag},
     )
 

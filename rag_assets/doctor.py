@@ -19,7 +19,7 @@ from rag_assets.embedding import calibration, memory
 from rag_assets.embedding.calibration import Calibration
 from rag_assets.embedding.embedder import OPENVINO
 from rag_assets.embedding.server import known_flags
-from rag_assets.errors import RagAssetsError, SettingsError
+from rag_assets.errors import RagAssetsError, ServiceError, SettingsError
 from rag_assets.model import Progress, counted
 from rag_assets.postgres import documents, health
 from rag_assets.postgres.database import NEEDED_RIGHTS
@@ -49,6 +49,7 @@ NEXT_STEPS = {  # where a check could not be made at all
     "database": "Check DATABASE_URL and that PostgreSQL runs there; unset it to use the embedded one.",
     "documents": "Correct what is named at tables, then: rag-assets doctor",
     "tables": "Correct what is named here or at database, then: rag-assets doctor",
+    "notices": "Set or correct notify.url (docs/operating.md), in settings.toml or as RAG_ASSETS_NOTIFY__URL.",
     "embedding": "Read the log that is named; LLAMA_SERVER_BINARY, LLAMA_SERVER_MODEL and embedding.dimension decide.",
 }
 
@@ -81,6 +82,7 @@ def examine(services: Services) -> Iterator[Finding]:
         "vectors": lambda: _vectors(kept()[0]),
         "sandbox": partial(_sandbox, services),
         "calibration": partial(_calibration, services),
+        "notices": partial(_notices, services.settings),
     }
     for name, check in checks.items():
         try:
@@ -92,6 +94,18 @@ def examine(services: Services) -> Iterator[Finding]:
                 found=str(exc),
                 next=NEXT_STEPS.get(name, "Correct it, then: rag-assets doctor"),
             )
+
+
+def try_notice(settings: Settings) -> Finding:
+    """Whether the webhook of `notify.url` takes a notice, which says that it is a test."""
+    from rag_assets import webhook  # with what speaks HTTP, which no other check needs
+
+    lines = ["this is a test. Runs that fail, and a backlog, are told here."]
+    try:
+        webhook.send(settings.notify, webhook.notice(settings, "test", lines))
+    except ServiceError as exc:
+        return Finding(check="notices", verdict="fail", found=str(exc), next=NEXT_STEPS["notices"])
+    return Finding(check="notices", verdict="ok", found="the webhook of notify.url took a notice, which says: a test")
 
 
 def calibrate(services: Services, *, progress: Progress) -> tuple[Calibration, Path]:
@@ -422,6 +436,15 @@ def _calibration(services: Services) -> Finding:
         found = f"{file} is of another llama-server or machine, and is not used"
         return Finding(check="calibration", verdict="warn", found=found, next="rag-assets doctor --calibrate")
     return Finding(check="calibration", verdict="ok", found=str(file))
+
+
+def _notices(settings: Settings) -> Finding:
+    """Who is told of what fails. Nothing is sent: `try_notice` does that."""
+    notify = settings.notify
+    if notify.url is None:
+        return Finding(check="notices", verdict="ok", found="off: notify.url is not set")
+    found = f"runs that fail, and what is pending for more than {notify.backlog_seconds:g} s, to notify.url"
+    return Finding(check="notices", verdict="ok", found=found, next="rag-assets doctor --notify sends it a test.")
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -333,6 +333,12 @@ def figures_now(services: Services) -> Figures:
         return figures.get(cursor, chunks=figures.count_chunks(cursor), dagster_schema=DAGSTER_SCHEMA)
 
 
+def oldest_pending_seconds(services: Services) -> float:
+    """For how many seconds the oldest change is pending; 0 where none is. SettingsError where nothing is set up."""
+    with services.database.transaction() as cursor:
+        return figures.get_backlog(cursor)[1]
+
+
 def count_texts(services: Services) -> int:
     """How many documents have a text and chunks in the index."""
     with services.database.transaction() as cursor:

@@ -46,6 +46,7 @@ USUAL_FILES = ("settings.toml", "config/settings.toml")
 ENV_FILE = ".env"
 ENV_ENCODING = "utf-8-sig"  # editors on Windows begin it with a mark
 CALIBRATION_FILE = "calibration.json"  # below home
+LAST_PORT = 65_535
 
 Quantization = Literal["f32", "f16", "q8_0"]
 # The settings of [embedding] that a known model brings along.
@@ -117,6 +118,19 @@ def _link(value: str | None) -> str | None:
         raise ValueError(f"{value} is no address; allowed is https://HOST/... with {{path}} or {{id}} in it")
     if value is not None and "{" not in value:
         raise ValueError(f"{value} leads to one place for all documents; write {{path}} or {{id}} where they differ")
+    return value
+
+
+def _webhook(value: SecretStr) -> SecretStr:
+    """An address that a notice can be sent to; what is wrong is said without it."""
+    host = r"([\w.-]+|\[[\da-f:.]+\])"
+    found = re.fullmatch(
+        rf"https?://{host}(:(?P<port>\d{{1,5}}))?([/?][!-~]*)?", value.get_secret_value(), re.ASCII | re.I
+    )
+    if found is None or int(found["port"] or 1) > LAST_PORT:
+        raise ValueError(
+            "needed is https://HOST/... or http://HOST/..., without a user, a space or a letter beyond ASCII"
+        )
     return value
 
 
@@ -404,6 +418,19 @@ class Service(Section):
     request_seconds: Annotated[float, Field(ge=1, le=600)] = 30  # in which a request is answered
 
 
+class Notify(Section):
+    """[notify]: a webhook that is told of runs that failed, and of a backlog."""
+
+    # It gets JSON by POST. Who knows it can write there: it is a secret, and never shown. Unset: nobody is told.
+    url: Annotated[SecretStr, AfterValidator(_webhook)] | None = None
+    # In which it has to answer; less than the minute that Dagster gives a look of a sensor.
+    timeout_seconds: Annotated[float, Field(ge=0.1, le=30)] = 10
+    backlog_seconds: Seconds = 3_600  # what is pending for longer is a backlog
+    pause_seconds: Annotated[float, Field(ge=0)] = (
+        300  # between notices of failed runs; one tells of all since the last
+    )
+
+
 class Settings(BaseSettings):
     """Everything that can be configured.
 
@@ -421,6 +448,7 @@ class Settings(BaseSettings):
         extra="ignore",
         frozen=True,
         populate_by_name=True,
+        hide_input_in_errors=True,  # it may be a secret, and a traceback shows pydantic's own message, too
     )
 
     home: Path = Field(default_factory=lambda: _default_home())  # all state; RAG_ASSETS_HOME
@@ -450,6 +478,7 @@ class Settings(BaseSettings):
     dagster: Dagster = Dagster()
     web: Web = Web()
     service: Service = Service()
+    notify: Notify = Notify()
 
     @model_validator(mode="after")
     def _chunks_fit_the_model(self) -> "Settings":

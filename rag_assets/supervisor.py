@@ -37,6 +37,7 @@ LOGS_IN_UTF8 = {"PYTHONIOENCODING": "utf-8"} if os.name == "nt" else {}
 WORK_SECRETS = frozenset({"DATABASE_URL", "DAGSTER_DATABASE_URL", "RAG_ASSETS_LLAMA_SERVER__API_KEY"})
 DAGSTER_URL = "RAG_ASSETS_SERVICE__DAGSTER_URL"  # for the links of the search service to it
 PAGE_SECRETS = frozenset({"RAG_ASSETS_WEB__TOKEN"})
+SENSOR_SECRETS = frozenset({"RAG_ASSETS_NOTIFY__URL"})
 Address = str | tuple[str, int]  # a socket's path, or host and port
 # A terminal that closes: SIGHUP, on Windows SIGBREAK.
 _HANG_UP = [getattr(signal, name) for name in ("SIGHUP", "SIGBREAK") if hasattr(signal, name)]
@@ -311,8 +312,10 @@ def _services(
 
 
 def _variables_of(service: str, variables: Mapping[str, str]) -> dict[str, str]:
-    """What a service needs to know: the page keeps its token, and the others what only they ask for."""
+    """What a service needs to know: the page keeps its token, the sensors their webhook, and the others what only they
+    ask for."""
     withheld = WORK_SECRETS if service == "webserver" else PAGE_SECRETS
+    withheld |= SENSOR_SECRETS if service != "code server" else frozenset()
     kept = {name: value for name, value in variables.items() if name.upper() not in withheld}
     # See defs.launching: only the daemon launches the sensor's runs.
     return {**kept, "RAG_ASSETS_WARM": "1"} if service == "daemon" else kept

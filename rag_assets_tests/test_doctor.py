@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from rag_assets import doctor, engines, settings, switching
+from rag_assets.cli import main
 from rag_assets.doctor import Finding
 from rag_assets.services import Services
 from rag_assets_tests import fake_llama, rows
+from rag_assets_tests.webhooks import SECRET, receiving
 
 
 @pytest.fixture
@@ -182,3 +185,41 @@ def test_libraries_that_windows_lacks_are_named_with_what_brings_them(monkeypatc
     assert (found.check, found.verdict) == ("packages", "fail")
     assert "MSVCP140.dll" in found.found
     assert "vc_redist.x64.exe" in found.next
+
+
+def test_who_is_told_of_failures_is_said_and_not_told(tmp_path: Path) -> None:
+    """A doctor that is asked each morning sends nothing."""
+    assert doctor._notices(settings.load(home=tmp_path)).found == "off: notify.url is not set"
+    with receiving() as receiver:
+        found = doctor._notices(settings.load(home=tmp_path, notify={"url": receiver.url, "backlog_seconds": 60}))
+    assert (found.verdict, receiver.requests) == ("ok", [])
+    assert "pending for more than 60 s" in found.found
+    assert SECRET not in str(found)
+
+
+@pytest.mark.parametrize(("status", "code", "said"), [(200, 0, "took a notice"), (403, 1, "it answered 403")])
+def test_a_test_notice_says_whether_the_webhook_takes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, code: int, said: str
+) -> None:
+    """By the command, which needs no database for it; a setting that is wrong is named, and not shown."""
+    monkeypatch.setenv("RAG_ASSETS_HOME", str(tmp_path / "home"))
+    with receiving(status) as receiver:
+        monkeypatch.setenv("RAG_ASSETS_NOTIFY__URL", receiver.url)
+        result = CliRunner().invoke(main, ["doctor", "--notify"])
+    assert result.exit_code == code, result.output
+    assert said in result.output
+    assert ("RAG_ASSETS_NOTIFY__URL" in result.output) is bool(code)
+    assert SECRET not in result.output
+    assert [told["event"] for told in receiver.notices] == ["test"]
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize("url", ["", f"ftp://hooks.example.org/{SECRET}"])
+def test_a_webhook_that_is_not_set_or_wrong_is_named(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By doctor, and by its name alone."""
+    monkeypatch.setenv("RAG_ASSETS_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("RAG_ASSETS_NOTIFY__URL", url)
+    result = CliRunner().invoke(main, ["doctor", "--notify"])
+    assert result.exit_code == 1
+    assert "notify.url" in result.output
+    assert SECRET not in result.output

@@ -143,20 +143,27 @@ def test_services_log_as_they_are_told(config: Settings) -> None:
 
 
 def test_services_know_what_they_need(config: Settings) -> None:
-    """The page, which others reach, holds no password of documents or embedding; nobody else holds its token."""
+    """The page, which others reach, holds no password of documents or embedding; nobody else holds its token.
+
+    The webhook is known where sensors are evaluated, and nowhere else.
+    """
     config.home.mkdir()
-    secrets = {"DATABASE_URL", "DAGSTER_DATABASE_URL", "RAG_ASSETS_LLAMA_SERVER__API_KEY", "RAG_ASSETS_WEB__TOKEN"}
+    work = {"DATABASE_URL", "DAGSTER_DATABASE_URL", "RAG_ASSETS_LLAMA_SERVER__API_KEY"}
+    secrets = work | {"RAG_ASSETS_WEB__TOKEN", "RAG_ASSETS_NOTIFY__URL"}
     variables = dict.fromkeys(secrets | {"DAGSTER_PG_URL"}, "x")
     services = supervisor._services(config, variables, address="socket", port=port(), read_only=False)
     held = {service.name: secrets & service._environment.keys() for service in services}
     assert held["webserver"] == {"RAG_ASSETS_WEB__TOKEN"}
-    assert held["daemon"] == held["code server"] == secrets - {"RAG_ASSETS_WEB__TOKEN"}
+    assert held["daemon"] == work
+    assert held["code server"] == work | {"RAG_ASSETS_NOTIFY__URL"}
     assert all("DAGSTER_PG_URL" in service._environment for service in services)
 
 
 def test_the_search_service_knows_what_it_needs(config: Settings) -> None:
-    """The database and the key of an embedding server, but not the token of Dagster's page; no Dagster is started."""
-    variables = dict.fromkeys(("DATABASE_URL", "RAG_ASSETS_LLAMA_SERVER__API_KEY", "RAG_ASSETS_WEB__TOKEN"), "x")
+    """The database and the key of an embedding server, but no token of Dagster's page, and no webhook; no Dagster is
+    started."""
+    secrets = ("DATABASE_URL", "RAG_ASSETS_LLAMA_SERVER__API_KEY", "RAG_ASSETS_WEB__TOKEN", "RAG_ASSETS_NOTIFY__URL")
+    variables = dict.fromkeys(secrets, "x")
     own, page = port(), port()
     made = supervisor._search_service(config, variables, port=own, page=page)
     assert set(made._environment) == {"DATABASE_URL", "RAG_ASSETS_LLAMA_SERVER__API_KEY"}

@@ -45,7 +45,7 @@ _instances: list[tuple[object, dg.DagsterInstance]] = []  # of this process, by 
 def document_changes(rag: Rag) -> dg.SensorDefinition:
     """The sensor, on these services.
 
-    They are no resource of Dagster's: with one, Dagster makes an instance of its own for each look (see `_instance`).
+    They are no resource of Dagster's: with one, Dagster makes an instance of its own for each look (see `instance_of`).
     """
 
     @dg.sensor(
@@ -57,7 +57,7 @@ def document_changes(rag: Rag) -> dg.SensorDefinition:
         "pending and are taken once it is on again; a wait that has begun ends first, within a minute.",
     )
     def look(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        return _look(_instance(context), rag.shared)
+        return _look(instance_of(context), rag.shared)
 
     return look
 
@@ -106,7 +106,7 @@ def _waiting(instance: dg.DagsterInstance, services: Services) -> str:
     return f"{which}: {in_run}after an error, and the next is tried again within {seconds:.0f} s."
 
 
-def _instance(context: dg.SensorEvaluationContext) -> dg.DagsterInstance:
+def instance_of(context: dg.SensorEvaluationContext) -> dg.DagsterInstance:
     """The same one for all looks: of each that was made, SQLAlchemy keeps what it learned of the database."""
     ref = context.instance_ref
     if ref is None:  # it was handed over ready
@@ -137,7 +137,7 @@ def index_of_vectors(rag: Rag) -> dg.SensorDefinition:
         "built anew when it is worn, and dropped when there are few. Off, `rag-assets index --build` does that.",
     )
     def look(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        return _look_at_index(_instance(context), rag.shared)
+        return _look_at_index(instance_of(context), rag.shared)
 
     return look
 

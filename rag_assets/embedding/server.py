@@ -47,7 +47,14 @@ PORT_TRIES = 3
 QUERY_BYTES = 150_000_000
 RECORD_PATTERN = "llama-server-*.json"  # in the home's folder `run`, each beside the key of its server
 SOCKET_HELP = ".sock"  # what --help says of --host where it may be a socket file
-SECRETS = ("DATABASE_URL", "DAGSTER_DATABASE_URL", "DAGSTER_PG_URL", "PGPASSWORD", "RAG_ASSETS_LLAMA_SERVER__API_KEY")
+SECRETS = (
+    "DATABASE_URL",
+    "DAGSTER_DATABASE_URL",
+    "DAGSTER_PG_URL",
+    "PGPASSWORD",
+    "RAG_ASSETS_LLAMA_SERVER__API_KEY",
+    "RAG_ASSETS_NOTIFY__URL",
+)
 CANARY = known.TEXTS
 LEAST_COSINE = 0.999  # cosine of a text embedded alone and in a mixed batch
 

@@ -1,0 +1,255 @@
+"""A sensor tells a webhook of runs that failed, and of a backlog, from its beginning to its end; off without a URL.
+
+Dagster's own `run_failure_sensor` looks at one run a tick, and at the next one whatever became of the notice. This one
+reads the same events, tells of all that came since the last notice at once, and again where a notice was not taken.
+"""
+
+import json
+import logging
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+from urllib.parse import quote
+
+import dagster as dg
+
+from rag_assets import operations, visible, webhook
+from rag_assets.defs import events, jobs, remedies
+from rag_assets.defs.events import named
+from rag_assets.defs.resources import Rag
+from rag_assets.defs.sensors import instance_of
+from rag_assets.errors import RagAssetsError, ServiceError
+from rag_assets.model import counted
+from rag_assets.services import Services
+
+LOOK_SECONDS = 30
+TRIES = 5  # of a notice, one a look
+MOST_RUNS = 200  # that one notice tells of: each is a query
+ERROR_CHARACTERS = 500
+OUR_JOBS = {job.name for job in (jobs.ingest_job, jobs.index_job, jobs.reconcile, jobs.accept_documents, jobs.init)}
+OUR_ASSETS = {dg.AssetKey(name) for name in (*events.ASSETS, events.INDEX_ASSET)}
+OF_DOCUMENTS = "rag-assets status names the documents, why they failed and what to do; so does the run's page."
+OF_RUNS = "read the run's page, then: rag-assets doctor."
+OF_BACKLOG = "rag-assets status, and the sensor {sensor} on Dagster's page, say what it waits for."
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What the sensor knows at its next look: its cursor."""
+
+    run_event: int  # the last event of a failed run that was told of, or need not be
+    runs_at: float = 0.0  # when failed runs were told of last, in seconds since 1970
+    backlog: bool = False  # whether a backlog was told of, and its end was not
+    tries: int = 0  # how often the notice that is due was not taken
+    untold: int = 0  # failed runs of notices that were given up, since the last one that was taken
+
+    @classmethod
+    def parse(cls, cursor: str | None) -> "Told | None":
+        """What such a cursor says; None where there is none, or not one of this sensor."""
+        try:
+            return cls(**json.loads(cursor or "null"))
+        except (TypeError, ValueError):
+            return None
+
+    def __str__(self) -> str:
+        return json.dumps(asdict(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailedRun:
+    """A run that failed: the first line of its error, and how many documents failed in it, by kind."""
+
+    run_id: str
+    job: str
+    error: str
+    kinds: Mapping[str, int]
+
+
+def notices(rag: Rag) -> list[dg.SensorDefinition]:
+    """The sensor, on these services; none where `notify.url` is not set."""
+    if rag.settings.notify.url is None:
+        return []
+
+    @dg.sensor(
+        name=named("notices"),
+        minimum_interval_seconds=LOOK_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Tells the webhook of notify.url of runs that failed, of a backlog and of its end. Off, nobody is "
+        "told; what failed meanwhile is told of once it is on again.",
+    )
+    def look(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        told, said = _look(instance_of(context), rag.shared, Told.parse(context.cursor))
+        context.update_cursor(str(told))
+        return dg.SkipReason(said)
+
+    return [look]
+
+
+def _look(instance: dg.DagsterInstance, services: Services, told: Told | None) -> tuple[Told, str]:
+    """Tell of what is due, one notice at most; what is known then, and what to say of this look."""
+    if told is None:
+        return Told(run_event=_last_event(instance)), "Runs that fail from now on are told of."
+    failed, last_event = _failed_runs(instance, after=told.run_event)
+    left = told.runs_at + services.settings.notify.pause_seconds - time.time()
+    waits = 0 < left <= services.settings.notify.pause_seconds  # more is left only where the clock was set back
+    if failed and not waits:
+        then = replace(told, run_event=last_event, runs_at=time.time(), untold=0)
+        facts = [_described(instance, entry) for entry in failed]
+        return _tell(services, _of_runs(services, facts, untold=told.untold), told=told, then=then, runs=len(failed))
+    if not failed:
+        told = replace(told, run_event=last_event)
+    notice = _of_backlog(services, is_told=told.backlog)
+    if notice is not None:
+        return _tell(services, notice, told=told, then=replace(told, backlog=not told.backlog))
+    return told, f"{_runs_failed(len(failed))}: told in {left:.0f} s." if failed else "Nothing is to be told."
+
+
+def _tell(
+    services: Services, notice: Mapping[str, object], *, told: Told, then: Told, runs: int = 0
+) -> tuple[Told, str]:
+    """Send a notice, which tells of so many failed runs: `then` is known once it was taken, or is given up."""
+    try:
+        webhook.send(services.settings.notify, notice)
+    except ServiceError as exc:
+        tries = told.tries + 1
+        is_last = tries >= TRIES
+        said = f"{exc} {'It was the last try' if is_last else 'The next look tries again'} ({tries} of {TRIES})."
+        logger.warning(said)
+        kept = replace(then, tries=0, untold=told.untold + runs) if is_last else replace(told, tries=tries)
+        return kept, said
+    return replace(then, tries=0), f"Told: {str(notice['text']).splitlines()[0]}"
+
+
+def _last_event(instance: dg.DagsterInstance) -> int:
+    """The number of the newest event of a run that failed; 0 where none did."""
+    newest = instance.fetch_run_status_changes(dg.DagsterEventType.RUN_FAILURE, limit=1).records
+    return newest[0].storage_id if newest else 0
+
+
+def _failed_runs(instance: dg.DagsterInstance, *, after: int) -> tuple[list[dg.EventLogEntry], int]:
+    """The failures of runs of this index after an event, the oldest first, and the last event that was looked at."""
+    found = instance.fetch_run_status_changes(
+        dg.RunStatusChangeRecordsFilter(dg.DagsterEventType.RUN_FAILURE, after_storage_id=after),
+        limit=MOST_RUNS,
+        ascending=True,
+    ).records
+    if not found:
+        return [], after
+    runs = instance.get_runs(dg.RunsFilter(run_ids=list({record.run_id for record in found})))
+    ours = {run.run_id for run in runs if _is_ours(run)}
+    return [record.event_log_entry for record in found if record.run_id in ours], found[-1].storage_id
+
+
+def _is_ours(run: dg.DagsterRun) -> bool:
+    """Whether it is of one of our jobs, or was to make an asset of ours, as runs of Dagster's own job of assets do."""
+    return run.job_name in OUR_JOBS or bool(OUR_ASSETS & (run.asset_selection or set()))
+
+
+def _described(instance: dg.DagsterInstance, failure: dg.EventLogEntry) -> FailedRun:
+    steps = instance.all_logs(failure.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+    step = steps[0].dagster_event if steps else None
+    data = step.step_failure_data if step is not None else None
+    kinds: Any = None
+    message = failure.dagster_event.message if failure.dagster_event else None
+    if data is not None and data.user_failure_data is not None:
+        message = data.user_failure_data.description
+        kinds = data.user_failure_data.metadata.get("kinds")
+    elif data is not None and data.error is not None:
+        message = (data.error.cause or data.error).message  # the outer one is Dagster's: a step failed
+    return FailedRun(
+        run_id=failure.run_id,
+        job=failure.job_name or "",
+        error=_first_line(message or "It has no message."),
+        kinds=kinds.value if kinds is not None else {},
+    )
+
+
+def _first_line(message: str) -> str:
+    """Without the documents that come after it, a line each, and what a terminal would obey."""
+    return visible.line(next(filter(None, map(str.strip, message.splitlines())), ""))[:ERROR_CHARACTERS]
+
+
+def _of_runs(services: Services, failed: Sequence[FailedRun], *, untold: int) -> dict[str, object]:
+    kinds = sum((Counter(run.kinds) for run in failed), Counter[str]())
+    by_job, newest = Counter(run.job for run in failed), failed[-1]
+    next_step = OF_DOCUMENTS if kinds else OF_RUNS
+    page = services.settings.service.dagster_url
+    url = f"{page.rstrip('/')}/runs/{quote(newest.run_id, safe='')}" if page else None
+    documents = f"{counted(kinds.total(), 'document')} failed: {_counts(kinds)}." if kinds else None
+    earlier = f"{_runs_failed(untold)} before, of which no notice was taken." if untold else None
+    lines = [
+        f"{_runs_failed(len(failed))} ({_counts(by_job)}).",
+        documents,
+        f"{'The last error' if len(failed) > 1 else 'The error'}: {newest.error}",
+        f"What to do: {next_step}",
+        earlier,
+        url,
+    ]
+    return webhook.notice(
+        services.settings,
+        "runs_failed",
+        lines,
+        runs=len(failed),
+        jobs=dict(by_job),
+        failed_documents=kinds.total(),
+        kinds=dict(kinds),
+        error=newest.error,
+        next=next_step,
+        run_id=newest.run_id,
+        run_url=url,
+        runs_not_told=untold,
+        **_waiting(services),
+    )
+
+
+def _of_backlog(services: Services, *, is_told: bool) -> dict[str, object] | None:
+    """That there is a backlog, or where one was told of, that there is none any more; None where that is no news."""
+    limit = services.settings.notify.backlog_seconds
+    try:
+        seconds = operations.oldest_pending_seconds(services)
+        if (seconds > limit) == is_told:
+            return None
+        status = operations.status(services)
+    except RagAssetsError:  # no database, or no tables: nobody knows
+        return None
+    facts = {
+        "pending": status.pending,
+        "oldest_pending_seconds": round(seconds),
+        "limit_seconds": limit,
+        "kinds": status.failed,
+    }
+    if is_told:
+        line = (
+            f"the backlog is over. Nothing is pending for more than {limit:g} s now; pending in all: {status.pending}."
+        )
+        return webhook.notice(services.settings, "backlog_over", [line], **facts, next=None)
+    faults = " ".join(status.faults) or OF_BACKLOG.format(sensor=named("document_changes"))
+    next_step = remedies.with_jobs(faults)
+    lines = [
+        f"a backlog. The oldest change is pending for {seconds:.0f} s, more than {limit:g} s; pending in all: "
+        f"{status.pending}.",
+        f"Failed, and to be tried again: {_counts(status.failed)}." if status.failed else None,
+        f"What to do: {next_step}",
+    ]
+    return webhook.notice(services.settings, "backlog", lines, **facts, next=next_step)
+
+
+def _waiting(services: Services) -> dict[str, object]:
+    """How many documents are pending, and for how many seconds the oldest is; None where the database is away."""
+    try:
+        pending, seconds = operations.status(services).pending, operations.oldest_pending_seconds(services)
+    except RagAssetsError:
+        return {"pending": None, "oldest_pending_seconds": None}
+    return {"pending": pending, "oldest_pending_seconds": round(seconds)}
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items())
+
+
+def _runs_failed(count: int) -> str:
+    return f"{counted(count, 'run')} failed"

@@ -1,0 +1,304 @@
+"""A webhook is told of runs that fail and of a backlog: a real receiver, runs of a real instance of Dagster."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster import DagsterInstance, DagsterRunStatus
+
+from rag_assets import definitions, settings
+from rag_assets.defs import notices
+from rag_assets.defs.jobs import run_config
+from rag_assets.defs.notices import Told
+from rag_assets.defs.resources import Rag
+from rag_assets.services import Services
+from rag_assets_tests.application import WORDS
+from rag_assets_tests.project import Project, Short, submit
+from rag_assets_tests.webhooks import SECRET, Receiver, receiving
+
+HOUR = "interval '1 hour'"
+
+
+class Watched:
+    """A project whose sensor tells a receiver; its cursor goes from look to look, as Dagster keeps it."""
+
+    def __init__(self, project: Project, receiver: Receiver) -> None:
+        self.project = project
+        self.receiver = receiver
+        self.cursor: str | None = None
+        self.set(pause_seconds=0)
+
+    def set(self, *, dagster_url: str | None = "https://dagster.example.org/", **values: Any) -> None:
+        config = self.project.services.settings
+        notify = settings.Notify.model_validate({"url": self.receiver.url, **values})
+        service = config.service.model_copy(update={"dagster_url": dagster_url})
+        self.project.services.settings = config.model_copy(update={"notify": notify, "service": service})
+
+    def look(self) -> str:
+        """What the look says."""
+        [sensor] = notices.notices(self.project.rag)
+        with dg.build_sensor_context(instance=self.project.instance, cursor=self.cursor) as context:
+            tick = sensor.evaluate_tick(context)
+        self.cursor = tick.cursor
+        assert tick.skip_message is not None
+        assert tick.run_requests == []
+        assert SECRET not in tick.skip_message + str(tick.cursor)
+        return tick.skip_message
+
+    def told(self) -> list[dict[str, Any]]:
+        """What it is told by one look."""
+        before = len(self.receiver.notices)
+        self.look()
+        return self.receiver.notices[before:]
+
+    @property
+    def known(self) -> Told:
+        known = Told.parse(self.cursor)
+        assert known is not None
+        return known
+
+    def know(self, **changed: Any) -> None:
+        self.cursor = str(replace(self.known, **changed))
+
+    def fail(self, message: str = "The process of this run is gone.") -> str:
+        """A run of the job that fails without doing anything; its id."""
+        run_id = submit(self.project, tags={}, status=DagsterRunStatus.STARTED)
+        run = self.project.instance.get_run_by_id(run_id)
+        assert run is not None
+        self.project.instance.report_run_failed(run, message)
+        return run_id
+
+
+@pytest.fixture
+def watched(project: Project) -> Iterator[Watched]:
+    """One that has looked once, before anything was."""
+    with receiving() as receiver:
+        made = Watched(project, receiver)
+        assert made.look() == "Runs that fail from now on are told of."
+        yield made
+
+
+def test_documents_that_fail_are_told_by_kind_with_what_to_do_and_a_link(watched: Watched) -> None:
+    """Those of a run that stored others, and those of one that stored nothing, in one notice; no name of a document."""
+    application = watched.project.application
+    application.add("good.txt", *WORDS)
+    application.add_row("geheim-1.txt")
+    watched.project.run()
+    application.add_row("geheim-2.txt")
+    application.add_row("geheim-3.exe")
+    last = watched.project.run(succeeds=False).run_id
+    [told] = watched.told()
+    assert (told["event"], told["runs"], told["jobs"]) == ("runs_failed", 2, {"ingest_documents": 2})
+    assert (told["failed_documents"], told["kinds"]) == (3, {"not_found": 3})
+    assert (told["run_id"], told["run_url"]) == (last, f"https://dagster.example.org/runs/{last}")
+    assert told["error"] == "2 documents were not ingested; all others of this run are stored."
+    assert told["next"] == notices.OF_DOCUMENTS
+    assert (told["pending"], told["runs_not_told"]) == (3, 0)
+    assert told["oldest_pending_seconds"] >= 0
+    assert "2 runs failed (2 ingest_documents).\n3 documents failed: 3 not_found.\n" in told["text"]
+    assert told["text"].endswith(told["run_url"])
+    assert "geheim" not in json.dumps(told)
+    assert watched.told() == []
+
+
+def test_what_keeps_runs_from_their_work_is_told(watched: Watched) -> None:
+    """With the error itself, not with Dagster's word that a step failed; without a page, there is no link."""
+    watched.set(dagster_url=None, pause_seconds=0)
+    watched.project.embed_with(Short())
+    watched.project.application.add("a.txt", *WORDS)
+    watched.project.run(succeeds=False)
+    [told] = watched.told()
+    assert told["error"].startswith("rag_assets.errors.NotEnoughMemory: "), told["error"]
+    assert (told["kinds"], told["failed_documents"], told["next"]) == ({}, 0, notices.OF_RUNS)
+    assert told["run_url"] is None
+    assert told["text"].count("\n") == 2
+
+
+def test_runs_that_fail_within_the_pause_are_put_together(watched: Watched) -> None:
+    """The first is told at once, and a burst after it makes one more notice."""
+    watched.set(pause_seconds=3600)
+    watched.fail()
+    [told] = watched.told()
+    assert (told["runs"], told["error"]) == (1, "The process of this run is gone.")
+    ids = [watched.fail(f"Error {n}.") for n in range(4)]
+    assert watched.look().startswith("4 runs failed: told in 3")
+    watched.know(runs_at=watched.known.runs_at - 3601)
+    ids.append(watched.fail("Error 4."))
+    [first, told] = watched.receiver.notices[:1] + watched.told()
+    assert (first["runs"], told["runs"], told["error"], told["run_id"]) == (1, 5, "Error 4.", ids[-1])
+    assert watched.told() == []
+
+
+def test_a_clock_that_was_set_back_holds_no_notice(watched: Watched) -> None:
+    """By years, as of a board without a battery."""
+    watched.set(pause_seconds=300)
+    watched.know(runs_at=watched.known.runs_at + 10**10)
+    watched.fail()
+    assert [told["runs"] for told in watched.told()] == [1]
+
+
+def test_of_many_runs_each_is_told_once(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are at once."""
+    monkeypatch.setattr(notices, "MOST_RUNS", 2)
+    for _ in range(5):
+        watched.fail()
+    assert [told["runs"] for _ in range(4) for told in watched.told()] == [2, 2, 1]
+
+
+def test_a_notice_that_is_not_taken_is_tried_again_and_then_given_up(
+    watched: Watched, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged each time, without the URL; runs of which nobody was told are counted in the next notice."""
+    watched.receiver.status = 500
+    watched.fail()
+    for n in range(1, notices.TRIES):
+        said = watched.look()
+        assert said.endswith(f"it answered 500. The next look tries again ({n} of {notices.TRIES})."), said
+    watched.fail()
+    assert watched.look().endswith(f"It was the last try ({notices.TRIES} of {notices.TRIES}).")
+    assert [told["runs"] for told in watched.receiver.notices] == [1] * (notices.TRIES - 1) + [2]
+    assert len([record for record in caplog.records if record.name == notices.__name__]) == notices.TRIES
+    assert SECRET not in caplog.text
+    assert watched.told() == []
+    watched.receiver.status = 200
+    watched.fail()
+    [told] = watched.told()
+    assert (told["runs"], told["runs_not_told"]) == (1, 2)
+    assert "2 runs failed before, of which no notice was taken." in told["text"]
+    assert (watched.known.tries, watched.known.untold) == (0, 0)
+
+
+def test_a_notice_is_told_when_the_webhook_is_back(watched: Watched) -> None:
+    """With what failed meanwhile."""
+    watched.receiver.status = 503
+    watched.fail()
+    watched.look()
+    watched.receiver.status = 200
+    watched.fail()
+    assert [(told["runs"], told["runs_not_told"]) for told in watched.told()] == [(2, 0)]
+    assert watched.known.tries == 0
+
+
+def test_runs_of_others_and_those_before_the_first_look_are_not_told(watched: Watched) -> None:
+    """An instance may have other projects; a run of Dagster's own job of all assets is ours where one of ours is."""
+
+    @dg.op
+    def fails() -> None:
+        raise dg.Failure("not ours")
+
+    @dg.job
+    def others() -> None:
+        fails()
+
+    instance = watched.project.instance
+    others.execute_in_process(instance=instance, raise_on_error=False)
+    before = watched.known.run_event
+    assert watched.told() == []
+    assert watched.known.run_event > before, "what is not ours is passed over once"
+    watched.fail()
+    watched.cursor = None
+    watched.look()
+    assert watched.told() == []
+    asset_job = watched.project.definitions.get_repository_def().get_job("__ASSET_JOB")
+    run = instance.create_run_for_job(asset_job, asset_selection=frozenset({dg.AssetKey("chunks")}))
+    instance.report_run_failed(run)
+    assert [told["jobs"] for told in watched.told()] == [{"__ASSET_JOB": 1}]
+
+
+def test_a_backlog_is_told_when_it_begins_and_when_it_is_over(watched: Watched) -> None:
+    """Once each, whether or not a look has seen the changes yet."""
+    watched.project.application.add("a.txt", *WORDS)
+    assert watched.told() == []
+    watched.project.application.sql(f"update rag_changes set changed_at = changed_at - 2 * {HOUR}")
+    [told] = watched.told()
+    assert (told["event"], told["limit_seconds"], told["pending"]) == ("backlog", 3600, 1)
+    assert told["oldest_pending_seconds"] >= 7200
+    assert "the sensor document_changes" in told["next"]
+    assert watched.told() == []
+    watched.project.run()
+    [told] = watched.told()
+    assert (told["event"], told["pending"], told["oldest_pending_seconds"]) == ("backlog_over", 0, 0)
+    assert watched.told() == []
+
+
+def test_a_backlog_is_told_with_what_hinders(watched: Watched) -> None:
+    """As `rag-assets status` says it."""
+    application = watched.project.application
+    application.add("a.txt", *WORDS)
+    application.sql(f"update rag_changes set changed_at = changed_at - 2 * {HOUR}")
+    application.sql('alter table "TblDocumentFiles" disable trigger rag_document_changed')
+    [told] = watched.told()
+    assert "lacks our triggers, or they are off" in told["next"]
+    assert f"What to do: {told['next']}" in told["text"]
+
+
+def test_the_end_of_a_backlog_that_nobody_was_told_of_is_told_once(watched: Watched) -> None:
+    """A webhook that takes nothing is asked TRIES times for each notice, and no more."""
+    watched.receiver.status = 500
+    watched.project.application.add("a.txt", *WORDS)
+    watched.project.application.sql(f"update rag_changes set changed_at = changed_at - 2 * {HOUR}")
+    for _ in range(notices.TRIES + 3):
+        watched.look()
+    assert [told["event"] for told in watched.receiver.notices] == ["backlog"] * notices.TRIES
+
+
+def test_runs_are_told_of_where_the_database_is_away(tmp_path: Path) -> None:
+    """Then more than ever; what nobody knows is null."""
+    with (
+        receiving() as receiver,
+        DagsterInstance.ephemeral() as instance,
+        Services(
+            settings.load(
+                home=tmp_path,
+                database_url="postgresql://nobody:geheim@127.0.0.1:1/nothing",
+                notify={"url": receiver.url},
+            )
+        ) as services,
+    ):
+        told, _ = notices._look(instance, services, None)
+        run = instance.create_run_for_job(definitions.defs.resolve_job_def("reconcile"))
+        instance.report_run_failed(run, "The database does not answer.")
+        told, said = notices._look(instance, services, told)
+        assert said.startswith("Told: ")
+        assert notices._look(instance, services, told)[1] == "Nothing is to be told."
+    [notice] = receiver.notices
+    assert (notice["jobs"], notice["error"]) == ({"reconcile": 1}, "The database does not answer.")
+    assert (notice["pending"], notice["oldest_pending_seconds"]) == (None, None)
+    assert "geheim" not in json.dumps(notice).replace(SECRET, "")
+
+
+def test_the_sensor_is_there_where_a_url_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside the others, in what Dagster loads; without, nobody is told, and nothing looks."""
+
+    def names(**sections: Any) -> list[str]:
+        monkeypatch.setattr(definitions, "rag", Rag(Services(settings.load(home=tmp_path, **sections))))
+        return [sensor.name for sensor in definitions.of_index().sensors or ()]
+
+    assert names() == ["document_changes", "index_of_vectors"]
+    assert names(notify={"url": f"https://hooks.example.org/{SECRET}"})[2:] == ["notices"]
+
+
+@pytest.mark.parametrize("cursor", [None, "", "{}", "7", "[1]", '{"run_event": 1, "other": 2}', "no json"])
+def test_a_cursor_of_something_else_is_none(cursor: str | None) -> None:
+    """The sensor then begins anew."""
+    assert Told.parse(cursor) is None
+
+
+def test_a_cursor_is_read_as_it_was_written() -> None:
+    told = Told(run_event=3, runs_at=1.5, backlog=True, tries=2, untold=4)
+    assert Told.parse(str(told)) == told
+
+
+def test_documents_of_a_run_can_be_ingested_again_by_what_is_told(watched: Watched) -> None:
+    """The run that a notice names is the one that holds what failed."""
+    document_id = watched.project.application.add_row("missing.txt")
+    watched.project.application.add("good.txt", *WORDS)
+    watched.project.run(run_config=run_config(document_ids=["1", "2"]))
+    [told] = watched.told()
+    run = watched.project.instance.get_run_by_id(told["run_id"])
+    assert run is not None
+    assert run.run_config["ops"]["ingest"]["config"]["document_ids"] == [document_id]
