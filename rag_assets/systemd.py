@@ -76,6 +76,7 @@ RAG_ASSETS_HOME={home}
 #DATABASE_URL=postgresql://me:secret@db.example/app
 #DOCUMENT_ROOT_PATH=/srv/documents
 #RAG_ASSETS_WEB__TOKEN=
+#RAG_ASSETS_NOTIFY__URL=https://hooks.example.org/...
 # Options of `rag-assets up`, as in: --host 0.0.0.0 --port 3000
 UP_OPTIONS=
 """

@@ -172,6 +172,30 @@ def test_a_notice_that_is_not_taken_is_tried_again_and_then_given_up(
     assert (watched.known.tries, watched.known.untold) == (0, 0)
 
 
+def test_runs_of_several_notices_that_were_given_up_are_counted_together(watched: Watched) -> None:
+    """As long as none is taken; what is said of a backlog meanwhile is no answer for them."""
+    watched.receiver.status = 500
+    watched.fail()
+    watched.know(untold=3, tries=notices.TRIES - 1)
+    assert "It was the last try" in watched.look()
+    assert (watched.known.untold, watched.known.tries) == (4, 0)
+    watched.receiver.status = 200
+    watched.project.application.add("a.txt", *WORDS)
+    watched.project.application.sql(f"update rag_changes set changed_at = changed_at - 2 * {HOUR}")
+    assert [told["event"] for told in watched.told()] == ["backlog"]
+    assert watched.known.untold == 4
+
+
+def test_of_an_error_its_first_line_is_told(watched: Watched) -> None:
+    """Where it is long, its beginning; without what a terminal would obey."""
+    watched.fail("\n  \n  Red: \x1b[31m\nsecond line")
+    [told] = watched.told()
+    assert told["error"] == "Red: \\x1b[31m"
+    watched.fail("long " * 1_000)
+    [told] = watched.told()
+    assert told["error"] == ("long " * 1_000)[: notices.ERROR_CHARACTERS]
+
+
 def test_a_notice_is_told_when_the_webhook_is_back(watched: Watched) -> None:
     """With what failed meanwhile."""
     watched.receiver.status = 503
