@@ -270,6 +270,19 @@ def test_the_end_of_a_backlog_that_nobody_was_told_of_is_told_once(watched: Watc
     assert [told["event"] for told in watched.receiver.notices] == ["backlog"] * notices.TRIES
 
 
+def test_a_backlog_that_ends_before_it_could_be_told_is_none(watched: Watched) -> None:
+    """The next notice has all of its tries."""
+    watched.receiver.status = 500
+    watched.project.application.add("a.txt", *WORDS)
+    watched.project.application.sql(f"update rag_changes set changed_at = changed_at - 2 * {HOUR}")
+    watched.look()
+    assert (watched.known.tries, watched.known.backlog) == (1, False)
+    watched.project.run()
+    watched.receiver.status = 200
+    assert watched.told() == []
+    assert (watched.known.tries, watched.known.backlog) == (0, False)
+
+
 def test_runs_are_told_of_where_the_database_is_away(tmp_path: Path) -> None:
     """Then more than ever; what nobody knows is null."""
     with (

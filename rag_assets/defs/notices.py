@@ -105,7 +105,8 @@ def _look(instance: dg.DagsterInstance, services: Services, told: Told | None) -
     notice = _of_backlog(services, is_told=told.backlog)
     if notice is not None:
         return _tell(services, notice, told=told, then=replace(told, backlog=not told.backlog))
-    return told, f"{_runs_failed(len(failed))}: told in {left:.0f} s." if failed else "Nothing is to be told."
+    said = f"{_runs_failed(len(failed))}: told in {left:.0f} s." if failed else "Nothing is to be told."
+    return replace(told, tries=0), said
 
 
 def _tell(
