@@ -5,9 +5,10 @@ from pathlib import Path
 import click
 
 from rag_assets import console, operations
+from rag_assets.bundled import postgres as bundled_postgres
 from rag_assets.cli_services import examples, opened
 from rag_assets.embedding import neighbour
-from rag_assets.errors import DatabaseUnavailable, ServiceError
+from rag_assets.errors import DatabaseUnavailable, ServiceError, SettingsError
 from rag_assets.postgres.figures import Figures
 from rag_assets.processes import whole_file
 from rag_assets.services import Services
@@ -50,28 +51,37 @@ def metrics(target: Path | None) -> None:
     \b
       * * * * *  rag-assets metrics --write /var/lib/node_exporter/textfile/rag_assets.prom
 
-    Where the database is away, rag_assets_database_up is 0, the reason goes to standard error, and the exit code is 0.
-    How old the file is, node_exporter tells by node_textfile_mtime_seconds. What each name means is in docs/service.md.
+    Where the database is away, rag_assets_database_up is 0; the embedded one is not started for it. Where it is there,
+    and not set up (rag-assets init), that is 1, and no numbers come from it. The reason goes to standard error, and the
+    exit code is 0. How old the file is, node_exporter tells by node_textfile_mtime_seconds. What each name means is in
+    docs/service.md.
     """
     from rag_assets.service import metrics as service_metrics
 
     with opened() as services:
-        figures = _figures(services)
+        figures, is_up = _look(services)
         memory_bytes = neighbour.memory_bytes(services.settings.home / "run")
-        text = service_metrics.of_index(figures, is_up=figures is not None, embedder_memory_bytes=memory_bytes)
+        text = service_metrics.of_index(figures, is_up=is_up, embedder_memory_bytes=memory_bytes)
     if target is None:
         click.echo(text, nl=False)
     else:
         _write(target, text)
 
 
-def _figures(services: Services) -> Figures | None:
-    """None where the database is away; SettingsError where nothing is set up."""
+def _look(services: Services) -> tuple[Figures | None, bool]:
+    """What the database counts, None where it cannot; and whether it answers. An embedded one is not started."""
+    settings = services.settings
+    if settings.database_url is None and not bundled_postgres.is_running(settings.home):
+        console.print_progress("The embedded database does not run: rag-assets up starts it.")
+        return None, False
     try:
-        return operations.figures_now(services)
+        return operations.figures_now(services), True
     except DatabaseUnavailable as exc:
         console.print_progress(str(exc))
-        return None
+        return None, False
+    except SettingsError as exc:  # it answers, and is not set up
+        console.print_progress(str(exc))
+        return None, True
 
 
 def _write(target: Path, text: bytes) -> None:

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 from prometheus_client.parser import text_string_to_metric_families
 
+from rag_assets.bundled import postgres as bundled_postgres
 from rag_assets.cli import main
 from rag_assets_tests import serving
 from rag_assets_tests.test_metrics import STORED, log, samples
@@ -68,6 +69,34 @@ def test_a_database_that_is_away_is_written_down(
     target = tmp_path / "rag_assets.prom"
     assert "127.0.0.1" in invoke("--write", str(target)).stderr
     assert figures(target.read_text()) == {"rag_assets_database_up": 0, "rag_assets_embedder_memory_bytes": 0}
+
+
+def test_an_embedded_database_that_does_not_run_is_away_and_is_not_started(
+    configured: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A timer would start and stop it each minute, and say that it is up; once it runs, it is asked."""
+    monkeypatch.delenv("DATABASE_URL")
+    target, home = tmp_path / "rag_assets.prom", tmp_path / "home"
+    assert "rag-assets up" in invoke("--write", str(target)).stderr
+    assert figures(target.read_text())["rag_assets_database_up"] == 0
+    assert not (home / "postgres").exists()
+    bundled_postgres.start(home)
+    try:
+        invoke("--write", str(target))
+        assert figures(target.read_text())["rag_assets_database_up"] == 1
+    finally:
+        bundled_postgres.remove(home)
+
+
+def test_tables_that_are_not_up_to_date_leave_no_old_figures(
+    configured: str, empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after an upgrade, before `init`: a file that stays would be taken for what is so now."""
+    target = tmp_path / "rag_assets.prom"
+    invoke("--write", str(target))
+    monkeypatch.setenv("DATABASE_URL", empty_database_url)
+    assert "rag-assets init" in invoke("--write", str(target)).stderr
+    assert figures(target.read_text()) == {"rag_assets_database_up": 1, "rag_assets_embedder_memory_bytes": 0}
 
 
 @pytest.mark.parametrize(
