@@ -38,6 +38,7 @@ RETURN_PAUSE_SECONDS = 0.2
 TURN_SECONDS = 1.0  # between looks at whether the embedding server is idle
 SPECIAL_TOKENS = 2  # of each text, that the model adds
 CHUNKS_SECONDS = 60.0  # for which a count of chunks holds
+COUNT_SECONDS = 2.0  # after which counting them is given up: who looks waits for five in all
 SHOWN_ATTEMPTS = 10  # of a document, that are shown
 
 
@@ -80,7 +81,8 @@ class Asking:
         self._serving: Services | None = None  # of the model that served when that was last looked at
         self._has_index = False  # as far as was seen
         self._lost_at: float | None = None  # when a search did not find the database, after the last one that did
-        self._counted = (-CHUNKS_SECONDS - 1, 0)  # when the chunks were counted, and how many they were
+        self._counted_at: float | None = None  # when the chunks were counted last, or were to be
+        self._chunks: int | None = None  # how many they were when that last ended in time
         self._closed = threading.Event()
         self.embedder_starts = 0
         self._tending = threading.Thread(target=self._tend, name="idle-embedder", daemon=True)
@@ -284,13 +286,16 @@ class Asking:
         )
 
     def figures(self) -> Figures:
-        """What operators watch. Chunks are counted again after a while only: each of them has to be passed over."""
+        """What operators watch. Chunks are counted again after a while only: each of them has to be passed over.
+
+        Where counting takes longer than COUNT_SECONDS, the number from before stays, which at first is none.
+        """
         with self._for(EVERYTHING) as services, services.database.transaction() as cursor:
-            counted_at, chunks = self._counted
-            if time.monotonic() - counted_at > CHUNKS_SECONDS:
-                chunks = figures.count_chunks(cursor)
-                self._counted = (time.monotonic(), chunks)
-            return figures.get(cursor, chunks=chunks, dagster_schema=DAGSTER_SCHEMA)
+            if self._counted_at is None or time.monotonic() - self._counted_at > CHUNKS_SECONDS:
+                chunks = figures.count_chunks(cursor, seconds=COUNT_SECONDS)
+                self._counted_at = time.monotonic()
+                self._chunks = self._chunks if chunks is None else chunks
+            return figures.get(cursor, chunks=self._chunks, dagster_schema=DAGSTER_SCHEMA)
 
     @property
     def embedder_memory_bytes(self) -> int:

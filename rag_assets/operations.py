@@ -54,6 +54,7 @@ logger = logging.getLogger(__name__)
 NOT_RERANKED = "These passages are not re-ranked: the reranker gives no answer just now."
 MOST_SWITCHES = 3  # of the model that serves, between the beginning of a search and its end
 STORY_ATTEMPTS = 20  # at a document, of which its story tells
+COUNT_SECONDS = 20.0  # for which chunks are counted, where nobody waits but a timer of each minute
 DAGSTER_CONNECTIONS = 4  # that it has at once, where it has much to tell
 BYTE_CODE = "__pycache__"  # written beside code by Python, and by pip beside the samples of an installed package
 
@@ -328,9 +329,13 @@ def status(services: Services) -> IndexStatus:
 
 
 def figures_now(services: Services) -> Figures:
-    """What operators watch, everything counted; SettingsError, with what to do, where nothing is set up."""
+    """What operators watch, everything counted, chunks only where that ends within COUNT_SECONDS.
+
+    SettingsError, with what to do, where nothing is set up.
+    """
     with services.database.transaction() as cursor:
-        return figures.get(cursor, chunks=figures.count_chunks(cursor), dagster_schema=DAGSTER_SCHEMA)
+        chunks = figures.count_chunks(cursor, seconds=COUNT_SECONDS)
+        return figures.get(cursor, chunks=chunks, dagster_schema=DAGSTER_SCHEMA)
 
 
 def oldest_pending_seconds(services: Services) -> float:

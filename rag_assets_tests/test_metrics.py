@@ -4,14 +4,17 @@ import re
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from rag_assets import asking
+from rag_assets.asking import Asking
 from rag_assets.errors import NotEnoughMemory
 from rag_assets.model import ClaimOwner, Outcome
 from rag_assets.postgres import ingestion_log
 from rag_assets.postgres.database import Database
-from rag_assets.service.metrics import Metrics
+from rag_assets.service.metrics import Metrics, of_index
 from rag_assets.settings import Source
 from rag_assets_tests import rows, serving
 from rag_assets_tests.serving import Service, configured, served
@@ -128,6 +131,28 @@ def test_starts_and_searches_are_counted(database_url: str, tmp_path: Path) -> N
             assert found["rag_assets_embedder_memory_bytes"] > 1_000_000
             assert (found["rag_assets_embedder_up"], found["rag_assets_question_embedder_starts_total"]) == (1, 1)
             assert found["rag_assets_searches_total.vector.ok"] == found["rag_assets_search_seconds_count.vector"] == 1
+
+
+def test_a_count_of_chunks_that_takes_too_long_keeps_the_number_from_before(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the first one there is none; all else is told, as the database is there."""
+    monkeypatch.setattr(asking, "CHUNKS_SECONDS", -1.0)
+    serving.fill(database_url)
+    slow = (
+        "alter table rag_document_chunks rename to whole;"
+        "create view rag_document_chunks as select * from whole where pg_sleep(60) is not null"
+    )
+    fast = "drop view rag_document_chunks; alter table whole rename to rag_document_chunks"
+    config = configured(database_url, tmp_path / "home", service={"request_seconds": 10})
+    found = []
+    with Asking(config) as asked:
+        for change in (slow, fast, slow):
+            rows.execute(database_url, change)
+            found.append(asked.figures())
+    assert [each.chunks for each in found] == [None, 7, 7]
+    assert [each.states["indexed"] for each in found] == [4, 4, 4]
+    assert b"rag_assets_chunks " not in of_index(found[0], is_up=True, embedder_memory_bytes=0)
 
 
 def test_ticks_are_those_that_dagster_gave_numbers(database_url: str, tmp_path: Path) -> None:

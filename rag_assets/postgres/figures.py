@@ -4,6 +4,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import psycopg2
+from psycopg2 import errors as pg_errors
 from psycopg2.extensions import cursor as Cursor
 
 from rag_assets.errors import RagAssetsError
@@ -53,18 +54,27 @@ class Figures:
     oldest_pending_seconds: float  # 0 where nothing is pending
     attempts: tuple[Attempts, ...]
     starts: tuple[Starts, ...]
-    chunks: int  # of the model that serves
+    chunks: int | None  # of the model that serves; None where none were counted in time
     size_bytes: int  # of texts, chunks and words, with their indexes
     index: VectorIndex | None
     ticks: int | None  # None where Dagster keeps them elsewhere
 
 
-def count_chunks(cursor: Cursor) -> int:
-    """Chunks of the model that serves: each of them is passed over, so that this takes a second for ten million."""
-    return _count(cursor, "count_chunks")
+def count_chunks(cursor: Cursor, *, seconds: float) -> int | None:
+    """Chunks of the model that serves; None where counting takes longer than this, which hinders no other statement.
+
+    Each chunk is passed over, so that this takes a second for ten million in memory.
+    """
+    cursor.execute(statement("figures", "begin_counting"), {"milliseconds": int(seconds * 1_000)})
+    try:
+        return _count(cursor, "count_chunks")
+    except pg_errors.QueryCanceled:
+        return None
+    finally:
+        cursor.execute(statement("figures", "end_counting"))
 
 
-def get(cursor: Cursor, *, chunks: int, dagster_schema: str) -> Figures:
+def get(cursor: Cursor, *, chunks: int | None, dagster_schema: str) -> Figures:
     """All of it, with the number of chunks as it was counted last; milliseconds, however many chunks there are."""
     cursor.execute(statement("figures", "count_waiting"))
     waiting = cursor.fetchall()

@@ -93,7 +93,8 @@ def _standing(figures: Figures) -> Iterator[Metric]:
     yield _gauge(
         "oldest_pending_seconds", "How long the oldest change waits; 0 where none does.", figures.oldest_pending_seconds
     )
-    yield _gauge("chunks", "Chunks of the model that serves, counted within the last minute.", figures.chunks)
+    if figures.chunks is not None:
+        yield _gauge("chunks", "Chunks of the model that serves, as they were counted last.", figures.chunks)
     yield _gauge("stored_bytes", "Texts, chunks and words with all their indexes.", figures.size_bytes)
     index = figures.index
     if index is not None:

@@ -11,6 +11,16 @@ where not exists (select from rag_outbox as o where o.document_id = t.document_i
 -- Chunks of the model that serves.
 select count(*) from rag_document_chunks where embedding_model = rag_serving_model();
 
+-- name: begin_counting
+-- Have statements end after so long, until end_counting.
+savepoint counting;
+select set_config('statement_timeout', %(milliseconds)s::text, true);
+
+-- name: end_counting
+-- Have the limits from before hold again; nothing was written in between. A statement that was ended is forgotten.
+rollback to savepoint counting;
+release savepoint counting;
+
 -- name: get_backlog
 -- Changes that no look has moved to the outbox, and how many seconds the oldest of all that is pending waits.
 select (select count(*) from rag_changes),
