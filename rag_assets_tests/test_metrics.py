@@ -1,6 +1,7 @@
 """What operators watch: counters that only rise, figures of the index only where they are known."""
 
 import re
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from rag_assets import asking
 from rag_assets.asking import Asking
+from rag_assets.embedding import neighbour
 from rag_assets.errors import NotEnoughMemory
 from rag_assets.model import ClaimOwner, Outcome
 from rag_assets.postgres import ingestion_log
@@ -165,6 +167,22 @@ def test_ticks_are_those_that_dagster_gave_numbers(database_url: str, tmp_path: 
             "insert into dagster.job_ticks select from generate_series(1, 5); delete from dagster.job_ticks",
         )
         assert samples(families(service))["rag_assets_sensor_ticks_total"] == 5
+
+
+def test_memory_is_looked_at_beside_what_answers_others(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All answers wait for the loop of events, and a look at every process takes its time."""
+    threads: list[str] = []
+
+    def look(_run: Path) -> int:
+        threads.append(threading.current_thread().name)
+        return 5
+
+    monkeypatch.setattr(neighbour, "memory_bytes", look)
+    with served(configured(database_url, tmp_path / "home")) as service:
+        assert samples(families(service))["rag_assets_embedder_memory_bytes"] == 5
+    assert [name.partition("_")[0] for name in threads] == ["metrics"]
 
 
 def test_names_follow_the_rules_of_prometheus(database_url: str, tmp_path: Path) -> None:

@@ -161,6 +161,14 @@ def test_no_server_is_left_when_its_owner_is_killed(
     assert not list((tmp_path / "run").glob("llama-server-*"))
 
 
+def test_a_child_that_has_just_ended_hides_no_memory_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the list of children and the look at one, it may have ended."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as child:
+        ended = psutil.Process(child.pid)
+    monkeypatch.setattr(psutil.Process, "children", lambda _self, **_how: [ended])
+    assert server.tree_bytes(os.getpid()) > 1_000_000
+
+
 def test_sweep_ends_a_server_when_only_its_owner_is_gone(tmp_path: Path) -> None:
     """Found by pid and start time; a process that only has the same pid, or a living owner, is left alone."""
     sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])

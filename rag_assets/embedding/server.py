@@ -451,9 +451,16 @@ def _environment() -> dict[str, str]:
 
 
 def tree_bytes(pid: int) -> int:
-    """What a process and those that it started have in memory; psutil.NoSuchProcess where one of them just ended."""
+    """What a process and those that it started have in memory; psutil.NoSuchProcess where that process has ended.
+
+    Of those that it started, one may end this moment, or be of another account: it counts nothing.
+    """
     root = psutil.Process(pid)
-    return sum(int(process.memory_info().rss) for process in (root, *root.children(recursive=True)))
+    found = int(root.memory_info().rss)
+    for process in root.children(recursive=True):
+        with suppress(psutil.Error):
+            found += int(process.memory_info().rss)
+    return found
 
 
 def runs(pid: int, created: float) -> bool:

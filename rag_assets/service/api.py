@@ -37,6 +37,7 @@ from rag_assets.errors import (
 )
 from rag_assets.model import Caller, Story
 from rag_assets.postgres.documents import ID_BYTES
+from rag_assets.postgres.figures import Figures
 from rag_assets.service import forms, openapi
 from rag_assets.service.forms import Invalid
 from rag_assets.service.gate import Gate, caller_of, error
@@ -124,6 +125,7 @@ class Api:
         self.embedding = Workers("embed", threads=EMBEDDING_THREADS, **limits)
         self.database = Workers("database", threads=asking.settings.database.pool_max_size, **limits)
         self.looking = Workers("metrics", threads=1, limit=LOOKS, seconds=LOOK_SECONDS)
+        self._embedder_memory_bytes = 0  # at the last look
         self._looking = asyncio.Lock()
         self._ready: tuple[float, Response] | None = None
         self._document: dict[str, Any] | None = None
@@ -246,7 +248,7 @@ class Api:
             return error(403, "Numbers of the whole index are for keys without a role.")
         figures, is_up = None, True
         try:
-            figures = await self.looking.run(self.asking.figures)
+            figures = await self.looking.run(self._figures)
         except (DatabaseUnavailable, TimeoutError, Busy):  # busy: with looks that the database has not answered
             is_up = False
         except RagAssetsError as exc:  # it answers, and is not set up
@@ -256,9 +258,14 @@ class Api:
             is_up=is_up,
             embedder_starts=self.asking.embedder_starts,
             embedder_runs=self.asking.embedder_runs,
-            embedder_memory_bytes=self.asking.embedder_memory_bytes,
+            embedder_memory_bytes=self._embedder_memory_bytes,
         )
         return Response(body, media_type=CONTENT_TYPE)
+
+    def _figures(self) -> Figures:
+        """What the database counts; the memory is looked at before, as that may not answer."""
+        self._embedder_memory_bytes = self.asking.embedder_memory_bytes
+        return self.asking.figures()
 
     async def description(self, _request: Request) -> Response:
         """GET /openapi.json: this API in OpenAPI."""
