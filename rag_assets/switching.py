@@ -104,8 +104,8 @@ def require_vectors(services: Services) -> None:
     """SettingsError where none of the model of these services are stored."""
     name = services.settings.embedding.model
     with services.database.transaction() as cursor:
-        chunks, _ = models.count_vectors(cursor, name)
-    if not chunks:
+        is_any = models.has_vectors(cursor, name)
+    if not is_any:
         raise SettingsError(
             f"No vectors of {name} are stored: rag-assets model add {name}, or ask with a folder that has corpus.jsonl."
         )
@@ -129,13 +129,17 @@ def add(services: Services, chosen: Settings, *, progress: Progress = no_progres
     """
     name = chosen.embedding.model
     with services.database.transaction() as cursor:
-        _require_addable(services, chosen, beside=models.get_present(cursor))
+        known = models.get_all(cursor)
+        gone = [one for one in known if models.is_gone(cursor, one)]
+    _require_addable(services, chosen, beside=[one for one in known if one not in gone])
     server = chosen.llama_server.url
     progress(f"Waiting for the server at {server}" if server else f"Having {name} embed a text")
     _require_working(services, chosen)
     with services.database.transaction() as cursor:
         models.lock(cursor)
-        first = _require_addable(services, chosen, beside=models.get_present(cursor))
+        # All who store wait now: chunks, which are many, are not passed over again. What is gone has no writer.
+        beside = [one for one in models.get_all(cursor) if one not in gone]
+        first = _require_addable(services, chosen, beside=beside)
         models.keep_first(cursor, first, serving.written(services.settings))
         if name not in models.kept(cursor):
             models.keep(cursor, name, serving.written(chosen))

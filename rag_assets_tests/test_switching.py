@@ -19,7 +19,7 @@ from rag_assets.cli import main
 from rag_assets.embedding.embedder import Embedder
 from rag_assets.errors import EmbeddingError, ModelDropped, SettingsError
 from rag_assets.model import ClaimOwner
-from rag_assets.postgres import outbox, stories
+from rag_assets.postgres import models, outbox, stories
 from rag_assets.postgres.models import Model
 from rag_assets.services import Services
 from rag_assets.settings import Settings
@@ -336,6 +336,31 @@ def test_model_of_the_settings_may_be_added_again_and_again_once_it_was_dropped(
     chosen = switching.chosen(bench.services, name, url=bench.old.url, file=model_path)
     assert chosen.embedding.longest is not None
     assert [switching.add(bench.services, chosen) for _ in range(2)] == [1, 1]
+
+
+def test_nothing_looks_through_chunks_while_all_who_store_wait(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even for a model that was dropped, of which no chunk can be found."""
+    bench.add("a.txt", *WORDS)
+    bench.run()
+    switching.add(bench.services, bench.chosen)
+    switching.drop(bench.services)
+    scans: list[Any] = []
+
+    def counted(step: Any) -> Any:
+        def counting(cursor: Any, *of: Any) -> None:
+            cursor.execute(
+                "select seq_scan, idx_scan from pg_stat_xact_user_tables where relid = 'rag_document_chunks'::regclass"
+            )
+            scans.append(cursor.fetchone())
+            step(cursor, *of)
+
+        return counting
+
+    monkeypatch.setattr(models, "lock", counted(models.lock))
+    monkeypatch.setattr(models, "set_serving", counted(models.set_serving))  # the last step under the lock
+    assert switching.add(bench.services, bench.chosen) == 1
+    assert len(scans) == 2
+    assert scans[0] == scans[1]
 
 
 def test_model_that_serves_is_called_so_before_anything_is_asked_for(bench: Bench) -> None:

@@ -85,7 +85,12 @@ def get_all(cursor: Cursor) -> list[Model]:
 
 def get_present(cursor: Cursor) -> list[Model]:
     """Of these, those that are kept, or whose vectors are not all removed yet."""
-    return [one for one in get_all(cursor) if one.is_kept or count_vectors(cursor, one.name)[0]]
+    return [one for one in get_all(cursor) if not is_gone(cursor, one)]
+
+
+def is_gone(cursor: Cursor, model: Model) -> bool:
+    """Whether a model is kept no more and has no vectors left; all chunks are passed over where it has none."""
+    return not model.is_kept and not has_vectors(cursor, model.name)
 
 
 def keep(cursor: Cursor, name: str, settings: dict[str, Any]) -> None:
@@ -138,6 +143,12 @@ def count_lacking(cursor: Cursor, name: str, *, named: int = 5) -> Lacking:
     cursor.execute(statement("models", "count_lacking"), {"model": name, "named": named})
     documents, lack, left, some = single(cursor)
     return Lacking(documents=documents, lack=lack, left=left, named=tuple(some or ()))
+
+
+def has_vectors(cursor: Cursor, name: str) -> bool:
+    """Whether there is any chunk of a model."""
+    cursor.execute(statement("models", "has_vectors"), {"model": name})
+    return bool(single(cursor)[0])
 
 
 def count_vectors(cursor: Cursor, name: str) -> tuple[int, int]:

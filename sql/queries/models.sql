@@ -73,6 +73,10 @@ from (
     from rag_document_text as t
 ) as seen;
 
+-- name: has_vectors
+-- Whether there is any chunk of a model.
+select exists (select from rag_document_chunks where embedding_model = %(model)s);
+
 -- name: count_vectors
 -- Chunks of a model, and the bytes of their vectors.
 select count(*), coalesce(sum(pg_column_size(embedding)), 0)::bigint
