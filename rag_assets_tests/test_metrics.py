@@ -97,6 +97,15 @@ def test_what_no_document_is_to_blame_for_counts_once_for_each_that_it_kept_from
     assert rows.execute(database_url, counted) == [("not_enough_memory", 4)]
 
 
+def test_a_kind_of_failure_is_told_before_the_first_one(database_url: str, tmp_path: Path) -> None:
+    """What is there at its first look has not increased, as Prometheus counts: 500 failures would raise no alert."""
+    with served(configured(database_url, tmp_path / "home")) as service:
+        found = samples(families(service))
+        assert found["rag_assets_failures_total.encrypted"] == found["rag_assets_failures_total.server_failed"] == 0
+        log(database_url, *[FAILED] * 500)
+        assert samples(families(service))["rag_assets_failures_total.encrypted"] == 500
+
+
 def test_what_waits_is_told_before_any_run(database_url: str, tmp_path: Path) -> None:
     """Documents by state, changes that nobody has seen, and for how long."""
     serving.fill(database_url)

@@ -12,9 +12,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from rag_assets.errors import ERROR_KINDS
 from rag_assets.postgres.figures import Figures
+from rag_assets.postgres.ingestion_log import FAULTS
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+KINDS = (*ERROR_KINDS, *FAULTS.values())  # told from the start: a counter that begins at 500 has not increased
 SECONDS_BUCKETS = (0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -110,11 +113,9 @@ def _done(figures: Figures) -> Iterator[Metric]:
     yield _counters(
         "attempts", "Attempts at documents by how they ended.", "status", [(a.status, a.attempts) for a in all_of_them]
     )
+    failures = [(a.error_kind, a.attempts) for a in all_of_them if a.status == "failed"]
     yield _counters(
-        "failures",
-        "Attempts that failed, by kind of error.",
-        "kind",
-        [(a.error_kind, a.attempts) for a in all_of_them if a.status == "failed"],
+        "failures", "Attempts that failed, by kind of error.", "kind", [*((kind, 0) for kind in KINDS), *failures]
     )
     made = sum(a.chunks_embedded for a in all_of_them)
     kept = sum(a.chunks_reused for a in all_of_them)
