@@ -54,6 +54,12 @@ def test_all_is_well_in_a_migrated_database(findings: Any) -> None:
     assert "384" in found["embedding"].found
 
 
+def test_a_start_of_the_embedding_server_to_look_at_it_is_not_counted(findings: Any, database_url: str) -> None:
+    """Of `rag_assets_embedder_starts_total`, docs/service.md says that it counts those by runs and searches."""
+    assert "started and answered" in findings()["embedding"].found
+    assert rows.execute(database_url, "select * from rag_embedder_starts") == []
+
+
 def test_database_that_is_away_is_one_failure_among_all(findings: Any) -> None:
     found = findings(database_url="postgresql://somebody:secret@127.0.0.1:1/nothing")
     assert found["database"].verdict == "fail"
