@@ -13,7 +13,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Literal, get_args
 
-from rag_assets import engines, gguf_file, model_sets, operations
+from rag_assets import engines, gguf_file, model_sets, operations, visible
 from rag_assets.bundled import model as embedded_model
 from rag_assets.embedding import calibration, memory
 from rag_assets.embedding.calibration import Calibration
@@ -327,7 +327,7 @@ def _memory(services: Services) -> Finding:
 def _flags(services: Services) -> Finding:
     engine = services.engine
     if engine is None:
-        url = services.settings.llama_server.url
+        url = visible.address(services.settings.llama_server.url or "")
         return Finding(check="llama-server", verdict="ok", found=f"running at {url}: nothing is started here")
     command = list(engine.command)
     missing = NEEDED_FLAGS - known_flags(command, cache=services.settings.home / "run" / "flags")
@@ -375,7 +375,8 @@ def _model(services: Services) -> Finding:
     """Whether these services' file is there, can be read and is of their set. SettingsError where it is not."""
     settings = services.settings
     if settings.llama_server.url is not None:
-        return Finding(check="model", verdict="ok", found=f"that of the server at {settings.llama_server.url}")
+        url = visible.address(settings.llama_server.url)
+        return Finding(check="model", verdict="ok", found=f"that of the server at {url}")
     path = services.model_path
     assert path is not None  # noqa: S101 - None only with llama_server.url
     if not path.is_file():

@@ -33,7 +33,7 @@ from pydantic_settings import (
 )
 from pydantic_settings import SettingsError as UnreadableSetting
 
-from rag_assets import model_sets
+from rag_assets import model_sets, visible
 from rag_assets.errors import AcceptableKind, SettingsError
 from rag_assets.model_sets import ModelSet, Pooling
 
@@ -108,7 +108,9 @@ def _addresses(value: str | None) -> str | None:
     """Each with its scheme and a host: what is no address would be waited for, and never answer."""
     for one in (value or "").split(","):
         if one.strip() and not re.match(r"https?://[^/?#]", one.strip(), re.IGNORECASE):
-            raise ValueError(f"{one.strip()} is no address; allowed are http://HOST:PORT and https://HOST")
+            raise ValueError(
+                f"{visible.address(one.strip())} is no address; allowed are http://HOST:PORT and https://HOST"
+            )
     return value
 
 
@@ -730,6 +732,8 @@ def _describe(error: Any, mark: str) -> str:
         section = Settings.model_fields[error["loc"][0]].default
         return f"{mark}{key}: there is no such setting. There are {_list(type(section).model_fields)}"
     value = error.get("input")
+    if error["loc"][-1:] == ("url",):
+        value = visible.address(str(_with_commas(value)))
     shown = "" if isinstance(value, dict | Settings | Section) or _is_secret(error["loc"]) else f" (is {value!r})"
     named = f"{mark}{key}{shown}: " if key else ""  # a rule between sections names both itself
     return named + str(error["msg"]).removeprefix("Value error, ") + _allowed(error["loc"])

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from rag_assets import gguf_file, model_sets, serving, settings, upkeep
+from rag_assets import gguf_file, model_sets, serving, settings, upkeep, visible
 from rag_assets.embedding.known import TEXTS
 from rag_assets.errors import ServerFailedToStart, SettingsError
 from rag_assets.model import Progress, are, counted
@@ -133,7 +133,7 @@ def add(services: Services, chosen: Settings, *, progress: Progress = no_progres
         gone = [one for one in known if models.is_gone(cursor, one)]
     _require_addable(services, chosen, beside=[one for one in known if one not in gone])
     server = chosen.llama_server.url
-    progress(f"Waiting for the server at {server}" if server else f"Having {name} embed a text")
+    progress(f"Waiting for the server at {visible.address(server)}" if server else f"Having {name} embed a text")
     _require_working(services, chosen)
     with services.database.transaction() as cursor:
         models.lock(cursor)
@@ -251,7 +251,8 @@ def _require_working(services: Services, chosen: Settings) -> None:
         if (url := chosen.llama_server.url) is None:
             raise
         raise SettingsError(
-            f"The server of {chosen.embedding.model} at {url} does not answer: start it, or name another one with --url"
+            f"The server of {chosen.embedding.model} at {visible.address(url)} does not answer: start it, or name "
+            "another one with --url"
         ) from exc
 
 
@@ -278,7 +279,7 @@ def _require_other(name: str, *, serves: str) -> None:
 def _require_same(kept: Settings, chosen: Settings) -> None:
     """SettingsError where a model was added with another file, server or set: two kinds of vectors have one name."""
     old, new = (_flat(serving.written(_named(each))) for each in (kept, chosen))
-    differ = [f"{key} {old[key]!r} in place of {new[key]!r}" for key in new if old[key] != new[key]]
+    differ = [f"{key} {_shown(key, old)} in place of {_shown(key, new)}" for key in new if old[key] != new[key]]
     if differ:
         name = chosen.embedding.model
         raise SettingsError(
@@ -297,6 +298,11 @@ def _named(chosen: Settings) -> Settings:
 def _flat(written: dict[str, Any]) -> dict[str, Any]:
     """What `serving.written` gives, with the names that the options of `model add` have."""
     return {**written["embedding"], "url": written["llama_server"]["url"], "file": written["llama_server_model"]}
+
+
+def _shown(key: str, values: dict[str, Any]) -> str:
+    value = values[key]
+    return repr(visible.address(value) if key == "url" and value else value)
 
 
 def _kept(services: Services) -> list[Model]:

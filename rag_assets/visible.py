@@ -1,6 +1,7 @@
 """What others wrote, as it may be shown: no character that moves the cursor, begins a line, or hides what stands there.
 
-Everything that goes to a terminal or into a log comes through here; paths and messages may hold anything.
+Everything that goes to a terminal or into a log comes through here; paths and messages may hold anything. So do
+addresses of servers, whose logins are not shown.
 """
 
 import json
@@ -17,6 +18,9 @@ _SELECTORS = "[\ufe00-\ufe0f\U000e0100-\U000e01ef]{2,}"
 _OF_LINES = re.compile(f"[{_HIDING}]|{_SELECTORS}")
 _OF_A_LINE = re.compile(f"[{_HIDING}\t\n]|{_SELECTORS}")
 
+# What stands before the last @ of each address; of several with commas between them, each begins with its scheme.
+_LOGIN = re.compile(r"(\w://|^(?!.*://))(?:(?!,\s*\w+://).)*@", re.DOTALL)
+
 
 def line(text: str) -> str:
     r"""A text on one line: what cannot be seen is written as in Python, \x1b or \n."""
@@ -31,6 +35,11 @@ def lines(text: str) -> str:
 def json_line(text: str) -> str:
     """The same of an object in JSON, which stays the same object."""
     return _OF_LINES.sub(lambda found: json.dumps(found[0])[1:-1], text)
+
+
+def address(text: str) -> str:
+    """A text with one or several URLs, as http://user:password@host, without what they log in with: http://***@host."""
+    return _LOGIN.sub(r"\1***@", text)
 
 
 def _written(found: re.Match[str]) -> str:

@@ -60,6 +60,15 @@ def test_a_start_of_the_embedding_server_to_look_at_it_is_not_counted(findings: 
     assert rows.execute(database_url, "select * from rag_embedder_starts") == []
 
 
+def test_login_of_an_embedding_server_is_not_shown(findings: Any) -> None:
+    """Where it runs is."""
+    with fake_llama.FakeLlama() as server:
+        found = findings(llama_server={"url": server.url.replace("://", "://me:secret@"), "required_memory_gb": 0})
+    assert server.url.replace("://", "://***@") in found["llama-server"].found
+    assert found["embedding"].verdict == "ok"
+    assert not [one for one in found.values() if "secret" in str(one)]
+
+
 def test_database_that_is_away_is_one_failure_among_all(findings: Any) -> None:
     found = findings(database_url="postgresql://somebody:secret@127.0.0.1:1/nothing")
     assert found["database"].verdict == "fail"

@@ -1,6 +1,8 @@
 """Whatever a server answers: valid vectors in the order of the texts, or an error that says what to do."""
 
+import re
 import socket
+import traceback
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -176,3 +178,14 @@ def test_embed_says_that_the_server_is_away_when_nobody_listens() -> None:
         assert not client.healthy()
         with pytest.raises(ServerAway, match=url):
             client.embed(TEXTS)
+
+
+@pytest.mark.parametrize("address", ["http://{}127.0.0.1:1", "http://{}127.0.0.1:wrong", "ftp://{}127.0.0.1"])
+def test_login_in_an_address_is_not_shown(address: str) -> None:
+    """Nor in a traceback, where an address that cannot be used is quoted."""
+    shown = address.format("***@")
+    with closing(_client(address.format("me:secret@"))) as client:
+        with pytest.raises(ServerAway, match=re.escape(shown)) as info:
+            client.embed(TEXTS)
+        assert client.where == shown
+    assert "secret" not in "".join(traceback.format_exception(info.value))

@@ -195,10 +195,12 @@ def test_nothing_is_served_when_the_reranker_is_wrong(
 ) -> None:
     """Before it listens, the service says why."""
     fake.reranks = "inverted"
-    config = serving.configured(filled_url, tmp_path / "home", rerank={"url": fake.url})
+    url = fake.url.replace("://", "://me:secret@")
+    config = serving.configured(filled_url, tmp_path / "home", rerank={"url": url})
     begin = {
         "up": lambda: cli_service.address(config),
         "serve": lambda: search_service.serve(config, host="127.0.0.1", port=0),
     }
-    with pytest.raises(WrongReranker):
+    with pytest.raises(WrongReranker) as info:
         begin[start]()
+    assert url.replace("me:secret", "***") in str(info.value)

@@ -306,15 +306,16 @@ def test_model_that_is_there_is_not_added_with_another_file_or_set(bench: Bench,
     switching.add(bench.services, bench.chosen)
     assert switching.add(bench.services, bench.chosen) == 1
     bench.run()
-    server = bench.chosen.llama_server.model_copy(update={"url": bench.old.url})
+    server = bench.chosen.llama_server.model_copy(update={"url": bench.old.url.replace("://", "://me:secret@")})
     moved = bench.chosen.model_copy(update={"llama_server": server})
     other_set = bench.chosen.embedding.model_copy(update={"query_prefix": "query: "})
     other = bench.chosen.model_copy(update={"embedding": other_set, "llama_server_model": tmp_path})
     drop = f"rag-assets model drop, which removes the vectors of {NEW}, then rag-assets model add {NEW} again"
+    shown = bench.old.url.replace("://", r"://\*\*\*@")
     bench.old.requests.clear()
     for step in (lambda: None, lambda: bench.application.sql(f"update rag_models set is_kept = model <> '{NEW}'")):
         step()
-        with pytest.raises(SettingsError, match=f"with url '{bench.new.url}' in place of '{bench.old.url}'.*{drop}"):
+        with pytest.raises(SettingsError, match=rf"with url '{bench.new.url}' in place of '{shown}'.*{drop}"):
             switching.add(bench.services, moved)
         with pytest.raises(SettingsError, match=r"query_prefix 'passage: ' in place of 'query: ', file '.*' in place"):
             switching.add(bench.services, other)
@@ -381,16 +382,22 @@ def test_server_that_does_not_answer_is_named_as_it_was_given(bench: Bench) -> N
         SettingsError, match=r"^--url \(is 'gpu:8080'\): gpu:8080 is no address; allowed are http://HOST"
     ):
         switching.chosen(bench.services, NEW, url="gpu:8080")
-    away = "http://127.0.0.1:1"
+    with pytest.raises(SettingsError, match=r"^--url \(is '\*\*\*@gpu'\): \*\*\*@gpu is no address"):
+        switching.chosen(bench.services, NEW, url="me:secret@gpu")
+    away = "http://me:secret@127.0.0.1:1"
     chosen = switching.chosen(bench.services, NEW, url=away)
     impatient = Embedder.remote(chosen, patience_seconds=0)
     model = Model(name=NEW, settings=serving.written(chosen), is_kept=False, serves=False)
     vars(bench.services.of(model))["embedder"] = impatient
+    told: list[str] = []
     with (
         closing(impatient),
-        pytest.raises(SettingsError, match=f"^The server of {NEW} at {away} does not answer: .*--url$"),
+        pytest.raises(
+            SettingsError, match=rf"^The server of {NEW} at http://\*\*\*@127.0.0.1:1 does not answer: .*--url$"
+        ),
     ):
-        switching.add(bench.services, chosen)
+        switching.add(bench.services, chosen, progress=told.append)
+    assert told == ["Waiting for the server at http://***@127.0.0.1:1"]
 
 
 def test_file_that_says_otherwise_than_what_is_set_is_refused_under_any_name(bench: Bench, tmp_path: Path) -> None:

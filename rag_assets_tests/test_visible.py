@@ -34,6 +34,22 @@ def is_plain(text: str) -> bool:
     return all(char.isprintable() or char == "\n" for char in text)
 
 
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("http://gpu:8080/v1", "http://gpu:8080/v1"),
+        ("http://me:secret@gpu:8080/v1", "http://***@gpu:8080/v1"),
+        ("http://one, HTTPS://me:secret@two", "http://one, HTTPS://***@two"),
+        ("http://me:se/cr,et@one,http://me:secret@two", "http://***@one,http://***@two"),
+        ("me:secret@gpu", "***@gpu"),
+        ("Failed to parse: http://me:secret@gpu:x", "Failed to parse: http://***@gpu:x"),
+    ],
+)
+def test_an_address_is_shown_without_its_login(address: str, shown: str) -> None:
+    """Also where it is none as it is meant, as with a slash or comma in the password."""
+    assert visible.address(address) == shown
+
+
 def test_a_line_stays_one_and_is_readable() -> None:
     """What cannot be seen is written as in Python; letters of every script stay."""
     assert visible.line("a\tb\n\x1b[0m ßж日\U0001f469\u200d\U0001f680") == (

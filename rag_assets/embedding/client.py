@@ -84,8 +84,8 @@ class EmbeddingClient:
 
     @property
     def where(self) -> str:
-        """The address of the server, as messages call it."""
-        return self.door.where if self.door else self.url
+        """The address of the server, as messages call it: without a login."""
+        return self.door.where if self.door else visible.address(self.url)
 
     def close(self) -> None:
         """End all connections; who still waits for an answer waits no longer."""

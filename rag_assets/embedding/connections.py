@@ -18,6 +18,7 @@ from urllib3.util import Url, parse_url
 from urllib3.util.request import make_headers
 from urllib3.util.ssl_ import create_urllib3_context
 
+from rag_assets import visible
 from rag_assets.embedding.door import Door
 from rag_assets.embedding.waiting import Patience, no_longer_than
 
@@ -34,7 +35,10 @@ class ServerConnection:
     """
 
     def __init__(self, url: str, *, door: Door | None, patience: Patience, on_connect: Callable[[], None]) -> None:
-        place = parse_url(url)
+        try:
+            place = parse_url(url)
+        except LocationParseError:  # which has the login
+            raise LocationParseError(visible.address(url)) from None
         self._path = (place.path or "").rstrip("/")
         self._headers = make_headers(basic_auth=unquote(place.auth)) if place.auth else {}
         self._pool = _pool(place, door, patience, on_connect)
@@ -96,7 +100,7 @@ def _pool(
         ConnectionCls = PatientAndEncrypted
 
     if not place.host or place.scheme not in ("http", "https"):
-        raise LocationParseError(f"{place}: write http://HOST:PORT or https://HOST")
+        raise LocationParseError(f"{visible.address(place.url)}: write http://HOST:PORT or https://HOST")
     if place.scheme == "http":
         return Pool(place.host, place.port)
     return EncryptedPool(place.host, place.port, ssl_context=_trusted())

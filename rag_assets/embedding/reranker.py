@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from rag_assets import gguf_file
+from rag_assets import gguf_file, visible
 from rag_assets.embedding.client import EmbeddingClient, InputTooLong, ServerAway
 from rag_assets.embedding.server import RerankServer
 from rag_assets.errors import NotEnoughMemory, ServiceError, SettingsError, WrongReranker
@@ -115,7 +115,7 @@ class Reranker:
         self._stop()
         client = self._opened()
         try:
-            _require_right(client, where=str(self._settings.url or self._settings.model))
+            _require_right(client, where=visible.address(self._settings.url or "") or str(self._settings.model))
         except BaseException:
             client.close()
             self._stop()
