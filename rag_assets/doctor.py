@@ -338,11 +338,11 @@ def _flags(services: Services) -> Finding:
     if engine.name == OPENVINO:
         return Finding(check="llama-server", verdict="ok", found="none is needed: OpenVINO embeds")
     if not _is_of_the_wheel(command):
-        return Finding(check="llama-server", verdict="ok", found=command[0])
+        return Finding(check="llama-server", verdict="ok", found=command[0], next=engine.note)
     found = (
         f"of the wheel xllamacpp; {'OpenVINO' if _may_use_openvino(services.settings) else 'a native build'} is faster"
     )
-    return Finding(check="llama-server", verdict="ok", found=found)
+    return Finding(check="llama-server", verdict="ok", found=found, next=engine.note)
 
 
 def _may_use_openvino(settings: Settings) -> bool:
@@ -412,6 +412,8 @@ def _embedding(services: Services) -> Finding:
     if degraded:
         step = "Its batches come out wrong, so it takes one text at a time: use another build of llama-server."
         return Finding(check="embedding", verdict="warn", found=found, next=step)
+    if services.engine and services.engine.note != services.embedder.note:  # another engine had to take its place
+        return Finding(check="embedding", verdict="warn", found=found, next=services.embedder.note)
     return Finding(check="embedding", verdict="ok", found=found)
 
 

@@ -1,9 +1,9 @@
 """Which engine embeds: settings and what is installed come in, programs with the files that they run go out."""
 
 import importlib.util
-import logging
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from rag_assets import gguf_file, model_sets
@@ -13,30 +13,32 @@ from rag_assets.errors import SettingsError
 from rag_assets.model import Progress
 from rag_assets.settings import Settings
 
-logger = logging.getLogger(__name__)
-
 LLAMA_SERVER = "llama-server"
+NOT_INSTALLED = (
+    "llama.cpp embeds, as OpenVINO, which is faster, is not installed: "
+    'pip install "rag-assets[embedded]", or set embedding.engine to "llama.cpp" where it has no wheel'
+)
 
 
 def uses_openvino(settings: Settings) -> bool:
     """Whether OpenVINO comes first: a binary, a model or a URL that was named comes before it."""
-    named = settings.llama_server_binary or settings.llama_server_model or settings.llama_server.url
     wanted = settings.embedding.engine
-    return not named and (wanted == OPENVINO or (wanted == "auto" and openvino_server.is_installed()))
+    return not _is_named(settings) and (wanted == OPENVINO or (wanted == "auto" and openvino_server.is_installed()))
 
 
 def choose(settings: Settings, *, progress: Progress) -> Engine:
     """The engine of these settings; its model is made now if need be. SettingsError where that cannot be."""
     _require_file(settings)
     if not uses_openvino(settings):
-        return llama_cpp(settings, progress=progress)
+        is_wanted = settings.embedding.engine == "auto" and not _is_named(settings)
+        return replace(llama_cpp(settings, progress=progress), note=NOT_INSTALLED if is_wanted else "")
     try:
         return openvino(settings, progress=progress)
     except SettingsError as exc:
         if settings.embedding.engine == OPENVINO or not has_llama_cpp():
             raise
-        logger.warning("llama.cpp embeds instead of openvino: %s", str(exc).splitlines()[0])
-    return llama_cpp(settings, progress=progress)
+        why = str(exc).splitlines()[0]
+    return replace(llama_cpp(settings, progress=progress), note=f"llama.cpp embeds instead of openvino: {why}")
 
 
 def fallback(settings: Settings, *, progress: Progress) -> Callable[[], Engine] | None:
@@ -64,6 +66,10 @@ def llama_cpp(settings: Settings, *, progress: Progress) -> Engine:
     else:
         _require_fitting(settings, file)
     return Engine(name=LLAMA_CPP, command=tuple(llama_command(settings)), model=file)
+
+
+def _is_named(settings: Settings) -> bool:
+    return bool(settings.llama_server_binary or settings.llama_server_model or settings.llama_server.url)
 
 
 def _require_file(settings: Settings) -> None:

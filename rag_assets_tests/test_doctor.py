@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from rag_assets import doctor, engines, settings, switching
+from rag_assets.bundled import model, openvino_server
 from rag_assets.cli import main
 from rag_assets.doctor import Finding
 from rag_assets.services import Services
@@ -238,3 +239,28 @@ def test_a_webhook_that_is_not_set_or_wrong_is_named(url: str, tmp_path: Path, m
     assert result.exit_code == 1
     assert "notify.url" in result.output
     assert SECRET not in result.output
+
+
+def test_engine_that_would_be_faster_is_said_with_its_command(
+    findings: Any, model_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where OpenVINO is not installed; all is well nevertheless."""
+    monkeypatch.setattr(openvino_server, "is_installed", lambda: False)
+    monkeypatch.setattr(model, "ensure_any", lambda _home, **_: model_path)
+    found = findings(llama_server_model=None)
+    assert (found["llama-server"].verdict, found["llama-server"].next) == ("ok", engines.NOT_INSTALLED)
+    assert (found["embedding"].verdict, found["embedding"].next) == ("ok", "")
+
+
+def test_engine_that_took_the_place_of_another_is_a_warning_with_the_reason(
+    findings: Any, model_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dies = [sys.executable, fake_llama.__file__, "dies"]
+    monkeypatch.setattr(openvino_server, "is_installed", lambda: True)
+    monkeypatch.setattr(openvino_server, "command", lambda: dies)
+    monkeypatch.setattr(model, "ensure", lambda _home, **_: model_path)
+    monkeypatch.setattr(model, "ensure_any", lambda _home, **_: model_path)
+    found = findings(llama_server_model=None)["embedding"]
+    assert found.verdict == "warn"
+    assert found.next.startswith("llama.cpp embeds instead of openvino, which is faster: ")
+    assert "pip install --upgrade openvino" in found.next

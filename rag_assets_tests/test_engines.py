@@ -3,6 +3,7 @@
 import logging
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,15 +54,17 @@ def test_engine_is_what_was_named_and_else_openvino(
 def test_engine_is_llama_cpp_when_openvino_is_not_installed(
     tmp_path: Path, installed: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where it was asked for by name, what to do is said."""
+    """What would be faster is said with its command; where it was asked for by name, so is what to do."""
     monkeypatch.setattr(openvino_server, "is_installed", lambda: False)
-    assert engines.choose(_settings(tmp_path), progress=_progress).name == LLAMA_CPP
+    chosen = engines.choose(_settings(tmp_path), progress=_progress)
+    assert chosen.name == LLAMA_CPP
+    assert 'pip install "rag-assets[embedded]"' in chosen.note
     with pytest.raises(SettingsError, match="pip install"):
         engines.choose(_settings(tmp_path, embedding={"engine": "openvino"}), progress=_progress)
 
 
 def test_engine_is_llama_cpp_when_the_weights_cannot_be_had(
-    tmp_path: Path, installed: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, installed: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A home of before has its own file, and may be offline; one line says what embeds, and why."""
     kept = tmp_path / "models" / "all-MiniLM-L6-v2-q8_0.gguf"
@@ -72,12 +75,35 @@ def test_engine_is_llama_cpp_when_the_weights_cannot_be_had(
         return kept
 
     monkeypatch.setattr(model, "ensure", ensure)
-    with caplog.at_level(logging.WARNING):
-        chosen = engines.choose(_settings(tmp_path), progress=_progress)
+    chosen = engines.choose(_settings(tmp_path), progress=_progress)
     assert (chosen.name, chosen.model) == (LLAMA_CPP, kept)
-    assert caplog.messages == [
-        "llama.cpp embeds instead of openvino: The embedding model could not be downloaded: no route"
-    ]
+    assert chosen.note == "llama.cpp embeds instead of openvino: The embedding model could not be downloaded: no route"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"embedding": {"engine": "llama.cpp"}},
+        {"llama_server_binary": Path("/opt/llama-server")},
+        {"llama_server_model": Path("/models/other.gguf")},
+    ],
+)
+def test_nothing_is_said_of_a_faster_engine_when_this_one_was_named(
+    tmp_path: Path, installed: None, monkeypatch: pytest.MonkeyPatch, values: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(openvino_server, "is_installed", lambda: False)
+    assert engines.choose(_settings(tmp_path, **values), progress=_progress).note == ""
+
+
+def test_note_is_in_the_log_once_when_the_engine_starts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Not before, as most commands embed nothing, and not at later starts."""
+    engine = replace(_engine("good", name=LLAMA_CPP), note="another one is faster")
+    with closing(Embedder(_settings(tmp_path), engine=engine)) as embedder, caplog.at_level(logging.WARNING):
+        assert caplog.messages == []
+        for _ in range(2):
+            embedder.warm()
+            embedder.stop_server()
+    assert caplog.messages == ["another one is faster"]
 
 
 def test_any_file_of_the_model_is_taken_when_the_wanted_one_cannot_be_made(
@@ -112,8 +138,9 @@ def test_fallback_embeds_when_the_engine_cannot(tmp_path: Path, caplog: pytest.L
     with closing(embedder), caplog.at_level(logging.WARNING):
         assert embedder.embed(["a text"], token_counts=[2]).shape == (1, 384)
         assert embedder.embed(["another"], token_counts=[1]).shape == (1, 384)
-    assert len(caplog.messages) == 1
-    assert caplog.messages[0].startswith("llama.cpp embeds instead of openvino: ")
+    assert caplog.messages == [embedder.note]
+    assert embedder.note.startswith("llama.cpp embeds instead of openvino, which is faster: ")
+    assert "pip install --upgrade openvino" in embedder.note
 
 
 def test_nearly_is_near_enough_when_it_is_llama_cpp(tmp_path: Path) -> None:

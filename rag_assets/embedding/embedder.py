@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 OPENVINO, LLAMA_CPP = "openvino", "llama.cpp"
 
+MENDS = 'another version may do: pip install --upgrade openvino, or set embedding.engine to "llama.cpp"'
+
 REQUEST_TOKENS = 1_024  # of one request: they are answered in turn, so that this is what the next one waits for
 TRIES = 2  # of a request whose server went away
 MOST_KILLED = 5  # further ones of a question whose server somebody else killed, which is none of its doing
@@ -46,11 +48,15 @@ PARTING_SECONDS = 1.0  # for the last requests of an interrupted call; then the 
 
 @dataclass(frozen=True, kw_only=True)
 class Engine:
-    """A program with llama-server's flags and endpoints, and the file that it is to run."""
+    """A program with llama-server's flags and endpoints, and the file that it is to run.
+
+    `note`: why it is not a faster one, and what to do; empty where there is none.
+    """
 
     name: str
     command: tuple[str, ...]
     model: Path
+    note: str = ""
 
 
 class Embedder:
@@ -83,6 +89,7 @@ class Embedder:
         self._fallback = fallback
         self._server = self._server_of(engine) if engine else None
         self._models = models or known.Forgetful()
+        self._is_noted = False  # the log has the engine's note
         self._is_for_queries = False  # started with the memory of a query, which is not yet enough to ingest
         self.is_shared = False  # the server is that of another process of ours
         self.on_embedded: Callable[[int], None] = lambda _count: None
@@ -138,6 +145,11 @@ class Embedder:
     def started(self) -> bool:
         """Whether a client is at hand, and so, in local mode, a process."""
         return self._client is not None
+
+    @property
+    def note(self) -> str:
+        """Why the engine is not a faster one, and what to do; empty where there is none."""
+        return self._engine.note if self._engine else ""
 
     @property
     def _most_in_flight(self) -> int:
@@ -376,20 +388,19 @@ class Embedder:
 
     def _start(self, *, for_query: bool) -> EmbeddingClient:
         """The engine's server; where it does not start, or gives vectors that are too far off, the fallback's."""
-        if self._fallback is None:
-            return self._start_server(for_query=for_query)
-        try:
-            return self._start_server(for_query=for_query)
-        except (ServerFailedToStart, WrongModel) as exc:
-            engine = self._fallback()
-            logger.warning("%s embeds instead of %s: %s", engine.name, self._engine_name, str(exc).splitlines()[0])
-        self._engine, self._fallback = engine, None
-        self._server = self._server_of(engine)
+        if self._fallback is not None:
+            try:
+                return self._start_server(for_query=for_query)
+            except (ServerFailedToStart, WrongModel) as exc:
+                engine = self._fallback()
+                note = f"{engine.name} embeds instead of openvino, which is faster: {_short(exc)}; {MENDS}"
+            engine = replace(engine, note=note)
+            self._engine, self._fallback = engine, None
+            self._server = self._server_of(engine)
+        if self.note and not self._is_noted:
+            logger.warning("%s", self.note)
+            self._is_noted = True
         return self._start_server(for_query=for_query)
-
-    @property
-    def _engine_name(self) -> str:
-        return self._engine.name if self._engine else "the server"
 
     def _start_server(self, *, for_query: bool) -> EmbeddingClient:
         assert self._server is not None  # noqa: S101 - asked by the caller
@@ -466,6 +477,13 @@ class Embedder:
         if wanted and there and wanted not in there:
             raise SettingsError(f"{client.where} has no model {wanted} (llama_server.model), but {', '.join(there)}")
         self._vouch(client)
+
+
+def _short(failure: ServerFailedToStart | WrongModel) -> str:
+    """Why an engine is not taken, in one line."""
+    if isinstance(failure, WrongModel):
+        return f"its vectors have a cosine of {failure.cosine:.4f} with the model's, and {known.ENGINE_OF_OURS} is due"
+    return str(failure).splitlines()[0]
 
 
 def _packs(token_counts: Sequence[int], *, most_texts: int) -> Iterator[list[int]]:
