@@ -1,8 +1,8 @@
 """Filters come before the k are counted, whichever way is taken; and a caller finds only what he may see."""
 
-import itertools
 import json
 import math
+import os
 import random
 import secrets
 from collections.abc import Callable, Iterator
@@ -320,33 +320,83 @@ def test_every_argument_is_taken_or_refused_when_it_is_odd(url: str, part: int) 
         assert cursor.fetchone() == (DOCUMENTS,)
 
 
-def test_a_tenant_sees_nothing_of_the_others_in_ten_thousand_searches(
+SEARCHES = int(os.environ.get("RAG_ASSETS_TENANT_SEARCHES", "600"))
+AT_ONCE = 50  # searches of one statement, by one tenant
+PARTS = (  # what is asked of each question: what any of them gives has a chunk_id
+    "rag_search(words, vector, 3, mode, f.documents, f.path_prefix, f.path_glob, f.media_types, f.languages, f.since, "
+    "f.until, f.heading, f.metadata, fusion => fusion)",
+    "rag_search_words(words, 3, f)",
+    "rag_search_vectors(vector, 3, f)",
+    "rag_neighbours(chunk, 2)",
+)
+
+
+def _question(chance: random.Random, chunks: dict[int, int]) -> dict[str, object]:
+    """One that a document answers, of whomever it is: its number in words, and a filter that it passes, by up to three
+    of its properties."""
+    chunk = chance.choice(list(chunks))
+    one = Stored(chunks[chunk])
+    properties: dict[str, object] = {
+        "documents": [str(one.number), str(chance.randrange(DOCUMENTS))],
+        "path_prefix": one.path[: chance.randrange(len(one.path))],
+        "path_glob": f"*/part{one.number % 10}/*",
+        "media_types": [one.media_type],
+        "languages": [one.language],
+        "since": f"2026-03-{one.day:02}T00:00:00Z",
+        "until": f"2026-03-{one.day + 1:02}T00:00:00Z",
+        "heading": one.heading,
+        "metadata": one.metadata,
+    }
+    words = chance.choice(("pump {}", 'pump "number {}"', "number {} -valve")).format(one.number)
+    mode, fusion = chance.choice(("hybrid", "vector", "text")), chance.choice(("convex", "rrf"))
+    given = {"chunk": chunk, "words": words, "vector": _vector(chance), "mode": mode, "fusion": fusion}
+    return given | {name: properties[name] for name in chance.sample(list(properties), chance.randrange(4))}
+
+
+def _ask(cursor: Cursor, part: str, questions: list[dict[str, object]]) -> list[set[int]]:
+    """Which chunks each of them finds."""
+    cursor.execute(
+        "select q.n, s.chunk_id from jsonb_array_elements(%s) with ordinality as q (given, n) "
+        "cross join lateral jsonb_populate_record(null::rag_filter, q.given) as f "
+        "cross join lateral jsonb_to_record(q.given) "
+        "as g (chunk bigint, words text, vector vector, mode text, fusion text) "
+        f"cross join lateral {part} as s",
+        [json.dumps(questions)],
+    )
+    found: list[set[int]] = [set() for _ in questions]
+    for place, chunk in cursor.fetchall():
+        found[place - 1].add(chunk)
+    return found
+
+
+def test_a_tenant_sees_nothing_of_the_others_whatever_he_asks(
     url: str, tenant: tuple[str, Callable[[Cursor], None]]
 ) -> None:
-    """Whatever part of the search is asked with whatever words and vectors; all of it in a few statements."""
+    """In random searches by turns, and by their parts: of what is his all that answers, of the other's nothing, which
+    who sees all finds. RAG_ASSETS_TENANT_SEARCHES=10000 asks so often."""
     _, become = tenant
-    searches = (
-        ("rag_search(q.words, q.vector, 3)", 200),
-        ("rag_search_words(q.words, 3)", 300),
-        ("rag_search_vectors(q.vector, 5)", 9_500),
-    )
+    chance = random.Random(11)
     with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
-        cursor.execute("delete from rag_document_chunks where document_id::integer >= 12; select rag_fold_words()")
-        become(cursor)
-        for own, (part, count) in itertools.product((0, 1), searches):
+        cursor.execute("delete from rag_document_chunks where document_id::integer >= 24; select rag_fold_words()")
+        cursor.execute("select id, document_id::integer from rag_document_chunks order by id")
+        chunks: dict[int, int] = dict(cursor.fetchall())
+        for turn in range(math.ceil(SEARCHES / AT_ONCE)):
+            own = turn % 2
+            questions = [_question(chance, chunks) for _ in range(AT_ONCE)]
+            whose = [chunks[question["chunk"]] % 2 for question in questions]
+            cursor.execute("reset role")
+            for part in PARTS if turn < 2 else ():
+                of_all = _ask(cursor, part, questions)
+                assert all(of_all), part
+                assert {chunks[chunk] % 2 for found in of_all for chunk in found} == {0, 1}, part
+            become(cursor)
             cursor.execute("select set_config('app.tenant', %s, true)", [str(own)])
-            cursor.execute(
-                "select count(*), count(distinct q.n), count(*) filter (where c.document_id is null), "
-                "count(*) filter (where c.document_id::integer %% 2 <> %s) from (select n, "
-                "concat_ws(' ', 'pump', (n %% 13)::text, 'part', (n %% 5)::text) as words, "
-                "array[sin(n), cos(n), sin(2 * n), cos(3 * n), sin(5 * n), cos(7 * n), sin(n * n), 1]::vector "
-                f"as vector from generate_series(1, %s) as n) as q cross join lateral {part} as s "
-                "left join rag_document_chunks as c on c.id = s.chunk_id",
-                [own, count // 2],
-            )
-            [(hits, asked, unseen, of_others)] = cursor.fetchall()
-            assert (asked, unseen, of_others) == (count // 2, 0, 0), part
-            assert hits >= asked
+            for part in PARTS:
+                for question, of, found in zip(questions, whose, _ask(cursor, part, questions), strict=True):
+                    assert {chunks[chunk] % 2 for chunk in found} <= {own}, (part, question)
+                    assert found or of != own, (part, question)
+            cursor.execute("select count(*) from rag_documents where document_id::integer %% 2 <> %s", [own])
+            assert cursor.fetchall() == [(0,)]
 
 
 def test_texts_words_and_statistics_follow_when_rows_have_an_owner(
