@@ -1,5 +1,6 @@
 """A stream of claimed documents goes through read, cut, embed and store; one outcome per document comes out."""
 
+import itertools
 import logging
 import threading
 import time
@@ -22,7 +23,7 @@ from rag_assets.errors import (
     UnembeddableText,
 )
 from rag_assets.lease import BEAT_SECONDS, Lease
-from rag_assets.model import ChunkBrief, Claim, ClaimOwner, Outcome, Preview, ReadDocument, Stage, StoredText
+from rag_assets.model import Chunk, ChunkBrief, Claim, ClaimOwner, Outcome, Preview, ReadDocument, Stage, StoredText
 from rag_assets.postgres import chunks, ingestion_log, models, outbox, texts, words
 from rag_assets.postgres.chunks import OfModel
 from rag_assets.postgres.database import Cursor, Database
@@ -833,7 +834,7 @@ def _preview(read: ReadDocument, chunking: Chunking) -> Preview:
             page=chunk.page,
             heading=" > ".join(chunk.heading_path)[:PREVIEWED_WORDS],
             tokens=chunk.token_count,
-            beginning=chunk.content[:PREVIEWED_WORDS],
+            beginning=_first_words(chunk),
         )
         for chunk in read.chunks[:PREVIEWED_CHUNKS]
     ]
@@ -844,6 +845,13 @@ def _preview(read: ReadDocument, chunking: Chunking) -> Preview:
         tokens=tuple(chunk.token_count for chunk in read.chunks),
         briefs=tuple(briefs),
     )
+
+
+def _first_words(chunk: Chunk) -> str:
+    """What follows the headings that the chunk begins with, which are shown beside it; they, where nothing does."""
+    lines = chunk.content.splitlines()
+    after = itertools.dropwhile(lambda line: line.strip(" #") in ("", *chunk.heading_path), lines)
+    return "\n".join(after)[:PREVIEWED_WORDS] or chunk.content[:PREVIEWED_WORDS]
 
 
 def _shortened(message: str) -> str:

@@ -93,6 +93,28 @@ def test_document_is_shown_with_its_text_and_chunks(project: Project, monkeypatc
     assert stored_bytes(project, document_id) < EVENT_BYTES
 
 
+def test_first_words_of_a_chunk_are_those_after_its_headings(project: Project) -> None:
+    """The headings stand beside them; a chunk that is nothing else shows them."""
+    shown = []
+    for content in ("# Pumps\n\n## Care\n\nTurn it off.\n", "# Pumps\n"):
+        (project.application.files / "a.md").write_text(content, encoding="utf-8")
+        project.application.add_row("a.md")
+        project.run()
+        shown.append(str(project.last("chunks").metadata["cut"].value).splitlines()[6].split(" | "))
+    assert [cells[2] for cells in shown] == [r"Pumps \> Care", "Pumps"]
+    assert [cells[4] for cells in shown] == ["Turn it off. |", r"\# Pumps |"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0.0, 0.0), (0.00042, 0.0004), (0.0123, 0.012), (1.23456, 1.235), (754.3211, 754.321)]
+)
+def test_seconds_are_rounded_and_no_work_took_none(seconds: float, shown: float) -> None:
+    """A text of a line is cut in less than a millisecond."""
+    outcome = Outcome(document_id="7", path="a.txt", status="completed", stage="done", seconds={"chunk": seconds})
+    chunks = next(event for event in events.materializations("7", [outcome]) if event.asset_key == AssetKey("chunks"))
+    assert chunks.metadata["seconds"].value == shown
+
+
 @pytest.mark.parametrize("status", ["completed", "accepted"])
 def test_path_is_a_link_where_a_template_is_set(monkeypatch: pytest.MonkeyPatch, status: Literal["completed"]) -> None:
     """On the page of what was read; whatever a path or id has in it, the link leads to the host of the template."""

@@ -345,7 +345,9 @@ def _facts(outcome: Outcome) -> dict[str, dict[str, Any]]:
 
 
 def _seconds(outcome: Outcome, stage: str) -> float:
-    return round(outcome.seconds.get(stage, 0.0), 3)
+    """To the millisecond; of less than one, the first digit."""
+    seconds = outcome.seconds.get(stage, 0.0)
+    return round(seconds, 3) or float(f"{seconds:.0e}")
 
 
 def _warnings(outcome: Outcome) -> list[str]:
