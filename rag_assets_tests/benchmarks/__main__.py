@@ -88,7 +88,7 @@ def main(names: tuple[str, ...], documents: int | None, rounds: int | None, as_j
       partitions  100,000 rows: bookkeeping per document, sensor, backfill, status queries
       memory      peak in bulk with a PDF of 300 pages, idle, and growth over many documents
       ticks       what the code server grows with each of 500 looks of the sensor
-      agreement   vectors and ranking with the smaller forms of the model, beside f32, on ../shared/ir/scifact
+      agreement   vectors and ranking of every engine and form of the model, beside f32, on ../shared/ir/scifact
       search_quality
                   nDCG@10 and recall@100 of each mode on ../shared/ir/scifact, beside bm25s and exact cosine
       languages   nDCG@10, recall@10 and MRR of questions in three languages over ../shared/corpus, by model and mode

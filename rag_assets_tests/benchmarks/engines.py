@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from rag_assets.bundled import llama_server, model, openvino_server
+from rag_assets.bundled.openvino_model import Precision, import_openvino
 from rag_assets.embedding import known
 from rag_assets.embedding.embedder import LLAMA_CPP, OPENVINO, Embedder, Engine
-from rag_assets.errors import ServerFailedToStart, SettingsError
+from rag_assets.errors import ServerFailedToStart, SettingsError, WrongModel
 from rag_assets.settings import Quantization, Settings
 from rag_assets_tests.benchmarks import figures, ground, quiet
 from rag_assets_tests.benchmarks.figures import Figure, say
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from numpy import float32
     from numpy.typing import NDArray
 
+QUANTIZATIONS: tuple[Quantization, ...] = ("q8_0", "f16")  # of llama.cpp
 TOKENS = (24, 64, 200, 356, 512)  # of a chunk, special ones included; 24: a sentence, which semantic cutting embeds
 SHOWN = 200  # the length of which the ratio is
 BATCH_TOKENS = 6_400  # of all chunks that are sent in one measurement
@@ -52,13 +54,14 @@ class Side:
     query_ms: list[float] = field(default_factory=list)
 
     def row(self, exact: "NDArray[float32]") -> dict[str, Any]:
-        texts = [_text(tokens, at=index) for index, tokens in enumerate(TOKENS)]
+        least = known.least_cosine(self.embed(_samples()), exact)
         return {
             "chunks_per_second": {tokens: figures.median(rates) for tokens, rates in self.rates.items()},
             "query_ms": figures.median(self.query_ms),
             "start_seconds": self.start_seconds,
             "memory_mb": self.memory_mb(),
-            "least_cosine": known.least_cosine(self.embed(texts), exact),
+            "least_cosine": least,
+            "one_minus_least_cosine": 1 - least,  # figures are rounded to four digits
         }
 
 
@@ -68,21 +71,19 @@ def measure(*, documents: int, rounds: int) -> Figure:
         _keep_bytecode(home / "bytecode")
         sides = list(_sides(home, stack))
         products = _interleaved(sides, rounds=rounds)
-        exact = next(side for side in sides if side.name == "openvino f32").embed(
-            [_text(tokens, at=index) for index, tokens in enumerate(TOKENS)]
-        )
+        exact = _exact(home, _samples())
         rows = {side.name: side.row(exact) for side in sides}
-        chosen = _chosen(home, rows)
+        taken = chosen(home, rows)
     peer = rows["xllamacpp q8_0"]["chunks_per_second"]
-    mine = rows[chosen]["chunks_per_second"]
+    mine = rows[taken]["chunks_per_second"]
     by_name = {side.name: side for side in sides}
     ratio = figures.median(
-        [a / b for a, b in zip(by_name[chosen].rates[SHOWN], by_name["xllamacpp q8_0"].rates[SHOWN], strict=True)]
+        [a / b for a, b in zip(by_name[taken].rates[SHOWN], by_name["xllamacpp q8_0"].rates[SHOWN], strict=True)]
     )
-    aim = AIMS[chosen.split()[-1]]
+    aim = AIMS.get(taken.split()[-1], 1.0)
     return Figure(
         benchmark="engines",
-        figure=f"chunks of {SHOWN} tokens a second, {chosen}, which is what is taken here",
+        figure=f"chunks of {SHOWN} tokens a second, {taken}, which is what is taken here",
         value=mine[SHOWN],
         peer="xllamacpp q8_0, side by side",
         peer_value=peer[SHOWN],
@@ -105,28 +106,55 @@ def _keep_bytecode(folder: Path) -> None:
     os.environ["PYTHONPYCACHEPREFIX"] = str(folder)
 
 
+def forms(home: Path) -> dict[str, Engine]:
+    """What runs the model here, by engine and precision: of OpenVINO, none where it is not installed."""
+    found = {
+        f"xllamacpp {kind}": Engine(name=LLAMA_CPP, command=tuple(llama_server.command()), model=_model(home, kind))
+        for kind in QUANTIZATIONS
+    }
+    for precision in _precisions():
+        command = tuple(openvino_server.command(precision))
+        found[f"openvino {precision}"] = Engine(name=OPENVINO, command=command, model=_model(home, "f32"))
+    return found
+
+
+def reference(home: Path) -> Engine:
+    """The published weights in f32, computed by llama.cpp: what every form is compared with."""
+    return Engine(name=LLAMA_CPP, command=tuple(llama_server.command()), model=_model(home, "f32"))
+
+
+def chosen(home: Path, names: Collection[str]) -> str:
+    """What `embedding.engine = "auto"` takes, as its process names itself."""
+    if any(name.startswith("openvino") for name in names):
+        engine = Engine(name=OPENVINO, command=tuple(openvino_server.command()), model=_model(home, "f32"))
+        with closing(Embedder(settings(), engine=engine)) as embedder, suppress(ServerFailedToStart, WrongModel):
+            embedder.warm()
+            name = f"openvino {(embedder.build or '').split()[-1]}"
+            if name in names:
+                return name
+    return "xllamacpp q8_0"
+
+
+def settings(**sections: Any) -> Settings:
+    """Those of a benchmark's home, whatever memory there is."""
+    return ground.load(llama_server={"required_memory_gb": 0}, **sections)
+
+
 def _sides(home: Path, stack: ExitStack) -> Iterator[Side]:
-    kinds: list[tuple[str, str, list[str], Quantization]] = [
-        ("xllamacpp q8_0", LLAMA_CPP, llama_server.command(), "q8_0"),
-        ("xllamacpp f16", LLAMA_CPP, llama_server.command(), "f16"),
-        ("openvino f32", OPENVINO, openvino_server.command("f32"), "f32"),
-        ("openvino bf16", OPENVINO, openvino_server.command("bf16"), "f32"),
-    ]
-    settings = ground.load(llama_server={"required_memory_gb": 0})
-    for name, kind, command, quantization in kinds:
-        if name == "openvino bf16" and not _has_bf16():
-            say("openvino bf16: skipped, this processor does not compute in it")
-            continue
-        file = _model(home, quantization)
-        engine = Engine(name=kind, command=tuple(command), model=file)
+    for name, engine in forms(home).items():
         try:
-            yield stack.enter_context(_served(name, engine, settings))
+            yield stack.enter_context(_served(name, engine, settings()))
         except ServerFailedToStart as exc:
             say(f"{name}: {exc}")
     if importlib.util.find_spec("sentence_transformers") is None:
         say("sentence-transformers: skipped, it is not installed (the extra benchmarks)")
     else:
         yield _torch(home)
+
+
+def _exact(home: Path, texts: list[str]) -> "NDArray[float32]":
+    with closing(Embedder(settings(), engine=reference(home))) as embedder:
+        return embedder.embed(texts, token_counts=[len(text.split()) for text in texts])
 
 
 @contextmanager
@@ -209,22 +237,15 @@ def _matrix_gflops() -> float:
     return max(2 * MATRIX**3 / quiet.seconds(lambda: one @ one) / 1e9 for _ in range(3))
 
 
-def _chosen(home: Path, rows: Mapping[str, Any]) -> str:
-    """What `embedding.engine = "auto"` takes, as its process names itself."""
-    settings = ground.load(llama_server={"required_memory_gb": 0})
-    engine = Engine(name=OPENVINO, command=tuple(openvino_server.command()), model=_model(home, "f32"))
-    with closing(Embedder(settings, engine=engine)) as embedder, suppress(ServerFailedToStart):
-        embedder.warm()
-        name = f"openvino {(embedder.build or '').split()[-1]}"
-        if name in rows:
-            return name
-    return "xllamacpp q8_0"
-
-
-def _has_bf16() -> bool:
-    from rag_assets.bundled.openvino_model import import_openvino
-
-    return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+def _precisions() -> tuple[Precision, ...]:
+    """Those in which OpenVINO computes here."""
+    if not openvino_server.is_installed():
+        say("openvino: skipped, it is not installed")
+        return ()
+    if "BF16" not in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        say("openvino bf16: skipped, this processor does not compute in it")
+        return ("f32",)
+    return openvino_server.PRECISIONS
 
 
 def _skipped(rows: Mapping[str, Any]) -> list[str]:
@@ -240,6 +261,11 @@ def _flop(tokens: int) -> float:
 def _text(tokens: int, *, at: int) -> str:
     """Words that are one token each, so many that with the special ones there are `tokens`."""
     return " ".join(WORDS[(number * number + at) % len(WORDS)] for number in range(tokens - 2))
+
+
+def _samples() -> list[str]:
+    """One text of each length, by which engines are compared with the reference."""
+    return [_text(tokens, at=index) for index, tokens in enumerate(TOKENS)]
 
 
 def _model(home: Path, quantization: Quantization) -> Path:
