@@ -19,13 +19,14 @@ USUAL = {
     "peers": (40, 3, 6),
     "words": (40, 3, 3),
     "engines": (0, 5, 6),
+    "semantic": (8, 3, 2),
     "calibrate": (0, 5, 2),
     "noop": (5_000, 3, 2),
     "delta": (100, 3, 4),
     "freshness": (100, 10, 9),
     "partitions": (100_000, 3, 6),
     "memory": (3_000, 3, 8),
-    "agreement": (1_000, 1, 6),
+    "agreement": (1_000, 1, 9),
     "ticks": (500, 1, 3),
     "search_quality": (0, 20, 10),
     "languages": (0, 1, 5),
@@ -81,6 +82,7 @@ def main(names: tuple[str, ...], documents: int | None, rounds: int | None, as_j
       peers       documents/s from rows to committed vectors with each engine, beside LlamaIndex and CocoIndex
       words       chunks/s of a first fill with the words of chunks kept, beside the same without; bytes per chunk
       engines     chunks/s by length, a query, start, memory and exactness of every engine, beside a matrix product
+      semantic    sentences/s that the strategy `semantic` embeds to find where to cut, with every engine
       calibrate   what `rag-assets doctor --calibrate` chooses, beside llama-server's own defaults
       noop        documents/s of a run over 5,000 unchanged documents; starts no server
       delta       1 % of the documents changed, one paragraph each: time and chunks, beside the full run
