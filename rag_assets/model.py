@@ -401,6 +401,14 @@ class Refused:
     error_message: str
 
 
+def stands_still(run_id: str, *, seconds: float) -> str:
+    """What to say of a run that does not get on."""
+    return (
+        f"Run {run_id} has stood still for {seconds} s: its process is stopped or hangs. Under `rag-assets "
+        "up`, another run takes its documents; else they are free in some minutes, or when you end the process."
+    )
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IndexStatus:
     """The index at a glance; the same numbers as the view rag_status."""
@@ -447,10 +455,7 @@ class IndexStatus:
             which = f"{counted(overlooked, 'document')} {are(overlooked)} neither indexed nor pending"
             faults.append(f"{which}: rag-assets reconcile finds {them(overlooked)}.")
         for run_id, seconds in self.standing_still.items():
-            faults.append(
-                f"Run {run_id} has stood still for {seconds} s: its process is stopped or hangs. Under `rag-assets "
-                "up`, another run takes its documents; else they are free in some minutes, or when you end the process."
-            )
+            faults.append(stands_still(run_id, seconds=seconds))
         if without_vector:
             have = "has" if without_vector == 1 else "have"
             faults.append(f"{counted(without_vector, 'chunk')} {have} no vector: rag-assets doctor.")

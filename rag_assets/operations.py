@@ -17,7 +17,18 @@ from typing import TYPE_CHECKING, Any
 
 from rag_assets import upkeep, vectors, words
 from rag_assets.errors import DocumentError, ServiceError
-from rag_assets.model import FailedDocument, FileFacts, Filter, Hit, IndexStatus, Progress, Refused, StoredText, Vector
+from rag_assets.model import (
+    FailedDocument,
+    FileFacts,
+    Filter,
+    Hit,
+    IndexStatus,
+    Progress,
+    Refused,
+    StoredText,
+    Vector,
+    stands_still,
+)
 from rag_assets.postgres import (
     buckets,
     callers,
@@ -35,7 +46,7 @@ from rag_assets.postgres import reconcile as reconciling
 from rag_assets.postgres import search as searching
 from rag_assets.postgres import stories as story_tables
 from rag_assets.postgres.database import require_schema
-from rag_assets.postgres.figures import Figures
+from rag_assets.postgres.figures import Figures, Pending
 from rag_assets.postgres.roles import Granted
 from rag_assets.postgres.stories import Story
 from rag_assets.postgres.vector_index import VectorIndex
@@ -54,6 +65,7 @@ logger = logging.getLogger(__name__)
 NOT_RERANKED = "These passages are not re-ranked: the reranker gives no answer just now."
 MOST_SWITCHES = 3  # of the model that serves, between the beginning of a search and its end
 STORY_ATTEMPTS = 20  # at a document, of which its story tells
+GLANCE_SECONDS = 2.0  # of a statement of a look that has to end soon, whatever holds the tables
 COUNT_SECONDS = 20.0  # for which chunks are counted, where nobody waits but a timer of each minute
 DAGSTER_CONNECTIONS = 4  # that it has at once, where it has much to tell
 BYTE_CODE = "__pycache__"  # written beside code by Python, and by pip beside the samples of an installed package
@@ -338,10 +350,20 @@ def figures_now(services: Services) -> Figures:
         return figures.get(cursor, chunks=chunks, dagster_schema=DAGSTER_SCHEMA)
 
 
-def oldest_pending_seconds(services: Services) -> float:
-    """For how many seconds the oldest change is pending; 0 where none is. SettingsError where nothing is set up."""
+def pending_now(services: Services) -> Pending:
+    """What waits, however large the index is; DatabaseUnavailable where that is not said within GLANCE_SECONDS."""
     with services.database.transaction() as cursor:
-        return figures.get_backlog(cursor)[1]
+        callers.limit(cursor, seconds=GLANCE_SECONDS)
+        return figures.get_pending(cursor)
+
+
+def hindrances(services: Services) -> list[str]:
+    """What keeps changes from being seen or worked on, with what to do; each look at one ends after GLANCE_SECONDS."""
+    with services.database.transaction() as cursor:
+        callers.limit(cursor, seconds=GLANCE_SECONDS)
+        still = runs.standing_still(cursor, seconds=services.settings.worker.processing_timeout_seconds)
+        stalled = [stands_still(run_id, seconds=seconds) for run_id, seconds in still.items()]
+        return [*outbox.warnings(cursor, services.settings.source), *stalled]
 
 
 def count_texts(services: Services) -> int:

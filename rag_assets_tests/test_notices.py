@@ -2,15 +2,17 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import psycopg2
 import pytest
 from dagster import DagsterInstance, DagsterRunStatus
 
-from rag_assets import definitions, settings
+from rag_assets import definitions, operations, settings
 from rag_assets.defs import notices
 from rag_assets.defs.jobs import run_config
 from rag_assets.defs.notices import Told
@@ -71,6 +73,15 @@ class Watched:
         assert run is not None
         self.project.instance.report_run_failed(run, message)
         return run_id
+
+
+@contextmanager
+def holding(url: str, tables: str) -> Iterator[None]:
+    """Somebody changes tables and has not committed that yet."""
+    with closing(psycopg2.connect(url)) as other:
+        with other.cursor() as cursor:
+            cursor.execute(f"lock table {tables} in access exclusive mode")
+        yield
 
 
 @pytest.fixture
@@ -281,6 +292,51 @@ def test_a_backlog_that_ends_before_it_could_be_told_is_none(watched: Watched) -
     watched.receiver.status = 200
     assert watched.told() == []
     assert (watched.known.tries, watched.known.backlog) == (0, False)
+
+
+def test_a_table_that_somebody_holds_keeps_no_notice(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the changes, what nobody knows is null; of a backlog, the documents table is not needed at all."""
+    monkeypatch.setattr(operations, "GLANCE_SECONDS", 0.2)
+    application = watched.project.application
+    application.add("a.txt", *WORDS)
+    application.sql(f"update rag_changes set changed_at = changed_at - 2 * {HOUR}")
+    watched.fail()
+    with holding(application.url, "rag_changes"):
+        [told] = watched.told()
+        assert (told["event"], told["pending"], told["oldest_pending_seconds"]) == ("runs_failed", None, None)
+        assert watched.told() == []
+    with holding(application.url, '"TblDocumentFiles", rag_document_chunks, rag_runs'):
+        [told] = watched.told()
+    assert (told["event"], told["pending"]) == ("backlog", 1)
+    assert "the sensor document_changes" in told["next"]
+
+
+def test_nothing_is_told_that_dagster_would_forget(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look that was long in preparing tells nothing, and the next one does."""
+    monkeypatch.setattr(notices, "PREPARING_SECONDS", -1.0)
+    watched.fail()
+    before = watched.cursor
+    assert "nothing is told at this look" in watched.look()
+    assert (watched.cursor, watched.receiver.notices) == (before, [])
+    monkeypatch.undo()
+    assert [told["runs"] for told in watched.told()] == [1]
+
+
+def test_a_look_beside_one_that_is_under_way_does_nothing(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dagster gives a look up and begins another one, while the first is still in its process."""
+    [sensor] = notices.notices(watched.project.rag)
+    whole, said = notices._look, []
+
+    def looks_within(*args: Any) -> Any:
+        with dg.build_sensor_context(instance=watched.project.instance, cursor=watched.cursor) as context:
+            tick = sensor.evaluate_tick(context)
+        said.append((tick.skip_message, tick.cursor))
+        return whole(*args)
+
+    monkeypatch.setattr(notices, "_look", looks_within)
+    with dg.build_sensor_context(instance=watched.project.instance, cursor=watched.cursor) as context:
+        assert sensor.evaluate_tick(context).skip_message == "Nothing is to be told."
+    assert said == [("A look that Dagster gave up is still under way.", watched.cursor)]
 
 
 def test_runs_are_told_of_where_the_database_is_away(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ reads the same events, tells of all that came since the last notice at once, and
 
 import json
 import logging
+import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,8 @@ from rag_assets.model import counted
 from rag_assets.services import Services
 
 LOOK_SECONDS = 30
+# Dagster gives a look up after 60 s and forgets what it told: with the longest notify.timeout_seconds, this is less.
+PREPARING_SECONDS = 20.0
 TRIES = 5  # of a notice, one a look
 MOST_RUNS = 200  # that one notice tells of: each is a query
 ERROR_CHARACTERS = 500
@@ -73,6 +76,7 @@ def notices(rag: Rag) -> list[dg.SensorDefinition]:
     """The sensor, on these services; none where `notify.url` is not set."""
     if rag.settings.notify.url is None:
         return []
+    under_way = threading.Lock()
 
     @dg.sensor(
         name=named("notices"),
@@ -82,7 +86,12 @@ def notices(rag: Rag) -> list[dg.SensorDefinition]:
         "told; what failed meanwhile is told of once it is on again.",
     )
     def look(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        told, said = _look(instance_of(context), rag.shared, Told.parse(context.cursor))
+        if not under_way.acquire(blocking=False):
+            return dg.SkipReason("A look that Dagster gave up is still under way.")
+        try:
+            told, said = _look(instance_of(context), rag.shared, Told.parse(context.cursor))
+        finally:
+            under_way.release()
         context.update_cursor(str(told))
         return dg.SkipReason(said)
 
@@ -91,6 +100,7 @@ def notices(rag: Rag) -> list[dg.SensorDefinition]:
 
 def _look(instance: dg.DagsterInstance, services: Services, told: Told | None) -> tuple[Told, str]:
     """Tell of what is due, one notice at most; what is known then, and what to say of this look."""
+    until = time.monotonic() + PREPARING_SECONDS
     if told is None:
         return Told(run_event=_last_event(instance)), "Runs that fail from now on are told of."
     failed, last_event = _failed_runs(instance, after=told.run_event)
@@ -98,21 +108,28 @@ def _look(instance: dg.DagsterInstance, services: Services, told: Told | None) -
     waits = 0 < left <= services.settings.notify.pause_seconds  # more is left only where the clock was set back
     if failed and not waits:
         then = replace(told, run_event=last_event, runs_at=time.time(), untold=0)
-        facts = [_described(instance, entry) for entry in failed]
-        return _tell(services, _of_runs(services, facts, untold=told.untold), told=told, then=then, runs=len(failed))
+        of_runs = _of_runs(services, [_described(instance, entry) for entry in failed], untold=told.untold)
+        return _tell(services, of_runs, told=told, then=then, until=until, runs=len(failed))
     if not failed:
         told = replace(told, run_event=last_event)
     notice = _of_backlog(services, is_told=told.backlog)
     if notice is not None:
-        return _tell(services, notice, told=told, then=replace(told, backlog=not told.backlog))
+        return _tell(services, notice, told=told, then=replace(told, backlog=not told.backlog), until=until)
     said = f"{_runs_failed(len(failed))}: told in {left:.0f} s." if failed else "Nothing is to be told."
     return replace(told, tries=0), said
 
 
 def _tell(
-    services: Services, notice: Mapping[str, object], *, told: Told, then: Told, runs: int = 0
+    services: Services, notice: Mapping[str, object], *, told: Told, then: Told, until: float, runs: int = 0
 ) -> tuple[Told, str]:
-    """Send a notice, which tells of so many failed runs: `then` is known once it was taken, or is given up."""
+    """Send a notice, which tells of so many failed runs: `then` is known once it was taken, or is given up.
+
+    Not after `until`: Dagster might give this look up meanwhile, and the next one would tell the same.
+    """
+    if time.monotonic() > until:
+        said = f"Dagster's database and ours took longer than {PREPARING_SECONDS:g} s: nothing is told at this look."
+        logger.warning(said)
+        return told, said
     try:
         webhook.send(services.settings.notify, notice)
     except ServiceError as exc:
@@ -211,41 +228,47 @@ def _of_backlog(services: Services, *, is_told: bool) -> dict[str, object] | Non
     """That there is a backlog, or where one was told of, that there is none any more; None where that is no news."""
     limit = services.settings.notify.backlog_seconds
     try:
-        seconds = operations.oldest_pending_seconds(services)
-        if (seconds > limit) == is_told:
-            return None
-        status = operations.status(services)
-    except RagAssetsError:  # no database, or no tables: nobody knows
+        pending = operations.pending_now(services)
+    except RagAssetsError:  # no database, no tables, or somebody holds them: nobody knows
+        return None
+    seconds = pending.oldest_seconds
+    if (seconds > limit) == is_told:
         return None
     facts = {
-        "pending": status.pending,
+        "pending": pending.documents,
         "oldest_pending_seconds": round(seconds),
         "limit_seconds": limit,
-        "kinds": status.failed,
+        "kinds": pending.kinds,
     }
     if is_told:
-        line = (
-            f"the backlog is over. Nothing is pending for more than {limit:g} s now; pending in all: {status.pending}."
-        )
+        line = f"the backlog is over. Nothing is pending for more than {limit:g} s now; pending in all: "
+        line += f"{pending.documents}."
         return webhook.notice(services.settings, "backlog_over", [line], **facts, next=None)
-    faults = " ".join(status.faults) or OF_BACKLOG.format(sensor=named("document_changes"))
-    next_step = remedies.with_jobs(faults)
+    next_step = remedies.with_jobs(_hindrances(services) or OF_BACKLOG.format(sensor=named("document_changes")))
     lines = [
         f"a backlog. The oldest change is pending for {seconds:.0f} s, more than {limit:g} s; pending in all: "
-        f"{status.pending}.",
-        f"Failed, and to be tried again: {_counts(status.failed)}." if status.failed else None,
+        f"{pending.documents}.",
+        f"Failed, and to be tried again: {_counts(pending.kinds)}." if pending.kinds else None,
         f"What to do: {next_step}",
     ]
     return webhook.notice(services.settings, "backlog", lines, **facts, next=next_step)
 
 
-def _waiting(services: Services) -> dict[str, object]:
-    """How many documents are pending, and for how many seconds the oldest is; None where the database is away."""
+def _hindrances(services: Services) -> str:
+    """What keeps changes from being worked on; nothing where the database does not say so in time."""
     try:
-        pending, seconds = operations.status(services).pending, operations.oldest_pending_seconds(services)
+        return " ".join(operations.hindrances(services))
+    except RagAssetsError:
+        return ""
+
+
+def _waiting(services: Services) -> dict[str, object]:
+    """How many documents are pending, and for how many seconds the oldest is; None where nobody says so in time."""
+    try:
+        pending = operations.pending_now(services)
     except RagAssetsError:
         return {"pending": None, "oldest_pending_seconds": None}
-    return {"pending": pending, "oldest_pending_seconds": round(seconds)}
+    return {"pending": pending.documents, "oldest_pending_seconds": round(pending.oldest_seconds)}
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -44,7 +44,7 @@ class CallersDatabase(Database):
         """Close nothing: the connections are those of the database that it was made from."""
 
     def _prepare(self, cursor: Cursor) -> None:
-        cursor.execute(statement("callers", "limit_statements"), {"milliseconds": int(self._seconds * 1_000)})
+        limit(cursor, seconds=self._seconds)
         if self._caller.claims:
             names, values = zip(*self._caller.claims, strict=True)
             cursor.execute(statement("callers", "claim"), {"names": list(names), "values": list(values)})
@@ -66,6 +66,11 @@ class CallersDatabase(Database):
                 "program's own has to be a member of it (grant ... to ...), and it has to be allowed to search: "
                 "select rag_grant_reading('...')"
             ) from exc
+
+
+def limit(cursor: Cursor, *, seconds: float) -> None:
+    """Give up each statement from here to the transaction's end that takes longer, waiting for locks included."""
+    cursor.execute(statement("callers", "limit_statements"), {"milliseconds": int(seconds * 1_000)})
 
 
 def get_document(cursor: Cursor, document_id: str, *, model: str, source: Source) -> DocumentState | None:

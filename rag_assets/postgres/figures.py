@@ -60,6 +60,15 @@ class Figures:
     ticks: int | None  # None where Dagster keeps them elsewhere
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pending:
+    """What waits: documents, for how many seconds the oldest of their changes, and how many after an error, by kind."""
+
+    documents: int
+    oldest_seconds: float  # 0 where nothing is pending
+    kinds: dict[str, int]
+
+
 def count_chunks(cursor: Cursor, *, seconds: float) -> int | None:
     """Chunks of the model that serves; None where counting takes longer than this, which hinders no other statement.
 
@@ -112,6 +121,13 @@ def get_backlog(cursor: Cursor) -> tuple[int, float]:
     cursor.execute(statement("figures", "get_backlog"))
     changes, oldest = single(cursor)
     return changes, oldest
+
+
+def get_pending(cursor: Cursor) -> Pending:
+    """What waits, from the tables of changes alone: neither chunks nor the documents table are looked at."""
+    cursor.execute(statement("figures", "get_pending"))
+    [pending] = nouns(cursor, Pending)
+    return pending
 
 
 def note_start(database: Database, model: str, *, seconds: float) -> None:

@@ -348,10 +348,10 @@ def status(cursor: Cursor, source: Source) -> IndexStatus:
     cursor.execute(statement("outbox", "get_status"))
     names = [column.name for column in cursor.description or ()]
     numbers = dict(zip(names, single(cursor), strict=True))
-    return IndexStatus(**numbers, warnings=tuple(_warnings(cursor, source)))
+    return IndexStatus(**numbers, warnings=tuple(warnings(cursor, source)))
 
 
-def _warnings(cursor: Cursor, source: Source) -> Iterator[str]:
+def warnings(cursor: Cursor, source: Source) -> Iterator[str]:
     """What keeps changes from being seen or worked on, with what to do."""
     if not documents.has_triggers(cursor, source):
         yield (

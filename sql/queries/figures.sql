@@ -28,6 +28,21 @@ select (select count(*) from rag_changes),
         (select min(enqueued_at) from rag_outbox where state = 'pending'), (select min(changed_at) from rag_changes)
     )), 0)::float8;
 
+-- name: get_pending
+-- Documents that wait, seconds since the oldest of their changes, and how many wait after an error, by its kind.
+select
+    (select count(*) from (
+        select document_id from rag_outbox where state = 'pending'
+        union select document_id from rag_changes
+        except select document_id from rag_outbox where claimed_by like 'run:%' and claimed_until > now()
+    ) as waiting) as documents,
+    coalesce(extract(epoch from clock_timestamp() - least(
+        (select min(enqueued_at) from rag_outbox where state = 'pending'), (select min(changed_at) from rag_changes)
+    )), 0)::float8 as oldest_seconds,
+    (select coalesce(jsonb_object_agg(error_kind, n), '{}') from (
+        select error_kind, count(*) as n from rag_outbox where state = 'pending' and error_kind is not null group by 1
+    ) as failed) as kinds;
+
 -- name: sum_attempts
 -- What was done in all, by how attempts ended.
 select status, error_kind, sum(attempts)::bigint as attempts, sum(characters)::bigint as characters,
