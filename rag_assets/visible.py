@@ -18,8 +18,9 @@ _SELECTORS = "[\ufe00-\ufe0f\U000e0100-\U000e01ef]{2,}"
 _OF_LINES = re.compile(f"[{_HIDING}]|{_SELECTORS}")
 _OF_A_LINE = re.compile(f"[{_HIDING}\t\n]|{_SELECTORS}")
 
-# What stands before the last @ of each address; of several with commas between them, each begins with its scheme.
-_LOGIN = re.compile(r"(\w://|^(?!.*://))(?:(?!,\s*\w+://).)*@", re.DOTALL)
+# What stands before the last @ of each address; of several with commas between them, each begins with its scheme, but
+# for the first, which may be wrong for want of one.
+_LOGIN = re.compile(r"(\w://)(?:(?!,\s*\w+://).)*@|^(?:(?!://).)*@", re.DOTALL)
 
 
 def line(text: str) -> str:

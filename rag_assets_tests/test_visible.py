@@ -42,6 +42,9 @@ def is_plain(text: str) -> bool:
         ("http://one, HTTPS://me:secret@two", "http://one, HTTPS://***@two"),
         ("http://me:se/cr,et@one,http://me:secret@two", "http://***@one,http://***@two"),
         ("me:secret@gpu", "***@gpu"),
+        ("me:secret@gpu:8080,http://gpu2", "***@gpu:8080,http://gpu2"),
+        ("me:secret@gpu, http://me:secret@gpu2", "***@gpu, http://***@gpu2"),
+        ("http//me:secret@one, https://me:secret@two", "***@one, https://***@two"),
         ("Failed to parse: http://me:secret@gpu:x", "Failed to parse: http://***@gpu:x"),
     ],
 )
