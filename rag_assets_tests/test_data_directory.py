@@ -70,6 +70,19 @@ def test_cluster_when_its_home_was_deleted_while_stopped(tmp_path: Path, home: P
 
 
 @as_root
+def test_cluster_is_noted_as_used_as_long_as_its_server_runs(tmp_path: Path) -> None:
+    """Where all is killed, nobody is left to note it: what was used for long is not forgotten at once."""
+    home = tmp_path / "home"
+    postgres.start(home)
+    try:
+        record = (home / "postgres" / "data").resolve().parent / "home"
+        os.utime(record, (0, 0))
+        patience.until(lambda: record.stat().st_mtime > 0)
+    finally:
+        postgres.remove(home)
+
+
+@as_root
 def test_cluster_when_its_home_is_absent_for_a_while(tmp_path: Path) -> None:
     """A home on a disk that is not mounted today keeps its data."""
     record = tmp_path / "cluster" / "home"

@@ -28,6 +28,7 @@ ACCOUNTS = ("postgres", "nobody", "daemon")
 OUTSIDE = (Path("/var/lib/rag_assets"), Path("/var/tmp/rag_assets"))  # noqa: S108  (checked before use)
 FORGET_DAYS = 30
 SWEEP_LOCK = "sweep.lock"
+UNFINISHED = "unfinished-"  # how folders begin that are being made, or removed
 FORGET_TEMPORARY_DAYS = 1 / 24  # of homes among the temporary files
 
 
@@ -268,7 +269,11 @@ def _sweep() -> None:
     """Remove clusters whose home was deleted while they were stopped."""
     for base in OUTSIDE:
         with suppress(OSError), _unswept(base.resolve() / "any" / "data"):
-            _remove_orphans(base)
+            _set_aside_orphans(base)
+        for rest in base.glob(f"{UNFINISHED}*"):
+            with suppress(OSError):
+                if _is_older(rest, days=1) or (rest / postgres_watchdog.HOME_RECORD).exists():
+                    shutil.rmtree(rest, ignore_errors=True)
 
 
 @contextmanager
@@ -283,15 +288,12 @@ def _unswept(data: Path) -> Iterator[None]:
         yield
 
 
-def _remove_orphans(base: Path) -> None:
+def _set_aside_orphans(base: Path) -> None:
+    """Nobody finds them any more: removing them takes long, and who starts waits no longer than for this."""
     for record in base.glob(f"*/{postgres_watchdog.HOME_RECORD}"):
         with suppress(OSError):
-            if _is_orphan(record):
-                shutil.rmtree(record.parent, ignore_errors=True)
-    for copy in base.glob("unfinished-*"):
-        with suppress(OSError):
-            if _is_older(copy, days=1):
-                shutil.rmtree(copy, ignore_errors=True)
+            if not record.parent.name.startswith(UNFINISHED) and _is_orphan(record):
+                record.parent.rename(base / f"{UNFINISHED}{record.parent.name}")
 
 
 def _is_orphan(record: Path) -> bool:
@@ -346,7 +348,7 @@ def _parts(installation: Path) -> Iterable[Path]:
 
 def _copy_installation(installation: Path, base: Path, copy: Path) -> None:
     root = installation.parents[1]
-    unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=base))
+    unfinished = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=base))
     try:
         for part in _parts(installation):
             target = unfinished / part.relative_to(root)

@@ -21,6 +21,7 @@ from rag_assets.processes import bounded_log, file_lock, identity
 
 READY_ANSWER = "ready"
 WATCH_SECONDS = 0.3
+USE_SECONDS = 60.0  # between notes that a cluster outside of its home is used
 START_SECONDS = 60.0  # crash recovery included
 SHARED_MEMORY_SECONDS = 10.0  # how long the children of a killed server may take to notice
 STOP_SECONDS = 60.0  # a shutdown writes what is dirty
@@ -313,6 +314,7 @@ class Watch:
             self._restart_if_gone()
             bounded_log.bound(_log_file(self.home))
             bounded_log.bound(_own_log_file(self.home))
+            self._note_use()
             time.sleep(WATCH_SECONDS)
         self._remove_if_home_deleted()
 
@@ -333,9 +335,15 @@ class Watch:
     def _stop(self) -> None:
         _stop_server(self.spec, self.server)
         _remove_socket_folder(self.spec)
+        self._note_use()
+
+    def _note_use(self) -> None:
+        """A cluster outside of its home was used until now: from here on data_directory counts until it forgets it."""
         if self.spec.cluster:
+            record = f"{self.spec.cluster}/{HOME_RECORD}"
             with suppress(FileNotFoundError):
-                os.utime(f"{self.spec.cluster}/{HOME_RECORD}")  # it was used until now: see data_directory
+                if time.time() - os.stat(record).st_mtime > USE_SECONDS:
+                    os.utime(record)
 
     def _remove_if_home_deleted(self) -> None:
         """A home that was only moved, or whose disk is not mounted any more, keeps its data."""
