@@ -9,6 +9,7 @@ from rag_assets.bundled import postgres as bundled_postgres
 from rag_assets.cli_services import examples, opened
 from rag_assets.embedding import neighbour
 from rag_assets.errors import DatabaseUnavailable, ServiceError, SettingsError
+from rag_assets.postgres import conninfo
 from rag_assets.postgres.figures import Figures
 from rag_assets.processes import whole_file
 from rag_assets.services import Services
@@ -53,8 +54,8 @@ def metrics(target: Path | None) -> None:
 
     Where the database is away, rag_assets_database_up is 0; the embedded one is not started for it. Where it is there,
     and not set up (rag-assets init), that is 1, and no numbers come from it. The reason goes to standard error, and the
-    exit code is 0. How old the file is, node_exporter tells by node_textfile_mtime_seconds. What each name means is in
-    docs/service.md.
+    exit code is 0. A DATABASE_URL that cannot be read is an error, and leaves the file as it was. How old the file is,
+    node_exporter tells by node_textfile_mtime_seconds. What each name means is in docs/service.md.
     """
     from rag_assets.service import metrics as service_metrics
 
@@ -71,7 +72,9 @@ def metrics(target: Path | None) -> None:
 def _look(services: Services) -> tuple[Figures | None, bool]:
     """What the database counts, None where it cannot; and whether it answers. An embedded one is not started."""
     settings = services.settings
-    if settings.database_url is None and not bundled_postgres.is_running(settings.home):
+    if settings.database_url is not None:
+        conninfo.parsed(settings.database_url.get_secret_value())  # wrong, it is no database that is away
+    elif not bundled_postgres.is_running(settings.home):
         console.print_progress("The embedded database does not run: rag-assets up starts it.")
         return None, False
     try:

@@ -88,6 +88,20 @@ def test_an_embedded_database_that_does_not_run_is_away_and_is_not_started(
         bundled_postgres.remove(home)
 
 
+@pytest.mark.parametrize("url", ["mysql://me:secret@host/x", "postgresql://[bad"])
+def test_an_address_of_no_database_is_an_error_and_leaves_the_file(
+    configured: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    """Nobody was asked, so nothing is told of a database: how old the file is tells that something is wrong."""
+    target = tmp_path / "rag.prom"
+    target.write_text("rag_assets_database_up 1\n")
+    monkeypatch.setenv("DATABASE_URL", url)
+    found = invoke("--write", str(target), code=1)
+    assert "DATABASE_URL" in found.output
+    assert "secret" not in found.output
+    assert target.read_text() == "rag_assets_database_up 1\n"
+
+
 def test_tables_that_are_not_up_to_date_leave_no_old_figures(
     configured: str, empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -163,6 +163,7 @@ def test_a_count_of_chunks_that_takes_too_long_keeps_the_number_from_before(
             found.append(asked.figures())
     assert [each.chunks for each in found] == [None, 7, 7]
     assert [each.states["indexed"] for each in found] == [4, 4, 4]
+    assert b"embedder_memory" not in of_index(found[0], is_up=True, embedder_memory_bytes=None)
     assert b"rag_assets_chunks " not in of_index(found[0], is_up=True, embedder_memory_bytes=0)
 
 

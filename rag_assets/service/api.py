@@ -125,7 +125,7 @@ class Api:
         self.embedding = Workers("embed", threads=EMBEDDING_THREADS, **limits)
         self.database = Workers("database", threads=asking.settings.database.pool_max_size, **limits)
         self.looking = Workers("metrics", threads=1, limit=LOOKS, seconds=LOOK_SECONDS)
-        self._embedder_memory_bytes = 0  # at the last look
+        self._embedder_memory_bytes: int | None = None  # at the last look
         self._looking = asyncio.Lock()
         self._ready: tuple[float, Response] | None = None
         self._document: dict[str, Any] | None = None

@@ -49,9 +49,9 @@ class Metrics:
         is_up: bool,
         embedder_starts: int,
         embedder_runs: bool,
-        embedder_memory_bytes: int,
+        embedder_memory_bytes: int | None,
     ) -> bytes:
-        """All of it as text; of the index only what is known: nothing where the database is away."""
+        """All of it as text; only what is known: nothing of the index where the database is away."""
         with self._lock:
             self._starts.inc(embedder_starts - self._starts_told)
             self._starts_told = embedder_starts
@@ -60,7 +60,7 @@ class Metrics:
             return prometheus_client.generate_latest(self._registry)
 
 
-def of_index(figures: Figures | None, *, is_up: bool, embedder_memory_bytes: int) -> bytes:
+def of_index(figures: Figures | None, *, is_up: bool, embedder_memory_bytes: int | None) -> bytes:
     """The same of the index alone, as a process can tell it of which nobody asks anything."""
     registry = CollectorRegistry()
     _Index(registry).now = _families(figures, is_up=is_up, memory_bytes=embedder_memory_bytes)
@@ -78,13 +78,14 @@ class _Index(Collector):
         return self.now
 
 
-def _families(figures: Figures | None, *, is_up: bool, memory_bytes: int) -> list[Metric]:
-    of_database = [*_standing(figures), *_done(figures)] if figures is not None else []
-    return [
-        _gauge("database_up", "Whether the database answered just now.", float(is_up)),
-        _gauge("embedder_memory_bytes", "What the embedding servers of this home have in memory.", memory_bytes),
-        *of_database,
-    ]
+def _families(figures: Figures | None, *, is_up: bool, memory_bytes: int | None) -> list[Metric]:
+    families = [_gauge("database_up", "Whether the database answered just now.", float(is_up))]
+    if memory_bytes is not None:
+        said = "What the embedding servers of this home have in memory."
+        families.append(_gauge("embedder_memory_bytes", said, memory_bytes))
+    if figures is not None:
+        families += [*_standing(figures), *_done(figures)]
+    return families
 
 
 def _standing(figures: Figures) -> Iterator[Metric]:
@@ -131,7 +132,7 @@ def _done(figures: Figures) -> Iterator[Metric]:
     ]
     yield _counters("stage_seconds", "Seconds that documents spent in each stage.", "stage", stages)
     starts = [(one.model, one.starts) for one in figures.starts]
-    yield _counters("embedder_starts", "Starts of the embedding server, for whatever.", "model", starts)
+    yield _counters("embedder_starts", "Starts of the embedding server by runs and searches.", "model", starts)
     seconds = [(one.model, one.seconds) for one in figures.starts]
     yield _counters("embedder_start_seconds", "Seconds that these starts took.", "model", seconds)
     if figures.ticks is not None:
