@@ -13,12 +13,12 @@ import pytest
 from dagster import DagsterInstance, DagsterRunStatus
 
 from rag_assets import definitions, operations, settings
-from rag_assets.defs import notices
+from rag_assets.defs import notices, sensors
 from rag_assets.defs.jobs import run_config
 from rag_assets.defs.notices import Told
 from rag_assets.defs.resources import Rag
 from rag_assets.services import Services
-from rag_assets_tests.application import WORDS
+from rag_assets_tests.application import WORDS, HashEmbedder
 from rag_assets_tests.project import Project, Short, submit
 from rag_assets_tests.webhooks import SECRET, Receiver, receiving
 
@@ -66,7 +66,7 @@ class Watched:
     def know(self, **changed: Any) -> None:
         self.cursor = str(replace(self.known, **changed))
 
-    def fail(self, message: str = "The process of this run is gone.") -> str:
+    def fail(self, message: str = sensors.GONE) -> str:
         """A run of the job that fails without doing anything; its id."""
         run_id = submit(self.project, tags={}, status=DagsterRunStatus.STARTED)
         run = self.project.instance.get_run_by_id(run_id)
@@ -135,12 +135,12 @@ def test_runs_that_fail_within_the_pause_are_put_together(watched: Watched) -> N
     watched.fail()
     [told] = watched.told()
     assert (told["runs"], told["error"]) == (1, "The process of this run is gone.")
-    ids = [watched.fail(f"Error {n}.") for n in range(4)]
+    ids = [watched.fail(f"{sensors.GONE} {n}") for n in range(4)]
     assert watched.look().startswith("4 runs failed: told in 3")
     watched.know(runs_at=watched.known.runs_at - 3601)
-    ids.append(watched.fail("Error 4."))
+    ids.append(watched.fail(f"{sensors.GONE} 4"))
     [first, told] = watched.receiver.notices[:1] + watched.told()
-    assert (first["runs"], told["runs"], told["error"], told["run_id"]) == (1, 5, "Error 4.", ids[-1])
+    assert (first["runs"], told["runs"], told["error"], told["run_id"]) == (1, 5, f"{sensors.GONE} 4", ids[-1])
     assert watched.told() == []
 
 
@@ -187,7 +187,7 @@ def test_runs_of_several_notices_that_were_given_up_are_counted_together(watched
     """As long as none is taken; what is said of a backlog meanwhile is no answer for them."""
     watched.receiver.status = 500
     watched.fail()
-    watched.know(untold=3, tries=notices.TRIES - 1)
+    watched.know(untold=3, tries=notices.TRIES - 1, due="runs_failed")
     assert "It was the last try" in watched.look()
     assert (watched.known.untold, watched.known.tries) == (4, 0)
     watched.receiver.status = 200
@@ -199,12 +199,84 @@ def test_runs_of_several_notices_that_were_given_up_are_counted_together(watched
 
 def test_of_an_error_its_first_line_is_told(watched: Watched) -> None:
     """Where it is long, its beginning; without what a terminal would obey."""
-    watched.fail("\n  \n  Red: \x1b[31m\nsecond line")
+    watched.fail(f"{sensors.GONE} Red: \x1b[31m\nsecond line")
     [told] = watched.told()
-    assert told["error"] == "Red: \\x1b[31m"
-    watched.fail("long " * 1_000)
+    assert told["error"] == f"{sensors.GONE} Red: \\x1b[31m"
+    message = sensors.GONE + " long" * 1_000
+    watched.fail(message)
     [told] = watched.told()
-    assert told["error"] == ("long " * 1_000)[: notices.ERROR_CHARACTERS]
+    assert told["error"] == message[: notices.ERROR_CHARACTERS]
+
+
+class Astray(HashEmbedder):
+    """An embedder with an error that nobody thought of."""
+
+    def embed(self, texts: Any, *, token_counts: Any) -> Any:
+        raise KeyError("geheim.pdf")
+
+
+def test_what_may_name_a_document_is_not_told(watched: Watched) -> None:
+    """The words of others stay on the run's page; of an exception, its class is told."""
+    watched.fail("Could not find a partition with key `geheim.pdf`")
+    [told] = watched.told()
+    assert told["error"] == notices.ELSEWHERE.format(what="No step")
+    watched.project.embed_with(Astray())
+    watched.project.application.add("a.txt", *WORDS)
+    watched.project.run(succeeds=False)
+    [told] = watched.told()
+    assert told["error"] == notices.ELSEWHERE.format(what="KeyError")
+    watched.project.rag.services = lambda **_options: watched.project.services  # type: ignore[method-assign]
+    job = watched.project.definitions.resolve_job_def("accept_documents")
+    config = {"ops": {"accept_unreadable": {"config": {"document_ids": ["geheim.pdf"]}}}}
+    ran = job.execute_in_process(instance=watched.project.instance, run_config=config, raise_on_error=False)
+    [told] = watched.told()
+    assert (told["run_id"], told["error"]) == (ran.run_id, "1 document that is not in the table: nothing is done.")
+    assert "geheim" not in json.dumps(watched.receiver.notices).replace(SECRET, "")
+
+
+@pytest.mark.parametrize("step", ["ingest", "theirs"])
+@pytest.mark.parametrize("kinds", [7, {"a": "b"}, "corrupt", {"x": {"y": 1}}])
+def test_kinds_of_others_are_no_documents(watched: Watched, step: str, kinds: Any) -> None:
+    """What others put beside their failures has their own shape, and the next notice comes, too."""
+
+    @dg.op(name=step)
+    def fails() -> None:
+        raise dg.Failure("Theirs.", metadata={"kinds": kinds})
+
+    @dg.job
+    def init() -> None:
+        fails()
+
+    init.execute_in_process(instance=watched.project.instance, raise_on_error=False)
+    [told] = watched.told()
+    assert (told["jobs"], told["kinds"], told["failed_documents"]) == ({"init": 1}, {}, 0)
+    assert told["error"] == ("Theirs." if step == "ingest" else notices.ELSEWHERE.format(what="Failure"))
+    watched.fail()
+    assert [told["runs"] for told in watched.told()] == [1]
+
+
+def test_a_run_that_cannot_be_described_is_told(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without details."""
+
+    def broken(*_args: object, **_named: object) -> None:
+        raise RuntimeError("an event that this release cannot read")
+
+    monkeypatch.setattr(DagsterInstance, "all_logs", broken)
+    run_id = watched.fail()
+    [told] = watched.told()
+    assert (told["run_id"], told["error"]) == (run_id, notices.ELSEWHERE.format(what="An error"))
+
+
+def test_each_notice_has_its_own_tries(watched: Watched) -> None:
+    """Those of a backlog count nothing against a run that fails then."""
+    watched.receiver.status = 500
+    watched.project.application.add("a.txt", *WORDS)
+    watched.project.application.sql(f"update rag_changes set changed_at = changed_at - 2 * {HOUR}")
+    for _ in range(notices.TRIES - 1):
+        watched.look()
+    watched.fail()
+    assert watched.look().endswith(f"The next look tries again (1 of {notices.TRIES}).")
+    assert (watched.known.due, watched.known.untold) == ("runs_failed", 0)
 
 
 def test_a_notice_is_told_when_the_webhook_is_back(watched: Watched) -> None:
@@ -354,12 +426,12 @@ def test_runs_are_told_of_where_the_database_is_away(tmp_path: Path) -> None:
     ):
         told, _ = notices._look(instance, services, None)
         run = instance.create_run_for_job(definitions.defs.resolve_job_def("reconcile"))
-        instance.report_run_failed(run, "The database does not answer.")
+        instance.report_run_failed(run, sensors.GONE)
         told, said = notices._look(instance, services, told)
         assert said.startswith("Told: ")
         assert notices._look(instance, services, told)[1] == "Nothing is to be told."
     [notice] = receiver.notices
-    assert (notice["jobs"], notice["error"]) == ({"reconcile": 1}, "The database does not answer.")
+    assert (notice["jobs"], notice["error"]) == ({"reconcile": 1}, sensors.GONE)
     assert (notice["pending"], notice["oldest_pending_seconds"]) == (None, None)
     assert "geheim" not in json.dumps(notice).replace(SECRET, "")
 
@@ -382,8 +454,15 @@ def test_a_cursor_of_something_else_is_none(cursor: str | None) -> None:
 
 
 def test_a_cursor_is_read_as_it_was_written() -> None:
-    told = Told(run_event=3, runs_at=1.5, backlog=True, tries=2, untold=4)
+    told = Told(run_event=3, runs_at=1.5, backlog=True, tries=2, due="backlog", untold=4)
     assert Told.parse(str(told)) == told
+
+
+def test_a_cursor_from_before_events_had_tries_is_read() -> None:
+    """A new version begins where the old one ended."""
+    assert Told.parse('{"run_event": 3, "runs_at": 1.5, "backlog": true, "tries": 2, "untold": 4}') == Told(
+        run_event=3, runs_at=1.5, backlog=True, tries=2, untold=4
+    )
 
 
 def test_documents_of_a_run_can_be_ingested_again_by_what_is_told(watched: Watched) -> None:

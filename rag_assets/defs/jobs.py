@@ -11,7 +11,7 @@ from rag_assets.defs import checks, dagster_internals, events, partitions, remed
 from rag_assets.defs.events import named
 from rag_assets.defs.resources import Rag
 from rag_assets.errors import SettingsError
-from rag_assets.model import counted, not_in_table
+from rag_assets.model import are, counted, not_in_table
 from rag_assets.postgres import texts
 from rag_assets.postgres.reconcile import enqueue_idle
 from rag_assets.services import Services
@@ -101,7 +101,8 @@ def accept_unreadable(context: dg.OpExecutionContext, rag: dg.ResourceParam[Rag]
         known, unknown = operations.find(services, asked)
         if unknown:
             said = not_in_table(unknown, table=services.settings.source.table)
-            raise dg.Failure(f"{said}. Nothing is done.", allow_retries=False)
+            which = f"{counted(len(unknown), 'document')} that {are(len(unknown))} not in the table"
+            raise dg.Failure(f"{which}: nothing is done.\n{said}", allow_retries=False)
         accepted = operations.accept(services, ids=known, kind=kind).accepted
         events.tell_accepted(context.instance, accepted)
         context.instance.report_runless_asset_event(checks.evaluation(operations.status(services)))

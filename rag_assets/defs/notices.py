@@ -11,13 +11,12 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 from urllib.parse import quote
 
 import dagster as dg
 
-from rag_assets import operations, visible, webhook
-from rag_assets.defs import events, jobs, remedies
+from rag_assets import errors, operations, visible, webhook
+from rag_assets.defs import events, jobs, remedies, sensors
 from rag_assets.defs.events import named
 from rag_assets.defs.resources import Rag
 from rag_assets.defs.sensors import instance_of
@@ -31,6 +30,27 @@ PREPARING_SECONDS = 20.0
 TRIES = 5  # of a notice, one a look
 MOST_RUNS = 200  # that one notice tells of: each is a query
 ERROR_CHARACTERS = 500
+OUR_STEPS = {
+    jobs.INGEST,
+    events.INDEX_ASSET,
+    *(op.name for op in (jobs.reconcile_index, jobs.make_tables, jobs.accept_unreadable)),
+}
+ELSEWHERE = "{what} failed it: the run's page has the words, which may name documents."
+OF_NO_STEP = (sensors.GONE, sensors.STOOD_STILL.partition("{")[0])  # how such messages begin that are ours
+OF_NO_DOCUMENT = tuple(  # how messages of errors begin that are about none
+    f"{kind.__module__}.{kind.__name__}: "
+    for kind in (
+        errors.SettingsError,
+        errors.SourceUnusable,
+        errors.WrongModel,
+        errors.DeletionsHeld,
+        errors.DatabaseUnavailable,
+        errors.NotEnoughMemory,
+        errors.ServerFailedToStart,
+        errors.ModelDropped,
+        errors.LostRun,
+    )
+)
 OUR_JOBS = {job.name for job in (jobs.ingest_job, jobs.index_job, jobs.reconcile, jobs.accept_documents, jobs.init)}
 OUR_ASSETS = {dg.AssetKey(name) for name in (*events.ASSETS, events.INDEX_ASSET)}
 OF_DOCUMENTS = "rag-assets status names the documents, why they failed and what to do; so does the run's page."
@@ -48,6 +68,7 @@ class Told:
     runs_at: float = 0.0  # when failed runs were told of last, in seconds since 1970
     backlog: bool = False  # whether a backlog was told of, and its end was not
     tries: int = 0  # how often the notice that is due was not taken
+    due: str = ""  # the event of that notice
     untold: int = 0  # failed runs of notices that were given up, since the last one that was taken
 
     @classmethod
@@ -64,7 +85,7 @@ class Told:
 
 @dataclass(frozen=True, kw_only=True)
 class FailedRun:
-    """A run that failed: the first line of its error, and how many documents failed in it, by kind."""
+    """A run that failed: what of its error names no document, and how many documents failed in it, by kind."""
 
     run_id: str
     job: str
@@ -133,11 +154,12 @@ def _tell(
     try:
         webhook.send(services.settings.notify, notice)
     except ServiceError as exc:
-        tries = told.tries + 1
+        event = str(notice["event"])
+        tries = told.tries + 1 if told.due == event else 1
         is_last = tries >= TRIES
         said = f"{exc} {'It was the last try' if is_last else 'The next look tries again'} ({tries} of {TRIES})."
         logger.warning(said)
-        kept = replace(then, tries=0, untold=told.untold + runs) if is_last else replace(told, tries=tries)
+        kept = replace(then, tries=0, untold=told.untold + runs) if is_last else replace(told, tries=tries, due=event)
         return kept, said
     return replace(then, tries=0), f"Told: {str(notice['text']).splitlines()[0]}"
 
@@ -168,22 +190,36 @@ def _is_ours(run: dg.DagsterRun) -> bool:
 
 
 def _described(instance: dg.DagsterInstance, failure: dg.EventLogEntry) -> FailedRun:
+    try:
+        error, kinds = _why(instance, failure)
+    except Exception:  # whatever others put into their events, the run is told of
+        logger.warning("Run %s failed, and why cannot be read.", failure.run_id, exc_info=True)
+        error, kinds = ELSEWHERE.format(what="An error"), {}
+    return FailedRun(run_id=failure.run_id, job=failure.job_name or "", error=_first_line(error), kinds=kinds)
+
+
+def _why(instance: dg.DagsterInstance, failure: dg.EventLogEntry) -> tuple[str, dict[str, int]]:
+    """The error of a run, in our own words, which name no document there, or by its class alone; and its kinds."""
     steps = instance.all_logs(failure.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
     step = steps[0].dagster_event if steps else None
-    data = step.step_failure_data if step is not None else None
-    kinds: Any = None
-    message = failure.dagster_event.message if failure.dagster_event else None
-    if data is not None and data.user_failure_data is not None:
-        message = data.user_failure_data.description
+    if step is None:
+        message = (failure.dagster_event.message if failure.dagster_event else None) or ""
+        return message if message.startswith(OF_NO_STEP) else ELSEWHERE.format(what="No step"), {}
+    data = step.step_failure_data
+    if data.user_failure_data is not None and step.step_key in OUR_STEPS:
         kinds = data.user_failure_data.metadata.get("kinds")
-    elif data is not None and data.error is not None:
-        message = (data.error.cause or data.error).message  # the outer one is Dagster's: a step failed
-    return FailedRun(
-        run_id=failure.run_id,
-        job=failure.job_name or "",
-        error=_first_line(message or "It has no message."),
-        kinds=kinds.value if kinds is not None else {},
-    )
+        return data.user_failure_data.description or "", _kinds(kinds.value if kinds is not None else None)
+    error = data.error and (data.error.cause or data.error)  # the outer one is Dagster's: a step failed
+    if error is not None and error.message.startswith(OF_NO_DOCUMENT):
+        return error.message, {}
+    return ELSEWHERE.format(what=(error and error.cls_name) or "An error"), {}
+
+
+def _kinds(value: object) -> dict[str, int]:
+    """Documents that failed, by kind of error, where the value is that."""
+    kinds = value if isinstance(value, dict) else {}
+    is_fit = all(isinstance(kind, str) and isinstance(count, int) for kind, count in kinds.items())
+    return kinds if is_fit else {}
 
 
 def _first_line(message: str) -> str:

@@ -30,6 +30,7 @@ ENDED_STATUSES = {DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRun
 AT_WORK = [DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
 COUNTED = 10_000  # of pending documents: at each look that finds nothing, so that it stays cheap
 UNREPORTED = -1  # the progress of a run that has reported none: its process is just beginning, or ending
+GONE = "The process of this run is gone."
 STOOD_STILL = (
     "This run stood still for longer than worker.processing_timeout_seconds ({0.processing_timeout_seconds:g} s): its "
     "process is stopped, or hangs. Its documents are pending again, and the next run takes them."
@@ -195,7 +196,7 @@ def end_lost_runs(instance: dg.DagsterInstance, statuses: Sequence[DagsterRunSta
     for run in instance.get_runs(dg.RunsFilter(statuses=list(statuses))):
         # A process that is gone may have ended its run since that was looked at.
         if launching.is_lost(run) and instance.get_runs_count(dg.RunsFilter([run.run_id], statuses=list(statuses))):
-            instance.report_run_failed(run, "The process of this run is gone.")
+            instance.report_run_failed(run, GONE)
 
 
 def take_over_stalled(instance: dg.DagsterInstance, services: Services, watch: Watch) -> None:
