@@ -1,6 +1,7 @@
 """A webhook is told of runs that fail and of a backlog: a real receiver, runs of a real instance of Dagster."""
 
 import json
+import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -73,6 +74,11 @@ class Watched:
         assert run is not None
         self.project.instance.report_run_failed(run, message)
         return run_id
+
+
+@dg.asset
+def other() -> None:
+    """Somebody else's."""
 
 
 @contextmanager
@@ -314,6 +320,24 @@ def test_runs_of_others_and_those_before_the_first_look_are_not_told(watched: Wa
     run = instance.create_run_for_job(asset_job, asset_selection=frozenset({dg.AssetKey("chunks")}))
     instance.report_run_failed(run)
     assert [told["jobs"] for told in watched.told()] == [{"__ASSET_JOB": 1}]
+
+
+@pytest.mark.parametrize("of", ["checks", "all"])
+def test_what_is_launched_on_the_page_is_told(watched: Watched, of: str) -> None:
+    """Checks alone, or all that there is without a selection."""
+    job = watched.project.definitions.get_repository_def().get_job("__ASSET_JOB")
+    instance = watched.project.instance
+    run = instance.create_run_for_job(job)
+    assert run.asset_selection is None
+    if of == "checks":
+        checked = frozenset({dg.AssetCheckKey(dg.AssetKey("TblDocumentFiles"), "index_in_step")})
+        alone = {"asset_selection": frozenset(), "asset_check_selection": checked, "execution_plan_snapshot_id": None}
+        run = instance.add_run(run._replace(run_id=str(uuid.uuid4()), **alone))
+    instance.report_run_failed(run)
+    assert [told["jobs"] for told in watched.told()] == [{"__ASSET_JOB": 1}]
+    theirs = dg.Definitions(assets=[other]).get_repository_def().get_job("__ASSET_JOB")
+    instance.report_run_failed(instance.create_run_for_job(theirs))
+    assert watched.told() == []
 
 
 def test_a_backlog_is_told_when_it_begins_and_when_it_is_over(watched: Watched) -> None:

@@ -52,7 +52,7 @@ OF_NO_DOCUMENT = tuple(  # how messages of errors begin that are about none
     )
 )
 OUR_JOBS = {job.name for job in (jobs.ingest_job, jobs.index_job, jobs.reconcile, jobs.accept_documents, jobs.init)}
-OUR_ASSETS = {dg.AssetKey(name) for name in (*events.ASSETS, events.INDEX_ASSET)}
+OUR_ASSETS = {dg.AssetKey(name) for name in (events.SOURCE_ASSET, *events.ASSETS, events.INDEX_ASSET)}
 OF_DOCUMENTS = "rag-assets status names the documents, why they failed and what to do; so does the run's page."
 OF_RUNS = "read the run's page, then: rag-assets doctor."
 OF_BACKLOG = "rag-assets status, and the sensor {sensor} on Dagster's page, say what it waits for."
@@ -180,13 +180,23 @@ def _failed_runs(instance: dg.DagsterInstance, *, after: int) -> tuple[list[dg.E
     if not found:
         return [], after
     runs = instance.get_runs(dg.RunsFilter(run_ids=list({record.run_id for record in found})))
-    ours = {run.run_id for run in runs if _is_ours(run)}
+    ours = {run.run_id for run in runs if _is_ours(instance, run)}
     return [record.event_log_entry for record in found if record.run_id in ours], found[-1].storage_id
 
 
-def _is_ours(run: dg.DagsterRun) -> bool:
-    """Whether it is of one of our jobs, or was to make an asset of ours, as runs of Dagster's own job of assets do."""
-    return run.job_name in OUR_JOBS or bool(OUR_ASSETS & (run.asset_selection or set()))
+def _is_ours(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether it is of one of our jobs, or was to make or check an asset of ours, as those of Dagster's own job are."""
+    if run.job_name in OUR_JOBS:
+        return True
+    assets, checked = run.asset_selection, {check.asset_key for check in run.asset_check_selection or ()}
+    if assets is not None or checked:
+        return bool(OUR_ASSETS & {*(assets or ()), *checked})
+    if run.execution_plan_snapshot_id is None:
+        return False
+    # Nothing was selected: all of the job, as its steps say.
+    steps = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id).steps
+    made = [output.properties.asset_key for step in steps for output in step.outputs if output.properties]
+    return bool(OUR_ASSETS & set(made))
 
 
 def _described(instance: dg.DagsterInstance, failure: dg.EventLogEntry) -> FailedRun:
