@@ -37,7 +37,7 @@ LOGS_IN_UTF8 = {"PYTHONIOENCODING": "utf-8"} if os.name == "nt" else {}
 WORK_SECRETS = frozenset({"DATABASE_URL", "DAGSTER_DATABASE_URL", "RAG_ASSETS_LLAMA_SERVER__API_KEY"})
 DAGSTER_URL = "RAG_ASSETS_SERVICE__DAGSTER_URL"  # for the links of the search service to it
 PAGE_SECRETS = frozenset({"RAG_ASSETS_WEB__TOKEN"})
-SENSOR_SECRETS = frozenset({"RAG_ASSETS_NOTIFY__URL"})
+SENSOR_SECRETS = frozenset({"RAG_ASSETS_NOTIFY__URL", "RAG_ASSETS_NOTIFY"})  # the section as JSON has it, too
 Address = str | tuple[str, int]  # a socket's path, or host and port
 # A terminal that closes: SIGHUP, on Windows SIGBREAK.
 _HANG_UP = [getattr(signal, name) for name in ("SIGHUP", "SIGBREAK") if hasattr(signal, name)]

@@ -156,8 +156,10 @@ def test_start_fails_when_the_server_takes_requests_without_its_key(tmp_path: Pa
 
 
 def test_child_holds_no_password_when_the_environment_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has no use for the database."""
+    """It has no use for the database, nor for the webhook, however its setting is written."""
     monkeypatch.setenv("DATABASE_URL", "postgresql://u:secret@nowhere/db")
+    monkeypatch.setenv("RAG_ASSETS_NOTIFY", '{"url": "https://hooks.example.org/secret"}')
+    monkeypatch.setenv("rag_assets_notify__url", "https://hooks.example.org/secret")
     server = _fake(tmp_path, "good")
     try:
         server.start()

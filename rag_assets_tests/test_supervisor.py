@@ -149,21 +149,22 @@ def test_services_know_what_they_need(config: Settings) -> None:
     """
     config.home.mkdir()
     work = {"DATABASE_URL", "DAGSTER_DATABASE_URL", "RAG_ASSETS_LLAMA_SERVER__API_KEY"}
-    secrets = work | {"RAG_ASSETS_WEB__TOKEN", "RAG_ASSETS_NOTIFY__URL"}
+    webhook = {"RAG_ASSETS_NOTIFY__URL", "RAG_ASSETS_NOTIFY", "rag_assets_notify__url"}
+    secrets = work | {"RAG_ASSETS_WEB__TOKEN"} | webhook
     variables = dict.fromkeys(secrets | {"DAGSTER_PG_URL"}, "x")
     services = supervisor._services(config, variables, address="socket", port=port(), read_only=False)
     held = {service.name: secrets & service._environment.keys() for service in services}
     assert held["webserver"] == {"RAG_ASSETS_WEB__TOKEN"}
     assert held["daemon"] == work
-    assert held["code server"] == work | {"RAG_ASSETS_NOTIFY__URL"}
+    assert held["code server"] == work | webhook
     assert all("DAGSTER_PG_URL" in service._environment for service in services)
 
 
 def test_the_search_service_knows_what_it_needs(config: Settings) -> None:
     """The database and the key of an embedding server, but no token of Dagster's page, and no webhook; no Dagster is
     started."""
-    secrets = ("DATABASE_URL", "RAG_ASSETS_LLAMA_SERVER__API_KEY", "RAG_ASSETS_WEB__TOKEN", "RAG_ASSETS_NOTIFY__URL")
-    variables = dict.fromkeys(secrets, "x")
+    secrets = ("DATABASE_URL", "RAG_ASSETS_LLAMA_SERVER__API_KEY", "RAG_ASSETS_WEB__TOKEN")
+    variables = dict.fromkeys([*secrets, "RAG_ASSETS_NOTIFY__URL", "RAG_ASSETS_NOTIFY"], "x")
     own, page = port(), port()
     made = supervisor._search_service(config, variables, port=own, page=page)
     assert set(made._environment) == {"DATABASE_URL", "RAG_ASSETS_LLAMA_SERVER__API_KEY"}

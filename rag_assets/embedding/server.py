@@ -54,6 +54,7 @@ SECRETS = (
     "PGPASSWORD",
     "RAG_ASSETS_LLAMA_SERVER__API_KEY",
     "RAG_ASSETS_NOTIFY__URL",
+    "RAG_ASSETS_NOTIFY",  # the section as JSON
 )
 CANARY = known.TEXTS
 LEAST_COSINE = 0.999  # cosine of a text embedded alone and in a mixed batch
@@ -447,7 +448,7 @@ def _private_folder(path: Path) -> Path:
 
 def _environment() -> dict[str, str]:
     """Ours, without what it would have no use for."""
-    return {name: value for name, value in os.environ.items() if name not in SECRETS}
+    return {name: value for name, value in os.environ.items() if name.upper() not in SECRETS}
 
 
 def tree_bytes(pid: int) -> int:
