@@ -740,6 +740,8 @@ def examine(calibrate: bool, notify: bool, as_json: bool) -> None:
 
     With --notify, nothing else is looked at.
     """
+    if calibrate and notify:
+        raise click.UsageError("--calibrate and --notify exclude each other: give one of them.")
     if calibrate:
         _calibrate(as_json=as_json)
         return

@@ -230,6 +230,13 @@ def test_a_test_notice_says_whether_the_webhook_takes_it(
     assert not (tmp_path / "home").exists()
 
 
+def test_calibrate_and_notify_exclude_each_other() -> None:
+    """Neither is done then."""
+    result = CliRunner().invoke(main, ["doctor", "--calibrate", "--notify"])
+    assert result.exit_code == 2
+    assert "exclude each other" in result.output
+
+
 @pytest.mark.parametrize("url", ["", f"ftp://hooks.example.org/{SECRET}"])
 def test_a_webhook_that_is_not_set_or_wrong_is_named(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By doctor, and by its name alone."""
