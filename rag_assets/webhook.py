@@ -2,10 +2,12 @@
 
 import json
 import platform
+import socket
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Mapping
-from http.client import HTTPException
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
@@ -26,6 +28,30 @@ class _Stays(urllib.request.HTTPRedirectHandler):
         return
 
 
+class _Line(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
+    """Posts by a connection that can be cut while its answer is waited for."""
+
+    _made: HTTPConnection | None = None
+
+    def do_open(
+        self, http_class: Callable[..., HTTPConnection], req: urllib.request.Request, **http_conn_args: Any
+    ) -> HTTPResponse:
+        """As it is, with the connection kept."""
+
+        def kept(*args: Any, **named: Any) -> HTTPConnection:
+            self._made = http_class(*args, **named)
+            return self._made
+
+        return super().do_open(kept, req, **http_conn_args)
+
+    def cut(self) -> None:
+        """End the connection, where there is one; who reads from it, reads its end."""
+        taken = self._made.sock if self._made is not None else None
+        if taken is not None:
+            with suppress(OSError):
+                socket.socket.shutdown(taken, socket.SHUT_RDWR)  # that of TLS forgets its keys first
+
+
 def notice(settings: Settings, event: str, lines: Iterable[str | None], **facts: object) -> dict[str, object]:
     """A notice of an event: its facts, whose index it is of, and `text`, which has the lines, but for empty ones."""
     index = settings.dagster.name
@@ -44,23 +70,25 @@ def send(settings: Notify, notice: Mapping[str, object]) -> None:
         raise SettingsError(NOT_SET)
     url, body, seconds = settings.url.get_secret_value(), json.dumps(notice).encode(), settings.timeout_seconds
     answered: SimpleQueue[str] = SimpleQueue()
-    # In a thread, which is left to itself when time is over: a look-up of a name, or an answer letter by letter, has no
-    # end that a socket would set.
-    Thread(target=lambda: answered.put(_post(url, body, seconds=seconds)), name="webhook", daemon=True).start()
+    line = _Line()
+    # In a thread: neither a look-up of a name nor an answer letter by letter has an end that a socket would set. The
+    # latter is cut when time is over, and the former left to itself.
+    Thread(target=lambda: answered.put(_post(url, body, line, seconds=seconds)), name="webhook", daemon=True).start()
     try:
         reason = answered.get(timeout=seconds)
     except Empty:
+        line.cut()
         reason = f"it did not answer within {seconds:g} s (notify.timeout_seconds)"
     if reason:
         raise ServiceError(f"The webhook of notify.url did not take the notice: {reason}.")
 
 
-def _post(url: str, body: bytes, *, seconds: float) -> str:
+def _post(url: str, body: bytes, line: _Line, *, seconds: float) -> str:
     """Why the notice was not taken; empty where it was. Of errors only their names, as their words may have the URL."""
     request = urllib.request.Request(url, data=body, headers=HEADERS, method="POST")  # noqa: S310 - http or https alone are taken as setting
     try:
         # The time of one step of it, for the thread to end; that of the whole ends before, by who waits for the answer.
-        with urllib.request.build_opener(_Stays).open(request, timeout=2 * seconds):
+        with urllib.request.build_opener(_Stays, line).open(request, timeout=2 * seconds):
             return ""
     except urllib.error.HTTPError as exc:
         exc.close()

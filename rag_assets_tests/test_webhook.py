@@ -4,16 +4,23 @@ import socket
 import threading
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
 
 from rag_assets import settings, webhook
 from rag_assets.errors import ServiceError, SettingsError
-from rag_assets_tests.webhooks import SECRET, receiving
+from rag_assets_tests import patience
+from rag_assets_tests.webhooks import SECRET, receiving, without_proxies
 
 NOTICE = {"event": "test", "text": "Grüße"}
+
+
+@pytest.fixture(autouse=True)
+def directly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever proxy this machine has is not asked."""
+    without_proxies(monkeypatch)
 
 
 def notify(url: str, **values: Any) -> settings.Notify:
@@ -28,11 +35,13 @@ def silent(*answers: bytes) -> Iterator[str]:
     def serve() -> None:
         connection, _ = listening.accept()
         with connection:
+            connection.settimeout(60)
             for answer in answers:
                 connection.sendall(answer)
             stop.wait(120)
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(60)
         thread = threading.Thread(target=serve)
         thread.start()
         try:
@@ -80,6 +89,35 @@ def test_an_answer_that_does_not_come_is_not_waited_for(answers: tuple[bytes, ..
     with silent(*answers) as url:
         said = refused(notify(url, timeout_seconds=0.5))
     assert said.endswith("did not take the notice: it did not answer within 0.5 s (notify.timeout_seconds).")
+
+
+def test_an_answer_letter_by_letter_is_cut() -> None:
+    """When time is over, no thread goes on reading it, and the receiver learns of it."""
+
+    def drip(_stop: threading.Event) -> None:
+        connection, _ = listening.accept()
+        with connection, suppress(ConnectionError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+            while not is_over.wait(0.02):
+                connection.sendall(b"a")
+            return
+        was_cut.set()
+
+    is_over, was_cut = threading.Event(), threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(60)
+        with patience.meanwhile(drip):
+            try:
+                url = f"http://127.0.0.1:{listening.getsockname()[1]}/{SECRET}"
+                assert "did not answer within 0.5 s" in refused(notify(url, timeout_seconds=0.5))
+                patience.until(was_cut.is_set, what="the end of the connection")
+                patience.until(lambda: not _is_posting(), what="the end of the thread")
+            finally:
+                is_over.set()
+
+
+def _is_posting() -> bool:
+    return any(thread.name == "webhook" for thread in threading.enumerate())
 
 
 def test_a_webhook_that_is_not_there_is_said() -> None:

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import pytest
+
 SECRET = "T0-geheim"  # in the path of each URL
 
 
@@ -20,6 +22,8 @@ class Receiver:
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
+            timeout = 60  # of a connection
+
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 receiver.notices.append(json.loads(body))
@@ -43,14 +47,23 @@ class Receiver:
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}/services/{SECRET}"
 
 
+def without_proxies(patched: pytest.MonkeyPatch) -> None:
+    """Have whatever proxy this machine has not asked."""
+    for scheme in ("http", "https", "all", "no"):
+        for name in (f"{scheme}_proxy", f"{scheme}_proxy".upper()):
+            patched.delenv(name, raising=False)
+
+
 @contextmanager
 def receiving(status: int = 200) -> Iterator[Receiver]:
-    """One that listens as long as this is open."""
+    """One that listens as long as this is open, and is asked without a proxy."""
     receiver = Receiver(status)
     thread = threading.Thread(target=receiver.server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
-        yield receiver
+        with pytest.MonkeyPatch.context() as patched:
+            without_proxies(patched)
+            yield receiver
     finally:
         receiver.server.shutdown()
         thread.join()
