@@ -358,12 +358,15 @@ def pending_now(services: Services) -> Pending:
 
 
 def hindrances(services: Services) -> list[str]:
-    """What keeps changes from being seen or worked on, with what to do; each look at one ends after GLANCE_SECONDS."""
+    """What keeps changes from being seen or worked on, with what to do, and without the name of a document.
+
+    DatabaseUnavailable where a look at one takes longer than GLANCE_SECONDS.
+    """
     with services.database.transaction() as cursor:
         callers.limit(cursor, seconds=GLANCE_SECONDS)
         still = runs.standing_still(cursor, seconds=services.settings.worker.processing_timeout_seconds)
         stalled = [stands_still(run_id, seconds=seconds) for run_id, seconds in still.items()]
-        return [*outbox.warnings(cursor, services.settings.source), *stalled]
+        return [*outbox.warnings(cursor, services.settings.source, for_others=True), *stalled]
 
 
 def count_texts(services: Services) -> int:

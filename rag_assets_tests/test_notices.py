@@ -18,11 +18,17 @@ from rag_assets.defs import notices, sensors
 from rag_assets.defs.jobs import run_config
 from rag_assets.defs.notices import Told
 from rag_assets.defs.resources import Rag
+from rag_assets.errors import EmbeddingError
 from rag_assets.services import Services
 from rag_assets_tests.application import WORDS, HashEmbedder
 from rag_assets_tests.project import Project, Short, submit
 from rag_assets_tests.webhooks import SECRET, Receiver, receiving
 
+PLAN_LOST: dict[str, Any] = {
+    "asset_selection": None,
+    "asset_check_selection": None,
+    "execution_plan_snapshot_id": "purged",
+}
 HOUR = "interval '1 hour'"
 
 
@@ -214,6 +220,27 @@ def test_of_an_error_its_first_line_is_told(watched: Watched) -> None:
     assert told["error"] == message[: notices.ERROR_CHARACTERS]
 
 
+class Quoting(HashEmbedder):
+    """An embedder whose error names the document."""
+
+    def embed(self, texts: Any, *, token_counts: Any) -> Any:
+        raise EmbeddingError("Document geheim.pdf: 3 chunks cut, 2 stored.")
+
+
+def test_what_hinders_a_backlog_names_no_document(watched: Watched) -> None:
+    """Where the last run's error does."""
+    watched.project.embed_with(Quoting())
+    watched.project.application.add("a.txt", *WORDS)
+    watched.project.run(succeeds=False)
+    [told] = watched.told()
+    assert told["error"] == notices.ELSEWHERE.format(what="EmbeddingError")
+    watched.project.application.sql(f"update rag_outbox set enqueued_at = enqueued_at - 2 * {HOUR}")
+    [told] = watched.told()
+    assert (told["event"], told["pending"]) == ("backlog", 1)
+    assert "The last run could not do its work, and what it held is pending: its page" in told["next"]
+    assert "geheim.pdf" not in json.dumps(told)
+
+
 class Astray(HashEmbedder):
     """An embedder with an error that nobody thought of."""
 
@@ -337,6 +364,8 @@ def test_what_is_launched_on_the_page_is_told(watched: Watched, of: str) -> None
     assert [told["jobs"] for told in watched.told()] == [{"__ASSET_JOB": 1}]
     theirs = dg.Definitions(assets=[other]).get_repository_def().get_job("__ASSET_JOB")
     instance.report_run_failed(instance.create_run_for_job(theirs))
+    lost = instance.add_run(run._replace(run_id=str(uuid.uuid4()), **PLAN_LOST))
+    instance.report_run_failed(lost)
     assert watched.told() == []
 
 

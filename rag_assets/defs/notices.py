@@ -191,12 +191,17 @@ def _is_ours(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     assets, checked = run.asset_selection, {check.asset_key for check in run.asset_check_selection or ()}
     if assets is not None or checked:
         return bool(OUR_ASSETS & {*(assets or ()), *checked})
-    if run.execution_plan_snapshot_id is None:
-        return False
-    # Nothing was selected: all of the job, as its steps say.
-    steps = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id).steps
-    made = [output.properties.asset_key for step in steps for output in step.outputs if output.properties]
-    return bool(OUR_ASSETS & set(made))
+    return bool(OUR_ASSETS & _planned(instance, run))  # nothing was selected: all of the job
+
+
+def _planned(instance: dg.DagsterInstance, run: dg.DagsterRun) -> set[dg.AssetKey | None]:
+    """The assets that its steps were to make; none where its plan is not there, or not one that can be read."""
+    try:
+        steps = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id or "").steps
+    except Exception:  # whatever others wrote, in whichever release
+        logger.warning("The plan of run %s cannot be read: it is not told of.", run.run_id, exc_info=True)
+        return set()
+    return {output.properties.asset_key for step in steps for output in step.outputs if output.properties}
 
 
 def _described(instance: dg.DagsterInstance, failure: dg.EventLogEntry) -> FailedRun:

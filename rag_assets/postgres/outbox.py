@@ -351,8 +351,11 @@ def status(cursor: Cursor, source: Source) -> IndexStatus:
     return IndexStatus(**numbers, warnings=tuple(warnings(cursor, source)))
 
 
-def warnings(cursor: Cursor, source: Source) -> Iterator[str]:
-    """What keeps changes from being seen or worked on, with what to do."""
+def warnings(cursor: Cursor, source: Source, *, for_others: bool = False) -> Iterator[str]:
+    """What keeps changes from being seen or worked on, with what to do; for others, without the words of an error.
+
+    Those may name a document.
+    """
     if not documents.has_triggers(cursor, source):
         yield (
             f"{source.table} lacks our triggers, or they are off: changes are found by reconciliation only. They are "
@@ -365,7 +368,8 @@ def warnings(cursor: Cursor, source: Source) -> Iterator[str]:
             "is looked at by `rag-assets up`, or by rag-assets reconcile. If this stays, run: rag-assets init"
         )
     if fault := ingestion_log.last_fault(cursor):
-        yield f"The last run could not do its work, and what it held is pending: {fault}"
+        why = "its page and rag-assets status say why." if for_others else fault
+        yield f"The last run could not do its work, and what it held is pending: {why}"
     if holds(cursor):
         yield str(held(cursor, source))
 
