@@ -1,6 +1,7 @@
 """`rag-assets up`: Dagster's services and the search service under one owner that stops all of them."""
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -217,7 +218,9 @@ def run(
     Nothing of it is left when this returns.
     """
     stop = threading.Event()
+    mark = secrets.token_hex(16)
     variables = {**LOGS_IN_UTF8, **os.environ, **environment(settings, database_url=database_url)}
+    variables[tree.MARK_VARIABLE] = mark
     page = Port(host, port, whose="Dagster's UI", progress=progress)
     pages = {"webserver": f"Dagster is at {{url}}  (logs in {settings.home / 'logs'}; Ctrl-C stops everything)"}
     with (
@@ -231,7 +234,7 @@ def run(
             port_of_search = Port(*search, whose="the search service", progress=progress, other_than=page)
             services.append(_search_service(settings, variables, port=port_of_search, page=page))
             pages[services[-1].name] = "Search is at {url}"
-        stack.callback(_stop_all, services)
+        stack.callback(_stop_all, services, mark)
         stack.callback(progress, "Stopping")
         progress("Starting Dagster")
         code_server, *others = services
@@ -349,8 +352,11 @@ def _stop_at_signals(stop: threading.Event) -> Iterator[None]:
             signal.signal(name, handler)
 
 
-def _stop_all(services: Sequence[Service]) -> None:
+def _stop_all(services: Sequence[Service], mark: str) -> None:
     """Ask all; runs, which are the daemon's children, get time to release the documents they work on.
+
+    The daemon may launch another one until it has ended: what has our mark then is a straggler, and so is what that
+    one starts while it ends.
 
     The code server goes first, or its sensor would claim what they release. It is hardly waited for: it would wait
     for the sensor, which waits for changes, and so would the daemon, which waits for the answer.
@@ -365,6 +371,10 @@ def _stop_all(services: Sequence[Service]) -> None:
     tree.stop_trees(asked, seconds=STOP_SECONDS)
     for service in services:
         service.reap()
+    deadline, seen = time.monotonic() + STOP_SECONDS, set[int]()
+    while (late := tree.marked(mark) - seen) and time.monotonic() < deadline:
+        tree.stop_trees(list(late), seconds=STOP_SECONDS)
+        seen |= late
 
 
 def _wait_until(condition: Callable[[], bool], *, services: Sequence[Service], stop: threading.Event) -> bool:

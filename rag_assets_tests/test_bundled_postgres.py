@@ -16,7 +16,7 @@ import pytest
 
 from rag_assets.bundled import data_directory, postgres, postgres_watchdog
 from rag_assets.errors import DatabaseUnavailable, SettingsError
-from rag_assets.processes import file_lock, identity
+from rag_assets.processes import file_lock, identity, tree
 from rag_assets_tests.homes import as_root, ask, is_noted, note, posix, server_of
 from rag_assets_tests.patience import PATIENCE_SECONDS, until
 
@@ -191,6 +191,14 @@ def test_server_when_its_last_user_is_killed(used_home: Path, user: Callable[[Pa
             and not file_lock.is_locked(used_home / "postgres" / postgres_watchdog.WATCHDOG_LOCK)
         )
     )
+
+
+def test_server_when_all_of_its_first_user_is_ended(used_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither it nor its watchdog is among what `rag-assets up` ends with itself: others may use them."""
+    monkeypatch.setenv(tree.MARK_VARIABLE, "mine")
+    postgres.start(used_home)
+    assert identity.identify(watchdog_of(used_home))
+    assert tree.marked("mine") == set()
 
 
 def test_start_when_four_start_at_once(home: Path, user: Callable[[Path], "subprocess.Popen[str]"]) -> None:

@@ -19,10 +19,11 @@ from sqlalchemy import create_engine, text
 from rag_assets import settings, supervisor
 from rag_assets.errors import ServiceError
 from rag_assets.postgres.database import Database
-from rag_assets.processes import ports, tree
+from rag_assets.processes import identity, ports, tree
 from rag_assets.services import DAGSTER_SCHEMA
 from rag_assets.settings import Settings
 from rag_assets.supervisor import Address, Port, Service
+from rag_assets_tests.patience import until
 
 LISTEN = """
 import socket, sys, time
@@ -30,6 +31,30 @@ where, port = sys.argv[1:]
 listening = socket.socket(socket.AF_UNIX if port == "-" else socket.AF_INET)
 listening.bind(where if port == "-" else (where, int(port)))
 listening.listen()
+time.sleep(600)
+"""
+# Launches a run while it ends. That one starts another when it is asked to end, which does not end when it is asked.
+LATE_DAEMON = """
+import signal, subprocess, sys, time
+
+def start(generation):
+    process = subprocess.Popen(
+        [sys.executable, "-c", sys.argv[1], sys.argv[1], sys.argv[2], str(generation)],
+        start_new_session=True, stdout=subprocess.PIPE,
+    )
+    process.stdout.readline()
+    with open(sys.argv[2], "a") as numbers:
+        numbers.write(f"{process.pid} ")
+
+def end(*_):
+    time.sleep(0.3)
+    if generation < 2:
+        start(generation + 1)
+        sys.exit()
+
+generation = int(sys.argv[3])
+signal.signal(signal.SIGTERM, end)
+print("ready", flush=True)
 time.sleep(600)
 """
 posix = pytest.mark.skipif(os.name == "nt", reason="sends itself a signal")
@@ -227,6 +252,7 @@ class Up:
     def __init__(self, place: Path, *, others: str = LISTEN, restarts: int = supervisor.MOST_RESTARTS) -> None:
         self.said: list[str] = []
         self.services: list[Service] = []
+        self.daemon = ["import time; time.sleep(600)"]  # its code and arguments
         self._place = place
         self._others = others
         self._restarts = restarts
@@ -263,7 +289,7 @@ class Up:
                 restarts=self._restarts,
                 port=port,
             ),
-            service("daemon", "import time; time.sleep(600)", place=self._place, environment=variables),
+            service("daemon", *self.daemon, place=self._place, environment=variables),
         ]
         return self.services
 
@@ -314,6 +340,23 @@ def test_everything_is_stopped_at_a_signal(up: Up, config: Settings, number: int
     assert not any(psutil.pid_exists(service.pid) for service in up.services if service.pid)
     assert signal.getsignal(number) == before
     signal.signal(number, ours)
+
+
+@posix
+def test_a_run_that_is_launched_while_the_daemon_ends_is_ended_too(
+    up: Up, config: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody's child by then, it outlived `up` by seconds and held its database."""
+    monkeypatch.setattr(supervisor, "STOP_SECONDS", 2.0)
+    numbers = tmp_path / "late"
+    up.daemon = [LATE_DAEMON, LATE_DAEMON, str(numbers), "0"]
+    up.on("Dagster is at", lambda: until(lambda: "ready" in up.services[2].log.read_text()) or interrupt())
+    up.run(config)
+    late = [int(number) for number in numbers.read_text().split()]
+    left = [number for number in late if identity.identify(number)]
+    for number in left:
+        os.kill(number, signal.SIGKILL)
+    assert (len(late), left) == (2, [])
 
 
 @posix

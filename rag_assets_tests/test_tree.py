@@ -90,3 +90,14 @@ def test_process_that_cannot_be_asked_is_killed_on_windows(spawn: Spawn, monkeyp
     monkeypatch.setattr(signal, "CTRL_BREAK_EVENT", 1, raising=False)
     tree._break_off(psutil.Process(process.pid))
     assert process.wait(timeout=60) != 0
+
+
+def test_marked_ones_are_found_wherever_they_are(spawn: Spawn) -> None:
+    """Also those whose parent has ended; nobody who has ended, and nobody of another owner."""
+    spawn(SLEEP, **{tree.MARK_VARIABLE: "theirs"})
+    orphaned = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {SLEEP!r}], start_new_session=True)"
+    spawn(orphaned, **{tree.MARK_VARIABLE: "mine"}).wait()
+    until(lambda: len(tree.marked("mine")) == 1)
+    [found] = tree.marked("mine")
+    tree.stop_tree(found, seconds=5.0)
+    assert tree.marked("mine") == set()

@@ -20,7 +20,7 @@ from psycopg2 import sql
 
 from rag_assets.bundled import data_directory, postgres_watchdog
 from rag_assets.errors import DatabaseUnavailable
-from rag_assets.processes import file_lock, ports, whole_file
+from rag_assets.processes import file_lock, ports, tree, whole_file
 
 ROLE = "rag_assets"
 DATABASE = "rag_assets"
@@ -171,8 +171,10 @@ def _run_watchdog(spec: postgres_watchdog.Spec) -> str:
     # psutil, which other systems than Linux need there, needs site
     isolated = ["-I", "-S"] if sys.platform == "linux" else ["-I"]
     command = [sys.executable, *isolated, postgres_watchdog.__file__, json.dumps(spec._asdict())]
+    # It serves others, too, when the one who started it is ended with all of its own.
+    environment = {name: value for name, value in os.environ.items() if name != tree.MARK_VARIABLE}
     with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
         assert process.stdout is not None  # noqa: S101 - a pipe
         first = process.stdout.readline()

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import psutil
 
+MARK_VARIABLE = "RAG_ASSETS_OWNER"  # in the environment of all that one owner started, and that is to end with it
 POLL_SECONDS = 0.02  # between looks at whether processes have ended
 
 
@@ -55,6 +56,17 @@ def children(pid: int | None) -> list[int]:
     with suppress(psutil.NoSuchProcess):
         return [child.pid for child in psutil.Process(pid).children()] if pid is not None else []
     return []
+
+
+def marked(mark: str) -> set[int]:
+    """The living processes with this value of MARK_VARIABLE, also those whose parents have ended."""
+    return {process.pid for process in psutil.process_iter() if _mark(process) == mark}
+
+
+def _mark(process: psutil.Process) -> str | None:
+    with suppress(psutil.Error):  # another account's, or it has just ended
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.environ().get(MARK_VARIABLE)
+    return None
 
 
 def terminate(pids: Iterable[int]) -> None:
