@@ -6,12 +6,12 @@ whose rights the database answers. Without HTTP and without Dagster; every metho
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rag_assets import operations
 from rag_assets.bundled import postgres as bundled_postgres
@@ -40,6 +40,7 @@ SPECIAL_TOKENS = 2  # of each text, that the model adds
 CHUNKS_SECONDS = 60.0  # for which a count of chunks holds
 COUNT_SECONDS = 2.0  # after which counting them is given up: who looks waits for five in all
 SHOWN_ATTEMPTS = 10  # of a document, that are shown
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,15 +144,7 @@ class Asking:
             vector=vector,
             notes=notes,
         )
-        while True:
-            try:
-                hits = ask()
-            except DatabaseUnavailable:
-                if not self._may_be_back():
-                    raise
-            else:
-                self._lost_at = None
-                return hits
+        return self._again_when_back(ask)
 
     def _search(
         self,
@@ -190,9 +183,16 @@ class Asking:
             return operations.excerpts(services, query, hits)
 
     def embed_query(self, text: str) -> QueryVector:
-        """The vector of a question to the index (dimension floats), by the model that serves."""
-        self._require_index()
-        return self._embedded(text, self._current())
+        """The vector of a question to the index (dimension floats), by the model that serves.
+
+        As a search, it is asked again where the database was lost a moment ago: the first one has to look there.
+        """
+
+        def embedded() -> QueryVector:
+            self._require_index()
+            return self._embedded(text, self._current())
+
+        return self._again_when_back(embedded)
 
     def _vector(self, query: str, given: Vector | None, serving: Services) -> Vector:
         """The question's vector by this model: the one that was given, unless another model made it."""
@@ -352,6 +352,17 @@ class Asking:
         except DatabaseUnavailable:
             self._forget(database)
             raise
+
+    def _again_when_back(self, ask: Callable[[], _Answer]) -> _Answer:
+        while True:
+            try:
+                answer = ask()
+            except DatabaseUnavailable:
+                if not self._may_be_back():
+                    raise
+            else:
+                self._lost_at = None
+                return answer
 
     def _may_be_back(self) -> bool:
         """Whether a database that was lost may be there again, as it was lost a moment ago; after a pause."""

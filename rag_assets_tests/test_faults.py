@@ -1,5 +1,6 @@
 """The short form of the suite of faults; the long one is `python -m rag_assets_tests.faults --long --json`."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rag_assets.errors import IndexUnavailable
 from rag_assets.model import Hit
 from rag_assets_tests.faults import __main__ as command
 from rag_assets_tests.faults.arena import Ground
 from rag_assets_tests.faults.kinds import KINDS
+from rag_assets_tests.faults.served import SearchService
 from rag_assets_tests.faults.switching import NEW, OLD, Searches, vectors
 
 SEED = 1
@@ -74,7 +77,7 @@ def test_judge_finds_it_when_something_is_wrong(ground: Ground, broken: str) -> 
 def test_judge_of_answers_finds_it_when_one_is_mixed_or_lacks_something() -> None:
     """Of both models, whichever served; also where nothing was found."""
     contents = [f"passage {number}" for number in range(30)]
-    searches = Searches(None, contents, seed=SEED)
+    searches = Searches(list, contents, seed=SEED)
     for model, other in ((OLD, NEW), (NEW, OLD)):
         cosines, others = (vectors(contents, of) @ vectors(contents[:1], of)[0] for of in (model, other))
         hits = [_hit(contents[place], cosines[place]) for place in np.argsort(-cosines)[:10]]
@@ -84,6 +87,21 @@ def test_judge_of_answers_finds_it_when_one_is_mixed_or_lacks_something() -> Non
         assert "mixed" in searches._wrong(0, [*hits[:5], _hit(contents[place], others[place]), *hits[6:]])
     assert "mixed" in searches._wrong(0, [])
     assert searches.by_model == {OLD: 2, NEW: 2}
+
+
+def test_client_of_the_search_service_waits_for_its_start_and_for_no_other_answer(
+    empty_database_url: str, tmp_path: Path
+) -> None:
+    """While nobody answers, it asks again, also after a kill; an error that is answered is one."""
+    environment = {**os.environ, "DATABASE_URL": empty_database_url, "RAG_ASSETS_HOME": str(tmp_path / "home")}
+    with SearchService(environment, log=tmp_path / "log").running() as service:
+        for _ in range(2):
+            with pytest.raises(IndexUnavailable, match="rag-assets init"):
+                service.search("pump", k=1)
+            [process] = service.processes()
+            process.kill()
+            process.wait()
+    assert not service.processes()
 
 
 def _hit(content: str, similarity: float) -> Hit:

@@ -131,6 +131,16 @@ def test_a_database_that_went_away_is_used_again_when_it_is_back(
         assert service.found("E4") == ["north-1"]
 
 
+def test_a_first_question_waits_for_a_database_that_is_not_back_yet(
+    filled_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a service that was started meanwhile, which embeds a question before it searches."""
+    name = filled_url.partition("?")[0].rsplit("/", 1)[1]
+    with asking.Asking(configured(filled_url, tmp_path / "home")) as fresh:
+        monkeypatch.setattr(fresh._services.database, "url", filled_url.replace(name, "gone"))
+        assert fresh.embed_query(PUMP).model == rows.MODEL
+
+
 def test_a_statement_that_takes_too_long_is_given_up(filled_url: str, tmp_path: Path) -> None:
     """The caller is told, and the connection serves the next one."""
     with (

@@ -12,8 +12,8 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,6 @@ import psutil
 import psycopg2
 
 from rag_assets import operations, switching
-from rag_assets.asking import EVERYTHING, Asking
 from rag_assets.errors import DatabaseUnavailable, RagAssetsError, ServiceError
 from rag_assets.model import Hit
 from rag_assets.services import Services
@@ -31,12 +30,14 @@ from rag_assets_tests import engines, fake_llama, patience
 from rag_assets_tests.faults import arena as arenas
 from rag_assets_tests.faults.arena import DOCUMENTS, Arena, Ground, Result, left_after, replace_text
 from rag_assets_tests.faults.interrupting import stop_immediately
+from rag_assets_tests.faults.served import SearchService
 
 MARK = "RAG_ASSETS_FAULT"
 OLD, NEW = "all-MiniLM-L6-v2", "other"
 HITS = 10
 TOGETHER = 8  # searches at once, between those that come each second
 NEAR = 1e-4  # of cosines: vectors are stored as float32
+COUNT_SECONDS = 2.0  # between looks at how many chunks there are
 COMMAND_SECONDS = 600.0
 SETTLE_SECONDS = 900.0
 POSTGRES_SHARE = 0.2  # of what is killed
@@ -48,13 +49,13 @@ SECTIONS = ("chunking", "worker", "llama_server", "source")
 class Size:
     rounds: int
     documents: int
-    paragraphs: int  # of a document; some four are a chunk
+    paragraphs: int  # of a document, on the average; some four are a chunk
     changes_a_second: float
     searches_a_second: float
 
 
 SHORT = Size(1, 12, 20, 5, 2)
-LONG = Size(10, 450, 200, 5, 1)
+LONG = Size(10, 690, 100, 5, 1)  # never less than 20,000 chunks of a model
 
 
 def model_switch(ground: Ground, *, seed: int, long: bool) -> Result:
@@ -73,17 +74,20 @@ def model_switch(ground: Ground, *, seed: int, long: bool) -> Result:
     ):
         scene = _Scene(arena, files, size)
         scene.fill()
-        with closing(Asking(arena.settings)) as asking:
-            searches = Searches(asking, scene.contents(), seed=seed)
+        with scene.service.running() as service:
+            searches = Searches(service.search, scene.contents(), seed=seed)
             for turn in range(size.rounds):
                 found = scene.turn(searches, old=(OLD, NEW)[turn % 2], new=(NEW, OLD)[turn % 2])
                 result.add([*found, *searches.violations()], trial=f"turn {turn}")
         result.notes |= {
-            "chunks": len(arena.sql("select 1 from rag_document_chunks")),
+            "chunks, first": scene.chunks[0],
+            "chunks, least": min(scene.chunks),
+            "chunks": scene.chunks[-1],
             "searches": sum(searches.by_model.values()),
             "of each model": dict(searches.by_model),
             "changes": scene.changes,
             "killed": dict(scene.killed),
+            "seconds of the longest search": round(scene.service.longest_seconds, 1),
             "seconds of the first fill": scene.fill_seconds,
             "seconds from add to switch": scene.seconds,
             "megabytes of a model, of both, dropped": scene.megabytes,
@@ -104,8 +108,8 @@ def vectors(texts: Sequence[str], model: str) -> "np.ndarray[Any, Any]":
 class Searches:
     """Questions are passages of documents that nobody changes; each answer is judged when it is there."""
 
-    def __init__(self, asking: Asking, contents: Sequence[str], *, seed: int) -> None:
-        self._asking = asking
+    def __init__(self, ask: Callable[..., Sequence[Hit]], contents: Sequence[str], *, seed: int) -> None:
+        self._ask = ask
         self._contents = list(dict.fromkeys(contents))
         self._vectors = {model: vectors(self._contents, model) for model in (OLD, NEW)}
         self._rng = random.Random(seed)
@@ -122,7 +126,7 @@ class Searches:
         with self._lock:
             place = self._rng.randrange(len(self._contents))
         try:
-            hits = self._asking.search(self._contents[place], caller=EVERYTHING, k=HITS, mode="vector")
+            hits = self._ask(self._contents[place], k=HITS)
         except RagAssetsError as exc:
             self._note(f"a search failed: {type(exc).__name__}: {str(exc)[:200]}")
             return
@@ -160,9 +164,11 @@ class _Scene:
         self.mark = secrets.token_hex(8)
         self.changes = 0
         self.killed: Counter[str] = Counter()
+        self.chunks: list[int] = []  # of the model that is kept, at each look
         self.seconds: list[float] = []
         self.fill_seconds = 0.0
         self.megabytes: list[list[float]] = []
+        self.service = SearchService(self._environment(), log=arena.place / "search-service.log")
         self._files = files
         self._size = size
         self._order = json.dumps(_order(arena))
@@ -172,15 +178,14 @@ class _Scene:
     def fill(self) -> None:
         """Documents; of these, those with an even id are never changed."""
         for _ in range(self._size.documents):
-            self.arena.insert(1)
+            self._insert(self.arena.rng)
         [(self._filled,)] = self.arena.sql(f"select max(id) from {DOCUMENTS}")
-        for _, name in self.arena.sql(f"select id, file_path from {DOCUMENTS}"):
-            (self.arena.files / name).write_text(self.arena.text(self._size.paragraphs))
         with Services(self.arena.settings) as services:
             operations.migrate(services)
         begun = time.monotonic()
         self._settle()
         self.fill_seconds = round(time.monotonic() - begun, 1)
+        self._count(OLD)
 
     def size(self) -> float:
         """Megabytes of chunks and words, with their indexes."""
@@ -199,7 +204,7 @@ class _Scene:
     def turn(self, searches: Searches, *, old: str, new: str) -> list[str]:
         """From one model to the other, back, and there again; the old one goes. What went wrong but for searches."""
         sizes = [self.size()]
-        with self._under_load(searches):
+        with self._under_load(searches, old):
             begun = time.monotonic()
             self._command("add", new, "--file", str(self._files[new]))
             self._command("switch", again=True)
@@ -207,6 +212,7 @@ class _Scene:
             self._command("back")
             self._command("switch", again=True)
         self._settle()
+        self._count(old)
         found = self._unequal(old, new)
         sizes.append(self.size())
         with self._searched(searches):
@@ -227,13 +233,14 @@ class _Scene:
     # ---- load
 
     @contextmanager
-    def _under_load(self, searches: Searches) -> Iterator[None]:
-        """Searches, changes, a program that takes them, and one that kills."""
+    def _under_load(self, searches: Searches, model: str) -> Iterator[None]:
+        """Searches, changes, a program that takes them, looks at how many chunks a model has, and one that kills."""
         try:
             with (
                 self._searched(searches),
                 patience.meanwhile(self._change),
                 patience.meanwhile(self._kept_running),
+                patience.meanwhile(lambda stop: self._counted(stop, model)),
                 patience.meanwhile(self._kill),
             ):
                 yield
@@ -270,11 +277,28 @@ class _Scene:
         document, name = rng.choice(names)
         if rng.random() < 0.1:  # gone, and a new one in its place
             self._told(f"delete from {DOCUMENTS} where id = {document}")
-            with suppress(psycopg2.Error):
-                self.arena.insert(1)
+            self._insert(rng)
         else:
-            replace_text(self.arena.files / name, self.arena.text(rng.randint(2, self._size.paragraphs), rng=rng))
+            replace_text(self.arena.files / name, self._text(rng))
             self._told(f"update {DOCUMENTS} set version = version + 1 where id = {document}")
+
+    def _insert(self, rng: random.Random) -> None:
+        name = f"{rng.randrange(10**12)}.txt"
+        (self.arena.files / name).write_text(self._text(rng))
+        self._told(f"insert into {DOCUMENTS} (file_path, version) values ('{name}', 0)")
+
+    def _text(self, rng: random.Random) -> str:
+        """Of any length around the average, so that there remain as many chunks, whatever is changed."""
+        least = self._size.paragraphs // 2
+        return self.arena.text(rng.randint(least, 3 * least), rng=rng)
+
+    def _counted(self, stop: threading.Event, model: str) -> None:
+        while not stop.wait(COUNT_SECONDS):
+            self._count(model)
+
+    def _count(self, model: str) -> None:
+        [(count,)] = self._told(f"select count(*) from rag_document_chunks where embedding_model = '{model}'")
+        self.chunks.append(count)
 
     def _told(self, statement: str) -> list[tuple[Any, ...]]:
         """What the application says to its table, again until PostgreSQL, which may have been killed, took it."""
@@ -304,7 +328,12 @@ class _Scene:
                 stop_immediately(self.arena)
                 self.killed["PostgreSQL"] += 1
                 continue
-            victims = {"run": self._runs(), "text worker": self._workers(), "llama-server": engines.servers()}
+            victims = {
+                "run": self._runs(),
+                "text worker": self._workers(),
+                "llama-server": engines.servers(),
+                "search service": self.service.processes(),
+            }
             name = rng.choice([name for name, there in victims.items() if there] or ["run"])
             for process in rng.sample(victims[name], min(1, len(victims[name]))):
                 with suppress(psutil.Error):
