@@ -195,7 +195,7 @@ def test_warm_says_so_when_no_server_answers_at_the_url(tmp_path: Path) -> None:
     chosen = _settings(tmp_path, url="http://127.0.0.1:9")
     with (
         closing(Embedder.remote(chosen, patience_seconds=0.1)) as embedder,
-        pytest.raises(ServerFailedToStart, match=r"llama_server\.url"),
+        pytest.raises(ServerFailedToStart, match=r"all-MiniLM-L6-v2.*llama_server\.url"),
     ):
         embedder.warm()
 

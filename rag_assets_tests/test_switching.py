@@ -289,7 +289,7 @@ def test_third_model_and_one_that_gives_other_vectors_are_refused(bench: Bench) 
     """Before anything is written."""
     bench.add("a.txt", *WORDS)
     wrong = settings.Embedding(model="third", dimension=100)
-    with pytest.raises(EmbeddingError, match="have the shape"):
+    with pytest.raises(EmbeddingError, match="of third have the shape"):
         switching.add(bench.services, bench.chosen.model_copy(update={"embedding": wrong}))
     switching.add(bench.services, bench.chosen)
     third = bench.chosen.model_copy(update={"embedding": settings.Embedding(model="fourth")})

@@ -205,9 +205,9 @@ class EmbeddingClient:
         expected = (len(embeddings), self._of_model.given_dimension)
         if vectors.shape != expected:
             raise EmbeddingError(
-                f"llama-server's vectors have the shape {vectors.shape}, expected {expected}. "
-                "Set embedding.dimension to the model's dimension, and start the server with --pooling "
-                f"{self._of_model.pooling}."
+                f"llama-server's vectors of {self._of_model.name} have the shape {vectors.shape}, expected {expected}. "
+                "Set embedding.dimension (--dimension of rag-assets model add) to the model's dimension, and start the "
+                f"server with --pooling {self._of_model.pooling}."
             )
         vectors = self._shaped(vectors)
         with np.errstate(all="ignore"):

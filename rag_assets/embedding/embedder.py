@@ -449,8 +449,9 @@ class Embedder:
         while not reached.healthy():
             if watch.look() > self._patience_seconds:
                 raise ServerFailedToStart(
-                    f"the server at {reached.where} (llama_server.url) does not answer /health; start it, or unset the "
-                    "setting to have one started here"
+                    f"the server of {self._of_model.name} at {reached.where} does not answer /health; start it. Its "
+                    "address is llama_server.url, which may be unset to have one started here, or that of rag-assets "
+                    "model add"
                 )
             time.sleep(0.5)
         try:

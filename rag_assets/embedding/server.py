@@ -136,7 +136,7 @@ class LlamaServer:
         """
         memory.require(self.required_bytes if needed_bytes is None else needed_bytes)
         if not self._model.is_file():
-            raise ServerFailedToStart(f"there is no model file {self._model}; check LLAMA_SERVER_MODEL")
+            raise ServerFailedToStart(f"there is no model file {self._model}: put it back, or check LLAMA_SERVER_MODEL")
         sweep(self._run)
         self._is_given_up = is_given_up
         try:
@@ -361,7 +361,7 @@ class LlamaServer:
         return all(float(a @ b) >= LEAST_COSINE for a, b in zip(alone, together, strict=True))
 
     def _failed(self, reason: str) -> ServerFailedToStart:
-        return ServerFailedToStart(f"{reason} ({self.log})", log_tail=self._tail())
+        return ServerFailedToStart(f"{reason}, with {self._model.name} ({self.log})", log_tail=self._tail())
 
     def _tail(self) -> str:
         return "\n".join(self._log_text().splitlines()[-LOG_TAIL_LINES:])
