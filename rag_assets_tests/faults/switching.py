@@ -39,6 +39,7 @@ TOGETHER = 8  # searches at once, between those that come each second
 NEAR = 1e-4  # of cosines: vectors are stored as float32
 COUNT_SECONDS = 2.0  # between looks at how many chunks there are
 COMMAND_SECONDS = 600.0
+AGAIN_SECONDS = 2.0  # until a command that was refused is given again: it takes a second of a core
 SETTLE_SECONDS = 900.0
 POSTGRES_SHARE = 0.2  # of what is killed
 TEXT_WORKER = "text.sandbox import child"
@@ -55,7 +56,7 @@ class Size:
 
 
 SHORT = Size(1, 12, 20, 5, 2)
-LONG = Size(10, 690, 100, 5, 1)  # never less than 20,000 chunks of a model
+LONG = Size(10, 1_160, 60, 5, 1)  # never less than 20,000 chunks of a model
 
 
 def model_switch(ground: Ground, *, seed: int, long: bool) -> Result:
@@ -385,7 +386,7 @@ class _Scene:
             is_away = "that DATABASE_URL is right" in done.stderr
             if not (again or is_away) or time.monotonic() > deadline:
                 raise AssertionError(f"model {words[0]}: {done.stderr[-500:]}")
-            time.sleep(0.5)
+            time.sleep(AGAIN_SECONDS)
 
     def _start(self, command: list[str]) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(command, env=self._environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
