@@ -50,7 +50,7 @@ SECTIONS = ("chunking", "worker", "llama_server", "source")
 class Size:
     rounds: int
     documents: int
-    paragraphs: int  # of a document, on the average; some four are a chunk
+    paragraphs: int  # of a document, on the average; some three are a chunk
     changes_a_second: float
     searches_a_second: float
 
@@ -62,8 +62,9 @@ LONG = Size(10, 1_160, 60, 5, 1)  # never less than 20,000 chunks of a model
 def model_switch(ground: Ground, *, seed: int, long: bool) -> Result:
     """There and back, and on to the new one; then the old one is dropped, and is the new one of the next round.
 
-    Failed: a search that gave no answer. Mixed: similarities that are not all those of one model. Missing: a passage of
-    a document that nobody changes is nearer to the question than the last that was found, by the model of the answer.
+    All searches go through the search service. Failed: one that was answered with an error, or by nobody although its
+    client asked again. Mixed: similarities that are not all those of one model. Missing: a passage of a document that
+    nobody changes is nearer to the question than the last that was found, by the model of the answer.
     """
     size = LONG if long else SHORT
     result = Result()
