@@ -5,16 +5,18 @@ from dataclasses import replace
 from typing import Literal
 
 import pytest
-from dagster import AssetKey, MetadataValue
+from dagster import AssetKey, DagsterInstance, MetadataValue, OpExecutionContext, job, op
 from pydantic import ValidationError
 
 from rag_assets.defs import events, previews
 from rag_assets.model import ChunkBrief, Outcome, Preview
-from rag_assets.settings import Source
+from rag_assets.settings import Chunking, Source
 from rag_assets_tests.application import WORDS
 from rag_assets_tests.project import Project
 
-EVENT_BYTES = 8_192  # of one document's three events together
+EVENT_BYTES = 8_000  # of one document's three events together
+LONG_ID = "01234567-89ab-cdef-0123-456789abcdef"
+LETTERS = ["a", "ä", "अ", "漢", "🌱", "|", '"', "\x01", "~"]
 PREVIEW = Preview(
     beginning="# Pumps\n\nTurn it off.",
     language="en",
@@ -27,9 +29,9 @@ PREVIEW = Preview(
 )
 
 
-def stored_bytes(project: Project, document_id: str) -> int:
+def stored_bytes(instance: DagsterInstance, document_id: str) -> int:
     """Of the newest event of each asset, as Dagster's storage has them."""
-    found = [project.instance.get_latest_materialization_event(AssetKey(name)) for name in events.ASSETS]
+    found = [instance.get_latest_materialization_event(AssetKey(name)) for name in events.ASSETS]
     assert {event.asset_materialization.partition for event in found} == {document_id}
     return sum(len(event.to_json().encode()) for event in found)
 
@@ -70,13 +72,13 @@ def test_picture_of_lengths_is_as_wide_as_a_page(chunks: int) -> None:
     assert 1 <= len(picture) <= 16
 
 
-@pytest.mark.parametrize("letter", ["a", "ä", "अ", "🌱", "|", '"', "\x01", "~"])
+@pytest.mark.parametrize("letter", LETTERS)
 def test_previews_are_short_in_every_script(letter: str) -> None:
     """What counts are the bytes of the event, in which a letter may take twelve."""
     brief = ChunkBrief(index=0, page=None, heading=letter * 60, tokens=9, beginning=letter * 60)
     preview = replace(PREVIEW, beginning=letter * 2_000, tokens=(9,) * 30, briefs=(brief,) * 30)
     shown = json.dumps([previews.read(preview, characters=9_999), previews.cut(preview, "17")])
-    assert 500 < len(shown) < 1_300
+    assert 400 < len(shown) < 1_000
 
 
 def test_document_is_shown_with_its_text_and_chunks(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,9 +90,89 @@ def test_document_is_shown_with_its_text_and_chunks(project: Project, monkeypatc
     assert WORDS[0] in str(text["text"].value)
     assert WORDS[0] in str(chunks["cut"].value)
     assert "tokens at most" in str(chunks["cut"].value)
-    assert (list(text)[2], list(chunks)[2]) == ("text", "cut"), "after the state and the path"
+    assert (list(text)[2], next(iter(chunks))) == ("text", "cut"), "after the state and the path"
     assert "warnings" not in text
-    assert stored_bytes(project, document_id) < EVENT_BYTES
+    assert stored_bytes(project.instance, document_id) < EVENT_BYTES
+
+
+def test_long_document_with_a_long_path_has_small_events(project: Project) -> None:
+    """Words, headings and folders in scripts of which JSON makes six or twelve bytes a letter, over many chunks."""
+    folder = project.application.files / "Dokumentasi perawatan pompa" / ("漢字" * 30) / ("🌱" * 30)
+    folder.mkdir(parents=True)
+    sections = [
+        f"# Perawatan 漢字 {number} 🌱🌱🌱\n\n{' '.join(WORDS)} 水泵维修手册 {'🌱 ' * 90}" for number in range(200)
+    ]
+    name = str((folder / f"{'長い' * 30}.md").relative_to(project.application.files))
+    (project.application.files / name).write_text("\n\n".join(sections), encoding="utf-8")
+    document_id = project.application.add_row(name)
+    project.run()
+    facts = project.last("raw_text").metadata
+    assert project.last("chunks").metadata["chunks"].value >= 200
+    assert str(facts["path"].value).endswith("長い.md")
+    assert stored_bytes(project.instance, document_id) < EVENT_BYTES
+
+
+@pytest.mark.parametrize("letter", LETTERS)
+@pytest.mark.parametrize("status", ["completed", "accepted"])
+def test_events_are_small_whatever_is_told(
+    letter: str, status: Literal["completed"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where everything that a document or its row has in it is as long as it may be."""
+    monkeypatch.setattr(events, "SOURCE_URL", "https://files.example.com/documents/of/the/archive/{path}?id={id}")
+    brief = ChunkBrief(index=10_000, page=10_000, heading=letter * 500, tokens=9_999, beginning=letter * 500)
+    outcome = Outcome(
+        document_id=LONG_ID,
+        path=letter * 2_000,
+        status=status,
+        stage="done",
+        error_kind="unsupported",
+        error_message=letter * 2_000,
+        content_sha256="0" * 64,
+        media_type="application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+        parser="delimited",
+        pages=99_999,
+        characters=999_999_999,
+        chunks=999_999,
+        chunks_embedded=999_999,
+        chunks_reused=999_999,
+        chunks_deleted=999_999,
+        tokens=999_999_999,
+        embedding_model=letter * 200,
+        server_build=letter * 200,
+        seconds=dict.fromkeys(("read", "chunk", "embed"), 99_999.999),
+        warnings=(letter * 500,) * 50,
+        preview=Preview(
+            beginning=letter * 2_000,
+            language="id",
+            cut_by=Chunking(strategy="recursive", size=99_999, overlap=9_999, heading_context=True).words,
+            tokens=tuple(range(1, 201)),
+            briefs=(brief,) * 30,
+        )
+        if status == "completed"
+        else None,
+    )
+
+    @op
+    def ingest(context: OpExecutionContext) -> None:
+        for event in events.materializations(LONG_ID, [outcome]):
+            context.log_event(event)
+
+    @job
+    def ingest_documents() -> None:
+        ingest()
+
+    with DagsterInstance.ephemeral() as instance:
+        assert ingest_documents.execute_in_process(instance=instance).success
+        assert 5_000 < stored_bytes(instance, LONG_ID) < EVENT_BYTES
+
+
+def test_long_path_is_shown_by_its_end() -> None:
+    """Which tells more than its beginning, the folder that many documents share."""
+    assert previews.ending("a/b.txt", events.PATH_BYTES) == "a/b.txt"
+    shown = previews.ending(f"{'漢' * 99}/b.txt", events.PATH_BYTES)
+    assert shown.startswith("…漢")
+    assert shown.endswith("漢/b.txt")
+    assert len(json.dumps(shown)) - 2 <= events.PATH_BYTES
 
 
 def test_first_words_of_a_chunk_are_those_after_its_headings(project: Project) -> None:
@@ -109,22 +191,25 @@ def test_first_words_of_a_chunk_are_those_after_its_headings(project: Project) -
     ("seconds", "shown"), [(0.0, 0.0), (0.00042, 0.0004), (0.0123, 0.012), (1.23456, 1.235), (754.3211, 754.321)]
 )
 def test_seconds_are_rounded_and_no_work_took_none(seconds: float, shown: float) -> None:
-    """A text of a line is cut in less than a millisecond."""
-    outcome = Outcome(document_id="7", path="a.txt", status="completed", stage="done", seconds={"chunk": seconds})
-    chunks = next(event for event in events.materializations("7", [outcome]) if event.asset_key == AssetKey("chunks"))
-    assert chunks.metadata["seconds"].value == shown
+    """A text of a line is read in less than a millisecond."""
+    outcome = Outcome(document_id="7", path="a.txt", status="completed", stage="done", seconds={"read": seconds})
+    text = next(event for event in events.materializations("7", [outcome]) if event.asset_key == AssetKey("raw_text"))
+    assert text.metadata["seconds"].value == shown
 
 
 @pytest.mark.parametrize("status", ["completed", "accepted"])
 def test_path_is_a_link_where_a_template_is_set(monkeypatch: pytest.MonkeyPatch, status: Literal["completed"]) -> None:
     """On the page of what was read; whatever a path or id has in it, the link leads to the host of the template."""
     outcome = Outcome(document_id="7/&8", path="a b/ü?#{id}.txt", status=status, stage="done")
-    plain = [event.metadata["path"] for event in events.materializations("7", [outcome])]
-    assert plain == [MetadataValue.path(outcome.path)] * 3
+    plain, *others = [event.metadata for event in events.materializations("7", [outcome])]
+    assert plain["path"] == MetadataValue.path(outcome.path)
+    assert not any("path" in metadata for metadata in others), "one page has it, and leaves the bytes to the others"
     monkeypatch.setattr(events, "SOURCE_URL", "https://files.example.com/{path}?id={id}")
-    link, *others = [event.metadata["path"] for event in events.materializations("7", [outcome])]
+    link = next(event.metadata["path"] for event in events.materializations("7", [outcome]))
     assert link == MetadataValue.url("https://files.example.com/a%20b/%C3%BC%3F%23%7Bid%7D.txt?id=7%2F%268")
-    assert others == plain[1:]
+    monkeypatch.setattr(events, "SOURCE_URL", "https://files.example.com/{path}?" + "a" * events.PATH_BYTES)
+    shown = next(event.metadata["path"] for event in events.materializations("7", [outcome]))
+    assert shown == plain["path"], "a part of a link leads nowhere"
 
 
 @pytest.mark.parametrize(

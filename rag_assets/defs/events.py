@@ -30,9 +30,12 @@ ASSETS = (RAW_TEXT, CHUNKS, EMBEDDINGS)
 INDEX_ASSET = named("index")  # of vectors, of all documents
 VERSION_TAG = "dagster/data_version"  # the hash of the file's bytes
 ROWS = "dagster/row_count"  # metadata that Dagster's page knows
-SHOWN_WARNINGS = 6  # rag_document_text has them all
-WARNING_BYTES = 200
+# As JSON, as an event's bytes are: a document's three events have 8,000 of them together, whatever is told.
+SHOWN_WARNINGS = 2  # rag_document_text has them all
+WARNING_BYTES = 100
 MESSAGE_BYTES = 600  # of an error
+PATH_BYTES = 200  # also of the link in its place
+NAME_BYTES = 50  # of a model, and of an engine
 CORRECT_HINT = "Correct the file or its row: it is then tried again. If it is to stay so: rag-assets accept {id}"
 DIFFERENCES = {  # what a reconciliation finds, by the name that it has for it
     "unknown": "never read",
@@ -293,25 +296,30 @@ def _of_document(key: str, outcome: Outcome) -> Iterator[dg.AssetMaterialization
 
 
 def _common(asset: str, outcome: Outcome) -> dict[str, Any]:
-    path = {"path": _path(asset, outcome)} if outcome.path else {}
+    """What became of a document and its path, on the page of its text; the others have the bytes for what they tell."""
+    if asset != RAW_TEXT and outcome.status == "completed":
+        return {}
+    path = {"path": _path(asset, outcome)} if outcome.path and asset == RAW_TEXT else {}
     return {"status": _status(outcome), **path}
 
 
 def _path(asset: str, outcome: Outcome) -> dg.UrlMetadataValue | dg.PathMetadataValue:
     """The path as it is shown: where `source.url` is set, a link to the document on the page of what was read of it.
 
-    A link on each page would leave less of a document's 8 KB for its text.
+    Of a long path, its end; a link that is too long is none, as a part of it leads nowhere.
     """
     path = outcome.path or ""
-    if SOURCE_URL is None or asset != RAW_TEXT:
-        return dg.MetadataValue.path(path)
-    id_ = quote(outcome.document_id, safe="")
-    return dg.MetadataValue.url(SOURCE_URL.replace("{path}", quote(path)).replace("{id}", id_))
+    if SOURCE_URL is not None and asset == RAW_TEXT:
+        link = SOURCE_URL.replace("{path}", quote(path)).replace("{id}", quote(outcome.document_id, safe=""))
+        if len(link) <= PATH_BYTES:
+            return dg.MetadataValue.url(link)
+    return dg.MetadataValue.path(previews.ending(path, PATH_BYTES))
 
 
 def _status(outcome: Outcome) -> str:
     if outcome.status == "accepted":
-        return f"accepted, until its file changes: {outcome.error_kind}: {outcome.error_message}"
+        message = previews.within(outcome.error_message or "", MESSAGE_BYTES)
+        return f"accepted, until its file changes: {outcome.error_kind}: {message}"
     return "unchanged" if outcome.status == "skipped" else outcome.status
 
 
@@ -324,24 +332,25 @@ def _facts(outcome: Outcome) -> dict[str, dict[str, Any]]:
     if outcome.status in ("completed", "skipped"):
         known[RAW_TEXT] |= {"media type": outcome.media_type, "parser": outcome.parser, "pages": outcome.pages}
         known[CHUNKS] |= {"chunks": outcome.chunks}
-        known[EMBEDDINGS] |= {"model": outcome.embedding_model}
+        known[EMBEDDINGS] |= {"model": _name(outcome.embedding_model)}
     if outcome.status == "completed":
         known[RAW_TEXT] |= {
             "characters": outcome.characters,
             "warnings": _warnings(outcome) or None,
             "seconds": _seconds(outcome, "read"),
         }
-        known[CHUNKS] |= {"tokens": outcome.tokens, "seconds": _seconds(outcome, "chunk")}
+        known[CHUNKS] |= {"tokens": outcome.tokens}  # cutting takes milliseconds
         known[EMBEDDINGS] |= {
-            "engine": outcome.server_build,
+            "engine": _name(outcome.server_build),
             "embedded": outcome.chunks_embedded,
-            "reused": outcome.chunks_reused,
-            "deleted": outcome.chunks_deleted or None,
+            "reused": outcome.chunks_reused or None,
             "seconds": _seconds(outcome, "embed"),
         }
-    if outcome.status in ("completed", "skipped"):
-        known[RAW_TEXT]["sha256"] = outcome.content_sha256
     return known
+
+
+def _name(text: str | None) -> str | None:
+    return previews.within(text, NAME_BYTES) if text is not None else None
 
 
 def _seconds(outcome: Outcome, stage: str) -> float:

@@ -8,14 +8,15 @@ from collections.abc import Iterable, Sequence
 from rag_assets.model import Preview, counted
 from rag_assets.postgres.buckets import Bucket
 
-# A document's three events have 8 KB together, and Dagster takes 7 of them for itself and for the numbers.
-READ_BYTES = 260  # of a preview of the text, as JSON: an event's bytes are those of JSON
+# A document's three events have 8,000 bytes together, of which Dagster takes 6,000 for itself and for the numbers.
+READ_BYTES = 240  # of a preview of the text, as JSON: an event's bytes are those of JSON
 TABLE_BYTES = 240  # of the rows of the table of chunks
-ROW_BYTES = 60  # of a heading, or of the first words
+CELL_BYTES = 60  # of a heading, or of the first words
 MEMBERS = 20  # of a bucket, at most
 MEMBERS_BYTES = 300  # of their rows
 PICTURE_BARS = 16  # neighbours share one where there are more chunks
 BAR_SIGNS = "▁▂▃▄▅▆▇█"
+MARKS = frozenset("\\|`*_[]<>#~&")  # of Markdown and HTML
 FENCE = re.compile("~{3,}")
 # In columns: Dagster's page cuts off what is wider, on a screen of 1,400 pixels.
 _WRAPPER = textwrap.TextWrapper(
@@ -88,10 +89,11 @@ def _rows(lines: Iterable[Sequence[str]], *, room: int) -> list[str]:
 
 def _cell(text: str) -> str:
     """The text in one line, of which nothing is taken for Markdown or HTML."""
-    plain = within(" ".join(text.split()), ROW_BYTES)
-    for character in "\\|`*_[]<>#~&":
-        plain = plain.replace(character, f"\\{character}")
-    return plain
+    plain = " ".join(text.split())[:CELL_BYTES]
+    letters = [f"\\{letter}" if letter in MARKS else letter for letter in plain]
+    while _bytes("".join(letters)) > CELL_BYTES:
+        letters.pop()
+    return "".join(letters)
 
 
 def within(text: str, limit: int) -> str:
@@ -100,6 +102,11 @@ def within(text: str, limit: int) -> str:
     while (size := _bytes(shown)) > limit:
         shown = shown[: max(len(shown) * limit // size, 1) - 1]
     return shown
+
+
+def ending(text: str, limit: int) -> str:
+    """The text; where it takes more than `limit` bytes as JSON, its end after an ellipsis."""
+    return text if _bytes(text) <= limit else f"…{within(text[::-1], limit - _bytes('…'))[::-1]}"
 
 
 def _bytes(text: str) -> int:
