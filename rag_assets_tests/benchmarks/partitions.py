@@ -18,7 +18,7 @@ from rag_assets_tests.benchmarks.figures import Figure, say
 from rag_assets_tests.benchmarks.running import Up, up
 from rag_assets_tests.e2e import backfill
 
-AIM_MS = 8.0
+AIM_MS = 5.0  # of Dagster's part: what a run takes beside the same pipeline without Dagster
 FILES = 500  # rows share files: what is counted is rows
 INGESTED = 500  # documents of a round of bookkeeping: as many as a run of a backfill has
 LAUNCH_SECONDS = 300.0
@@ -85,16 +85,17 @@ def measure(*, documents: int, rounds: int) -> Figure:
                 }
                 facts |= _backfilled(running)
                 facts |= {"up_memory_after_mb": running.memory() / 1e6}
+    of_dagster = figures.median([one["run"] - one["pipeline"] for one in seen.values])
     return Figure(
         benchmark="partitions",
-        figure="ms of bookkeeping per document in a Dagster run, with all rows as partitions",
+        figure="ms per document in a Dagster run, beside reading and cutting, with all rows as partitions",
         value=seen.median("run"),
         peer="the same documents through the pipeline alone, without Dagster",
         peer_value=seen.median("pipeline"),
-        aim=f"<= {AIM_MS} ms",
-        met=seen.median("run") <= AIM_MS,
+        aim=f"Dagster's part, the difference of both, <= {AIM_MS} ms",
+        met=of_dagster <= AIM_MS,
         rounds=seen.values,
-        details={"rows": documents, "partitioning": partitioning, **facts, **seen.facts},
+        details={"ms_of_dagster": of_dagster, "rows": documents, "partitioning": partitioning, **facts, **seen.facts},
     )
 
 
