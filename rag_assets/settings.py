@@ -389,6 +389,8 @@ class Dagster(Section):
     name: Annotated[str, Field(max_length=40, pattern=r"^([a-z][a-z0-9_]*)?$", description="a-z, 0-9 and _")] = ""
     owners: tuple[Annotated[str, AfterValidator(_owner)], ...] = ()  # "team:NAME" or an address of mail
     tags: Annotated[dict[str, str], AfterValidator(_tags)] = {}  # to filter by, as {domain = "search"}
+    # Runs that ended longer ago than this go, but for those that Dagster's pages still show something of; 0: none.
+    history_days: Annotated[float, Field(ge=0)] = 180
 
     def named(self, what: str) -> str:
         """What Dagster calls this: `letters_chunks` of an index named letters, `chunks` of one without a name."""

@@ -51,10 +51,10 @@ class Project:
         assert result.success is succeeds, [event.message for event in result.all_events if event.is_failure]
         return result
 
-    def reconcile(self) -> None:
+    def reconcile(self, **options: Any) -> None:
         self.rag.services = lambda **_options: self.services  # type: ignore[method-assign]
         job = self.definitions.resolve_job_def("reconcile")
-        assert job.execute_in_process(instance=self.instance).success
+        assert job.execute_in_process(instance=self.instance, **options).success
 
     def tick(self) -> Any:
         definitions = self.definitions

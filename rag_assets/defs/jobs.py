@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import dagster as dg
 
 from rag_assets import operations, settings
-from rag_assets.defs import checks, dagster_internals, events, partitions, remedies
+from rag_assets.defs import checks, dagster_internals, events, history, partitions, remedies
 from rag_assets.defs.events import named
 from rag_assets.defs.resources import Rag
 from rag_assets.errors import SettingsError
@@ -63,7 +63,11 @@ def reconcile_index(context: dg.OpExecutionContext, rag: dg.ResourceParam[Rag]) 
     """Enqueue what no trigger saw; the sensor then requests runs for it."""
     with rag.services() as services, errors_in_one_line():
         found = operations.reconcile(services) | _reconcile_partitions(context.instance, services)
-        context.add_output_metadata({**found, "log_rows_removed": operations.purge_log(services)})
+        removed = {
+            "log_rows_removed": operations.purge_log(services),
+            "runs_removed": history.forget(context.instance, context.run, days=services.settings.dagster.history_days),
+        }
+        context.add_output_metadata({**found, **removed})
         status, changed_at = operations.status(services), operations.last_change(services)
         context.log_event(events.source_observation(found, rows=status.documents, changed_at=changed_at))
         for counted_rows in events.row_counts(
