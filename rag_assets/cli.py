@@ -48,6 +48,7 @@ from rag_assets.errors import (
 from rag_assets.model import Filter, Hit, Refused, are, counted, moment, not_in_table
 from rag_assets.postgres import conninfo
 from rag_assets.report import RunReport
+from rag_assets.service import addresses
 from rag_assets.services import Services
 from rag_assets.text.languages import language
 from rag_assets.text.sandbox.worker import TextWorker
@@ -269,10 +270,8 @@ def env(pid: int | None, shell: str, as_json: bool) -> None:
 @click.option("--read-only", is_flag=True, help="Nobody launches, deletes or changes anything through the UI.")
 def up(port: int, host: str, read_only: bool) -> None:
     """Run everything until Ctrl-C: database, code server, Dagster's UI and daemon, and the search service."""
-    from rag_assets.service import dagster_ui  # a web server, which no other command waits for
-
     config = settings.load()
-    dagster_ui.require_safe_address(config, host)
+    addresses.require_safe_page(config, host)
     search = cli_service.address(config)
     with opened() as services, supervisor.alone(services.settings.home):
         operations.migrate(services)

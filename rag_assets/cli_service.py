@@ -6,6 +6,7 @@ from rag_assets import operations, settings, supervisor
 from rag_assets.console import print_progress
 from rag_assets.errors import ServiceError
 from rag_assets.processes import ports
+from rag_assets.service import addresses
 from rag_assets.services import Services, require_home
 from rag_assets.settings import Settings
 
@@ -17,9 +18,7 @@ def address(config: Settings) -> tuple[str, int] | None:
     """
     if not config.service.enabled:
         return None
-    from rag_assets.service import search_service
-
-    search_service.require_safe_address(config, config.service.host)
+    addresses.require_safe_search(config, config.service.host)
     with Services(config) as services:
         operations.require_reranker(services)
     return config.service.host, config.service.port
@@ -44,7 +43,7 @@ def serve(host: str | None, port: int | None) -> None:
 
     config = settings.load()
     host, wanted = host or config.service.host, config.service.port if port is None else port
-    search_service.require_safe_address(config, host)
+    addresses.require_safe_search(config, host)
     require_home(config)
     try:
         port = ports.free_port(host, wanted=wanted)

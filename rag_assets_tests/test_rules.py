@@ -54,10 +54,5 @@ def test_what_another_page_has_a_browser_send_is_refused(headers: dict[str, str]
     assert info.value.status == 403
 
 
-@pytest.mark.parametrize(("host", "is_so"), [("127.0.0.1", True), ("::1", True), ("192.0.2.1", False)])
-def test_only_loopback_is_reached_from_this_machine_alone(host: str, is_so: bool) -> None:
-    assert rules.is_loopback(host) is is_so
-
-
 def test_media_type_is_without_parameters() -> None:
     assert rules.media_type(request(content_type="Application/JSON ; charset=utf-8")) == "application/json"

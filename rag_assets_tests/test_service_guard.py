@@ -13,7 +13,7 @@ from websockets.sync.client import connect
 
 from rag_assets import settings
 from rag_assets.errors import SettingsError
-from rag_assets.service import dagster_ui, guard
+from rag_assets.service import guard
 from rag_assets_tests.guarded import TOKEN, Page, served
 
 HTML = {"Accept": "text/html,application/xhtml+xml"}
@@ -259,19 +259,6 @@ def test_a_read_only_page_takes_queries_alone(path: str, body: dict[str, str], s
         answer = page.ask("POST", path, json=body)
         assert answer.status_code == status
         assert status != 200 or answer.json() == {"bytes": len(json.dumps(body))}
-
-
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "no-such-name.invalid"])  # noqa: S104
-def test_other_addresses_need_a_token(host: str) -> None:
-    """The message says what to set; with a token they are allowed."""
-    with pytest.raises(SettingsError, match=r"open to everybody .*RAG_ASSETS_WEB__TOKEN"):
-        dagster_ui.require_safe_address(settings.load(), host)
-    dagster_ui.require_safe_address(settings.load(web={"token": TOKEN}), host)
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.0.0.53"])
-def test_this_machine_needs_no_token(host: str) -> None:
-    dagster_ui.require_safe_address(settings.load(), host)
 
 
 def test_a_short_token_is_refused() -> None:

@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from rag_assets import settings
 from rag_assets.cli import main
 from rag_assets.errors import SettingsError
-from rag_assets.service import gate, search_service
+from rag_assets.service import gate
 from rag_assets.service.keys import Keys, new_key
 from rag_assets_tests import conftest, rows, serving
 from rag_assets_tests.serving import Service, configured, served, write_keys
@@ -262,15 +261,3 @@ def test_a_key_may_stand_in_the_file_itself(tmp_path: Path) -> None:
     assert found is not None
     assert found.name == "a"
     assert Keys(file).caller("another-key-of-my-own") is None
-
-
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "no.such.name.invalid"])  # noqa: S104
-def test_nothing_is_served_to_other_machines_without_keys(tmp_path: Path, host: str) -> None:
-    """The message says what to do; with keys, it is."""
-    config = settings.load(home=tmp_path)
-    with pytest.raises(SettingsError, match=r"service\.keys_file.*rag-assets key NAME"):
-        search_service.require_safe_address(config, host)
-    write_keys(tmp_path / "keys.toml", a={})
-    with_keys = settings.load(home=tmp_path, service={"keys_file": tmp_path / "keys.toml"})
-    search_service.require_safe_address(with_keys, host)
-    search_service.require_safe_address(config, "127.0.0.1")

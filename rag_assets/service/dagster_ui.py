@@ -8,8 +8,7 @@ import argparse
 from pathlib import Path
 
 from rag_assets import settings
-from rag_assets.errors import SettingsError
-from rag_assets.service import connections, rules
+from rag_assets.service import addresses, connections
 from rag_assets.service.guard import Guard
 from rag_assets.settings import Settings
 
@@ -19,15 +18,6 @@ CONNECTION_SECONDS = 3_600
 POOL_OVERFLOW = 20
 POLL_MS = 2_000  # how often the page asks for news of assets
 STOP_SECONDS = 2  # for requests under way, when told to end
-
-
-def require_safe_address(config: Settings, host: str) -> None:
-    """SettingsError where the page would be open to other machines without a token."""
-    if config.web.token is None and not rules.is_loopback(host):
-        raise SettingsError(
-            f"Dagster's page would be open to everybody who reaches {host}. Set web.token (RAG_ASSETS_WEB__TOKEN, at "
-            "least 16 characters), with which people log in, or leave --host at 127.0.0.1."
-        )
 
 
 def serve(config: Settings, *, host: str, port: int, workspace: Path, read_only: bool) -> None:
@@ -60,7 +50,7 @@ def main() -> None:
     parser.add_argument("--read-only", action="store_true", help="as the setting web.read_only does")
     given = parser.parse_args()
     config = settings.load()
-    require_safe_address(config, given.host)
+    addresses.require_safe_page(config, given.host)
     read_only = given.read_only or config.web.read_only
     serve(config, host=given.host, port=given.port, workspace=given.workspace, read_only=read_only)
 

@@ -6,7 +6,6 @@ configured name, and `Origin` and `Sec-Fetch-Site`, where a browser sends them, 
 
 import ipaddress
 import re
-import socket
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
@@ -83,15 +82,6 @@ def with_headers(send: Send) -> Send:
         await send(message)
 
     return send_with_headers
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches all addresses of a name; no where it is not known."""
-    try:
-        found = socket.getaddrinfo(host, None)
-    except (OSError, UnicodeError):
-        return False
-    return all(ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback for *_, address in found)
 
 
 def _require_known_host(connection: HTTPConnection, known: Collection[str], *, setting: str) -> None:

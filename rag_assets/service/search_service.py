@@ -9,8 +9,7 @@ from collections.abc import Callable, Sequence
 
 from rag_assets import logs, settings, supervisor
 from rag_assets.asking import Asking
-from rag_assets.errors import SettingsError
-from rag_assets.service import api, connections, mcp_http, rules
+from rag_assets.service import addresses, api, connections, mcp_http
 from rag_assets.service.gate import Gate
 from rag_assets.service.keys import Keys
 from rag_assets.service.page import views
@@ -18,18 +17,6 @@ from rag_assets.settings import Settings
 
 STOP_SECONDS = supervisor.STOP_SECONDS - 2  # for requests under way, when told to end; then the rest is closed
 KEEP_ALIVE_SECONDS = 60
-
-
-def require_safe_address(config: Settings, host: str) -> None:
-    """SettingsError where the index would be open to other machines without keys, or the keys are not to be used."""
-    if config.service.keys_file is not None:
-        Keys(config.service.keys_file).require()
-    elif not rules.is_loopback(host):
-        raise SettingsError(
-            f"The search service would be open to everybody who reaches {host}. Set service.keys_file "
-            "(RAG_ASSETS_SERVICE__KEYS_FILE) to a file of keys, which `rag-assets key NAME` makes, or leave "
-            "service.host at 127.0.0.1."
-        )
 
 
 def application(asking: Asking) -> Gate:
@@ -69,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     config = settings.load()
     logs.configure(config.log_format)
-    require_safe_address(config, given.host)
+    addresses.require_safe_search(config, given.host)
     serve(config, host=given.host, port=given.port)
 
 
