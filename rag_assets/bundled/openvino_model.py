@@ -5,10 +5,12 @@ OpenVINO makes of it is kept beside the file, so that the next process starts wi
 """
 
 import hashlib
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal
 
 from rag_assets import gguf_file
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 Precision = Literal["f32", "bf16"]
 
 BATCH_TOKENS = 512  # computed at once, padding included: more gains nothing, and others would wait for longer
+MOST_STREAMS = 8  # each has memory of its own; with more cores than that, a stream has several
 PADDING_TOKENS = 64  # of one batch, at most, beyond its first two texts
 LEAST_COSINE = 0.9995  # least cosine of vectors in bf16 with those in f32
 MEAN_POOLING = 1  # in GGUF's metadata
@@ -31,11 +34,17 @@ PROBE_LENGTHS = (8, 64, 500)  # tokens of the texts on which precisions are comp
 
 
 class Model:
-    """Not thread-safe: one call at a time computes, with all threads."""
+    """Thread-safe: as many calls compute at a time as there are `streams`, each with a core or more of its own.
+
+    Threads that share one computation wait for each other at every layer, and all of them for one whose core another
+    process has taken. On two cores, two streams embedded 67 texts of 354 tokens a second (bf16), and one with two
+    threads 52.
+    """
 
     def __init__(self, path: Path, file: GgufFile, *, threads: int, precision: Precision | None = None) -> None:
-        """Read, or build and keep, the network; `precision` None takes bf16 where the processor has it and it agrees.
+        """Read, or build and keep, the network.
 
+        `threads`: 0 for one per core. `precision`: None takes bf16 where the processor has it and it agrees.
         SettingsError where the file is no BERT model in f32 with mean pooling.
         """
         _require_bert(path, file)
@@ -43,9 +52,11 @@ class Model:
         self._path = path
         self._file = file
         self._core = self._openvino.Core()
+        threads = threads or os.cpu_count() or 1
+        self.streams = min(threads, MOST_STREAMS)
         self._options = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "NUM_STREAMS": 1,
+            "PERFORMANCE_HINT": "THROUGHPUT",
+            "NUM_STREAMS": self.streams,
             "INFERENCE_NUM_THREADS": threads,
             "ENABLE_CPU_PINNING": False,  # other processes have these cores, too
         }
@@ -53,7 +64,10 @@ class Model:
         self.dimension = int(file.metadata["bert.embedding_length"])
         self.precision: Precision = "f32"
         self._wanted = precision
-        self._request = self._ready().create_infer_request()
+        compiled = self._ready()
+        self._free: SimpleQueue[Any] = SimpleQueue()  # requests that compute nothing now
+        for _ in range(self.streams):
+            self._free.put(compiled.create_infer_request())
 
     @property
     def build(self) -> str:
@@ -71,7 +85,11 @@ class Model:
 
     def embed_batch(self, texts: Sequence[Sequence[int]]) -> "NDArray[float32]":
         """The vectors of `embed`, in one computation. Texts are padded to the longest, and should be equally long."""
-        vectors: NDArray[float32] = self._request.infer(dict(enumerate(_padded(texts))))[0].copy()
+        request = self._free.get()
+        try:
+            vectors: NDArray[float32] = request.infer(dict(enumerate(_padded(texts))))[0].copy()
+        finally:
+            self._free.put(request)
         return vectors
 
     def _ready(self) -> Any:

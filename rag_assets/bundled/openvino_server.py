@@ -15,9 +15,11 @@ import socket
 import socketserver
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
+from queue import PriorityQueue
 from typing import TYPE_CHECKING, Any
 
 from rag_assets import gguf_file
@@ -105,8 +107,19 @@ class TooLong(ValueError):
     """A text has more tokens than the model has positions."""
 
 
+@dataclass(order=True)
+class _Batch:
+    """Texts that are computed together, as token ids; short requests come first, then those that came first."""
+
+    is_long: bool
+    number: int
+    places: list[int] = field(compare=False)  # of the texts in their request
+    texts: list[Sequence[int]] = field(compare=False)
+    vectors: "Future[NDArray[float32]]" = field(default_factory=Future, compare=False)
+
+
 class _Embedder:
-    """Texts to vectors for many threads: one batch at a time is computed, and who needs little goes first."""
+    """Texts to vectors for many threads: the model's streams compute batches, and who needs little goes first."""
 
     def __init__(self, model: Model, tokenizer: WordPiece, *, special: tuple[int, int], limit: int) -> None:
         self.model = model
@@ -115,9 +128,9 @@ class _Embedder:
         self._tokenizer = tokenizer
         self._first, self._last = special
         self._numbers = itertools.count()
-        self._waiting: set[tuple[bool, int]] = set()
-        self._is_free = True
-        self._changed = threading.Condition()
+        self._waiting: PriorityQueue[_Batch] = PriorityQueue()
+        for _ in range(model.streams):
+            threading.Thread(target=self._compute, name="compute", daemon=True).start()
 
     def ids(self, text: str, *, add_special: bool = True) -> list[int]:
         found = self._tokenizer.ids(text)
@@ -134,26 +147,24 @@ class _Embedder:
         lengths = list(map(len, texts))
         if (longest := max(lengths)) > self.limit:
             raise TooLong(f"input ({longest} tokens) is larger than the max context size ({self.limit} tokens)")
+        is_long = sum(lengths) > SHORT_TOKENS
+        waiting = [
+            _Batch(is_long, next(self._numbers), batch, [texts[index] for index in batch]) for batch in batches(lengths)
+        ]
+        for one in waiting:
+            self._waiting.put(one)
         vectors = np.empty((len(texts), self.model.dimension), dtype=np.float32)
-        place = (sum(lengths) > SHORT_TOKENS, next(self._numbers))
-        for batch in batches(lengths):
-            with self._turn(place):
-                vectors[batch] = self.model.embed_batch([texts[index] for index in batch])
+        for one in waiting:
+            vectors[one.places] = one.vectors.result()
         return vectors
 
-    @contextmanager
-    def _turn(self, place: tuple[bool, int]) -> Iterator[None]:
-        with self._changed:
-            self._waiting.add(place)
-            self._changed.wait_for(lambda: self._is_free and min(self._waiting) == place)
-            self._waiting.remove(place)
-            self._is_free = False
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._is_free = True
-                self._changed.notify_all()
+    def _compute(self) -> None:
+        while True:
+            batch = self._waiting.get()
+            try:
+                batch.vectors.set_result(self.model.embed_batch(batch.texts))
+            except Exception as exc:  # noqa: BLE001 - it is the request's, and the next one may be computed
+                batch.vectors.set_exception(exc)
 
 
 class _Refused(Exception):

@@ -168,11 +168,16 @@ def _write_chunks(cursor: Cursor, document_id: str, of_model: OfModel) -> WriteC
     _move(cursor, [(row, chunk) for row, chunk in kept if row.place != _place(chunk)])
     fresh = {c.content_sha256 for c in added if c.content_sha256 in vectors}
     _require_valid([vectors[sha] for sha in fresh], document_id=document_id, dimension=of_model.dimension)
-    given = known | {sha: Vector(vectors[sha]).to_text() for sha in fresh}
+    given = known | {sha: _as_text(vectors[sha]) for sha in fresh}
     _insert(cursor, document_id, added, vectors=given, model=model)
     _check(cursor, document_id, of_model)
     embedded = sum(chunk.content_sha256 in vectors for chunk in added)
     return WriteCounts(kept=len(kept), reused=len(added) - embedded, embedded=embedded, deleted=len(gone))
+
+
+def _as_text(vector: "NDArray[float32]") -> str:
+    """As PostgreSQL reads it. Nine digits are enough to get the same float32 back; Vector.to_text writes seventeen."""
+    return "[" + ",".join(["%.9g"] * len(vector)) % tuple(vector.tolist()) + "]"
 
 
 _Place = tuple[int, int, int, int | None, list[str], str]
