@@ -185,14 +185,15 @@ class Asking:
     def embed_query(self, text: str) -> QueryVector:
         """The vector of a question to the index (dimension floats), by the model that serves.
 
-        As a search, it is asked again where the database was lost a moment ago: the first one has to look there.
+        The first one has to look in the database, and is asked again, as a search, where that was lost a moment ago.
+        Others say nothing of whether it is there.
         """
+        serving = self._serving if self._has_index else None
+        return self._embedded(text, serving or self._again_when_back(self._served))
 
-        def embedded() -> QueryVector:
-            self._require_index()
-            return self._embedded(text, self._current())
-
-        return self._again_when_back(embedded)
+    def _served(self) -> Services:
+        self._require_index()
+        return self._looked_at()
 
     def _vector(self, query: str, given: Vector | None, serving: Services) -> Vector:
         """The question's vector by this model: the one that was given, unless another model made it."""

@@ -371,10 +371,9 @@ def _stop_all(services: Sequence[Service], mark: str) -> None:
     tree.stop_trees(asked, seconds=STOP_SECONDS)
     for service in services:
         service.reap()
-    deadline, seen = time.monotonic() + STOP_SECONDS, set[int]()
-    while (late := tree.marked(mark) - seen) and time.monotonic() < deadline:
-        tree.stop_trees(list(late), seconds=STOP_SECONDS)
-        seen |= late
+    deadline = time.monotonic() + STOP_SECONDS  # from then on, what is left is killed at once
+    while (late := tree.marked(mark)) and time.monotonic() < deadline + STOP_SECONDS:
+        tree.stop_trees(list(late), seconds=max(deadline - time.monotonic(), tree.POLL_SECONDS))
 
 
 def _wait_until(condition: Callable[[], bool], *, services: Sequence[Service], stop: threading.Event) -> bool:

@@ -155,12 +155,13 @@ def test_a_run_that_goes_on_stays_however_old_it_is(kept: Project) -> None:
     assert ids(kept) == going
 
 
-def test_a_run_that_was_repeated_stays_as_long_as_what_repeats_it(kept: Project) -> None:
+@pytest.mark.parametrize("tag", [history.ROOT_TAG, history.PARENT_TAG])
+def test_a_run_that_was_repeated_stays_as_long_as_what_repeats_it(kept: Project, tag: str) -> None:
     """The page of that one asks for both."""
     document_id = document(kept, "a.txt")
     root = kept.run(tags=OURS).run_id
     kept.application.change(document_id)
-    repeated = submit(kept, tags={**OURS, history.ROOT_TAG: root}, status=dg.DagsterRunStatus.STARTED)
+    repeated = submit(kept, tags={**OURS, tag: root}, status=dg.DagsterRunStatus.STARTED)
     change(kept, document_id, "a.txt")
     kept.application.sql(OLD)
     assert forget(kept) == 0

@@ -141,6 +141,15 @@ def test_a_first_question_waits_for_a_database_that_is_not_back_yet(
         assert fresh.embed_query(PUMP).model == rows.MODEL
 
 
+def test_a_question_that_is_embedded_says_nothing_of_the_database(filled_url: str, tmp_path: Path) -> None:
+    """Or each one would have the next search wait anew for a database that stays away."""
+    with asking.Asking(configured(filled_url, tmp_path / "home")) as asked:
+        asked.embed_query(PUMP)
+        asked._lost_at = 1.0
+        asked.embed_query(PUMP)
+        assert asked._lost_at == 1.0
+
+
 def test_a_statement_that_takes_too_long_is_given_up(filled_url: str, tmp_path: Path) -> None:
     """The caller is told, and the connection serves the next one."""
     with (

@@ -347,7 +347,7 @@ def test_a_run_that_is_launched_while_the_daemon_ends_is_ended_too(
     up: Up, config: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody's child by then, it outlived `up` by seconds and held its database."""
-    monkeypatch.setattr(supervisor, "STOP_SECONDS", 2.0)
+    monkeypatch.setattr(supervisor, "STOP_SECONDS", 5.0)
     numbers = tmp_path / "late"
     up.daemon = [LATE_DAEMON, LATE_DAEMON, str(numbers), "0"]
     up.on("Dagster is at", lambda: until(lambda: "ready" in up.services[2].log.read_text()) or interrupt())

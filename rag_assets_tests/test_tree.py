@@ -1,6 +1,7 @@
 """A process and all below it end when told, and nobody is waited for who has ended."""
 
 import os
+import secrets
 import signal
 import time
 from pathlib import Path
@@ -94,10 +95,11 @@ def test_process_that_cannot_be_asked_is_killed_on_windows(spawn: Spawn, monkeyp
 
 def test_marked_ones_are_found_wherever_they_are(spawn: Spawn) -> None:
     """Also those whose parent has ended; nobody who has ended, and nobody of another owner."""
-    spawn(SLEEP, **{tree.MARK_VARIABLE: "theirs"})
+    ours, theirs = secrets.token_hex(8), secrets.token_hex(8)  # other runs of the tests have marks of their own
+    spawn(SLEEP, **{tree.MARK_VARIABLE: theirs})
     orphaned = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {SLEEP!r}], start_new_session=True)"
-    spawn(orphaned, **{tree.MARK_VARIABLE: "mine"}).wait()
-    until(lambda: len(tree.marked("mine")) == 1)
-    [found] = tree.marked("mine")
+    spawn(orphaned, **{tree.MARK_VARIABLE: ours}).wait()
+    until(lambda: len(tree.marked(ours)) == 1)
+    [found] = tree.marked(ours)
     tree.stop_tree(found, seconds=5.0)
-    assert tree.marked("mine") == set()
+    assert tree.marked(ours) == set()

@@ -16,12 +16,13 @@ import dagster as dg
 
 from rag_assets.defs import events, partitions
 
-PAGE = 20  # runs between two looks at the clock
+PAGE = 5  # runs between two looks at the clock
 EVENTS_PAGE = 500  # of one run at a time
 NEWEST = 100  # events of an asset among which its last one without a partition is looked for
 LOOK_SECONDS = 5.0  # what is left then is left to the next look
 REPOSITORY_TAG = ".dagster/repository"  # of runs: their code location, and what holds its jobs there
-ROOT_TAG = "dagster/root_run_id"  # of a run that repeats another one: its page asks for that one, too
+ROOT_TAG = "dagster/root_run_id"  # of a run that repeats another one, as is the next: its page links to both
+PARENT_TAG = "dagster/parent_run_id"
 CURSOR = "rag_assets_history"  # of the run that was looked at last, for each code location
 ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 OF_CHECKS = {dg.DagsterEventType.ASSET_CHECK_EVALUATION, dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED}
@@ -55,6 +56,7 @@ def forget(instance: dg.DagsterInstance, run: dg.DagsterRun, *, days: float) -> 
         records = instance.get_run_records(old, limit=PAGE, ascending=True)
         superseded = [each.dagster_run.run_id for each in records if history.is_superseded(each.dagster_run)]
         for run_id in superseded:
+            instance.event_log_storage.delete_events(run_id)  # first: without its run, nobody would find them
             instance.delete_run(run_id)
         forgotten += len(superseded)
         is_last = len(records) < PAGE
@@ -83,10 +85,11 @@ class _History:
             if self._is_shown(run.run_id, page.records):
                 return False
             has_events, cursor, is_more = has_events or bool(page.records), page.cursor, page.has_more
-        return (has_events or run.job_name == self._own_job) and not self._is_root(run.run_id)
+        return (has_events or run.job_name == self._own_job) and not self._is_repeated(run.run_id)
 
-    def _is_root(self, run_id: str) -> bool:
-        return self._instance.get_runs_count(dg.RunsFilter(tags={ROOT_TAG: run_id})) > 0
+    def _is_repeated(self, run_id: str) -> bool:
+        tags = (ROOT_TAG, PARENT_TAG)
+        return any(self._instance.get_runs_count(dg.RunsFilter(tags={tag: run_id})) for tag in tags)
 
     def _is_shown(self, run_id: str, records: Sequence[dg.EventLogRecord]) -> bool:
         """Whether any of these events is the last of its kind, or not of our assets."""

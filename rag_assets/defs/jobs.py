@@ -63,11 +63,7 @@ def reconcile_index(context: dg.OpExecutionContext, rag: dg.ResourceParam[Rag]) 
     """Enqueue what no trigger saw; the sensor then requests runs for it."""
     with rag.services() as services, errors_in_one_line():
         found = operations.reconcile(services) | _reconcile_partitions(context.instance, services)
-        removed = {
-            "log_rows_removed": operations.purge_log(services),
-            "runs_removed": history.forget(context.instance, context.run, days=services.settings.dagster.history_days),
-        }
-        context.add_output_metadata({**found, **removed})
+        purged = operations.purge_log(services)
         status, changed_at = operations.status(services), operations.last_change(services)
         context.log_event(events.source_observation(found, rows=status.documents, changed_at=changed_at))
         for counted_rows in events.row_counts(
@@ -80,6 +76,9 @@ def reconcile_index(context: dg.OpExecutionContext, rag: dg.ResourceParam[Rag]) 
         context.instance.report_runless_asset_event(checks.evaluation(status))
         for evaluation in checks.news(context.instance, services):
             context.instance.report_runless_asset_event(evaluation)
+        # Last: what is seen of the documents does not wait for it, and is said where it fails.
+        forgotten = history.forget(context.instance, context.run, days=services.settings.dagster.history_days)
+        context.add_output_metadata({**found, "log_rows_removed": purged, "runs_removed": forgotten})
 
 
 @dg.op(name=named("make_tables"), description="Makes or updates tables, functions and triggers.", ins={})
