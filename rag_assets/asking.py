@@ -185,15 +185,15 @@ class Asking:
     def embed_query(self, text: str) -> QueryVector:
         """The vector of a question to the index (dimension floats), by the model that serves.
 
-        The first one has to look in the database, and is asked again, as a search, where that was lost a moment ago.
-        Others say nothing of whether it is there.
+        The first one has to look in the database, and so has one for which a server is started, whose vectors are
+        compared with what is known of the model. They are asked again, as a search, where that was lost a moment ago.
         """
-        serving = self._serving if self._has_index else None
-        return self._embedded(text, serving or self._again_when_back(self._served))
 
-    def _served(self) -> Services:
-        self._require_index()
-        return self._looked_at()
+        def embedded() -> QueryVector:
+            self._require_index()
+            return self._embedded(text, self._current())
+
+        return self._again_when_back(embedded)
 
     def _vector(self, query: str, given: Vector | None, serving: Services) -> Vector:
         """The question's vector by this model: the one that was given, unless another model made it."""
@@ -213,8 +213,8 @@ class Asking:
     def _looked_at(self) -> Services:
         """The same, as the database says now."""
         with self._for(EVERYTHING):  # which notices where that is away
-            self._serving = self._services.serving
-        return self._serving
+            serving = self._serving = self._services.serving
+        return serving
 
     def embed(self, texts: Sequence[str], *, input_type: str = "passage") -> Embedded:
         """Vectors of texts; a single one needs no more memory than a question, several need that of an ingestion.
@@ -353,17 +353,16 @@ class Asking:
         except DatabaseUnavailable:
             self._forget(database)
             raise
+        self._lost_at = None
 
     def _again_when_back(self, ask: Callable[[], _Answer]) -> _Answer:
         while True:
             try:
-                answer = ask()
+                return ask()
             except DatabaseUnavailable:
+                self._serving = None  # the next one looks whether the database is there, wherever that is by now
                 if not self._may_be_back():
                     raise
-            else:
-                self._lost_at = None
-                return answer
 
     def _may_be_back(self) -> bool:
         """Whether a database that was lost may be there again, as it was lost a moment ago; after a pause."""

@@ -16,9 +16,11 @@ import requests
 
 from rag_assets import asking
 from rag_assets.embedding import memory
+from rag_assets.errors import DatabaseUnavailable
 from rag_assets.processes import tree
 from rag_assets.service import gate
 from rag_assets.service.connections import BoundedProtocol
+from rag_assets.services import Services
 from rag_assets_tests import conftest, engines, rows, serving
 from rag_assets_tests.patience import until
 from rag_assets_tests.serving import Service, configured, served
@@ -139,6 +141,25 @@ def test_a_first_question_waits_for_a_database_that_is_not_back_yet(
     with asking.Asking(configured(filled_url, tmp_path / "home")) as fresh:
         monkeypatch.setattr(fresh._services.database, "url", filled_url.replace(name, "gone"))
         assert fresh.embed_query(PUMP).model == rows.MODEL
+
+
+def test_a_question_waits_for_the_database_that_knows_the_vectors_of_a_new_server(
+    filled_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that is started is compared with what the index knows of its model; both may have died together."""
+    with asking.Asking(configured(filled_url, tmp_path / "home")) as asked:
+        asked.embed_query(PUMP)
+        embedded, tries = asked._embedded, []
+
+        def away_at_first(text: str, serving: Services) -> asking.QueryVector:
+            tries.append(serving)
+            if len(tries) == 1:
+                raise DatabaseUnavailable("away")
+            return embedded(text, serving)
+
+        monkeypatch.setattr(asked, "_embedded", away_at_first)
+        assert asked.embed_query(PUMP).model == rows.MODEL
+        assert len(tries) == 2
 
 
 def test_a_question_that_is_embedded_says_nothing_of_the_database(filled_url: str, tmp_path: Path) -> None:
