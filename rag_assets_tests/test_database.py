@@ -3,6 +3,7 @@
 import re
 import uuid
 from contextlib import closing
+from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import psycopg2
@@ -385,3 +386,23 @@ def _schema(url: str) -> list[tuple[object, ...]]:
         order by 1, 2, 3
         """,
     )
+
+
+def test_server_that_ends_while_a_session_is_prepared_is_away(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that ends at any other time: psycopg2 has an error of another class for it."""
+    connect = psycopg2.connect
+
+    def connected_and_lost(*arguments: Any, **options: Any) -> Any:
+        connection = connect(*arguments, **options)
+        connection.close()
+        return connection
+
+    monkeypatch.setattr(psycopg2, "connect", connected_and_lost)
+    with (
+        closing(Database(database_url)) as database,
+        pytest.raises(DatabaseUnavailable, match="DATABASE_URL is right"),
+        database.transaction(),
+    ):
+        pass

@@ -201,14 +201,12 @@ def _named_errors(url: str) -> Iterator[None]:
     """Errors of the database as ours, with what to do."""
     try:
         yield
-    except (psycopg2.OperationalError, psycopg2.InterfaceError, pg_errors.ReadOnlySqlTransaction) as exc:
-        raise unavailable(url, exc) from exc
     except NOT_MIGRATED as exc:
         raise _not_migrated(url, exc) from exc
     except pg_errors.InsufficientPrivilege as exc:
         raise _not_allowed(url, exc) from exc
-    except psycopg2.DatabaseError as exc:
-        if not _is_of_a_lost_line(exc):
+    except psycopg2.Error as exc:
+        if not _is_away(exc):
             raise
         raise unavailable(url, exc) from exc
 
@@ -231,7 +229,9 @@ def connect(url: str, *, seconds: int) -> connection:
         # Whatever the application's default: a statement that waited for somebody has to see what was committed.
         made.set_session(isolation_level="READ COMMITTED", autocommit=False)
         return made
-    except psycopg2.OperationalError as exc:
+    except psycopg2.Error as exc:
+        if not _is_away(exc):
+            raise
         raise unavailable(url, exc) from None  # nor is what libpq quoted to be read in a traceback
 
 
@@ -277,9 +277,14 @@ def unavailable(url: str, cause: BaseException) -> DatabaseUnavailable:
     )
 
 
-def _is_of_a_lost_line(error: psycopg2.DatabaseError) -> bool:
-    """A server that ends in the middle of an answer is an error without a code and a class, for psycopg2."""
-    return type(error) is psycopg2.DatabaseError and error.pgcode is None
+def _is_away(error: psycopg2.Error) -> bool:
+    """Whether there is no server, or none that can be written to.
+
+    One that ends in the middle of an answer is an error without a code and a class, for psycopg2.
+    """
+    is_of_a_lost_line = type(error) is psycopg2.DatabaseError and error.pgcode is None
+    away = (psycopg2.OperationalError, psycopg2.InterfaceError, pg_errors.ReadOnlySqlTransaction)
+    return is_of_a_lost_line or isinstance(error, away)
 
 
 def _not_allowed(url: str, cause: psycopg2.Error) -> SettingsError:

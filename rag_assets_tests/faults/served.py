@@ -1,5 +1,6 @@
 """The search service as `rag-assets up` runs it, a process that may be killed, and clients who ask it."""
 
+import re
 import sys
 import threading
 import time
@@ -17,6 +18,7 @@ from rag_assets_tests import patience
 
 AGAIN_SECONDS = 30.0  # in which a client asks again where nobody answers: the service takes some seconds to start
 PAUSE_SECONDS = 0.1
+TRACEBACK = re.compile(r"^Traceback .*(?:\n[ \t].*)*\n\S.*", re.MULTILINE)  # with the line of its error
 
 
 class SearchService:
@@ -58,6 +60,11 @@ class SearchService:
             return [psutil.Process(self._service.pid)] if self._service.pid and self._service.alive else []
         except psutil.Error:
             return []
+
+    def tracebacks(self) -> list[str]:
+        """Of the log: why it answered that something went wrong in it."""
+        text = self._service.log.read_text(encoding="utf-8", errors="replace") if self._service.log.is_file() else ""
+        return TRACEBACK.findall(text)
 
     def search(self, question: str, *, k: int) -> list[Hit]:
         """Asked again while nobody answers, for AGAIN_SECONDS; then IndexUnavailable, as where an error is answered."""

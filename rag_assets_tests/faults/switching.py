@@ -97,6 +97,8 @@ def model_switch(ground: Ground, *, seed: int, long: bool) -> Result:
         with Services(arena.settings) as services:
             switching.shrink(services)
         result.notes["megabytes, shrunk"] = scene.size()
+        if result.violations:
+            result.notes["tracebacks of the search service"] = scene.service.tracebacks()
         result.violations += left_after(scene.mark)
     return result
 
