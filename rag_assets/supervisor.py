@@ -355,7 +355,8 @@ def _stop_at_signals(stop: threading.Event) -> Iterator[None]:
 def _stop_all(services: Sequence[Service], mark: str) -> None:
     """Ask all; runs, which are the daemon's children, get time to release the documents they work on.
 
-    The daemon may launch another one until it has ended: what has our mark then is a straggler, and so is what that
+    What the others started is theirs to end: the search service answers what is under way by its embedding server.
+    The daemon may launch another run until it has ended: what has our mark then is a straggler, and so is what that
     one starts while it ends.
 
     The code server goes first, or its sensor would claim what they release. It is hardly waited for: it would wait
@@ -363,7 +364,7 @@ def _stop_all(services: Sequence[Service], mark: str) -> None:
     """
     code_server, *others = [service.pid for service in services]
     asked = [pid for pid in others if pid is not None]
-    runs = [run for pid in asked for run in tree.children(pid)]
+    runs = [run for service in services if service.name == "daemon" for run in tree.children(service.pid)]
     if code_server is not None:
         tree.stop_tree(code_server, seconds=CODE_SERVER_STOP_SECONDS)
     tree.terminate(asked)

@@ -57,6 +57,22 @@ signal.signal(signal.SIGTERM, end)
 print("ready", flush=True)
 time.sleep(600)
 """
+# Takes a second to end, as if it answered by what it had started, and writes whether that has ended meanwhile.
+ANSWERS_BY_A_CHILD = """
+import signal, subprocess, sys, time
+
+def end(*_):
+    time.sleep(1)
+    with open(sys.argv[1], "w") as found:
+        found.write(str(child.poll()))
+    child.kill()
+    sys.exit()
+
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+signal.signal(signal.SIGTERM, end)
+print("ready", flush=True)
+time.sleep(600)
+"""
 posix = pytest.mark.skipif(os.name == "nt", reason="sends itself a signal")
 
 
@@ -357,6 +373,17 @@ def test_a_run_that_is_launched_while_the_daemon_ends_is_ended_too(
     for number in left:
         os.kill(number, signal.SIGKILL)
     assert (len(late), left) == (2, [])
+
+
+@posix
+def test_what_a_service_started_is_ended_by_it(tmp_path: Path) -> None:
+    """Its embedding server was told to end beside the search service, which was still answering by it."""
+    searching = service("search service", ANSWERS_BY_A_CHILD, str(tmp_path / "found"), place=tmp_path)
+    searching.start()
+    until(lambda: "ready" in searching.log.read_text())
+    supervisor._stop_all([Service("code server", [], environment={}, log=tmp_path / "log"), searching], "a mark")
+    assert (tmp_path / "found").read_text() == "None"
+    assert not searching.alive
 
 
 @posix
