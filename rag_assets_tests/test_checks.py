@@ -5,9 +5,10 @@ from typing import cast
 import dagster as dg
 import pytest
 
+from rag_assets import operations
 from rag_assets.defs import assets, checks, events, jobs
 from rag_assets_tests.application import WORDS, HashEmbedder
-from rag_assets_tests.project import Project
+from rag_assets_tests.project import Project, claim
 
 
 def check(project: Project) -> dg.AssetCheckResult:
@@ -120,6 +121,58 @@ def test_reconciliation_evaluates_the_checks_of_the_assets(project: Project) -> 
     assert told(project)["vectors_are_valid"] == [False, True]
 
 
+def of_table(project: Project) -> list[tuple[bool, int, int]]:
+    """What each evaluation of the check of the table said, the last one first: whether it passed, and two numbers."""
+    key = dg.AssetCheckKey(dg.AssetKey(events.SOURCE_ASSET), checks.CHECK_NAME)
+    records = project.instance.event_log_storage.get_asset_check_execution_history(key, limit=9)
+    found = [cast(dg.AssetCheckEvaluation, record.evaluation) for record in records]
+    numbers = [[int(str(one.metadata[name].value)) for name in ("documents", "pending")] for one in found]
+    return [(one.passed, *them) for one, them in zip(found, numbers, strict=True)]  # type: ignore[misc]
+
+
+def test_reconciliation_tells_of_the_table_when_something_changed(project: Project) -> None:
+    """Its numbers are those of now; the same ones are told once, and each reconciliation shows that it looked."""
+    project.application.add("a.txt", *WORDS)
+    project.run()
+    for _ in range(3):
+        project.reconcile()
+    assert of_table(project) == [(True, 1, 0)]
+    assert len(project.instance.fetch_observations(dg.AssetKey(events.SOURCE_ASSET), limit=9).records) == 3
+    project.application.add("b.txt", *WORDS)
+    project.reconcile()
+    project.application.add_row("none.txt")
+    project.run()
+    project.reconcile()
+    assert of_table(project)[:2] == [(True, 3, 1), (True, 2, 1)]
+
+
+def test_reconciliation_tells_once_of_a_run_that_stands_still(project: Project) -> None:
+    """For how long it does is another number at each look."""
+    project.application.add("a.txt", *WORDS)
+    claim(project, "run:standing")
+    project.application.sql(
+        "insert into rag_runs (run_id, progressed_at) values ('standing', now() - interval '1 hour')"
+    )
+    looks = []
+    for _ in range(2):
+        project.application.sql("update rag_runs set progressed_at = progressed_at - interval '1 minute'")
+        status = operations.status(project.services)
+        looks.append(status.standing_still)
+        for evaluation in checks.news(project.instance, project.services, status):
+            project.instance.report_runless_asset_event(evaluation)
+    assert looks[0] != looks[1]
+    assert len(of_table(project)) == 1
+
+
+def test_what_was_told_is_told_again_after_a_day(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the page of a check shows that somebody still looks."""
+    project.reconcile()
+    status = operations.status(project.services)
+    assert checks.news(project.instance, project.services, status) == []
+    monkeypatch.setattr(checks, "TOLD_AGAIN_SECONDS", -1.0)
+    assert len(checks.news(project.instance, project.services, status)) == 1 + len(checks.CHECKS)
+
+
 def test_check_can_be_run_from_dagster(project: Project) -> None:
     """Without a partition, and without a run of the assets."""
     selection = dg.AssetSelection.checks(checks.index_in_step)
@@ -148,7 +201,7 @@ def test_reconciliation_tells_what_a_run_was_only_to_evaluate(project: Project) 
     records = project.instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
     evaluations = [records[key].evaluation for key in keys]
     assert all(isinstance(one, dg.AssetCheckEvaluation) and one.passed for one in evaluations)
-    assert checks.news(project.instance, project.services) == []
+    assert checks.news(project.instance, project.services, operations.status(project.services)) == []
 
 
 @pytest.mark.parametrize(("tag", "looks"), [("dagster/backfill", 0), ("dagster/partition", 0), ("another", 7)])

@@ -146,6 +146,21 @@ def test_reconciliations_are_forgotten_but_for_what_they_were_the_last_to_say(ke
     assert shown(kept) == before
 
 
+def test_what_belongs_to_no_run_does_not_grow_while_nothing_happens(kept: Project) -> None:
+    """Dagster cannot delete it; after the first reconciliations, each tells only by events of its own run."""
+    document(kept, "a.txt")
+    kept.run(tags=OURS)
+    kept.reconcile(tags=OURS)
+    size = """select count(*), sum(pg_column_size(e.*)) from dagster.event_logs e
+        where run_id not in (select run_id from dagster.runs)"""
+    before = kept.application.sql(size), kept.application.sql("select count(*) from dagster.asset_check_executions")
+    for _ in range(3):
+        kept.reconcile(tags=OURS)
+    after = kept.application.sql(size), kept.application.sql("select count(*) from dagster.asset_check_executions")
+    assert before[0][0][0] > 0
+    assert after == before
+
+
 def test_a_run_that_goes_on_stays_however_old_it_is(kept: Project) -> None:
     """One that waits to be launched, one at work, and one that is being canceled."""
     statuses = (dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)

@@ -25,6 +25,8 @@ CHECK_NAME = "index_in_step"
 PART_OF_THE_ASSETS = ("dagster/partition", "dagster/asset_partition_range", "dagster/backfill")  # tags of such a run
 AFTER_THE_ASSETS = {"dagster/priority": "-1"}  # in the process of a run, which takes its steps one by one
 
+STANDING_STILL = "standing_still"  # the number that is seconds
+
 TOLD_AGAIN_SECONDS = 86_400.0  # after which a reconciliation tells once more what it told before
 
 
@@ -169,23 +171,36 @@ def evaluation(status: IndexStatus) -> dg.AssetCheckEvaluation:
     return dg.AssetCheckEvaluation(asset_key=asset, check_name=CHECK_NAME, **_of_table(status))
 
 
-def news(instance: dg.DagsterInstance, services: Services) -> list[dg.AssetCheckEvaluation]:
-    """Those of the assets, but for what was told within a day: the same every 15 minutes would fill a disk."""
-    last = instance.event_log_storage.get_latest_asset_check_execution_by_key([check.spec.key for check in CHECKS])
-    found = [
+def news(instance: dg.DagsterInstance, services: Services, status: IndexStatus) -> list[dg.AssetCheckEvaluation]:
+    """Those of the table and of the assets, but for what was told within a day.
+
+    What is told so belongs to no run, and Dagster keeps it for ever: the same every 15 minutes would fill a disk.
+    """
+    found = [evaluation(status)] + [
         dg.AssetCheckEvaluation(asset_key=check.spec.asset_key, check_name=check.name, **check.result(services))
         for check in CHECKS
     ]
+    last = instance.event_log_storage.get_latest_asset_check_execution_by_key([one.asset_check_key for one in found])
     after = time.time() - TOLD_AGAIN_SECONDS
     recent = {key: one.evaluation for key, one in last.items() if one.create_timestamp > after}
     return [one for one in found if not _is_same(recent.get(one.asset_check_key), one)]
 
 
 def _is_same(told: object, now: dg.AssetCheckEvaluation) -> bool:
-    """Whether this was told, whatever was counted and named; a run that is yet to evaluate a check has told nothing."""
-    if not isinstance(told, dg.AssetCheckEvaluation):
+    """Whether this was told, whatever was named, and of the assets whatever was counted.
+
+    A run that is yet to evaluate a check has told nothing.
+    """
+    if not isinstance(told, dg.AssetCheckEvaluation) or told.passed != now.passed:
         return False
-    return told.passed == now.passed and (now.passed or _kind(told.description) == _kind(now.description))
+    has_same_words = now.passed or _kind(told.description) == _kind(now.description)
+    has_same_numbers = now.check_name != CHECK_NAME or _counts(told) == _counts(now)
+    return has_same_words and has_same_numbers
+
+
+def _counts(told: dg.AssetCheckEvaluation) -> dict[str, Any]:
+    """The numbers of the table, as people read there how far the index is, without those that grow by themselves."""
+    return {name: value for name, value in told.metadata.items() if name != STANDING_STILL}
 
 
 def _kind(words: str | None) -> str:
@@ -207,6 +222,6 @@ def _of_table(status: IndexStatus) -> dict[str, Any]:
 def _in_words(name: str, value: object) -> Any:
     """A number as it is; what is counted by kind, or by run, in a line."""
     if isinstance(value, dict):
-        line = "{0} for {1} s" if name == "standing_still" else "{1} {0}"
+        line = "{0} for {1} s" if name == STANDING_STILL else "{1} {0}"
         return ", ".join(line.format(kind, number) for kind, number in value.items()) or "none"
     return dg.MetadataValue.timestamp(value) if isinstance(value, datetime) else value

@@ -73,8 +73,7 @@ def reconcile_index(context: dg.OpExecutionContext, rag: dg.ResourceParam[Rag]) 
             vectors=status.chunks_with_vector,
         ):
             context.log_event(counted_rows)
-        context.instance.report_runless_asset_event(checks.evaluation(status))
-        for evaluation in checks.news(context.instance, services):
+        for evaluation in checks.news(context.instance, services, status):
             context.instance.report_runless_asset_event(evaluation)
         # Last: what is seen of the documents does not wait for it, and is said where it fails.
         forgotten = history.forget(context.instance, context.run, days=services.settings.dagster.history_days)
