@@ -625,6 +625,7 @@ def accept(ids: tuple[str, ...], kind: str | None, as_json: bool) -> None:
     back. The exit code is 1 when one of IDS is not in the table, or was not given up: the others are accepted.
     """
     with opened() as services:
+        operations.require_index(services)
         known, unknown = existing(services, ids)
         found = operations.accept(services, ids=known, kind=kind)
         if found.accepted:
@@ -694,6 +695,7 @@ def confirm_deletions(as_json: bool) -> None:
     in the index until this is said: the table may be emptied, swapped or partly detached by mistake.
     """
     with opened() as services:
+        operations.require_index(services)
         count = operations.confirm_deletions(services)
     console.print_json({"confirmed": count}) if as_json else console.show_confirmed(count)
 

@@ -209,9 +209,13 @@ def each_serving(serving: Services, *, look: Callable[[], Services]) -> Iterator
 
 
 def require_index(services: Services) -> None:
-    """SettingsError, with what to do, where nothing can be searched yet: before anything is embedded for a search."""
+    """SettingsError, with what to do, where there is nothing to search yet, or a newer program made the tables.
+
+    It is asked before anything is embedded for a search.
+    """
     with services.database.transaction() as cursor:
         callers.require_index(cursor, services.settings.source)
+    services.database.require_no_newer()
 
 
 def _reranked(services: Services, query: str, hits: Sequence[Hit], *, notes: list[str] | None) -> list[Hit]:

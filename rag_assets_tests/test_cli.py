@@ -107,6 +107,22 @@ def test_help_of_every_command_is_more_than_its_name(command: str | None) -> Non
     assert all(option.help for option in options)
 
 
+@pytest.mark.parametrize(
+    "command", ["init", "ingest", "search pumps", "register .", "reconcile", "retry", "accept", "confirm-deletions"]
+)
+def test_commands_of_an_older_program_refuse_tables_of_a_newer_one(command: str, configured: Application) -> None:
+    """In a sentence that says what to do; nothing is changed, nor embedded."""
+    configured.add("a.txt", *WORDS)
+    configured.sql("insert into rag_migrations values ('999_future.sql', 'x')")
+    before = configured.sql("select * from rag_changes")
+    result = invoke(*command.split(), code=1)
+    assert result.output.strip().splitlines()[-1] == (
+        "Error: This program is older than the tables of the database (999_future.sql was applied to them): install "
+        "the version of rag-assets that did it, or a later one. Nothing was changed."
+    )
+    assert configured.sql("select * from rag_changes") == before
+
+
 @pytest.mark.parametrize("command", ["chunk", "demo", "doctor", "ingest", "parse", "register", "retry", "search", "up"])
 def test_help_of_a_command_with_arguments_has_an_example(command: str) -> None:
     """That can be copied: click takes it."""

@@ -152,6 +152,14 @@ class Database:
             owners.require(cursor, owner)
             return True
 
+    def require_no_newer(self) -> None:
+        """SettingsError where a newer program made these tables, as far as this account may know."""
+        with self.transaction() as cursor:
+            cursor.execute(statement("migrations", "may_list_migrations"))
+            if single(cursor)[0]:
+                cursor.execute(statement("migrations", "list_migrations"))
+                _require_no_newer({name for name, _ in cursor.fetchall()})
+
     def establish_roles(self, source: Source, *, dagster_schema: str | None) -> roles.Granted:
         """Make the roles that work with the index, and grant each what it needs; see roles.establish."""
         with self.transaction() as cursor:

@@ -20,6 +20,10 @@ create table if not exists rag_migrations (
     name text primary key, sha256 text not null, applied_at timestamptz not null default now()
 );
 
+-- name: may_list_migrations
+-- Whether this account may know what was applied: one that only searches may not.
+select to_regclass('rag_migrations') is not null and has_table_privilege(to_regclass('rag_migrations'), 'select');
+
 -- name: list_migrations
 -- What was applied.
 select name, sha256 from rag_migrations;
