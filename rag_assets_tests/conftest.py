@@ -54,6 +54,7 @@ LONGEST = (
     "test_data_directory.py",
     "test_sensors.py",
     "test_migration.py",
+    "test_landed.py",
     "test_embedding_client.py",
     "test_doctor.py",
 )

@@ -4,14 +4,12 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
-import psycopg2
 import pytest
 
 from rag_assets import settings, words
@@ -21,31 +19,16 @@ from rag_assets.postgres import outbox, reconcile
 from rag_assets.postgres import words as stored_words
 from rag_assets.postgres.database import Database
 from rag_assets.postgres.search import search
-from rag_assets_tests import rows
+from rag_assets_tests import gate, rows
 from rag_assets_tests.application import Application, HashEmbedder, paragraph
 
 SOURCE = settings.Source()
 DATABASES = Path(__file__).parent / "databases"
 OLD = ("005_generations.sql", "009_runs.sql")
-SECONDS = 120.0  # for what takes one on a machine that is not busy
-GATE = 7_301_001  # the lock that a migration waits for where a test stops it
 COUNT = """select (select count(*) from rag_document_text), (select count(*) from rag_document_chunks),
     (select count(*) from rag_outbox), (select count(*) from rag_changes), (select count(*) from rag_ingestion_log),
     (select count(*) from rag_migrations)"""
-# Counts the commands that define something, and has one of them wait: nothing of ours has a place to stop at.
-STOP_AT = """
-create sequence commands_seen;
-create function stop_here() returns event_trigger language plpgsql as $$
-begin
-    if nextval('commands_seen') = {number} then
-        perform pg_advisory_xact_lock({gate});
-    end if;
-end
-$$;
-create event trigger stop_here on ddl_command_end execute function stop_here();
-"""
 MOMENT = re.compile(r"'(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?)\+00'")  # as pg_dump writes a timestamptz
-GO_ON = "drop event trigger stop_here; drop function stop_here; drop sequence commands_seen"
 
 
 @pytest.fixture
@@ -135,15 +118,15 @@ def test_init_finishes_when_it_was_killed_in_the_middle_of_a_migration(
 ) -> None:
     """As if it had not begun."""
     before = old.sql(COUNT)
-    with _gate(old.url, number):
+    with gate.closed_at(old.url, number):
         process = subprocess.Popen(
             [sys.executable, "-m", "rag_assets", "init"],
             env=os.environ | {"DATABASE_URL": old.url, "RAG_ASSETS_HOME": str(tmp_path / "init")},
             stdout=subprocess.DEVNULL,
         )
-        _wait_for_gate(old.url)
+        gate.waiting(old.url)
         process.kill()
-        process.wait(SECONDS)
+        process.wait(gate.SECONDS)
     assert old.sql(COUNT) == before
     assert old.database.migrate(SOURCE, dimension=rows.DIMENSION)
     _require_found(old)
@@ -162,50 +145,12 @@ def _is_killed_at(url: str, number: int) -> bool:
                 killed.append(True)
 
     def kill() -> None:
-        if (pid := _wait_for_gate(url, unless=killed)) is not None:
+        if (pid := gate.waiting(url, unless=lambda: killed)) is not None:
             psutil.Process(pid).kill()
 
-    with _gate(url, number):
+    with gate.closed_at(url, number):
         rows.in_threads([migrate, kill])
     return killed[0]
-
-
-@contextmanager
-def _gate(url: str, number: int) -> Iterator[None]:
-    """Have the command of this number wait in the block."""
-    rows.execute(url, STOP_AT.format(number=number, gate=GATE))
-    with closing(psycopg2.connect(url)) as connection:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(f"select pg_advisory_lock({GATE})")
-            yield
-    _retried(url, GO_ON)
-
-
-def _wait_for_gate(url: str, *, unless: list[bool] | None = None) -> int | None:
-    """The server process that waits there, or none where `unless` has something in it before."""
-    deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline and not unless:
-        found = rows.execute(url, f"select pid from pg_locks where objid = {GATE} and not granted")
-        if found:
-            return int(found[0][0])
-        time.sleep(0.01)
-    assert unless, "nobody came to the gate"
-    return None
-
-
-def _retried(url: str, statement: str) -> None:
-    """Once the server takes connections again: when one of its processes is killed, it begins anew."""
-    deadline = time.monotonic() + SECONDS
-    while True:
-        try:
-            rows.execute(url, statement)
-        except (psycopg2.OperationalError, psycopg2.InterfaceError):
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-        else:
-            return
 
 
 def _require_found(old: Application) -> None:
