@@ -20,6 +20,7 @@ from rag_assets import (
     cli_mcp,
     cli_metrics,
     cli_model,
+    cli_nssm,
     cli_service,
     cli_status,
     cli_systemd,
@@ -820,7 +821,7 @@ for _command in (
     cli_mcp.mcp,
     cli_model.model,
     *cli_backup.COMMANDS,
-    cli_systemd.service,
+    cli_nssm.service if sys.platform == "win32" else cli_systemd.service,
 ):
     main.add_command(_command)
 

@@ -7,25 +7,20 @@ drop-ins (`systemctl edit`). The unit itself is written anew by each install, so
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dotenv import dotenv_values
 
-from rag_assets import supervisor
-from rag_assets.bundled import postgres as bundled_postgres
+from rag_assets import unattended
 from rag_assets.errors import ServiceError, SettingsError
 from rag_assets.model import Progress
 from rag_assets.processes import whole_file
+from rag_assets.unattended import CALL_SECONDS, SERVICE_NAME, STOP_SECONDS  # the name is the account's, too
 
-SERVICE_NAME = "rag-assets"  # of the unit, and of the account that runs it
 UNIT = f"{SERVICE_NAME}.service"
 UNIT_MARK = "# Written by `rag-assets service install`, which replaces it."
 SYSTEMD_FOLDER = Path("/run/systemd/system")  # is there where systemd started the system, see sd_booted(3)
-# Services and runs are asked one group after the other, and then PostgreSQL: see supervisor and bundled.postgres.
-STOP_SECONDS = int(bundled_postgres.RELEASE_SECONDS + 4 * supervisor.STOP_SECONDS)
-CALL_SECONDS = STOP_SECONDS + 60  # until a call of systemctl is given up
 PROPERTIES = (
     "LoadState",
     "ActiveState",
@@ -234,12 +229,6 @@ def status(place: Place) -> dict[str, str]:
 
 def require_linux() -> None:
     """SettingsError, with what to do meanwhile, where services are made in another way."""
-    if sys.platform == "win32":
-        raise SettingsError(
-            "This is Windows, where a service is made by NSSM (docs/windows.md). Without one, let `rag-assets up` run "
-            "in a console, or have the Task Scheduler start it: "
-            f'schtasks /create /tn {SERVICE_NAME} /sc onlogon /tr "{sys.executable} -m rag_assets up"'
-        )
     if sys.platform != "linux":
         raise SettingsError("Services are made on Linux with systemd. Here, have `rag-assets up` run in your own way.")
 
@@ -322,7 +311,7 @@ def _make_account(name: str, home: Path, *, progress: Progress) -> None:
     except KeyError:
         progress(f"Making the account {name}")
         options = ["--system", "--user-group", "--no-create-home", "--home-dir", str(home), "--shell", _no_shell()]
-        _run(["useradd", *options, name])
+        unattended.run(["useradd", *options, name])
 
 
 def _no_shell() -> str:
@@ -368,7 +357,7 @@ def _write_unit(place: Place) -> bool:
 
 
 def _call(place: Place, *arguments: str) -> str:
-    return _run([*place.systemctl, *arguments], hint=_hint(place))
+    return unattended.run([*place.systemctl, *arguments], hint=_hint(place))
 
 
 def _hint(place: Place) -> str:
@@ -378,24 +367,3 @@ def _hint(place: Place) -> str:
         f"See: {place.journal}; where there is no bus, log in as this user (not by su or sudo), and have its manager "
         "stay: sudo loginctl enable-linger"
     )
-
-
-def _run(command: Sequence[str], *, hint: str = "") -> str:
-    """What a program of the system says; ServiceError where it is missing, late, or says no."""
-    name = " ".join(word for word in command[:4] if not word.startswith("-"))
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=CALL_SECONDS,
-            check=False,
-        )
-    except FileNotFoundError as exc:
-        raise ServiceError(f"There is no program {command[0]} here, which `{name}` needs.") from exc
-    except subprocess.TimeoutExpired as exc:
-        raise ServiceError(f"`{name}` did not end within {CALL_SECONDS} s. {hint}") from exc
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip() or f"status {done.returncode}"
-        raise ServiceError(f"`{name}` failed: {said}. {hint}".strip())
-    return done.stdout.decode(errors="replace")

@@ -22,6 +22,7 @@ SHOWN_BY = {
     "bundled/server_process.py": "test_openvino_server",
     "cli_backup.py": "test_backup",
     "cli_model.py": "test_model_sets",
+    "cli_nssm.py": "test_nssm",
     "cli_service.py": "test_service_keys",
     "cli_services.py": "test_cli",
     "cli_status.py": "test_story",
@@ -55,6 +56,7 @@ SHOWN_BY = {
     "text/sandbox/guard.py": "test_worker",
     "text/sandbox/landlock.py": "test_worker",
     "text/sandbox/seccomp.py": "test_worker",
+    "unattended.py": "test_systemd",
 }
 FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 
