@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from rag_assets import backup, operations, settings
 from rag_assets.backup import DUMP_FILE, MANIFEST_FILE, Manifest
-from rag_assets.bundled import dumps, postgres, postgres_watchdog
+from rag_assets.bundled import data_directory, dumps, postgres, postgres_watchdog
 from rag_assets.cli import main
 from rag_assets.errors import ServiceError, SettingsError
 from rag_assets.postgres.database import Database
@@ -214,6 +214,21 @@ def test_search_after_restore_into_a_new_home(origin: Origin, home: Path, tmp_pa
     restored = postgres.start(home)
     databases = rows.execute(restored, "select datname from pg_database where not datistemplate order by 1")
     assert databases == [("postgres",), ("rag_assets",)]
+
+
+def test_a_home_of_an_earlier_postgresql_goes_on_in_a_new_one(origin: Origin, home: Path, tmp_path: Path) -> None:
+    """Its backup is of that version, and its data are refused, as they are, with the way that keeps them."""
+    earlier = replace(origin.manifest, postgresql=data_directory.MAJOR_VERSION - 1)
+    dump = (origin.backup / DUMP_FILE).read_bytes()
+    folder = _edited(tmp_path / "earlier", lambda _manifest: earlier, origin=origin, dump=dump)
+    data = home.parent / "old" / "postgres" / "data"
+    data.mkdir(parents=True)
+    (data / "PG_VERSION").write_text(f"{earlier.postgresql}\n")
+    with pytest.raises(ServiceError, match=r"rag-assets backup FOLDER.*rag-assets restore FOLDER` with a new"):
+        backup.restore(_settings(home.parent / "old"), folder, replace=True, progress=_silent)
+    assert [file.name for file in data.iterdir()] == ["PG_VERSION"]
+    assert backup.restore(_settings(home), folder, replace=False, progress=_silent) == earlier
+    assert _hits(origin.services, postgres.start(home)) == _hits(origin.services, origin.url)
 
 
 @pytest.mark.parametrize("knows_hash", [False, True])

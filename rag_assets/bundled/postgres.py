@@ -396,9 +396,9 @@ def _check_version(cluster: data_directory.Cluster) -> None:
     found = (cluster.data / "PG_VERSION").read_text().strip()
     if found != str(data_directory.MAJOR_VERSION):
         raise DatabaseUnavailable(
-            f"{cluster.data} was made by PostgreSQL {found}, installed is {data_directory.MAJOR_VERSION}. Install "
-            "the release of rag_assets that made it and take a pg_dump, or move the folder away: the index "
-            "is built anew from the documents."
+            f"{cluster.data} was made by PostgreSQL {found}, installed is {data_directory.MAJOR_VERSION}. Nothing was "
+            "changed. Install the release of rag_assets that made it and take a `rag-assets backup FOLDER`; then this "
+            "one again, and `rag-assets restore FOLDER` with a new RAG_ASSETS_HOME."
         )
 
 
