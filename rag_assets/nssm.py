@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +24,14 @@ from rag_assets.unattended import SERVICE_NAME, STOP_SECONDS
 PARAMETERS = "-P -m rag_assets up"  # of Python; what follows is the user's
 ACCOUNT = rf"NT SERVICE\{SERVICE_NAME}"  # comes and goes with the service, has no password and few rights
 ADMINISTRATORS, SYSTEM = "*S-1-5-32-544", "*S-1-5-18"  # their names are others in other languages
-RESTART_MILLISECONDS = 10_000  # between a failure and the next start
+RESTART_MILLISECONDS = 10_000  # between a failure and the next start; longer, up to 256 s, after several early ones
+EARLY_MILLISECONDS = 15_000  # after its start, an end is early; until then, NSSM says SERVICE_START_PENDING
+LOOK_SECONDS = 0.5  # between two looks whether it has started or stopped
+SETTLE_SECONDS = unattended.CALL_SECONDS  # until it has to have
 LOG_BYTES = 10 * 2**20  # of service.log, until it is renamed and another one begins
 NO_SERVICE = 3  # exit status of nssm: there is none of this name, or this account may not ask
 RUNNING, PAUSED, STOPPED = "SERVICE_RUNNING", "SERVICE_PAUSED", "SERVICE_STOPPED"
+PENDING = "_PENDING"  # how the names of states end that are about to change
 
 ENVIRONMENT = """\
 # Settings and secrets of the service, NAME=value; kept by `rag-assets service install`. After a change:
@@ -126,6 +131,7 @@ def _settings(place: Place) -> list[tuple[str, ...]]:
         ("AppExit", "Default", "Restart"),
         ("AppExit", "0", "Exit"),
         ("AppRestartDelay", str(RESTART_MILLISECONDS)),
+        ("AppThrottle", str(EARLY_MILLISECONDS)),
         ("AppStopMethodConsole", str(STOP_SECONDS * 1000)),
         ("AppStdout", str(place.log)),
         ("AppStderr", str(place.log)),
@@ -179,8 +185,8 @@ def uninstall(place: Place) -> None:
     _require_administrator(place)
     require_installed(place)
     _require_ours(place)
-    _call(place, "stop")
-    _call(place, "remove", "confirm")
+    _become(place, STOPPED, by="stop")
+    unattended.run([str(place.nssm), "remove", SERVICE_NAME, "confirm"])
 
 
 def start(place: Place) -> None:
@@ -189,18 +195,16 @@ def start(place: Place) -> None:
     One that waits after failures is stopped first: to NSSM, it is started already.
     """
     _require_administrator(place)
-    state = require_installed(place)
-    if state == PAUSED:
-        _call(place, "stop")
-    if state != RUNNING:
-        _call(place, "start")
+    if require_installed(place) == PAUSED:
+        _become(place, STOPPED, by="stop")
+    _become(place, RUNNING, by="start")
 
 
 def stop(place: Place) -> None:
     """Stop it and wait until everything of it has ended."""
     _require_administrator(place)
     require_installed(place)
-    _call(place, "stop")
+    _become(place, STOPPED, by="stop")
 
 
 def require_installed(place: Place) -> str:
@@ -265,5 +269,25 @@ def _state(place: Place) -> str | None:
     return answer.output.strip()
 
 
-def _call(place: Place, verb: str, *words: str) -> None:
-    unattended.run([str(place.nssm), verb, SERVICE_NAME, *words], hint=f"See: {place.log}")
+def _become(place: Place, state: str, *, by: str) -> None:
+    """Have the service be in this state, by a command of NSSM, and wait until it is; ServiceError where it is not then.
+
+    NSSM 2.24 itself waits for 3 s, and calls it a failure when the service is still on its way.
+    """
+    if _settled(place) == state:
+        return
+    answer = unattended.ask([str(place.nssm), by, SERVICE_NAME])
+    found = _settled(place)
+    if found != state:
+        said = answer.error.strip() or answer.output.strip()
+        raise ServiceError(f"`nssm {by} {SERVICE_NAME}` failed, it is {found}: {said} See: {place.log}")
+
+
+def _settled(place: Place) -> str:
+    """How the service is once that is not about to change; ServiceError where it takes too long."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while (state := require_installed(place)).endswith(PENDING):
+        if time.monotonic() > deadline:
+            raise ServiceError(f"{SERVICE_NAME} is still {state} after {SETTLE_SECONDS} s. See: {place.log}")
+        time.sleep(LOOK_SECONDS)
+    return state

@@ -1,7 +1,8 @@
 """A Windows with nssm.exe, sc.exe and icacls, as far as services go: `python fake_nssm.py STATE.json PROGRAM WORD...`.
 
 It answers as NSSM 2.24's source does: exit statuses, messages in UTF-16, refusals. What it knows stays in STATE.json:
-whether an administrator asks, and of the service its settings, account, state, and whether its program ends at once.
+whether an administrator asks, whether programs end at once, after how many looks a service has started or stopped, and
+of each service its settings, its account and its state.
 """
 
 import json
@@ -16,6 +17,7 @@ PARAMETERS = {
     "AppDirectory",
     "AppExit",
     "AppRestartDelay",
+    "AppThrottle",
     "AppStopMethodConsole",
     "AppStdout",
     "AppStderr",
@@ -43,6 +45,7 @@ class Windows:
         known: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
         self.is_administrator: bool = known.get("is_administrator", True)
         self.ends_at_once: bool = known.get("ends_at_once", False)
+        self.looks: int = known.get("looks", 0)
         self.services: dict[str, dict[str, Any]] = known.get("services", {})
         self.rights: dict[str, list[str]] = known.get("rights", {})
         self.calls: list[list[str]] = known.get("calls", [])
@@ -95,20 +98,30 @@ class Windows:
         return f"{service['settings'].get(parameter, '')}\r\n"
 
     def _status(self, _name: str, service: dict[str, Any]) -> str:
-        return f"{service['state']}\r\n"
+        state = service["state"]
+        if service.get("looks", 0):
+            service["looks"] -= 1
+        elif "then" in service:
+            service["state"] = service.pop("then")
+        return f"{state}\r\n"
 
     def _start(self, name: str, service: dict[str, Any]) -> str:
         if service["state"] != "SERVICE_STOPPED":
             raise Refused(1, f"{name}: START: An instance of the service is already running.\r\n")
-        if self.ends_at_once:
-            service["state"] = "SERVICE_PAUSED"
-            raise Refused(1, f"{name}: Unexpected status SERVICE_PAUSED in response to START control.\r\n")
-        service["state"] = "SERVICE_RUNNING"
-        return f"{name}: START: {DONE}\r\n"
+        return self._goes_on(name, service, "START", "SERVICE_PAUSED" if self.ends_at_once else "SERVICE_RUNNING")
 
     def _stop(self, name: str, service: dict[str, Any]) -> str:
-        service["state"] = "SERVICE_STOPPED"
-        return f"{name}: STOP: {DONE}\r\n"
+        return self._goes_on(name, service, "STOP", "SERVICE_STOPPED")
+
+    def _goes_on(self, name: str, service: dict[str, Any], control: str, state: str) -> str:
+        """It is in this state at once, or after some looks at it, for which NSSM does not wait."""
+        service["state"] = state
+        if self.looks:
+            service |= {"state": f"SERVICE_{control}_PENDING", "then": state, "looks": self.looks - 1}
+        if self.looks or state == "SERVICE_PAUSED":
+            said = f"{name}: Unexpected status {service['state']} in response to {control} control.\r\n"
+            raise Refused(1, said)
+        return f"{name}: {control}: {DONE}\r\n"
 
     def _remove(self, name: str, service: dict[str, Any], *words: str) -> str:
         if words != ("confirm",):

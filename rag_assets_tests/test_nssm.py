@@ -43,7 +43,7 @@ class Machine:
     def service(self) -> dict[str, object]:
         return self.known.services[unattended.SERVICE_NAME]
 
-    def becomes(self, **facts: bool) -> None:
+    def becomes(self, **facts: int) -> None:
         """Facts of it change."""
         known = self.known
         vars(known).update(facts)
@@ -107,6 +107,7 @@ def test_the_service_is_restarted_after_failures_and_has_time_to_stop(place: Pla
         "AppExit Default": "Restart",
         "AppExit 0": "Exit",
         "AppRestartDelay": "10000",
+        "AppThrottle": "15000",
         "AppStopMethodConsole": str(unattended.STOP_SECONDS * 1000),
         "AppStdout": str(place.log),
         "AppStderr": str(place.log),
@@ -183,7 +184,7 @@ def test_start_of_a_service_that_ends_at_once(place: Place, machine: Machine) ->
     """What NSSM says, and where the reason is; once it is mended, start works though NSSM waits to start it again."""
     nssm.install(place, progress=_silent)
     machine.becomes(ends_at_once=True)
-    with pytest.raises(ServiceError, match=r"Unexpected status SERVICE_PAUSED .*See: .*service\.log"):
+    with pytest.raises(ServiceError, match=r"failed, it is SERVICE_PAUSED: .*See: .*service\.log"):
         nssm.start(place)
     code, said = run("status")
     assert code == cli_nssm.INACTIVE_EXIT_CODE
@@ -191,6 +192,30 @@ def test_start_of_a_service_that_ends_at_once(place: Place, machine: Machine) ->
     machine.becomes(ends_at_once=False)
     nssm.start(place)
     assert run("status")[0] == 0
+
+
+def test_commands_wait_where_nssm_does_not(place: Place, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An ordered stop takes longer than NSSM waits, and is no failure; nor is a start."""
+    monkeypatch.setattr(nssm, "LOOK_SECONDS", 0.0)
+    nssm.install(place, progress=_silent)
+    machine.becomes(looks=3)
+    assert run("start")[0] == 0
+    assert machine.service.get("state") == "SERVICE_RUNNING"
+    assert run("stop")[0] == 0
+    assert machine.service.get("state") == "SERVICE_STOPPED"
+    run("start")
+    assert run("uninstall")[0] == 0
+    assert machine.known.services == {}
+
+
+def test_commands_do_not_wait_for_ever(place: Place, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They say how it is, and where the reason is."""
+    monkeypatch.setattr(nssm, "LOOK_SECONDS", 0.0)
+    nssm.install(place, progress=_silent)
+    machine.becomes(looks=1_000_000)
+    monkeypatch.setattr(nssm, "SETTLE_SECONDS", 0)
+    with pytest.raises(ServiceError, match=r"is still SERVICE_START_PENDING after 0 s\. See: .*service\.log"):
+        nssm.start(place)
 
 
 def test_a_new_service_that_cannot_be_set_up_is_removed(
