@@ -9,6 +9,7 @@ from rag_assets.errors import DatabaseUnavailable, LostRun
 from rag_assets.model import ClaimOwner
 from rag_assets.postgres import outbox, runs
 from rag_assets.postgres.database import Cursor, Database
+from rag_assets.processes import identity
 from rag_assets.stopwatch import Stopwatch
 
 BEAT_SECONDS = 5.0  # between words of a run about its progress
@@ -49,7 +50,7 @@ class Lease:
     def __enter__(self) -> "Lease":
         """Raises LostRun when the run was taken over before it began, DatabaseUnavailable."""
         with self._database.transaction() as cursor:
-            runs.begin(cursor, self._run_id)
+            runs.begin(cursor, self._run_id, host=identity.host())
         self._thread.start()
         return self
 
@@ -126,7 +127,7 @@ class Lease:
 
 
 class Watch:
-    """Finds the runs that stand still, by looking again and again at how far each is.
+    """Finds the runs that stand still, by looking again and again at a number of each that changes while it does not.
 
     Time counts only between looks that follow each other: where the clock was set, the machine slept or all processes
     were stopped, the watch was no better than the runs.
@@ -139,7 +140,7 @@ class Watch:
         self._seen: dict[str, tuple[int, float]] = {}  # run -> its progress, and for how long it is no further
 
     def stalled(self, progress: Mapping[str, int]) -> dict[str, int]:
-        """Those of the runs at work that have not got on for longer than a single step may take."""
+        """Those of the runs at work whose number stays the same for longer than `patience_seconds`, and some grace."""
         now = self._stopwatch.look()
         passed, self._looked_at = now - self._looked_at, now
         self._seen = {run: (number, self._still(run, number, passed)) for run, number in progress.items()}

@@ -62,7 +62,8 @@ def require_home(settings: Settings) -> None:
 def owner_of(settings: Settings) -> Owner:
     """This installation, and what decides how its documents are cut and embedded."""
     cut = {f"chunking.{key}": value for key, value in settings.chunking.model_dump().items()}
-    return Owner(program=f"{platform.node()}:{settings.home}", model=settings.embedding.model, settings=cut)
+    program = settings.worker.installation or f"{platform.node()}:{settings.home}"
+    return Owner(program=program, model=settings.embedding.model, settings=cut)
 
 
 class Services:

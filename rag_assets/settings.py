@@ -294,6 +294,8 @@ class Worker(Section):
     reconcile_cron: Annotated[str, AfterValidator(_cron)] = "*/15 * * * *"  # when table, files and index are compared
     log_days: Positive = 90  # attempts in rag_ingestion_log older than this go, but for each document's last
     poll_seconds: Annotated[float, Field(gt=0, le=50)] = 45  # how long a look at the outbox waits for a notice
+    # What machines with the same settings are together: who of them comes first with changed ones has these hold.
+    installation: Annotated[str, Field(min_length=1)] | None = None  # unset: each is one of its own, host and home
 
     @property
     def shows_previews(self) -> bool:

@@ -63,12 +63,13 @@ def looks_until_found(watch: Watch, clock: Clock, progress: Callable[[int], int]
 
 def progress_of(application: Application, run_id: str) -> int:
     with application.database.transaction() as cursor:
-        return runs.progress(cursor)[run_id]
+        return runs.at_work(cursor)[run_id].progress
 
 
 def take_over(application: Application, run_id: str) -> bool:
     with application.database.transaction() as cursor:
-        return runs.take_over(cursor, run_id, progress=runs.progress(cursor).get(run_id))
+        run = runs.at_work(cursor).get(run_id)
+        return runs.take_over(cursor, run_id, progress=None if run is None else run.progress)
 
 
 def opened(application: Application, run_id: str = "1") -> Lease:

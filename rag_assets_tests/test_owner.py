@@ -1,5 +1,6 @@
 """Whose settings the index follows: one program's at a time, and no cutting back and forth."""
 
+import platform
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -13,6 +14,7 @@ from rag_assets.postgres import owner
 from rag_assets.postgres.database import Database
 from rag_assets.postgres.listener import Listener
 from rag_assets.postgres.owner import Owner
+from rag_assets.services import owner_of
 
 SOURCE = settings.Source()
 FIRST = Owner(program="one:/home", model="m", settings={"chunking.size": 512, "chunking.overlap": 50})
@@ -75,3 +77,11 @@ def test_no_document_is_claimed_when_another_program_took_over(database: Databas
         database.take_over(SECOND)
         with pytest.raises(SettingsError, match="take over on purpose"):
             list(claim_source.documents(["1"]))
+
+
+def test_machines_of_one_installation_are_one_program() -> None:
+    """Pods get another name at each start; without a name in common, each would have to take over."""
+    given = settings.load()
+    worker = given.worker.model_copy(update={"installation": "library"})
+    assert owner_of(given.model_copy(update={"worker": worker})).program == "library"
+    assert owner_of(given).program == f"{platform.node()}:{given.home}"

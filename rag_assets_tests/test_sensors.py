@@ -16,6 +16,7 @@ from rag_assets.defs.jobs import BATCH_TAG
 from rag_assets.errors import LostRun
 from rag_assets.lease import GRACE_SECONDS, Watch
 from rag_assets.postgres import outbox, runs
+from rag_assets.processes import identity
 from rag_assets_tests.application import WORDS, HashEmbedder
 from rag_assets_tests.project import Project, Short, claim, submit
 
@@ -240,7 +241,7 @@ def test_run_that_stands_still_is_ended_and_its_documents_are_free(project: Proj
         if has_begun:
             listener.announce_consumer(run_id)
             with project.services.database.transaction() as cursor:
-                runs.begin(cursor, run_id)
+                runs.begin(cursor, run_id, host=identity.host())
         for _ in range(30):
             assert project.instance.get_run_by_id(run_id).status == DagsterRunStatus.STARTED  # type: ignore[union-attr]
             now[0] += 4
@@ -257,13 +258,46 @@ def test_run_that_stands_still_is_ended_and_its_documents_are_free(project: Proj
             runs.hold(cursor, run_id)
 
 
+@pytest.mark.parametrize(
+    ("host", "beats", "is_ended"),
+    [("elsewhere/4026531836", False, True), ("elsewhere/4026531836", True, False), (identity.host(), False, False)],
+)
+def test_run_on_another_host_is_ended_when_nothing_is_heard_of_it(
+    project: Project, host: str, beats: bool, is_ended: bool
+) -> None:
+    """Long before it stands still; of one on this host, the process tells more."""
+    project.application.add("a.txt", *WORDS)
+    run_id = submit(project, tags={}, status=DagsterRunStatus.STARTED)
+    claim(project, f"run:{run_id}")
+    now = [0.0]
+    watch = Watch(sensors.SILENCE_SECONDS, clock=lambda: now[0])
+    with project.services.database.transaction() as cursor:
+        runs.begin(cursor, run_id, host=host)
+    for _ in range(20):
+        now[0] += 5
+        if beats:
+            with project.services.database.transaction() as cursor:
+                runs.record_progress(cursor, run_id, moved=False, parts={})
+        sensors.take_over_silent(project.instance, project.services, watch)
+    run = project.instance.get_run_by_id(run_id)
+    assert run is not None
+    assert run.is_failure is is_ended
+    [(*_, owner)] = project.application.pending()
+    assert owner == (None if is_ended else f"run:{run_id}")
+    if is_ended:
+        said = " ".join(event.message for event in project.instance.all_logs(run_id) if event.message)
+        assert "Nothing was heard for a minute of this run, whose process is on elsewhere:" in said
+        with project.services.database.transaction() as cursor, pytest.raises(LostRun):
+            runs.hold(cursor, run_id)
+
+
 def test_run_that_dagster_has_ended_stores_nothing_any_more(project: Project) -> None:
     """It was stopped, then canceled in the UI: its lock no longer keeps changes from others."""
     run_id = submit(project, tags={}, status=DagsterRunStatus.CANCELED)
     with project.application.listener() as listener:
         listener.announce_consumer(run_id)
         with project.services.database.transaction() as cursor:
-            runs.begin(cursor, run_id)
+            runs.begin(cursor, run_id, host=identity.host())
         project.application.add("a.txt", *WORDS)
         assert len(project.tick().run_requests) == 1
 
@@ -273,7 +307,7 @@ def test_status_and_check_name_a_run_that_stands_still(project: Project) -> None
     project.application.add("a.txt", *WORDS)
     claim(project, "run:stopped")
     with project.services.database.transaction() as cursor:
-        runs.begin(cursor, "stopped")
+        runs.begin(cursor, "stopped", host=identity.host())
     assert operations.status(project.services).standing_still == {}
     project.application.sql("update rag_runs set progressed_at = now() - interval '52 minutes'")
     status = operations.status(project.services)

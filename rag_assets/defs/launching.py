@@ -6,7 +6,6 @@ the daemon is not that of `rag-assets up`, runs go Dagster's ordinary way.
 """
 
 import os
-import platform
 import subprocess
 import sys
 import threading
@@ -182,12 +181,12 @@ def _spawn() -> subprocess.Popen[bytes]:
 
 def _name(run: DagsterRun, pid: int) -> str:
     """Names a process, and whose it is: a run that is made from another one has its tags, too."""
-    return f"{run.run_id}:{platform.node()}:{identity.identify(pid)}"
+    return f"{run.run_id}:{identity.host()}:{identity.identify(pid)}"
 
 
 def _named(run: DagsterRun, tag: str) -> str | None:
     """The identity that the tag gives this run's process; None where it is not for this run, or of another machine."""
-    ours = f"{run.run_id}:{platform.node()}:"
+    ours = f"{run.run_id}:{identity.host()}:"
     value = run.tags.get(tag, "")
     return value.removeprefix(ours) if value.startswith(ours) else None
 

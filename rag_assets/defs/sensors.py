@@ -19,6 +19,7 @@ from rag_assets.lease import Watch
 from rag_assets.model import Claim, ClaimOwner, are, counted
 from rag_assets.postgres import outbox, runs
 from rag_assets.postgres.listener import Listener
+from rag_assets.processes import identity
 from rag_assets.services import Services
 
 SWEEP_SECONDS = 5.0  # between looks for claims of runs that have ended
@@ -34,6 +35,11 @@ GONE = "The process of this run is gone."
 STOOD_STILL = (
     "This run stood still for longer than worker.processing_timeout_seconds ({0.processing_timeout_seconds:g} s): its "
     "process is stopped, or hangs. Its documents are pending again, and the next run takes them."
+)
+SILENCE_SECONDS = 30.0  # with the grace of a Watch a minute, in which a run says a dozen times that it is there
+FELL_SILENT = (
+    "Nothing was heard for a minute of this run, whose process is on {host}: the process or its machine is gone, or "
+    "does not reach the database. Its documents are pending again, and the next run takes them."
 )
 LOOK_AT_INDEX_SECONDS = 60
 FIRST_INDEX_PAUSE_SECONDS, LONGEST_INDEX_PAUSE_SECONDS = 600.0, 6 * 3600.0  # after runs that built none
@@ -205,7 +211,7 @@ def take_over_stalled(instance: dg.DagsterInstance, services: Services, watch: W
     So, too, with runs that are ended for Dagster while their process is still there, stopped before it could notice.
     """
     with services.database.transaction() as cursor:
-        reported = runs.progress(cursor)
+        reported = {run_id: run.progress for run_id, run in runs.at_work(cursor).items()}
     at_work = {run.run_id: run for run in instance.get_runs(dg.RunsFilter(job_name=ingest_job.name, statuses=AT_WORK))}
     stalled = watch.stalled({**dict.fromkeys(at_work, UNREPORTED), **reported})
     for run_id, progress in reported.items():
@@ -222,6 +228,23 @@ def take_over_stalled(instance: dg.DagsterInstance, services: Services, watch: W
             instance.report_run_failed(at_work[run_id], STOOD_STILL.format(services.settings.worker))
 
 
+def take_over_silent(instance: dg.DagsterInstance, services: Services, watch: Watch) -> None:
+    """Give to others what runs on other hosts hold of which nothing is heard, and end these runs.
+
+    Of a run on this host, Dagster is told within seconds when its process is gone: see launching.is_lost.
+    """
+    with services.database.transaction() as cursor:
+        elsewhere = {
+            run_id: run for run_id, run in runs.at_work(cursor).items() if run.host not in (None, identity.host())
+        }
+    for run_id in watch.stalled({run_id: run.beat for run_id, run in elsewhere.items()}):
+        with services.database.transaction() as cursor:
+            taken = runs.take_over(cursor, run_id, progress=elsewhere[run_id].progress)
+        run = instance.get_run_by_id(run_id)
+        if taken and run is not None and not run.is_finished:
+            instance.report_run_failed(run, FELL_SILENT.format(host=str(elsewhere[run_id].host).partition("/")[0]))
+
+
 def _status(instance: dg.DagsterInstance, owner: ClaimOwner) -> DagsterRunStatus | None:
     filters = dg.RunsFilter(run_ids=[owner.id]) if owner.kind == "run" else dg.RunsFilter(tags={BATCH_TAG: owner.id})
     runs = instance.get_runs(filters, limit=1)
@@ -232,6 +255,12 @@ def _status(instance: dg.DagsterInstance, owner: ClaimOwner) -> DagsterRunStatus
 def _watch(services: Services) -> Watch:
     """The watch over stalled runs: one for the whole process, because it compares each look with those before."""
     return Watch(services.settings.worker.processing_timeout_seconds)
+
+
+@cache
+def _watch_over_beats(_services: Services) -> Watch:
+    """The same over runs on other hosts, and whether they are there at all."""
+    return Watch(SILENCE_SECONDS)
 
 
 @cache
@@ -266,6 +295,7 @@ def _wait_for_changes(instance: dg.DagsterInstance, services: Services) -> tuple
 def _sweep(instance: dg.DagsterInstance, services: Services) -> None:
     end_lost_runs(instance, [DagsterRunStatus.STARTING])  # which Dagster would wait for a minute
     take_over_stalled(instance, services, _watch(services))
+    take_over_silent(instance, services, _watch_over_beats(services))
     free_abandoned_claims(instance, services)
     operations.tend(services)
     partitions.add_all_once(instance, services)

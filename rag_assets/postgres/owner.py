@@ -17,7 +17,7 @@ from rag_assets.postgres.statements import single, statement
 
 @dataclass(frozen=True, kw_only=True)
 class Owner:
-    """`program` names an installation, host and home; `settings` are those that decide chunks and vectors, by name."""
+    """`program` names an installation, or host and home; `settings` are those that decide chunks and vectors."""
 
     program: str
     model: str

@@ -1,10 +1,12 @@
 """rag_runs: which runs are at work, whether they get on, and which of them were taken over.
 
 A run reports its progress every few seconds. One that is stalled, its process stopped or hanging, is taken over:
-its documents are free for others, and whatever it does when it wakes up, it stores nothing.
+its documents are free for others, and whatever it does when it wakes up, it stores nothing. So is one on another host
+of which nothing is heard: whether its process is there can be seen on its own host alone.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import Json
@@ -15,13 +17,22 @@ from rag_assets.postgres import outbox
 from rag_assets.postgres.statements import statement
 
 
-def begin(cursor: Cursor, run_id: str) -> None:
-    """Say that this run is at work; LostRun when it was taken over before that."""
-    _require(cursor, "begin", run_id=run_id)
+@dataclass(frozen=True, kw_only=True)
+class AtWork:
+    """What a run says of itself: `progress` changes while it gets on, `beat` while its process is there."""
+
+    progress: int
+    host: str | None  # as processes.identity.host has it; None: it said nothing of that
+    beat: int
+
+
+def begin(cursor: Cursor, run_id: str, *, host: str) -> None:
+    """Say that this run is at work, on this host; LostRun when it was taken over before that."""
+    _require(cursor, "begin", run_id=run_id, host=host)
 
 
 def record_progress(cursor: Cursor, run_id: str, *, moved: bool, parts: Mapping[str, tuple[int, int]]) -> None:
-    """Note whether this run got on since it last reported; LostRun when it was taken over.
+    """Note that this run is there, and whether it got on since it last reported; LostRun when it was taken over.
 
     `parts` are the long documents at work: how many new chunks of each are embedded, and of how many.
     """
@@ -38,10 +49,10 @@ def finish(cursor: Cursor, run_id: str) -> None:
     cursor.execute(statement("runs", "finish"), {"run_id": run_id})
 
 
-def progress(cursor: Cursor) -> dict[str, int]:
-    """Of each run at work, a number that changes while it gets on."""
-    cursor.execute(statement("runs", "list_progress"))
-    return dict(cursor.fetchall())
+def at_work(cursor: Cursor) -> dict[str, AtWork]:
+    """The runs at work that were not taken over, by their ids."""
+    cursor.execute(statement("runs", "list_at_work"))
+    return {row[0]: AtWork(progress=row[1], host=row[2], beat=row[3]) for row in cursor.fetchall()}
 
 
 def take_over(cursor: Cursor, run_id: str, *, progress: int | None) -> bool:

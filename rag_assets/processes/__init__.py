@@ -1,6 +1,6 @@
 """Processes of this machine: how they are named, started, ended, and kept apart.
 
 `spawning`: children that die with us; on Windows by `windows_job`. `tree`: ends a process and all it started.
-`identity`: which process a number means. `file_lock`: one holder at a time. `interrupts`: Ctrl-C and its kin, once.
+`identity`: which process a number means, on which host. `file_lock`: one holder at a time. `interrupts`: Ctrl-C, once.
 `ports`: a free one, and whose one is. `private_folder`, `bounded_log`, `whole_file`: what a process leaves on the disk.
 """

@@ -1,15 +1,18 @@
 -- name: begin
--- Say that a run is at work; no row where it was taken over before that.
-insert into rag_runs as r (run_id) values (%(run_id)s)
-on conflict (run_id) do update set started_at = now(), progress = r.progress + 1, progressed_at = now(), parts = '{}'
+-- Say that a run is at work, and on which host; no row where it was taken over before that.
+insert into rag_runs as r (run_id, host) values (%(run_id)s, %(host)s)
+on conflict (run_id) do update set started_at = now(), progress = r.progress + 1, progressed_at = now(), parts = '{}',
+    host = excluded.host, beat_at = now()
     where r.taken_over_at is null
 returning run_id;
 
 -- name: record_progress
--- Note whether a run got on since the last time, and its long documents; no row where it was taken over.
+-- Note that a run is there, whether it got on since the last time, and its long documents; no row where it was taken
+-- over.
 update rag_runs
 set progress = progress + %(moved)s::int,
     parts = %(parts)s,
+    beat_at = now(),
     progressed_at = case when %(moved)s then now() else progressed_at end
 where run_id = %(run_id)s and taken_over_at is null
 returning run_id;
@@ -22,9 +25,10 @@ select run_id from rag_runs where run_id = %(run_id)s and taken_over_at is null 
 -- The run has ended.
 delete from rag_runs where run_id = %(run_id)s;
 
--- name: list_progress
--- Runs at work, and how far each is.
-select run_id, progress from rag_runs where taken_over_at is null order by run_id;
+-- name: list_at_work
+-- Runs at work, how far each is, where it is, and when it last said that it is there, in microseconds.
+select run_id, progress, host, (extract(epoch from beat_at) * 1000000)::bigint
+from rag_runs where taken_over_at is null order by run_id;
 
 -- name: take_over
 -- From now on this run stores nothing; no row where it is just storing.
