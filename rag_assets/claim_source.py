@@ -42,7 +42,7 @@ class ClaimSource:
     """Claims documents for one run, a batch at a time.
 
     While it exists, it holds the lock that tells the sensor that changes are being taken: see
-    `outbox.has_active_consumer`.
+    `outbox.count_consumers`.
     """
 
     def __init__(

@@ -282,6 +282,7 @@ class Worker(Section):
     bulk_batch_size: Annotated[int, Field(ge=1, le=1_000)] = 10  # documents read ahead and committed together
     processing_timeout_seconds: Seconds = 300  # neither reading a document nor a request for its vectors takes longer
     documents_per_run: Annotated[int, Field(ge=1, le=100_000)] = 500
+    parallel_runs: Annotated[int, Field(ge=1, le=32)] = 1  # at once, each with its text workers and embedding engine
     partitioning: Literal["document", "bucket"] = "document"  # of Dagster's assets; bucket: above 100,000 documents
     buckets: Annotated[int, Field(ge=1, le=100_000)] = 1_024  # never to be changed while in use
     previews: bool = True  # Dagster's page shows the beginning of each document and of its first chunks

@@ -116,12 +116,20 @@ class Application:
                 seconds=self.settings.worker.claim_seconds,
             )
 
-    def pipeline(self, *, run_id: str, embedder: Embeds | None = None, on_part: OnPart = no_part) -> Pipeline:
+    def pipeline(
+        self,
+        *,
+        run_id: str,
+        embedder: Embeds | None = None,
+        on_part: OnPart = no_part,
+        reader: Reader | None = None,
+    ) -> Pipeline:
+        """With `reader` as its only one, where another pipeline has the others of the application."""
         return Pipeline(
             self.database,
             self.settings,
-            reader=self.reader,
-            urgent_reader=self.urgent_reader,
+            reader=reader or self.reader,
+            urgent_reader=reader or self.urgent_reader,
             embedder=embedder or HashEmbedder(),
             resolve=lambda path: paths.resolve(path, root=self.files, allowed_roots=(), path_map={}),
             run_id=run_id,

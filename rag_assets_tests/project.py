@@ -31,6 +31,11 @@ class Project:
         self.rag = Rag(services)
         self.rag.shared = services
 
+    def set_worker(self, **changed: Any) -> None:
+        """Other settings of [worker] from now on."""
+        worker = self.services.settings.worker.model_copy(update=changed)
+        self.services.settings = self.services.settings.model_copy(update={"worker": worker})
+
     def embed_with(self, embedder: object) -> None:
         self.services.embedder = embedder  # type: ignore[assignment]
 

@@ -8,11 +8,11 @@ import dagster as dg
 import pytest
 
 from rag_assets.definitions import defs
-from rag_assets.defs import events, jobs, partitions
+from rag_assets.defs import assets, events, jobs, partitions
 from rag_assets.defs.resources import Rag
 from rag_assets.model import Outcome
 from rag_assets_tests.application import WORDS
-from rag_assets_tests.project import KEYS, Project, Short
+from rag_assets_tests.project import KEYS, Project, Short, submit
 
 
 def types_below(config_type: Any, *, seen: set[str]) -> set[str]:
@@ -109,6 +109,28 @@ def test_data_version_is_that_of_the_bytes(project: Project) -> None:
         project.application.change(document_id)
     [[sha256]] = project.application.sql("select sha256 from rag_document_text")
     assert versions == [sha256, sha256]
+
+
+@pytest.mark.parametrize(
+    ("parallel_runs", "at_work", "waiting", "yields"),
+    [(1, 1, 0, False), (1, 1, 1, True), (2, 1, 1, False), (2, 2, 1, True), (2, 1, 2, True), (2, 2, 0, False)],
+)
+def test_run_makes_way_for_those_that_get_no_place_beside_it(
+    project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    parallel_runs: int,
+    at_work: int,
+    waiting: int,
+    yields: bool,
+) -> None:
+    """One that waits for a second because it was just requested is no reason to end."""
+    project.set_worker(parallel_runs=parallel_runs)
+    # Dagster puts runs into its queue only where it knows the code location of their job.
+    monkeypatch.setattr(assets, "WAITING_RUNS", [dg.DagsterRunStatus.NOT_STARTED])
+    for status, count in ((dg.DagsterRunStatus.STARTED, at_work), (dg.DagsterRunStatus.NOT_STARTED, waiting)):
+        for _ in range(count):
+            submit(project, tags={}, status=status)
+    assert assets._others_wait(project.instance, project.rag)() is yields
 
 
 def test_run_of_one_partition_reads_this_document_alone(project: Project) -> None:

@@ -53,7 +53,7 @@ def ids(batch: Sequence[Claim]) -> list[str]:
 
 def has_active_consumer(application: Application) -> bool:
     with application.database.transaction() as cursor:
-        return outbox.has_active_consumer(cursor)
+        return outbox.count_consumers(cursor) > 0
 
 
 @at(Pace(largest_slice=20))

@@ -13,6 +13,7 @@ import psycopg2
 import pytest
 
 from rag_assets import operations, settings
+from rag_assets.claim_source import Pace
 from rag_assets.embedding.embedder import Embedder
 from rag_assets.errors import (
     DocumentError,
@@ -703,3 +704,36 @@ def test_log_has_one_row_for_each_attempt(application: Application) -> None:
     log = application.sql("select run_id, status, error_kind from rag_ingestion_log order by id")
     assert log == [("1", "failed", "not_found"), ("2", "completed", None)]
     assert application.stored(document_id)
+
+
+def test_two_runs_at_once_share_the_documents(application: Application) -> None:
+    """Each document is one run's: stored once, of many with the same words, and nobody waits for the other."""
+    added = [application.add(f"{n}.txt", WORDS[n % 3], str(n)) for n in range(60)]
+    embedding = {"one": threading.Event(), "other": threading.Event()}
+    found: dict[str, list[Outcome]] = {}
+
+    def meet(run_id: str) -> None:
+        """Each has documents in hand while the other one has."""
+        embedding[run_id].set()
+        assert all(event.wait(PATIENCE_SECONDS) for event in embedding.values())
+
+    def work(run_id: str, reader: Reader) -> None:
+        embedder = HashEmbedder(meanwhile=lambda: meet(run_id))
+        with application.listener() as listener:
+            source = application.claim_source(listener, run_id=run_id, pace=Pace(largest_slice=5))
+            pipeline = application.pipeline(run_id=run_id, embedder=embedder, reader=reader)
+            found[run_id] = [outcome for group in pipeline.ingest(source.pending()) for outcome in group]
+
+    readers = (application.reader, application.urgent_reader)
+    threads = [threading.Thread(target=work, args=each) for each in zip(embedding, readers, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE_SECONDS)
+    assert all(found.values())
+    assert len(found) == 2
+    done = sorted(outcome.document_id for outcomes in found.values() for outcome in outcomes)
+    assert done == sorted(added)
+    assert application.pending() == []
+    assert application.sql("select count(*), count(distinct document_id) from rag_ingestion_log") == [(60, 60)]
+    assert all(len(application.stored(document_id)) == 2 for document_id in added)

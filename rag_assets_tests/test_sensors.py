@@ -3,6 +3,7 @@
 import gc
 import time
 import weakref
+from contextlib import ExitStack
 from pathlib import Path
 
 import dagster as dg
@@ -12,7 +13,7 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from rag_assets import operations
 from rag_assets.defs import checks, partitions, sensors
-from rag_assets.defs.jobs import BATCH_TAG
+from rag_assets.defs.jobs import BATCH_TAG, POOL_NAME
 from rag_assets.errors import LostRun
 from rag_assets.lease import GRACE_SECONDS, Watch
 from rag_assets.postgres import outbox, runs
@@ -190,6 +191,41 @@ def test_sensor_leaves_changes_to_a_run_that_takes_them(project: Project) -> Non
         assert project.tick().run_requests == []
         listener.withdraw_consumer()
         assert len(project.tick().run_requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("parallel_runs", "consumers", "documents", "requested"),
+    [(1, 1, 9, False), (2, 1, 9, True), (2, 1, 2, False), (2, 2, 9, False), (3, 2, 9, True), (2, 0, 1, True)],
+)
+def test_further_run_is_requested_while_more_is_due_than_those_at_work_take(
+    project: Project, parallel_runs: int, consumers: int, documents: int, requested: bool
+) -> None:
+    """As many as the settings allow, and for no few changes, which the first one has in a moment."""
+    project.set_worker(parallel_runs=parallel_runs, documents_per_run=3)
+    with ExitStack() as stack:
+        for number in range(consumers):
+            stack.enter_context(project.application.listener()).announce_consumer(f"run {number}")
+        for number in range(documents):
+            project.application.add(f"{number}.txt", *WORDS)
+        project.application.sql("select rag_take_changes()")
+        requests = project.tick().run_requests
+        assert [request.tags["rag_assets/documents"] for request in requests] == ["3" if documents > 2 else "1"][
+            : int(requested)
+        ]
+
+
+@pytest.mark.parametrize(("before", "parallel_runs", "after"), [(None, 1, None), (None, 2, 2), (2, 1, 1), (0, 2, 0)])
+def test_pool_has_as_many_places_as_there_may_be_runs(
+    project: Project, before: int | None, parallel_runs: int, after: int | None
+) -> None:
+    """Of a backfill, too. One is what Dagster gives it by itself; none is what somebody gave it."""
+    storage = project.instance.event_log_storage
+    if before is not None:
+        storage.set_concurrency_slots(POOL_NAME, before)
+    project.set_worker(parallel_runs=parallel_runs)
+    project.application.add("a.txt", *WORDS)
+    assert project.tick().run_requests
+    assert {pool.name: pool.limit for pool in storage.get_pool_limits()}.get(POOL_NAME) == after
 
 
 def test_deleted_document_gets_a_run_but_no_partition(project: Project) -> None:

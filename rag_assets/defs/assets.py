@@ -13,7 +13,7 @@ from dagster import DagsterRunStatus
 
 from rag_assets import operations, visible
 from rag_assets.defs import events, jobs, launching, partitions, specs
-from rag_assets.defs.resources import IngestRequest, Rag
+from rag_assets.defs.resources import IngestRequest, Rag, ShouldYield
 from rag_assets.errors import LostRun
 from rag_assets.model import Progress, counted, them
 from rag_assets.processes import interrupts
@@ -28,7 +28,8 @@ NEXT_STEPS = (
 )
 REPEAT, RETRY = "re-execute this run, or rag-assets retry", "rag-assets retry"
 PROGRESS_SECONDS = 20.0  # between two lines of a run's log on how far an index is
-WAITING_RUNS = dg.RunsFilter(statuses=[DagsterRunStatus.QUEUED])
+WAITING_RUNS = [DagsterRunStatus.QUEUED]
+RUNS_AT_WORK = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
 
 # Plain types: those that dg.Config makes of str and bool put the value of any environment variable that a run's config
 # names in its place, password and all, for whoever launches the run to read in its log.
@@ -74,7 +75,7 @@ def ingest(context: dg.AssetExecutionContext, rag: dg.ResourceParam[Rag]) -> Ite
         _faults_marked(context),
         interrupts.interrupted_once(),
         events.Reporter(context) as reporter,
-        rag.run(_request(context, config, rag), should_yield=lambda: _others_wait(context.instance)) as run,
+        rag.run(_request(context, config, rag), should_yield=_others_wait(context.instance, rag)) as run,
         run.progress.told(context.log.info),
     ):
         for outcomes in run.outcomes:
@@ -157,8 +158,15 @@ def _request(context: dg.AssetExecutionContext, config: IngestConfig, rag: Rag) 
     )
 
 
-def _others_wait(instance: dg.DagsterInstance) -> bool:
-    return instance.get_runs_count(WAITING_RUNS) > 0
+def _others_wait(instance: dg.DagsterInstance, rag: Rag) -> ShouldYield:
+    """Tells whether a run waits that gets no place beside those at work, this one among them."""
+    places = rag.settings.worker.parallel_runs
+
+    def wait() -> bool:
+        waiting = launching.count_runs(instance, WAITING_RUNS)
+        return waiting > 0 and waiting + launching.count_runs(instance, RUNS_AT_WORK) > places
+
+    return wait
 
 
 def _summary(report: RunReport) -> str:

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 
 import dagster as dg
@@ -50,13 +51,7 @@ class PromptRunCoordinator(QueuedRunCoordinator):
         return self._instance.get_run_by_id(run.run_id) or run
 
     def _others_at_work(self) -> bool:
-        """But for those that build an index: that may take an hour, and takes nothing from the others but time.
-
-        By their tag: in this instance, several indexes may have such a job, each with the name of its own.
-        """
-        of_index = dg.RunsFilter(tags={INDEX_TAG: "yes"}, statuses=ACTIVE_STATUSES)
-        active = self._instance.get_runs_count(dg.RunsFilter(statuses=ACTIVE_STATUSES))
-        return active > 0 and active > self._instance.get_runs_count(of_index)
+        return count_runs(self._instance, ACTIVE_STATUSES) > 0
 
     def register_instance(self, instance: dg.DagsterInstance) -> None:
         """Called once by Dagster, with the instance whose runs are coordinated."""
@@ -159,6 +154,17 @@ def tag_run_with_process(instance: dg.DagsterInstance, run: DagsterRun) -> None:
     """Note which process this run is executed in, unless it was handed to it: it can then be known to be gone."""
     if not _named(run, RUNNER_TAG):
         instance.add_run_tags(run.run_id, {PROCESS_TAG: _name(run, os.getpid())})
+
+
+def count_runs(instance: dg.DagsterInstance, statuses: Sequence[DagsterRunStatus]) -> int:
+    """How many runs have one of these statuses, but for those that build an index of vectors.
+
+    That may take an hour, and takes nothing from the others but time. By their tag: in an instance, several indexes may
+    have such a job, each with the name of its own.
+    """
+    there = instance.get_runs_count(dg.RunsFilter(statuses=list(statuses)))
+    of_index = dg.RunsFilter(tags={INDEX_TAG: "yes"}, statuses=list(statuses))
+    return there - instance.get_runs_count(of_index) if there else 0
 
 
 def is_lost(run: DagsterRun) -> bool:

@@ -73,7 +73,8 @@ def _look(instance: dg.DagsterInstance, services: Services) -> Iterator[dg.RunRe
     """Claim the documents that changed and request one run for them; wait a while when there are none.
 
     While a run takes changes itself, or one is waiting to start, changes are left in the outbox: they are
-    taken by that run, and what comes later coalesces instead of queueing up.
+    taken by that run, and what comes later coalesces instead of queueing up. Only of what is more than a run takes,
+    another one has its share, where the settings allow several.
     """
     _release_batches_once(services)
     claims, batch_id, hindrance = _wait_for_changes(instance, services)
@@ -81,6 +82,7 @@ def _look(instance: dg.DagsterInstance, services: Services) -> Iterator[dg.RunRe
         yield dg.SkipReason(hindrance or operations.held(services) or _waiting(instance, services))
         return
     partitions.documents.add(instance, [claim.document_id for claim in claims if claim.path is not None])
+    _limit_pool(instance, services.settings.worker.parallel_runs)
     yield dg.RunRequest(
         run_key=batch_id,
         run_config=run_config(batch_id=batch_id, linger=True),
@@ -105,7 +107,7 @@ def _waiting(instance: dg.DagsterInstance, services: Services) -> str:
         which = f"More than {COUNTED:,} documents are pending"
     if reason:
         return f"{which}. {reason}"
-    if claimed >= pending or _has_active_consumer(instance, services):
+    if claimed >= pending or _consumers(instance, services):
         return f"{which}: a run is at work, or about to be, and takes what comes meanwhile."
     in_run = f"{claimed} in a run, the others " if claimed else ""
     if not seconds:  # committed after the last look
@@ -283,7 +285,7 @@ def _wait_for_changes(instance: dg.DagsterInstance, services: Services) -> tuple
                     next_sweep = time.monotonic() + SWEEP_SECONDS
                     _sweep(instance, services)
                     hindrance = ""
-                if not (_has_active_consumer(instance, services) or _pause(instance) > 0):
+                if _has_place(instance, services) and not _pause(instance) > 0:
                     claims = _claim(services, batch_id)
             except SettingsError as exc:  # a table that is not there: it may be back at the next look
                 hindrance = str(exc)
@@ -301,15 +303,33 @@ def _sweep(instance: dg.DagsterInstance, services: Services) -> None:
     partitions.add_all_once(instance, services)
 
 
-def _has_active_consumer(instance: dg.DagsterInstance, services: Services) -> bool:
-    """Whether a run takes changes as they come, or one that will is about to start."""
+def _has_place(instance: dg.DagsterInstance, services: Services) -> bool:
+    """Whether changes may have a run: none takes them or, of `worker.parallel_runs`, more is due than those take."""
+    worker, consumers = services.settings.worker, _consumers(instance, services)
+    if not consumers or consumers >= worker.parallel_runs:
+        return not consumers
     with services.database.transaction() as cursor:
-        if outbox.has_active_consumer(cursor):
-            return True
+        return outbox.count_free(cursor, most=worker.documents_per_run) == worker.documents_per_run
+
+
+def _consumers(instance: dg.DagsterInstance, services: Services) -> int:
+    """How many runs take changes as they come, or are about to start and will."""
     waiting = dg.RunsFilter(
         job_name=ingest_job.name, statuses=UNSTARTED_STATUSES, tags={"dagster/priority": RUN_PRIORITY}
     )
-    return instance.get_runs_count(waiting) > 0
+    with services.database.transaction() as cursor:
+        return outbox.count_consumers(cursor) + instance.get_runs_count(waiting)
+
+
+def _limit_pool(instance: dg.DagsterInstance, parallel_runs: int) -> None:
+    """Have Dagster let so many runs work at once, where that is not what it does by itself: one.
+
+    A limit of 0, which somebody set to have nothing run, stays.
+    """
+    storage = instance.event_log_storage
+    limit = next((pool.limit for pool in storage.get_pool_limits() if pool.name == POOL_NAME), 1)
+    if limit not in (0, parallel_runs):
+        storage.set_concurrency_slots(POOL_NAME, parallel_runs)
 
 
 def _pause(instance: dg.DagsterInstance) -> float:

@@ -191,10 +191,16 @@ def find(cursor: Cursor, source: Source, ids: Sequence[str]) -> dict[str, str]:
     return {row[0]: row[0] for row in cursor.fetchall()} | {given: row.id for given, row in rows.items()}
 
 
-def has_active_consumer(cursor: Cursor) -> bool:
-    """Whether a run takes changes as they come; see listener.Listener.announce_consumer."""
-    cursor.execute(statement("outbox", "has_active_consumer"))
-    return bool(single(cursor)[0])
+def count_consumers(cursor: Cursor) -> int:
+    """How many runs take changes as they come; see listener.Listener.announce_consumer."""
+    cursor.execute(statement("outbox", "count_consumers"))
+    return int(single(cursor)[0])
+
+
+def count_free(cursor: Cursor, *, most: int) -> int:
+    """How many documents are due that nobody holds; `most` where there are more."""
+    cursor.execute(statement("outbox", "count_free"), {"most": most})
+    return int(single(cursor)[0])
 
 
 def waiting(cursor: Cursor, *, most: int) -> tuple[int, int, float]:

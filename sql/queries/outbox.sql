@@ -373,15 +373,22 @@ select rag_enqueue(array_agg(id), 'update') from unnest(%(ids)s::text[]) as id
 where not exists (select from rag_outbox as o where o.document_id = id)
 having count(*) > 0;
 
--- name: has_active_consumer
--- Whether a run takes changes as they come: it holds a lock of its own for as long as it does. One that stood still
+-- name: count_consumers
+-- How many runs take changes as they come: each holds a lock of its own for as long as it does. One that stood still
 -- and was taken over may hold it for ever. In a database with several indexes, each has locks named by its schema.
-select exists (
-    select from pg_locks
-    where locktype = 'advisory' and classid = hashtext('rag_assets.intake.' || current_schema())::oid
-        and database = (select oid from pg_database where datname = current_database()) and granted
-        and objid not in (select hashtext(run_id)::oid from rag_runs where taken_over_at is not null)
-);
+select count(*) from pg_locks
+where locktype = 'advisory' and classid = hashtext('rag_assets.intake.' || current_schema())::oid
+    and database = (select oid from pg_database where datname = current_database()) and granted
+    and objid not in (select hashtext(run_id)::oid from rag_runs where taken_over_at is not null);
+
+-- name: count_free
+-- Documents that are due, as claim_due has it, and that nobody holds, so many at most.
+select count(*) from (
+    select from rag_outbox
+    where state = 'pending' and (not_before <= now() or error_kind is null)
+        and (claimed_by is null or claimed_until < now())
+    limit %(most)s
+) as o;
 
 -- name: count_waiting
 -- What is pending, so many at most; how much somebody works on, or is about to; and seconds until the next of the rest
