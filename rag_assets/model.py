@@ -86,6 +86,7 @@ class FileFacts:
     sha256: str
     size: int  # bytes
     mtime_ns: int  # nanoseconds since the epoch; see text.paths.reliable_mtime
+    version: str | None = None  # what the store of a document calls these bytes (its etag); None of files
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

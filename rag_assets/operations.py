@@ -6,7 +6,6 @@ services and of what it is asked for.
 
 import logging
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -52,7 +51,7 @@ from rag_assets.postgres.stories import Story
 from rag_assets.postgres.vector_index import VectorIndex
 from rag_assets.services import DAGSTER_SCHEMA, Services, no_progress, owner_of
 from rag_assets.settings import Mode
-from rag_assets.text import paths
+from rag_assets.text import sources
 from rag_assets.upkeep import Plan, Tended
 from rag_assets.vectors import Marked, Sampled
 
@@ -521,28 +520,22 @@ def _look(services: Services, stored: StoredText) -> FileFacts | None:
 
 
 def _facts(services: Services, stored: StoredText) -> FileFacts:
-    path, looked_at = services.resolve(stored.path), time.time_ns()
-    size, mtime_ns = paths.facts(path)
-    if (size, mtime_ns) == (stored.facts.size, stored.facts.mtime_ns):
-        return stored.facts
-    sha256 = paths.sha256(path, limit=services.settings.parsing.max_bytes)
-    return FileFacts(sha256=sha256, size=size, mtime_ns=paths.reliable_mtime(mtime_ns, looked_at=looked_at))
+    return sources.look(services.resolve(stored.path), stored.facts, limit=services.settings.parsing.max_bytes)
 
 
 def _size_and_time(services: Services, path: str) -> tuple[int, int] | None:
     """As a run sees them; None where there is no such file."""
     with suppress(DocumentError, OSError):
-        return services.lookups.call(lambda: paths.facts(services.resolve(path)), name=path)
+        return services.lookups.call(lambda: sources.facts(services.resolve(path)), name=path)
     return None
 
 
 def _changed_at(services: Services, path: str) -> float | None:
     """When a file was written or put in its place, whichever came last."""
     try:
-        status = services.lookups.call(lambda: services.resolve(path).stat(), name=path)
+        return services.lookups.call(lambda: sources.changed_at(services.resolve(path)), name=path)
     except (DocumentError, OSError):
         return None
-    return max(status.st_mtime, status.st_ctime)
 
 
 def _name(services: Services, path: Path) -> str:

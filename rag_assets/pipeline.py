@@ -10,7 +10,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from rag_assets.errors import (
@@ -28,8 +27,9 @@ from rag_assets.postgres import chunks, ingestion_log, models, outbox, texts, wo
 from rag_assets.postgres.chunks import OfModel
 from rag_assets.postgres.database import Cursor, Database
 from rag_assets.settings import Chunking, Settings
-from rag_assets.text import languages, paths
+from rag_assets.text import languages, sources
 from rag_assets.text.lookups import Lookups
+from rag_assets.text.sources import Place
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -53,7 +53,7 @@ FOLDED_TOGETHER = 50  # changes of the statistics of words
 
 
 Key = tuple[str, str]  # a model, and the content hash of a text that it embeds
-Resolve = Callable[[str], Path]  # a path of the table -> the file; DocumentError
+Resolve = Callable[[str], Place]  # a path of the table -> where the document is; DocumentError
 Look = Callable[[], StoredText | None]  # DocumentError
 OnPart = Callable[[str, int, int], None]  # a long document's id, how many of its new chunks are embedded, of how many
 
@@ -65,8 +65,8 @@ class Reader(Protocol):
     def fingerprint(self) -> str:
         """The settings and versions that decide what is read and how it is cut, as one text."""
 
-    def read(self, path: Path, *, name: str) -> ReadDocument:
-        """Text and chunks of a file; `name` is what messages call it. DocumentError for what cannot be read."""
+    def read(self, path: Place, *, name: str) -> ReadDocument:
+        """Text and chunks of a document; `name` is what messages call it. DocumentError for what cannot be read."""
 
     def interrupt(self) -> None:
         """End what `read` is doing, which then raises."""
@@ -140,7 +140,7 @@ class _Settled:
 
     claim: Claim
     outcome: Outcome
-    file: tuple[int, int] | None = None  # that failed: its size and when it was written, as paths.facts has them
+    file: tuple[int, int] | None = None  # that failed: its size and when it was written, as sources.facts has them
 
 
 _Work = _Read | _Unchanged | _Settled  # one document on its way
@@ -439,7 +439,7 @@ class Pipeline:
         return _Read(claim=claim, read=replace(read, language=self._language(read)), others=beside)
 
     def _read_for_all(
-        self, file: Path, *, name: str, lane: _Lane, others: Sequence[Maker]
+        self, file: Place, *, name: str, lane: _Lane, others: Sequence[Maker]
     ) -> tuple[ReadDocument, dict[str, ReadDocument]]:
         """A file as it is cut for the run's model and for the others, all of the same bytes.
 
@@ -461,7 +461,7 @@ class Pipeline:
     def _file(self, claim: Claim, *, lane: _Lane) -> tuple[int, int] | None:
         with suppress(DocumentError, OSError):
             path = claim.path or ""
-            return lane.lookups.call(lambda: paths.facts(self._resolve(path)), name=path)
+            return lane.lookups.call(lambda: sources.facts(self._resolve(path)), name=path)
         return None
 
     def _language(self, read: ReadDocument) -> str:
@@ -470,7 +470,7 @@ class Pipeline:
             return languages.UNSURE
         return self._settings.search.language or languages.detect(read.parsed.text)
 
-    def _read_file(self, file: Path, *, name: str, reader: Reader) -> ReadDocument:
+    def _read_file(self, file: Place, *, name: str, reader: Reader) -> ReadDocument:
         """A reader that died may have been killed by somebody: only the second time is it the document's fault.
 
         Otherwise, it would cost the document an attempt, and a pause of minutes before the next one.
@@ -504,13 +504,10 @@ class Pipeline:
         for start in range(0, len(batch), LOOKED_AT_TOGETHER):
             yield from lane.looks_ahead.each([call(claim) for claim in batch[start : start + LOOKED_AT_TOGETHER]])
 
-    def _is_unchanged(self, file: Path, stored: StoredText) -> bool:
-        size, mtime_ns = paths.facts(file)
-        if size != stored.facts.size:
-            return False
-        if self._settings.parsing.unchanged == "stat" and mtime_ns == stored.facts.mtime_ns:
-            return True
-        return paths.sha256(file, limit=self._settings.parsing.max_bytes) == stored.facts.sha256
+    def _is_unchanged(self, file: Place, stored: StoredText) -> bool:
+        parsing = self._settings.parsing
+        by_stat = parsing.unchanged == "stat"
+        return sources.is_unchanged(file, stored.facts, limit=parsing.max_bytes, by_stat=by_stat)
 
     def _group(self, works: list[_Work]) -> _Group:
         """Choose the texts that truly need embedding: not stored, and in no group before this one."""

@@ -28,9 +28,10 @@ from rag_assets.postgres.listener import Listener
 from rag_assets.postgres.models import Model
 from rag_assets.postgres.owner import Owner
 from rag_assets.settings import Settings
-from rag_assets.text import paths
+from rag_assets.text import sources
 from rag_assets.text.lookups import Lookups
 from rag_assets.text.sandbox.worker import TextWorker
+from rag_assets.text.sources import Place
 
 DAGSTER_SCHEMA = "dagster"  # in our database, unless DAGSTER_DATABASE_URL is set
 DISK_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}  # of a disk, or of an account's share of it
@@ -250,10 +251,11 @@ class Services:
             first = self
         first.reader.start()
 
-    def resolve(self, path: str) -> Path:
-        """The file that a path of the table means; DocumentError not_found or outside_root."""
-        return paths.resolve(
+    def resolve(self, path: str) -> Place:
+        """What a path of the table means; DocumentError not_found, outside_root or unsupported."""
+        return sources.resolve(
             path,
+            schemes=self.settings.source.schemes,
             root=self.settings.document_root_path,
             allowed_roots=self.settings.source.allowed_roots,
             path_map=self.settings.source.path_map,

@@ -62,6 +62,7 @@ OF_A_SET = (
 Mode = Literal["hybrid", "vector", "text"]
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
+SCHEMES = ("file", "s3", "gs", "az", "abfs", "http", "https", "memory")  # of addresses of documents
 CRON_RANGES = {"minute": (0, 59), "hour": (0, 23), "day": (1, 31), "month": (1, 12), "weekday": (0, 7)}
 CRON_ENTRY = re.compile(r"(\*|\d+|[a-zA-Z]{3})(-(\d+|[a-zA-Z]{3}))?(/[1-9]\d*)?")
 
@@ -111,6 +112,15 @@ def _addresses(value: str | None) -> str | None:
             raise ValueError(
                 f"{visible.address(one.strip())} is no address; allowed are http://HOST:PORT and https://HOST"
             )
+    return value
+
+
+def _scheme(value: str) -> str:
+    """A scheme whose addresses mean the file that they name, and nothing else; or more of an address, up to a slash."""
+    scheme, separator, rest = value.partition("://")
+    if scheme not in SCHEMES or (separator and not re.fullmatch(r"[^/\s@]+/(\S*/)?", rest)):
+        known = ", ".join(SCHEMES)
+        raise ValueError(f"{value} begins no address that is read; allowed are {known}, and as in s3://bucket/folder/")
     return value
 
 
@@ -182,6 +192,8 @@ class Source(Section):
     mass_deletion_number: Positive = 10
     mass_deletion_share: Annotated[float, Field(ge=0, le=1)] = 0.5  # 1: never held
     allowed_roots: tuple[Path, ...] = ()  # besides DOCUMENT_ROOT_PATH
+    # Addresses instead of paths that may be read: a scheme, or more of their beginning, up to a slash.
+    schemes: tuple[Annotated[str, AfterValidator(_scheme)], ...] = ()
     path_map: dict[str, Path] = {}  # prefix in the table -> local folder: {"D:\\Docs": "/srv/docs"}
 
     @property

@@ -252,7 +252,7 @@ def fail(
     and when.
 
     That comes with exponential backoff, or at once because the document changed meanwhile. `file` is its size and when
-    it was written, as paths.facts has them; None where it cannot be looked at.
+    it was written, as sources.facts has them; None where it cannot be looked at.
     """
     ingestion_log.write_log(cursor, [outcome], run_id=run_id)
     attempts = claim.attempts + 1

@@ -37,6 +37,7 @@ def write_text(cursor: Cursor, document_id: str, *, path: str, read: ReadDocumen
         "sha256": facts.sha256,
         "size": facts.size,
         "mtime_ns": facts.mtime_ns,
+        "version": facts.version,
         "media_type": parsed.media_type,
         "parser": parsed.parser,
         "pages": len(parsed.page_offsets) or None,
@@ -64,6 +65,7 @@ def refresh(cursor: Cursor, facts: Mapping[str, FileFacts]) -> None:
         "hashes": [fact.sha256 for fact in facts.values()],
         "sizes": [fact.size for fact in facts.values()],
         "mtimes": [fact.mtime_ns for fact in facts.values()],
+        "versions": [fact.version for fact in facts.values()],
     }
     cursor.execute(statement("texts", "refresh_facts"), values)
 
@@ -74,10 +76,10 @@ def delete(cursor: Cursor, document_id: str) -> None:
 
 
 def _stored(row: tuple[Any, ...]) -> StoredText:
-    document_id, sha256, size, mtime_ns, fingerprint, model, path, media_type, parser, pages, chunks = row
+    document_id, sha256, size, mtime_ns, version, fingerprint, model, path, media_type, parser, pages, chunks = row
     return StoredText(
         document_id=document_id,
-        facts=FileFacts(sha256=sha256, size=size, mtime_ns=mtime_ns),
+        facts=FileFacts(sha256=sha256, size=size, mtime_ns=mtime_ns, version=version),
         fingerprint=fingerprint,
         embedding_model=model,
         path=path,

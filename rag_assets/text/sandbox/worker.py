@@ -8,16 +8,18 @@ from array import array
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from rag_assets.errors import ERROR_KINDS, DocumentError, ServiceError, SettingsError, UnembeddableText
 from rag_assets.model import Chunk, FileFacts, ParsedText, ReadDocument
 from rag_assets.settings import Chunking, Parsing
-from rag_assets.text import paths
+from rag_assets.text import sources
 from rag_assets.text.lookups import Lookups
 from rag_assets.text.sandbox import confinement, frames
 from rag_assets.text.sandbox.guard import Guarded
+from rag_assets.text.sources import Place
 
 START_SECONDS = 120.0  # for imports on a cold disk
 MESSAGE_BYTES = 64 * 2**20  # the largest answer besides its text: places of chunks
@@ -89,12 +91,12 @@ class TextWorker:
         """Start a child now and wait until it has imported its readers; ServiceError when it cannot be started."""
         self._ready()
 
-    def parse(self, path: Path, *, name: str) -> ReadDocument:
-        """Read a file, without cutting it; `path` as `paths.resolve` gave it, `name` as errors say it."""
+    def parse(self, path: Place, *, name: str) -> ReadDocument:
+        """Read a document, without cutting it; `path` as `sources.resolve` gave it, `name` as errors say it."""
         return self._document("parse", path, name=name)
 
-    def read(self, path: Path, *, name: str) -> ReadDocument:
-        """Read a file and cut it; DocumentError, or what `asked` raises."""
+    def read(self, path: Place, *, name: str) -> ReadDocument:
+        """Read a document and cut it; DocumentError, or what `asked` raises."""
         return self._document("read", path, name=name)
 
     def interrupt(self) -> None:
@@ -115,23 +117,22 @@ class TextWorker:
             self._starter.shutdown()
             self._starter = None
 
-    def _document(self, do: str, path: Path, *, name: str) -> ReadDocument:
-        request = {"do": do, "path": os.path.abspath(path), "name": name}
-        if os.name == "nt":  # a descriptor cannot be sent there: the child opens the file
-            answer = self._request(request)
-        else:
-            with self._lookups.call(lambda: paths.opened(path), name=name) as file:
-                answer = self._request(request, file=file.fileno())
+    def _document(self, do: str, path: Place, *, name: str) -> ReadDocument:
+        with self._lookups.call(lambda: sources.opened(path, limit=self._parsing.max_bytes), name=name) as document:
+            request = {"do": do, "path": os.path.abspath(document.path), "name": name}
+            file = document.file.fileno() if document.file else None  # the child opens the path itself
+            answer = self._request(request, file=file)
         self._documents += 1
         self._replace_worn(answer)
         message = answer.message
         if "error" in message:
             raise _error(message, name)
         try:
-            return _rebuilt(answer, name=name, limit=self._parsing.max_characters)
+            read = _rebuilt(answer, name=name, limit=self._parsing.max_characters)
         except (KeyError, IndexError, TypeError, ValueError) as exc:
             self._discard()
             raise DocumentError("crashed", f"The answer about {name} cannot be used: {exc!r}") from exc
+        return read if document.facts is None else replace(read, facts=document.facts)
 
     def _request(self, request: dict[str, Any], *, file: int | None = None) -> frames.Frame:
         child = self._ready()
