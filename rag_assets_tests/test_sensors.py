@@ -12,7 +12,7 @@ from dagster import DagsterInstance, DagsterRunStatus
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from rag_assets import operations
-from rag_assets.defs import checks, partitions, sensors
+from rag_assets.defs import checks, launching, partitions, sensors
 from rag_assets.defs.jobs import BATCH_TAG, POOL_NAME
 from rag_assets.errors import LostRun
 from rag_assets.lease import GRACE_SECONDS, Watch
@@ -325,6 +325,22 @@ def test_run_on_another_host_is_ended_when_nothing_is_heard_of_it(
         assert "Nothing was heard for a minute of this run, whose process is on elsewhere:" in said
         with project.services.database.transaction() as cursor, pytest.raises(LostRun):
             runs.hold(cursor, run_id)
+
+
+@pytest.mark.parametrize("status", [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED])
+def test_run_whose_process_is_gone_is_ended_whoever_launched_it(project: Project, status: DagsterRunStatus) -> None:
+    """Celery's launcher knows what the broker says, and that still has a run at work whose worker was killed."""
+    project.application.add("a.txt", *WORDS)
+    run_id = submit(project, tags={}, status=status)
+    gone = f"{run_id}:{identity.host()}:0.0.0"
+    project.instance.add_run_tags(run_id, {launching.PROCESS_TAG: gone})
+    claim(project, f"run:{run_id}")
+    sensors._sweep(project.instance, project.services)
+    run = project.instance.get_run_by_id(run_id)
+    assert run is not None
+    assert run.is_failure
+    [(*_, owner)] = project.application.pending()
+    assert owner is None
 
 
 def test_run_that_dagster_has_ended_stores_nothing_any_more(project: Project) -> None:

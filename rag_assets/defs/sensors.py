@@ -295,7 +295,8 @@ def _wait_for_changes(instance: dg.DagsterInstance, services: Services) -> tuple
 
 
 def _sweep(instance: dg.DagsterInstance, services: Services) -> None:
-    end_lost_runs(instance, [DagsterRunStatus.STARTING])  # which Dagster would wait for a minute
+    # Dagster would wait for a minute with those that start; with those at work, not every launcher looks at processes.
+    end_lost_runs(instance, [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED])
     take_over_stalled(instance, services, _watch(services))
     take_over_silent(instance, services, _watch_over_beats(services))
     free_abandoned_claims(instance, services)
