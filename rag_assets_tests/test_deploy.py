@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -131,3 +132,32 @@ def test_the_files_are_where_the_documentation_says() -> None:
     page = (settings.project_root() / "docs" / "operating.md").read_text()
     for file in (RULES, BOARD):
         assert f"(../{file.relative_to(settings.project_root()).as_posix()})" in page
+
+
+EXAMPLES = [file for file in DEPLOY.rglob("*.yaml") if file.parent.name in ("celery", "compose", "kubernetes")]
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: f"{file.parent.name}/{file.name}")
+def test_settings_in_examples_of_many_machines_exist(file: Path) -> None:
+    """A variable that is misspelled would be refused by every process."""
+    text = file.read_text(encoding="utf-8")
+    assert list(yaml.safe_load_all(text))
+    for section, key in re.findall(r"\bRAG_ASSETS_([A-Z_]+?)__([A-Z_]+)\b", text):
+        fields = settings.Settings.model_fields[section.lower()].default.__class__.model_fields
+        assert key.lower() in fields, f"{section}.{key}"
+
+
+def test_workers_of_celery_are_set_as_their_launcher_is() -> None:
+    """What Dagster's command for workers reads is another file than what launches runs."""
+    launcher = yaml.safe_load((DEPLOY / "celery" / "dagster.yaml").read_text(encoding="utf-8"))["run_launcher"]
+    worker = yaml.safe_load((DEPLOY / "celery" / "worker.yaml").read_text(encoding="utf-8"))
+    assert worker["execution"]["config"] == launcher["config"]
+
+
+@pytest.mark.parametrize("file", ["celery/dagster.yaml", "kubernetes/values.yaml"])
+def test_examples_let_as_many_runs_work_as_the_settings_allow(file: str) -> None:
+    """A limit of runs below that would have them wait, and none for the pool would have all of a backfill embed."""
+    found = yaml.safe_load((DEPLOY / file).read_text(encoding="utf-8"))
+    ours = yaml.safe_load((settings.project_root() / "dagster.yaml").read_text(encoding="utf-8"))
+    concurrency = found.get("additionalInstanceConfig", found)["concurrency"]
+    assert concurrency == ours["concurrency"]
