@@ -142,12 +142,16 @@ class ClaimSource:
             yield cursor
 
     def _due(self) -> list[Claim]:
+        """What is due, as much as a run takes; of several runs at once, all together take as much.
+
+        So none of them works long on what it took while the others have nothing left to take.
+        """
         self._listener.refresh()  # or a run at work for long, whose line was cut, would not be known to take changes
         with self._claiming() as cursor:
             claims = outbox.claim_due(
                 cursor,
                 self._settings.source,
-                limit=self._pace.largest_slice,
+                limit=max(1, self._pace.largest_slice // self._settings.worker.parallel_runs),
                 claimed_by=self._owner,
                 seconds=self._settings.worker.claim_seconds,
             )

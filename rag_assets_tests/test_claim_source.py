@@ -301,3 +301,13 @@ def test_changes_are_taken_as_long_as_the_listener_is_open(application: Applicat
         application.claim_source(listener, run_id="1")
         assert has_active_consumer(application)
     until(lambda: not has_active_consumer(application))  # the server takes a moment to end the session
+
+
+def test_several_runs_at_once_take_less_at_a_time(application: Application) -> None:
+    """Or one would be at work for long on what it took, and the others, at the end, had nothing to take."""
+    worker = application.settings.worker.model_copy(update={"parallel_runs": 4})
+    application.settings = application.settings.model_copy(update={"worker": worker})
+    add(application, 12)
+    with application.listener() as listener:
+        source = application.claim_source(listener, run_id="1", pace=Pace(largest_slice=20))
+        assert [len(batch) for batch in source.pending()] == [5, 5, 2]

@@ -314,12 +314,15 @@ def _has_place(instance: dg.DagsterInstance, services: Services) -> bool:
 
 
 def _consumers(instance: dg.DagsterInstance, services: Services) -> int:
-    """How many runs take changes as they come, or are about to start and will."""
+    """How many runs take changes as they come, or are about to start and will; some, where there are enough."""
+    with services.database.transaction() as cursor:
+        consumers = outbox.count_consumers(cursor)
+    if consumers >= services.settings.worker.parallel_runs:
+        return consumers
     waiting = dg.RunsFilter(
         job_name=ingest_job.name, statuses=UNSTARTED_STATUSES, tags={"dagster/priority": RUN_PRIORITY}
     )
-    with services.database.transaction() as cursor:
-        return outbox.count_consumers(cursor) + instance.get_runs_count(waiting)
+    return consumers + instance.get_runs_count(waiting)
 
 
 def _limit_pool(instance: dg.DagsterInstance, parallel_runs: int) -> None:
