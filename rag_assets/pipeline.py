@@ -497,17 +497,17 @@ class Pipeline:
             if path is None or known is None:
                 return "", _none
             is_same = known.fingerprint in fingerprints and known.embedding_model in names
-            return path, (
-                lambda: known if self._is_unchanged(self._resolve(path), known) else None
-            ) if is_same else _none
+            return path, (lambda: known if self._is_unchanged(path, known) else None) if is_same else _none
 
         for start in range(0, len(batch), LOOKED_AT_TOGETHER):
             yield from lane.looks_ahead.each([call(claim) for claim in batch[start : start + LOOKED_AT_TOGETHER]])
 
-    def _is_unchanged(self, file: Place, stored: StoredText) -> bool:
+    def _is_unchanged(self, path: str, stored: StoredText) -> bool:
+        # Of two addresses, the states of both may be called the same.
+        facts = stored.facts if path == stored.path else replace(stored.facts, version=None)
         parsing = self._settings.parsing
         by_stat = parsing.unchanged == "stat"
-        return sources.is_unchanged(file, stored.facts, limit=parsing.max_bytes, by_stat=by_stat)
+        return sources.is_unchanged(self._resolve(path), facts, limit=parsing.max_bytes, by_stat=by_stat)
 
     def _group(self, works: list[_Work]) -> _Group:
         """Choose the texts that truly need embedding: not stored, and in no group before this one."""

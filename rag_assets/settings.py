@@ -118,9 +118,11 @@ def _addresses(value: str | None) -> str | None:
 def _scheme(value: str) -> str:
     """A scheme whose addresses mean the file that they name, and nothing else; or more of an address, up to a slash."""
     scheme, separator, rest = value.partition("://")
-    if scheme not in SCHEMES or (separator and not re.fullmatch(r"[^/\s@]+/(\S*/)?", rest)):
+    host = r"[a-z0-9.-]+(:\d+)?(?<!:443)(?<!:80)" if scheme in ("http", "https") else r"[^/\s@%]+"
+    if scheme not in SCHEMES or (separator and not re.fullmatch(host + r"/(\S*/)?", rest)):
         known = ", ".join(SCHEMES)
-        raise ValueError(f"{value} begins no address that is read; allowed are {known}, and as in s3://bucket/folder/")
+        said = f"allowed are {known}, and as in s3://bucket/folder/ or, in small letters, https://host.example.com/"
+        raise ValueError(f"{value} begins no address that is read; {said}")
     return value
 
 

@@ -23,6 +23,7 @@ from rag_assets_tests.project import Project
 
 LIMIT = 100_000
 WORDS_READ = text(*WORDS).encode()
+TWO = {"a": ("pumps", "glass"), "b": ("glass", "pumps")}  # of one size
 
 
 class Store:
@@ -42,10 +43,14 @@ class Store:
 
 
 class Web:
-    """A web server; `files` has what it answers, by path: status, headers, body. `asked` has the methods and paths."""
+    """A web server; `files` has what it answers, by path: status, headers, body. `asked` has the methods and paths.
+
+    `of_head` has what is answered to HEAD where that is something else.
+    """
 
     def __init__(self) -> None:
         self.files: dict[str, tuple[int, dict[str, str], bytes]] = {}
+        self.of_head: dict[str, tuple[int, dict[str, str], bytes]] = {}
         self.asked: list[tuple[str, str]] = []
         web = self
 
@@ -61,7 +66,8 @@ class Web:
 
             def _answer(self, *, with_body: bool) -> None:
                 web.asked.append((self.command, self.path))
-                status, headers, body = web.files.get(self.path, (404, {}, b""))
+                files = web.files if with_body else web.files | web.of_head
+                status, headers, body = files.get(self.path, (404, {}, b""))
                 self.send_response(status)
                 for name, value in ({"Content-Length": str(len(body))} | headers).items():
                     if value:
@@ -114,6 +120,13 @@ def fetched(place: Address, *, limit: int = LIMIT) -> tuple[bytes, FileFacts]:
         return found.file.read(), found.facts
 
 
+def allow(project: Project, *schemes: str) -> None:
+    given = project.services.settings
+    project.services.settings = given.model_copy(
+        update={"source": given.source.model_copy(update={"schemes": schemes})}
+    )
+
+
 def refused(uri: str, *schemes: str, root: Path | None = None) -> DocumentError:
     with pytest.raises(DocumentError) as caught:
         sources.resolve(uri, schemes=schemes, root=root)
@@ -133,6 +146,12 @@ def refused(uri: str, *schemes: str, root: Path | None = None) -> DocumentError:
         ("s3://library/books/../../other/a.pdf", ("s3://library/books/",)),
         ("https://files.example.com/a/%2e%2e/b.pdf", ("https://files.example.com/a/",)),
         ("https://files.example.com@evil.example.org/a.pdf", ("https://files.example.com/",)),
+        ("https://files.example.com%2f@evil.example.org/a.pdf", ("https://files.example.com/",)),
+        ("https://files.example.com?@evil.example.org/a.pdf", ("https://files.example.com/",)),
+        ("https://name:word@files.example.com/a.pdf", ("https",)),
+        ("abfs://library@evil.dfs.core.windows.net/a.pdf", ("abfs",)),
+        ("https://files.example.com/a/.\t./b.pdf", ("https://files.example.com/a/",)),
+        ("s3://library/a%2fb.pdf", ("s3://library/a/",)),
         ("zip://a.txt::file:///etc/passwd", ("s3", "file")),
         ("s3://library/a.zip::file:///etc/passwd", ("s3",)),
     ],
@@ -140,6 +159,13 @@ def refused(uri: str, *schemes: str, root: Path | None = None) -> DocumentError:
 def test_address_is_refused_unless_the_settings_allow_its_beginning(uri: str, schemes: tuple[str, ...]) -> None:
     """Before anything is asked: who writes into the table does not decide what this machine reaches."""
     assert refused(uri, *schemes).kind == "outside_root"
+
+
+def test_password_in_an_address_is_in_no_message() -> None:
+    """Nor is it taken: what reads an address may put it into messages of its own."""
+    error = refused("https://name:secret@files.example.com/a.pdf", "https")
+    assert "secret" not in str(error)
+    assert "https://***@files.example.com/a.pdf" in str(error)
 
 
 def test_address_of_a_file_is_confined_as_its_path_is(tmp_path: Path) -> None:
@@ -151,25 +177,41 @@ def test_address_of_a_file_is_confined_as_its_path_is(tmp_path: Path) -> None:
     assert refused(uri, "s3", root=tmp_path).kind == "outside_root"
 
 
-@pytest.mark.parametrize("scheme", ["zip", "s3://", "s3://bucket", "local", "https://user@host/", "s3:/bucket/"])
+@pytest.mark.parametrize(
+    "scheme",
+    [
+        *("zip", "s3://", "s3://bucket", "local", "https://user@host/", "s3:/bucket/"),
+        *("https://HOST.example.com/", "https://host.example.com:443/", "https://host%2f/"),
+    ],
+)
 def test_settings_take_no_beginning_that_means_more_than_it_says(scheme: str) -> None:
-    """Without a slash, https://files.example.com would allow https://files.example.com.evil.org."""
+    """Without a slash, https://files.example.com would allow https://files.example.com.evil.org.
+
+    Nor one that is never met: what asks for an address writes hosts in small letters, without the usual port.
+    """
     with pytest.raises(ValidationError, match="begins no address that is read"):
         Source(schemes=(scheme,))
     assert Source(schemes=("s3", "https://files.example.com/", "s3://library/books/")).schemes
 
 
-def test_redirection_leads_only_to_what_is_allowed(web: Web) -> None:
-    """Or an address that is would be a way to any other one."""
+@pytest.mark.parametrize("leads_away", ["HEAD", "GET"])
+def test_nothing_is_asked_of_where_a_redirection_leads_unless_it_is_allowed(web: Web, leads_away: str) -> None:
+    """Not even whether it is there: who is allowed would have a way to what this machine alone can reach."""
+    away = web.put("/library/a.txt", status=302, Location=f"{web.url}/secret/a.txt?signature=word")
     web.put("/secret/a.txt")
-    away = web.put("/library/a.txt", b"", status=302, Location=f"{web.url}/secret/a.txt")
-    with pytest.raises(DocumentError, match="it leads to an address") as caught:
+    if leads_away == "GET":
+        web.of_head["/library/a.txt"] = (200, {"Content-Length": str(len(WORDS_READ))}, b"")
+    with pytest.raises(DocumentError, match=f"Address refused, .*: {web.url}/secret/a.txt$") as caught:
         fetched(at(away, f"{web.url}/library/"))
     assert caught.value.kind == "outside_root"
-    assert ("GET", "/secret/a.txt") not in web.asked
+    assert {path for _, path in web.asked} == {"/library/a.txt"}
+
+
+def test_redirection_to_what_is_allowed_is_followed(web: Web) -> None:
+    """Servers have objects at other addresses."""
     web.put("/library/b.txt", b"moved here")
-    web.put("/library/a.txt", b"", status=302, Location=f"{web.url}/library/b.txt")
-    assert fetched(at(away, f"{web.url}/library/"))[0] == b"moved here"
+    moved = web.put("/library/a.txt", b"", status=302, Location="/library/b.txt")
+    assert fetched(at(moved, f"{web.url}/library/"))[0] == b"moved here"
 
 
 # ---- what is read
@@ -284,6 +326,18 @@ def test_time_is_enough_where_the_settings_say_so(web: Web) -> None:
     assert not sources.is_unchanged(at(uri), stored, limit=LIMIT, by_stat=True)
 
 
+def test_state_of_another_address_says_nothing(project: Project, web: Web) -> None:
+    """Two servers may call the states of what they have the same: each counts from 1, for instance."""
+    allow(project, web.url + "/")
+    first, second = (web.put(f"/{name}.txt", text(*words).encode(), ETag='"1"') for name, words in TWO.items())
+    document_id = project.application.add_row(first)
+    project.run()
+    before = project.application.stored(document_id)
+    project.application.sql(f"""update "TblDocumentFiles" set file_path = '{second}'""")
+    project.run()
+    assert project.application.stored(document_id) != before
+
+
 # ---- through the whole
 
 
@@ -291,9 +345,7 @@ def test_documents_of_stores_are_ingested_reconciled_and_found_changed(
     project: Project, web: Web, store: Store
 ) -> None:
     """Beside files of the folder, with the same errors for what cannot be read."""
-    given = project.services.settings
-    source = given.source.model_copy(update={"schemes": ("memory", f"{web.url}/library/")})
-    project.services.settings = given.model_copy(update={"source": source})
+    allow(project, "memory", f"{web.url}/library/")
     add = project.application.add_row
     of_web, of_store = add(web.put("/library/a.txt", ETag='"one"')), add(store.put("b.txt"))
     missing, elsewhere = add(f"{web.url}/library/none.txt"), add(web.put("/secret/c.txt"))

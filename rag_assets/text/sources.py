@@ -10,11 +10,11 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import IO, Any, cast
 from urllib.parse import unquote
@@ -24,6 +24,10 @@ from rag_assets.model import FileFacts
 from rag_assets.text import paths
 
 ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+HOST_ENDS = re.compile(r"[/?#]")
+MISLEADING = re.compile(r"[@%\\]")  # in a host: libraries differ in what they take for its end
+CONTROLS = re.compile(r"[\x00-\x1f\x7f]")  # some are left out by what reads an address: of "." and "." they make ".."
+PASSWORD = re.compile(r"(?<=://)[^/]*@")
 STATE_NAMES = ("ETag", "etag")  # what stores call the name of a state of an object
 TIME_NAMES = ("LastModified", "last_modified", "mtime", "updated", "Last-Modified", "created")
 
@@ -90,8 +94,7 @@ def resolve(
     scheme, rest = found[1].lower(), path[found.end() :]
     uri = f"{scheme}://{rest}"
     allowed = tuple(one if "://" in one else f"{one}://" for one in schemes)
-    if reason := _refusal(uri, scheme=scheme, allowed=allowed):
-        raise DocumentError("outside_root", f"Address refused, {reason}: {path!r}")
+    _require_allowed(uri, allowed=allowed, shown=repr(PASSWORD.sub("***@", path)))
     return local(unquote(rest)) if scheme == "file" else Address(uri=uri, allowed=allowed)
 
 
@@ -99,7 +102,7 @@ def facts(place: Place) -> tuple[int, int]:
     """Size in bytes and modification time in nanoseconds since the epoch; paths.TELLS_NOTHING for what is not known."""
     if isinstance(place, Path):
         return paths.facts(place)
-    state, _ = _look(place)
+    state = _look(place)
     return paths.TELLS_NOTHING if state.size is None else state.size, state.mtime_ns
 
 
@@ -108,7 +111,7 @@ def changed_at(place: Place) -> float | None:
     if isinstance(place, Path):
         status = place.stat()
         return max(status.st_mtime, status.st_ctime)
-    mtime_ns = _look(place)[0].mtime_ns
+    mtime_ns = _look(place).mtime_ns
     return None if mtime_ns == paths.TELLS_NOTHING else mtime_ns / 1e9
 
 
@@ -167,22 +170,32 @@ class _Copy:
             self.file = self.descriptor = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
 
 
-def _refusal(uri: str, *, scheme: str, allowed: Sequence[str]) -> str | None:
+def _require_allowed(uri: str, *, allowed: Sequence[str], shown: str) -> None:
+    if reason := _refusal(uri, allowed):
+        raise DocumentError("outside_root", f"Address refused, {reason}: {shown}")
+
+
+def _refusal(uri: str, allowed: Sequence[str]) -> str | None:
     """Why an address is refused for its form alone."""
+    scheme, _, rest = uri.partition("://")
     if not any(one.startswith(f"{scheme}://") for one in allowed):
         return f"{scheme} is not in source.schemes"
+    if MISLEADING.search(HOST_ENDS.split(rest, maxsplit=1)[0]):
+        return "its host has a user's name, a password or escaped letters before it or in it"
     if not _is_below(uri, allowed):
         return "it begins with nothing that source.schemes has"
-    if "::" in uri or "\0" in uri:  # fsspec reads what stands before :: in what stands behind it
-        return "it contains :: or a NUL character"
+    if "::" in uri or CONTROLS.search(uri):  # fsspec reads what stands before :: in what stands behind it
+        return "it contains :: or a control character"
     if ".." in re.split(r"[\\/]", unquote(uri)):
         return "it contains '..'"
     return None
 
 
 def _is_below(uri: str, allowed: Sequence[str]) -> bool:
-    """However letters are escaped: a web server's address comes back with other ones escaped."""
-    return unquote(uri).startswith(tuple(map(unquote, allowed)))
+    """Of the web however letters are escaped, as a server means the same by them; to other stores, % is a letter."""
+    if _is_of_the_web(uri):
+        uri, allowed = unquote(uri), [unquote(one) for one in allowed]
+    return uri.startswith(tuple(allowed))
 
 
 def _is_of_the_web(uri: str) -> bool:
@@ -195,7 +208,7 @@ def _known(place: Place, stored: FileFacts, *, by_stat: bool) -> bool | None:
         size, mtime_ns = paths.facts(place)
         state = _State(size=size, mtime_ns=mtime_ns, version=None)
     else:
-        state, _ = _look(place)
+        state = _look(place)
     if state.size not in (None, stored.size):
         return False
     is_named = state.version is not None and state.version == stored.version
@@ -208,58 +221,70 @@ def _known(place: Place, stored: FileFacts, *, by_stat: bool) -> bool | None:
 def _fetch(address: Address, *, into: IO[bytes], limit: int) -> FileFacts | None:
     """Write the bytes of an object; their facts, None where it became another one meanwhile."""
     looked_at = time.time_ns()
-    before, uri = _look(address)
+    before = _look(address)
     _check_size(address, before.size or 0, limit=limit)
     digest, size = hashlib.sha256(), 0
-    with _translated(address), _open(uri) as source:
+    with _translated(address), _open(address) as source:
         while block := source.read(paths.BLOCK_BYTES):
             size += len(block)
             _check_size(address, size, limit=limit)
             digest.update(block)
             into.write(block)
     into.flush()
-    if before.size not in (None, size) or _look(address)[0] != before:
+    if before.size not in (None, size) or _look(address) != before:
         return None
     mtime_ns = paths.reliable_mtime(before.mtime_ns, looked_at=looked_at)
     return FileFacts(sha256=digest.hexdigest(), size=size, mtime_ns=mtime_ns, version=before.version)
 
 
-def _open(uri: str) -> Any:
-    """A stream of the bytes. Of the web without redirections, as those were followed before, and in one answer."""
-    store, path = _store(uri)
-    if _is_of_the_web(uri):
-        return store.open(path, "rb", block_size=0, allow_redirects=False)
-    return store.open(path, "rb")
+def _open(address: Address) -> Any:
+    """A stream of the bytes; of the web in one answer."""
+    store, path = _store(address)
+    return store.open(path, "rb", **({"block_size": 0} if _is_of_the_web(address.uri) else {}))
 
 
-def _look(address: Address) -> tuple[_State, str]:
-    """What its store says of an object, and where it is in the end, which is to be an address that is allowed."""
+def _look(address: Address) -> _State:
+    """What its store says of an object."""
     with _translated(address):
-        store, path = _store(address.uri)
+        store, path = _store(address)
         info = store.info(path)
     if info.get("type") == "directory":
         raise DocumentError("unsupported", f"A folder, not a file: {address}")
-    uri = str(info.get("url") or address.uri)
-    if not _is_below(uri, address.allowed):
-        reason = "it leads to an address that begins with nothing that source.schemes has"
-        raise DocumentError("outside_root", f"Address refused, {reason}: {address}")
     size = info.get("size")
-    return _State(size=None if size is None else int(size), mtime_ns=_mtime_ns(info), version=_version(info)), uri
+    return _State(size=None if size is None else int(size), mtime_ns=_mtime_ns(info), version=_version(info))
 
 
-def _store(uri: str) -> tuple[Any, str]:
+def _store(address: Address) -> tuple[Any, str]:
     """What reads an address, and the path in it; SettingsError where it is not installed."""
     from fsspec.core import url_to_fs  # 0.1 s that who has files alone does not need
 
+    options = {"get_client": _client(address.allowed)} if _is_of_the_web(address.uri) else {}
     try:
-        store, path = url_to_fs(uri, use_listings_cache=False)
+        store, path = url_to_fs(address.uri, use_listings_cache=False, **options)
     except ImportError as exc:
-        scheme = uri.partition("://")[0]
+        scheme = address.uri.partition("://")[0]
         raise SettingsError(
             f"source.schemes allows {scheme}, and what reads it is not installed ({exc}): "
-            f"pip install 'rag-assets[{scheme.lower()}]'"
+            f"pip install 'rag-assets[{scheme}]'"
         ) from exc
     return store, str(path)
+
+
+@cache  # to fsspec, each is another store, with connections of its own
+def _client(allowed: tuple[str, ...]) -> Callable[..., Any]:
+    """Makes clients of the web that send nothing to an address that is not allowed, wherever servers redirect to."""
+
+    async def checked(request: Any, send: Callable[[Any], Any]) -> Any:
+        shown = str(request.url.with_query(None))  # that of a redirection may have a signature in it
+        _require_allowed(str(request.url), allowed=allowed, shown=shown)
+        return await send(request)
+
+    async def client(**options: Any) -> Any:
+        import aiohttp
+
+        return aiohttp.ClientSession(middlewares=[checked], **options)
+
+    return client
 
 
 @contextmanager
@@ -277,8 +302,10 @@ def _document_error(address: Address, exc: Exception) -> DocumentError:
     cause: BaseException = exc
     if _is_of_the_web(address.uri) and exc.__cause__ is not None:  # to fsspec, all that fails there is not found
         cause = exc.__cause__
-    said = f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
-    status = getattr(cause, "status", None)  # of an answer over HTTP
+    if isinstance(cause, DocumentError):  # of _client
+        return cause
+    status = getattr(cause, "status", None)  # of an answer over HTTP; as text, that has the address in the end
+    said = f"{type(cause).__name__}: {status or cause}".removesuffix(": ")
     if isinstance(cause, FileNotFoundError) or status in (404, 410):
         return DocumentError("not_found", f"File not found: {address}")
     if isinstance(cause, PermissionError) or status in (401, 403):
