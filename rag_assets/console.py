@@ -273,8 +273,8 @@ def show_status(status: IndexStatus, failed_documents: Sequence[FailedDocument])
     more = sum(status.failed.values()) + sum(status.dead.values()) - len(failed_documents)
     if failed_documents and more > 0:
         show(f"  ... and {more} more: rag_ingestion_log has them all")
-    for fault in status.faults:
-        _show_wrapped(f"-> {fault}", indent=3)
+    for told in [*status.faults, *status.notes]:
+        _show_wrapped(f"-> {told}", indent=3)
     if not status.documents and not status.faults:
         show(FIRST_STEP)
 

@@ -15,7 +15,7 @@ from typing import Literal, get_args
 
 from rag_assets import engines, gguf_file, model_sets, operations, visible
 from rag_assets.bundled import model as embedded_model
-from rag_assets.embedding import calibration, memory
+from rag_assets.embedding import calibration, memory, neighbour
 from rag_assets.embedding.calibration import Calibration
 from rag_assets.embedding.embedder import OPENVINO
 from rag_assets.embedding.server import known_flags
@@ -336,7 +336,7 @@ def _flags(services: Services) -> Finding:
         found = f"{command[0]} does not know {', '.join(sorted(missing))}"
         return Finding(check="llama-server", verdict="fail", found=found, next=step)
     if engine.name == OPENVINO:
-        return Finding(check="llama-server", verdict="ok", found="none is needed: OpenVINO embeds")
+        return Finding(check="llama-server", verdict="ok", found="not needed, as OpenVINO embeds")
     if not _is_of_the_wheel(command):
         return Finding(check="llama-server", verdict="ok", found=command[0], next=engine.note)
     found = (
@@ -414,7 +414,9 @@ def _embedding(services: Services) -> Finding:
         return Finding(check="embedding", verdict="warn", found=found, next=step)
     if services.engine and services.engine.note != services.embedder.note:  # another engine had to take its place
         return Finding(check="embedding", verdict="warn", found=found, next=services.embedder.note)
-    return Finding(check="embedding", verdict="ok", found=found)
+    known = services.engine.note if services.engine else ""  # which `_flags` says
+    elsewhere = [note for note in neighbour.notes(services.settings.home / "run") if note != known]
+    return Finding(check="embedding", verdict="warn" if elsewhere else "ok", found=found, next=" ".join(elsewhere))
 
 
 def _vectors(services: Services) -> Finding:

@@ -11,7 +11,8 @@ RagAssetsError
     ├── DatabaseUnavailable      PostgreSQL does not answer
     ├── TookTooLong              a question to the database is given up after its time
     ├── NotEnoughMemory          llama-server is not started: it would not fit
-    ├── ServerFailedToStart      llama-server died, or never became ready; quotes its log
+    ├── ServerFailedToStart      an embedding server died, or never became ready; quotes its log
+    │   └── ServerKilled         it was killed again and again while it started, which is no fault of its own
     ├── EmbeddingError           llama-server answers, but not with usable vectors
     ├── ModelDropped             the run began with a model whose vectors are kept no more
     ├── LostRun(run_id)          this run stood still, and others work on its documents
@@ -164,12 +165,16 @@ class NotEnoughMemory(ServiceError):
 
 
 class ServerFailedToStart(ServiceError):
-    """llama-server died or was late; `log_tail` holds its last lines."""
+    """The server `of` an engine died or was late; `log_tail` holds its last lines."""
 
-    def __init__(self, reason: str, *, log_tail: str = "") -> None:
+    def __init__(self, reason: str, *, of: str = "the embedding server", log_tail: str = "") -> None:
         self.log_tail = log_tail
         quoted = f"\nIts last log lines:\n{log_tail}" if log_tail else ""
-        super().__init__(f"Llama-server failed to start: {reason}{quoted}")
+        super().__init__(f"{of[0].upper()}{of[1:]} failed to start: {reason}{quoted}")
+
+
+class ServerKilled(ServerFailedToStart):
+    """Somebody, or the system for want of memory, ended it at each of its starts: the next one may go well."""
 
 
 class EmbeddingError(ServiceError):

@@ -427,11 +427,12 @@ class IndexStatus:
     held: int = 0  # deletions that wait to be confirmed
     accepted: dict[str, int] = field(default_factory=dict)  # error kind -> documents that may fail with it
     warnings: tuple[str, ...] = ()  # what keeps changes from being seen or worked on, with what to do
+    notes: tuple[str, ...] = ()  # what goes on otherwise than it should, and why
 
     @property
     def numbers(self) -> dict[str, Any]:
         """What is counted, by name."""
-        return {key: value for key, value in asdict(self).items() if key != "warnings"}
+        return {key: value for key, value in asdict(self).items() if key not in ("warnings", "notes")}
 
     @property
     def is_hindered(self) -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rag_assets import upkeep, vectors, words
+from rag_assets.embedding import neighbour
 from rag_assets.errors import DocumentError, ServiceError
 from rag_assets.model import (
     FailedDocument,
@@ -340,7 +341,7 @@ def status(services: Services) -> IndexStatus:
     with services.database.transaction() as cursor:
         status = outbox.status(cursor, services.settings.source)  # which says what to do where nothing is set up
         still = runs.standing_still(cursor, seconds=services.settings.worker.processing_timeout_seconds)
-        return replace(status, standing_still=still)
+        return replace(status, standing_still=still, notes=tuple(neighbour.notes(services.settings.home / "run")))
 
 
 def figures_now(services: Services) -> Figures:

@@ -22,6 +22,7 @@ DIMENSION = 384
 LATE_SECONDS = 0.3
 POISON = "poison"  # the connection ends, as it does when the server dies of a text
 SICK = "sick"  # a vector that is no number
+KILLS = {"killed": 10**9, "killed six times": 6, "killed five times": 5}  # starts in a home, by the mode
 DEADLY = "deadly"  # somebody kills the server while it embeds this, as often as DEATHS in a home
 DEATHS = 3
 HUGE = "huge"  # over the limit of the model
@@ -405,8 +406,10 @@ def _end(mode: str, home: str) -> None:
     """As some do while they start, at their first start in a home or at each."""
     if mode == "port taken" and _count(home, "starts") == 1:
         sys.exit("couldn't bind HTTP server socket, hostname: 127.0.0.1")
-    if mode == "killed" or (mode == "killed once" and _count(home, "starts") == 1):
+    if mode in KILLS and _count(home, "starts") <= KILLS[mode]:
         os.kill(os.getpid(), signal.SIGKILL)
+    if mode == "told to end" and _count(home, "starts") == 1:
+        sys.exit(0)  # as a server does that handles SIGTERM
 
 
 def _count(home: str, name: str) -> int:

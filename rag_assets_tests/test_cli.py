@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from click.testing import CliRunner, Result
 from rag_assets import __main__ as program
 from rag_assets import cli, engines, operations, settings, supervisor
 from rag_assets.cli import main
+from rag_assets.embedding.embedder import LLAMA_CPP, Embedder, Engine
 from rag_assets.errors import UnembeddableText
 from rag_assets.model import Outcome
 from rag_assets.postgres.documents import ID_BYTES
@@ -291,6 +293,17 @@ def test_status_counts_what_there_is(configured: Application) -> None:
         "chunks_with_vector": len(WORDS),
     }
     assert "up to date  1\n" in invoke("status").stdout
+    assert "->" not in invoke("status").stdout
+
+
+def test_status_says_why_another_engine_embeds_in_this_home(configured: Application) -> None:
+    """As long as it does; the numbers are those of any index that is well."""
+    engine = Engine(name=LLAMA_CPP, command=tuple(fake_llama.command("good")), model=Path(__file__), note="it failed")
+    with closing(Embedder(settings.load(llama_server={"required_memory_gb": 0}), engine=engine)) as elsewhere:
+        elsewhere.warm()
+        assert "-> it failed" in invoke("status").stdout.splitlines()
+        [found] = objects(invoke("status", "--json").stdout)
+        assert (found["notes"], found["warnings"]) == (["it failed"], [])
     assert "->" not in invoke("status").stdout
 
 

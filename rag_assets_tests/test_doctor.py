@@ -4,6 +4,7 @@ import shutil
 import sys
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from rag_assets import doctor, engines, settings, switching
 from rag_assets.bundled import model, openvino_server
 from rag_assets.cli import main
 from rag_assets.doctor import Finding
+from rag_assets.embedding.embedder import LLAMA_CPP, Embedder, Engine
 from rag_assets.services import Services
 from rag_assets_tests import fake_llama, rows
 from rag_assets_tests.webhooks import SECRET, receiving
@@ -257,6 +259,18 @@ def test_engine_that_would_be_faster_is_said_with_its_command(
     found = findings(llama_server_model=None)
     assert (found["llama-server"].verdict, found["llama-server"].next) == ("ok", engines.NOT_INSTALLED)
     assert (found["embedding"].verdict, found["embedding"].next) == ("ok", "")
+
+
+def test_engine_that_took_the_place_of_another_elsewhere_in_this_home_is_a_warning(
+    findings: Any, model_path: Path, tmp_path: Path
+) -> None:
+    """As in the search service, whose engine may have failed when this one starts well."""
+    engine = Engine(name=LLAMA_CPP, command=tuple(fake_llama.command("good")), model=model_path, note="openvino failed")
+    with closing(Embedder(settings.load(home=tmp_path), engine=engine)) as elsewhere:
+        elsewhere.warm()
+        found = findings()["embedding"]
+    assert (found.verdict, found.next) == ("warn", "openvino failed")
+    assert findings()["embedding"].verdict == "ok"
 
 
 def test_engine_that_took_the_place_of_another_is_a_warning_with_the_reason(

@@ -1,6 +1,8 @@
 """Which engine embeds: what was named first, then OpenVINO, then llama.cpp; and none is lost for another's fault."""
 
 import logging
+import os
+import re
 import sys
 from contextlib import closing
 from dataclasses import replace
@@ -11,6 +13,7 @@ import pytest
 
 from rag_assets import engines
 from rag_assets.bundled import model, openvino_server
+from rag_assets.embedding import neighbour
 from rag_assets.embedding.embedder import LLAMA_CPP, OPENVINO, Embedder, Engine
 from rag_assets.errors import NotEnoughMemory, ServerFailedToStart, SettingsError
 from rag_assets.settings import Settings
@@ -141,6 +144,34 @@ def test_fallback_embeds_when_the_engine_cannot(tmp_path: Path, caplog: pytest.L
     assert caplog.messages == [embedder.note]
     assert embedder.note.startswith("llama.cpp embeds instead of openvino, which is faster: ")
     assert "pip install --upgrade openvino" in embedder.note
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_engine_that_others_killed_is_tried_again_at_the_next_start(tmp_path: Path) -> None:
+    """It is not broken: meanwhile the other one embeds, and who asks for the status of this home is told why."""
+    embedder = Embedder(
+        _settings(tmp_path),
+        engine=_engine("killed six times", name=OPENVINO),
+        fallback=lambda: _engine("good", name=LLAMA_CPP),
+    )
+    with closing(embedder):
+        embedder.warm()
+        assert re.search(r"^llama.cpp embeds instead of openvino.*it was killed.*is tried again", embedder.note)
+        assert "pip install" not in embedder.note
+        assert neighbour.notes(tmp_path / "run") == [embedder.note]
+        embedder.stop_server()
+        assert neighbour.notes(tmp_path / "run") == []
+        embedder.warm()
+        assert embedder.note == ""
+
+
+@pytest.mark.parametrize(("name", "said"), [(OPENVINO, "OpenVINO"), (LLAMA_CPP, "Llama-server")])
+def test_engine_that_fails_is_called_by_its_name(tmp_path: Path, name: str, said: str) -> None:
+    with (
+        closing(Embedder(_settings(tmp_path), engine=_engine("dies", name=name))) as embedder,
+        pytest.raises(ServerFailedToStart, match=f"^{said} failed to start: "),
+    ):
+        embedder.warm()
 
 
 def test_nearly_is_near_enough_when_it_is_llama_cpp(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from rag_assets.embedding import memory, server
 from rag_assets.embedding.server import LlamaServer
-from rag_assets.errors import NotEnoughMemory, ServerFailedToStart
+from rag_assets.errors import NotEnoughMemory, ServerFailedToStart, ServerKilled
 from rag_assets.settings import LlamaServer as LlamaServerSettings
 from rag_assets_tests import engines, fake_llama
 
@@ -107,14 +107,24 @@ def test_start_says_why_when_it_fails(tmp_path: Path, mode: str, said: str) -> N
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-def test_server_that_is_killed_while_it_starts_is_started_once_more(tmp_path: Path) -> None:
-    """By an administrator, or for want of memory; who is killed again is not started for ever."""
-    server = _server(_fake("killed once"), tmp_path)
+@pytest.mark.parametrize("mode", ["killed five times", "told to end"])
+def test_server_that_others_end_while_it_starts_is_started_again(tmp_path: Path, mode: str) -> None:
+    """By an administrator, or for want of memory: that is no fault of its own."""
+    server = _server(_fake(mode), tmp_path)
     server.start()
     assert server.alive
     server.stop()
-    with pytest.raises(ServerFailedToStart, match=r"ended while starting, with \S+ \("):
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_server_that_is_killed_at_each_start_is_not_started_for_ever(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Which is said of it, and not that it broke; the log has one line on it."""
+    with pytest.raises(ServerKilled, match=r"^Llama-server failed to start: it was killed at each of 6 starts"):
         _server(_fake("killed"), tmp_path).start()
+    assert len(caplog.messages) == 1
+    assert not list((tmp_path / "run").glob("llama-server-*"))
 
 
 @pytest.mark.parametrize("command", [["/no/such/llama-server"], [__file__]])

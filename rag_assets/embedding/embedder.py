@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 from rag_assets.embedding import known, memory, neighbour
 from rag_assets.embedding.client import EmbeddingClient, InputTooLong, ServerAway, ServerHangs
 from rag_assets.embedding.remotes import PAUSE_SECONDS, Remotes, Server
-from rag_assets.embedding.server import CANARY, LlamaServer
+from rag_assets.embedding.server import CANARY, MOST_KILLED, LlamaServer
 from rag_assets.errors import (
     EmbeddingError,
     Interrupted,
     ServerFailedToStart,
+    ServerKilled,
     SettingsError,
     UnembeddableText,
     WrongModel,
@@ -33,12 +34,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 OPENVINO, LLAMA_CPP = "openvino", "llama.cpp"
+SERVERS = {OPENVINO: "OpenVINO", LLAMA_CPP: "llama-server"}  # as messages name them
 
+TRIED_AGAIN = "openvino is tried again at the next start"
 MENDS = 'another version may do: pip install --upgrade openvino, or set embedding.engine to "llama.cpp"'
 
 REQUEST_TOKENS = 1_024  # of one request: they are answered in turn, so that this is what the next one waits for
 TRIES = 2  # of a request whose server went away
-MOST_KILLED = 5  # further ones of a question whose server somebody else killed, which is none of its doing
 FAILURES = 2  # more of a text alone, each after a text that went well, before it counts as at fault
 REMOTE_PATIENCE_SECONDS = 30.0  # until one of the running servers must have answered
 LOG_SECONDS = 30.0  # between lines of progress in the log
@@ -63,10 +65,10 @@ class Embedder:
     """Thread-safe. Texts of one call are packed into requests; vectors come back in the order of the texts.
 
     With an `engine`, a server of our own is started at the first text and restarted when it dies; where it cannot be
-    started, that of `fallback`. A query is embedded by one that another process of this home runs already, as long as
-    that lives. `local` is short for one of llama.cpp. Made by `remote`, it uses a running server, of which nothing is
-    started or stopped; it waits `patience_seconds` for one to answer, and one of several that was away is left alone
-    for `pause_seconds`. `models` remembers what vectors each model gives.
+    started, that of `fallback`, for good unless somebody else kept ending it. A query is embedded by one that another
+    process of this home runs already, as long as that lives. `local` is short for one of llama.cpp. Made by `remote`,
+    it uses a running server, of which nothing is started or stopped; it waits `patience_seconds` for one to answer, and
+    one of several that was away is left alone for `pause_seconds`. `models` remembers what vectors each model gives.
     `on_embedded` is told how many texts have their vectors, as they have; `on_started`, how many seconds each start of
     a server of our own took.
     """
@@ -85,11 +87,11 @@ class Embedder:
         self._of_model = settings.embedding.of_model
         self._patience_seconds = patience_seconds
         self._pause_seconds = pause_seconds
-        self._engine = engine
+        self._first = self._engine = engine
         self._fallback = fallback
         self._server = self._server_of(engine) if engine else None
         self._models = models or known.Forgetful()
-        self._is_noted = False  # the log has the engine's note
+        self._noted = ""  # the last note of an engine that the log has
         self._is_for_queries = False  # started with the memory of a query, which is not yet enough to ingest
         self.is_shared = False  # the server is that of another process of ours
         self.on_embedded: Callable[[int], None] = lambda _count: None
@@ -139,6 +141,8 @@ class Embedder:
             home=self._settings.home,
             longest=max(self._settings.cutting.size + self._of_model.room, 512),
             of_model=self._of_model,
+            name=SERVERS[engine.name],
+            note=engine.note,
         )
 
     @property
@@ -388,19 +392,25 @@ class Embedder:
 
     def _start(self, *, for_query: bool) -> EmbeddingClient:
         """The engine's server; where it does not start, or gives vectors that are too far off, the fallback's."""
-        if self._fallback is not None:
+        if self._fallback is not None and self._first is not None:
+            self._take(self._first)
             try:
                 return self._start_server(for_query=for_query)
             except (ServerFailedToStart, WrongModel) as exc:
-                engine = self._fallback()
-                note = f"{engine.name} embeds instead of openvino, which is faster: {_short(exc)}; {MENDS}"
-            engine = replace(engine, note=note)
-            self._engine, self._fallback = engine, None
-            self._server = self._server_of(engine)
-        if self.note and not self._is_noted:
+                engine, is_sound = self._fallback(), isinstance(exc, ServerKilled)
+                advice = TRIED_AGAIN if is_sound else MENDS
+                note = f"{engine.name} embeds instead of openvino, which is faster: {_short(exc)}; {advice}"
+            self._take(replace(engine, note=note))
+            self._fallback = self._fallback if is_sound else None
+        if self.note != self._noted:
             logger.warning("%s", self.note)
-            self._is_noted = True
+            self._noted = self.note
         return self._start_server(for_query=for_query)
+
+    def _take(self, engine: Engine) -> None:
+        """Have this engine embed from now on; its server is started by who needs it."""
+        if engine is not self._engine:
+            self._engine, self._server = engine, self._server_of(engine)
 
     def _start_server(self, *, for_query: bool) -> EmbeddingClient:
         assert self._server is not None  # noqa: S101 - asked by the caller

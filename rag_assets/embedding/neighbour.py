@@ -48,6 +48,17 @@ def memory_bytes(run: Path) -> int:
     return found
 
 
+def notes(run: Path) -> list[str]:
+    """Why engines that embed now in this home are not the faster ones, each reason once."""
+    found: dict[str, None] = {}
+    for file in sorted(run.glob(RECORD_PATTERN)):
+        with suppress(OSError, ValueError, KeyError, TypeError, psutil.Error):  # it may be ending this moment
+            record: Record = json.loads(file.read_text())
+            if record["note"] and _lives(record):
+                found[record["note"]] = None
+    return list(found)
+
+
 def _lives(record: Record) -> bool:
     return runs(record["pid"], record["created"]) and runs(record["owner"], record["owner_created"])
 

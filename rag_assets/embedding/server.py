@@ -23,7 +23,7 @@ import psutil
 from rag_assets.embedding import known, memory
 from rag_assets.embedding.client import EmbeddingClient, ServerAway
 from rag_assets.embedding.door import LONGEST_SOCKET_PATH, SOCKET, Door, Owned, to_owned
-from rag_assets.errors import EmbeddingError, Interrupted, ServerFailedToStart
+from rag_assets.errors import EmbeddingError, Interrupted, ServerFailedToStart, ServerKilled
 from rag_assets.model_sets import ModelSet
 from rag_assets.processes import ports, spawning, tree
 from rag_assets.settings import LlamaServer as LlamaServerSettings
@@ -39,7 +39,10 @@ KEPT_LOGS = 5
 LOOK_SECONDS = 0.01  # between looks at whether it is ready
 STOP_SECONDS = 1.0  # it has nothing to save, but waits for what it computes
 REAPED_SECONDS = 0.5  # from the end of its connections to that of a process that is killed
-KILLED = -9  # by SIGKILL: an administrator's, or the kernel's for want of memory
+# How a process ends that somebody else ends: by SIGHUP, SIGINT, SIGKILL (the kernel's for want of memory, too) or
+# SIGTERM, or with 0, as it does when it is asked to. What breaks by itself ends otherwise.
+ENDED_BY_OTHERS = frozenset({0, -1, -2, -9, -15})
+MOST_KILLED = 5  # further starts of a server, and tries of a question, where somebody else ends the server meanwhile
 HELP_SECONDS = 30.0
 PORT_TRIES = 3
 # Beyond the model's file, which may be in memory twice: mapped, and in the order that is fastest to compute with. For
@@ -72,12 +75,14 @@ class Record(TypedDict):
     folder: str  # of its socket; empty where it listens on a port
     host: str
     model: str  # its file
+    note: str  # why its engine is not a faster one; empty where there is nothing to say
 
 
 class LlamaServer:
     """One llama-server process. `start` and `stop` belong to one owner; `stop` may be called at any time, twice.
 
-    `command` is the beginning of its command line: a native binary, or the embedded one.
+    `command` is the beginning of its command line: a native binary, or the embedded one. `name` is that of its engine
+    in messages; its record has the `note` on why it is not a faster one, for `rag-assets status`.
     """
 
     def __init__(
@@ -89,7 +94,11 @@ class LlamaServer:
         home: Path,
         of_model: ModelSet,
         longest: int = UBATCH_TOKENS,
+        name: str = "llama-server",
+        note: str = "",
     ) -> None:
+        self._name = name
+        self._note = note
         self._command = list(command)
         self._model = model
         self._settings = settings
@@ -131,26 +140,21 @@ class LlamaServer:
         """Start the process and prove that its vectors are right.
 
         `needed_bytes` of memory must be available; without it, as many as llama_server.required_memory_gb says.
-        Raises NotEnoughMemory before anything is started, ServerFailedToStart with the log's last lines, Interrupted
-        when `is_given_up` says so meanwhile.
+        Raises NotEnoughMemory before anything is started, ServerFailedToStart with the log's last lines, ServerKilled
+        where somebody else ended it at each of some starts, Interrupted when `is_given_up` says so meanwhile.
         """
         memory.require(self.required_bytes if needed_bytes is None else needed_bytes)
         if not self._model.is_file():
-            raise ServerFailedToStart(f"there is no model file {self._model}: put it back, or check LLAMA_SERVER_MODEL")
+            lacks = f"there is no model file {self._model}: put it back, or check LLAMA_SERVER_MODEL"
+            raise ServerFailedToStart(lacks, of=self._name)
         sweep(self._run)
         self._is_given_up = is_given_up
         try:
-            try:
-                self._start_proven()
-            except ServerFailedToStart as exc:
-                if not self.was_killed() or is_given_up():
-                    raise
-                logger.warning("llama-server was killed while it started; once more: %s", exc)
-                self.stop()
-                self._start_proven()
+            self._start_unless_killed()
         except OSError as exc:
             self.stop()
-            raise ServerFailedToStart(f"{exc.filename or self._run}: {exc.strerror}; is its disk full?") from exc
+            where = exc.filename or self._run
+            raise ServerFailedToStart(f"{where}: {exc.strerror}; is its disk full?", of=self._name) from exc
         except BaseException:
             self.stop()
             raise
@@ -198,6 +202,21 @@ class LlamaServer:
     def _key_file(self) -> Path:
         return self._run / f"llama-server-{self._nonce}.key"
 
+    def _start_unless_killed(self) -> None:
+        """Whom somebody else ends while it starts is started again, some times."""
+        for killed in range(1 + MOST_KILLED):
+            try:
+                return self._start_proven()
+            except ServerFailedToStart as exc:
+                if not self.was_killed() or self._is_given_up():
+                    raise
+                if not killed:
+                    logger.warning("%s was killed while it started and is started again: %s", self._name, exc)
+                failure = exc
+            self.stop()
+        why = f"it was killed at each of {1 + MOST_KILLED} starts, by somebody or by the system for want of memory"
+        raise ServerKilled(why, of=self._name) from failure
+
     def _start_proven(self) -> None:
         """One text at a time, where those that are embedded together come out otherwise."""
         self._start_somewhere()
@@ -210,7 +229,9 @@ class LlamaServer:
 
     def was_killed(self) -> bool:
         """Whether somebody else ended the process, who knows nothing of what it was to do."""
-        return self._process is not None and self._ended.wait(REAPED_SECONDS) and self._process.poll() == KILLED
+        return (
+            self._process is not None and self._ended.wait(REAPED_SECONDS) and self._process.poll() in ENDED_BY_OTHERS
+        )
 
     def _start_somewhere(self) -> None:
         """A port that was asked for may be taken by somebody else before the server has it: try any other."""
@@ -256,7 +277,7 @@ class LlamaServer:
         try:
             return chosen.host, ports.free_port(chosen.host, wanted=wanted) if wanted else 0
         except OSError as exc:
-            raise ServerFailedToStart(f"{chosen.host}: {exc}; check llama_server.host") from exc
+            raise ServerFailedToStart(f"{chosen.host}: {exc}; check llama_server.host", of=self._name) from exc
 
     def _door(self, process: "subprocess.Popen[bytes]") -> Door:
         owned = Owned(process.pid, is_alive=lambda: process.poll() is None)
@@ -281,7 +302,8 @@ class LlamaServer:
         is_spawned.wait()
         self._ended = ended
         if isinstance(spawned[0], BaseException):
-            raise ServerFailedToStart(f"{command[0]}: {spawned[0]}; check LLAMA_SERVER_BINARY") from spawned[0]
+            cannot = f"{command[0]}: {spawned[0]}; check LLAMA_SERVER_BINARY"
+            raise ServerFailedToStart(cannot, of=self._name) from spawned[0]
         return spawned[0]
 
     def _flags(self, host: str, port: int) -> list[str]:
@@ -361,7 +383,8 @@ class LlamaServer:
         return all(float(a @ b) >= LEAST_COSINE for a, b in zip(alone, together, strict=True))
 
     def _failed(self, reason: str) -> ServerFailedToStart:
-        return ServerFailedToStart(f"{reason}, with {self._model.name} ({self.log})", log_tail=self._tail())
+        what = f"{reason}, with {self._model.name} ({self.log})"
+        return ServerFailedToStart(what, of=self._name, log_tail=self._tail())
 
     def _tail(self) -> str:
         return "\n".join(self._log_text().splitlines()[-LOG_TAIL_LINES:])
@@ -384,6 +407,7 @@ class LlamaServer:
                 "folder": str(self._socket_folder or ""),
                 "host": self._settings.host,
                 "model": str(self._model),
+                "note": self._note,
             }
             self._record.write_text(json.dumps(record))
 
@@ -430,7 +454,8 @@ def known_flags(command: Sequence[str], *, cache: Path) -> frozenset[str]:
                 [*command, "--help"], capture_output=True, text=True, timeout=HELP_SECONDS, check=False
             )
         except (OSError, subprocess.TimeoutExpired) as exc:
-            raise ServerFailedToStart(f"{command[0]} --help: {exc}; check LLAMA_SERVER_BINARY") from exc
+            failed = f"{command[0]} --help: {exc}; check LLAMA_SERVER_BINARY"
+            raise ServerFailedToStart(failed, of="llama-server") from exc
         said = done.stdout + done.stderr
         flags = {*re.findall(r"(?<![\w-])--?[a-z][\w-]*", said), *([SOCKET_HELP] if SOCKET_HELP in said else [])}
         cache.mkdir(parents=True, exist_ok=True)
