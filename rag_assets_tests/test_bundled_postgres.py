@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -446,3 +447,27 @@ def test_remove_when_the_data_was_put_on_another_disk(open_home: Path, tmp_path:
     assert (disk / "cluster" / "PG_VERSION").exists()
     postgres.remove(home)
     assert [path.name for path in disk.iterdir()] == ["home"]
+
+
+def test_server_has_memory_for_more_pages_when_there_is_much_data(used_home: Path) -> None:
+    chosen = "80MB"
+    assert ask(postgres.start(used_home), "show shared_buffers") == "64MB"
+    postgres.release(used_home)
+    stray = data_directory.place(used_home).data / "base" / "of_nobody"
+    stray.mkdir()
+    try:
+        with (stray / "large").open("wb") as file:
+            file.truncate(600 << 20)  # with nothing in it
+        url = postgres.start(used_home)
+        assert str(ask(url, "show shared_buffers")) in {f"{megabytes}MB" for megabytes in range(150, 180)}
+        with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+            connection.autocommit = True
+            cursor.execute("alter system set shared_buffers = %s", [chosen])
+        postgres.release(used_home)
+        url = postgres.start(used_home)
+        assert ask(url, "show shared_buffers") == chosen
+        with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+            connection.autocommit = True
+            cursor.execute("alter system reset shared_buffers")
+    finally:
+        shutil.rmtree(stray)
