@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -161,3 +162,21 @@ def test_examples_let_as_many_runs_work_as_the_settings_allow(file: str) -> None
     ours = yaml.safe_load((settings.project_root() / "dagster.yaml").read_text(encoding="utf-8"))
     concurrency = found.get("additionalInstanceConfig", found)["concurrency"]
     assert concurrency == ours["concurrency"]
+
+
+def test_image_has_of_the_clone_what_it_needs_and_nothing_else() -> None:
+    """Beside it lie the password, the documents and the keys of who builds it; layers of an image are for ever."""
+    root = settings.project_root()
+    lines = (root / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    taken = {line[1:] for line in lines if line.startswith("!")}
+    assert next(line for line in lines if not line.startswith("#")) == "*"
+    build = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]
+    wheel = build["targets"]["wheel"]
+    assert {*wheel["packages"], *wheel["force-include"], "pyproject.toml", "README.md", "LICENSE"} <= taken
+    of_image = (root / "deploy" / "image" / "Dockerfile").read_text(encoding="utf-8")
+    copied = [
+        file for line in re.findall(r"^COPY --chown=rag (.+) \S+$", of_image, re.MULTILINE) for file in line.split()
+    ]
+    assert copied
+    assert all(any(Path(file).is_relative_to(one) for one in taken) for file in copied)
+    assert all((root / one).exists() for one in taken)
