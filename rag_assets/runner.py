@@ -25,6 +25,7 @@ def main() -> int:
 
     from rag_assets.definitions import rag
     from rag_assets.defs import dagster_internals
+    from rag_assets.processes import interrupts
 
     with DagsterInstance.get() as instance, rag.prewarmed():
         instance.get_runs_count()  # opens what the storage opens at its first query
@@ -33,6 +34,7 @@ def main() -> int:
         if not run_id:
             return 0
         dagster_internals.execute_run(run_id, instance)
+        interrupts.ignore_interrupts()  # what is closed now is closed once
     return 0
 
 

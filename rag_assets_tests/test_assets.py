@@ -11,6 +11,7 @@ from rag_assets.definitions import defs
 from rag_assets.defs import assets, events, jobs, partitions
 from rag_assets.defs.resources import Rag
 from rag_assets.model import Outcome
+from rag_assets_tests import patience
 from rag_assets_tests.application import WORDS
 from rag_assets_tests.project import KEYS, Project, Short, submit
 
@@ -283,13 +284,31 @@ def test_documents_are_free_at_once_when_a_run_is_interrupted(project: Project) 
     threads = set(threading.enumerate())
     project.rag = Rag(project.services, on_outcomes=interrupt)
     project.run(succeeds=False)
-    assert (
-        set(threading.enumerate()) <= threads
-    )  # the one that watches the text worker goes with it where it was at work
+    # The one that watches the text worker goes with it where it was at work; one that looks at files ends by itself.
+    patience.until(lambda: set(threading.enumerate()) <= threads)
     assert {owner for *_, owner in project.application.pending()} == {None}
     project.rag = Rag(project.services)
     project.run()
     assert project.application.pending() == []
+
+
+def test_run_that_is_stopped_says_so_in_a_sentence_and_is_repeated(project: Project) -> None:
+    """Not with a traceback; its repetition, which has its tags, is one as any other again."""
+    project.application.add("a.txt", *WORDS)
+
+    def interrupt(_outcomes: list[Outcome]) -> None:
+        raise dg.DagsterExecutionInterruptedError
+
+    project.rag = Rag(project.services, on_outcomes=interrupt)
+    stopped = project.run(succeeds=False)
+    [failed] = [event.step_failure_data for event in stopped.all_events if event.is_step_failure]
+    assert failed.user_failure_data is not None
+    assert (failed.user_failure_data.description, failed.error.stack) == (jobs.STOPPED, [])
+    tags = tags_of(project, stopped.run_id)
+    assert (tags[jobs.SUMMARY_TAG], tags[jobs.REPEATED_TAG]) == (jobs.STOPPED_SUMMARY, "true")
+    project.rag = Rag(project.services)
+    tags = tags_of(project, project.run(tags=tags).run_id)
+    assert (tags[jobs.SUMMARY_TAG], tags[jobs.REPEATED_TAG]) == ("nothing was pending", "false")
 
 
 def said(project: Project, run_id: str) -> list[str]:
@@ -313,11 +332,15 @@ def test_run_says_what_it_did(project: Project) -> None:
     ]
 
 
-def summary(project: Project, run_id: str) -> str:
-    """As the list of runs in Dagster shows it."""
+def tags_of(project: Project, run_id: str) -> dict[str, str]:
     run = project.instance.get_run_by_id(run_id)
     assert run is not None
-    return run.tags[jobs.SUMMARY_TAG]
+    return dict(run.tags)
+
+
+def summary(project: Project, run_id: str) -> str:
+    """As the list of runs in Dagster shows it."""
+    return tags_of(project, run_id)[jobs.SUMMARY_TAG]
 
 
 def test_list_of_runs_says_what_each_did(project: Project) -> None:

@@ -34,6 +34,20 @@ def test_clean_up_is_not_broken_off_by_a_second_interrupt() -> None:
             signal.signal(number, handler)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a process cannot send itself SIGTERM there")
+def test_a_process_that_ends_already_hears_of_no_interrupt() -> None:
+    """What it closes then is closed; a child of it would hear of them."""
+    before = {number: signal.getsignal(number) for number in interrupts.INTERRUPTS}
+    try:
+        interrupts.ignore_interrupts()
+        for number in before:
+            signal.raise_signal(number)
+            assert signal.getsignal(number) != signal.SIG_IGN
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_signals_are_heeded_when_a_shell_had_them_ignored(name: str) -> None:
     """The processes of the suite inherit what the shell has: one that ignores them would never be ended by a test."""

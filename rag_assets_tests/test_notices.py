@@ -14,7 +14,7 @@ import pytest
 from dagster import DagsterInstance, DagsterRunStatus
 
 from rag_assets import definitions, operations, settings
-from rag_assets.defs import notices, sensors
+from rag_assets.defs import jobs, notices, sensors
 from rag_assets.defs.jobs import run_config
 from rag_assets.defs.notices import Told
 from rag_assets.defs.resources import Rag
@@ -139,6 +139,15 @@ def test_what_keeps_runs_from_their_work_is_told(watched: Watched) -> None:
     assert (told["kinds"], told["failed_documents"], told["next"]) == ({}, 0, notices.OF_RUNS)
     assert told["run_url"] is None
     assert told["text"].count("\n") == 2
+
+
+def test_runs_that_were_stopped_are_not_told(watched: Watched) -> None:
+    """Nothing failed, and they are repeated."""
+    run_id = watched.fail()
+    watched.project.instance.add_run_tags(run_id, {jobs.SUMMARY_TAG: jobs.STOPPED_SUMMARY})
+    assert watched.told() == []
+    watched.fail()
+    assert [told["runs"] for told in watched.told()] == [1]
 
 
 def test_runs_that_fail_within_the_pause_are_put_together(watched: Watched) -> None:

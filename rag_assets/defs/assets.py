@@ -12,7 +12,7 @@ import dagster as dg
 from dagster import DagsterRunStatus
 
 from rag_assets import operations, visible
-from rag_assets.defs import events, jobs, launching, partitions, specs
+from rag_assets.defs import dagster_internals, events, jobs, launching, partitions, specs
 from rag_assets.defs.resources import IngestRequest, Rag, ShouldYield
 from rag_assets.errors import LostRun
 from rag_assets.model import Progress, counted, them
@@ -70,8 +70,10 @@ def ingest(context: dg.AssetExecutionContext, rag: dg.ResourceParam[Rag]) -> Ite
     config = IngestConfig(**context.op_execution_context.op_config)
     report = RunReport(run_id=context.run.run_id)
     if jobs.SUMMARY_TAG in context.run.tags:  # of the run that this one repeats
-        context.instance.add_run_tags(context.run.run_id, {jobs.SUMMARY_TAG: "at work"})
+        tags = {jobs.SUMMARY_TAG: "at work", jobs.REPEATED_TAG: "false"}
+        context.instance.add_run_tags(context.run.run_id, tags)
     with (
+        _stop_marked(context),
         _faults_marked(context),
         interrupts.interrupted_once(),
         events.Reporter(context) as reporter,
@@ -141,6 +143,20 @@ def _faults_marked(context: dg.AssetExecutionContext) -> Iterator[None]:
         raise
     except Exception:
         context.instance.add_run_tags(context.run.run_id, {jobs.FAULT_TAG: context.run.run_id})
+        raise
+
+
+@contextmanager
+def _stop_marked(context: dg.AssetExecutionContext) -> Iterator[None]:
+    """Have Dagster repeat a run that was stopped, unless that was asked for there: its documents may be unchanged ones,
+    which no other run takes.
+    """
+    try:
+        with jobs.stop_in_one_line():
+            yield
+    except jobs.Stopped:
+        tags = {jobs.SUMMARY_TAG: jobs.STOPPED_SUMMARY, jobs.REPEATED_TAG: "true"}
+        context.instance.add_run_tags(context.run.run_id, tags)
         raise
 
 
@@ -224,7 +240,7 @@ def _failure(report: RunReport, *, repeatable: bool, stored_by: str = "this run"
     count = len(failed) + len(busy)
     lines = [f"{o.document_id}  {o.error_kind}: {o.error_message}" for o in failed]
     lines += [f"{document_id}  another run is working on it" for document_id in busy]
-    return dg.Failure(
+    return dagster_internals.PlainFailure(  # each document has its own attempts
         f"{counted(count, 'document')} {'was' if count == 1 else 'were'} not ingested; all others of {stored_by} "
         "are stored.\n" + "\n".join([*_listed(lines), NEXT_STEPS.format(what_to_do=REPEAT if repeatable else RETRY)]),
         metadata={
@@ -232,7 +248,6 @@ def _failure(report: RunReport, *, repeatable: bool, stored_by: str = "this run"
             "busy": len(busy),
             "kinds": dict(Counter(str(outcome.error_kind) for outcome in failed)),
         },
-        allow_retries=False,  # each document has its own attempts
     )
 
 

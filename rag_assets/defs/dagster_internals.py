@@ -14,13 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.errors import DagsterUserCodeProcessError
 from dagster._core.events import AssetMaterializationPlannedData, DagsterEventBatchMetadata, generate_event_batch_id
 from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, WorkerStatus
+from dagster_shared.error import SerializableErrorInfo
 
 __all__ = [
     "REASONS",
     "CheckRunHealthResult",
     "LaunchRunContext",
+    "PlainFailure",
     "WorkerStatus",
     "execute_here",
     "execute_run",
@@ -32,6 +35,7 @@ __all__ = [
 ]
 
 REASONS = {
+    "dagster._core.errors.DagsterUserCodeProcessError": "an error that says what is recorded of it: no traceback",
     "dagster._core.events.AssetMaterializationPlannedData": "a planned event makes a partition FAILED",
     "dagster._core.events.DagsterEventBatchMetadata": "events in batches cost 0.3 ms each, 12 ms one by one",
     "dagster._core.events.generate_event_batch_id": "the name of such a batch",
@@ -57,6 +61,15 @@ REASONS = {
 
 
 REPOSITORY = "__repository__"  # what holds the jobs of dg.Definitions
+
+
+class PlainFailure(DagsterUserCodeProcessError, dg.Failure):
+    """A Failure of which Dagster records and shows the description, and no traceback; its step is not tried again."""
+
+    def __init__(self, description: str, metadata: Mapping[str, Any] | None = None) -> None:
+        said = SerializableErrorInfo(description, stack=[], cls_name=dg.Failure.__name__)
+        facts = {"metadata": metadata, "allow_retries": False}
+        super().__init__(description, user_code_process_error_infos=[said], **facts)  # type: ignore[no-untyped-call]
 
 
 def log_batch(
@@ -93,7 +106,6 @@ def failed_run(
     Nothing is executed. It can be repeated as any other run that failed, with its own config.
     """
     from dagster._core.execution.plan.objects import StepFailureData, UserFailureData
-    from dagster_shared.error import SerializableErrorInfo
 
     run_id, status = str(uuid.uuid4()), dg.DagsterRunStatus.NOT_STARTED
     facts = {"run_id": run_id, "status": status, "run_config": run_config, "tags": tags}

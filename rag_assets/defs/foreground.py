@@ -58,10 +58,10 @@ def ingest(
                 module=MODULE,
                 location=LOCATION,
             )
+        except (jobs.Stopped, dg.DagsterExecutionInterruptedError):  # the latter before or after the step
+            report.interrupted = True
         except dg.Failure:  # documents that failed are in the report
             pass
-        except dg.DagsterExecutionInterruptedError:
-            report.interrupted = True
     report.seconds = time.perf_counter() - started
     asked, deleted = dict.fromkeys(document_ids), set(report.deleted)
     report.gone = [one for one in asked if one in deleted]

@@ -22,6 +22,12 @@ FAULT_TAG = f"{HIDDEN_PREFIX}fault"  # the id of a run that failed for no docume
 SUMMARY_TAG = "rag_assets/summary"  # what a run did, in a few words, in the list of runs
 PARENT_TAG = "dagster/parent_run_id"  # Dagster's, on a run that repeats another one
 NOT_BY_ITSELF = {"dagster/max_retries": "0"}  # tags of a run that Dagster is not to repeat unless somebody asks for it
+REPEATED_TAG = "dagster/retry_on_asset_or_op_failure"  # Dagster's: whether it repeats a run whose step failed
+STOPPED_SUMMARY = "stopped before it was done"
+STOPPED = (
+    "This run was stopped before it was done, as everything is when `rag-assets up` ends. What it stored stays; the "
+    "rest is taken up when `up` runs again."
+)
 OF_ONE_RUN = (HIDDEN_PREFIX, PARENT_TAG, "dagster/root_run_id", "dagster/run_key")  # tags that no other run is to have
 POOL_TAG = f"{HIDDEN_PREFIX}pool"  # of a run of the sensor, for who launches it and has other settings
 POOL_NAME = named("llama_server")  # one run at a time
@@ -104,7 +110,7 @@ def accept_unreadable(context: dg.OpExecutionContext, rag: dg.ResourceParam[Rag]
         if unknown:
             said = not_in_table(unknown, table=services.settings.source.table)
             which = f"{counted(len(unknown), 'document')} that {are(len(unknown))} not in the table"
-            raise dg.Failure(f"{which}: nothing is done.\n{said}", allow_retries=False)
+            raise dagster_internals.PlainFailure(f"{which}: nothing is done.\n{said}")
         accepted = operations.accept(services, ids=known, kind=kind).accepted
         events.tell_accepted(context.instance, accepted)
         context.instance.report_runless_asset_event(checks.evaluation(operations.status(services)))
@@ -113,13 +119,32 @@ def accept_unreadable(context: dg.OpExecutionContext, rag: dg.ResourceParam[Rag]
     context.log.info(f"{counted(len(accepted), 'document')} accepted.")
 
 
+class Stopped(dagster_internals.PlainFailure):
+    """The run was told to end before it was done, as everything is when `rag-assets up` ends."""
+
+
 @contextmanager
-def errors_in_one_line() -> Iterator[None]:
-    """Raise a SettingsError as a Failure of the run, whose message Dagster's page shows instead of a traceback."""
+def stop_in_one_line() -> Iterator[None]:
+    """Raise what a signal makes of a run as Stopped, whose sentence Dagster's page shows instead of a traceback."""
     try:
         yield
+    except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+        raise Stopped(STOPPED) from None
+
+
+@contextmanager
+def errors_in_one_line() -> Iterator[None]:
+    """The same of a SettingsError, as a Failure, and of the end."""
+    try:
+        with stop_in_one_line():
+            yield
     except SettingsError as exc:
-        raise dg.Failure(remedies.with_jobs(str(exc)), allow_retries=False) from None
+        raise dagster_internals.PlainFailure(remedies.with_jobs(str(exc))) from None
+
+
+def was_stopped(run: dg.DagsterRun) -> bool:
+    """Whether an ingestion failed only because it was told to end."""
+    return run.tags.get(SUMMARY_TAG) == STOPPED_SUMMARY
 
 
 def _reconcile_partitions(instance: dg.DagsterInstance, services: Services) -> dict[str, int]:

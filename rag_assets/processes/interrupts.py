@@ -22,8 +22,7 @@ def interrupted_once() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in INTERRUPTS}
 
     def handle(number: int, frame: FrameType | None) -> None:
-        for name in before:
-            signal.signal(name, lambda *_: None)  # not SIG_IGN, which children would have from us
+        ignore_interrupts()
         handler = before[number]
         if callable(handler):
             handler(number, frame)
@@ -38,3 +37,9 @@ def interrupted_once() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def ignore_interrupts() -> None:
+    """From now on, this process hears of none of them: it ends already, and is not to be disturbed by a second one."""
+    for number in INTERRUPTS:
+        signal.signal(number, lambda *_: None)  # not SIG_IGN, which children would have from us
