@@ -1,5 +1,6 @@
 """The index of vectors: advised by number, version and memory; built beside writers; found by searches; dropped."""
 
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from rag_assets.postgres import vector_index
 from rag_assets.postgres.database import Database
 from rag_assets.settings import Source
 from rag_assets_tests import rows
+from rag_assets_tests.homes import posix
 
 NAMES = "document_id, chunk_index, content, content_sha256, token_count, char_start, char_end, kind, embedding_model"
 MODEL = 'it\'s a "model" of 100%s'
@@ -222,3 +224,19 @@ def test_ingestion_and_migration_go_on_while_one_builds(database: Database, data
         rows.execute(database_url, "delete from rag_document_chunks where id = 3")
         assert thread.is_alive()
     thread.join(timeout=120)
+
+
+@posix
+def test_one_process_builds_when_the_server_has_no_room_for_memory_that_several_share(
+    database: Database, database_url: str
+) -> None:
+    """As in a container, whose /dev/shm has 64 MB."""
+    with closing(psycopg2.connect(database_url)) as connection, connection, connection.cursor() as cursor:
+        for setting in ("max_parallel_maintenance_workers = 2", "min_parallel_table_scan_size = 0"):
+            cursor.execute(f"alter database {connection.info.dbname} set {setting}")
+    advice = replace(_advice(database), memory_bytes=shutil.disk_usage("/dev/shm").total + (1 << 30))
+    told: list[str] = []
+    with closing(Database(database_url)) as anew:
+        built = vector_index.build(anew, MODEL, advice, progress=told.append)
+    assert built.is_valid
+    assert [line for line in told if "/dev/shm" in line] != []

@@ -40,6 +40,7 @@ SAMPLE_VECTORS = 20  # stored vectors that are looked for, each with its ten nea
 SAMPLES_OF_NOTES = 50  # for what is noted, and decides whether an index is built anew
 INDEX_PREFIX = "rag_vectors_"  # how the names of indexes begin that are built here
 NOTE_PREFIX = "rag_assets "  # how the comment on such an index begins; then comes Noted as JSON
+SHARED_SEGMENT = '"/PostgreSQL.'  # how the name of memory begins that processes of a server share, in /dev/shm
 _CREATE = {"hnsw": "create_hnsw", "ivfflat": "create_ivfflat"}
 
 
@@ -299,6 +300,13 @@ def _create(database: Database, cursor: Cursor, model: str, advice: Advice, *, n
     started = time.monotonic()
     try:
         _execute(database, cursor, text, progress=progress)
+    except psycopg2.errors.DiskFull as exc:
+        _drop_left(cursor, name)
+        if SHARED_SEGMENT not in str(exc):
+            raise
+        progress("the server has no room in /dev/shm for several processes; one builds, which takes longer")
+        cursor.execute(statement("vector_index", "build_alone"))
+        return _create(database, cursor, model, advice, name=name, progress=progress)
     except BaseException:
         _drop_left(cursor, name)
         raise

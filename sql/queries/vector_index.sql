@@ -48,6 +48,10 @@ select pg_advisory_unlock(hashtext('rag_assets.vector_index'), 0);
 -- How much memory a build takes, as 512MB; and it takes as long as it takes.
 select set_config('maintenance_work_mem', %(memory)s, false), set_config('statement_timeout', '0', false);
 
+-- name: build_alone
+-- By one process: several share memory in /dev/shm, of which a container has 64 MB unless it is given more.
+select set_config('max_parallel_maintenance_workers', '0', false);
+
 -- name: create_hnsw
 -- Beside the writers: they go on meanwhile.
 create index concurrently {name} on rag_document_chunks using hnsw ((embedding::halfvec({dimension})) halfvec_cosine_ops)
