@@ -21,3 +21,18 @@ def test_addresses_that_may_have_passwords_are_for_one_account(tmp_path: Path) -
     subprocess.run(["bash", "-c", f"set -euo pipefail; umask 022\n{part}"], check=True, env=environment)
     assert target.read_text() == "PIP_INDEX_URL=https://me:secret@index/simple\n"
     assert target.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it is run on Debian")
+def test_a_second_run_finds_the_wine_of_the_first(tmp_path: Path) -> None:
+    """Its link leads to a path of the chroot; Debian is not made anew over what is there."""
+    rest = RUN.read_text().partition('prefix/drive_c/Program Files/Python311"\n')[2]
+    part = rest.partition('cat >"$dir/mount"')[0]
+    (tmp_path / "usr" / "bin").mkdir(parents=True)
+    (tmp_path / "usr" / "bin" / "wine").symlink_to(tmp_path / "etc" / "alternatives" / "wine")
+    debootstrap = tmp_path / "debootstrap"
+    debootstrap.write_text("#!/bin/sh\nexit 1\n")
+    debootstrap.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "dir": str(tmp_path), "root": str(tmp_path)}
+    assert "debootstrap --variant" in part
+    subprocess.run(["bash", "-c", f"set -euo pipefail\n{part}"], check=True, env=environment)
