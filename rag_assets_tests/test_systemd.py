@@ -284,6 +284,12 @@ def test_messages_of_the_page_are_those_of_the_program() -> None:
             assert part.strip() in said, row
 
 
+@pytest.mark.parametrize("page", ["linux.md", "windows.md"])
+def test_pages_say_how_long_a_stop_may_take(page: str) -> None:
+    """The same as the service's manager is told."""
+    assert f"after {unattended.STOP_SECONDS} s is killed" in " ".join((PAGE.parent / page).read_text("utf-8").split())
+
+
 def said_by_the_program() -> str:
     """All that any of its messages may say, for the tables of what they mean."""
     return "\n".join(_texts())
