@@ -73,7 +73,7 @@ def status(nssm: Path | None, as_json: bool) -> None:
     else:
         show(f"{unattended.SERVICE_NAME}: {state}")
         if state == services.PAUSED:
-            show("It ended soon after its start, several times, and is started again after a while.")
+            show("It failed, and is started again after 10 s, or later where it failed soon after its start.")
         show(f"What it says: {place.log}; its logs: {place.home / 'logs'}")
     sys.exit(0 if state == services.RUNNING else INACTIVE_EXIT_CODE)
 

@@ -188,7 +188,7 @@ def test_start_of_a_service_that_ends_at_once(place: Place, machine: Machine) ->
         nssm.start(place)
     code, said = run("status")
     assert code == cli_nssm.INACTIVE_EXIT_CODE
-    assert "It ended soon after its start" in said
+    assert "It failed, and is started again" in said
     machine.becomes(ends_at_once=False)
     nssm.start(place)
     assert run("status")[0] == 0
