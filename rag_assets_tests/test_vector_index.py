@@ -57,6 +57,7 @@ def _no_progress(_line: str) -> None:
         ("0.10.0", 50_000, 384, 1 << 33, "hnsw"),
         ("0.8.3", 500_000, 384, 1 << 33, "exact"),
         ("0.8.5", 500_000, 384, 1 << 30, "ivfflat"),
+        ("0.8.5", 20_000_000, 384, 1 << 35, "ivfflat"),
         ("0.8.5", 50_000, 4_001, 1 << 33, "exact"),
     ],
 )
@@ -224,6 +225,11 @@ def test_ingestion_and_migration_go_on_while_one_builds(database: Database, data
         rows.execute(database_url, "delete from rag_document_chunks where id = 3")
         assert thread.is_alive()
     thread.join(timeout=120)
+
+
+def test_a_build_takes_what_the_server_may_have_when_it_needs_more(database: Database) -> None:
+    built = vector_index.build(database, MODEL, replace(_advice(database), memory_bytes=1 << 50), progress=_no_progress)
+    assert built.is_valid
 
 
 @posix

@@ -33,7 +33,6 @@ OLDEST_PGVECTOR = (0, 8, 4)  # older ones build graphs that vacuum damages (see 
 LARGEST_DIMENSION = 4_000  # of a halfvec that pgvector indexes
 GRAPH_BYTES = 900  # of memory for a row of an HNSW graph beside its vector, with pgvector's m = 16
 LEAST_MEMORY = 64 << 20
-LARGEST_MEMORY = 8 << 30
 PROGRESS_SECONDS = 2.0
 CLEANING_SECONDS = 5.0  # for what a build leaves that was broken off; else the next one removes it
 SAMPLE_VECTORS = 20  # stored vectors that are looked for, each with its ten nearest
@@ -87,7 +86,7 @@ class Facts:
     @property
     def memory_bytes(self) -> int:
         """How many bytes of memory it takes to build an HNSW graph of all vectors."""
-        return min(max(self.rows * (2 * (self.dimension or 0) + GRAPH_BYTES), LEAST_MEMORY), LARGEST_MEMORY)
+        return max(self.rows * (2 * (self.dimension or 0) + GRAPH_BYTES), LEAST_MEMORY)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -296,7 +295,7 @@ def _create(database: Database, cursor: Cursor, model: str, advice: Advice, *, n
     wanted = re.findall(r"\{(\w+)\}", statement("vector_index", create))
     text = composed("vector_index", create, **{part: parts[part] for part in wanted})
     memory = advice.memory_bytes if advice.kind == "hnsw" else LEAST_MEMORY
-    cursor.execute(statement("vector_index", "set_memory"), {"memory": f"{memory >> 10}kB"})
+    cursor.execute(statement("vector_index", "set_memory"), {"kilobytes": memory >> 10})
     started = time.monotonic()
     try:
         _execute(database, cursor, text, progress=progress)

@@ -45,8 +45,11 @@ select pg_try_advisory_lock(hashtext('rag_assets.vector_index'), 0);
 select pg_advisory_unlock(hashtext('rag_assets.vector_index'), 0);
 
 -- name: set_memory
--- How much memory a build takes, as 512MB; and it takes as long as it takes.
-select set_config('maintenance_work_mem', %(memory)s, false), set_config('statement_timeout', '0', false);
+-- How much memory a build takes, as far as the server may (2 GB on Windows before PostgreSQL 18); and it takes as long as
+-- it takes.
+select set_config('maintenance_work_mem', least(%(kilobytes)s, max_val::bigint) || 'kB', false),
+    set_config('statement_timeout', '0', false)
+from pg_settings where name = 'maintenance_work_mem';
 
 -- name: build_alone
 -- By one process: several share memory in /dev/shm, of which a container has 64 MB unless it is given more.
