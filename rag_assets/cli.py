@@ -36,7 +36,7 @@ from rag_assets import (
     visible,
 )
 from rag_assets.bundled import postgres as bundled_postgres
-from rag_assets.cli_services import JSON, FiniteRange, examples, existing, opened, opened_with
+from rag_assets.cli_services import JSON, FiniteRange, examples, existing, opened, opened_with, step_for_pending
 from rag_assets.embedding import known
 from rag_assets.errors import (
     ACCEPTABLE_KINDS,
@@ -260,7 +260,7 @@ def env(pid: int | None, shell: str, as_json: bool) -> None:
     type=click.IntRange(0, 65_535),
     default=3000,
     show_default=True,
-    help="Of Dagster's UI; another free one is taken when it is in use.",
+    help="Of Dagster's UI; another free one is taken when it is in use. 0: any, and any for the search service, too.",
 )
 @click.option(
     "--host",
@@ -274,6 +274,8 @@ def up(port: int, host: str, read_only: bool) -> None:
     config = settings.load()
     addresses.require_safe_page(config, host)
     search = cli_service.address(config)
+    if search is not None and port == 0:
+        search = search[0], 0
     with opened() as services, supervisor.alone(services.settings.home):
         operations.migrate(services)
         _ = services.serving.model_path  # made now, where its progress is seen, and not by the first run
@@ -324,6 +326,7 @@ def init(create_table: bool, take_over: bool, roles: bool, as_json: bool) -> Non
         _add_partitions(services)
         granted = operations.establish_roles(services) if roles else None
         status = operations.status(services)
+        step = step_for_pending(services) if status.documents else console.FIRST_STEP
     if as_json:
         facts = {"applied": applied, "documents": status.documents, "pending": status.pending}
         console.print_json(facts | ({"roles": asdict(granted)} if granted else {}))
@@ -331,9 +334,7 @@ def init(create_table: bool, take_over: bool, roles: bool, as_json: bool) -> Non
         click.echo(f"Applied: {', '.join(applied) or 'nothing, all was there'}.")
         if granted:
             console.show_roles(granted)
-        click.echo(
-            f"{counted(status.documents, 'document')}, {status.pending} pending. {console.next_step(status.documents)}"
-        )
+        click.echo(f"{counted(status.documents, 'document')}, {status.pending} pending. {step}")
 
 
 @main.command(short_help="Add files as rows of the documents table.", epilog=examples("register docs report.pdf"))
@@ -350,7 +351,8 @@ def register(files: tuple[Path, ...], as_json: bool) -> None:
         operations.migrate(services)
         found = operations.register(services, files)
         _add_partitions(services)
-    console.print_json(asdict(found)) if as_json else console.show_registered(found)
+        step = step_for_pending(services)
+    console.print_json(asdict(found)) if as_json else console.show_registered(found, step=step)
     sys.exit(1 if found.left_out else 0)
 
 
@@ -372,8 +374,8 @@ def ingest(ids: tuple[str, ...], as_json: bool) -> None:
         report = _ingest(services, ids=known)
         report.unknown, report.is_all = unknown, not ids
         planned = None if as_json or report.interrupted else operations.plan_index(services)
-        by_itself = services.settings.search.index == "auto"
-    _end_with(report, as_json=as_json, planned=planned, by_itself=by_itself)
+        by_itself, step = services.settings.search.index == "auto", step_for_pending(services)
+    _end_with(report, as_json=as_json, planned=planned, by_itself=by_itself, step=step)
 
 
 FILTERS = (
@@ -712,10 +714,11 @@ def reconcile(as_json: bool) -> None:
         operations.migrate(services)
         found = operations.reconcile(services)
         held = operations.held(services)
+        next_step = step_for_pending(services)
     if as_json:
         console.print_json(found)
     else:
-        step = held or ("Next: rag-assets ingest" if any(found.values()) else "Nothing is to be done.")
+        step = held or (next_step if any(found.values()) else "Nothing is to be done.")
         if found["missing"]:
             step = "So many files that are gone at once are left as they are: is their folder mounted? " + held
         shown = [f"{count} {what}" for what, count in found.items() if count or what != "missing"]
@@ -885,9 +888,16 @@ def _why_not(refused: UnembeddableText) -> str:
     return "the model's server ended, twice, over it: ask with other words, or look at its log."
 
 
-def _end_with(report: RunReport, *, as_json: bool, planned: Plan | None = None, by_itself: bool = False) -> NoReturn:
-    """Show what was done, and where it is advised that an index is `planned`, and end."""
-    console.print_json(report.as_json) if as_json else console.show_report(report)
+def _end_with(
+    report: RunReport,
+    *,
+    as_json: bool,
+    planned: Plan | None = None,
+    by_itself: bool = False,
+    step: str = console.INGEST,
+) -> NoReturn:
+    """Show what was done, the next step, and where it is advised that an index is `planned`, and end."""
+    console.print_json(report.as_json) if as_json else console.show_report(report, step=step)
     if planned is not None:
         console.show_advised_index(planned, by_itself=by_itself)
     sys.exit(INTERRUPTED_EXIT_CODE if report.interrupted else 1 if report.is_short else 0)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from rag_assets import console, operations, settings, visible
+from rag_assets import console, operations, settings, supervisor, visible
 from rag_assets.bundled import postgres as bundled_postgres
 from rag_assets.errors import SettingsError, SourceUnusable
 from rag_assets.model import not_in_table
@@ -52,6 +52,12 @@ def opened_with(config: settings.Settings) -> Iterator[Services]:
     finally:
         if config.database_url is None:
             bundled_postgres.release(config.home)
+
+
+def step_for_pending(services: Services) -> str:
+    """What to do for documents that are pending: nothing, where `rag-assets up` runs in this home."""
+    is_followed = supervisor.is_running(services.settings.home)
+    return "`rag-assets up` runs here, and takes up what is pending." if is_followed else console.INGEST
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from rag_assets.report import SHOWN_STATUSES, RunReport
 from rag_assets.upkeep import Plan
 from rag_assets.vectors import Marked
 
+INGEST = "Next: rag-assets ingest"
 FIRST_STEP = "Next: rag-assets register FOLDER (files become rows), then rag-assets ingest"
 PREVIEW_CHARACTERS = 320
 SHOWN_UNKNOWN = 5  # documents of an evaluation that are named
@@ -139,16 +140,11 @@ class Progress:
         self._bar.set_postfix_str(", ".join(counts), refresh=False)
 
 
-def next_step(documents: int) -> str:
-    """What to do after the tables are there, by how many rows the documents table has."""
-    return "Next: rag-assets ingest" if documents else FIRST_STEP
-
-
-def show_registered(found: Registered) -> None:
-    """How many files are rows now; where there are none, why that may be."""
+def show_registered(found: Registered, *, step: str) -> None:
+    """How many files are rows now, and the next step; where there are none, why that may be."""
     show_left_out(found)
     if found.registered:
-        show(f"{counted(found.registered, 'file')}, {found.new} new. Next: rag-assets ingest")
+        show(f"{counted(found.registered, 'file')}, {found.new} new. {step}")
     else:
         show("No files there: hidden ones and folders behind links are left out.")
 
@@ -159,8 +155,8 @@ def show_left_out(found: Registered) -> None:
         print_progress(f"Left out: {reason}")
 
 
-def show_report(report: RunReport) -> None:
-    """What a run did, and each document that failed with its reason."""
+def show_report(report: RunReport, *, step: str = INGEST) -> None:
+    """What a run did, each document that failed with its reason, and the next step for those that are pending."""
     show(f"{report.summary}, in {report.seconds:.1f} s (Dagster run {report.run_id})")
     for one in report.failed.values():
         show(_failed(one.document_id, one.error_kind, one.error_message, seconds_to_next=one.seconds_to_next))
@@ -173,17 +169,17 @@ def show_report(report: RunReport) -> None:
         for document_id, (embedded, chunks) in begun.items():
             done = f"{embedded:,} of {chunks:,} chunks, or a few more, had been embedded, and will be again"
             show(f"  pending  {document_id}  {done}: a document is stored whole")
-    if left := _left(report):
+    if left := _left(report, step=step):
         show(left)
 
 
-def _left(report: RunReport) -> str:
+def _left(report: RunReport, *, step: str) -> str:
     """What is still to be done, and who does it; empty where nothing is."""
     pending = f"{counted(report.pending, 'document')} {are(report.pending)} pending"
     if report.interrupted:
-        return f"Stopped: what is stored stays, {pending}. Next: rag-assets ingest"
+        return f"Stopped: what is stored stays, {pending}. {step}"
     if report.pending and not report.is_all:
-        return f"{pending}. Next: rag-assets ingest"
+        return f"{pending}. {step}"
     if report.pending:
         they = "it is" if report.pending == 1 else "they are"
         return f"{pending}: another run has {them(report.pending)}, or {they} tried again later."

@@ -26,6 +26,7 @@ DAEMON_COMMAND = (
     " [main] = distribution('dagster').entry_points.select(group='console_scripts', name='dagster-daemon');"
     " sys.argv[0] = main.name; sys.exit(main.load()())"
 )
+LOCK = "run/up.lock"  # in the home; who holds it has the only daemon of this home
 LOCK_SECONDS = 2.0  # for another `up` of the same home that is just ending
 STOP_SECONDS = 10.0  # for services and runs to end by themselves
 CODE_SERVER_STOP_SECONDS = 0.5
@@ -190,10 +191,15 @@ class Service:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:])
 
 
+def is_running(home: Path) -> bool:
+    """Whether `rag-assets up` runs for this home."""
+    return file_lock.is_locked(home / LOCK)
+
+
 @contextmanager
 def alone(home: Path) -> Iterator[None]:
     """Hold this home's place for Dagster's daemon: two of them would launch each run twice, or stop each other's."""
-    lock = home / "run" / "up.lock"
+    lock = home / LOCK
     file_lock.make_lock(lock)
     with ExitStack() as stack:
         try:

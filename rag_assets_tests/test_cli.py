@@ -890,6 +890,28 @@ def test_up_is_refused_where_another_one_runs(configured: Application, home: Pat
         assert "`rag-assets up` runs already for" in invoke("up", code=1).stderr
 
 
+def test_nobody_is_sent_to_ingest_what_up_takes_up(configured: Application, home: Path) -> None:
+    """Where it runs in this home, that is said in place of the next step."""
+    configured.write("a.txt", "pumps")
+    folder, by_itself = str(configured.files), "`rag-assets up` runs here, and takes up what is pending.\n"
+    with supervisor.alone(home):
+        for command in (("register", folder), ("init",)):
+            assert invoke(*command).stdout.endswith(by_itself)
+    assert invoke("register", folder).stdout == "1 file, 0 new. Next: rag-assets ingest\n"
+
+
+@pytest.mark.parametrize(("port", "of_search"), [("0", 0), ("3001", 8_000)])
+def test_each_server_of_up_takes_a_free_port_with_port_0(
+    configured: Application, monkeypatch: pytest.MonkeyPatch, port: str, of_search: int
+) -> None:
+    """As two of them run on one machine; `up` prints where they listen."""
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(supervisor, "run", lambda _settings, **how: asked.append(how))
+    invoke("up", "--port", port)
+    [how] = asked
+    assert (how["port"], how["search"]) == (int(port), ("127.0.0.1", of_search))
+
+
 def test_demo_does_not_touch_a_users_table(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sample documents have no place in it."""
     monkeypatch.setenv("DATABASE_URL", "postgresql://me@127.0.0.1:1/documents")
