@@ -135,7 +135,9 @@ def served(
     routes: Sequence[Any] = (),
     page: Page | None = None,
     protocol: type[BoundedProtocol] = BoundedProtocol,
+    stop_seconds: int | None = None,
 ) -> Iterator[Service]:
+    """The service of these settings; at the end of the block, requests under way have so long."""
     with Asking(config) as asking:
         app = api.application(
             asking,
@@ -145,7 +147,15 @@ def served(
             logins=page.logins if page else None,
         )
         server = uvicorn.Server(
-            uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", http=protocol, ws="none")
+            uvicorn.Config(
+                app,
+                host="127.0.0.1",
+                port=0,
+                log_level="error",
+                http=protocol,
+                ws="none",
+                timeout_graceful_shutdown=stop_seconds,
+            )
         )
         thread = threading.Thread(target=server.run)
         thread.start()

@@ -243,6 +243,17 @@ def test_question_outlives_a_server_that_is_killed_under_it_several_times(local:
     assert np.allclose(local.embed_query(fake_llama.DEADLY), _expected([fake_llama.DEADLY])[0], atol=1e-6)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_server_that_is_killed_is_said_once_whoever_waits_for_it(
+    local: Embedder, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However many questions are under way."""
+    local.warm()
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(local.embed_query, [fake_llama.DEADLY] * 6))
+    assert 1 <= len([line for line in caplog.messages if "it was killed" in line]) <= fake_llama.DEATHS
+
+
 @pytest.mark.skipif(os.name == "nt", reason="no process can be stopped there without its end")
 def test_embed_recovers_when_the_real_server_hangs_meanwhile(
     tmp_path: Path, command_and_model: tuple[list[str], Path]

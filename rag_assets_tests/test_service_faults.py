@@ -285,6 +285,21 @@ def test_a_request_under_way_is_answered_before_the_service_ends(filled_url: str
         process.stderr.close()
 
 
+def test_a_request_that_the_end_of_the_service_leaves_no_time_is_told_so(
+    filled_url: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """In a sentence, and the log has no traceback."""
+    with _lock(filled_url, "rag_document_chunks") as blocker, ThreadPoolExecutor(1) as threads:
+        with served(configured(filled_url, tmp_path / "home"), stop_seconds=0) as service:
+            asked = threads.submit(service.ask, "POST", "/v1/search", json={"query": PUMP, "mode": "text"})
+            until(lambda: rows.execute(filled_url, WAITING)[0][0])
+            threads.submit(lambda: (asked.exception(), blocker.rollback()))
+        answer = asked.result()
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert answer.json()["error"] == {"kind": "unavailable", "message": gate.ENDING}
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def _is_answered(service: Service) -> bool:
     """On a busy machine, we may be too slow ourselves."""
     try:

@@ -314,12 +314,12 @@ class Embedder:
                 return client.embed(texts)
             except ServerAway as exc:
                 # What others wait for is not thrown away because one connection was lost.
-                if attempt or isinstance(exc, ServerHangs) or not self._answers(client):
-                    self._replace(client)
+                is_gone = attempt or isinstance(exc, ServerHangs) or not self._answers(client)
+                is_news = self._replace(client) if is_gone else True
                 # A question is short. A text may be what takes the memory for want of which the system kills.
                 was_killed = for_query and client in self._killed and killed < MOST_KILLED
                 killed, attempt = killed + was_killed, attempt + (not was_killed)
-                if not self._interrupted.is_set():  # else we stopped it ourselves
+                if is_news and not self._interrupted.is_set():  # else it is said already, or we stopped it ourselves
                     logger.warning("%s (%s)", exc, "it was killed" if was_killed else f"try {attempt} of {TRIES}")
                 if attempt == TRIES:
                     raise
@@ -439,16 +439,18 @@ class Embedder:
         """Whether the server of our own is there as before."""
         return self._server is not None and self._server.alive and client.healthy()
 
-    def _replace(self, failed: Server) -> None:
-        """Let go of a server that went away, unless another thread already has."""
+    def _replace(self, failed: Server) -> bool:
+        """Let go of a server that went away; False where another thread already has."""
         with self._server_lock:
-            if self._client is failed:
-                self._client = None
-                failed.close()
-                if self._server is not None:
-                    if self._server.was_killed():
-                        self._killed.add(failed)
-                    self._server.stop()
+            if self._client is not failed:
+                return False
+            self._client = None
+            failed.close()
+            if self._server is not None:
+                if self._server.was_killed():
+                    self._killed.add(failed)
+                self._server.stop()
+            return True
 
     def _reach(self) -> Server:
         """The servers of llama_server.url, once one of them answers and all that do are the model's."""

@@ -32,6 +32,8 @@ BODY_BYTES = 2**20
 ALL_BODIES_BYTES = 64 * 2**20  # of all requests that are under way
 WRONG_KEY_SECONDS = 1.0  # a wrong key is answered no sooner
 MOST_WRONG_KEYS = 20  # that wait for their answer; more are sent away at once
+ENDING = "The service ends, and had no more time for this: ask again once it runs."
+ENDING_SECONDS = 5
 LOGIN = "/login"
 LOGOUT = "/logout"
 FORM = "application/x-www-form-urlencoded"
@@ -151,8 +153,12 @@ class Gate:
         if caller is not None:
             scope["rag_assets.caller"] = caller
         body = _Counted(Bounded(receive, limit=BODY_BYTES), self._bodies)
+        answered = _Noted(send)
         try:
-            await self._app(scope, body, send)
+            await self._app(scope, body, answered)
+        except asyncio.CancelledError:  # by uvicorn, where the service has been told to end, and for nothing else
+            if not answered.has_begun:
+                await error(503, ENDING, retry_after=ENDING_SECONDS)(scope, receive, send)
         finally:
             body.close()
 
@@ -239,6 +245,18 @@ class _Counted:
 
     def close(self) -> None:
         self._budget.left += self._taken
+
+
+class _Noted:
+    """Sends on, and knows whether the answer has begun."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.has_begun = False
+
+    async def __call__(self, message: Message) -> None:
+        self.has_begun = True
+        await self._send(message)
 
 
 def _with_defaults(send: Send) -> Send:
