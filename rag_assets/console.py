@@ -140,7 +140,7 @@ class Progress:
         self._bar.set_postfix_str(", ".join(counts), refresh=False)
 
 
-def show_registered(found: Registered, *, step: str) -> None:
+def show_registered(found: Registered, *, step: str = INGEST) -> None:
     """How many files are rows now, and the next step; where there are none, why that may be."""
     show_left_out(found)
     if found.registered:
