@@ -10,8 +10,10 @@ from typing import Any, cast
 
 import dagster as dg
 import pytest
+import yaml  # type: ignore[import-untyped]
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 
+from rag_assets import settings
 from rag_assets.defs import jobs, launching, sensors
 from rag_assets.defs.jobs import BATCH_TAG, index_job, ingest_job
 from rag_assets_tests.project import Project, submit
@@ -270,3 +272,9 @@ def test_run_goes_the_ordinary_way_where_none_is_prewarmed(
     run = run_of(project, None, status=DagsterRunStatus.NOT_STARTED)
     launcher.launch_run(cast(Any, SimpleNamespace(dagster_run=run)))
     assert len(ordinary) == 1
+
+
+def test_a_run_that_starts_slowly_is_left_to_start() -> None:
+    """On a busy machine that took more than a minute; one whose process is gone is found by that, and not by time."""
+    configured = yaml.safe_load((settings.project_root() / "dagster.yaml").read_text(encoding="utf-8"))
+    assert configured["run_monitoring"]["start_timeout_seconds"] >= 180

@@ -24,7 +24,7 @@ import psycopg2
 from rag_assets.bundled import postgres
 from rag_assets.client import Index, IndexUnavailable
 
-PATIENCE_SECONDS = 300.0  # under Wine, a command takes ten seconds to begin
+PATIENCE_SECONDS = 900.0  # under Wine, a command takes ten seconds to begin; a minute where others work, too
 JAPANESE = "返品は三十日以内に受け付けます。"
 # What runs under `up`, by what its command line has; each is killed once.
 PROCESSES = {
