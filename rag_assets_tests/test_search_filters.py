@@ -251,6 +251,27 @@ def test_a_tenant_finds_only_his_own_when_rows_have_an_owner(
             assert [_search(cursor, mode, 5, {}) for mode in ("vector", "text", "hybrid")] == [[], [], []]
 
 
+def test_who_may_see_no_row_at_all_finds_nothing_through_an_index(
+    url: str, tenant: tuple[str, Callable[[Cursor], None]]
+) -> None:
+    """Without any policy, the planner knows that no row is left: nothing is divided by their number."""
+    _, become = tenant
+    search = "select chunk_id from rag_search_vectors('[1,0,0,0,0,0,0,0]', 5, model => 'm')"
+    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(
+            "drop policy of_a_tenant on rag_document_chunks;"
+            "create index rag_vectors_test on rag_document_chunks"
+            " using hnsw ((embedding::halfvec(8)) halfvec_cosine_ops) where embedding_model = 'm'"
+        )
+        cursor.execute(search)
+        assert len(cursor.fetchall()) == 5
+        become(cursor)
+        cursor.execute("select name from rag_vector_index('m')")
+        assert cursor.fetchone() == ("rag_vectors_test",)
+        cursor.execute(search)
+        assert cursor.fetchall() == []
+
+
 HOSTILE = ["'; drop table rag_document_text; --", "\\'", "%s", "{}", "$1", ")' or true --", "a' | 'b", ":*", "\ufffd"]
 
 

@@ -439,7 +439,7 @@ declare
 begin
     select * into index from rag_vector_index(rag_search_vectors.model);
     if index.name is not null then
-        passing := rag_estimate(filter, model);
+        passing := greatest(rag_estimate(filter, model), 1);  -- 0 where row-level security lets none through
         all_rows := greatest(passing, (
             select i.reltuples from pg_class as i
             where i.relname = index.name and i.relnamespace = (
