@@ -503,10 +503,11 @@ class Pipeline:
             yield from lane.looks_ahead.each([call(claim) for claim in batch[start : start + LOOKED_AT_TOGETHER]])
 
     def _is_unchanged(self, path: str, stored: StoredText) -> bool:
-        # Of two addresses, the states of both may be called the same.
-        facts = stored.facts if path == stored.path else replace(stored.facts, version=None)
+        # Of two documents, the states may be called the same, and size and time be the same: both came in one archive.
+        is_same = path == stored.path
+        facts = stored.facts if is_same else replace(stored.facts, version=None)
         parsing = self._settings.parsing
-        by_stat = parsing.unchanged == "stat"
+        by_stat = is_same and parsing.unchanged == "stat"
         return sources.is_unchanged(self._resolve(path), facts, limit=parsing.max_bytes, by_stat=by_stat)
 
     def _group(self, works: list[_Work]) -> _Group:

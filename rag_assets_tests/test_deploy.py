@@ -155,6 +155,13 @@ def test_workers_of_celery_are_set_as_their_launcher_is() -> None:
     assert worker["execution"]["config"] == launcher["config"]
 
 
+def test_database_in_containers_is_ready_once_others_reach_it() -> None:
+    """Its image makes a new one with a server that answers on the socket alone, and then starts another one."""
+    found = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    assert found["init"]["depends_on"]["db"] == {"condition": "service_healthy"}
+    assert re.search(r"--host 127\.0\.0\.1\b", found["db"]["healthcheck"]["test"])
+
+
 @pytest.mark.parametrize("file", ["celery/dagster.yaml", "kubernetes/values.yaml"])
 def test_examples_let_as_many_runs_work_as_the_settings_allow(file: str) -> None:
     """A limit of runs below that would have them wait, and none for the pool would have all of a backfill embed."""

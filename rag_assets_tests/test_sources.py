@@ -207,6 +207,14 @@ def test_nothing_is_asked_of_where_a_redirection_leads_unless_it_is_allowed(web:
     assert {path for _, path in web.asked} == {"/library/a.txt"}
 
 
+def test_signature_that_a_redirection_has_is_in_no_message(web: Web) -> None:
+    """Messages are shown to all who see the index: with it, they could read what this machine may."""
+    uri = web.put("/a.txt", status=302, Location="ftp://files.example.com/a.txt?signature=word")
+    with pytest.raises(DocumentError, match=r"ftp://files\.example\.com/a\.txt\?\*\*\*") as caught:
+        fetched(at(uri, f"{web.url}/"))
+    assert "word" not in str(caught.value)
+
+
 def test_redirection_to_what_is_allowed_is_followed(web: Web) -> None:
     """Servers have objects at other addresses."""
     web.put("/library/b.txt", b"moved here")
@@ -326,10 +334,14 @@ def test_time_is_enough_where_the_settings_say_so(web: Web) -> None:
     assert not sources.is_unchanged(at(uri), stored, limit=LIMIT, by_stat=True)
 
 
-def test_state_of_another_address_says_nothing(project: Project, web: Web) -> None:
-    """Two servers may call the states of what they have the same: each counts from 1, for instance."""
+@pytest.mark.parametrize("headers", [{"ETag": '"1"'}, {"Last_Modified": "Mon, 02 Mar 2026 10:00:00 GMT"}])
+def test_state_of_another_address_says_nothing(project: Project, web: Web, headers: dict[str, str]) -> None:
+    """Two servers may call the states of what they have the same, and what came together has one size and one time."""
     allow(project, web.url + "/")
-    first, second = (web.put(f"/{name}.txt", text(*words).encode(), ETag='"1"') for name, words in TWO.items())
+    given = project.services.settings
+    by_stat = given.parsing.model_copy(update={"unchanged": "stat"})
+    project.services.settings = given.model_copy(update={"parsing": by_stat})
+    first, second = (web.put(f"/{name}.txt", text(*words).encode(), **headers) for name, words in TWO.items())
     document_id = project.application.add_row(first)
     project.run()
     before = project.application.stored(document_id)

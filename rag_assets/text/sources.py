@@ -28,6 +28,7 @@ HOST_ENDS = re.compile(r"[/?#]")
 MISLEADING = re.compile(r"[@%\\]")  # in a host: libraries differ in what they take for its end
 CONTROLS = re.compile(r"[\x00-\x1f\x7f]")  # some are left out by what reads an address: of "." and "." they make ".."
 PASSWORD = re.compile(r"(?<=://)[^/]*@")
+QUERY = re.compile(r"(://[^\s?]*)\?\S*")  # of an address in a message: that of a redirection may have a signature
 STATE_NAMES = ("ETag", "etag")  # what stores call the name of a state of an object
 TIME_NAMES = ("LastModified", "last_modified", "mtime", "updated", "Last-Modified", "created")
 
@@ -305,7 +306,8 @@ def _document_error(address: Address, exc: Exception) -> DocumentError:
     if isinstance(cause, DocumentError):  # of _client
         return cause
     status = getattr(cause, "status", None)  # of an answer over HTTP; as text, that has the address in the end
-    said = f"{type(cause).__name__}: {status or cause}".removesuffix(": ")
+    words = QUERY.sub(r"\1?***", str(cause))
+    said = f"{type(cause).__name__}: {status or words}".removesuffix(": ")
     if isinstance(cause, FileNotFoundError) or status in (404, 410):
         return DocumentError("not_found", f"File not found: {address}")
     if isinstance(cause, PermissionError) or status in (401, 403):
