@@ -246,3 +246,17 @@ def test_one_process_builds_when_the_server_has_no_room_for_memory_that_several_
         built = vector_index.build(anew, MODEL, advice, progress=told.append)
     assert built.is_valid
     assert [line for line in told if "/dev/shm" in line] != []
+
+
+@pytest.mark.parametrize(
+    ("said", "is_shared"),
+    [
+        ('could not resize shared memory segment "/PostgreSQL.917504" to 67128448 bytes: No space left', True),
+        ("konnte Größe des Shared-Memory-Segments »/PostgreSQL.917504« nicht auf 67128448 Bytes ändern", True),
+        ('could not extend file "/srv/PostgreSQL.17/base/1/2": No space left on device', False),
+        ('could not extend file "base/16384/24576": No space left on device', False),
+    ],
+)
+def test_room_that_processes_share_is_told_from_a_disk_in_each_language(said: str, is_shared: bool) -> None:
+    """Building alone helps only against the former; messages are in the language that the server was set to."""
+    assert bool(vector_index.SHARED_SEGMENT.search(said)) is is_shared

@@ -39,7 +39,8 @@ SAMPLE_VECTORS = 20  # stored vectors that are looked for, each with its ten nea
 SAMPLES_OF_NOTES = 50  # for what is noted, and decides whether an index is built anew
 INDEX_PREFIX = "rag_vectors_"  # how the names of indexes begin that are built here
 NOTE_PREFIX = "rag_assets "  # how the comment on such an index begins; then comes Noted as JSON
-SHARED_SEGMENT = '"/PostgreSQL.'  # how the name of memory begins that processes of a server share, in /dev/shm
+# The name of memory that processes of a server share, in /dev/shm; each language has quotes of its own around it.
+SHARED_SEGMENT = re.compile(r"(?<![\w./-])/PostgreSQL\.\d")
 _CREATE = {"hnsw": "create_hnsw", "ivfflat": "create_ivfflat"}
 
 
@@ -301,7 +302,7 @@ def _create(database: Database, cursor: Cursor, model: str, advice: Advice, *, n
         _execute(database, cursor, text, progress=progress)
     except psycopg2.errors.DiskFull as exc:
         _drop_left(cursor, name)
-        if SHARED_SEGMENT not in str(exc):
+        if not SHARED_SEGMENT.search(str(exc)):
             raise
         progress("the server has no room in /dev/shm for several processes; one builds, which takes longer")
         cursor.execute(statement("vector_index", "build_alone"))
