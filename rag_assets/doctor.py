@@ -317,7 +317,7 @@ def _health(services: Services) -> Health:
 
 def _memory(services: Services) -> Finding:
     needed, available = services.settings.llama_server.required_memory_gb * 1e9, memory.available_bytes()
-    found = f"{available / 1e9:.1f} GB available, {needed / 1e9:.1f} GB needed to start llama-server"
+    found = f"{available / 1e9:.1f} GB available, {needed / 1e9:.1f} GB needed to start the embedding server"
     if available < needed:
         step = "Stop other programs, or lower llama_server.required_memory_gb."
         return Finding(check="memory", verdict="fail", found=found, next=step)

@@ -93,7 +93,7 @@ def test_stranger_gets_nothing_when_ours_lives_beside_him(started: LlamaServer) 
         if isinstance(door, SocketFile):
             path = Path(door.where)
             path.unlink()
-            with _impostor(str(path), heard), pytest.raises(OSError, match="not the llama-server"):
+            with _impostor(str(path), heard), pytest.raises(OSError, match="not the server started here"):
                 door.open(5)
         else:
             door._address = lambda: stranger.server_address  # type: ignore[attr-defined]

@@ -121,7 +121,7 @@ class EmbeddingClient:
         except (TypeError, OverflowError):
             scores = []
         if len(scores) < len(found) or not all(map(math.isfinite, scores)):
-            raise EmbeddingError(f"llama-server's scores are not all finite numbers: {str(found)[:SHOWN_CHARACTERS]}")
+            raise EmbeddingError(f"The server's scores are not all finite numbers: {str(found)[:SHOWN_CHARACTERS]}")
         return scores
 
     def _ask_for(self, texts: list[str]) -> dict[str, Any]:
@@ -154,7 +154,7 @@ class EmbeddingClient:
         body = self._post("/tokenize", {"content": text, "add_special": False, "with_pieces": True})
         tokens = body.get("tokens")
         if not isinstance(tokens, list) or not all(isinstance(token, dict) and "piece" in token for token in tokens):
-            raise EmbeddingError(f"llama-server at {self.where} does not tokenize: is it llama.cpp's server?")
+            raise EmbeddingError(f"The model's server at {self.where} does not tokenize: is it llama.cpp's server?")
         return tokens
 
     def healthy(self) -> bool:
@@ -201,11 +201,11 @@ class EmbeddingClient:
             with np.errstate(all="ignore"):  # a number too large for float32 is infinite, which is refused below
                 vectors = np.array(rows, dtype=np.float32)
         except (ValueError, TypeError, OverflowError, binascii.Error) as exc:
-            raise EmbeddingError(f"llama-server's vectors cannot be read: {exc}") from exc
+            raise EmbeddingError(f"The server's vectors cannot be read: {exc}") from exc
         expected = (len(embeddings), self._of_model.given_dimension)
         if vectors.shape != expected:
             raise EmbeddingError(
-                f"llama-server's vectors of {self._of_model.name} have the shape {vectors.shape}, expected {expected}. "
+                f"The server's vectors of {self._of_model.name} have the shape {vectors.shape}, expected {expected}. "
                 "Set embedding.dimension (--dimension of rag-assets model add) to the model's dimension, and start the "
                 f"server with --pooling {self._of_model.pooling}."
             )
@@ -213,7 +213,7 @@ class EmbeddingClient:
         with np.errstate(all="ignore"):
             norms = np.linalg.norm(vectors, axis=1)
         if not np.isfinite(norms).all() or (abs(norms - 1) > NORM_TOLERANCE).any():
-            raise EmbeddingError(f"llama-server's vectors are not finite and of length 1: lengths {norms[:5]}")
+            raise EmbeddingError(f"The server's vectors are not finite and of length 1: lengths {norms[:5]}")
         return vectors
 
     def _shaped(self, vectors: "NDArray[float32]") -> "NDArray[float32]":
@@ -238,9 +238,9 @@ class EmbeddingClient:
                 "POST", path, seconds=self._timeout, most=self._most_bytes, body=body, headers=self._headers
             )
         except ReadTimeoutError as exc:
-            raise ServerHangs(f"llama-server at {self.where} does not answer: {exc}") from exc
+            raise ServerHangs(f"The model's server at {self.where} does not answer: {exc}") from exc
         except HTTPError as exc:
-            raise ServerAway(f"llama-server at {self.where} does not answer: {exc}") from exc
+            raise ServerAway(f"The model's server at {self.where} does not answer: {exc}") from exc
         self._patience.answered()
         if status != 200:
             raise _refusal(status, content.decode("utf-8", "replace"), where=self.where, key_setting=self._key_setting)
@@ -248,7 +248,7 @@ class EmbeddingClient:
             parsed = json.loads(content)
         except (ValueError, RecursionError) as exc:
             shown = content[:200].decode("utf-8", "replace")
-            raise EmbeddingError(f"llama-server at {self.where} gave no JSON: {shown!r}") from exc
+            raise EmbeddingError(f"The model's server at {self.where} gave no JSON: {shown!r}") from exc
         return parsed if isinstance(parsed, dict) else {}
 
     def _facts(self, path: str) -> dict[str, Any]:
@@ -314,7 +314,7 @@ def _read(answer: "Answer", *, seconds: float, most: int) -> bytes:
                 content += part
                 if len(content) > most:
                     answer.close()
-                    raise EmbeddingError(f"llama-server's answer has more than {most:,} bytes")
+                    raise EmbeddingError(f"The server's answer has more than {most:,} bytes")
     except (TimeoutError, ReadTimeoutError) as exc:
         answer.close()
         raise ProtocolError(f"the answer did not end within {seconds:.0f} s") from exc
@@ -326,20 +326,22 @@ def _in_order(rows: Any, *, count: int, name: str) -> list[Any]:
     try:
         found = {row["index"]: row[name] for row in rows}
     except (TypeError, KeyError) as exc:
-        raise EmbeddingError(f"llama-server's answer has not the form of embeddings: {str(rows)[:200]}") from exc
+        raise EmbeddingError(f"The server's answer has not the form of embeddings: {str(rows)[:200]}") from exc
     if len(rows) != count or found.keys() != set(range(count)):
-        raise EmbeddingError(f"llama-server gave not exactly one {name} for each of {count} texts")
+        raise EmbeddingError(f"The model's server gave not exactly one {name} for each of {count} texts")
     return [found[index] for index in range(count)]
 
 
 def _refusal(status: int, text: str, *, where: str, key_setting: str) -> EmbeddingError | SettingsError:
     shown = visible.line(" ".join(text.split()))[:SHOWN_CHARACTERS]
     if status in (401, 403):
-        return SettingsError(f"llama-server at {where} refuses the API key: set {key_setting}. ({shown})")
+        return SettingsError(f"The model's server at {where} refuses the API key: set {key_setting}. ({shown})")
     if status == 503:
-        return ServerAway(f"llama-server at {where} is still loading its model")
+        return ServerAway(f"The model's server at {where} is still loading its model")
     if status in (429, 502, 504):
-        return ServerAway(f"llama-server at {where} has no time, or is behind a proxy that cannot reach it: {shown}")
+        return ServerAway(
+            f"The model's server at {where} has no time, or is behind a proxy that cannot reach it: {shown}"
+        )
     if any(sign in text for sign in TOO_LONG):
         return InputTooLong(shown)
-    return EmbeddingError(f"llama-server at {where} answered {status}: {shown}")
+    return EmbeddingError(f"The model's server at {where} answered {status}: {shown}")

@@ -85,7 +85,7 @@ class SocketFile:
             if sys.platform == "linux":  # elsewhere the folder has to be enough
                 pid, _, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
                 if not self._owned.holds(pid):
-                    raise Stranger(f"{self._path} belongs to process {pid}, which is not the llama-server started here")
+                    raise Stranger(f"{self._path} belongs to process {pid}, which is not the server started here")
             return connection
 
 
@@ -118,13 +118,13 @@ class OwnedPort:
                 if not self._ports():
                     break
                 time.sleep(LOOK_SECONDS)
-            raise Stranger(f"{self.where} is not held by the llama-server that was started here")
+            raise Stranger(f"{self.where} is not held by the server that was started here")
 
     def _address(self) -> Address:
         """Where our process listens, as the kernel says: it may have been left to choose its port."""
         ports = self._ports()
         if not ports:
-            raise Stranger(f"the llama-server that was started here does not listen on {self.where}")
+            raise Stranger(f"the server that was started here does not listen on {self.where}")
         self._port = ports[0]
         return _reachable(self._host), self._port
 

@@ -337,7 +337,9 @@ class Embedder:
                 cause = exc
         shown = " ".join(text.split())[:80]
         raise UnembeddableText(
-            index, kind="crashed", message=f"llama-server embeds other texts, but not the chunk {shown!r}: {cause}"
+            index,
+            kind="crashed",
+            message=f"The model's server embeds other texts, but not the chunk {shown!r}: {cause}",
         ) from cause
 
     def _embeds(self, text: str) -> bool:

@@ -267,7 +267,7 @@ def _require_valid(vectors: "Sequence[NDArray[float32]]", *, document_id: str, d
             raise EmbeddingError(
                 f"Document {document_id}: a vector has the shape {vector.shape}, or numbers that are not finite; "
                 f"expected {dimension} finite numbers. Set embedding.dimension to the model's, or see "
-                "llama-server's log."
+                "the embedding server's log."
             )
 
 
@@ -279,5 +279,5 @@ def _check(cursor: Cursor, document_id: str, of_model: OfModel) -> None:
     if not stored == valid == expected:
         raise EmbeddingError(
             f"Document {document_id}: {counted(expected, 'chunk')} cut, {stored} stored, {valid} with a valid vector "
-            f"of {dimension} dimensions. Nothing of it was kept; see llama-server's log."
+            f"of {dimension} dimensions. Nothing of it was kept; see the embedding server's log."
         )
