@@ -42,6 +42,10 @@ logger = logging.getLogger(__name__)
 MODEL_POSITIONS = 512  # of all-MiniLM-L6-v2, with [CLS] and [SEP]
 SPECIAL_TOKENS = 2
 VARIABLE_PREFIX = "RAG_ASSETS_"  # of variables of the environment
+# Variables of the environment that hold secrets, by who needs them; a section may be one variable, as JSON.
+WORK_SECRETS = frozenset({"DATABASE_URL", "DAGSTER_DATABASE_URL", "RAG_ASSETS_LLAMA_SERVER__API_KEY"})
+PAGE_SECRETS = frozenset({"RAG_ASSETS_WEB__TOKEN"})
+SENSOR_SECRETS = frozenset({"RAG_ASSETS_NOTIFY__URL", "RAG_ASSETS_NOTIFY"})
 USUAL_FILES = ("settings.toml", "config/settings.toml")
 ENV_FILE = ".env"
 ENV_ENCODING = "utf-8-sig"  # editors on Windows begin it with a mark

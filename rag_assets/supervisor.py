@@ -18,7 +18,7 @@ from rag_assets.model import Progress
 from rag_assets.postgres import conninfo
 from rag_assets.processes import bounded_log, file_lock, ports, private_folder, spawning, tree
 from rag_assets.services import dagster_database
-from rag_assets.settings import Settings, project_root
+from rag_assets.settings import PAGE_SECRETS, SENSOR_SECRETS, WORK_SECRETS, Settings, project_root
 
 # The command `dagster-daemon` under this Python, by its public name: its script may lie in no folder of the PATH.
 DAEMON_COMMAND = (
@@ -36,10 +36,7 @@ RESTART_WINDOW_SECONDS = 60.0
 LOG_TAIL_LINES = 15
 # Logs of services: on Windows, they would be in the code page.
 LOGS_IN_UTF8 = {"PYTHONIOENCODING": "utf-8"} if os.name == "nt" else {}
-WORK_SECRETS = frozenset({"DATABASE_URL", "DAGSTER_DATABASE_URL", "RAG_ASSETS_LLAMA_SERVER__API_KEY"})
 DAGSTER_URL = "RAG_ASSETS_SERVICE__DAGSTER_URL"  # for the links of the search service to it
-PAGE_SECRETS = frozenset({"RAG_ASSETS_WEB__TOKEN"})
-SENSOR_SECRETS = frozenset({"RAG_ASSETS_NOTIFY__URL", "RAG_ASSETS_NOTIFY"})  # the section as JSON has it, too
 Address = str | tuple[str, int]  # a socket's path, or host and port
 # A terminal that closes: SIGHUP, on Windows SIGBREAK.
 _HANG_UP = [getattr(signal, name) for name in ("SIGHUP", "SIGBREAK") if hasattr(signal, name)]

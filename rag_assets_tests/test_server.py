@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from rag_assets import settings
 from rag_assets.embedding import memory, server
 from rag_assets.embedding.server import LlamaServer
 from rag_assets.errors import NotEnoughMemory, ServerFailedToStart, ServerKilled
@@ -125,6 +126,15 @@ def test_server_that_is_killed_at_each_start_is_not_started_for_ever(
         _server(_fake("killed"), tmp_path).start()
     assert len(caplog.messages) == 1
     assert not list((tmp_path / "run").glob("llama-server-*"))
+
+
+def test_server_is_told_no_secret_it_has_no_use_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the database, of Dagster's page, of the webhook and of another server."""
+    before = server._environment().keys()
+    for name in (*settings.WORK_SECRETS, *settings.PAGE_SECRETS, *settings.SENSOR_SECRETS, "PGPASSWORD"):
+        monkeypatch.setenv(name, "secret")
+    assert server._environment().keys() == before
+    assert "secret" not in server._environment().values()
 
 
 @pytest.mark.parametrize("command", [["/no/such/llama-server"], [__file__]])

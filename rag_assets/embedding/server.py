@@ -26,6 +26,7 @@ from rag_assets.embedding.door import LONGEST_SOCKET_PATH, SOCKET, Door, Owned, 
 from rag_assets.errors import EmbeddingError, Interrupted, ServerFailedToStart, ServerKilled
 from rag_assets.model_sets import ModelSet
 from rag_assets.processes import ports, spawning, tree
+from rag_assets.settings import PAGE_SECRETS, SENSOR_SECRETS, WORK_SECRETS
 from rag_assets.settings import LlamaServer as LlamaServerSettings
 from rag_assets.stopwatch import Stopwatch
 
@@ -50,15 +51,7 @@ PORT_TRIES = 3
 QUERY_BYTES = 150_000_000
 RECORD_PATTERN = "llama-server-*.json"  # in the home's folder `run`, each beside the key of its server
 SOCKET_HELP = ".sock"  # what --help says of --host where it may be a socket file
-SECRETS = (
-    "DATABASE_URL",
-    "DAGSTER_DATABASE_URL",
-    "DAGSTER_PG_URL",
-    "PGPASSWORD",
-    "RAG_ASSETS_LLAMA_SERVER__API_KEY",
-    "RAG_ASSETS_NOTIFY__URL",
-    "RAG_ASSETS_NOTIFY",  # the section as JSON
-)
+SECRETS = WORK_SECRETS | PAGE_SECRETS | SENSOR_SECRETS | {"DAGSTER_PG_URL", "PGPASSWORD"}
 CANARY = known.TEXTS
 LEAST_COSINE = 0.999  # cosine of a text embedded alone and in a mixed batch
 
