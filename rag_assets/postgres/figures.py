@@ -93,7 +93,8 @@ def get(cursor: Cursor, *, chunks: int | None, dagster_schema: str) -> Figures:
         states[state] = states.get(state, 0) + count
         if kind:
             errors[kind] = errors.get(kind, 0) + count
-    changes, oldest = get_backlog(cursor)
+    cursor.execute(statement("figures", "get_backlog"))
+    changes, oldest = single(cursor)
     cursor.execute(statement("figures", "sum_attempts"))
     attempts = nouns(cursor, Attempts)
     cursor.execute(statement("figures", "list_starts"))
@@ -114,13 +115,6 @@ def get(cursor: Cursor, *, chunks: int | None, dagster_schema: str) -> Figures:
         index=vector_index.get(cursor, model) if model else None,
         ticks=ticks,
     )
-
-
-def get_backlog(cursor: Cursor) -> tuple[int, float]:
-    """Changes that no look has moved to the outbox, and how many seconds the oldest of all that is pending waits."""
-    cursor.execute(statement("figures", "get_backlog"))
-    changes, oldest = single(cursor)
-    return changes, oldest
 
 
 def get_pending(cursor: Cursor) -> Pending:
