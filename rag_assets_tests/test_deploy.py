@@ -171,6 +171,14 @@ def test_examples_let_as_many_runs_work_as_the_settings_allow(file: str) -> None
     assert concurrency == ours["concurrency"]
 
 
+def test_image_runs_as_the_account_that_the_documentation_gives_the_keys_to() -> None:
+    """A file of keys that belongs to somebody else is refused, and one of root's that is closed cannot be read."""
+    account = re.search(r"useradd --uid (\d+) ", (DEPLOY / "image" / "Dockerfile").read_text(encoding="utf-8"))
+    page = (settings.project_root() / "docs" / "scale.md").read_text(encoding="utf-8")
+    assert account is not None
+    assert f"chown {account[1]} keys/keys.toml" in page
+
+
 def test_image_has_of_the_clone_what_it_needs_and_nothing_else() -> None:
     """Beside it lie the password, the documents and the keys of who builds it; layers of an image are for ever."""
     root = settings.project_root()
