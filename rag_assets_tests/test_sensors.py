@@ -214,6 +214,20 @@ def test_further_run_is_requested_while_more_is_due_than_those_at_work_take(
         ]
 
 
+def test_run_that_started_and_takes_no_changes_yet_has_its_place(project: Project) -> None:
+    """A third one would wait behind the two, with documents that these could have taken."""
+    project.set_worker(parallel_runs=2, documents_per_run=3)
+    for number in range(9):
+        project.application.add(f"{number}.txt", *WORDS)
+    project.application.sql("select rag_take_changes()")
+    for _ in range(2):
+        submit(project, tags={"dagster/priority": sensors.RUN_PRIORITY}, status=DagsterRunStatus.STARTED)
+    with project.application.listener() as listener:
+        listener.announce_consumer("the first of them")
+        assert project.tick().run_requests == []
+    assert len(project.tick().run_requests) == 1  # as ever, once none takes changes
+
+
 @pytest.mark.parametrize(("before", "parallel_runs", "after"), [(None, 1, None), (None, 2, 2), (2, 1, 1), (0, 2, 0)])
 def test_pool_has_as_many_places_as_there_may_be_runs(
     project: Project, before: int | None, parallel_runs: int, after: int | None

@@ -309,6 +309,9 @@ def _has_place(instance: dg.DagsterInstance, services: Services) -> bool:
     worker, consumers = services.settings.worker, _consumers(instance, services)
     if not consumers or consumers >= worker.parallel_runs:
         return not consumers
+    # One that has started may be about to take changes: a run beyond the places would hold documents, and wait.
+    if _runs_for_changes(instance, [*UNSTARTED_STATUSES, DagsterRunStatus.STARTED]) >= worker.parallel_runs:
+        return False
     with services.database.transaction() as cursor:
         return outbox.count_free(cursor, most=worker.documents_per_run) == worker.documents_per_run
 
@@ -319,10 +322,12 @@ def _consumers(instance: dg.DagsterInstance, services: Services) -> int:
         consumers = outbox.count_consumers(cursor)
     if consumers >= services.settings.worker.parallel_runs:
         return consumers
-    waiting = dg.RunsFilter(
-        job_name=ingest_job.name, statuses=UNSTARTED_STATUSES, tags={"dagster/priority": RUN_PRIORITY}
-    )
-    return consumers + instance.get_runs_count(waiting)
+    return consumers + _runs_for_changes(instance, UNSTARTED_STATUSES)
+
+
+def _runs_for_changes(instance: dg.DagsterInstance, statuses: Sequence[DagsterRunStatus]) -> int:
+    tags = {"dagster/priority": RUN_PRIORITY}
+    return instance.get_runs_count(dg.RunsFilter(job_name=ingest_job.name, statuses=list(statuses), tags=tags))
 
 
 def _limit_pool(instance: dg.DagsterInstance, parallel_runs: int) -> None:
