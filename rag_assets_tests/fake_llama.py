@@ -65,6 +65,7 @@ class FakeLlama(ThreadingHTTPServer):
         self.requests: list[list[str]] = []
         self.released = threading.Event()
         self.moved_to = ""
+        self.late_seconds = LATE_SECONDS
         self.late = 0  # requests whose answer is late and not yet on its way
         self.closes = False  # the connection, after each answer
         self.reranks = "good"  # how its passages are scored
@@ -223,7 +224,7 @@ def _good(handler: _Handler, rows: Rows) -> None:
 
 def _late(handler: _Handler, rows: Rows) -> None:
     handler.server.late += 1
-    time.sleep(LATE_SECONDS)
+    time.sleep(handler.server.late_seconds)
     handler.server.late -= 1
     _good(handler, rows)
 

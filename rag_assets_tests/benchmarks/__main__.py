@@ -33,6 +33,7 @@ USUAL = {
     "search_speed": (0, 100, 12),
     "service": (0, 100, 8),
     "service_load": (300, 600, 22),
+    "machines": (5_000, 1, 16),
 }
 OWN = {
     "search_quality": ("folder", "index"),
@@ -99,7 +100,8 @@ def main(names: tuple[str, ...], documents: int | None, rounds: int | None, as_j
       service     latency over HTTP among 100,000 chunks (or --chunks): the first question, later ones, eight clients
       service_load
                   eight clients beside a bulk ingestion and changes under `up`: latency, errors, what it keeps, memory
-      all         one after the other, about an hour and a half on two cores
+      machines    documents/s with two workers of Celery, beside one; then one is killed and Redis restarted
+      all         one after the other, about two hours on two cores
 
     --documents is the size of the sample (partitions: the rows; search_quality: all, unless
     told; engines, calibrate, languages, search_speed and service need none); --rounds of
