@@ -15,7 +15,7 @@ from typing import Literal, get_args
 
 from rag_assets import engines, gguf_file, model_sets, operations, visible
 from rag_assets.bundled import model as embedded_model
-from rag_assets.embedding import calibration, memory, neighbour
+from rag_assets.embedding import calibration, neighbour
 from rag_assets.embedding.calibration import Calibration
 from rag_assets.embedding.embedder import OPENVINO
 from rag_assets.embedding.server import known_flags
@@ -24,6 +24,7 @@ from rag_assets.model import Progress, counted
 from rag_assets.postgres import documents, health
 from rag_assets.postgres.database import NEEDED_RIGHTS
 from rag_assets.postgres.health import Health
+from rag_assets.processes import memory
 from rag_assets.services import Services, require_home
 from rag_assets.settings import CALIBRATION_FILE, Quantization, Settings, calibrated
 from rag_assets.text.lookups import Lookups

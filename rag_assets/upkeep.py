@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
-from rag_assets.embedding.memory import available_bytes
 from rag_assets.model import Progress
 from rag_assets.postgres import vector_index
 from rag_assets.postgres.database import Database
 from rag_assets.postgres.vector_index import Advice, Facts, VectorIndex
+from rag_assets.processes.memory import available_bytes
 
 Step = Literal["keep", "measure", "build", "tidy", "drop"]
 

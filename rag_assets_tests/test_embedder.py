@@ -15,10 +15,11 @@ import psutil
 import pytest
 
 from rag_assets.bundled import llama_server
-from rag_assets.embedding import known, memory
+from rag_assets.embedding import known
 from rag_assets.embedding.client import EmbeddingClient
 from rag_assets.embedding.embedder import Embedder
 from rag_assets.errors import EmbeddingError, Interrupted, NotEnoughMemory, ServerFailedToStart, UnembeddableText
+from rag_assets.processes import memory
 from rag_assets.settings import Settings
 from rag_assets_tests import engines, fake_llama
 from rag_assets_tests.fake_llama import FakeLlama

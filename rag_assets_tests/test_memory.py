@@ -5,8 +5,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from rag_assets.embedding import memory
 from rag_assets.errors import NotEnoughMemory
+from rag_assets.processes import memory
 
 MB = 1_000_000
 VERSION_2 = {"memory.max": "1000", "memory.current": "700", "memory.stat": "anon 500\ninactive_file 150\n"}

@@ -142,11 +142,14 @@ def test_what_keeps_runs_from_their_work_is_told(watched: Watched) -> None:
 
 
 def test_runs_that_were_stopped_are_not_told(watched: Watched) -> None:
-    """Nothing failed, and they are repeated."""
+    """Nothing failed, and they are repeated; unless they were stopped so often that they are not."""
+    for repeated in ({jobs.REPEATS_TAG: "true"}, jobs.NOT_BY_ITSELF):
+        run_id = watched.fail()
+        tags = {jobs.SUMMARY_TAG: jobs.STOPPED_SUMMARY, jobs.REPEATS_TAG: "false"}
+        watched.project.instance.add_run_tags(run_id, tags | repeated)
+        assert watched.told() == []
     run_id = watched.fail()
-    watched.project.instance.add_run_tags(run_id, {jobs.SUMMARY_TAG: jobs.STOPPED_SUMMARY})
-    assert watched.told() == []
-    watched.fail()
+    watched.project.instance.add_run_tags(run_id, {jobs.SUMMARY_TAG: jobs.STOPPED_SUMMARY, jobs.REPEATS_TAG: "false"})
     assert [told["runs"] for told in watched.told()] == [1]
 
 

@@ -15,9 +15,10 @@ import psutil
 import pytest
 
 from rag_assets import settings
-from rag_assets.embedding import memory, server
+from rag_assets.embedding import server
 from rag_assets.embedding.server import LlamaServer
 from rag_assets.errors import NotEnoughMemory, ServerFailedToStart, ServerKilled
+from rag_assets.processes import memory
 from rag_assets.settings import LlamaServer as LlamaServerSettings
 from rag_assets_tests import engines, fake_llama
 

@@ -15,9 +15,8 @@ import pytest
 import requests
 
 from rag_assets import asking
-from rag_assets.embedding import memory
 from rag_assets.errors import DatabaseUnavailable
-from rag_assets.processes import tree
+from rag_assets.processes import memory, tree
 from rag_assets.service import gate
 from rag_assets.service.connections import BoundedProtocol
 from rag_assets.services import Services

@@ -15,13 +15,12 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-import psutil
 import psycopg2
 from psycopg2 import sql
 
 from rag_assets.bundled import data_directory, postgres_watchdog
 from rag_assets.errors import DatabaseUnavailable
-from rag_assets.processes import file_lock, ports, tree, whole_file
+from rag_assets.processes import file_lock, memory, ports, tree, whole_file
 
 ROLE = "rag_assets"
 DATABASE = "rag_assets"
@@ -219,7 +218,7 @@ def _options(home: Path, cluster: data_directory.Cluster, place: str | None) -> 
 
 
 def _buffers(cluster: data_directory.Cluster) -> dict[str, str]:
-    """Memory for the pages that searches read: a quarter of the data, at most an eighth of the machine's memory.
+    """Memory for the pages that searches read: a quarter of the data, at most an eighth of what is available.
 
     A graph of vectors is read in no order, so that each page that is not there costs a call of the system: searches of
     a million chunks take half as long. Nothing where somebody chose otherwise, by ALTER SYSTEM or in the file.
@@ -229,7 +228,7 @@ def _buffers(cluster: data_directory.Cluster) -> dict[str, str]:
     if lines != [TUNING["shared_buffers"]]:
         return {}
     data = sum(map(_size, (cluster.data / "base").glob("*/*")))
-    most = min(MOST_BUFFERS, psutil.virtual_memory().total // 8)
+    most = min(MOST_BUFFERS, memory.available_bytes() // 8)
     return {"shared_buffers": f"{max(LEAST_BUFFERS, min(data // 4, most)) >> 20}MB"}
 
 

@@ -23,10 +23,11 @@ SUMMARY_TAG = "rag_assets/summary"  # what a run did, in a few words, in the lis
 PARENT_TAG = "dagster/parent_run_id"  # Dagster's, on a run that repeats another one
 NOT_BY_ITSELF = {"dagster/max_retries": "0"}  # tags of a run that Dagster is not to repeat unless somebody asks for it
 REPEATED_TAG = "dagster/retry_on_asset_or_op_failure"  # Dagster's: whether it repeats a run whose step failed
+REPEATS_TAG = "dagster/will_retry"  # Dagster's: whether it repeats a run that failed, which it does a few times
 STOPPED_SUMMARY = "stopped before it was done"
 STOPPED = (
-    "This run was stopped before it was done, as everything is when `rag-assets up` ends. What it stored stays; the "
-    "rest is taken up when `up` runs again."
+    "This run was stopped before it was done, as everything is when `rag-assets up` ends. What it stored stays; what "
+    "is pending is taken up when `up` or `rag-assets ingest` runs again."
 )
 OF_ONE_RUN = (HIDDEN_PREFIX, PARENT_TAG, "dagster/root_run_id", "dagster/run_key")  # tags that no other run is to have
 POOL_TAG = f"{HIDDEN_PREFIX}pool"  # of a run of the sensor, for who launches it and has other settings
@@ -142,9 +143,10 @@ def errors_in_one_line() -> Iterator[None]:
         raise dagster_internals.PlainFailure(remedies.with_jobs(str(exc))) from None
 
 
-def was_stopped(run: dg.DagsterRun) -> bool:
-    """Whether an ingestion failed only because it was told to end."""
-    return run.tags.get(SUMMARY_TAG) == STOPPED_SUMMARY
+def is_only_stopped(run: dg.DagsterRun) -> bool:
+    """Whether an ingestion failed because it was told to end, and Dagster repeats it, or who told it sees that."""
+    sees = NOT_BY_ITSELF.items() <= run.tags.items()
+    return run.tags.get(SUMMARY_TAG) == STOPPED_SUMMARY and (sees or run.tags.get(REPEATS_TAG) == "true")
 
 
 def _reconcile_partitions(instance: dg.DagsterInstance, services: Services) -> dict[str, int]:

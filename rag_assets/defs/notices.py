@@ -180,7 +180,7 @@ def _failed_runs(instance: dg.DagsterInstance, *, after: int) -> tuple[list[dg.E
     if not found:
         return [], after
     runs = instance.get_runs(dg.RunsFilter(run_ids=list({record.run_id for record in found})))
-    ours = {run.run_id for run in runs if not jobs.was_stopped(run) and _is_ours(instance, run)}
+    ours = {run.run_id for run in runs if not jobs.is_only_stopped(run) and _is_ours(instance, run)}
     return [record.event_log_entry for record in found if record.run_id in ours], found[-1].storage_id
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rag_assets.embedding import known, memory, neighbour
+from rag_assets.embedding import known, neighbour
 from rag_assets.embedding.client import EmbeddingClient, InputTooLong, ServerAway, ServerHangs
 from rag_assets.embedding.remotes import PAUSE_SECONDS, Remotes, Server
 from rag_assets.embedding.server import CANARY, MOST_KILLED, LlamaServer
@@ -24,6 +24,7 @@ from rag_assets.errors import (
     UnembeddableText,
     WrongModel,
 )
+from rag_assets.processes import memory
 from rag_assets.settings import Settings
 from rag_assets.stopwatch import Stopwatch
 

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, TypedDict
 
 import psutil
 
-from rag_assets.embedding import known, memory
+from rag_assets.embedding import known
 from rag_assets.embedding.client import EmbeddingClient, ServerAway
 from rag_assets.embedding.door import LONGEST_SOCKET_PATH, SOCKET, Door, Owned, to_owned
 from rag_assets.errors import EmbeddingError, Interrupted, ServerFailedToStart, ServerKilled
 from rag_assets.model_sets import ModelSet
-from rag_assets.processes import ports, spawning, tree
+from rag_assets.processes import memory, ports, spawning, tree
 from rag_assets.settings import PAGE_SECRETS, SENSOR_SECRETS, WORK_SECRETS
 from rag_assets.settings import LlamaServer as LlamaServerSettings
 from rag_assets.stopwatch import Stopwatch

@@ -33,6 +33,7 @@ OLDEST_PGVECTOR = (0, 8, 4)  # older ones build graphs that vacuum damages (see 
 LARGEST_DIMENSION = 4_000  # of a halfvec that pgvector indexes
 GRAPH_BYTES = 900  # of memory for a row of an HNSW graph beside its vector, with pgvector's m = 16
 LEAST_MEMORY = 64 << 20
+MOST_MEMORY = 8 << 30  # the server may be on a machine with less memory than ours
 PROGRESS_SECONDS = 2.0
 CLEANING_SECONDS = 5.0  # for what a build leaves that was broken off; else the next one removes it
 SAMPLE_VECTORS = 20  # stored vectors that are looked for, each with its ten nearest
@@ -241,9 +242,11 @@ def _advised(facts: Facts, from_rows: int, available: int) -> tuple[Kind, str]:
     if tuple(map(int, re.findall(r"\d+", facts.version)[:3])) < OLDEST_PGVECTOR:
         wanted = ".".join(map(str, OLDEST_PGVECTOR))
         return "exact", f"pgvector {facts.version} can damage such an index; update it to {wanted} or later"
+    needs = f"an HNSW graph of {rows:,} vectors takes {memory >> 20:,} MB while it is built"
     if memory > available // 2:
-        needs = f"an HNSW graph of {rows:,} vectors takes {memory >> 20:,} MB while it is built"
         return "ivfflat", f"{needs}, and half of what is available is {available >> 21:,} MB"
+    if memory > MOST_MEMORY:
+        return "ivfflat", f"{needs}, and no server is asked for more than {MOST_MEMORY >> 20:,} MB"
     return "hnsw", f"{rows:,} vectors; building takes {memory >> 20:,} MB"
 
 
