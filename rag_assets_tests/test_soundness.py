@@ -159,6 +159,6 @@ def test_look_at_what_waits_finds_that_runs_fail(indexed: Application) -> None:
         indexed.run(embedder=HashEmbedder(meanwhile=_no_engine))
     indexed.sql("insert into rag_runs (run_id) values ('next')")
     [found] = words(soundness.waiting, indexed)
-    assert "nobody worked on any for 60: the last run could not do its work. Llama-server failed" in found
+    assert "nobody worked on any for 60: the last run could not do its work. The embedding server failed" in found
     indexed.sql("update rag_runs set started_at = now() - interval '10 minutes'")
     assert words(soundness.waiting, indexed) == ()
