@@ -12,7 +12,7 @@ import pytest
 
 from rag_assets import upkeep
 from rag_assets.errors import SettingsError
-from rag_assets.postgres import vector_index
+from rag_assets.postgres import conninfo, vector_index
 from rag_assets.postgres.database import Database
 from rag_assets.settings import Source
 from rag_assets_tests import rows
@@ -261,3 +261,24 @@ def test_one_process_builds_when_the_server_has_no_room_for_memory_that_several_
 def test_room_that_processes_share_is_told_from_a_disk_in_each_language(said: str, is_shared: bool) -> None:
     """Building alone helps only against the former; messages are in the language that the server was set to."""
     assert bool(vector_index.SHARED_SEGMENT.search(said)) is is_shared
+
+
+def test_two_installations_search_their_own_when_one_is_where_the_extension_is(
+    database: Database, database_url: str
+) -> None:
+    """Each has functions of the same names, and the second finds both, as pgvector is in the schema of the first."""
+    database.create_schema("second")
+    url = conninfo.as_libpq(database_url, schema="second,public")
+    rows.execute(url, "create table second.documents (id bigint primary key, file_path text)")
+    with closing(Database(url)) as second:
+        second.migrate(Source(table="second.documents"), dimension=4)
+        rows.execute(
+            url,
+            f"insert into rag_document_chunks ({NAMES}, embedding) select n, 0, 'a pump', n, 1, 0, 1, 'prose', 'm', "
+            "array[random() - 0.5, random() - 0.5, random() - 0.5, random() - 0.5] from generate_series(1, 6000) as n",
+        )
+        built = vector_index.build(second, "m", _advice(second, "m"), progress=_no_progress)
+    assert (built.recall_at_10 or 0) >= 0.9
+    of_some = "(select array_agg(n::text) from generate_series(1, 3000) as n)"
+    found = rows.execute(url, f"select document_id from rag_search('pump', k => 5, documents => {of_some})")
+    assert [int(one) <= 3000 for (one,) in found] == [True] * 5

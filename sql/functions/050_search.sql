@@ -360,7 +360,7 @@ begin
         end if;
     elsif rows > exact_rows and not row_security_active('rag_document_chunks') then
         passing := rag_estimate(filter, model);
-        needed := greatest(budget, 3 * most_scored * rag_estimate(null, model) / greatest(passing, 1));
+        needed := greatest(budget, 3 * most_scored * rag_estimate(null::rag_filter, model) / greatest(passing, 1));
         if needed < rows_for_a_score * passing then
             ids := rag_word_candidates(
                 words, idfs, chunks, mean_length, model, budget => needed::integer, most => needed::integer

@@ -86,7 +86,7 @@ from pg_stat_progress_create_index where pid = %(pid)s and phase is not null;
 
 -- name: nearest_by_index
 -- The chunks that a search gives.
-select chunk_id from rag_search_vectors(%(vector)s::vector, 10, null, %(model)s);
+select chunk_id from rag_search_vectors(%(vector)s::vector, 10, null::rag_filter, %(model)s);
 
 -- name: nearest_exactly
 -- The chunks that are nearest, all compared.
