@@ -89,7 +89,8 @@ def place(nssm: Path | None) -> Place:
 
 def _found(nssm: Path | None) -> Path:
     found = shutil.which(nssm or "nssm")
-    if found is None:
+    # Windows looks in the current folder first, where others may have put one; it gives that without a folder.
+    if found is None or not (nssm or os.path.isabs(found)):
         where = f"{nssm} is no program" if nssm else "There is no nssm on the PATH"
         raise SettingsError(
             f"{where}: get NSSM from https://nssm.cc, and name its nssm.exe by --nssm or the variable NSSM. "
@@ -109,7 +110,7 @@ def commands(place: Place, *, is_new: bool) -> list[list[str]]:
     """
     made = [
         [str(place.nssm), "install", SERVICE_NAME, sys.executable, *PARAMETERS.split()],
-        ["sc.exe", "config", SERVICE_NAME, "obj=", ACCOUNT],
+        [_of_windows("sc.exe"), "config", SERVICE_NAME, "obj=", ACCOUNT],
     ]
     return [
         *(made if is_new else []),
@@ -144,7 +145,12 @@ def _settings(place: Place) -> list[tuple[str, ...]]:
 def _given(folder: Path, right: str) -> list[str]:
     """A folder is closed to all but administrators, the system and the service; what others were given stays theirs."""
     grants = [f"{who}:(OI)(CI){what}" for who, what in ((ADMINISTRATORS, "F"), (SYSTEM, "F"), (ACCOUNT, right))]
-    return ["icacls", str(folder), "/inheritance:r", "/grant:r", *grants]
+    return [_of_windows("icacls.exe"), str(folder), "/inheritance:r", "/grant:r", *grants]
+
+
+def _of_windows(program: str) -> str:
+    """By its place: a name alone is looked for in the current folder first, where others may have put one."""
+    return str(Path(os.environ.get("SYSTEMROOT") or r"C:\Windows") / "System32" / program)
 
 
 def script(place: Place) -> str:

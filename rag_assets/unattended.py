@@ -45,6 +45,8 @@ def ask(command: Sequence[str], *, hint: str = "") -> Answer:
         )
     except FileNotFoundError as exc:
         raise ServiceError(f"There is no program {command[0]} here, which `{_name(command)}` needs.") from exc
+    except OSError as exc:
+        raise ServiceError(f"`{_name(command)}` cannot be run: {exc}") from exc
     except subprocess.TimeoutExpired as exc:
         raise ServiceError(f"`{_name(command)}` did not end within {CALL_SECONDS} s. {hint}") from exc
     return Answer(status=done.returncode, output=_text(done.stdout), error=_text(done.stderr))

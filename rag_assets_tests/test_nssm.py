@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -30,8 +31,9 @@ class Machine:
 
     def __init__(self, folder: Path) -> None:
         self._state = folder / "state.json"
-        for name in ("nssm", "sc.exe", "icacls"):
-            command = shlex.join([sys.executable, fake_nssm.__file__, str(self._state), name])
+        (folder / "System32").mkdir()
+        for name in ("nssm", "System32/sc.exe", "System32/icacls.exe"):
+            command = shlex.join([sys.executable, fake_nssm.__file__, str(self._state), Path(name).name])
             (folder / name).write_text(f'#!/bin/sh\nexec {command} "$@"\n')
             (folder / name).chmod(0o755)
 
@@ -63,6 +65,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setenv("SYSTEMROOT", str(folder))
     monkeypatch.setenv("PROGRAMDATA", str(tmp_path / "data"))
     monkeypatch.delenv("USERPROFILE", raising=False)
     monkeypatch.delenv("NSSM", raising=False)
@@ -134,7 +137,8 @@ def test_print_runs_nothing(place: Place, machine: Machine, tmp_path: Path) -> N
     assert (code, machine.calls(), (tmp_path / "data").exists()) == (0, [], False)
     nssm.install(place, progress=_silent)
     ran = [call.split()[:4] for call in machine.calls()]
-    assert [line.replace(str(place.nssm), "nssm").split()[:4] for line in said.splitlines()] == ran
+    named = said.replace(str(place.nssm), "nssm").replace(f"{place.nssm.parent}/System32/", "")
+    assert [line.split()[:4] for line in named.splitlines()] == ran
 
 
 # ---- install and the others
@@ -262,6 +266,9 @@ def test_commands_without_nssm(machine: Machine, tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("PATH", str(tmp_path / "none"))
     assert re.search(r"no nssm on the PATH: get NSSM from https://nssm\.cc.*schtasks /create", run("status")[1])
     assert "nowhere.exe is no program" in run("status", "--nssm", "nowhere.exe")[1]
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "which", lambda program: f"./{program}")  # as Windows finds it in the current folder
+        assert "no nssm on the PATH" in run("status")[1]
     monkeypatch.setenv("NSSM", str(tmp_path / "bin" / "nssm"))
     assert run("status")[1].endswith("rag-assets service install")
 

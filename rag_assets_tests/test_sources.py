@@ -145,6 +145,7 @@ def refused(uri: str, *schemes: str, root: Path | None = None) -> DocumentError:
         ("s3://library-of-others/a.pdf", ("s3://library/",)),
         ("s3://library/books/../../other/a.pdf", ("s3://library/books/",)),
         ("https://files.example.com/a/%2e%2e/b.pdf", ("https://files.example.com/a/",)),
+        ("https://files.example.com/a/..;x=1/b.pdf", ("https://files.example.com/a/",)),
         ("https://files.example.com@evil.example.org/a.pdf", ("https://files.example.com/",)),
         ("https://files.example.com%2f@evil.example.org/a.pdf", ("https://files.example.com/",)),
         ("https://files.example.com?@evil.example.org/a.pdf", ("https://files.example.com/",)),

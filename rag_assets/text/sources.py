@@ -96,7 +96,13 @@ def resolve(
     uri = f"{scheme}://{rest}"
     allowed = tuple(one if "://" in one else f"{one}://" for one in schemes)
     _require_allowed(uri, allowed=allowed, shown=repr(PASSWORD.sub("***@", path)))
-    return local(unquote(rest)) if scheme == "file" else Address(uri=uri, allowed=allowed)
+    return local(_file_of(rest)) if scheme == "file" else Address(uri=uri, allowed=allowed)
+
+
+def _file_of(rest: str) -> str:
+    """The path of file:///C:/a.txt is C:/a.txt, where drives have letters."""
+    path = unquote(rest)
+    return path[1:] if os.name == "nt" and re.match("/[A-Za-z]:", path) else path
 
 
 def facts(place: Place) -> tuple[int, int]:
@@ -187,7 +193,7 @@ def _refusal(uri: str, allowed: Sequence[str]) -> str | None:
         return "it begins with nothing that source.schemes has"
     if "::" in uri or CONTROLS.search(uri):  # fsspec reads what stands before :: in what stands behind it
         return "it contains :: or a control character"
-    if ".." in re.split(r"[\\/]", unquote(uri)):
+    if ".." in re.split(r"[\\/;]", unquote(uri)):  # some servers leave out what follows a semicolon
         return "it contains '..'"
     return None
 
