@@ -337,6 +337,8 @@ declare
     is_filtered boolean;
     passing float8;
     needed float8;
+    slice float8;
+    ranked bigint[];
     ids bigint[];
     every_word tsquery;
 begin
@@ -359,15 +361,23 @@ begin
             );
         end if;
     elsif rows > exact_rows and not row_security_active('rag_document_chunks') then
-        passing := rag_estimate(filter, model);
-        needed := greatest(budget, 3 * most_scored * rag_estimate(null::rag_filter, model) / greatest(passing, 1));
+        passing := greatest(rag_estimate(filter, model), 1);
+        -- so many are enough where what passes is spread evenly
+        slice := ceil(most_scored * rag_estimate(null::rag_filter, model) / passing);
+        needed := greatest(budget, 3 * slice);
         if needed < rows_for_a_score * passing then
-            ids := rag_word_candidates(
+            ranked := rag_word_candidates(
                 words, idfs, chunks, mean_length, model, budget => needed::integer, most => needed::integer
             );
-            execute 'select array(select i.id from unnest($3) with ordinality as i (id, place) join (select c.id from '
-                || rag_filter_source(filter) || ') as c on c.id = i.id order by i.place limit $4)'
-            into ids using filter, model, ids, most_scored;
+            ids := '{{}}';
+            while cardinality(ranked) > 0 and cardinality(ids) < most_scored loop
+                execute 'select $5 || array('
+                    'select i.id from unnest($3) with ordinality as i (id, place) join (select c.id from '
+                    || rag_filter_source(filter) || ') as c on c.id = i.id order by i.place limit $4)'
+                into ids using filter, model, ranked[:slice::integer], most_scored - cardinality(ids), ids;
+                ranked := ranked[slice::integer + 1:];
+                slice := 2 * slice;
+            end loop;
         end if;
         if cardinality(ids) < k then
             ids := null;
