@@ -11,11 +11,10 @@ from rag_assets import backup as backups
 from rag_assets import settings, supervisor
 from rag_assets.backup import Manifest
 from rag_assets.bundled import postgres as bundled_postgres
-from rag_assets.console import print_json, print_progress, show
+from rag_assets.console import JSON, print_json, print_progress, show
 from rag_assets.services import require_home
 
 FOLDER = click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-JSON = click.option("--json", "as_json", is_flag=True, help="JSON, one object per line, for programs.")
 
 
 @click.command(

@@ -7,16 +7,14 @@ import click
 
 from rag_assets import nssm as services
 from rag_assets import unattended
-from rag_assets.console import print_json, print_progress, show
+from rag_assets.console import JSON, print_json, print_progress, show
 
-INACTIVE_EXIT_CODE = 3  # exit code of `status`, as on Linux
 NSSM = click.option(
     "--nssm",
     envvar="NSSM",
     type=click.Path(dir_okay=False, path_type=Path),
     help="nssm.exe, where it is not on the PATH; or the variable NSSM.",
 )
-JSON = click.option("--json", "as_json", is_flag=True, help="JSON, one object per line, for programs.")
 
 
 @click.group(short_help="Have `up` run as a service of Windows (NSSM).")
@@ -75,7 +73,7 @@ def status(nssm: Path | None, as_json: bool) -> None:
         if state == services.PAUSED:
             show("It failed, and is started again after 10 s, or later where it failed soon after its start.")
         show(f"What it says: {place.log}; its logs: {place.home / 'logs'}")
-    sys.exit(0 if state == services.RUNNING else INACTIVE_EXIT_CODE)
+    sys.exit(0 if state == services.RUNNING else unattended.INACTIVE_EXIT_CODE)
 
 
 @service.command()

@@ -4,13 +4,11 @@ import sys
 
 import click
 
-from rag_assets import systemd
-from rag_assets.console import print_json, print_progress, show
+from rag_assets import systemd, unattended
+from rag_assets.console import JSON, print_json, print_progress, show
 from rag_assets.systemd import Place
 
-INACTIVE_EXIT_CODE = 3  # exit code of `status`, as systemctl has it
 USER = click.option("--user", is_flag=True, help="A service of your own account, without root.")
-JSON = click.option("--json", "as_json", is_flag=True, help="JSON, one object per line, for programs.")
 
 
 @click.group(short_help="Have `up` run as a service of Linux (systemd).")
@@ -76,7 +74,7 @@ def status(user: bool, as_json: bool) -> None:
         )
         show(f"process {found.get('MainPID')}, restarts {found.get('NRestarts')}, result {found.get('Result')}")
         show(f"What it says: {place.journal}; its logs: {place.home / 'logs'}")
-    sys.exit(0 if found.get("ActiveState") == "active" else INACTIVE_EXIT_CODE)
+    sys.exit(0 if found.get("ActiveState") == "active" else unattended.INACTIVE_EXIT_CODE)
 
 
 @service.command()

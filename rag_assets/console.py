@@ -29,6 +29,8 @@ from rag_assets.report import SHOWN_STATUSES, RunReport
 from rag_assets.upkeep import Plan
 from rag_assets.vectors import Marked
 
+JSON = click.option("--json", "as_json", is_flag=True, help="JSON, one object per line, for programs.")
+
 INGEST = "Next: rag-assets ingest"
 FIRST_STEP = "Next: rag-assets register FOLDER (files become rows), then rag-assets ingest"
 PREVIEW_CHARACTERS = 320

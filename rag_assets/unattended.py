@@ -12,6 +12,7 @@ from rag_assets.errors import ServiceError
 SERVICE_NAME = "rag-assets"  # for the system's manager of services
 # Services and runs are asked one group after the other, and then PostgreSQL: see supervisor and bundled.postgres.
 STOP_SECONDS = int(bundled_postgres.RELEASE_SECONDS + 4 * supervisor.STOP_SECONDS)
+INACTIVE_EXIT_CODE = 3  # exit code of `status`, as systemctl has it
 CALL_SECONDS = STOP_SECONDS + 60  # until a call of a program of the system is given up
 
 

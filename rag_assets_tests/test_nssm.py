@@ -167,7 +167,7 @@ def test_commands_from_install_to_uninstall(place: Place, machine: Machine) -> N
     """Each says what comes next; `status` tells by its exit code; at the end the service is gone, the rest is not."""
     assert run("start")[1].endswith("rag-assets service install")
     assert "Next: rag-assets service start" in run("install")[1]
-    assert run("status")[0] == cli_nssm.INACTIVE_EXIT_CODE
+    assert run("status")[0] == unattended.INACTIVE_EXIT_CODE
     machine.calls()
     assert run("start")[0] == 0
     assert run("start")[0] == 0
@@ -191,7 +191,7 @@ def test_start_of_a_service_that_ends_at_once(place: Place, machine: Machine) ->
     with pytest.raises(ServiceError, match=r"failed, it is SERVICE_PAUSED: .*See: .*service\.log"):
         nssm.start(place)
     code, said = run("status")
-    assert code == cli_nssm.INACTIVE_EXIT_CODE
+    assert code == unattended.INACTIVE_EXIT_CODE
     assert "It failed, and is started again" in said
     machine.becomes(ends_at_once=False)
     nssm.start(place)
@@ -245,7 +245,7 @@ def test_commands_without_administrators_rights(command: str, place: Place, mach
     assert code == 1
     assert "Run as administrator" in said
     assert machine.calls() == []
-    assert run("status")[0] == cli_nssm.INACTIVE_EXIT_CODE
+    assert run("status")[0] == unattended.INACTIVE_EXIT_CODE
 
 
 def test_install_over_the_service_of_somebody_else(place: Place, machine: Machine) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from rag_assets import cli_systemd, supervisor, systemd, unattended
+from rag_assets import supervisor, systemd, unattended
 from rag_assets.bundled import postgres
 from rag_assets.cli import main
 from rag_assets.errors import ServiceError, SettingsError
@@ -195,7 +195,7 @@ def test_commands_from_install_to_uninstall(place: Place, manager: Manager) -> N
 
     assert run("start")[1].endswith("rag-assets service install --user\n")
     assert "Next: rag-assets service start --user" in run("install")[1]
-    assert run("status")[0] == cli_systemd.INACTIVE_EXIT_CODE
+    assert run("status")[0] == unattended.INACTIVE_EXIT_CODE
     assert run("start")[0] == 0
     assert manager.calls() == [f"start {systemd.UNIT}"]
     manager.state = "active"
