@@ -66,7 +66,7 @@ class Lookups:
         return answers
 
     def _timed_out(self, name: str) -> DocumentError:
-        said = f"Its file system did not answer within {self._seconds:g} s (parsing.max_seconds): {name}"
+        said = f"Its file system or store did not answer within {self._seconds:g} s (parsing.max_seconds): {name}"
         return DocumentError("timed_out", said)
 
     def close(self) -> None:

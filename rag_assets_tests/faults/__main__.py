@@ -29,6 +29,7 @@ def main() -> int:
     arguments = _parser().parse_args()
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_DFL)  # programs started here would ignore it if nohup started us
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what was started is ended
     if arguments.jobs > 1:
         return _side_by_side(arguments)
     with _engine(arguments.engine) as model, arena.server() as url, arena.Ground(url, model=model).template() as ground:
@@ -43,14 +44,24 @@ def _side_by_side(arguments: argparse.Namespace) -> int:
     command += ["--seed", str(arguments.seed), "--long" if arguments.long else "--short"]
     command += ["--json"] if arguments.json else []
 
+    running: list[subprocess.Popen[str]] = []
+
     def tried(kind: str) -> int:
         # What it prints is passed on whole, so that two lines never mix.
-        done = subprocess.run([*command, "--kind", kind], stdout=subprocess.PIPE, text=True, check=False)
-        print(done.stdout or f"{kind}: no line, exit status {done.returncode}\n", end="", flush=True)
-        return done.returncode
+        with subprocess.Popen([*command, "--kind", kind], stdout=subprocess.PIPE, text=True) as one:
+            running.append(one)
+            printed, _ = one.communicate()
+        print(printed or f"{kind}: no line, exit status {one.returncode}\n", end="", flush=True)
+        return one.returncode
 
     with ThreadPoolExecutor(arguments.jobs) as kinds:
-        return int(any(list(kinds.map(tried, arguments.kind or KINDS))))
+        try:
+            return int(any(list(kinds.map(tried, arguments.kind or KINDS))))
+        except BaseException:  # as we were told to end
+            kinds.shutdown(wait=False, cancel_futures=True)
+            for one in running:
+                one.terminate()
+            raise
 
 
 def _line(ground: arena.Ground, kind: str, arguments: argparse.Namespace) -> dict[str, object]:

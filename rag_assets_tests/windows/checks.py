@@ -218,6 +218,12 @@ class Checks:
             assert up.process.returncode == 0, f"it ended with {up.process.returncode}: {up.text[-1500:]}"
             nothing_is_left()
 
+    def tests(self) -> None:
+        """The project's tests that need no server of PostgreSQL."""
+        with self.check("of the tests that need no server, only those fail that Wine explains"):
+            program = Path(__file__).with_name("suite.py")
+            assert subprocess.run([sys.executable, str(program)], check=False).returncode == 0, "see above"
+
     def _killed(self, words: str) -> int:
         """Kill the processes whose command line has these words; how many there were."""
         found = processes(words)

@@ -1,0 +1,142 @@
+"""The project's tests that need no server of PostgreSQL, on this Python: `python suite.py [FILE...]`.
+
+For the Windows of Wine, where a test that hangs could not be interrupted: the tests run in a process that is ended
+when one of them takes too long, and the others go on in the next one. The last line has the counts.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+TESTS = Path(__file__).parent.parent
+PLUGIN = "rag_assets_tests.windows.suite"
+JOURNAL = "--journal"
+TEST_SECONDS = 300.0
+COLLECT_SECONDS = 900.0
+# Fixtures behind which there is a server of PostgreSQL, which takes a minute to start under Wine.
+SERVERS = {"postgres_url", "home"}
+# What fails for Wine's own reasons: how a test's name begins, and the reason.
+WINE: dict[str, str] = {}
+
+
+# ---- as a plugin of pytest, in the process of the tests
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The file that has a line for each test: its name as it begins, and how it ended."""
+    parser.addoption(JOURNAL, type=Path)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs a server, and what an earlier process of this run has done."""
+    journal = Journal(config.getoption(JOURNAL))
+    done = {name for name, _ in journal.ended()} | set(journal.begun())
+    left = [item for item in items if not SERVERS & set(getattr(item, "fixturenames", ())) and item.nodeid not in done]
+    config.hook.pytest_deselected(items=[item for item in items if item not in left])
+    items[:] = left
+
+
+@pytest.hookimpl
+def pytest_runtest_protocol(item: pytest.Item) -> None:
+    Journal(item.config.getoption(JOURNAL)).note(item.nodeid, "begun")
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """An outcome of the call, or of what failed or was skipped around it."""
+    if report.when == "call" or report.outcome != "passed":
+        Journal(Path(sys.argv[sys.argv.index(JOURNAL) + 1])).note(report.nodeid, report.outcome)
+
+
+class Journal:
+    """How each test ended: a line of JSON each, so that it outlives the process that wrote it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def note(self, name: str, what: str) -> None:
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps([name, what]) + "\n")
+
+    def begun(self) -> list[str]:
+        """Tests that began, in their order."""
+        return [name for name, what in self._lines() if what == "begun"]
+
+    def ended(self) -> list[tuple[str, str]]:
+        """Tests and their outcomes."""
+        return [(name, what) for name, what in self._lines() if what != "begun"]
+
+    def _lines(self) -> Iterator[tuple[str, str]]:
+        with self._path.open(encoding="utf-8") as file:
+            for line in file:
+                name, what = json.loads(line)
+                yield name, what
+
+
+# ---- as a program
+
+
+def main() -> int:
+    """0 where nothing failed but what fails for Wine's own reasons."""
+    files = sys.argv[1:] or [str(path) for path in sorted(TESTS.glob("test_*.py"))]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "journal"
+        path.touch()
+        journal = Journal(path)
+        while not _is_whole(files, path):
+            hung = ([None, *journal.begun()])[-1]
+            if hung is None:
+                print("no test could be collected", flush=True)
+                return 1
+            print(f"hung  {hung}", flush=True)
+            journal.note(hung, "failed")
+        outcomes = dict(reversed(journal.ended()))  # of several, the first
+    return _told(outcomes)
+
+
+def _is_whole(files: list[str], path: Path) -> bool:
+    """Run what is left; False where its process had to be ended."""
+    command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "--continue-on-collection-errors"]
+    command += ["-p", "no:cacheprovider", "-p", PLUGIN, JOURNAL, str(path), *files]
+    with subprocess.Popen(command, cwd=TESTS.parent) as tests:
+        size, since, patience = 0, time.monotonic(), COLLECT_SECONDS
+        while tests.poll() is None:
+            time.sleep(0.5)
+            if path.stat().st_size != size:
+                size, since, patience = path.stat().st_size, time.monotonic(), TEST_SECONDS
+            if time.monotonic() - since > patience:
+                for process in psutil.Process(tests.pid).children(recursive=True):
+                    process.kill()
+                tests.kill()
+                return False
+    return True
+
+
+def _told(outcomes: dict[str, str]) -> int:
+    """Each failure with Wine's reason where it has one, and the counts; how many have none."""
+    unexplained = 0
+    for name, outcome in outcomes.items():
+        if outcome == "failed":
+            reason = next((why for begin, why in WINE.items() if name.partition("rag_assets_tests/")[2].startswith(begin)), "")
+            unexplained += not reason
+            print(f"failed  {name}: {reason or 'UNEXPLAINED'}", flush=True)
+    count = Counter(outcomes.values())
+    explained = count["failed"] - unexplained
+    print(
+        f"tests without a server: {count['passed']} passed, {explained} failed for Wine's reasons, "
+        f"{unexplained} failed, {count['skipped']} skipped",
+        flush=True,
+    )
+    return int(unexplained > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
