@@ -312,6 +312,44 @@ def test_searches_of_frequent_words_give_the_best_when_many_chunks_have_them(lib
         assert len(ids) <= 50
 
 
+@pytest.mark.parametrize(
+    ("seldom", "most_scored", "least"), [(False, 20, 5), (False, 60, 20), (True, 20, 20), (True, 60, 20)]
+)
+def test_frequent_words_are_looked_for_further_when_few_pass_a_filter(
+    library: Library, seldom: bool, most_scored: int, least: int
+) -> None:
+    """Where what passes has them seldom, no candidate does at first; where words only add, a quarter of k will do."""
+    with library.database.transaction() as cursor:
+        cursor.execute(
+            "insert into rag_document_text (document_id, path, sha256, size_bytes, mtime_ns, media_type, parser, "
+            "content, fingerprint, embedding_model, language) select n, 'files/' || n, '', 0, 0, "
+            "case when n % 10 = 0 then 'text/tenth' else 'text/plain' end, 'plain', '', '', 'm', 'simple' "
+            "from generate_series(1, 4000) as n"
+        )
+        cursor.execute(
+            f"insert into rag_document_chunks ({PLACES}, embedding_model) "
+            f"select n, 0, case when {seldom} and n % 10 = 0 then "
+            "'pump valve ' || repeat('another ', 20 + n / 100) else repeat('pump valve ', 4) || n % 7 end, "
+            "n, 1, 0, 1, 'prose', '[1,0,0]', 'm' from generate_series(1, 4000) as n"
+        )
+        cursor.execute("analyze rag_document_text, rag_document_chunks, rag_chunk_words")
+    library.fold()
+    filtered = "row(null, null, null, array['text/tenth'], null, null, null, null, null, null)::rag_filter"
+    found = library.sql(
+        "select r.chunk_id, r.score from rag_weighed(array['pump', 'valve'], 'm') as q, rag_rank_words(q.words, "
+        f"q.idfs, q.chunks, q.mean_length, 20, {filtered}, 'm', budget => 500, most_scored => {most_scored}) as r"
+    )
+    exact = library.sql(
+        "select s.score from rag_weighed(array['pump', 'valve'], 'm') as q, rag_score_words(array("
+        "select id from rag_document_chunks where document_id::int % 10 = 0), q.words, q.idfs, q.mean_length) as s "
+        "order by 1 desc limit 20"
+    )
+    tenth = library.sql("select id from rag_document_chunks where document_id::int % 10 = 0")
+    assert least <= len(found) <= 20
+    assert {(chunk,) for chunk, _ in found} <= set(tenth)
+    assert [score for _, score in found] == [score for (score,) in exact[: len(found)]]
+
+
 def test_migrating_again_changes_nothing_when_words_are_there(library: Library) -> None:
     """Functions are applied anew, and what they kept is still right."""
     library.add("1", "A red pump.")

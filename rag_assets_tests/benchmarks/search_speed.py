@@ -170,14 +170,15 @@ def _fill(services: Services, count: int) -> float | None:
 
 
 def _read_all(services: Services) -> None:
-    """Have the system's memory hold the tables and indexes, as after storing them: else the first way waits for disks."""
+    """Have the system's memory hold tables and indexes, as after storing them: or the first way waits for a disk."""
     with services.database.autocommit() as cursor:
         cursor.execute(
             "with relation as (select oid, reltoastrelid from pg_class"
             " where relnamespace = current_schema::regnamespace and relkind in ('r', 'i'))"
             " select sum(length(pg_read_binary_file("
-            "pg_relation_filepath(r.oid) || case when file > 0 then '.' || file else '' end, part * %(part)s, %(part)s, true"
-            "))) from (select oid from relation union select nullif(reltoastrelid, 0) from relation) as r"
+            "pg_relation_filepath(r.oid) || case when file > 0 then '.' || file else '' end,"
+            " part * %(part)s, %(part)s, true)))"
+            " from (select oid from relation union select nullif(reltoastrelid, 0) from relation) as r"
             " cross join lateral generate_series(0, pg_relation_size(r.oid) / (1 << 30)) as file"
             " cross join generate_series(0, (1 << 30) / %(part)s - 1) as part",
             {"part": READ_BYTES},

@@ -125,7 +125,9 @@ def _told(outcomes: dict[str, str]) -> int:
     unexplained = 0
     for name, outcome in outcomes.items():
         if outcome == "failed":
-            reason = next((why for begin, why in WINE.items() if name.partition("rag_assets_tests/")[2].startswith(begin)), "")
+            reason = next(
+                (why for begin, why in WINE.items() if name.partition("rag_assets_tests/")[2].startswith(begin)), ""
+            )
             unexplained += not reason
             print(f"failed  {name}: {reason or 'UNEXPLAINED'}", flush=True)
     count = Counter(outcomes.values())

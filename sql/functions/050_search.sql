@@ -323,8 +323,10 @@ end
 $$;
 
 -- The same for words that are weighed already, and a filter that has what the query requires. Of frequent words, about
--- `budget` rows of their index are looked at, and `most_scored` chunks are scored. Filtered, either so many more that
--- as many are left, or all that pass the filter are scored, whichever is sooner done. No sequential scan, as above.
+-- `budget` rows of their index are looked at, and `most_scored` chunks are scored. Filtered, so many more are looked at
+-- that as many are left, and more where too few were; or all that pass the filter are scored, whichever is sooner done.
+-- Too few are less than k, or, where words only add to what vectors found and so no more than k are scored, less than
+-- a quarter of these. No sequential scan, as above.
 create or replace function rag_rank_words(
     words text[], idfs float8[], chunks bigint[], mean_length float8, k integer, filter rag_filter, model text,
     budget integer, most_scored integer
@@ -334,9 +336,12 @@ declare
     rows constant bigint := (select sum(n) from unnest(chunks) as n);
     exact_rows constant integer := 5000;  -- so few are scored, each
     rows_for_a_score constant integer := 10;  -- of the index of words take about as long as scoring one chunk
+    wider constant integer := 8;  -- times as many rows are looked at next
+    enough constant integer := case when most_scored > k then k else ceil(k / 4.0) end;
     is_filtered boolean;
     passing float8;
     needed float8;
+    first_slice float8;
     slice float8;
     ranked bigint[];
     ids bigint[];
@@ -363,13 +368,14 @@ begin
     elsif rows > exact_rows and not row_security_active('rag_document_chunks') then
         passing := greatest(rag_estimate(filter, model), 1);
         -- so many are enough where what passes is spread evenly
-        slice := ceil(most_scored * rag_estimate(null::rag_filter, model) / passing);
-        needed := greatest(budget, 3 * slice);
-        if needed < rows_for_a_score * passing then
+        first_slice := ceil(most_scored * rag_estimate(null::rag_filter, model) / passing);
+        needed := greatest(budget, 3 * first_slice);
+        while needed < least(rows_for_a_score * passing, 2147483647) and (cardinality(ids) >= enough) is not true loop
             ranked := rag_word_candidates(
                 words, idfs, chunks, mean_length, model, budget => needed::integer, most => needed::integer
             );
             ids := '{{}}';
+            slice := first_slice;
             while cardinality(ranked) > 0 and cardinality(ids) < most_scored loop
                 execute 'select $5 || array('
                     'select i.id from unnest($3) with ordinality as i (id, place) join (select c.id from '
@@ -378,12 +384,15 @@ begin
                 ranked := ranked[slice::integer + 1:];
                 slice := 2 * slice;
             end loop;
-        end if;
-        if cardinality(ids) < k then
+            needed := wider * needed;
+        end loop;
+        if cardinality(ids) < enough then
             ids := null;
         end if;
     end if;
-    if ids is null then
+    if ids is null and passing < rows then  -- most would be read twice: to see whether a word is in it, and to score it
+        execute 'select array(select c.id from ' || rag_filter_source(filter) || ')' into ids using filter, model;
+    elsif ids is null then
         execute 'select array(select c.id from ' || rag_filter_source(filter, with_words => true)
             || ' and w.words @@ $3)'
         into ids using filter, model, every_word;
