@@ -1,4 +1,4 @@
-"""The project's tests that need no server of PostgreSQL, on this Python: `python suite.py [FILE...]`.
+"""The project's tests that need no server and no long programs, on this Python: `python suite.py [FILE...]`.
 
 For the Windows of Wine, where a test that hangs could not be interrupted: the tests run in a process that is ended
 when one of them takes too long, and the others go on in the next one. The last line has the counts.
@@ -16,13 +16,19 @@ from pathlib import Path
 import psutil
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from rag_assets_tests.conftest import LONGEST
+
 TESTS = Path(__file__).parent.parent
 PLUGIN = "rag_assets_tests.windows.suite"
 JOURNAL = "--journal"
-TEST_SECONDS = 300.0
+TEST_SECONDS = 120.0
 COLLECT_SECONDS = 900.0
 # Fixtures behind which there is a server of PostgreSQL, which takes a minute to start under Wine.
 SERVERS = {"postgres_url", "home"}
+# Of the files that take longest, as they start one program after the other, the one that does not.
+CUTTING = "test_chunker.py"
 # What fails for Wine's own reasons: how a test's name begins, and the reason.
 WINE: dict[str, str] = {}
 
@@ -86,7 +92,9 @@ class Journal:
 
 def main() -> int:
     """0 where nothing failed but what fails for Wine's own reasons."""
-    files = sys.argv[1:] or [str(path) for path in sorted(TESTS.glob("test_*.py"))]
+    files = sys.argv[1:] or [
+        str(path) for path in sorted(TESTS.glob("test_*.py")) if path.name == CUTTING or path.name not in LONGEST
+    ]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "journal"
         path.touch()
@@ -105,7 +113,7 @@ def main() -> int:
 def _is_whole(files: list[str], path: Path) -> bool:
     """Run what is left; False where its process had to be ended."""
     command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "--continue-on-collection-errors"]
-    command += ["-p", "no:cacheprovider", "-p", PLUGIN, JOURNAL, str(path), *files]
+    command += ["-p", "no:cacheprovider", "-p", "no:terminalprogress", "-p", PLUGIN, JOURNAL, str(path), *files]
     with subprocess.Popen(command, cwd=TESTS.parent) as tests:
         size, since, patience = 0, time.monotonic(), COLLECT_SECONDS
         while tests.poll() is None:

@@ -209,8 +209,8 @@ $$;
 -- BM25 of these chunks. How often a word stands in a chunk is taken from ts_rank, which adds up 1/n^2 over the
 -- occurrences of a word: the sum to the nth is very nearly pi^2/6 - 1/(n + 1/2).
 --
--- Written so that each ts_rank, which is most of the work, is computed once: a term of the sum is n / (n + norm) as
--- 1 / (1 + norm / n), which is null where the word does not stand.
+-- Written so that each ts_rank, which is most of the work, is computed once, and none where no word stands: a term of
+-- the sum is n / (n + norm) as 1 / (1 + norm / n), which is null where the word does not stand.
 create or replace function rag_score_words(
     ids bigint[], words text[], idfs float8[], mean_length float8, k1 float8 default 1.2, b float8 default 0.75
 ) returns table (chunk_id bigint, score float8) language sql stable set search_path = {path} as $$
@@ -223,7 +223,8 @@ create or replace function rag_score_words(
             from unnest(w.queries, w.gains) as q (query, gain)
         ) as score
         from (
-            select array_agg(rag_word_query(u.word)) as queries, array_agg(u.idf * (k1 + 1)) as gains
+            select array_agg(rag_word_query(u.word)) as queries, array_agg(u.idf * (k1 + 1)) as gains,
+                string_agg(rag_word_query(u.word)::text, ' | ')::tsquery as any_of_them
             from unnest(words, idfs) as u (word, idf)
         ) as w
         cross join (
@@ -231,6 +232,7 @@ create or replace function rag_score_words(
                 setweight(w.words, 'D') as words  -- read once, and not by each ts_rank
             from rag_chunk_words as w where w.chunk_id = any (ids) offset 0
         ) as d
+        where d.words @@ w.any_of_them
         offset 0
     ) as s
     where s.score is not null
@@ -335,7 +337,7 @@ language plpgsql stable set search_path = {path} set random_page_cost = 1.1 set 
 declare
     rows constant bigint := (select sum(n) from unnest(chunks) as n);
     exact_rows constant integer := 5000;  -- so few are scored, each
-    rows_for_a_score constant integer := 10;  -- of the index of words take about as long as scoring one chunk
+    rows_for_a_score constant integer := 4;  -- of the index of words take about as long as scoring one chunk
     wider constant integer := 8;  -- times as many rows are looked at next
     enough constant integer := case when most_scored > k then k else ceil(k / 4.0) end;
     is_filtered boolean;
