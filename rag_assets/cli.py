@@ -241,7 +241,7 @@ def env(pid: int | None, shell: str, as_json: bool) -> None:
     with opened() as services:
         if services.settings.database_url is None:
             _ = services.database_url  # started for us, and then for the shell
-            bundled_postgres.start(services.settings.home, user_pid=pid or os.getppid())
+            bundled_postgres.start(services.settings.home, user_pid=pid or _shell())
         operations.migrate(services)
         _add_partitions(services)
         variables = supervisor.environment(services.settings, database_url=services.database_url)
@@ -252,6 +252,18 @@ def env(pid: int | None, shell: str, as_json: bool) -> None:
         return
     for name, value in variables.items():
         click.echo(console.export_line(name, value, shell=shell))
+
+
+def _shell() -> int:
+    """The user's shell: the outermost of those above us that are called the same.
+
+    A $(...) with a redirection is a shell of its own, which ends with it.
+    """
+    process = psutil.Process(os.getppid())
+    with suppress(psutil.Error):
+        while (parent := process.parent()) is not None and parent.cmdline() == process.cmdline():
+            process = parent
+    return process.pid
 
 
 @main.command(short_help="Run Dagster's UI and follow the table until Ctrl-C.", epilog=examples("up", "up --port 3001"))

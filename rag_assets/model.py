@@ -1,6 +1,7 @@
 """The nouns: what travels between the rooms, as frozen, keyword-only dataclasses."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -41,14 +42,16 @@ def require_numbers(**given: Any) -> None:
 
 
 def moment(text: object) -> datetime:
-    """A time as ISO 8601 has it, from a date alone to seconds with a zone; UTC where it names none. ValueError."""
-    try:
-        found = datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
-        found = None
-    if found is None:
-        raise ValueError("it has to be a time such as 2026-11-28, 2026-11-28T14:30 or 2026-11-28T14:30:00+07:00")
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+    """A time as ISO 8601 has it, from a date alone to seconds with a zone, in UTC, as which it is taken without one.
+
+    ValueError where it is none, or is of no year from 1 to 9999 in UTC.
+    """
+    with suppress(ValueError, OverflowError):
+        if isinstance(text, str):
+            found = datetime.fromisoformat(text)
+            # PostgreSQL knows no zone that is 16 hours away or more.
+            return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    raise ValueError("it has to be a time such as 2026-11-28, 2026-11-28T14:30 or 2026-11-28T14:30:00+07:00")
 
 
 def are(count: int) -> str:

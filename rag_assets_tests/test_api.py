@@ -309,6 +309,8 @@ def test_the_process_imports_no_dagster() -> None:
         ({"top": 3}, "top: there is no such field; there are query, k"),
         ({"filters": {"author": "x"}}, "filters.author: there is no such field; there are documents"),
         ({"filters": {"since": "yesterday"}}, "filters.since"),
+        ({"filters": {"since": "9999-12-31T23:59:59-23:59"}}, "filters.since: it has to be a time such as"),
+        ({"filters": {"until": "0001-01-01T00:00:00+23:59"}}, "filters.until: it has to be a time such as"),
         ({"filters": {"under": "a", "path_prefix": "b"}}, "under and path_prefix"),
         ({"query": "nul \0"}, "NUL"),
         ({"filters": {"metadata": {"a": ["\ud800"]}}}, "surrogate"),

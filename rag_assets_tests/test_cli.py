@@ -849,6 +849,17 @@ def test_env_gives_a_shell_what_dagster_needs(tmp_path: Path) -> None:
     assert done.stderr == "Starting the embedded PostgreSQL\n", "standard output is for the shell"
 
 
+@posix
+def test_env_starts_the_database_for_the_shell_and_not_for_a_shell_within_it() -> None:
+    """As a $(...) has for itself where it says more than a command."""
+    program = "from rag_assets import cli; print(cli._shell())"
+    script = f'echo "$({shlex.quote(sys.executable)} -c {shlex.quote(program)} 2>/dev/null; true)" $$'
+    for shell in ("bash", "sh"):
+        done = subprocess.run([shell, "-c", script], capture_output=True, text=True, timeout=120, check=True)
+        found, itself = done.stdout.split()
+        assert found == itself, shell
+
+
 def test_env_refuses_a_process_that_is_none() -> None:
     """The embedded database would have nobody to stay up for."""
     assert "there is no process 4194305" in invoke("env", "--pid", "4194305", code=2).output

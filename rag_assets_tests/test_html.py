@@ -1,6 +1,7 @@
 """What of a page is content: what a reader sees or can open, without scripts too."""
 
 import pytest
+from lxml import etree
 
 from rag_assets.settings import Parsing
 from rag_assets.text import parsing
@@ -213,6 +214,18 @@ def test_html_when_nested_deeply(tag: str) -> None:
     parsed = read("<html><body>" + f"<{tag}>" * 100_000 + "the end", "a.html")
     assert "the end" in parsed.text
     assert parsed.warnings
+
+
+def test_a_tree_is_deep_also_where_the_parser_has_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that of lxml's wheel for Windows: a walk through a hundred thousand levels would never end."""
+    monkeypatch.setattr(etree, "LIBXML_VERSION", (2, 11, 9))
+    assert read("<div>" * 1_500 + "the end", "a.html").warnings == ()
+    deep = innermost = etree.Element("div")
+    for _ in range(html.DEEPEST):
+        innermost = etree.SubElement(innermost, "div")
+    assert html._is_deep(deep)
+    deep.remove(deep[0])
+    assert not html._is_deep(deep)
 
 
 def test_xhtml_with_closed_script() -> None:

@@ -301,6 +301,7 @@ TAKEN: list[tuple[str, list[object]]] = [  # an argument, and values with which 
     ("until", ["infinity", "-infinity", "0001-01-01 BC"]),
 ]
 REFUSED: list[tuple[str, list[object]]] = [
+    ("query_embedding", ["[0,0,0,0,0,0,0,0]", "[1e-40,0,0,0,0,0,0,0]"]),  # no similarity to anything is a number
     ("mode", [*HOSTILE, "", None]),
     ("fusion", [*HOSTILE, "", None]),
     ("k", [0, -1, -(2**31), None]),

@@ -7,7 +7,8 @@ import psycopg2
 import pytest
 
 from rag_assets import words as filling
-from rag_assets.postgres import words
+from rag_assets.model import Filter
+from rag_assets.postgres import search, words
 from rag_assets.postgres.database import Database
 from rag_assets.settings import Search, Source
 from rag_assets_tests import rows
@@ -348,6 +349,17 @@ def test_frequent_words_are_looked_for_further_when_few_pass_a_filter(
     assert least <= len(found) <= 20
     assert {(chunk,) for chunk, _ in found} <= set(tenth)
     assert [score for _, score in found] == [score for (score,) in exact[: len(found)]]
+
+
+def test_an_excerpt_has_what_stands_between_angle_brackets(library: Library) -> None:
+    """PostgreSQL takes it for tags, and would leave it out: of code, of comparisons, and of HTML that is told of."""
+    text = "Use <b>bold</b>: List<String> toucans = new List<>(); if a <b and c> d, see &lt; and <img src=x> here"
+    library.add("1", text)
+    with library.database.transaction() as cursor:
+        hits = search.find(cursor, "toucans", None, k=1, model="m", search=Search(mode="text"), filter=Filter())
+        [excerpt] = search.excerpts(cursor, "toucans", hits, model="m")
+    start, stop = search.WORD_MARKS
+    assert excerpt == text.replace("toucans", f"{start}toucans{stop}")
 
 
 def test_migrating_again_changes_nothing_when_words_are_there(library: Library) -> None:

@@ -13,6 +13,7 @@ from rag_assets.postgres.statements import nouns, single, statement
 from rag_assets.settings import Search
 
 WORD_MARKS = ("\ue000", "\ue001")  # around a word of an excerpt that was asked for; of the private use area
+LESS_THAN = "\ue002"  # stands for < meanwhile: PostgreSQL leaves out what it takes for tags
 
 
 def find(
@@ -82,6 +83,7 @@ def excerpts(cursor: Cursor, query: str, hits: Sequence[Hit], *, model: str) -> 
         "query": query,
         "model": model,
         "options": options,
+        "less_than": LESS_THAN,
         "contents": [hit.content for hit in hits],
         "languages": [hit.language or "" for hit in hits],
     }

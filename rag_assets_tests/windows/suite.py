@@ -111,7 +111,7 @@ def main() -> int:
 
 
 def _is_whole(files: list[str], path: Path) -> bool:
-    """Run what is left; False where its process had to be ended."""
+    """Run what is left; False where its process fell, or had to be ended."""
     command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "--continue-on-collection-errors"]
     command += ["-p", "no:cacheprovider", "-p", "no:terminalprogress", "-p", PLUGIN, JOURNAL, str(path), *files]
     with subprocess.Popen(command, cwd=TESTS.parent) as tests:
@@ -124,8 +124,7 @@ def _is_whole(files: list[str], path: Path) -> bool:
                 for process in psutil.Process(tests.pid).children(recursive=True):
                     process.kill()
                 tests.kill()
-                return False
-    return True
+    return tests.returncode in pytest.ExitCode.__members__.values()  # else it was ended, or fell
 
 
 def _told(outcomes: dict[str, str]) -> int:

@@ -581,16 +581,18 @@ declare
         case when with_vectors and with_words then greatest(candidates, 2 * k::bigint) else k end, 10000
     );
     words_add boolean := with_vectors and fusion = 'convex' and vector_weight >= 0.5;  -- to what the vectors found
+    wrong text;
 begin
-    if (
-        k >= 1 and mode in ('hybrid', 'vector', 'text') and fusion in ('convex', 'rrf')
-        and vector_weight between 0 and 1
-    ) is not true then
-        raise exception 'rag_search: k is at least 1, mode is hybrid, vector or text, fusion is convex or rrf, and '
-            'vector_weight is 0 to 1' using errcode = 'invalid_parameter_value';
-    end if;
-    if mode = 'vector' and query_embedding is null then
-        raise exception 'rag_search: mode vector needs query_embedding' using errcode = 'invalid_parameter_value';
+    wrong := case
+        when (k >= 1) is not true then 'k is at least 1'
+        when (mode in ('hybrid', 'vector', 'text')) is not true then 'mode is hybrid, vector or text'
+        when (fusion in ('convex', 'rrf')) is not true then 'fusion is convex or rrf'
+        when (vector_weight between 0 and 1) is not true then 'vector_weight is 0 to 1'
+        when mode = 'vector' and query_embedding is null then 'mode vector needs query_embedding'
+        when with_vectors and (query_embedding <=> query_embedding) = 'NaN' then 'query_embedding is zero, and so near to nothing'
+    end;
+    if wrong is not null then
+        raise exception 'rag_search: %', wrong using errcode = 'invalid_parameter_value';
     end if;
     parsed := rag_parse_query(coalesce(query_text, ''), of_model, query_language);
     filter.required := parsed.required;

@@ -16,8 +16,11 @@ from rag_search(
 select chunk_index, content from rag_neighbours(%(chunk)s, %(count)s);
 
 -- name: excerpts
--- The parts of these texts that have most of a question's words.
-select ts_headline(rag_word_config(h.language), h.content, q.words, %(options)s)
+-- The parts of these texts that have most of a question's words. Without a < there are no tags, which it leaves out.
+select translate(
+    ts_headline(rag_word_config(h.language), translate(h.content, '<', %(less_than)s), q.words, %(options)s),
+    %(less_than)s, '<'
+)
 from (
     select coalesce(string_agg(rag_word_query(word)::text, ' | '), '')::tsquery as words
     from unnest((select words from rag_parse_query(%(query)s, %(model)s))) as word

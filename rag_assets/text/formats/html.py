@@ -62,6 +62,8 @@ _BANNER = re.compile(r"cookie|consent|gdpr|onetrust", re.I)
 _NAVIGATION_ROLES = frozenset({"navigation", "search", "menubar", "toolbar"})
 _LINE_NUMBERS = re.compile(r"(?<![a-z])(?:linenos?|gutter|line-?numbers?(?:-rows)?|rouge-gutter|lnt?)(?![a-z])", re.I)
 _PERMALINKS = frozenset({"¶", "#", "§", "🔗", "\uf0c1", "[edit]", "link", "permalink", "anchor", ""})
+DEEPEST = 2_048  # levels of elements, as the parser has it itself
+LIMITED = (2, 14)  # the version of libxml2 from which on it does; lxml's wheel for Windows has an older one
 _BOXES = ("nav", "footer", "header", "aside", "div", "ul", "ol", "section", "table", "p", "td", "span", "form")
 _META = frozenset({"description", "author", "keywords", "generator"})
 _TOP_HEADING = re.compile(r"^# ", re.MULTILINE)
@@ -112,11 +114,24 @@ def _tree(html: str) -> tuple["_Element", tuple[str, ...]]:
     root = etree.fromstring(html.encode("utf-8", "replace"), parser) if html.strip() else None
     if root is None:
         return etree.Element("html"), ()
-    if not any("depth" in error.message.lower() for error in parser.error_log.filter_from_fatals()):
+    is_refused = any("depth" in error.message.lower() for error in parser.error_log.filter_from_fatals())
+    if not is_refused and not (etree.LIBXML_VERSION < LIMITED and _is_deep(root)):
         return root, ()
     flat = etree.Element("html")
     etree.SubElement(flat, "pre").text = _ANY_TAG.sub(" ", html)
     return flat, ("nested too deeply: read as text without tags",)
+
+
+def _is_deep(root: "_Element") -> bool:
+    """Whether elements are nested more than DEEPEST levels: to walk such a tree takes time as its square."""
+    from lxml import etree
+
+    depth = 0
+    for event, _ in etree.iterwalk(root, events=("start", "end")):
+        depth += 1 if event == "start" else -1
+        if depth > DEEPEST:
+            return True
+    return False
 
 
 def _with_noscript_apart(html: str) -> str:
