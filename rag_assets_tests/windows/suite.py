@@ -5,6 +5,7 @@ when one of them takes too long, and the others go on in the next one. The last 
 """
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -16,21 +17,43 @@ from pathlib import Path
 import psutil
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
-from rag_assets_tests.conftest import LONGEST
-
 TESTS = Path(__file__).parent.parent
 PLUGIN = "rag_assets_tests.windows.suite"
 JOURNAL = "--journal"
 TEST_SECONDS = 120.0
 COLLECT_SECONDS = 900.0
-# Fixtures behind which there is a server of PostgreSQL, which takes a minute to start under Wine.
-SERVERS = {"postgres_url", "home"}
-# Of the files that take longest, as they start one program after the other, the one that does not.
-CUTTING = "test_chunker.py"
+# What a file says whose tests have a server of PostgreSQL, which takes a minute to start under Wine.
+SERVER = re.compile(r"\b(?:postgres_url|database_url|application|services|project|home|spawn)\b")
+# Files whose tests start one program after the other, cut texts for many minutes, or are about this checkout.
+APART = {
+    f"test_{name}.py"
+    for name in (
+        *(
+            "chunker",
+            "deploy",
+            "docs",
+            "embedder",
+            "embedding_client",
+            "engines",
+            "faults",
+            "fuzz",
+            "house",
+            "machines",
+        ),
+        *(
+            "openvino_server",
+            "semantic",
+            "siblings",
+            "stopwatch",
+            "structure",
+            "tokens_server",
+            "windows_run",
+            "worker",
+        ),
+    )
+}
 # What fails for Wine's own reasons: how a test's name begins, and the reason.
-WINE: dict[str, str] = {}
+WINE = {"test_openvino_model.py::test_network": "OpenVINO finds no processor there"}
 
 
 # ---- as a plugin of pytest, in the process of the tests
@@ -43,10 +66,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what needs a server, and what an earlier process of this run has done."""
+    """Leave out what an earlier process of this run has done."""
     journal = Journal(config.getoption(JOURNAL))
     done = {name for name, _ in journal.ended()} | set(journal.begun())
-    left = [item for item in items if not SERVERS & set(getattr(item, "fixturenames", ())) and item.nodeid not in done]
+    left = [item for item in items if item.nodeid not in done]
     config.hook.pytest_deselected(items=[item for item in items if item not in left])
     items[:] = left
 
@@ -93,7 +116,9 @@ class Journal:
 def main() -> int:
     """0 where nothing failed but what fails for Wine's own reasons."""
     files = sys.argv[1:] or [
-        str(path) for path in sorted(TESTS.glob("test_*.py")) if path.name == CUTTING or path.name not in LONGEST
+        str(path)
+        for path in sorted(TESTS.glob("test_*.py"))
+        if path.name not in APART and not SERVER.search(path.read_text(encoding="utf-8"))
     ]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "journal"
