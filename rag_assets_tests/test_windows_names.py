@@ -201,7 +201,7 @@ def _fault(file: str, node: Node) -> Iterator[str]:
 def test_windows_finds_each_name_that_it_comes_to() -> None:
     """Guarded are branches of sys.platform, os.name, WINDOWS and hasattr, and functions that only these call."""
     root = Path(rag_assets.__file__).parent
-    files = {file.relative_to(root).as_posix(): file.read_text() for file in root.rglob("*.py")}
+    files = {file.relative_to(root).as_posix(): file.read_text(encoding="utf-8") for file in root.rglob("*.py")}
     assert faults(files) == []
 
 
