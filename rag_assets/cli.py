@@ -259,11 +259,13 @@ def _shell() -> int:
 
     A $(...) with a redirection is a shell of its own, which ends with it.
     """
-    process = psutil.Process(os.getppid())
+    found = os.getppid()
     with suppress(psutil.Error):
+        process = psutil.Process(found)
         while (parent := process.parent()) is not None and parent.cmdline() == process.cmdline():
             process = parent
-    return process.pid
+            found = parent.pid
+    return found
 
 
 @main.command(short_help="Run Dagster's UI and follow the table until Ctrl-C.", epilog=examples("up", "up --port 3001"))

@@ -22,36 +22,19 @@ PLUGIN = "rag_assets_tests.windows.suite"
 JOURNAL = "--journal"
 TEST_SECONDS = 120.0
 COLLECT_SECONDS = 900.0
+ENDS = {
+    pytest.ExitCode.OK,
+    pytest.ExitCode.TESTS_FAILED,
+    pytest.ExitCode.INTERRUPTED,
+    pytest.ExitCode.NO_TESTS_COLLECTED,
+}
 # What a file says whose tests have a server of PostgreSQL, which takes a minute to start under Wine.
 SERVER = re.compile(r"\b(?:postgres_url|database_url|application|services|project|home|spawn)\b")
 # Files whose tests start one program after the other, cut texts for many minutes, or are about this checkout.
 APART = {
-    f"test_{name}.py"
-    for name in (
-        *(
-            "chunker",
-            "deploy",
-            "docs",
-            "embedder",
-            "embedding_client",
-            "engines",
-            "faults",
-            "fuzz",
-            "house",
-            "machines",
-        ),
-        *(
-            "openvino_server",
-            "semantic",
-            "siblings",
-            "stopwatch",
-            "structure",
-            "tokens_server",
-            "windows_run",
-            "worker",
-        ),
-    )
-}
+    "chunker", "deploy", "docs", "embedder", "embedding_client", "engines", "faults", "fuzz", "house", "machines",
+    "openvino_server", "semantic", "siblings", "stopwatch", "structure", "tokens_server", "windows_run", "worker",
+}  # fmt: skip
 # What fails for Wine's own reasons: how a test's name begins, and the reason.
 WINE = {"test_openvino_model.py::test_network": "OpenVINO finds no processor there"}
 
@@ -83,6 +66,12 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """An outcome of the call, or of what failed or was skipped around it."""
     if report.when == "call" or report.outcome != "passed":
         Journal(Path(sys.argv[sys.argv.index(JOURNAL) + 1])).note(report.nodeid, report.outcome)
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    """A file whose tests are not even found is a failure."""
+    if report.failed:
+        Journal(Path(sys.argv[sys.argv.index(JOURNAL) + 1])).note(report.nodeid or "a file that is not there", "failed")
 
 
 class Journal:
@@ -118,19 +107,21 @@ def main() -> int:
     files = sys.argv[1:] or [
         str(path)
         for path in sorted(TESTS.glob("test_*.py"))
-        if path.name not in APART and not SERVER.search(path.read_text(encoding="utf-8"))
+        if path.stem.removeprefix("test_") not in APART and not SERVER.search(path.read_text(encoding="utf-8"))
     ]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "journal"
         path.touch()
         journal = Journal(path)
+        begun = 0
         while not _is_whole(files, path):
-            hung = ([None, *journal.begun()])[-1]
-            if hung is None:
-                print("no test could be collected", flush=True)
+            names = journal.begun()
+            if len(names) == begun:
+                print("its process ended before a test began", flush=True)
                 return 1
-            print(f"hung  {hung}", flush=True)
-            journal.note(hung, "failed")
+            begun = len(names)
+            print(f"hung  {names[-1]}", flush=True)
+            journal.note(names[-1], "failed")
         outcomes = dict(reversed(journal.ended()))  # of several, the first
     return _told(outcomes)
 
@@ -149,7 +140,7 @@ def _is_whole(files: list[str], path: Path) -> bool:
                 for process in psutil.Process(tests.pid).children(recursive=True):
                     process.kill()
                 tests.kill()
-    return tests.returncode in pytest.ExitCode.__members__.values()  # else it was ended, or fell
+    return tests.returncode in ENDS  # else it was ended, or fell
 
 
 def _told(outcomes: dict[str, str]) -> int:
@@ -169,7 +160,7 @@ def _told(outcomes: dict[str, str]) -> int:
         f"{unexplained} failed, {count['skipped']} skipped",
         flush=True,
     )
-    return int(unexplained > 0)
+    return int(unexplained > 0 or not count["passed"])
 
 
 if __name__ == "__main__":
