@@ -47,31 +47,33 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(JOURNAL, type=Path)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what an earlier process of this run has done."""
-    journal = Journal(config.getoption(JOURNAL))
-    done = {name for name, _ in journal.ended()} | set(journal.begun())
-    left = [item for item in items if item.nodeid not in done]
-    config.hook.pytest_deselected(items=[item for item in items if item not in left])
-    items[:] = left
+def pytest_configure(config: pytest.Config) -> None:
+    """Have what follows be noted there."""
+    config.pluginmanager.register(Noting(Journal(config.getoption(JOURNAL))))
 
 
-@pytest.hookimpl
-def pytest_runtest_protocol(item: pytest.Item) -> None:
-    Journal(item.config.getoption(JOURNAL)).note(item.nodeid, "begun")
+class Noting:
+    """Notes how each test ends, and leaves out those that an earlier process of this run began."""
 
+    def __init__(self, journal: "Journal") -> None:
+        self._journal = journal
 
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """An outcome of the call, or of what failed or was skipped around it."""
-    if report.when == "call" or report.outcome != "passed":
-        Journal(Path(sys.argv[sys.argv.index(JOURNAL) + 1])).note(report.nodeid, report.outcome)
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        begun = set(self._journal.begun())
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid in begun])
+        items[:] = [item for item in items if item.nodeid not in begun]
 
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self._journal.note(nodeid, "begun")
 
-def pytest_collectreport(report: pytest.CollectReport) -> None:
-    """A file whose tests are not even found is a failure."""
-    if report.failed:
-        Journal(Path(sys.argv[sys.argv.index(JOURNAL) + 1])).note(report.nodeid or "a file that is not there", "failed")
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" or report.outcome != "passed":
+            self._journal.note(report.nodeid, report.outcome)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:  # a file whose tests are not even found
+            self._journal.note(report.nodeid or "a file that is not there", "failed")
 
 
 class Journal:

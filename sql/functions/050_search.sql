@@ -224,7 +224,7 @@ create or replace function rag_score_words(
         ) as score
         from (
             select array_agg(rag_word_query(u.word)) as queries, array_agg(u.idf * (k1 + 1)) as gains,
-                string_agg(rag_word_query(u.word)::text, ' | ')::tsquery as any_of_them
+                rag_any_of(array_agg(rag_word_query(u.word))) as any_of_them
             from unnest(words, idfs) as u (word, idf)
         ) as w
         cross join (
@@ -347,12 +347,12 @@ declare
     slice float8;
     ranked bigint[];
     ids bigint[];
-    every_word tsquery;
+    any_word tsquery;
 begin
     if words is null then
         return;
     end if;
-    every_word := (select string_agg(rag_word_query(word)::text, ' | ')::tsquery from unnest(words) as word);
+    any_word := rag_any_of(array(select rag_word_query(word) from unnest(words) as word));
     is_filtered := row_security_active('rag_document_chunks') or num_nonnulls(
         filter.documents, filter.path_prefix, filter.path_glob, filter.media_types, filter.languages, filter.since,
         filter.until, filter.heading, filter.metadata, filter.required
@@ -397,7 +397,7 @@ begin
     elsif ids is null then
         execute 'select array(select c.id from ' || rag_filter_source(filter, with_words => true)
             || ' and w.words @@ $3)'
-        into ids using filter, model, every_word;
+        into ids using filter, model, any_word;
     end if;
     return query
     select s.chunk_id, s.score from (

@@ -22,8 +22,8 @@ select translate(
     %(less_than)s, '<'
 )
 from (
-    select coalesce(string_agg(rag_word_query(word)::text, ' | '), '')::tsquery as words
-    from unnest((select words from rag_parse_query(%(query)s, %(model)s))) as word
+    select rag_any_of(array(select rag_word_query(word) from unnest(p.words) as word)) as words
+    from rag_parse_query(%(query)s, %(model)s) as p
 ) as q, unnest(%(contents)s::text[], %(languages)s::text[]) with ordinality as h (content, language, place)
 order by h.place;
 
