@@ -1,5 +1,6 @@
 """Words of chunks, and their statistics, as SQL keeps them: found as they are written, right whatever happens."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 
@@ -101,6 +102,36 @@ def test_what_is_pasted_is_found_whatever_strings_the_sessions_have(library: Lib
     for question, found in (('"report_final-v2.pdf"', [("3",)]), ("C++", [("4",)]), ("pump -ERR-4711", [])):
         asked_by_others = f"select document_id from rag_search('{question}', k => 1, mode => 'text')"
         assert library.sql(asked_by_others) == found
+
+
+BETWEEN_SIGNS = {  # what stands between signs that PostgreSQL's parser takes for tags and entities, and what is asked
+    "List<Integer> toucans = new List<>();": "Integer",
+    "If a <b and\nthe parrots are red\n\nthen c> d.": "parrots",
+    "<!-- a macaw was here --> and left.": "macaw",
+    "Read &heron; from the pointer.": "heron",
+    "Written by Jay <magpie@example.org> in May.": "magpie@example.org",
+    "See http://example.org/?bird=condor&page=2 for more.": "http://example.org/?bird=condor&page=2",
+}
+
+
+def test_words_between_angle_brackets_and_of_entities_are_found(library: Library) -> None:
+    """Alone, in quotes, after a minus, in a title and in a heading; and they count as they do elsewhere."""
+    for number, written in enumerate(BETWEEN_SIGNS):
+        library.add(str(number), written)
+    everything = set(map(str, range(len(BETWEEN_SIGNS))))
+    for number, asked in enumerate(BETWEEN_SIGNS.values()):
+        assert library.found(asked)[:1] == [str(number)]
+        assert library.found(f'"{asked}"') == [str(number)]
+    library.add("titled", "Nothing.", title="class Nest<Ostrich extends Bird>")
+    assert library.found("ostrich") == ["titled"]
+    assert library.found('"List<Integer>"') == ["0"]
+    assert library.found('"List<String>"') == []
+    for number in everything:
+        library.sql(f"update rag_document_chunks set content = content || ' zebra' where document_id = '{number}'")
+    assert set(library.found("zebra -List<Integer>")) == everything - {"0"}
+    assert set(library.found("zebra -<Integer>")) == everything  # a minus before a sign excludes nothing
+    assert set(library.found("zebra -Integer")) == everything - {"0"}
+    assert library.mismatches() == []
 
 
 INFLECTED = {  # the language of a text, and another form of a word of it
@@ -234,6 +265,51 @@ def test_words_are_filled_in_when_chunks_were_stored_before(library: Library) ->
     assert library.sql("select * from rag_words_missing") == []
 
 
+def test_words_that_were_taken_in_another_way_are_taken_anew(library: Library) -> None:
+    """As an older version left them: some at a time, found meanwhile, beside changes; statistics stay right."""
+    library.add("1", *(f"A pump number {n} of type List<Valve>." for n in range(12)))
+    older = "to_tsvector('english', 'files 1 pump number of type list')"
+    library.sql(f"update rag_chunk_words set words = {older}, length = rag_word_length({older})")
+    library.sql("select rag_recount_words()")
+    library.sql("insert into rag_words_missing (after, upto) select 0, max(id) from rag_document_chunks")
+    assert (library.found("pump"), library.found("valve")) == (["1"] * 12, [])
+    with library.database.transaction() as cursor:
+        assert words.fill(cursor, count=5) > 0
+    assert (library.found("pump"), library.found("valve")) == (["1"] * 12, ["1"] * 5)
+    library.sql("delete from rag_document_chunks where chunk_index in (0, 11)")
+    filling.fill(library.database, Search(), program="this")
+    assert library.found("valve") == ["1"] * 10
+    assert library.mismatches() == []
+    before = library.sql("select xmin, chunk_id from rag_chunk_words order by chunk_id")
+    library.sql("insert into rag_words_missing (after, upto) select 0, max(id) from rag_document_chunks")
+    filling.fill(library.database, Search(), program="this")
+    assert library.sql("select xmin, chunk_id from rag_chunk_words order by chunk_id") == before  # nothing to be done
+
+
+def test_words_are_those_of_the_newest_text_when_they_are_taken_anew_beside_a_change(library: Library) -> None:
+    """Who changes a chunk or a title waits for who takes its words anew, or is left alone: neither is lost."""
+    library.add("1", "A red pump.", "A blue pump.")
+    library.sql("update rag_chunk_words set words = 'old'::tsvector, length = 1")
+    library.sql("select rag_recount_words()")
+    for change in (
+        "update rag_document_chunks set content = 'A green valve.' where chunk_index = 0",
+        "update rag_document_text set title = 'Of valves'",
+    ):
+        library.sql("delete from rag_words_missing")
+        library.sql("insert into rag_words_missing (after, upto) select 0, max(id) from rag_document_chunks")
+        with closing(psycopg2.connect(library.url)) as changing, closing(psycopg2.connect(library.url)) as renewing:
+            with changing.cursor() as cursor:
+                cursor.execute(change)
+                with renewing.cursor() as other:
+                    other.execute("set lock_timeout = '5s'")
+                    words.fill(other, count=100)
+                renewing.commit()
+            changing.commit()
+        assert library.mismatches() == []
+        others = "select 1 from rag_chunk_words as w, rag_take_words(array[w.chunk_id]) as t where w.words <> t.words"
+        assert library.sql(others) == []
+
+
 def languages_of(library: Library) -> list[tuple[object, ...]]:
     return library.sql("select document_id, language from rag_document_text order by document_id")
 
@@ -353,13 +429,28 @@ def test_frequent_words_are_looked_for_further_when_few_pass_a_filter(
 
 def test_an_excerpt_has_what_stands_between_angle_brackets(library: Library) -> None:
     """PostgreSQL takes it for tags, and would leave it out: of code, of comparisons, and of HTML that is told of."""
-    text = "Use <b>bold</b>: List<String> toucans = new List<>(); if a <b and c> d, see &lt; and <img src=x> here"
+    text = "Use <b>bold</b>: List<Toucans> toucans = new List<>(); if a <b and c> d, see &toucans; and <img src=x> here"
     library.add("1", text)
     with library.database.transaction() as cursor:
         hits = search.find(cursor, "toucans", None, k=1, model="m", search=Search(mode="text"), filter=Filter())
         [excerpt] = search.excerpts(cursor, "toucans", hits, model="m")
     start, stop = search.WORD_MARKS
-    assert excerpt == text.replace("toucans", f"{start}toucans{stop}")
+    assert excerpt == re.sub("toucans", lambda found: f"{start}{found[0]}{stop}", text, flags=re.IGNORECASE)
+
+
+def test_question_of_the_wrong_model_is_refused_in_words(library: Library) -> None:
+    """A vector of another length says how to get one that fits; a model that has no vectors is named in a warning."""
+    library.add("1", "A red pump.")
+    with closing(psycopg2.connect(library.url)) as connection, connection.cursor() as cursor:
+        with pytest.raises(psycopg2.errors.DataException) as refused:
+            cursor.execute("select * from rag_search('pump', '[1,0]')")
+        assert refused.value.diag.message_primary == "rag_search: different vector dimensions 3 and 2"
+        assert "query_embedding has 2 dimensions. It has to be made by the model m" in refused.value.diag.message_hint
+        assert len(refused.value.diag.context.splitlines()) == 1
+        connection.rollback()
+        cursor.execute("select * from rag_search('pump', mode => 'text', model => 'none')")
+        assert cursor.fetchall() == []
+        assert "no chunk has a vector of model none" in connection.notices[-1]
 
 
 def test_migrating_again_changes_nothing_when_words_are_there(library: Library) -> None:

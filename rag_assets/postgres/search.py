@@ -13,7 +13,9 @@ from rag_assets.postgres.statements import nouns, single, statement
 from rag_assets.settings import Search
 
 WORD_MARKS = ("\ue000", "\ue001")  # around a word of an excerpt that was asked for; of the private use area
-LESS_THAN = "\ue002"  # stands for < meanwhile: PostgreSQL leaves out what it takes for tags
+# For < and & while an excerpt is made, as PostgreSQL leaves out tags and marks no entities: separators, which are of no
+# word. Those of the private use area are letters to it.
+STAND_INS = "\x1c\x1d"
 
 
 def find(
@@ -83,7 +85,7 @@ def excerpts(cursor: Cursor, query: str, hits: Sequence[Hit], *, model: str) -> 
         "query": query,
         "model": model,
         "options": options,
-        "less_than": LESS_THAN,
+        "stand_ins": STAND_INS,
         "contents": [hit.content for hit in hits],
         "languages": [hit.language or "" for hit in hits],
     }

@@ -136,9 +136,12 @@ def waiting(cursor: Cursor) -> Waiting:
 
 def is_found(database: Database, one: StoredVector, *, model: str) -> bool:
     """Whether a search for this chunk's vector gives it first, or one with the same vector; zero is like nothing."""
+    vector = one.embedding.to_list()
+    if not any(vector):
+        return False
     try:
         with database.transaction() as cursor:
-            hits = search.search(cursor, one.embedding.to_list(), k=1, model=model)
+            hits = search.search(cursor, vector, k=1, model=model)
     except pg_errors.DataException:  # a vector of another dimension is among those it is compared with
         return False
     return bool(hits) and (hits[0].similarity or 0.0) > 1 - SAME

@@ -19,6 +19,11 @@ return case language
     else 'pg_catalog.simple'
 end::regconfig;
 
+-- A text without the signs that have the parser of PostgreSQL leave out words: < and what follows up to the next >, over
+-- many lines, would be a tag, and & a name and ; an entity. Neither sign is part of a word.
+create or replace function rag_without_tags(given text) returns text language sql immutable parallel safe
+return translate(given, '<&', '  ');
+
 -- What the parser of PostgreSQL takes apart, or puts together, otherwise than who looks for it writes it: names with
 -- signs in them, whole and in parts (ERR-4711, foo_bar, v2.3.1, C++), and pairs of characters of scripts without spaces.
 create or replace function rag_identifiers(config regconfig, given text) returns tsvector
@@ -54,14 +59,14 @@ set search_path = {schema}, pg_catalog, pg_temp set client_min_messages = warnin
 declare
     config regconfig := rag_word_config(language);
     name text := regexp_replace(coalesce(path, ''), E'^.*[/\\\\]', '');
-    head text := left(coalesce(title, ''), 2000);
-    above text := left(array_to_string(array_remove(headings, title), ' '), 2000);
+    head text := rag_without_tags(left(coalesce(title, ''), 2000));
+    above text := rag_without_tags(left(array_to_string(array_remove(headings, title), ' '), 2000));
     words tsvector;
 begin
     words := setweight(to_tsvector(config, head), 'A')
         || setweight(to_tsvector(config, regexp_replace(name, '[^[:alnum:]]+', ' ', 'g')), 'A')
         || setweight(to_tsvector(config, above), 'B')
-        || to_tsvector(config, body);
+        || to_tsvector(config, rag_without_tags(body));
     return words
         || rag_identifiers(config, concat_ws(' ', head, name, above, body))
         || array_to_tsvector(array(
@@ -96,6 +101,22 @@ begin
 end
 $$;
 
+-- The words of these chunks as they are taken from their texts now, whatever is stored.
+create or replace function rag_take_words(ids bigint[])
+returns table (chunk_id bigint, embedding_model text, language text, length integer, words tsvector)
+language plpgsql stable set search_path = {schema}, pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    return query
+    select c.id, c.embedding_model, coalesce(t.language, ''), rag_word_length(w.words), w.words
+    from rag_document_chunks as c left join rag_document_text as t using (document_id)
+    cross join lateral (
+        select rag_words(t.language, t.title, t.path, c.heading_path, c.content) as words offset 0
+    ) as w
+    where c.id = any(ids);
+end
+$$;
+
 -- Store the words of these chunks, and what that changes. Chunks that have theirs are left alone.
 create or replace function rag_add_words(ids bigint[]) returns void
 language plpgsql set search_path = {schema}, pg_catalog, pg_temp as $$
@@ -104,17 +125,33 @@ declare
 begin
     with stored as (
         insert into rag_chunk_words (chunk_id, embedding_model, language, length, words)
-        select c.id, c.embedding_model, coalesce(t.language, ''), rag_word_length(w.words), w.words
-        from rag_document_chunks as c left join rag_document_text as t using (document_id)
-        cross join lateral (
-            select rag_words(t.language, t.title, t.path, c.heading_path, c.content) as words offset 0
-        ) as w
-        where c.id = any(ids)
+        select t.chunk_id, t.embedding_model, t.language, t.length, t.words from rag_take_words(ids) as t
         on conflict (chunk_id) do nothing
         returning rag_chunk_words as stored
     )
     select array_agg(s.stored) into added from stored as s;
     perform rag_note_words(added, 1);
+end
+$$;
+
+-- Take the words of these chunks anew, where they were taken in another way before. Whom somebody changes meanwhile is
+-- left alone, as that takes them anew; and who changes one after this waits, and then finds what is stored here.
+create or replace function rag_renew_words(ids bigint[]) returns void
+language plpgsql set search_path = {schema}, pg_catalog, pg_temp as $$
+declare
+    before rag_chunk_words[];
+    after rag_chunk_words[];
+begin
+    before := array(select w from rag_chunk_words as w where w.chunk_id = any(ids) for update skip locked);
+    with renewed as (
+        update rag_chunk_words as w set language = t.language, length = t.length, words = t.words
+        from rag_take_words(array(select b.chunk_id from unnest(before) as b)) as t
+        where t.chunk_id = w.chunk_id and (t.language, t.words) is distinct from (w.language, w.words)
+        returning w as renewed
+    )
+    select array_agg(r.renewed) into after from renewed as r;
+    perform rag_note_words(array(select b from unnest(before) as b join unnest(after) as a using (chunk_id)), -1);
+    perform rag_note_words(after, 1);
 end
 $$;
 
@@ -227,7 +264,8 @@ begin
 end
 $$;
 
--- Store the words of chunks that were there before this was; how many ids are left. One at a time.
+-- Store the words of chunks that were there before this was, or before words were taken as they are now; how many ids
+-- are left. One at a time.
 create or replace function rag_fill_words(how_many integer) returns bigint
 language plpgsql set search_path = {schema}, pg_catalog, pg_temp as $$
 declare
@@ -242,7 +280,10 @@ begin
         select c.id from rag_document_chunks as c where c.id > missing.after and c.id <= missing.upto
         order by c.id limit how_many for key share  -- who deletes one of them waits, and then finds its words
     );
-    perform rag_add_words(ids);
+    perform rag_renew_words(ids);
+    perform rag_add_words(array(
+        select m.id from unnest(ids) as m (id) where not exists (select from rag_chunk_words as w where w.chunk_id = m.id)
+    ));
     if cardinality(ids) < how_many then
         delete from rag_words_missing;
         return 0;

@@ -86,9 +86,9 @@ declare
     one text;
     alternatives tsquery;
 begin
-    wanted := concat_ws(
+    wanted := rag_without_tags(concat_ws(
         ' ', regexp_replace(plain, E'(^|\\s)-[[:alnum:]]\\S*', ' ', 'g'), array_to_string(phrases, ' ')
-    );
+    ));
     chosen := coalesce(language, rag_guess_language(wanted, languages));
     if language is not null then
         languages := array[language];
@@ -103,12 +103,12 @@ begin
         )) from unnest(languages) as l
     );
     foreach one in array phrases loop
-        select rag_any_of(array_agg(phraseto_tsquery(rag_word_config(l), one))) into alternatives
+        select rag_any_of(array_agg(phraseto_tsquery(rag_word_config(l), rag_without_tags(one)))) into alternatives
         from unnest(languages) as l;
         required := case when required is null then alternatives else required && alternatives end;
     end loop;
     foreach one in array unwanted loop
-        select rag_any_of(array_agg(plainto_tsquery(rag_word_config(l), one))) into alternatives
+        select rag_any_of(array_agg(plainto_tsquery(rag_word_config(l), rag_without_tags(one)))) into alternatives
         from unnest(languages) as l;
         if numnode(alternatives) > 0 then
             required := case when required is null then !! alternatives else required && !! alternatives end;
@@ -597,62 +597,79 @@ begin
     parsed := rag_parse_query(coalesce(query_text, ''), of_model, query_language);
     filter.required := parsed.required;
     q := rag_weighed(case when with_words then parsed.words else '{{}}' end, of_model);
-    return query
-    with by_vector as materialized (
-        select v.chunk_id, v.score, row_number() over () as rank
-        from rag_search_vectors(query_embedding, pool, filter, of_model) as v where with_vectors
-    ),
-    by_words as materialized (
-        select w.chunk_id, w.score, row_number() over () as rank
-        from rag_rank_words(
-            q.words, q.idfs, q.chunks, q.mean_length, pool, filter, of_model,
-            budget => case when words_add then 5000 else 20000 end,
-            most_scored => case when words_add then pool else greatest(600, 3 * pool) end
-        ) as w
-    ),
-    found as materialized (
-        select v.chunk_id from by_vector as v union select w.chunk_id from by_words as w
-    ),
-    scored as materialized (
-        select f.chunk_id, v.rank as vector_rank, w.rank as word_rank, case
-                when v.chunk_id is not null then v.score
-                when with_vectors then (
-                    select 1 - (c.embedding <=> query_embedding) from rag_document_chunks as c where c.id = f.chunk_id
-                )
-            end as vector_score, case
-                when w.chunk_id is not null then w.score
-                when with_words then coalesce(late.score, 0)
-            end as word_score
-        from found as f
-        left join by_vector as v on v.chunk_id = f.chunk_id
-        left join by_words as w on w.chunk_id = f.chunk_id
-        left join rag_score_words(
-            array(select v.chunk_id from by_vector as v except select w.chunk_id from by_words as w),
-            q.words, q.idfs, q.mean_length
-        ) as late on late.chunk_id = f.chunk_id
-    ),
-    fused as (
-        select s.*, case
-            when not with_words then s.vector_score
-            when not with_vectors then s.word_score
-            when fusion = 'rrf' then
-                coalesce(vector_weight / (60 + s.vector_rank), 0) + coalesce((1 - vector_weight) / (60 + s.word_rank), 0)
-            else
-                vector_weight * (s.vector_score + 1) / nullif(max(s.vector_score) over () + 1, 0)
-                + (1 - vector_weight) * coalesce(s.word_score / nullif(max(s.word_score) over (), 0), 0)
-        end as score
-        from scored as s
-    ),
-    best as materialized (
-        select * from fused as f order by f.score desc fetch first (k) rows with ties
-    )
-    select f.chunk_id, c.document_id, t.path, t.title, c.chunk_index, c.content, c.page, c.heading_path, f.score,
-        f.vector_rank, f.vector_score, f.word_rank, f.word_score, t.media_type, t.language, c.char_start, c.char_end
-    from best as f
-    cross join lateral (select * from rag_document_chunks where id = f.chunk_id offset 0) as c
-    left join lateral (select * from rag_document_text where document_id = c.document_id offset 0) as t on true
-    order by f.score desc, rag_id_order(c.document_id), c.document_id, c.chunk_index
-    limit k;
+    begin
+        return query
+        with by_vector as materialized (
+            select v.chunk_id, v.score, row_number() over () as rank
+            from rag_search_vectors(query_embedding, pool, filter, of_model) as v where with_vectors
+        ),
+        by_words as materialized (
+            select w.chunk_id, w.score, row_number() over () as rank
+            from rag_rank_words(
+                q.words, q.idfs, q.chunks, q.mean_length, pool, filter, of_model,
+                budget => case when words_add then 5000 else 20000 end,
+                most_scored => case when words_add then pool else greatest(600, 3 * pool) end
+            ) as w
+        ),
+        found as materialized (
+            select v.chunk_id from by_vector as v union select w.chunk_id from by_words as w
+        ),
+        scored as materialized (
+            select f.chunk_id, v.rank as vector_rank, w.rank as word_rank, case
+                    when v.chunk_id is not null then v.score
+                    when with_vectors then (
+                        select 1 - (c.embedding <=> query_embedding) from rag_document_chunks as c where c.id = f.chunk_id
+                    )
+                end as vector_score, case
+                    when w.chunk_id is not null then w.score
+                    when with_words then coalesce(late.score, 0)
+                end as word_score
+            from found as f
+            left join by_vector as v on v.chunk_id = f.chunk_id
+            left join by_words as w on w.chunk_id = f.chunk_id
+            left join rag_score_words(
+                array(select v.chunk_id from by_vector as v except select w.chunk_id from by_words as w),
+                q.words, q.idfs, q.mean_length
+            ) as late on late.chunk_id = f.chunk_id
+        ),
+        fused as (
+            select s.*, case
+                when not with_words then s.vector_score
+                when not with_vectors then s.word_score
+                when fusion = 'rrf' then
+                    coalesce(vector_weight / (60 + s.vector_rank), 0) + coalesce((1 - vector_weight) / (60 + s.word_rank), 0)
+                else
+                    vector_weight * (s.vector_score + 1) / nullif(max(s.vector_score) over () + 1, 0)
+                    + (1 - vector_weight) * coalesce(s.word_score / nullif(max(s.word_score) over (), 0), 0)
+            end as score
+            from scored as s
+        ),
+        best as materialized (
+            select * from fused as f order by f.score desc fetch first (k) rows with ties
+        )
+        select f.chunk_id, c.document_id, t.path, t.title, c.chunk_index, c.content, c.page, c.heading_path, f.score,
+            f.vector_rank, f.vector_score, f.word_rank, f.word_score, t.media_type, t.language, c.char_start, c.char_end
+        from best as f
+        cross join lateral (select * from rag_document_chunks where id = f.chunk_id offset 0) as c
+        left join lateral (select * from rag_document_text where document_id = c.document_id offset 0) as t on true
+        order by f.score desc, rag_id_order(c.document_id), c.document_id, c.chunk_index
+        limit k;
+    exception
+        when data_exception then
+            get stacked diagnostics wrong = message_text;
+            if wrong not like 'different vector dimensions%' then
+                raise;
+            end if;
+            raise exception 'rag_search: %', wrong using errcode = 'data_exception', hint = format(
+                'query_embedding has %s dimensions. It has to be made by the model %s, as rag-assets embed does.',
+                vector_dims(query_embedding), of_model
+            );
+    end;
+    if not found and not exists (select from rag_document_chunks where embedding_model = of_model)
+        and exists (select from rag_document_chunks)
+    then
+        raise warning 'rag_search: no chunk has a vector of model %: see rag-assets model status', of_model;
+    end if;
 end
 $$;
 

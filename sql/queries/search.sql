@@ -16,10 +16,11 @@ from rag_search(
 select chunk_index, content from rag_neighbours(%(chunk)s, %(count)s);
 
 -- name: excerpts
--- The parts of these texts that have most of a question's words. Without a < there are no tags, which it leaves out.
+-- The parts of these texts that have most of a question's words. What would be a tag or an entity is text: see
+-- rag_without_tags; other signs stand for theirs meanwhile, so that they are there afterwards.
 select translate(
-    ts_headline(rag_word_config(h.language), translate(h.content, '<', %(less_than)s), q.words, %(options)s),
-    %(less_than)s, '<'
+    ts_headline(rag_word_config(h.language), translate(h.content, '<&', %(stand_ins)s), q.words, %(options)s),
+    %(stand_ins)s, '<&'
 )
 from (
     select rag_any_of(array(select rag_word_query(word) from unnest(p.words) as word)) as words
