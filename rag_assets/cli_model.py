@@ -13,6 +13,8 @@ from rag_assets.model import are, counted
 from rag_assets.model_sets import ModelSet, Pooling
 from rag_assets.switching import Standing
 
+MOST_LEFT = 0.9  # of the space on the disk, after which it is said that it was not given back
+
 
 @click.group(short_help="Have another model serve, without a pause.")
 def model() -> None:
@@ -113,18 +115,24 @@ def back(as_json: bool) -> None:
 def drop(as_json: bool) -> None:
     """Remove the vectors of the model that does not serve, with its words and its index, while others read and write.
 
-    Their space is used again by what comes; `rag-assets model shrink` gives it back to the disk.
+    Up to 25,000 chunks of the model that serves, their space is given back to the disk, for which searches wait a few
+    seconds. Else it is used again by what comes; `rag-assets model shrink` gives it back.
     """
     with opened() as services:
         operations.migrate(services)
-        name, chunks = switching.drop(services, progress=print_progress)
+        found = switching.drop(services, progress=print_progress)
         serving = services.serving.settings.embedding.model
         is_set = services.settings.embedding.model == serving
     if as_json:
-        print_json({"dropped": name, "chunks": chunks})
+        sizes = {"bytes_before": found.bytes_before, "bytes_after": found.bytes_after}
+        print_json({"dropped": found.name, "chunks": found.chunks, **sizes})
         return
     next_step = "" if is_set else f" Set embedding.model to {serving}, and its file or server, when you come to it."
-    show(f"{counted(chunks, 'chunk')} of {name} {are(chunks)} removed.{next_step}")
+    before, after = (f"{size / 1e6:.0f} MB" for size in (found.bytes_before, found.bytes_after))
+    space = f"Chunks and words have {after} on the disk, {before} before"
+    if found.bytes_after > MOST_LEFT * found.bytes_before:
+        space += ": what is free is used again by what comes, and rag-assets model shrink gives it back"
+    show(f"{counted(found.chunks, 'chunk')} of {found.name} {are(found.chunks)} removed. {space}.{next_step}")
 
 
 @model.command(short_help="Give the space of removed vectors back to the disk.", epilog=examples("model shrink"))

@@ -25,6 +25,7 @@ from rag_assets.settings import Embedding, LlamaServer, Settings
 MOST_KEPT = 2  # models beside each other
 DROPPED_DOCUMENTS = 200  # whose chunks are removed in one transaction
 PAUSE_SECONDS = 0.5  # until what somebody writes is looked at again
+SHRUNK_CHUNKS = 25_000  # at most: to write these anew, with their words, keeps searches waiting for a few seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,16 @@ class Standing:
     vector_bytes: int
     index: str | None
     next: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dropped:
+    """A model whose vectors were removed, and the bytes of chunks and words on the disk, with all that is of them."""
+
+    name: str
+    chunks: int
+    bytes_before: int
+    bytes_after: int
 
 
 def chosen(
@@ -205,10 +216,12 @@ def back(services: Services) -> str:
     return target.name
 
 
-def drop(services: Services, *, progress: Progress = no_progress) -> tuple[str, int]:
-    """Remove the vectors of the model that does not serve, while others read and write; its name and how many chunks.
+def drop(services: Services, *, progress: Progress = no_progress) -> Dropped:
+    """Remove the vectors of the model that does not serve, while others read and write.
 
-    Broken off, it goes on where it is called again. The space is used again by what comes; `shrink` gives it back.
+    Broken off, it goes on where it is called again. Its index goes from the disk at once. So does the other space where
+    that takes seconds, for which searches wait: see SHRUNK_CHUNKS; else it is used again by what comes, and `shrink`
+    gives it back.
     """
     gone, stays = _dropped(services)
     fingerprints = (_fingerprint(services, gone), _fingerprint(services, stays))
@@ -217,6 +230,7 @@ def drop(services: Services, *, progress: Progress = no_progress) -> tuple[str, 
         if not any(one.serves and one.name == stays.name for one in models.get_all(cursor)):
             raise SettingsError(f"{stays.name} does not serve any more; nothing is dropped.")
         models.keep_no_more(cursor, gone.name)
+        before = models.size(cursor)
     vector_index.drop(services.database, gone.name)
     with services.database.transaction() as cursor:
         chunks, _ = models.count_vectors(cursor, gone.name)
@@ -228,9 +242,14 @@ def drop(services: Services, *, progress: Progress = no_progress) -> tuple[str, 
     with services.database.transaction() as cursor:
         models.forget_words(cursor, gone.name)
         models.forget(cursor, gone.name)
+        left, _ = models.count_vectors(cursor, stays.name)
     with services.database.autocommit() as cursor:
         models.vacuum(cursor, full=False)
-    return gone.name, chunks
+        if left <= SHRUNK_CHUNKS:
+            models.shrink_soon(cursor)
+    with services.database.transaction() as cursor:
+        after = models.size(cursor)
+    return Dropped(name=gone.name, chunks=chunks, bytes_before=before, bytes_after=after)
 
 
 def shrink(services: Services) -> None:
@@ -379,7 +398,9 @@ def _dropped(services: Services) -> tuple[Model, Model]:
     left = [one for one in found if not one.serves]
     stays = next((one for one in found if one.serves), None)
     if stays is None or not left:
-        raise SettingsError("There is no model but the one that serves.")
+        raise SettingsError(
+            "There is no model but the one that serves. Space that one left on the disk: rag-assets model shrink."
+        )
     return min(left, key=lambda one: one.is_kept), stays
 
 

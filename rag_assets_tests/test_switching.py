@@ -158,7 +158,8 @@ def test_old_model_is_dropped_with_all_that_is_of_it(bench: Bench) -> None:
     switching.add(bench.services, bench.chosen)
     bench.run()
     switching.switch(bench.services)
-    assert switching.drop(bench.services) == (OLD, len(WORDS))
+    dropped = switching.drop(bench.services)
+    assert (dropped.name, dropped.chunks) == (OLD, len(WORDS))
     assert bench.stored(OLD) == {}
     for table in ("rag_chunk_words", "rag_word_counts", "rag_word_totals"):
         assert bench.application.sql(f"select distinct embedding_model from {table}") == [(NEW,)]
@@ -174,13 +175,45 @@ def test_old_model_is_dropped_with_all_that_is_of_it(bench: Bench) -> None:
     switching.shrink(bench.services)
 
 
+def test_dropping_a_model_gives_its_space_back_where_that_takes_seconds(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not where many chunks stay, nor where somebody has the tables for longer, for whom all others would wait."""
+    bench.add("a.txt", *WORDS)
+    bench.run()
+    switching.add(bench.services, bench.chosen)
+    bench.run()
+    switching.switch(bench.services)
+
+    def dropped() -> switching.Dropped:
+        bench.application.sql(
+            "insert into rag_document_chunks (document_id, chunk_index, content, content_sha256, token_count, "
+            "char_start, char_end, kind, embedding, embedding_model) "
+            "select '1', 100 + n, 'word ' || n, md5(n::text), 1, 0, 1, 'prose', "
+            f"array(select random() from generate_series(1, 384) where n > 0)::vector, '{OLD}' "
+            "from generate_series(1, 3000) as n"
+        )
+        return switching.drop(bench.services)
+
+    found = dropped()
+    assert found.bytes_after < found.bytes_before / 5
+    with monkeypatch.context() as patched:
+        patched.setattr(switching, "SHRUNK_CHUNKS", 1)
+        assert dropped().bytes_after > 3 * found.bytes_after
+    monkeypatch.setattr(models, "LOCK_SECONDS", 0.1)
+    with closing(psycopg2.connect(bench.application.url)) as other, other.cursor() as cursor:
+        cursor.execute("select count(*) from rag_document_chunks")  # and is in no hurry
+        assert dropped().bytes_after > 3 * found.bytes_after
+    assert dropped().bytes_after < 2 * found.bytes_after
+
+
 def test_new_model_is_given_up_before_it_served(bench: Bench) -> None:
     """`drop` removes the one that does not serve; it can be added again."""
     bench.add("a.txt", *WORDS)
     bench.run()
     switching.add(bench.services, bench.chosen)
     bench.run()
-    assert switching.drop(bench.services) == (NEW, len(WORDS))
+    assert switching.drop(bench.services).chunks == len(WORDS)
     assert bench.services.serving.settings.embedding.model == OLD
     assert switching.add(bench.services, bench.chosen) == 1
     assert bench.run()["1"].chunks_embedded == len(WORDS)
@@ -551,7 +584,8 @@ def test_commands_go_from_one_model_to_the_other(bench: Bench, monkeypatch: pyte
     )
     assert json.loads(said("back", "--json")) == {"serves": OLD}
     said("switch")
-    assert f"{len(WORDS)} chunks of {OLD} are removed. Set embedding.model to {NEW}" in said("drop")
+    assert f"{len(WORDS)} chunks of {OLD} are removed. Chunks and words have " in (told := said("drop"))
+    assert f" before. Set embedding.model to {NEW}" in told
     said("shrink")
     hits = CliRunner().invoke(main, ["search", "--json", "--mode", "vector", "-k", "1", paragraph("roses").strip()])
     assert json.loads(hits.output)["content"].strip() == paragraph("roses").strip()

@@ -3,9 +3,11 @@ model's vectors of known texts at its first use.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from psycopg2 import errors as pg_errors
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import Json
@@ -16,6 +18,9 @@ from rag_assets.postgres.statements import composed, single, statement
 if TYPE_CHECKING:
     from numpy import float32
     from numpy.typing import NDArray
+
+TABLES = ("rag_document_chunks", "rag_chunk_words")  # that have rows of each model
+LOCK_SECONDS = 2.0
 
 
 def get_vectors(cursor: Cursor, model: str, texts: Sequence[str]) -> "NDArray[float32] | None":
@@ -183,10 +188,26 @@ def forget_words(cursor: Cursor, name: str) -> None:
     cursor.execute(statement("models", "forget_words"), {"model": name})
 
 
+def size(cursor: Cursor) -> int:
+    """Bytes of chunks and words of all models on the disk, with their indexes."""
+    cursor.execute(statement("models", "get_size"), {"tables": list(TABLES)})
+    return int(single(cursor)[0])
+
+
 def vacuum(cursor: Cursor, *, full: bool) -> None:
     """Have the space of what was removed be used again; `full`: give it back, while nobody reads or writes.
 
     Outside of any transaction.
     """
-    for table in ("rag_document_chunks", "rag_chunk_words"):
+    for table in TABLES:
         cursor.execute(composed("models", "shrink" if full else "vacuum", table=sql.Identifier(table)))
+
+
+def shrink_soon(cursor: Cursor) -> None:
+    """Give space back, unless somebody has the tables for longer: who comes meanwhile would wait behind this.
+
+    Outside of any transaction.
+    """
+    cursor.execute(statement("models", "wait_shortly"), {"seconds": LOCK_SECONDS})
+    with suppress(pg_errors.LockNotAvailable):
+        vacuum(cursor, full=True)

@@ -123,6 +123,14 @@ with gone as materialized (
 removed as (delete from rag_document_chunks as c using gone where c.id = gone.id returning 1)
 select count(*) from removed;
 
+-- name: get_size
+-- The bytes of tables, with their indexes and what lies apart.
+select sum(pg_total_relation_size(name::regclass))::bigint from unnest(%(tables)s::text[]) as name;
+
+-- name: wait_shortly
+-- Have this session wait for no lock longer than so.
+select set_config('lock_timeout', (%(seconds)s * 1000)::integer::text, false);
+
 -- name: vacuum
 -- Have the space of what was deleted be used again, and give back what lies at the end.
 vacuum (analyze) {table};
