@@ -357,8 +357,9 @@ def init(create_table: bool, take_over: bool, roles: bool, as_json: bool) -> Non
 def register(files: tuple[Path, ...], as_json: bool) -> None:
     """Add files, and all files below folders, as rows of the documents table.
 
-    For people without an application that fills the table. Hidden files and folders, and __pycache__, are left out,
-    and so are folders that cannot be read and files whose name is not UTF-8: then the exit code is 1.
+    For people without an application that fills the table. Hidden files and folders, folders behind links, and
+    __pycache__ are left out, and so are links to files elsewhere, folders that cannot be read and files whose name is
+    not UTF-8: then the exit code is 1.
     """
     with opened() as services:
         operations.create_own_table(services)
@@ -516,6 +517,8 @@ def _why_nothing(services: Services, query: str, filter: Filter, min_similarity:
         return not_in_table(unknown, table=services.settings.source.table)
     if filter != Filter() or min_similarity is not None:
         return "no passage is left by all filters. Try without one: `rag-assets search --json` has what they compare."
+    if not re.search(r"\w", re.sub(r"(^|\s)-\w\S*", " ", query)):
+        return "a minus only excludes, and nothing says what to look for. Ask with words before it, or --mode hybrid."
     if '"' in query or re.search(r"(^|\s)-\w", query):
         return "no passage has what is in quotes, and none of the words after a minus. Ask without them."
     return "no passage has such words. Ask with others, or with --mode hybrid."
@@ -650,6 +653,7 @@ def accept(ids: tuple[str, ...], kind: str | None, as_json: bool) -> None:
     if as_json:
         names = [one.document_id for one in found.accepted]
         left = {"not_accepted": [*found.pending, *found.others], "accepted_before": found.before}
+        left |= {} if ids else {"pending": found.waiting}
         console.print_json({"accepted": names, "unknown": unknown, **left})
     else:
         console.show_accepted(found)

@@ -192,7 +192,8 @@ def _failed(document_id: str, kind: str | None, message: str | None, *, seconds_
     """A document whose last attempt failed, with the state that it has now."""
     if seconds_to_next is None:
         return f"  failed   {document_id}  {kind}: {message}"
-    return f"  pending  {document_id}  {kind}: {message} (tried again in {seconds_to_next:.0f} s)"
+    again = f"due again in {seconds_to_next:.0f} s" if seconds_to_next >= 1 else "due again"
+    return f"  pending  {document_id}  {kind}: {message} ({again})"
 
 
 def show_unknown_documents(names: Sequence[str], *, of: int) -> None:
@@ -302,6 +303,9 @@ def show_accepted(found: Accepted) -> None:
         show(f"Pending, and not given up: {quoted(found.pending)}. Next: rag-assets ingest ID")
     if found.others:
         show(f"Nothing to accept, not failed in such a way: {quoted(found.others)}")
+    if found.waiting:
+        ones = f"{counted(found.waiting, 'document')} that failed {are(found.waiting)} pending again"
+        show(f"{ones}, and not accepted. Next: rag-assets ingest, then accept what fails")
     for one in found.accepted:
         show(f"  {one.document_id}  {one.error_kind}: {one.error_message}")
     now, before = len(found.accepted), found.before

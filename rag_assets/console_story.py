@@ -89,9 +89,8 @@ def to_do(story: Story) -> str:
     work, name = story.work, story.document_id
     if story.state in ("failed", "pending") and work is not None and work.error_kind is not None:
         again = f" Then: rag-assets retry {name}. If it is to stay so: rag-assets accept {name}"
-        soon = f" It is tried again in {_seconds(work.seconds_to_next or 0)}; at once: rag-assets ingest {name}"
         remedy: str = REMEDIES.get(work.error_kind, "See the message.")  # type: ignore[call-overload]
-        return remedy + (again if story.state == "failed" else soon)
+        return remedy + (again if story.state == "failed" else _when(work.seconds_to_next or 0, name=name))
     if story.fault is not None:
         return f"The last run could not do its work, for no fault of the document: mend that first. {TAKEN}"
     if story.state == "indexed":
@@ -104,6 +103,12 @@ def to_do(story: Story) -> str:
         "held": "Put the row back, or let all go that wait: rag-assets confirm-deletions",
         "overlooked": "Find it, and whatever else was missed: rag-assets reconcile",
     }[story.state]
+
+
+def _when(seconds: float, *, name: str) -> str:
+    """When a document that failed is tried again, and by whom."""
+    due = f" It is due again{f' in {_seconds(seconds)}' if seconds >= 1 else ''}"
+    return f"{due}: `rag-assets up` takes it then, or at once: rag-assets ingest {name}"
 
 
 def _show_work(work: Work, state: str) -> None:

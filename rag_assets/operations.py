@@ -87,6 +87,7 @@ class Accepted:
     accepted: list[Refused]
     before: int  # of those asked for, or of all
     pending: list[str]  # not given up yet
+    waiting: int  # that failed so too, and are pending again: where no ids were given
     others: list[str]  # with nothing to accept, or with another kind of error
 
 
@@ -136,17 +137,20 @@ def take_over(services: Services) -> None:
 
 def register(services: Services, places: Iterable[Path]) -> Registered:
     """Make files, and those below folders, rows of the documents table."""
-    unreadable: list[OSError] = []
-    names = [_name(services, path) for path in files_below(places, on_error=unreadable.append)]
+    left_out: list[str] = []
+
+    def leave_out(why: str, name: str) -> None:
+        left_out.append(f"{why}: {_without_surrogates(name)}")
+
+    names = [_name(services, path) for path in files_below(places, on_left_out=leave_out)]
     possible = [name for name in names if name == _without_surrogates(name)]
     with services.database.transaction() as cursor:
         before = documents.count(cursor, services.settings.source)
         rows = documents.register(cursor, services.settings.source, possible)
         new = documents.count(cursor, services.settings.source) - before
-    left_out = [f"cannot be read, {exc.strerror}: {_without_surrogates(str(exc.filename))}" for exc in unreadable]
     for name in names:
-        if (shown := _without_surrogates(name)) != name:
-            left_out.append(f"no row can hold a name that is not UTF-8: {shown}")
+        if _without_surrogates(name) != name:
+            leave_out("no row can hold a name that is not UTF-8", name)
     return Registered(registered=len(rows), new=new, left_out=tuple(left_out))
 
 
@@ -417,10 +421,12 @@ def accept(services: Services, *, ids: Sequence[str] = (), kind: str | None = No
         accepted = outbox.accept(cursor, seen)
         left = [one for one in ids if one not in accepted and one not in before]
         pending = outbox.pending(cursor, left)
+        waiting = 0 if ids else outbox.count_failed_pending(cursor, kind=kind)
     return Accepted(
         accepted=[one for one in found if one.document_id in accepted],
         before=len(before),
         pending=[one for one in left if one in pending],
+        waiting=waiting,
         others=[one for one in left if one not in pending],
     )
 
@@ -548,18 +554,35 @@ def _name(services: Services, path: Path) -> str:
     return str(absolute)
 
 
-def files_below(places: Iterable[Path], *, on_error: Callable[[OSError], None]) -> Iterator[Path]:
+def files_below(places: Iterable[Path], *, on_left_out: Callable[[str, str], None]) -> Iterator[Path]:
     """The files named, and all files below the folders named, in order; hidden ones and byte code only when named.
 
-    `on_error` is told of each folder that cannot be read; the others are.
+    `on_left_out` is told why, and the name, of each folder that cannot be read and of each link to a file elsewhere,
+    which whoever writes to a folder may have made; it can be named.
     """
+
+    def cannot_be_read(error: OSError) -> None:
+        on_left_out(f"cannot be read, {error.strerror}", str(error.filename))
+
     for place in places:
         if not place.is_dir():
             yield place
             continue
-        for folder, folders, files in os.walk(place, onerror=on_error):
+        real = place.resolve()
+        for folder, folders, files in os.walk(place, onerror=cannot_be_read):
             folders[:] = sorted(name for name in folders if not name.startswith(".") and name != BYTE_CODE)
-            yield from (Path(folder, name) for name in sorted(files) if not name.startswith("."))
+            for file in (Path(folder, name) for name in sorted(files) if not name.startswith(".")):
+                if file.is_symlink() and not _leads_below(file, real):
+                    on_left_out(f"a link to a file that is not below {place}", str(file))
+                else:
+                    yield file
+
+
+def _leads_below(link: Path, folder: Path) -> bool:
+    try:
+        return link.resolve(strict=True).is_relative_to(folder)
+    except (OSError, RuntimeError):  # to nothing, or in a circle
+        return False
 
 
 def _without_surrogates(name: str) -> str:

@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from rag_assets.errors import (
@@ -124,6 +125,7 @@ class _Read:
     claim: Claim
     read: ReadDocument
     others: Mapping[str, ReadDocument] = field(default_factory=dict)  # the same file as it is cut for other models
+    changed_at: float | None = None  # of the file before it was read, in Unix seconds; None: not known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +143,7 @@ class _Settled:
     claim: Claim
     outcome: Outcome
     file: tuple[int, int] | None = None  # that failed: its size and when it was written, as sources.facts has them
+    changed_at: float | None = None  # of that file before it was read, as sources.changed_at has it; None: not known
 
 
 _Work = _Read | _Unchanged | _Settled  # one document on its way
@@ -418,8 +421,7 @@ class Pipeline:
         try:
             work = self._looked_at(claim, next(looks), lane=lane, others=others)
         except DocumentError as exc:
-            outcome = _failed(claim, exc, stage="read")
-            work = _Settled(claim=claim, outcome=outcome, file=self._file(claim, lane=lane))
+            work = self._settled(claim, exc, changed_at=None, lane=lane)
         if isinstance(work, _Settled):
             seconds = {"read": time.perf_counter() - started}
             work = replace(work, outcome=replace(work.outcome, seconds=seconds))
@@ -434,9 +436,13 @@ class Pipeline:
             return _Settled(claim=claim, outcome=gone)
         if (stored := look()) is not None:
             return _Unchanged(claim=claim, stored=stored)
-        file = lane.lookups.call(partial(self._resolve, claim.path), name=claim.path)
-        read, beside = self._read_for_all(file, name=claim.path, lane=lane, others=others)
-        return _Read(claim=claim, read=replace(read, language=self._language(read)), others=beside)
+        place, changed_at = lane.lookups.call(partial(self._place, claim.path), name=claim.path)
+        try:
+            read, beside = self._read_for_all(place, name=claim.path, lane=lane, others=others)
+        except DocumentError as exc:
+            return self._settled(claim, exc, changed_at=changed_at, lane=lane)
+        read = replace(read, language=self._language(read))
+        return _Read(claim=claim, read=read, others=beside, changed_at=changed_at)
 
     def _read_for_all(
         self, file: Place, *, name: str, lane: _Lane, others: Sequence[Maker]
@@ -457,6 +463,18 @@ class Pipeline:
             if all(one.facts.sha256 == read.facts.sha256 for one in beside.values()):
                 return read, beside
         raise DocumentError("timed_out", f"{name} changes while it is read")
+
+    def _place(self, path: str) -> tuple[Place, float | None]:
+        """Where a document is, and when its file changed last; None where that is not known without asking a store."""
+        place = self._resolve(path)
+        with suppress(OSError):
+            return place, sources.changed_at(place) if isinstance(place, Path) else None
+        return place, None
+
+    def _settled(self, claim: Claim, error: DocumentError, *, changed_at: float | None, lane: _Lane) -> _Settled:
+        """A document that cannot be read; `changed_at` is when its file changed last, as it was before."""
+        outcome = _failed(claim, error, stage="read")
+        return _Settled(claim=claim, outcome=outcome, file=self._file(claim, lane=lane), changed_at=changed_at)
 
     def _file(self, claim: Claim, *, lane: _Lane) -> tuple[int, int] | None:
         with suppress(DocumentError, OSError):
@@ -613,7 +631,8 @@ class Pipeline:
             outcome = _failed(work.claim, DocumentError(error.kind, error.message), stage="embed")
             seconds = {"read": work.read.seconds_parse, "chunk": work.read.seconds_chunk}
             file = (work.read.facts.size, work.read.facts.mtime_ns)
-            return _Settled(claim=work.claim, outcome=replace(outcome, seconds=seconds), file=file)
+            outcome = replace(outcome, seconds=seconds)
+            return _Settled(claim=work.claim, outcome=outcome, file=file, changed_at=work.changed_at)
 
         group.works = [settled(work) for work in group.works]
         group.texts = {key: text for key, text in self._texts(group.works).items() if key in group.texts}
@@ -664,7 +683,9 @@ class Pipeline:
         claim, outcome = work.claim, work.outcome
         if outcome.status == "failed":
             worker = self._settings.worker
-            return outbox.fail(cursor, claim, outcome, file=work.file, run_id=self._run_id, worker=worker)
+            return outbox.fail(
+                cursor, claim, outcome, file=work.file, changed_at=work.changed_at, run_id=self._run_id, worker=worker
+            )
         outcome = replace(outcome, chunks_deleted=chunks.delete_document(cursor, claim.document_id))
         outbox.settle(cursor, [(claim, outcome)], run_id=self._run_id)
         return outcome

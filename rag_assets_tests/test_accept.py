@@ -6,7 +6,7 @@ import os
 import pytest
 from click.testing import CliRunner
 
-from rag_assets import operations, settings
+from rag_assets import operations, pipeline, settings
 from rag_assets.cli import main
 from rag_assets.defs import checks, events, jobs
 from rag_assets.errors import SettingsError
@@ -34,6 +34,8 @@ def test_failed_document_is_shown_as_accepted_when_it_was(project: Project) -> N
     good, bad = project.application.add("a.txt", *WORDS), add_empty(project.application)
     project.run()
     assert project.partitions("FAILED") == {bad}
+    seen = "select path, state from rag_documents order by document_id"
+    assert project.application.sql(seen) == [("a.txt", "indexed"), ("empty.txt", "failed")]
     assert accept(project) == [bad]
     status = operations.status(project.services)
     assert (status.dead, status.accepted, status.faults) == ({}, {"empty": 1}, [])
@@ -77,6 +79,47 @@ def test_accepted_document_fails_again_when_its_file_is_another_one(project: Pro
     project.run()
     status = operations.status(project.services)
     assert (status.accepted, status.up_to_date) == ({}, 1)
+
+
+def test_reconciliation_leaves_alone_what_failed_when_its_file_is_as_it_was(project: Project) -> None:
+    """Given up or accepted, also a moment after it was written; one that is written again is tried again."""
+    bad = add_empty(project.application)
+    project.run(succeeds=False)
+    assert operations.reconcile(project.services)["changed"] == 0
+    assert operations.status(project.services).dead == {"empty": 1}
+    accept(project)
+    assert operations.reconcile(project.services)["changed"] == 0
+    assert operations.status(project.services).accepted == {"empty": 1}
+    (project.application.files / "empty.txt").touch()
+    assert operations.reconcile(project.services)["changed"] == 1
+    project.run(succeeds=False)
+    assert operations.reconcile(project.services)["changed"] == 0
+    project.application.write("empty.txt", *WORDS)
+    assert operations.reconcile(project.services)["changed"] == 1
+    project.run()
+    assert project.partitions("MATERIALIZED") == {bad}
+
+
+def test_file_that_is_written_while_it_is_read_is_tried_again(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What failed is the older one; it is another one than the one that is there afterwards."""
+    file = project.application.files / "empty.txt"
+    add_empty(project.application)
+    read = pipeline.Pipeline._read_file
+
+    def read_and_write(*given: object, **named: object) -> object:
+        try:
+            return read(*given, **named)  # type: ignore[arg-type]
+        finally:
+            file.write_text("\n".join(WORDS))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pipeline.Pipeline, "_read_file", read_and_write)
+        project.run(succeeds=False)
+    assert operations.reconcile(project.services)["changed"] == 1
+    project.run()
+    assert operations.status(project.services).up_to_date == 1
 
 
 def test_retry_takes_back_what_was_accepted_when_the_document_is_named(project: Project) -> None:
@@ -186,7 +229,10 @@ def test_command_accepts_what_failed(application: Application, monkeypatch: pyte
     assert named == {"accepted": [bad], "unknown": [], **left}
     assert f"  {other}  empty: " in said("--kind", "empty")
     assert said(bad) == "0 documents are accepted, 1 was before. Each is tried again when its file changes.\n"
-    assert said() == "0 documents are accepted, 2 were before. Each is tried again when its file changes.\n"
+    pending = (
+        "1 document that failed is pending again, and not accepted. Next: rag-assets ingest, then accept what fails"
+    )
+    assert said() == f"{pending}\n0 documents are accepted, 2 were before. Each is tried again when its file changes.\n"
     assert json.loads(said(bad, "--json"))["accepted_before"] == 1
 
 

@@ -315,7 +315,7 @@ def test_status_says_what_failed_and_what_to_do(configured: Application) -> None
     configured.run()
     *_, first, second, last = invoke("status").stdout.splitlines()
     assert first.startswith("  failed   1  empty: ")
-    assert re.fullmatch(r"  pending  2  not_found: File not found: missing.txt \(tried again in \d+ s\)", second)
+    assert re.fullmatch(r"  pending  2  not_found: File not found: missing.txt \(due again in \d+ s\)", second)
     assert (
         last == "-> 1 document failed (1 empty): correct it, then rag-assets retry, or leave it so: rag-assets accept."
     )
@@ -652,6 +652,24 @@ def test_register_names_a_folder_that_cannot_be_read(configured: Application, mo
     )
 
 
+@posix
+def test_register_names_links_that_lead_out_of_the_folder(configured: Application, tmp_path: Path) -> None:
+    """Whoever writes to a folder does not choose what is read elsewhere; links within it, and named ones, are files."""
+    configured.write("a.txt", "pumps")
+    (tmp_path / "outside.txt").write_text("a secret")
+    inside, outside, nowhere = (configured.files / name for name in ("b.txt", "c.txt", "d.txt"))
+    inside.symlink_to(configured.files / "a.txt")
+    outside.symlink_to(tmp_path / "outside.txt")
+    nowhere.symlink_to(nowhere)
+    with Services(settings.load()) as services:
+        found = operations.register(services, [configured.files])
+        assert found.registered == 2
+        assert found.left_out == tuple(
+            f"a link to a file that is not below {configured.files}: {link}" for link in (outside, nowhere)
+        )
+        assert operations.register(services, [outside]).registered == 1
+
+
 def test_register_of_an_empty_folder_says_so(configured: Application) -> None:
     """Nobody is sent on to ingest nothing."""
     assert "No files there" in invoke("register", str(configured.files)).stdout
@@ -722,9 +740,10 @@ def test_search_says_why_when_it_finds_nothing(
     configured.run()
     cases = {"--under": ("no path begins with nowhere. The table's are like sub/a.txt", ["--under", "nowhere"])}
     cases |= {"quotes": ("what is in quotes", ['"no such phrase"']), "words": ("no passage has such words", ["zzz"])}
+    cases |= {"minus": ("a minus only excludes, and nothing says what to look for", ["--", "-pumps"])}
     for name, (said, asked) in cases.items():
-        mode = ["--mode", "text"] if name == "words" else []
-        assert said in invoke("search", *asked, *mode, *(["pumps"] if name == "--under" else [])).stdout
+        mode = ["--mode", "text"] if name in ("words", "minus") else []
+        assert said in invoke("search", *mode, *asked, *(["pumps"] if name == "--under" else [])).stdout
     told = run("search", "--json", '"no such phrase"')
     assert (told.stdout, told.stderr.count("Nothing found: ")) == ("", 1)
 

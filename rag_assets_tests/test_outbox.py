@@ -439,7 +439,7 @@ def test_retry_counts_when_an_attempt_is_just_being_made(database: Database, doc
         assert outbox.retry_dead(cursor) == 1
     failed = rows.outcome(claim, "failed", error_kind="timed_out", error_message="late", retry=True)
     with database.transaction() as cursor:
-        assert outbox.fail(cursor, claim, failed, file=None, run_id="a", worker=WORKER).retry
+        assert outbox.fail(cursor, claim, failed, file=None, changed_at=None, run_id="a", worker=WORKER).retry
     with database.transaction() as cursor:
         assert [again.attempts for again in _claim(cursor, owner="run:b")] == [0]
 
@@ -450,7 +450,7 @@ def test_change_is_due_when_the_clock_was_set_back_after_it(database: Database, 
     with database.transaction() as cursor:
         [claim] = _claim(cursor, limit=1)
         failed = rows.outcome(claim, "failed", error_kind="timed_out", error_message="late", retry=True)
-        outbox.fail(cursor, claim, failed, file=None, run_id="a", worker=WORKER)
+        outbox.fail(cursor, claim, failed, file=None, changed_at=None, run_id="a", worker=WORKER)
         cursor.execute("update rag_outbox set not_before = now() + interval '1 hour'")
         assert [due.document_id for due in _claim(cursor)] == ["2"]
 
@@ -461,7 +461,7 @@ def test_fail_counts_nothing_when_the_document_changed_meanwhile(database: Datab
     _change(database, 1, value="newer")
     failed = rows.outcome(claim, "failed", error_kind="corrupt", error_message="x")
     with database.transaction() as cursor:
-        outbox.fail(cursor, claim, failed, file=None, run_id="a", worker=WORKER)
+        outbox.fail(cursor, claim, failed, file=None, changed_at=None, run_id="a", worker=WORKER)
     with database.transaction() as cursor:
         assert [(c.path, c.attempts) for c in _claim(cursor, owner="run:b")] == [("newer", 0)]
 
@@ -571,7 +571,7 @@ def _fail_once(database: Database, *, retry: bool, worker: settings.Worker = WOR
     with database.transaction() as cursor:
         (claim,) = _claim(cursor)
         failed = rows.outcome(claim, "failed", error_kind="timed_out", error_message="late", retry=retry)
-        return outbox.fail(cursor, claim, failed, file=None, run_id="a", worker=worker).retry
+        return outbox.fail(cursor, claim, failed, file=None, changed_at=None, run_id="a", worker=worker).retry
 
 
 class _OpenTransaction:

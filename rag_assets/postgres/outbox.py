@@ -7,7 +7,7 @@ Who holds a claim is a model.ClaimOwner.
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from psycopg2.extensions import cursor as Cursor
@@ -15,7 +15,7 @@ from psycopg2.extensions import cursor as Cursor
 from rag_assets.errors import DeletionsHeld, ErrorKind
 from rag_assets.model import Claim, ClaimOwner, FailedDocument, IndexStatus, Outcome, Refused
 from rag_assets.postgres import documents, ingestion_log
-from rag_assets.postgres.statements import composed, single, statement
+from rag_assets.postgres.statements import composed, nouns, single, statement
 from rag_assets.settings import Source, Worker
 
 CHANGES, EVERYTHING = 0, 2  # the largest priority value that is claimed
@@ -245,6 +245,7 @@ def fail(
     outcome: Outcome,
     *,
     file: tuple[int, int] | None,
+    changed_at: float | None,
     run_id: str,
     worker: Worker,
 ) -> Outcome:
@@ -252,7 +253,8 @@ def fail(
     and when.
 
     That comes with exponential backoff, or at once because the document changed meanwhile. `file` is its size and when
-    it was written, as sources.facts has them; None where it cannot be looked at.
+    it was written, as sources.facts has them; None where it cannot be looked at. `changed_at` is when it changed last
+    before it was read, in Unix seconds; None where that is not known.
     """
     ingestion_log.write_log(cursor, [outcome], run_id=run_id)
     attempts = claim.attempts + 1
@@ -269,6 +271,8 @@ def fail(
         "accept": outcome.error_kind in worker.accept,
         "size": file[0] if file else None,
         "mtime_ns": file[1] if file else None,
+        "path": claim.path,
+        "changed_at": changed_at,
     }
     cursor.execute(statement("outbox", "record_failure"), values)
     found = cursor.fetchone()
@@ -314,6 +318,12 @@ def pending(cursor: Cursor, ids: Sequence[str]) -> set[str]:
     return {row[0] for row in cursor.fetchall()}
 
 
+def count_failed_pending(cursor: Cursor, *, kind: str | None) -> int:
+    """How many documents failed, with this kind of error or any, and are to be tried again."""
+    cursor.execute(statement("outbox", "count_failed_pending"), {"kind": kind})
+    return int(single(cursor)[0])
+
+
 def withdraw(cursor: Cursor, ids: Sequence[str]) -> None:
     """Have these documents fail again, if they do, though they were accepted."""
     cursor.execute(statement("outbox", "withdraw"), {"ids": list(ids)})
@@ -325,10 +335,20 @@ def release_claims(cursor: Cursor, claims: Sequence[Claim]) -> None:
     cursor.execute(statement("outbox", "release_claims"), {"ids": ids, "generations": generations})
 
 
-def dead(cursor: Cursor, source: Source) -> list[tuple[str, str, float]]:
-    """The documents given up or accepted that have a row: id, path, and when they failed last, in Unix seconds."""
+@dataclass(frozen=True, kw_only=True)
+class GivenUp:
+    """A document that is given up, or accepted. Times are in Unix seconds."""
+
+    document_id: str
+    path: str
+    failed_at: float
+    changed_at: float | None  # its file, before it was read; None where that is not known
+
+
+def dead(cursor: Cursor, source: Source) -> list[GivenUp]:
+    """The documents given up or accepted that have a row."""
     cursor.execute(composed("outbox", "list_dead", **documents.identifiers(cursor, source)))
-    return [(row[0], row[1], row[2]) for row in cursor.fetchall()]
+    return nouns(cursor, GivenUp)
 
 
 def failed_documents(cursor: Cursor, source: Source, *, limit: int) -> list[FailedDocument]:

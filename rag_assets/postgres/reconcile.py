@@ -13,7 +13,9 @@ from rag_assets.postgres.statements import composed, statement
 from rag_assets.settings import Source
 
 PAGE_DOCUMENTS = 1_000  # looked at between two short transactions
-SLACK_SECONDS = 60.0  # between reading a file and recording that it failed, and between the clocks of two machines
+# Between reading a file and recording that it failed, and between the clocks of two machines: where nothing else is
+# known than when it failed.
+SLACK_SECONDS = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,12 +97,18 @@ def retry_changed(database: Database, source: Source, *, changed_at: Callable[[s
     """
     with database.transaction() as cursor:
         dead = outbox.dead(cursor, source)
-    looked = ((document_id, failed_at, changed_at(path)) for document_id, path, failed_at in dead)
-    ids = [document_id for document_id, failed_at, at in looked if at is not None and at > failed_at - SLACK_SECONDS]
+    ids = [one.document_id for one in dead if _is_another(one, changed_at(one.path))]
     if not ids:
         return 0
     with database.transaction() as cursor:
         return outbox.retry_dead(cursor, ids=ids)
+
+
+def _is_another(one: outbox.GivenUp, now: float | None) -> bool:
+    """Whether a file, which changed `now` last, may be another one than the one that failed."""
+    if now is None:
+        return False
+    return now > one.failed_at - SLACK_SECONDS if one.changed_at is None else now != one.changed_at
 
 
 def enqueue_idle(cursor: Cursor, ids: list[str]) -> int:

@@ -18,7 +18,8 @@ create or replace function rag_list_documents() returns table (
     document_id text, path text, title text, media_type text, language text, state text, chunks bigint, pages integer,
     size_bytes bigint, embedding_model text, indexed_at timestamptz, attempts integer, error_kind text, last_error text
 ) language sql stable as $$
-    select coalesce(t.document_id, o.document_id), t.path, t.title, t.media_type, t.language,
+    select coalesce(t.document_id, o.document_id),
+        coalesce(t.path, case when o.error_kind is not null then o.failed_path end), t.title, t.media_type, t.language,
         {schema}.rag_document_state(o),
         (select count(*) from {schema}.rag_document_chunks as c
             where c.document_id = t.document_id and c.embedding_model = (select {schema}.rag_serving_model())),

@@ -110,7 +110,8 @@ set claimed_by = null, claimed_until = null, claimed_generation = null, attempts
     accepted_kind = case when a.is_accepted then %(error_kind)s end,
     accepted_size = case when a.is_accepted then %(size)s::bigint end,
     accepted_mtime_ns = case when a.is_accepted then %(mtime_ns)s::bigint end,
-    not_before = now() + %(delay)s * interval '1 second', error_kind = %(error_kind)s, last_error = %(error)s
+    not_before = now() + %(delay)s * interval '1 second', error_kind = %(error_kind)s, last_error = %(error)s,
+    failed_path = %(path)s, failed_changed_at = %(changed_at)s
 from (
     select document_id, %(accept)s and %(state)s = 'dead' or coalesce(accepted_kind = %(error_kind)s, false)
         and (accepted_size, accepted_mtime_ns) is not distinct from (%(size)s::bigint, %(mtime_ns)s::bigint)
@@ -156,6 +157,11 @@ where state = 'accepted' and (cardinality(%(ids)s::text[]) = 0 or document_id = 
 -- name: list_pending
 -- Of these ids, what is pending.
 select document_id from rag_outbox where state = 'pending' and document_id = any(%(ids)s::text[]);
+
+-- name: count_failed_pending
+-- How many failed, with this kind of error or any, and are pending again.
+select count(*) from rag_outbox
+where state = 'pending' and error_kind is not null and (%(kind)s::text is null or error_kind = %(kind)s);
 
 -- name: withdraw
 -- Have documents that were accepted fail again, if they do.
@@ -270,7 +276,8 @@ on conflict (document_id) do update set state = 'pending', attempts = 0, not_bef
 
 -- name: list_dead
 -- Documents given up or accepted, with the time of their last attempt, which is when one more would have been due.
-select o.document_id, d.{path_column}::text, extract(epoch from o.not_before)::float8
+select o.document_id, d.{path_column}::text as path, extract(epoch from o.not_before)::float8 as failed_at,
+    o.failed_changed_at as changed_at
 from rag_outbox as o join {table} as d
     on d.{id_column} = {claimed_id} and d.{id_column}::text collate "C" = o.document_id
 where o.state in ('dead', 'accepted');
