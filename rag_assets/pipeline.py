@@ -421,7 +421,7 @@ class Pipeline:
         try:
             work = self._looked_at(claim, next(looks), lane=lane, others=others)
         except DocumentError as exc:
-            work = self._settled(claim, exc, changed_at=None, lane=lane)
+            work = self._unreadable(claim, exc, changed_at=None, lane=lane)
         if isinstance(work, _Settled):
             seconds = {"read": time.perf_counter() - started}
             work = replace(work, outcome=replace(work.outcome, seconds=seconds))
@@ -440,7 +440,7 @@ class Pipeline:
         try:
             read, beside = self._read_for_all(place, name=claim.path, lane=lane, others=others)
         except DocumentError as exc:
-            return self._settled(claim, exc, changed_at=changed_at, lane=lane)
+            return self._unreadable(claim, exc, changed_at=changed_at, lane=lane)
         read = replace(read, language=self._language(read))
         return _Read(claim=claim, read=read, others=beside, changed_at=changed_at)
 
@@ -471,7 +471,7 @@ class Pipeline:
             return place, sources.changed_at(place) if isinstance(place, Path) else None
         return place, None
 
-    def _settled(self, claim: Claim, error: DocumentError, *, changed_at: float | None, lane: _Lane) -> _Settled:
+    def _unreadable(self, claim: Claim, error: DocumentError, *, changed_at: float | None, lane: _Lane) -> _Settled:
         """A document that cannot be read; `changed_at` is when its file changed last, as it was before."""
         outcome = _failed(claim, error, stage="read")
         return _Settled(claim=claim, outcome=outcome, file=self._file(claim, lane=lane), changed_at=changed_at)
