@@ -14,6 +14,20 @@ def test_heading_path_names_the_section_when_headings_nest() -> None:
     assert [chunk for chunk in chunks if chunk.content.startswith("## Inner")]
 
 
+def test_heading_path_keeps_what_is_no_tag() -> None:
+    """Types of code stand between angle brackets; emphasis and links go."""
+    text = "\n\n".join(
+        [
+            "# Map<String, Wombat> of <b>R&D</b>",
+            *prose(8, seed=1),
+            "## List<Potoroo> <br/>and [more](a.md)",
+            *prose(8, seed=2),
+        ]
+    )
+    titles = ("Map<String, Wombat> of R&D", "List<Potoroo> and more")
+    assert cut(text, size=200, overlap=0)[-1].heading_path == titles
+
+
 def test_heading_path_is_that_of_the_start_when_an_empty_section_ends() -> None:
     """A heading above an empty section is not repeated in the chunk of the next section."""
     text = "\n\n".join(part for body in prose(20, seed=4) for part in ("# the", body, "### hello", "## world", body))

@@ -16,7 +16,7 @@ from rag_assets.text.chunking.semantic import Embed
 from rag_assets.text.chunking.structure import BLOCK, PART, SENTENCE, WORD, Block
 from rag_assets.text.chunking.tokens import SPECIAL_TOKENS, Span, Tokenizer
 
-VERSION = 3  # of the rules; another one means that documents are cut anew
+VERSION = 4  # of the rules; another one means that documents are cut anew
 CONTEXT_SHARE = 4  # with heading_context, up to 1/4 of a chunk is left free for the headings above it
 PIECE_SHARE = 4  # paragraphs up to 1/4 of a chunk are not looked into
 SEMANTIC_FULLNESS = 0.5  # semantic chunks may be smaller where the topic changes

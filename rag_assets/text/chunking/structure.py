@@ -19,7 +19,12 @@ _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _HEADING = re.compile(r" {0,3}(#{1,6})(?=[ \t\r\n]|\Z)")
 _UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t\r]*\n?$")
 _NO_TITLE = re.compile(r"[ \t]*(?:[-*+>|]|\d{1,9}[.)][ \t]|=+[ \t]*\n?$)| {4}|\t")
-_TITLE_MARKUP = re.compile(r"!?\[([^\]]*)\]\([^)]*\)|\{#[^}]*\}|[`*]+|<[^>]+>")
+# Of < and >, what a title of List<Integer> has is no markup: only tags that HTML has within a line.
+_TITLE_MARKUP = re.compile(
+    r"!?\[([^\]]*)\]\([^)]*\)|\{#[^}]*\}|[`*]+|<!--.*?-->|</?(?:a|abbr|b|bdi|bdo|big|br|cite|code|del|dfn|em|font|i|img|ins"
+    r"|kbd|mark|q|s|samp|small|span|strike|strong|sub|sup|tt|u|var|wbr)(?:[\s/][^>]*)?>",
+    re.IGNORECASE,
+)
 _FENCE = re.compile(r"[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?(?:(`{3,})[^`\n]*|(~{3,}).*)\n?$")
 _FENCE_STARTS = frozenset("`~>-*+0123456789")  # a fence may stand in a list or a quotation
 _DELIMITER_CELL = re.compile(r"[ \t]*:?-+:?[ \t]*")
