@@ -1,6 +1,7 @@
 """Words of chunks, and their statistics, as SQL keeps them: found as they are written, right whatever happens."""
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 
@@ -111,7 +112,53 @@ BETWEEN_SIGNS = {  # what stands between signs that PostgreSQL's parser takes fo
     "Read &heron; from the pointer.": "heron",
     "Written by Jay <magpie@example.org> in May.": "magpie@example.org",
     "See http://example.org/?bird=condor&page=2 for more.": "http://example.org/?bird=condor&page=2",
+    "The minister said \u201cKestrel is lovely\u201d and left.": "Kestrel",
+    "From there\u2014harrier\u2013osprey\u2026 they went on.": "osprey",
+    "\u2022Buzzard, \u00abkite\u00bb, arrow\u2192merlin, the hobby\u2019s nest,\u00a0gannet\U0001f600": "hobby",
+    "\u300cpetrel\u300d and \uff08shrike\uff09": "shrike",
+    "We asked AT&T of it.": "AT&T",
 }
+
+
+def test_signs_that_are_of_no_word_are_spaces_and_nothing_else_is(library: Library) -> None:
+    """By the categories of Unicode: dashes, quotes, brackets and spaces are; letters, digits and accents never."""
+    points = [n for n in range(0x80, 0x20000) if not 0xD800 <= n < 0xE000]
+    spaced = {n for (n,) in library.sql(f"select n from unnest(array{points}) as n where rag_spaced(chr(n)) = ' '")}
+    kinds = {n: unicodedata.category(chr(n)) for n in points}
+    assert {n for n in spaced if kinds[n][0] in "LMN"} == set()
+    signs = {n for n in points if unicodedata.ucd_3_2_0.category(chr(n)) in ("Pd", "Ps", "Pe", "Pi", "Pf", "Zs", "Zl")}
+    signs = {n for n in signs if n < 0x10000 and kinds[n][0] in "PZ"}  # a soft hyphen was a sign then
+    assert {chr(n) for n in signs - spaced} == set()
+    assert library.sql("select rag_spaced(E'a<b>&c \u2019\u2026\U0001f600d')") == [("a b> c    d",)]
+
+
+def test_a_minus_excludes_words_and_phrases_whatever_they_begin_with(library: Library) -> None:
+    """Two minuses, or one with a space after it, exclude nothing."""
+    library.add("1", "A heron of .NET and one (merlin) at --home, for $100.")
+    library.add("2", "A heron of two kites.")
+    excluded = ('-"two kites"', "-\u201ctwo kites\u201d", "\u2212kites", "-kites", "-(kites)", "-<kites>")
+    assert {one: library.found(f"heron {one}") for one in excluded} == {one: ["1"] for one in excluded}
+    excluded = ("-.NET", "-$100", "-(merlin)", '-"one (merlin)"', "-merlin -home")
+    assert {one: library.found(f"heron {one}") for one in excluded} == {one: ["2"] for one in excluded}
+    for one in ("--home", "- home", "-", '-""', '-"kites two"'):
+        assert set(library.found(f"heron {one}")) == {"1", "2"}, one
+
+
+def test_a_phrase_of_words_that_are_too_common_requires_nothing(library: Library) -> None:
+    """They are not kept, so nobody knows where they stand; beside others, those are required."""
+    library.add("1", "To be or not to be, that is the question of herons.")
+    library.add("2", "Herons, unchanged.", language="")
+    assert set(library.found('herons "to be or not to be"')) == {"1", "2"}
+    assert library.found('"the question of herons"') == ["1"]
+
+
+def test_search_tells_nothing_to_who_logs_notices(library: Library) -> None:
+    """An application's log has no lines of ours."""
+    library.add("1", "A red pump.")
+    with closing(psycopg2.connect(library.url)) as connection, connection.cursor() as cursor:
+        for question in ("pump", 'the "of the" -the', "", "pump -red"):
+            cursor.execute("select * from rag_search(%s, '[1,0,0]', languages => array['en'])", [question])
+        assert connection.notices == []
 
 
 def test_words_between_angle_brackets_and_of_entities_are_found(library: Library) -> None:
@@ -129,7 +176,7 @@ def test_words_between_angle_brackets_and_of_entities_are_found(library: Library
     for number in everything:
         library.sql(f"update rag_document_chunks set content = content || ' zebra' where document_id = '{number}'")
     assert set(library.found("zebra -List<Integer>")) == everything - {"0"}
-    assert set(library.found("zebra -<Integer>")) == everything  # a minus before a sign excludes nothing
+    assert set(library.found("zebra -<Integer>")) == everything - {"0"}
     assert set(library.found("zebra -Integer")) == everything - {"0"}
     assert library.mismatches() == []
 
@@ -429,7 +476,9 @@ def test_frequent_words_are_looked_for_further_when_few_pass_a_filter(
 
 def test_an_excerpt_has_what_stands_between_angle_brackets(library: Library) -> None:
     """PostgreSQL takes it for tags, and would leave it out: of code, of comparisons, and of HTML that is told of."""
-    text = "Use <b>bold</b>: List<Toucans> toucans = new List<>(); if a <b and c> d, see &toucans; and <img src=x> here"
+    text = (
+        "Use <b>bold</b>: List<Toucans> toucans = new List<>(); if a <b and c> d, see &toucans; \u2014toucans\u201d <i>"
+    )
     library.add("1", text)
     with library.database.transaction() as cursor:
         hits = search.find(cursor, "toucans", None, k=1, model="m", search=Search(mode="text"), filter=Filter())

@@ -13,9 +13,6 @@ from rag_assets.postgres.statements import nouns, single, statement
 from rag_assets.settings import Search
 
 WORD_MARKS = ("\ue000", "\ue001")  # around a word of an excerpt that was asked for; of the private use area
-# For < and & while an excerpt is made, as PostgreSQL leaves out tags and marks no entities: separators, which are of no
-# word. Those of the private use area are letters to it.
-STAND_INS = "\x1c\x1d"
 
 
 def find(
@@ -77,6 +74,13 @@ def with_neighbours(cursor: Cursor, hits: Sequence[Hit], *, count: int) -> list[
     return [_with_neighbours(cursor, hit, count=count) for hit in hits]
 
 
+def asked_for(cursor: Cursor, query: str, *, model: str, language: str | None) -> tuple[list[str], bool]:
+    """The words that a question looks for, as they are kept, and whether something has to stand there, or must not."""
+    cursor.execute(statement("search", "asked_for"), {"query": query, "model": model, "language": language})
+    words, requires = single(cursor)
+    return words, requires
+
+
 def excerpts(cursor: Cursor, query: str, hits: Sequence[Hit], *, model: str) -> list[str]:
     """Of each hit, the part that has most of the question's words, which stand between WORD_MARKS."""
     start, stop = WORD_MARKS
@@ -85,12 +89,20 @@ def excerpts(cursor: Cursor, query: str, hits: Sequence[Hit], *, model: str) -> 
         "query": query,
         "model": model,
         "options": options,
-        "stand_ins": STAND_INS,
         "contents": [hit.content for hit in hits],
         "languages": [hit.language or "" for hit in hits],
     }
     cursor.execute(statement("search", "excerpts"), values)
-    return [row[0] for row in cursor.fetchall()]
+    return [_as_written(*row, content=hit.content) for row, hit in zip(cursor.fetchall(), hits, strict=True)]
+
+
+def _as_written(excerpt: str, spaced: str, *, content: str) -> str:
+    """An excerpt of a text in which signs are spaces, with the signs that are there; it may have WORD_MARKS."""
+    start = spaced.find("".join(each for each in excerpt if each not in WORD_MARKS))
+    if start < 0:
+        return excerpt
+    written = iter(content[start:])
+    return "".join(each if each in WORD_MARKS else next(written) for each in excerpt)
 
 
 def _with_neighbours(cursor: Cursor, hit: Hit, *, count: int) -> Hit:

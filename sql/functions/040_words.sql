@@ -19,13 +19,28 @@ return case language
     else 'pg_catalog.simple'
 end::regconfig;
 
--- A text without the signs that have the parser of PostgreSQL leave out words: < and what follows up to the next >, over
--- many lines, would be a tag, and & a name and ; an entity. Neither sign is part of a word.
-create or replace function rag_without_tags(given text) returns text language sql immutable parallel safe
-return translate(given, '<&', '  ');
+-- A text of the same length in which signs that are of no word are spaces, where PostgreSQL's parser would see something
+-- else in them: < begins a tag, over many lines up to the next >, and & with a name and ; is an entity, of which no word
+-- is kept; and in a database with the character type C, as the embedded one, all beyond ASCII is a letter, also dashes,
+-- quotes, bullets, spaces that do not break, arrows and pictures.
+create or replace function rag_spaced(given text) returns text language sql immutable parallel safe
+return regexp_replace(
+    given,
+    E'[<&\\u00a0-\\u00a9\\u00ab\\u00ac\\u00ae-\\u00b1\\u00b4\\u00b6-\\u00b8\\u00bb\\u00bf\\u00d7\\u00f7'
+    '\\u037e\\u0387\\u055a-\\u055f\\u0589\\u058a\\u05be\\u05c0\\u05c3\\u05c6\\u05f3\\u05f4'
+    '\\u0609-\\u060f\\u061b\\u061e\\u061f\\u066a-\\u066d\\u06d4\\u0964\\u0965\\u0970\\u0df4\\u0e3f\\u0e4f\\u0e5a\\u0e5b'
+    '\\u0f01-\\u0f17\\u0f3a-\\u0f3d\\u104a-\\u104f\\u10fb\\u1360-\\u1368\\u1680\\u169b\\u169c\\u17d4-\\u17d6\\u17d8-\\u17db'
+    '\\u1800-\\u180a\\u2000-\\u200b\\u2010-\\u2029\\u202f-\\u205f\\u207a-\\u207e\\u208a-\\u208e\\u20a0-\\u20cf'
+    '\\u2116-\\u2118\\u2120-\\u2123\\u2190-\\u245f\\u2500-\\u2775\\u2794-\\u2bff\\u2e00-\\u2e2e\\u2e30-\\u2e7f'
+    '\\u3000-\\u3004\\u3008-\\u3020\\u3030\\u30a0\\u30fb\\ufd3e\\ufd3f\\ufe10-\\ufe19\\ufe30-\\ufe6b'
+    '\\uff01-\\uff0f\\uff1a-\\uff20\\uff3b-\\uff40\\uff5b-\\uff65\\uffe0-\\uffee\\ufffc\\ufffd'
+    '\\U0001f000-\\U0001f0ff\\U0001f10d-\\U0001faff]',
+    ' ', 'g'
+);
 
 -- What the parser of PostgreSQL takes apart, or puts together, otherwise than who looks for it writes it: names with
--- signs in them, whole and in parts (ERR-4711, foo_bar, v2.3.1, C++), and pairs of characters of scripts without spaces.
+-- signs in them, whole and in parts (ERR-4711, foo_bar, v2.3.1, AT&T, C++), and pairs of characters of scripts without
+-- spaces.
 create or replace function rag_identifiers(config regconfig, given text) returns tsvector
 language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp as $$
 declare
@@ -34,7 +49,7 @@ declare
 begin
     select array_agg(distinct lower(m[1])) into wholes
     from regexp_matches(
-        given, E'([[:alnum:]]+(?:[-_./\\\\:@#+~]+[[:alnum:]]+)+|[[:alpha:]][[:alnum:]]*(?:\\+\\+|#))', 'g'
+        given, E'([[:alnum:]]+(?:[-_./\\\\:@#+~&]+[[:alnum:]]+)+|[[:alpha:]][[:alnum:]]*(?:\\+\\+|#))', 'g'
     ) as m (m)
     where octet_length(m[1]) <= 200;
     if given ~ E'[\\u0e00-\\u0eff\\u1000-\\u109f\\u1780-\\u17ff\\u3040-\\u30ff\\u3400-\\u9fff\\uac00-\\ud7af]' then
@@ -59,14 +74,14 @@ set search_path = {schema}, pg_catalog, pg_temp set client_min_messages = warnin
 declare
     config regconfig := rag_word_config(language);
     name text := regexp_replace(coalesce(path, ''), E'^.*[/\\\\]', '');
-    head text := rag_without_tags(left(coalesce(title, ''), 2000));
-    above text := rag_without_tags(left(array_to_string(array_remove(headings, title), ' '), 2000));
+    head text := rag_spaced(left(coalesce(title, ''), 2000));
+    above text := rag_spaced(left(array_to_string(array_remove(headings, title), ' '), 2000));
     words tsvector;
 begin
     words := setweight(to_tsvector(config, head), 'A')
         || setweight(to_tsvector(config, regexp_replace(name, '[^[:alnum:]]+', ' ', 'g')), 'A')
         || setweight(to_tsvector(config, above), 'B')
-        || to_tsvector(config, rag_without_tags(body));
+        || to_tsvector(config, rag_spaced(body));
     return words
         || rag_identifiers(config, concat_ws(' ', head, name, above, body))
         || array_to_tsvector(array(

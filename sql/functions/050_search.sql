@@ -65,36 +65,36 @@ end
 $$;
 
 -- What is asked for: the words of a question as the indexed texts have them, and what has to hold of each hit. A phrase
--- in quotes has to stand there, a word after a minus must not. Each word is looked for as each language of the indexed
--- documents has it; the question's own language decides which words are too common to count.
+-- in quotes has to stand there, a word or a phrase after a minus must not; two minuses, as of an option, are none. Each
+-- word is looked for as each language of the indexed documents has it; the question's own language decides which words
+-- are too common to count, and a phrase of nothing else is not asked for, as they are not kept.
 create or replace function rag_parse_query(
     query_text text, model text, language text default null, out words text[], out required tsquery
 ) language plpgsql stable set search_path = {path} set client_min_messages = warning as $$
 declare
+    before constant text := E'(?:^|\\s)[-\\u2212]';
+    word constant text := E'(?!-)\\S*[[:alnum:]]\\S*';
+    phrase constant text := '[^"]*[[:alnum:]][^"]*';
     given text := left(translate(query_text, E'\u201c\u201d\u201e', '"""'), 20000);
-    phrases text[] := array(select m[1] from regexp_matches(given, '"([^"]*[[:alnum:]][^"]*)"', 'g') as m);
-    plain text := regexp_replace(given, '"[^"]*"', ' ', 'g');
-    unwanted text[] := array(
-        select m[1] from regexp_matches(plain, E'(?:^|\\s)-([[:alnum:]]\\S*)', 'g') as m
-    );
+    unwanted text[] := array(select m[1] from regexp_matches(given, before || '"(' || phrase || ')"', 'g') as m);
+    left_over text := regexp_replace(given, before || '"[^"]*"', ' ', 'g');
+    phrases text[] := array(select m[1] from regexp_matches(left_over, '"(' || phrase || ')"', 'g') as m);
+    plain text := regexp_replace(left_over, '"[^"]*"', ' ', 'g');
     languages text[] := array(
         select s.language from rag_languages(model) as s order by s.chunks desc, s.language
     );
     chosen text;
-    wanted text;
+    wanted text := concat_ws(' ', regexp_replace(plain, before || word, ' ', 'g'), array_to_string(phrases, ' '));
     counting text;  -- without the words that are too common
     one text;
     alternatives tsquery;
 begin
-    wanted := rag_without_tags(concat_ws(
-        ' ', regexp_replace(plain, E'(^|\\s)-[[:alnum:]]\\S*', ' ', 'g'), array_to_string(phrases, ' ')
-    ));
-    chosen := coalesce(language, rag_guess_language(wanted, languages));
+    chosen := coalesce(language, rag_guess_language(rag_spaced(wanted), languages));
     if language is not null then
         languages := array[language];
     end if;
     counting := (
-        select string_agg(t.token, ' ') from ts_parse('default', wanted) as t
+        select string_agg(t.token, ' ') from ts_parse('default', rag_spaced(wanted)) as t
         where t.token ~ '[[:alnum:]]' and length(to_tsvector(rag_word_config(chosen), t.token)) > 0
     );
     words := array(
@@ -103,13 +103,18 @@ begin
         )) from unnest(languages) as l
     );
     foreach one in array phrases loop
-        select rag_any_of(array_agg(phraseto_tsquery(rag_word_config(l), rag_without_tags(one)))) into alternatives
+        continue when numnode(phraseto_tsquery(rag_word_config(chosen), rag_spaced(one))) = 0;
+        select rag_any_of(array_agg(phraseto_tsquery(rag_word_config(l), rag_spaced(one)))) into alternatives
         from unnest(languages) as l;
         required := case when required is null then alternatives else required && alternatives end;
     end loop;
-    foreach one in array unwanted loop
-        select rag_any_of(array_agg(plainto_tsquery(rag_word_config(l), rag_without_tags(one)))) into alternatives
-        from unnest(languages) as l;
+    foreach one in array unwanted || array(
+        select m[1] from regexp_matches(plain, before || '(' || word || ')', 'g') as m
+    ) loop
+        select rag_any_of(array_agg(
+            case when one = any (unwanted) then phraseto_tsquery(rag_word_config(l), rag_spaced(one))
+                else plainto_tsquery(rag_word_config(l), rag_spaced(one)) end
+        )) into alternatives from unnest(languages) as l;
         if numnode(alternatives) > 0 then
             required := case when required is null then !! alternatives else required && !! alternatives end;
         end if;
@@ -120,7 +125,8 @@ begin
 end
 $$;
 
-create or replace function rag_any_of(queries tsquery[]) returns tsquery language plpgsql immutable parallel safe as $$
+create or replace function rag_any_of(queries tsquery[]) returns tsquery language plpgsql immutable parallel safe
+set client_min_messages = warning as $$  -- each empty query is one
 declare
     found tsquery := '';
     one tsquery;

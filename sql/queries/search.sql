@@ -15,17 +15,18 @@ from rag_search(
 -- A chunk's own and its neighbours' words.
 select chunk_index, content from rag_neighbours(%(chunk)s, %(count)s);
 
+-- name: asked_for
+-- The words of a question, and whether it requires or excludes something.
+select words, required is not null from rag_parse_query(%(query)s, %(model)s, %(language)s);
+
 -- name: excerpts
--- The parts of these texts that have most of a question's words. What would be a tag or an entity is text: see
--- rag_without_tags; other signs stand for theirs meanwhile, so that they are there afterwards.
-select translate(
-    ts_headline(rag_word_config(h.language), translate(h.content, '<&', %(stand_ins)s), q.words, %(options)s),
-    %(stand_ins)s, '<&'
-)
+-- The parts of these texts that have most of a question's words, and the texts: both as words are taken from them.
+select ts_headline(rag_word_config(h.language), s.spaced, q.words, %(options)s), s.spaced
 from (
     select rag_any_of(array(select rag_word_query(word) from unnest(p.words) as word)) as words
     from rag_parse_query(%(query)s, %(model)s) as p
 ) as q, unnest(%(contents)s::text[], %(languages)s::text[]) with ordinality as h (content, language, place)
+cross join lateral (select rag_spaced(h.content) as spaced offset 0) as s
 order by h.place;
 
 -- name: places
