@@ -70,6 +70,8 @@ class Question(click.ParamType[str]):
         text = str(value)
         if not text.strip():
             self.fail("it is empty: ask with a few words.", param, ctx)
+        if any("\ud800" <= each <= "\udfff" for each in text):
+            self.fail("it has bytes that are no text in UTF-8.", param, ctx)
         return text
 
 
@@ -517,10 +519,21 @@ def _why_nothing(services: Services, query: str, filter: Filter, min_similarity:
         return not_in_table(unknown, table=services.settings.source.table)
     if filter != Filter() or min_similarity is not None:
         return "no passage is left by all filters. Try without one: `rag-assets search --json` has what they compare."
-    if not re.search(r"\w", re.sub(r"(^|\s)-\w\S*", " ", query)):
+    return _why_no_words(query, *operations.asked_for(services, query))
+
+
+def _why_no_words(query: str, words: Sequence[str], requires: bool) -> str:
+    """The same, by what a question looks for and whether something has to stand there, or must not."""
+    quoted, excluding = '"' in query, re.search(r"(^|\s)[-\u2212](?!-)\S", query) is not None
+    if not re.search(r"\w", query):
+        return "there is no word in it. Ask with a few."
+    if requires and (words or quoted):
+        said = "no passage has what is in quotes" if quoted else "every passage that answers has what is after a minus"
+        return f"{said}{' and lacks what is after a minus' if quoted and excluding else ''}. Ask without."
+    if excluding and not words:
         return "a minus only excludes, and nothing says what to look for. Ask with words before it, or --mode hybrid."
-    if '"' in query or re.search(r"(^|\s)-\w", query):
-        return "no passage has what is in quotes, and none of the words after a minus. Ask without them."
+    if not words:
+        return "its words are too common to be looked for. Ask with others, or with --mode hybrid."
     return "no passage has such words. Ask with others, or with --mode hybrid."
 
 
@@ -642,7 +655,8 @@ def accept(ids: tuple[str, ...], kind: str | None, as_json: bool) -> None:
     """Let documents that failed be as they are: all, those of one kind, or IDS.
 
     They are shown as accepted, and fail no run and no check, until their file changes; rag-assets retry ID takes it
-    back. The exit code is 1 when one of IDS is not in the table, or was not given up: the others are accepted.
+    back. The exit code is 1 when one of IDS is not in the table or was not given up, or a file changed since it failed:
+    the others are accepted.
     """
     with opened() as services:
         operations.require_index(services)
@@ -652,12 +666,12 @@ def accept(ids: tuple[str, ...], kind: str | None, as_json: bool) -> None:
             _tell_accepted(services, found.accepted)
     if as_json:
         names = [one.document_id for one in found.accepted]
-        left = {"not_accepted": [*found.pending, *found.others], "accepted_before": found.before}
+        left = {"not_accepted": [*found.pending, *found.changed, *found.others], "accepted_before": found.before}
         left |= {} if ids else {"pending": found.waiting}
         console.print_json({"accepted": names, "unknown": unknown, **left})
     else:
         console.show_accepted(found)
-    sys.exit(1 if unknown or found.pending or found.others else 0)
+    sys.exit(1 if unknown or found.pending or found.changed or found.others else 0)
 
 
 @main.command(

@@ -303,6 +303,8 @@ def show_accepted(found: Accepted) -> None:
         show(f"Pending, and not given up: {quoted(found.pending)}. Next: rag-assets ingest ID")
     if found.others:
         show(f"Nothing to accept, not failed in such a way: {quoted(found.others)}")
+    if found.changed:
+        show(f"Changed since it failed, and not accepted: {quoted(found.changed)}. Next: rag-assets reconcile")
     if found.waiting:
         ones = f"{counted(found.waiting, 'document')} that failed {are(found.waiting)} pending again"
         show(f"{ones}, and not accepted. Next: rag-assets ingest, then accept what fails")

@@ -88,6 +88,7 @@ class Accepted:
     before: int  # of those asked for, or of all
     pending: list[str]  # not given up yet
     waiting: int  # that failed so too, and are pending again: where no ids were given
+    changed: list[str]  # whose file is not the one any more that failed
     others: list[str]  # with nothing to accept, or with another kind of error
 
 
@@ -266,6 +267,13 @@ def other_path(services: Services, prefix: str) -> str | None:
         return searching.any_path(cursor)
 
 
+def asked_for(services: Services, query: str) -> tuple[list[str], bool]:
+    """The words that a question looks for, as they are kept, and whether something has to stand there, or must not."""
+    with services.database.transaction() as cursor:
+        model, search = services.serving.settings.embedding.model, services.settings.search
+        return searching.asked_for(cursor, query, model=model, language=search.language)
+
+
 def excerpts(services: Services, query: str, hits: Sequence[Hit]) -> list[str]:
     """Of each hit, the part that has most of the question's words, which stand between MARKS."""
     with services.database.transaction() as cursor:
@@ -415,11 +423,19 @@ def accept(services: Services, *, ids: Sequence[str] = (), kind: str | None = No
     """Have documents given up, of these ids and kind or all, count as well until their file changes."""
     with services.database.transaction() as cursor:
         found = outbox.acceptable(cursor, services.settings.source, ids=ids, kind=kind)
-    seen = [(one, _size_and_time(services, one.path)) for one in found]
+        given_up = {one.document_id: one for one in outbox.dead(cursor, services.settings.source)}
+    changed = [
+        one.document_id
+        for one in found
+        if (known := given_up.get(one.document_id)) is not None
+        and known.changed_at is not None
+        and reconciling.is_another(known, _changed_at(services, one.path))
+    ]
+    seen = [(one, _size_and_time(services, one.path)) for one in found if one.document_id not in changed]
     with services.database.transaction() as cursor:
         before = outbox.accepted(cursor, ids=ids, kind=kind)
         accepted = outbox.accept(cursor, seen)
-        left = [one for one in ids if one not in accepted and one not in before]
+        left = [one for one in ids if one not in accepted and one not in before and one not in changed]
         pending = outbox.pending(cursor, left)
         waiting = 0 if ids else outbox.count_failed_pending(cursor, kind=kind)
     return Accepted(
@@ -427,6 +443,7 @@ def accept(services: Services, *, ids: Sequence[str] = (), kind: str | None = No
         before=len(before),
         pending=[one for one in left if one in pending],
         waiting=waiting,
+        changed=changed,
         others=[one for one in left if one not in pending],
     )
 
@@ -572,17 +589,20 @@ def files_below(places: Iterable[Path], *, on_left_out: Callable[[str, str], Non
         for folder, folders, files in os.walk(place, onerror=cannot_be_read):
             folders[:] = sorted(name for name in folders if not name.startswith(".") and name != BYTE_CODE)
             for file in (Path(folder, name) for name in sorted(files) if not name.startswith(".")):
-                if file.is_symlink() and not _leads_below(file, real):
-                    on_left_out(f"a link to a file that is not below {place}", str(file))
+                if file.is_symlink() and (why := _leads_out(file, real)):
+                    on_left_out(why, str(file))
                 else:
                     yield file
 
 
-def _leads_below(link: Path, folder: Path) -> bool:
+def _leads_out(link: Path, folder: Path) -> str:
+    """Why a link is no file of this folder, which is a real path; empty where it is."""
     try:
-        return link.resolve(strict=True).is_relative_to(folder)
-    except (OSError, RuntimeError):  # to nothing, or in a circle
-        return False
+        return (
+            "" if link.resolve(strict=True).is_relative_to(folder) else f"a link to a file that is not below {folder}"
+        )
+    except (OSError, RuntimeError):  # links in a circle are the latter up to Python 3.12
+        return "a link that leads to no file"
 
 
 def _without_surrogates(name: str) -> str:

@@ -100,6 +100,20 @@ def test_reconciliation_leaves_alone_what_failed_when_its_file_is_as_it_was(proj
     assert project.partitions("MATERIALIZED") == {bad}
 
 
+def test_what_changed_since_it_failed_is_not_accepted(project: Project) -> None:
+    """Nobody has seen how that is; what is as it was is accepted."""
+    bad, other = add_empty(project.application), add_empty(project.application, "other.txt")
+    project.run(succeeds=False)
+    project.application.write("empty.txt", *WORDS)
+    found = operations.accept(project.services)
+    assert ([one.document_id for one in found.accepted], found.changed) == ([other], [bad])
+    found = operations.accept(project.services, ids=[bad])
+    assert (found.accepted, found.changed, found.others) == ([], [bad], [])
+    operations.reconcile(project.services)
+    project.run()
+    assert operations.status(project.services).up_to_date == 1
+
+
 def test_file_that_is_written_while_it_is_read_is_tried_again(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

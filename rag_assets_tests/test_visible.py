@@ -112,7 +112,7 @@ def test_output_of_every_kind_holds_no_control_character(capsys: pytest.CaptureF
     console.show_answers({EVIL: [hit]})
     console.show_status(STATUS, [trouble])
     console.show_report(report)
-    console.show_accepted(Accepted(accepted=[], before=0, pending=[EVIL], waiting=1, others=[EVIL]))
+    console.show_accepted(Accepted(accepted=[], before=0, pending=[EVIL], waiting=1, changed=[EVIL], others=[EVIL]))
     console.show_registered(Registered(registered=0, new=0, left_out=(EVIL,)))
     console.show_finding(Finding(check="home", verdict="ok", found=EVIL, next=EVIL))
     console.show_error(EVIL, DocumentError("empty", EVIL), seconds=0.0, as_json=False)

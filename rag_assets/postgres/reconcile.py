@@ -97,14 +97,14 @@ def retry_changed(database: Database, source: Source, *, changed_at: Callable[[s
     """
     with database.transaction() as cursor:
         dead = outbox.dead(cursor, source)
-    ids = [one.document_id for one in dead if _is_another(one, changed_at(one.path))]
+    ids = [one.document_id for one in dead if is_another(one, changed_at(one.path))]
     if not ids:
         return 0
     with database.transaction() as cursor:
         return outbox.retry_dead(cursor, ids=ids)
 
 
-def _is_another(one: outbox.GivenUp, now: float | None) -> bool:
+def is_another(one: outbox.GivenUp, now: float | None) -> bool:
     """Whether a file, which changed `now` last, may be another one than the one that failed."""
     if now is None:
         return False
