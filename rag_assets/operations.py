@@ -27,6 +27,7 @@ from rag_assets.model import (
     Refused,
     StoredText,
     Vector,
+    counted,
     stands_still,
 )
 from rag_assets.postgres import (
@@ -36,6 +37,7 @@ from rag_assets.postgres import (
     documents,
     figures,
     ingestion_log,
+    models,
     outbox,
     owner,
     runs,
@@ -45,7 +47,7 @@ from rag_assets.postgres import (
 from rag_assets.postgres import reconcile as reconciling
 from rag_assets.postgres import search as searching
 from rag_assets.postgres import stories as story_tables
-from rag_assets.postgres.database import require_schema
+from rag_assets.postgres.database import Cursor, require_schema
 from rag_assets.postgres.figures import Figures, Pending
 from rag_assets.postgres.roles import Granted
 from rag_assets.postgres.stories import Story
@@ -353,7 +355,21 @@ def status(services: Services) -> IndexStatus:
     with services.database.transaction() as cursor:
         status = outbox.status(cursor, services.settings.source)  # which says what to do where nothing is set up
         still = runs.standing_still(cursor, seconds=services.settings.worker.processing_timeout_seconds)
-        return replace(status, standing_still=still, notes=tuple(neighbour.notes(services.settings.home / "run")))
+        beside = _beside(cursor)
+    return replace(status, standing_still=still, notes=(*neighbour.notes(services.settings.home / "run"), *beside))
+
+
+def _beside(cursor: Cursor) -> list[str]:
+    """For vectors of which models that do not serve documents wait: they count as pending, and are found."""
+    told = []
+    for one in models.get_all(cursor):
+        if one.is_kept and not one.serves and (lack := models.count_lacking(cursor, one.name).lack):
+            waiting = f"{counted(lack, 'document')} {'waits' if lack == 1 else 'wait'}"
+            told.append(
+                f"{waiting} for vectors of {one.name}, which does not serve yet: searches find them all the same. "
+                "See rag-assets model status"
+            )
+    return told
 
 
 def figures_now(services: Services) -> Figures:

@@ -276,6 +276,22 @@ def test_both_cuts_live_side_by_side_when_the_models_take_texts_of_other_lengths
         assert chunks == len(new)
 
 
+def test_status_says_why_documents_are_pending_while_another_model_is_filled(bench: Bench) -> None:
+    """They are found all the same, which the numbers alone do not say."""
+    bench.add("a.txt", *WORDS)
+    bench.run()
+    assert operations.status(bench.services).notes == ()
+    switching.add(bench.services, bench.chosen)
+    status = operations.status(bench.services)
+    [note] = status.notes
+    assert (status.pending, note.startswith(f"1 document waits for vectors of {NEW}, which does not serve")) == (
+        1,
+        True,
+    )
+    bench.run()
+    assert operations.status(bench.services).notes == ()
+
+
 def test_failed_document_does_not_hold_up_who_says_so(bench: Bench) -> None:
     """The switch names it, and how to go on without."""
     bench.add("a.txt", *WORDS)
