@@ -55,8 +55,10 @@ def _retried(url: str, statement: str) -> None:
     while True:
         try:
             rows.execute(url, statement)
-        except (psycopg2.OperationalError, psycopg2.InterfaceError):
-            if time.monotonic() > deadline:
+        except (psycopg2.DatabaseError, psycopg2.InterfaceError) as exc:
+            # A line that breaks is a bare DatabaseError to psycopg2 at times; what a statement does wrong has a code.
+            is_away = isinstance(exc, psycopg2.OperationalError | psycopg2.InterfaceError) or exc.pgcode is None
+            if not is_away or time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
         else:

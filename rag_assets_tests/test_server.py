@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from rag_assets import settings
+from rag_assets.bundled import llama_server
 from rag_assets.embedding import server
 from rag_assets.embedding.server import LlamaServer
 from rag_assets.errors import NotEnoughMemory, ServerFailedToStart, ServerKilled
@@ -89,6 +90,16 @@ def test_start_takes_another_port_when_its_own_is_taken(tmp_path: Path) -> None:
             assert client.healthy()
             assert not client.url.endswith(f":{taken.getsockname()[1]}")
         server.stop()
+
+
+def test_server_of_the_wheel_says_itself_that_its_port_is_taken(model_path: Path) -> None:
+    """The thread that writes llama.cpp's log may not have come to it when the process ends."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        command = [*llama_server.command(), "--model", str(model_path), "--embedding", "--host", "127.0.0.1"]
+        done = subprocess.run([*command, "--port", port], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(f"error: address already in use: {model_path}: ")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@
 """
 
 import argparse
+import os
+import socket
 import sys
 from typing import Any
 
@@ -31,9 +33,11 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     try:
         server = xllamacpp.Server(_params(arguments, xllamacpp))
-    except RuntimeError as exc:  # what is wrong with the file, llama.cpp has said
+    except RuntimeError as exc:  # what is wrong with the file, a thread of llama.cpp says
+        # That thread may not have come to say so before this process ends, and whoever started it tries another port.
+        why = "address already in use: " if _is_taken(arguments.host, arguments.port) else ""
         # In one go and on a line of its own: a thread of llama.cpp writes its log, a piece of a line at a time.
-        sys.stderr.write(f"\nerror: {arguments.model}: {exc}\n")
+        sys.stderr.write(f"\nerror: {why}{arguments.model}: {exc}\n")
         return 1
     server_process.serve_until(stop, address=server.listening_address)
     del server
@@ -82,6 +86,18 @@ def _params(arguments: argparse.Namespace, xllamacpp: Any) -> Any:
     if pooling := "rank" if arguments.rerank else arguments.pooling:
         params.pooling_type = getattr(xllamacpp.llama_pooling_type, f"LLAMA_POOLING_TYPE_{pooling.upper()}")
     return params
+
+
+def _is_taken(host: str, port: int) -> bool:
+    """Whether nobody else can listen there."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as one:
+        if os.name != "nt":  # where it would share the port with who listens
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            one.bind((host, port))
+        except OSError:
+            return True
+    return False
 
 
 def _build(xllamacpp: Any) -> str:
