@@ -240,14 +240,14 @@ def drop(services: Services, *, progress: Progress = no_progress) -> Dropped:
     with services.database.transaction() as cursor:
         words.fold(cursor)
     with services.database.transaction() as cursor:
-        models.forget_words(cursor, gone.name)
-        models.forget(cursor, gone.name)
         left, _ = models.count_vectors(cursor, stays.name)
     with services.database.autocommit() as cursor:
         models.vacuum(cursor, full=False)
         if left <= SHRUNK_CHUNKS:
             models.shrink_soon(cursor)
-    with services.database.transaction() as cursor:
+    with services.database.transaction() as cursor:  # last: until then, this is called again where it was broken off
+        models.forget_words(cursor, gone.name)
+        models.forget(cursor, gone.name)
         after = models.size(cursor)
     return Dropped(name=gone.name, chunks=chunks, bytes_before=before, bytes_after=after)
 

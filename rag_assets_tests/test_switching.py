@@ -207,6 +207,34 @@ def test_dropping_a_model_gives_its_space_back_where_that_takes_seconds(
     assert dropped().bytes_after < 2 * found.bytes_after
 
 
+@pytest.mark.parametrize("broken", ["vacuum", "forget_words"])
+def test_dropping_goes_on_where_it_was_broken_off_after_the_last_chunk(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    """What is known of words goes last: until then, the model is being dropped; nothing of it is left afterwards."""
+    bench.add("a.txt", *WORDS)
+    bench.run()
+    switching.add(bench.services, bench.chosen)
+    bench.run()
+    switching.switch(bench.services)
+
+    def end(*_arguments: object, **_named: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(models, broken, end)
+        with pytest.raises(KeyboardInterrupt):
+            switching.drop(bench.services)
+    assert bench.stored(OLD) == {}
+    assert {one.name: one.is_kept for one in switching.standings(bench.services)} == {OLD: False, NEW: True}
+    assert switching.drop(bench.services).chunks == 0
+    for table in ("rag_word_counts", "rag_word_totals"):
+        assert bench.application.sql(f"select distinct embedding_model from {table}") == [(NEW,)]
+    assert bench.application.sql("select * from rag_check_words()") == []
+    with pytest.raises(SettingsError, match="no model but the one that serves"):
+        switching.drop(bench.services)
+
+
 def test_new_model_is_given_up_before_it_served(bench: Bench) -> None:
     """`drop` removes the one that does not serve; it can be added again."""
     bench.add("a.txt", *WORDS)

@@ -94,8 +94,8 @@ def get_present(cursor: Cursor) -> list[Model]:
 
 
 def is_gone(cursor: Cursor, model: Model) -> bool:
-    """Whether a model is kept no more and has no vectors left; all chunks are passed over where it has none."""
-    return not model.is_kept and not has_vectors(cursor, model.name)
+    """Whether a model is kept no more and nothing is left of it; all chunks are passed over where it has none."""
+    return not model.is_kept and not has_rest(cursor, model.name)
 
 
 def keep(cursor: Cursor, name: str, settings: dict[str, Any]) -> None:
@@ -156,6 +156,12 @@ def has_vectors(cursor: Cursor, name: str) -> bool:
     return bool(single(cursor)[0])
 
 
+def has_rest(cursor: Cursor, name: str) -> bool:
+    """Whether there is any chunk of a model, or what is known of its words."""
+    cursor.execute(statement("models", "has_rest"), {"model": name})
+    return bool(single(cursor)[0])
+
+
 def count_vectors(cursor: Cursor, name: str) -> tuple[int, int]:
     """Chunks of a model, and the bytes of their vectors."""
     cursor.execute(statement("models", "count_vectors"), {"model": name})
@@ -184,7 +190,7 @@ def remove_left(cursor: Cursor, name: str, *, limit: int) -> int:
 
 
 def forget_words(cursor: Cursor, name: str) -> None:
-    """Remove what the statistics of words still say of a model without chunks."""
+    """Remove what the statistics of words still say of a model that has no chunks any more."""
     cursor.execute(statement("models", "forget_words"), {"model": name})
 
 

@@ -77,6 +77,12 @@ from (
 -- Whether there is any chunk of a model.
 select exists (select from rag_document_chunks where embedding_model = %(model)s);
 
+-- name: has_rest
+-- Whether there is any chunk of a model, or what is known of its words, which goes last.
+select exists (select from rag_word_totals where embedding_model = %(model)s)
+    or exists (select from rag_word_changes where embedding_model = %(model)s)
+    or exists (select from rag_document_chunks where embedding_model = %(model)s);
+
 -- name: count_vectors
 -- Chunks of a model, and the bytes of their vectors.
 select count(*), coalesce(sum(pg_column_size(embedding)), 0)::bigint
@@ -140,7 +146,8 @@ vacuum (analyze) {table};
 vacuum (full, analyze) {table};
 
 -- name: forget_words
--- Remove the statistics of words of a model that say that there are none; one at a time with who folds others.
-select pg_advisory_xact_lock(hashtext('rag_assets.words'), 0);
-delete from rag_word_counts where embedding_model = %(model)s and chunks = 0;
-delete from rag_word_totals where embedding_model = %(model)s and chunks = 0;
+-- Remove the statistics of words of a model that has no chunks any more; one at a time with who folds others.
+select pg_advisory_xact_lock(hashtext('rag_assets.words'), 'rag_word_changes'::regclass::oid::integer);
+delete from rag_word_changes where embedding_model = %(model)s;
+delete from rag_word_counts where embedding_model = %(model)s;
+delete from rag_word_totals where embedding_model = %(model)s;
