@@ -140,8 +140,13 @@ def test_a_minus_excludes_words_and_phrases_whatever_they_begin_with(library: Li
     assert {one: library.found(f"heron {one}") for one in excluded} == {one: ["1"] for one in excluded}
     excluded = ("-.NET", "-$100", "-(merlin)", '-"one (merlin)"', "-merlin -home")
     assert {one: library.found(f"heron {one}") for one in excluded} == {one: ["2"] for one in excluded}
+    library.add("3", "A heron of AT&T, in C++.")
+    library.add("4", "A heron of the C language, at T.")
+    assert set(library.found("heron -C++")) == {"1", "2", "4"}
+    assert set(library.found("heron -AT&T")) == set(library.found('heron -"of AT&T"')) == {"1", "2", "4"}
+    assert library.found('"AT&T"') == library.found('"heron of AT&T"') == library.found('heron "AT&T"') == ["3"]
     for one in ("--home", "- home", "-", '-""', '-"kites two"'):
-        assert set(library.found(f"heron {one}")) == {"1", "2"}, one
+        assert set(library.found(f"heron {one}")) == {"1", "2", "3", "4"}, one
 
 
 def test_a_phrase_of_words_that_are_too_common_requires_nothing(library: Library) -> None:
@@ -500,6 +505,22 @@ def test_question_of_the_wrong_model_is_refused_in_words(library: Library) -> No
         cursor.execute("select * from rag_search('pump', mode => 'text', model => 'none')")
         assert cursor.fetchall() == []
         assert "no chunk has a vector of model none" in connection.notices[-1]
+
+
+def test_an_excerpt_of_a_long_text_says_that_there_is_more(library: Library) -> None:
+    """It begins and ends with whole words, with the signs that they have."""
+    filler = " ".join(f"Word{n} of a garden." for n in range(80))
+    text = f"{filler} In the middle \u201cList<Toucan>\u201d \u2014 and {filler}"
+    library.add("1", f"# {text}", language="")
+    with library.database.transaction() as cursor:
+        hits = search.find(cursor, "toucan", None, k=1, model="m", search=Search(mode="text"), filter=Filter())
+        [excerpt] = search.excerpts(cursor, "toucan", hits, model="m")
+    start, stop = search.WORD_MARKS
+    plain = excerpt.replace(start, "").replace(stop, "")
+    assert f"\u201cList<{start}Toucan{stop}>\u201d \u2014 and" in excerpt
+    assert (plain[:4], plain[-4:]) == ("... ", " ...")
+    assert plain[4:-4] in text
+    assert set(plain[4:-4].split()) <= set(text.split())
 
 
 def test_migrating_again_changes_nothing_when_words_are_there(library: Library) -> None:

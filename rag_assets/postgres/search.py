@@ -13,6 +13,8 @@ from rag_assets.postgres.statements import nouns, single, statement
 from rag_assets.settings import Search
 
 WORD_MARKS = ("\ue000", "\ue001")  # around a word of an excerpt that was asked for; of the private use area
+ELLIPSIS = "..."
+WORD_CHARACTERS = 60  # up to which an excerpt begins and ends with whole words; there are scripts without spaces
 
 
 def find(
@@ -97,12 +99,31 @@ def excerpts(cursor: Cursor, query: str, hits: Sequence[Hit], *, model: str) -> 
 
 
 def _as_written(excerpt: str, spaced: str, *, content: str) -> str:
-    """An excerpt of a text in which signs are spaces, with the signs that are there; it may have WORD_MARKS."""
-    start = spaced.find("".join(each for each in excerpt if each not in WORD_MARKS))
+    """An excerpt of a text in which signs are spaces, with the signs that are there; it may have WORD_MARKS.
+
+    It begins and ends between white space; what the text has before and after it is told by an ellipsis.
+    """
+    plain = "".join(each for each in excerpt if each not in WORD_MARKS)
+    start = spaced.find(plain)
     if start < 0:
         return excerpt
     written = iter(content[start:])
-    return "".join(each if each in WORD_MARKS else next(written) for each in excerpt)
+    inner = "".join(each if each in WORD_MARKS else next(written) for each in excerpt)
+    before, after = content[:start], content[start + len(plain) :]
+    if not any(map(str.isalnum, before)):
+        return before + inner + _end(after)
+    begun = "" if before[-1:].isspace() else before.rsplit(maxsplit=1)[-1]
+    return f"{ELLIPSIS} {begun if len(begun) <= WORD_CHARACTERS else ''}{inner}{_end(after)}"
+
+
+def _end(after: str) -> str:
+    """What of the text after an excerpt belongs to its last word, and that there is more."""
+    if not any(map(str.isalnum, after)):
+        return after
+    rest = "" if after[:1].isspace() else after.split(maxsplit=1)[0]
+    if len(rest) > WORD_CHARACTERS:
+        rest = ""
+    return f"{rest} {ELLIPSIS}" if any(map(str.isalnum, after[len(rest) :])) else after
 
 
 def _with_neighbours(cursor: Cursor, hit: Hit, *, count: int) -> Hit:

@@ -38,20 +38,24 @@ return regexp_replace(
     ' ', 'g'
 );
 
--- What the parser of PostgreSQL takes apart, or puts together, otherwise than who looks for it writes it: names with
--- signs in them, whole and in parts (ERR-4711, foo_bar, v2.3.1, AT&T, C++), and pairs of characters of scripts without
--- spaces.
-create or replace function rag_identifiers(config regconfig, given text) returns tsvector
-language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp as $$
-declare
-    wholes text[];
-    pairs text[];
-begin
-    select array_agg(distinct lower(m[1])) into wholes
+-- Names with signs in them (ERR-4711, foo_bar, v2.3.1, AT&T, C++), each once, in small letters.
+create or replace function rag_names(given text) returns text[] language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp as $$
+    select array_agg(distinct lower(m[1]))
     from regexp_matches(
         given, E'([[:alnum:]]+(?:[-_./\\\\:@#+~&]+[[:alnum:]]+)+|[[:alpha:]][[:alnum:]]*(?:\\+\\+|#))', 'g'
     ) as m (m)
-    where octet_length(m[1]) <= 200;
+    where octet_length(m[1]) <= 200
+$$;
+
+-- What the parser of PostgreSQL takes apart, or puts together, otherwise than who looks for it writes it: such names,
+-- whole and in parts, and pairs of characters of scripts without spaces.
+create or replace function rag_identifiers(config regconfig, given text) returns tsvector
+language plpgsql immutable parallel safe set search_path = {schema}, pg_catalog, pg_temp as $$
+declare
+    wholes text[] := rag_names(given);
+    pairs text[];
+begin
     if given ~ E'[\\u0e00-\\u0eff\\u1000-\\u109f\\u1780-\\u17ff\\u3040-\\u30ff\\u3400-\\u9fff\\uac00-\\ud7af]' then
         select array_agg(distinct substr(run[1], start, 2)) into pairs
         from regexp_matches(

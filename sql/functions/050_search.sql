@@ -87,6 +87,7 @@ declare
     wanted text := concat_ws(' ', regexp_replace(plain, before || word, ' ', 'g'), array_to_string(phrases, ' '));
     counting text;  -- without the words that are too common
     one text;
+    name text;
     alternatives tsquery;
 begin
     chosen := coalesce(language, rag_guess_language(rag_spaced(wanted), languages));
@@ -103,16 +104,19 @@ begin
         )) from unnest(languages) as l
     );
     foreach one in array phrases loop
-        continue when numnode(phraseto_tsquery(rag_word_config(chosen), rag_spaced(one))) = 0;
-        select rag_any_of(array_agg(phraseto_tsquery(rag_word_config(l), rag_spaced(one)))) into alternatives
+        continue when numnode(rag_phrase_query(rag_word_config(chosen), one)) = 0;
+        select rag_any_of(array_agg(rag_phrase_query(rag_word_config(l), one))) into alternatives
         from unnest(languages) as l;
         required := case when required is null then alternatives else required && alternatives end;
     end loop;
     foreach one in array unwanted || array(
         select m[1] from regexp_matches(plain, before || '(' || word || ')', 'g') as m
     ) loop
+        name := (rag_names(one))[1];  -- null, or the whole of it: who excludes C++ does not exclude C
+        name := case when replace(lower(one), name, '') !~ '[[:alnum:]]' then name end;
         select rag_any_of(array_agg(
-            case when one = any (unwanted) then phraseto_tsquery(rag_word_config(l), rag_spaced(one))
+            case when one = any (unwanted) then rag_phrase_query(rag_word_config(l), one)
+                when name is not null then rag_word_query(name)
                 else plainto_tsquery(rag_word_config(l), rag_spaced(one)) end
         )) into alternatives from unnest(languages) as l;
         if numnode(alternatives) > 0 then
@@ -123,6 +127,19 @@ begin
         required := null;
     end if;
 end
+$$;
+
+-- A phrase as a query of a language: its words one after the other, and its names of which PostgreSQL keeps no part, as of
+-- AT&T. Empty where it has none of both.
+create or replace function rag_phrase_query(config regconfig, phrase text) returns tsquery
+language sql immutable parallel safe set search_path = {path} set client_min_messages = warning as $$
+    select coalesce(
+        phraseto_tsquery(config, rag_spaced(phrase)) && (
+            select string_agg(rag_word_query(name)::text, ' & ')::tsquery from unnest(rag_names(phrase)) as name
+            where numnode(plainto_tsquery(config, rag_spaced(name))) = 0
+        ),
+        phraseto_tsquery(config, rag_spaced(phrase))
+    )
 $$;
 
 create or replace function rag_any_of(queries tsquery[]) returns tsquery language plpgsql immutable parallel safe
