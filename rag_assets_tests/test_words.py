@@ -142,9 +142,16 @@ def test_a_minus_excludes_words_and_phrases_whatever_they_begin_with(library: Li
     assert {one: library.found(f"heron {one}") for one in excluded} == {one: ["2"] for one in excluded}
     library.add("3", "A heron of AT&T, in C++.")
     library.add("4", "A heron of the C language, at T.")
+    library.add("titled", "Nothing.", title="What AT&T is")
+    assert library.found("AT&T") == ["titled", "3"]
     assert set(library.found("heron -C++")) == {"1", "2", "4"}
     assert set(library.found("heron -AT&T")) == set(library.found('heron -"of AT&T"')) == {"1", "2", "4"}
-    assert library.found('"AT&T"') == library.found('"heron of AT&T"') == library.found('heron "AT&T"') == ["3"]
+    assert (
+        library.found('"AT&T" -nothing')
+        == library.found('"heron of AT&T"')
+        == library.found('heron -nothing "AT&T"')
+        == ["3"]
+    )
     for one in ("--home", "- home", "-", '-""', '-"kites two"'):
         assert set(library.found(f"heron {one}")) == {"1", "2", "3", "4"}, one
 

@@ -39,13 +39,17 @@ return regexp_replace(
 );
 
 -- Names with signs in them (ERR-4711, foo_bar, v2.3.1, AT&T, C++), each once, in small letters.
-create or replace function rag_names(given text) returns text[] language sql immutable parallel safe
+create or replace function rag_names(given text) returns text[] language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp as $$
-    select array_agg(distinct lower(m[1]))
-    from regexp_matches(
-        given, E'([[:alnum:]]+(?:[-_./\\\\:@#+~&]+[[:alnum:]]+)+|[[:alpha:]][[:alnum:]]*(?:\\+\\+|#))', 'g'
-    ) as m (m)
-    where octet_length(m[1]) <= 200
+begin
+    return (
+        select array_agg(distinct lower(m[1]))
+        from regexp_matches(
+            given, E'([[:alnum:]]+(?:[-_./\\\\:@#+~&]+[[:alnum:]]+)+|[[:alpha:]][[:alnum:]]*(?:\\+\\+|#))', 'g'
+        ) as m (m)
+        where octet_length(m[1]) <= 200
+    );
+end
 $$;
 
 -- What the parser of PostgreSQL takes apart, or puts together, otherwise than who looks for it writes it: such names,
@@ -78,13 +82,13 @@ set search_path = {schema}, pg_catalog, pg_temp set client_min_messages = warnin
 declare
     config regconfig := rag_word_config(language);
     name text := regexp_replace(coalesce(path, ''), E'^.*[/\\\\]', '');
-    head text := rag_spaced(left(coalesce(title, ''), 2000));
-    above text := rag_spaced(left(array_to_string(array_remove(headings, title), ' '), 2000));
+    head text := left(coalesce(title, ''), 2000);
+    above text := left(array_to_string(array_remove(headings, title), ' '), 2000);
     words tsvector;
 begin
-    words := setweight(to_tsvector(config, head), 'A')
+    words := setweight(to_tsvector(config, rag_spaced(head)), 'A')
         || setweight(to_tsvector(config, regexp_replace(name, '[^[:alnum:]]+', ' ', 'g')), 'A')
-        || setweight(to_tsvector(config, above), 'B')
+        || setweight(to_tsvector(config, rag_spaced(above)), 'B')
         || to_tsvector(config, rag_spaced(body));
     return words
         || rag_identifiers(config, concat_ws(' ', head, name, above, body))

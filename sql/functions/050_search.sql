@@ -143,7 +143,7 @@ language sql immutable parallel safe set search_path = {path} set client_min_mes
 $$;
 
 create or replace function rag_any_of(queries tsquery[]) returns tsquery language plpgsql immutable parallel safe
-set client_min_messages = warning as $$  -- each empty query is one
+set client_min_messages = warning as $$  -- PostgreSQL would tell of each empty query
 declare
     found tsquery := '';
     one tsquery;
