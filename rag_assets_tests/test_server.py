@@ -92,6 +92,28 @@ def test_start_takes_another_port_when_its_own_is_taken(tmp_path: Path) -> None:
         server.stop()
 
 
+def test_start_minds_no_log_that_another_process_removes_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run and the search service start servers in one home at once, and each keeps the last few logs."""
+    (tmp_path / "logs").mkdir()
+    for number in range(9):
+        (tmp_path / "logs" / f"llama-server-{number}.log").touch()
+    stat = Path.stat
+
+    def removed(path: Path, **named: bool) -> os.stat_result:
+        if path.suffix == ".log" and "llama-server-3" in path.name:
+            path.unlink(missing_ok=True)
+        return stat(path, **named)
+
+    monkeypatch.setattr(Path, "stat", removed)
+    owned = _server(_fake("good"), tmp_path)
+    with closing(owned.start()) as client:
+        assert client.healthy()
+    owned.stop()
+    assert len(list((tmp_path / "logs").glob("llama-server-?.log"))) == server.KEPT_LOGS
+
+
 def test_server_of_the_wheel_says_itself_that_its_port_is_taken(model_path: Path) -> None:
     """The thread that writes llama.cpp's log may not have come to it when the process ends."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -491,6 +491,11 @@ def runs(pid: int, created: float) -> bool:
 
 
 def _keep_last_logs(folder: Path) -> None:
-    logs = sorted(folder.glob("llama-server-*.log"), key=lambda file: file.stat().st_mtime)
-    for file in logs[:-KEPT_LOGS]:
-        file.unlink(missing_ok=True)
+    """Of logs of servers that were; other processes of this home may remove some of them at the same time."""
+    written: dict[Path, int] = {}
+    for file in folder.glob("llama-server-*.log"):
+        with suppress(OSError):
+            written[file] = file.stat().st_mtime_ns
+    for file in sorted(written, key=lambda one: written[one])[:-KEPT_LOGS]:
+        with suppress(OSError):  # gone, or open elsewhere, which Windows minds
+            file.unlink()
