@@ -55,6 +55,13 @@ class Bench:
         groups = self.services.pipeline(run_id="1").ingest([self.claim("1")])
         return {outcome.document_id: outcome for outcomes in groups for outcome in outcomes}
 
+    def fill_both(self) -> None:
+        """A document with vectors of both models, of which the old one serves."""
+        self.add("a.txt", *WORDS)
+        self.run()
+        switching.add(self.services, self.chosen)
+        self.run()
+
     def stored(self, model: str) -> dict[str, list[str]]:
         """What each document has of a model, in the order of its chunks."""
         found: dict[str, list[str]] = {}
@@ -153,10 +160,7 @@ def test_documents_of_both_models_count_as_unchanged(bench: Bench) -> None:
 
 def test_old_model_is_dropped_with_all_that_is_of_it(bench: Bench) -> None:
     """Its chunks, words and statistics; the settings that still name it embed with the one that serves."""
-    bench.add("a.txt", *WORDS)
-    bench.run()
-    switching.add(bench.services, bench.chosen)
-    bench.run()
+    bench.fill_both()
     switching.switch(bench.services)
     dropped = switching.drop(bench.services)
     assert (dropped.name, dropped.chunks) == (OLD, len(WORDS))
@@ -179,10 +183,7 @@ def test_dropping_a_model_gives_its_space_back_where_that_takes_seconds(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not where many chunks stay, nor where somebody has the tables for longer, for whom all others would wait."""
-    bench.add("a.txt", *WORDS)
-    bench.run()
-    switching.add(bench.services, bench.chosen)
-    bench.run()
+    bench.fill_both()
     switching.switch(bench.services)
 
     def dropped() -> switching.Dropped:
@@ -212,10 +213,7 @@ def test_dropping_goes_on_where_it_was_broken_off_after_the_last_chunk(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
     """What is known of words goes last: until then, the model is being dropped; nothing of it is left afterwards."""
-    bench.add("a.txt", *WORDS)
-    bench.run()
-    switching.add(bench.services, bench.chosen)
-    bench.run()
+    bench.fill_both()
     switching.switch(bench.services)
 
     def end(*_arguments: object, **_named: object) -> None:
@@ -237,10 +235,7 @@ def test_dropping_goes_on_where_it_was_broken_off_after_the_last_chunk(
 
 def test_new_model_is_given_up_before_it_served(bench: Bench) -> None:
     """`drop` removes the one that does not serve; it can be added again."""
-    bench.add("a.txt", *WORDS)
-    bench.run()
-    switching.add(bench.services, bench.chosen)
-    bench.run()
+    bench.fill_both()
     assert switching.drop(bench.services).chunks == len(WORDS)
     assert bench.services.serving.settings.embedding.model == OLD
     assert switching.add(bench.services, bench.chosen) == 1
@@ -405,10 +400,7 @@ def test_model_of_the_settings_may_be_added_again_and_again_once_it_was_dropped(
     """What is known of it by its name is not what the settings leave out; both are one set."""
     bench.services.settings = bench.services.settings.model_copy(update={"embedding": settings.Embedding()})
     name = bench.services.settings.embedding.model
-    bench.add("a.txt", *WORDS)
-    bench.run()
-    switching.add(bench.services, bench.chosen)
-    bench.run()
+    bench.fill_both()
     switching.switch(bench.services)
     switching.drop(bench.services)
     chosen = switching.chosen(bench.services, name, url=bench.old.url, file=model_path)
@@ -527,10 +519,7 @@ def test_settings_that_name_an_unknown_model_are_refused_once_others_are_known(b
 
 def test_question_that_was_embedded_before_the_switch_is_asked_of_the_model_that_serves(bench: Bench) -> None:
     """Never the vector of one model among the chunks of another; also where the switch comes amid the search."""
-    bench.add("a.txt", *WORDS)
-    bench.run()
-    switching.add(bench.services, bench.chosen)
-    bench.run()
+    bench.fill_both()
     question = paragraph("roses").strip()
     with closing(Asking(bench.services.settings)) as asking:
 
@@ -562,10 +551,7 @@ def test_search_of_a_command_is_asked_again_when_another_model_serves_by_its_end
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where models go on being switched, it ends nevertheless."""
-    bench.add("a.txt", *WORDS)
-    bench.run()
-    switching.add(bench.services, bench.chosen)
-    bench.run()
+    bench.fill_both()
     question, search = paragraph("roses").strip(), operations.search
     steps = [switching.switch, switching.back, switching.switch, switching.back]
 

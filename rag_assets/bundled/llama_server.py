@@ -4,12 +4,12 @@
 """
 
 import argparse
-import os
-import socket
 import sys
+from contextlib import suppress
 from typing import Any
 
 from rag_assets.bundled import server_process
+from rag_assets.processes import ports
 
 _POOLING = ("none", "mean", "cls", "last", "rank")
 
@@ -89,14 +89,9 @@ def _params(arguments: argparse.Namespace, xllamacpp: Any) -> Any:
 
 
 def _is_taken(host: str, port: int) -> bool:
-    """Whether nobody else can listen there."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as one:
-        if os.name != "nt":  # where it would share the port with who listens
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            one.bind((host, port))
-        except OSError:
-            return True
+    """Whether somebody else listens there."""
+    with suppress(OSError):  # no address of this machine
+        return port != 0 and ports.free_port(host, wanted=port) != port
     return False
 
 
