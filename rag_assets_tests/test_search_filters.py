@@ -280,7 +280,7 @@ def test_a_text_stays_a_text_when_it_looks_like_sql(url: str, text: str) -> None
     """In the question and in each filter."""
     filters: list[dict[str, object]] = [
         {"path_prefix": text}, {"path_glob": text}, {"heading": text}, {"documents": [text]}, {"media_types": [text]},
-        {"languages": [text]}, {"metadata": json.dumps({"tenant": text})},
+        {"metadata": json.dumps({"tenant": text})},
     ]  # fmt: skip
     with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
         for filter in filters:
@@ -293,10 +293,11 @@ def test_a_text_stays_a_text_when_it_looks_like_sql(url: str, text: str) -> None
 CASTS = {"query_embedding": "::vector", "metadata": "::jsonb", "since": "::timestamptz", "until": "::timestamptz"}
 TAKEN: list[tuple[str, list[object]]] = [  # an argument, and values with which something is found or nothing
     ("model", [*HOSTILE, ""]),
-    ("query_language", [*HOSTILE, "", "english"]),
+    ("query_language", ["", "en", "tlh"]),
+    ("languages", [[], [""], ["en", None], ["tlh"]]),
     ("metadata", [*(json.dumps({text: text}) for text in HOSTILE), "[]", "1", "null", '""']),
     ("k", [2**30, 2**31 - 1]),
-    ("candidates", [0, -1, -(2**31), 2**31 - 1, None]),
+    ("candidates", [1, 2**31 - 1, None]),
     ("since", ["infinity", "-infinity", "0001-01-01 BC"]),
     ("until", ["infinity", "-infinity", "0001-01-01 BC"]),
 ]
@@ -305,6 +306,9 @@ REFUSED: list[tuple[str, list[object]]] = [
     ("mode", [*HOSTILE, "", None]),
     ("fusion", [*HOSTILE, "", None]),
     ("k", [0, -1, -(2**31), None]),
+    ("candidates", [0, -1, -(2**31)]),
+    ("query_language", [*HOSTILE, "english", "EN", "en "]),
+    ("languages", [*([text] for text in HOSTILE), ["english"], ["en", "DE"]]),
     ("vector_weight", [float("nan"), float("inf"), -float("inf"), -0.1, 1.1, None]),
 ]
 ODD: list[tuple[dict[str, object], bool]] = [

@@ -611,6 +611,9 @@ begin
         when (mode in ('hybrid', 'vector', 'text')) is not true then 'mode is hybrid, vector or text'
         when (fusion in ('convex', 'rrf')) is not true then 'fusion is convex or rrf'
         when (vector_weight between 0 and 1) is not true then 'vector_weight is 0 to 1'
+        when candidates < 1 then 'candidates is at least 1'
+        when exists (select from unnest(languages || query_language) as l where l !~ '^([a-z]{{2,3}})?$')
+            then 'languages and query_language are codes like en and id'
         when mode = 'vector' and query_embedding is null then 'mode vector needs query_embedding'
         when with_vectors and (query_embedding <=> query_embedding) = 'NaN' then 'query_embedding is zero, and so near to nothing'
     end;
