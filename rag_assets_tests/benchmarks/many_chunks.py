@@ -64,8 +64,8 @@ join public.base_noise as e on e.number = (n * 104729 / 7) %% %(noises)s
 
 BASE_WORDS = """
 create table if not exists public.base_words as
-select number, to_tsvector('english', rag_without_tags(head)) as head,
-    to_tsvector('english', rag_without_tags(tail)) as tail,
+select number, to_tsvector('english', rag_spaced(head)) as head,
+    to_tsvector('english', rag_spaced(tail)) as tail,
     rag_identifiers('english', head) as head_identifiers, rag_identifiers('english', tail) as tail_identifiers
 from public.base_texts
 """
