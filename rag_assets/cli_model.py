@@ -13,6 +13,7 @@ from rag_assets.model import are, counted
 from rag_assets.model_sets import ModelSet, Pooling
 from rag_assets.switching import Standing
 
+MAKER_OF_FILES = "llama.cpp makes them, as OpenVINO, which is faster, runs the embedded model alone."
 MOST_LEFT = 0.9  # of the space on the disk, after which it is said that it was not given back
 
 
@@ -69,9 +70,10 @@ def add(name: str, file: Path | None, url: str | None, as_json: bool, **given: A
     if as_json:
         print_json({"model": name, "waiting": waiting})
     else:
+        maker = f" {MAKER_OF_FILES}" if file else ""
         show(
-            f"{counted(waiting, 'document')} {are(waiting)} to get vectors of {name}. Next: rag-assets ingest, unless "
-            "`rag-assets up` runs; then rag-assets model switch"
+            f"{counted(waiting, 'document')} {are(waiting)} to get vectors of {name}.{maker} Next: rag-assets ingest, "
+            "unless `rag-assets up` runs; then rag-assets model switch"
         )
 
 
