@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from dotenv import dotenv_values
 from rag_assets import unattended
 from rag_assets.errors import ServiceError, SettingsError
 from rag_assets.model import Progress
+from rag_assets.processes import windows_owner
 from rag_assets.unattended import SERVICE_NAME, STOP_SECONDS
 
 PARAMETERS = "-P -m rag_assets up"  # of Python; what follows is the user's
@@ -60,6 +62,7 @@ class Place:
     nssm: Path
     config: Path  # the working directory, in which .env and settings.toml are looked for
     is_administrator: Callable[[], bool] = is_administrator
+    owner: Callable[[Path], str | None] = windows_owner.owner
 
     @property
     def environment(self) -> Path:
@@ -144,7 +147,12 @@ def _settings(place: Place) -> list[tuple[str, ...]]:
 
 def _given(folder: Path, right: str) -> list[str]:
     """A folder is closed to all but administrators, the system and the service; what others were given stays theirs."""
-    grants = [f"{who}:(OI)(CI){what}" for who, what in ((ADMINISTRATORS, "F"), (SYSTEM, "F"), (ACCOUNT, right))]
+    return [*_closed(folder), f"{ACCOUNT}:(OI)(CI){right}"]
+
+
+def _closed(folder: Path) -> list[str]:
+    """As `_given`, to the service as well: there is none yet."""
+    grants = [f"{who}:(OI)(CI)F" for who in (ADMINISTRATORS, SYSTEM)]
     return [_of_windows("icacls.exe"), str(folder), "/inheritance:r", "/grant:r", *grants]
 
 
@@ -155,7 +163,8 @@ def _of_windows(program: str) -> str:
 
 def script(place: Place) -> str:
     """The commands of a first install, one in a line, as they would be typed."""
-    return "".join(f"{subprocess.list2cmdline(command)}\n" for command in commands(place, is_new=True))
+    all_of_them = [_closed(place.config), *commands(place, is_new=True)]
+    return "".join(f"{subprocess.list2cmdline(command)}\n" for command in all_of_them)
 
 
 # ---- what is done
@@ -164,8 +173,9 @@ def script(place: Place) -> str:
 def install(place: Place, *, progress: Progress) -> bool:
     """Make or update the service, and what is not there of its folders and its file; whether the service is a new one.
 
-    Raises SettingsError where this account may not, or a service of this name is another program's, and ServiceError
-    with what a command says. A new service that cannot be set up is removed again.
+    Raises SettingsError where this account may not, or a service of this name is another program's, or the folder of a
+    new one is another account's, and ServiceError with what a command says. A new service that cannot be set up is
+    removed again.
     """
     _require_administrator(place)
     is_new = _state(place) is None
@@ -173,6 +183,8 @@ def install(place: Place, *, progress: Progress) -> bool:
         _require_ours(place)
     _require_reachable()
     try:
+        if is_new:
+            _take(place)
         _make_files(place, progress=progress)
     except OSError as exc:
         raise ServiceError(f"{exc.filename or place.config} cannot be written: {exc.strerror}") from exc
@@ -253,6 +265,28 @@ def _require_reachable() -> None:
 
 
 # ---- files and commands
+
+
+def _take(place: Place) -> None:
+    """Make the folder, and close it; SettingsError where it, or what is in it, is not an administrator's.
+
+    Every account may make folders in C:\\ProgramData. Settings name programs that the service starts.
+    """
+    place.config.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        trusted = {ADMINISTRATORS.removeprefix("*"), SYSTEM.removeprefix("*"), place.owner(Path(folder))}
+    _require_trusted(place, place.config, trusted)
+    unattended.run(_closed(place.config))
+    for path in place.config.iterdir():
+        _require_trusted(place, path, trusted)
+
+
+def _require_trusted(place: Place, path: Path, trusted: set[str | None]) -> None:
+    if windows_owner.leads_elsewhere(path) or place.owner(path) not in trusted:
+        raise SettingsError(
+            f"{path} was not made by an administrator: others may have put settings there, which name programs that "
+            f"the service starts. Look what is in {place.config}, rename or delete it, and install again."
+        )
 
 
 def _make_files(place: Place, *, progress: Progress) -> None:

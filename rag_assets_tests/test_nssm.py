@@ -137,6 +137,7 @@ def test_print_runs_nothing(place: Place, machine: Machine, tmp_path: Path) -> N
     assert (code, machine.calls(), (tmp_path / "data").exists()) == (0, [], False)
     nssm.install(place, progress=_silent)
     ran = [call.split()[:4] for call in machine.calls()]
+    assert ran[0][0] == "icacls.exe"
     named = said.replace(str(place.nssm), "nssm").replace(f"{place.nssm.parent}/System32/", "")
     assert [line.split()[:4] for line in named.splitlines()] == ran
 
@@ -259,6 +260,35 @@ def test_install_over_the_service_of_somebody_else(place: Place, machine: Machin
         assert code == 1
         assert "is left as it is" in said
     assert machine.calls() == []
+
+
+@pytest.mark.parametrize("named", ["", ".env", "home"])
+def test_install_into_a_folder_of_another_account(named: str, place: Place, machine: Machine) -> None:
+    """Its settings would be the service's: nothing is made, and nothing is written."""
+    planted = place.config / named
+    (place.config / "home").mkdir(parents=True)
+    place.environment.write_text("LLAMA_SERVER_BINARY=C:\\evil.exe\n")
+    theirs = replace(place, owner=lambda path: "S-1-5-21-1-2-3-1001" if path == planted else "S-1-5-18")
+    with pytest.raises(SettingsError, match=re.escape(f"{planted} was not made by an administrator")):
+        nssm.install(theirs, progress=_silent)
+    assert machine.known.services == {}
+    assert place.environment.read_text() == "LLAMA_SERVER_BINARY=C:\\evil.exe\n"
+    assert nssm.install(replace(place, owner=lambda _path: "S-1-5-32-544"), progress=_silent)
+
+
+@pytest.mark.parametrize("named", ["", ".env"])
+def test_install_into_a_folder_that_leads_elsewhere(named: str, place: Place, machine: Machine, tmp_path: Path) -> None:
+    """Rights of another folder would be changed, and a file elsewhere written."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    link = place.config / named
+    link.parent.mkdir(parents=True)
+    link.symlink_to(elsewhere)
+    with pytest.raises(SettingsError, match="was not made by an administrator"):
+        nssm.install(place, progress=_silent)
+    assert str(elsewhere) not in machine.known.rights
+    assert machine.known.services == {}
+    assert list(elsewhere.iterdir()) == []
 
 
 def test_commands_without_nssm(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 """A Windows job object around a child process: it ends with its owner, and keeps to its memory.
 
-Written from the documentation of the Win32 interface; not run on Windows yet.
+Written from the documentation of the Win32 interface, and run under Wine.
 """
 
 import ctypes
