@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rag_assets import evaluation, settings
+from rag_assets import evaluation, operations, settings
 from rag_assets.errors import SettingsError
 from rag_assets.services import Services
 from rag_assets_tests import rows
@@ -66,7 +66,7 @@ def test_a_folder_is_refused_when_something_is_missing(tmp_path: Path, files: di
 def test_a_corpus_is_measured_beside_the_index_when_it_comes_along(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_path: Path
 ) -> None:
-    """In a schema of its own that is gone afterwards; the index keeps what it has."""
+    """In a schema of its own that is gone afterwards; the index, which has documents, keeps what it has."""
     corpus = {"d1": paragraph("pumps"), "d2": paragraph("roses"), "d3": paragraph("taxes")}
     asked = {"q1": paragraph("pumps").strip(), "q2": "roses"}
     _write(
@@ -83,7 +83,16 @@ def test_a_corpus_is_measured_beside_the_index_when_it_comes_along(
     configured = settings.load(home=tmp_path / "home", database_url=database_url)
     questions = evaluation.read(tmp_path / "folder")
     with closing(Services(configured, embedder=Questioner())) as services:
+        operations.create_table(services)
+        operations.migrate(services)
+        rows.execute(
+            database_url,
+            "insert into rag_document_text (document_id, path, sha256, size_bytes, mtime_ns, media_type, parser, "
+            "content, fingerprint, embedding_model) "
+            "values ('7', 'a.md', '', 0, 0, 'text/plain', 'plain', '', '', 'm') returning 1",
+        )
         found = {one.mode: one for one in evaluation.evaluate(services, questions)}
+    assert rows.execute(database_url, "select document_id from rag_document_text") == [("7",)]
     assert found["text"].ndcg_at_10 == 1
     assert found["text"].mrr == 1
     assert found["hybrid"].recall_at_100 == found["vector"].recall_at_100 == 1

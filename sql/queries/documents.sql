@@ -3,8 +3,8 @@
 create table {table} ({id_column} bigint generated always as identity primary key, {path_column} text not null);
 
 -- name: has_texts
--- Whether there is an index, with at least its table of texts.
-select to_regclass('rag_document_text') is not null;
+-- Whether there is an index in this schema, and not in another one behind it, with at least its table of texts.
+select to_regclass(quote_ident(current_schema()) || '.rag_document_text') is not null;
 
 -- name: count_texts
 -- How many documents are indexed.
