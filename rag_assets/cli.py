@@ -205,6 +205,8 @@ def demo(documents: Path | None, queries: tuple[str, ...], as_json: bool) -> Non
         operations.migrate(services)
         registered = operations.register(services, [documents or SAMPLES_FOLDER])
         console.show_left_out(registered)
+        if not registered.registered:
+            raise SettingsError(f"{documents}: {console.NO_FILES}")
         report = _ingest(services)
         if report.interrupted:
             _end_with(report, as_json=as_json)

@@ -64,8 +64,8 @@ class KeyName(click.ParamType[str]):
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The name as it is; fails where it has other characters than letters of ASCII, digits and - _ ."""
-        if not all(sign.isalnum() or sign in "-_." for sign in value) or not value.isascii():
-            self.fail("it has letters, digits and - _ . only", param, ctx)
+        if not (value and value.isascii() and all(sign.isalnum() or sign in "-_." for sign in value)):
+            self.fail("it has letters, digits and - _ . only, and one at least", param, ctx)
         return value
 
 

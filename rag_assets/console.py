@@ -33,6 +33,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="JSON, one object pe
 
 INGEST = "Next: rag-assets ingest"
 FIRST_STEP = "Next: rag-assets register FOLDER (files become rows), then rag-assets ingest"
+NO_FILES = "No files there: hidden ones and folders behind links are left out."
 PREVIEW_CHARACTERS = 320
 SHOWN_UNKNOWN = 5  # documents of an evaluation that are named
 RATE_SECONDS = 1.0  # before a rate says anything
@@ -148,7 +149,7 @@ def show_registered(found: Registered, *, step: str = INGEST) -> None:
     if found.registered:
         show(f"{counted(found.registered, 'file')}, {found.new} new. {step}")
     else:
-        show("No files there: hidden ones and folders behind links are left out.")
+        show(NO_FILES)
 
 
 def show_left_out(found: Registered) -> None:
@@ -229,7 +230,7 @@ def show_hit(hit: Hit, excerpt: str | None = None) -> None:
     for text in hit.before:
         show(f"     < {shorten(text)}")
     shown = visible.line(shorten(hit.content if excerpt is None else excerpt, length=PREVIEW_CHARACTERS))
-    click.echo(f"       {_with_marks_shown(shown)}")
+    click.echo(_with_marks_shown(wrapping.wrapped(f"       {shown}", indent=7, columns=wrapping.width())))
     for text in hit.after:
         show(f"     > {shorten(text)}")
 
