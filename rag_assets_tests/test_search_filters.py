@@ -463,3 +463,73 @@ def test_texts_words_and_statistics_follow_when_rows_have_an_owner(
         for table in ("rag_document_text", "rag_word_counts", "rag_word_totals"):
             cursor.execute(f"select count(*) > 0 from {table}")
             assert cursor.fetchall() == [(True,)], table
+
+
+def test_functions_of_triggers_are_nobodys_to_call(url: str, tenant: tuple[str, Callable[[Cursor], None]]) -> None:
+    """On a table of his own, a reader would have them change what is indexed, with the rights of their owner."""
+    _, become = tenant
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "select p.oid::regprocedure::text from pg_proc as p where p.prosecdef "
+            "and p.pronamespace = (select relnamespace from pg_class where oid = 'rag_outbox'::regclass)"
+        )
+        functions = [name for (name,) in cursor.fetchall()]
+        assert len(functions) >= 6
+        become(cursor)
+        cursor.execute("create temp table mine (id bigint)")
+        for function in functions:
+            cursor.execute("savepoint before")
+            with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+                cursor.execute(
+                    f"create trigger mine after truncate on mine for each statement execute function {function}"
+                )
+            cursor.execute("rollback to before")
+
+
+@pytest.mark.parametrize("way", ["policy", "heading"])
+def test_few_of_many_are_all_compared_when_the_planner_takes_them_for_half(
+    url: str, tenant: tuple[str, Callable[[Cursor], None]], way: str
+) -> None:
+    """It knows nothing of a policy that looks into another table, nor of headings: an index would find others."""
+    _, become = tenant
+    few, many = 30, 14_000
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute("create table owned (document_id text primary key)")
+        cursor.execute("insert into owned values ('few')")
+        cursor.execute("grant select on owned to public")
+        cursor.execute("alter table rag_document_chunks disable trigger user")
+        cursor.execute(
+            f"insert into rag_document_chunks ({NAMES}, heading_path, embedding) "
+            "select case when n < %(few)s then 'few' else 'many' end, n, 'x', md5(n::text), 1, 0, 1, 'prose', 'm', "
+            "case when n < %(few)s then array['Rare words'] else array['Other'] end, "
+            "(select array_agg(sin(n * 7.0 + d * d * 1.7) order by d) from generate_series(1, 8) as d)::real[]::vector "
+            "from generate_series(0, %(many)s) as n",
+            {"few": few, "many": many},
+        )
+        cursor.execute(
+            "drop policy of_a_tenant on rag_document_chunks;"
+            "create policy of_a_tenant on rag_document_chunks for select using ("
+            " document_id in (select o.document_id from owned as o));"
+            "create index rag_vectors_test on rag_document_chunks"
+            " using hnsw ((embedding::halfvec(8)) halfvec_cosine_ops) where embedding_model = 'm'"
+        )
+        cursor.execute("analyze rag_document_chunks")
+        filter = "null"
+        if way == "policy":
+            become(cursor)
+        else:
+            filter = """jsonb_populate_record(null::rag_filter, '{"heading": "Rare"}')"""
+        cursor.execute(f"select rag_estimate({filter}, 'm'), rag_sample({filter}, 'm')")
+        [(guessed, sampled)] = cursor.fetchall()
+        assert guessed > 5_000
+        assert sampled < 300
+        for number in range(10):
+            vector = [math.cos(number * 3.1 + place) for place in range(8)]
+            cursor.execute(f"select chunk_id from rag_search_vectors(%s::real[]::vector, 10, {filter}, 'm')", [vector])
+            found = [chunk for (chunk,) in cursor.fetchall()]
+            cursor.execute(
+                "select id from rag_document_chunks where document_id = 'few' "
+                "order by embedding <=> %s::real[]::vector, chunk_index limit 10",
+                [vector],
+            )
+            assert found == [chunk for (chunk,) in cursor.fetchall()]

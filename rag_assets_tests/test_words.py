@@ -1,6 +1,7 @@
 """Words of chunks, and their statistics, as SQL keeps them: found as they are written, right whatever happens."""
 
 import re
+import time
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -542,3 +543,82 @@ def test_rows_stay_narrow_when_chunks_have_many_words(library: Library) -> None:
     """A search visits thousands of them for their length alone: fifty with 200 words each fit on one page."""
     library.add("1", *(" ".join(f"word{number}x{index}" for index in range(200)) for number in range(50)))
     assert library.sql("select count(*), pg_relation_size('rag_chunk_words') from rag_chunk_words") == [(50, 8192)]
+
+
+def test_what_is_required_is_asked_of_each_document_in_its_own_language(library: Library) -> None:
+    """Words that are too common in one language, and how it makes words shorter, are nothing to documents in others."""
+    library.add("en", "The hard disks of the server are being replaced.")
+    library.add("film", "A film of that name: die hard.")
+    library.add("canteen", "The canteen is serving lunch.")
+    library.add("de", "Die harten Zeiten sind vorbei, sagt der Server.", language="de")
+    library.add("fr", "Le serveur est dur.", language="fr")
+    assert library.found('"die hard"') == ["film"]
+    assert library.found('server -"die hard"')[:1] == ["en"]
+    assert "film" not in library.found('hard -"die hard"')
+    assert library.found("canteen -server") == ["canteen"]
+    assert library.found('"harten Zeiten"') == ["de"]
+
+
+def test_a_given_language_of_the_question_hides_no_document(library: Library) -> None:
+    """It decides which words are too common to count, and nothing else."""
+    library.add("1", "A wombat digs.", language="en")
+    library.add("2", "Der Wombat im Bau.", language="de")
+    for language in ("", "en", "de", "fi"):
+        found = library.sql(
+            f"select document_id from rag_search('wombat', mode => 'text', query_language => '{language}')"
+        )
+        assert sorted(found) == [("1",), ("2",)]
+
+
+def test_phrases_and_minuses_of_scripts_without_spaces(library: Library) -> None:
+    """All pairs of characters have to be there; words of other scripts that touch them are words."""
+    library.add("ja", "\u6771\u4eac\u30bf\u30ef\u30fc\u306f\u9ad8\u3044\u3067\u3059", language="ja")
+    library.add("other", "\u6771\u4eac\u306e\u591c", language="ja")
+    library.add(
+        "th",
+        "\u0e01\u0e23\u0e38\u0e07\u0e40\u0e17\u0e1e\u0e40\u0e1b\u0e47\u0e19\u0e40\u0e21\u0e37\u0e2d\u0e07",
+        language="th",
+    )
+    library.add("mixed", "Docker\u5bb9\u5668 runs on Linux\u670d\u52a1\u5668", language="zh")
+    assert library.found('"\u6771\u4eac\u30bf\u30ef\u30fc"') == ["ja"]
+    assert library.found("\u6771\u4eac -\u30bf\u30ef\u30fc") == ["other"]
+    assert library.found("\u6771\u4eac -\u6771\u4eac\u30bf\u30ef\u30fc") == ["other"]
+    assert library.found('"\u0e01\u0e23\u0e38\u0e07\u0e40\u0e17\u0e1e"') == ["th"]
+    for asked in ("docker", "Linux", "\u5bb9\u5668", "Docker\u5bb9\u5668", '"Linux\u670d\u52a1\u5668"'):
+        assert library.found(asked) == ["mixed"], asked
+
+
+def test_a_phrase_has_the_signs_that_tell_a_name_from_a_word(library: Library) -> None:
+    """C++ is not C, in quotes as without; other signs of a phrase stand for what is between words."""
+    library.add("c", "The language C and others.")
+    library.add("cpp", "The language C++ and others.")
+    library.add("sharp", "F# is a language.")
+    library.add("letter", "F is a letter of language.")
+    assert library.found('"C++"') == library.found('"language C++ and"') == ["cpp"]
+    for minus in ("-C++", '-"C++"'):
+        assert sorted(library.found(f"language {minus}")) == ["c", "letter", "sharp"]
+    assert library.found('"F#"') == ["sharp"]
+
+
+def test_a_question_of_many_phrases_is_read_in_a_moment(library: Library) -> None:
+    """Each counts once, as long as a question may be."""
+    library.add("1", "a pump b")
+    started = time.monotonic()
+    library.found('-"a b" ' * 3_000)
+    library.found(" ".join(f'-"pump {number}"' for number in range(1_500)))
+    assert time.monotonic() - started < 60
+
+
+def test_a_recount_mends_what_others_have_left(library: Library) -> None:
+    """Words of chunks that are gone, and chunks without words, as writers leave them that switch triggers off."""
+    library.add("1", "A pump.")
+    library.add("2", "A valve.")
+    library.sql(
+        "set session_replication_role = replica; delete from rag_document_chunks where document_id = '1';"
+        "delete from rag_chunk_words as w using rag_document_chunks as c where c.id = w.chunk_id; select 1"
+    )
+    assert library.mismatches()
+    library.sql("select 1 from rag_recount_words()")
+    assert library.mismatches() == []
+    assert library.found("valve") == ["2"]
+    assert library.found("pump") == []

@@ -73,6 +73,7 @@ WORDS = """
 insert into rag_chunk_words (chunk_id, embedding_model, language, length, words)
 select c.id, c.embedding_model, 'en', rag_word_length(w.words),
     w.words || rag_identifiers('english', c.document_id || '.md') || a.head_identifiers || b.tail_identifiers
+    || array_to_tsvector(array[' :en'])
     || array_to_tsvector(array(
         select ' ' || often || u.lexeme from unnest(w.words) as u, unnest('{2,4}'::integer[]) as often
         where cardinality(u.positions) >= often

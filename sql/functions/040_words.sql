@@ -52,30 +52,47 @@ begin
 end
 $$;
 
+-- The pairs of characters that stand side by side in a text of a script without spaces, each once, as there are no
+-- words to be seen in it; a character that has none beside it, alone. Null where there is no such script.
+create or replace function rag_character_pairs(given text) returns text[]
+language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp as $$
+begin
+    return (
+        select array_agg(distinct substr(run[1], start, 2))
+        from regexp_matches(
+            given, E'([\\u0e00-\\u0eff\\u1000-\\u109f\\u1780-\\u17ff\\u3040-\\u30ff\\u3400-\\u9fff\\uac00-\\ud7af]+)', 'g'
+        ) as run, generate_series(1, greatest(char_length(run[1]) - 1, 1)) as start
+    );
+end
+$$;
+
+-- What is not of such a script, with spaces instead.
+create or replace function rag_other_scripts(given text) returns text language sql immutable parallel safe
+return regexp_replace(
+    given, E'[\\u0e00-\\u0eff\\u1000-\\u109f\\u1780-\\u17ff\\u3040-\\u30ff\\u3400-\\u9fff\\uac00-\\ud7af]+', ' ', 'g'
+);
+
 -- What the parser of PostgreSQL takes apart, or puts together, otherwise than who looks for it writes it: such names,
--- whole and in parts, and pairs of characters of scripts without spaces.
+-- whole and in parts, pairs of characters of scripts without spaces, and words of other scripts that touch these.
 create or replace function rag_identifiers(config regconfig, given text) returns tsvector
 language plpgsql immutable parallel safe set search_path = {schema}, pg_catalog, pg_temp as $$
 declare
     wholes text[] := rag_names(given);
-    pairs text[];
+    pairs text[] := rag_character_pairs(given);
 begin
-    if given ~ E'[\\u0e00-\\u0eff\\u1000-\\u109f\\u1780-\\u17ff\\u3040-\\u30ff\\u3400-\\u9fff\\uac00-\\ud7af]' then
-        select array_agg(distinct substr(run[1], start, 2)) into pairs
-        from regexp_matches(
-            given, E'([\\u0e00-\\u0eff\\u1000-\\u109f\\u1780-\\u17ff\\u3040-\\u30ff\\u3400-\\u9fff\\uac00-\\ud7af]+)', 'g'
-        ) as run, generate_series(1, greatest(char_length(run[1]) - 1, 1)) as start;
-    end if;
-    return array_to_tsvector(coalesce(wholes, '{{}}') || coalesce(pairs, '{{}}')) || strip(to_tsvector(config, coalesce(
+    return array_to_tsvector(coalesce(wholes, '{{}}') || coalesce(pairs, '{{}}')) || strip(to_tsvector(config, concat_ws(
+        ' ',
         (select string_agg(part, ' ') from unnest(wholes) as whole, regexp_split_to_table(whole, '[^[:alnum:]]+') as part
-            where whole ~ '[[:alpha:]]' and char_length(part) > 1), ''
+            where whole ~ '[[:alpha:]]' and char_length(part) > 1),
+        case when pairs is not null then rag_spaced(rag_other_scripts(given)) end
     )));
 end
 $$;
 
 -- The words of a chunk. What stands in its title, its file's name and its headings counts twice, or once more than in
 -- the body where it stands there too. ' 2word' and ' 4word' say that a word stands there at least so often: so the
--- rows that a search of frequent words looks at can be few, and no word of a text begins with a space.
+-- rows that a search of frequent words looks at can be few, and no word of a text begins with a space. ' :en' is the
+-- language: what has to stand there, or must not, is asked of each document in its own.
 create or replace function rag_words(language text, title text, path text, headings text[], body text)
 returns tsvector language plpgsql immutable parallel safe
 set search_path = {schema}, pg_catalog, pg_temp set client_min_messages = warning as $$
@@ -92,6 +109,7 @@ begin
         || to_tsvector(config, rag_spaced(body));
     return words
         || rag_identifiers(config, concat_ws(' ', head, name, above, body))
+        || array_to_tsvector(array[' :' || coalesce(language, '')])
         || array_to_tsvector(array(
             select ' ' || often || w.lexeme from unnest(words) as w, unnest('{{2,4}}'::integer[]) as often
             where cardinality(w.positions) >= often and octet_length(w.lexeme) <= 1000
@@ -346,11 +364,17 @@ language sql stable set search_path = {schema}, pg_catalog, pg_temp as $$
         and not exists (select from rag_words_missing)
 $$;
 
--- Count all words anew.
+-- Count all words anew, with words for chunks that lack them, and none of chunks that are gone.
 create or replace function rag_recount_words() returns void
 language plpgsql set search_path = {schema}, pg_catalog, pg_temp as $$
 begin
     lock table rag_document_chunks in share mode;  -- nobody writes meanwhile
+    delete from rag_chunk_words as w where not exists (select from rag_document_chunks as c where c.id = w.chunk_id);
+    perform rag_add_words(array(
+        select c.id from rag_document_chunks as c
+        where not exists (select from rag_words_missing)
+            and not exists (select from rag_chunk_words as w where w.chunk_id = c.id)
+    ));
     truncate rag_word_counts, rag_word_totals, rag_word_changes;
     insert into rag_word_counts (embedding_model, word, chunks)
     select w.embedding_model, e.word, count(*)

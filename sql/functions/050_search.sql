@@ -64,10 +64,30 @@ begin
 end
 $$;
 
+-- The same as a sample of the table's pages has it: the planner takes a policy that looks into another table, and a
+-- heading, for a half of all, whatever they leave. At least 1; the same pages each time, so that searches repeat.
+create or replace function rag_sample(filter rag_filter, model text) returns float8
+language plpgsql stable set search_path = {path} as $$
+declare
+    most_pages constant integer := 500;
+    share float8;
+    found bigint;
+begin
+    select least(1, most_pages / greatest(c.relpages, 1)::float8) into share
+    from pg_class as c where c.oid = 'rag_document_chunks'::regclass;
+    execute 'select count(*) from ' || replace(
+        rag_filter_source(filter), 'rag_document_chunks as c',
+        format('rag_document_chunks as c tablesample system (%s) repeatable (0)', 100 * share)
+    ) into found using filter, model;
+    return greatest(found / share, 1);
+end
+$$;
+
 -- What is asked for: the words of a question as the indexed texts have them, and what has to hold of each hit. A phrase
 -- in quotes has to stand there, a word or a phrase after a minus must not; two minuses, as of an option, are none. Each
--- word is looked for as each language of the indexed documents has it; the question's own language decides which words
--- are too common to count, and a phrase of nothing else is not asked for, as they are not kept.
+-- word is looked for as each language of the indexed documents has it, and what a document has to have, or not to have, as
+-- its own language has it; the question's own language, guessed unless it is given, decides which words are too common to
+-- count, and a phrase of nothing else is not asked for, as they are not kept.
 create or replace function rag_parse_query(
     query_text text, model text, language text default null, out words text[], out required tsquery
 ) language plpgsql stable set search_path = {path} set client_min_messages = warning as $$
@@ -76,9 +96,9 @@ declare
     word constant text := E'(?!-)\\S*[[:alnum:]]\\S*';
     phrase constant text := '[^"]*[[:alnum:]][^"]*';
     given text := left(translate(query_text, E'\u201c\u201d\u201e', '"""'), 20000);
-    unwanted text[] := array(select m[1] from regexp_matches(given, before || '"(' || phrase || ')"', 'g') as m);
+    unwanted text[] := array(select distinct m[1] from regexp_matches(given, before || '"(' || phrase || ')"', 'g') as m);
     left_over text := regexp_replace(given, before || '"[^"]*"', ' ', 'g');
-    phrases text[] := array(select m[1] from regexp_matches(left_over, '"(' || phrase || ')"', 'g') as m);
+    phrases text[] := array(select distinct m[1] from regexp_matches(left_over, '"(' || phrase || ')"', 'g') as m);
     plain text := regexp_replace(left_over, '"[^"]*"', ' ', 'g');
     languages text[] := array(
         select s.language from rag_languages(model) as s order by s.chunks desc, s.language
@@ -89,10 +109,12 @@ declare
     one text;
     name text;
     alternatives tsquery;
+    configs regconfig[];  -- of these languages, each once, and of which documents it is
+    of_documents tsquery[];
 begin
     chosen := coalesce(language, rag_guess_language(rag_spaced(wanted), languages));
-    if language is not null then
-        languages := array[language];
+    if chosen <> all (languages) then
+        languages := languages || chosen;
     end if;
     counting := (
         select string_agg(t.token, ' ') from ts_parse('default', rag_spaced(wanted)) as t
@@ -103,22 +125,33 @@ begin
             to_tsvector(rag_word_config(l), coalesce(counting, '')) || rag_identifiers(rag_word_config(l), wanted)
         )) from unnest(languages) as l
     );
+    select array_agg(f.config), array_agg(f.mark) into configs, of_documents from (
+        select rag_word_config(l) as config, rag_any_of(array_agg(rag_word_query(' :' || l))) as mark
+        from unnest(languages) as l group by 1 order by 1
+    ) as f;
+    if cardinality(configs) = 1 then
+        of_documents := '{{NULL}}';
+    end if;
     foreach one in array phrases loop
         continue when numnode(rag_phrase_query(rag_word_config(chosen), one)) = 0;
-        select rag_any_of(array_agg(rag_phrase_query(rag_word_config(l), one))) into alternatives
-        from unnest(languages) as l;
+        select rag_any_of(array_agg(coalesce(f.mark && p.query, p.query))) into alternatives
+        from unnest(configs, of_documents) as f (config, mark)
+        cross join lateral (select rag_phrase_query(f.config, one) as query) as p where numnode(p.query) > 0;
         required := case when required is null then alternatives else required && alternatives end;
     end loop;
     foreach one in array unwanted || array(
-        select m[1] from regexp_matches(plain, before || '(' || word || ')', 'g') as m
+        select distinct m[1] from regexp_matches(plain, before || '(' || word || ')', 'g') as m
     ) loop
         name := (rag_names(one))[1];  -- null, or the whole of it: who excludes C++ does not exclude C
         name := case when replace(lower(one), name, '') !~ '[[:alnum:]]' then name end;
-        select rag_any_of(array_agg(
-            case when one = any (unwanted) then rag_phrase_query(rag_word_config(l), one)
+        select rag_any_of(array_agg(coalesce(f.mark && p.query, p.query))) into alternatives
+        from unnest(configs, of_documents) as f (config, mark)
+        cross join lateral (
+            select case when one = any (unwanted) or rag_character_pairs(one) is not null
+                    then rag_phrase_query(f.config, one)
                 when name is not null then rag_word_query(name)
-                else plainto_tsquery(rag_word_config(l), rag_spaced(one)) end
-        )) into alternatives from unnest(languages) as l;
+                else plainto_tsquery(f.config, rag_spaced(one)) end as query
+        ) as p where numnode(p.query) > 0;
         if numnode(alternatives) > 0 then
             required := case when required is null then !! alternatives else required && !! alternatives end;
         end if;
@@ -130,17 +163,32 @@ end
 $$;
 
 -- A phrase as a query of a language: its words one after the other, and its names of which PostgreSQL keeps no part, as of
--- AT&T. Empty where it has none of both.
+-- AT&T, or not what tells them from a word, as of C++. Of scripts without spaces, which have no words, all pairs of
+-- characters that it has, and the words beside them. Empty where it has none of all that.
 create or replace function rag_phrase_query(config regconfig, phrase text) returns tsquery
-language sql immutable parallel safe set search_path = {path} set client_min_messages = warning as $$
-    select coalesce(
-        phraseto_tsquery(config, rag_spaced(phrase)) && (
-            select string_agg(rag_word_query(name)::text, ' & ')::tsquery from unnest(rag_names(phrase)) as name
-            where numnode(plainto_tsquery(config, rag_spaced(name))) = 0
-        ),
-        phraseto_tsquery(config, rag_spaced(phrase))
-    )
+language plpgsql immutable parallel safe set search_path = {path} set client_min_messages = warning as $$
+declare
+    pairs text[] := rag_character_pairs(phrase);
+    in_order tsquery := phraseto_tsquery(config, rag_spaced(phrase));
+    beside tsquery;
+    names tsquery;
+begin
+    if pairs is not null then
+        beside := plainto_tsquery(config, rag_spaced(rag_other_scripts(phrase)));
+        in_order := rag_all_of(pairs);
+        in_order := case when numnode(beside) > 0 then in_order && beside else in_order end;
+    end if;
+    names := rag_all_of(array(
+        select name from unnest(rag_names(phrase)) as name
+        where name ~ E'(\\+\\+|#)$' or numnode(plainto_tsquery(config, rag_spaced(name))) = 0
+    ));
+    return case when names is null then in_order when numnode(in_order) = 0 then names else in_order && names end;
+end
 $$;
+
+-- Chunks that have all of these words; null where there is none.
+create or replace function rag_all_of(words text[]) returns tsquery language sql immutable parallel safe
+return (select string_agg(rag_word_query(word)::text, ' & ')::tsquery from unnest(words) as word);
 
 create or replace function rag_any_of(queries tsquery[]) returns tsquery language plpgsql immutable parallel safe
 set client_min_messages = warning as $$  -- PostgreSQL would tell of each empty query
@@ -484,6 +532,9 @@ begin
     select * into index from rag_vector_index(rag_search_vectors.model);
     if index.name is not null then
         passing := greatest(rag_estimate(filter, model), 1);  -- 0 where row-level security lets none through
+        if passing > exact_rows and (filter.heading is not null or row_security_active('rag_document_chunks')) then
+            passing := least(passing, rag_sample(filter, model));
+        end if;
         all_rows := greatest(passing, (
             select i.reltuples from pg_class as i
             where i.relname = index.name and i.relnamespace = (
@@ -600,9 +651,8 @@ declare
     with_vectors boolean := query_embedding is not null and mode in ('hybrid', 'vector');
     with_words boolean := query_text ~ '[[:alnum:]]' and mode in ('hybrid', 'text');
     -- of each leg; where there is one only, nothing is put together
-    pool integer := least(
-        case when with_vectors and with_words then greatest(candidates, 2 * k::bigint) else k end, 10000
-    );
+    pool integer := case when with_vectors and with_words
+        then greatest(k, least(greatest(candidates, 2 * k::bigint), 10000)) else k end;
     words_add boolean := with_vectors and fusion = 'convex' and vector_weight >= 0.5;  -- to what the vectors found
     wrong text;
 begin
@@ -634,7 +684,7 @@ begin
             from rag_rank_words(
                 q.words, q.idfs, q.chunks, q.mean_length, pool, filter, of_model,
                 budget => case when words_add then 5000 else 20000 end,
-                most_scored => case when words_add then pool else greatest(600, 3 * pool) end
+                most_scored => case when words_add then pool else greatest(600, least(3 * pool::bigint, 2147483647)::integer) end
             ) as w
         ),
         found as materialized (
@@ -665,7 +715,7 @@ begin
                 when fusion = 'rrf' then
                     coalesce(vector_weight / (60 + s.vector_rank), 0) + coalesce((1 - vector_weight) / (60 + s.word_rank), 0)
                 else
-                    vector_weight * (s.vector_score + 1) / nullif(max(s.vector_score) over () + 1, 0)
+                    vector_weight * coalesce((s.vector_score + 1) / nullif(max(s.vector_score) over () + 1, 0), 0)
                     + (1 - vector_weight) * coalesce(s.word_score / nullif(max(s.word_score) over (), 0), 0)
             end as score
             from scored as s

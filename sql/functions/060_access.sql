@@ -126,7 +126,26 @@ begin
 end
 $$;
 
+-- Functions that triggers call with the rights of their owner are nobody else's to call: on a table of his own, whoever
+-- may make one would have them change what is indexed. A trigger that is there fires without.
+create or replace function rag_close_triggers() returns void
+language plpgsql set search_path = {schema}, pg_catalog, pg_temp as $$
+declare
+    one record;
+begin
+    for one in
+        select p.oid::regprocedure as name from pg_proc as p
+        where p.pronamespace = current_schema()::regnamespace and p.proname = any ({functions})
+            and p.prosecdef and p.prorettype = 'trigger'::regtype
+            and pg_has_role(p.proowner, 'usage') and (p.proacl is null or has_function_privilege('public', p.oid, 'execute'))
+    loop
+        execute format('revoke execute on function %s from public', one.name);
+    end loop;
+end
+$$;
+
 do $$ begin
+    perform {schema}.rag_close_triggers();
     perform {schema}.rag_follow_row_security();
     -- what is new
     if exists (
