@@ -533,3 +533,17 @@ def test_few_of_many_are_all_compared_when_the_planner_takes_them_for_half(
                 [vector],
             )
             assert found == [chunk for (chunk,) in cursor.fetchall()]
+
+
+def test_as_many_hits_come_as_are_asked_for_when_these_are_many(url: str) -> None:
+    """By each way: k is a number of hits, and no other bounds it."""
+    many = 10_500
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            f"insert into rag_document_chunks ({NAMES}, embedding) "
+            "select '0', n, 'pump', md5(n::text), 1, 0, 1, 'prose', 'm', '[1,0,0,0,0,0,0,0]' "
+            "from generate_series(10, %s + 9) as n",
+            [many],
+        )
+        for mode in ("vector", "text", "hybrid"):
+            assert len(_search(cursor, mode, many, {})) == many
