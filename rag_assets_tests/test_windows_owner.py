@@ -1,6 +1,8 @@
 """Whose a file of Windows is, and what leads elsewhere."""
 
+import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -34,8 +36,8 @@ def test_a_link_leads_elsewhere(tmp_path: Path) -> None:
     assert not windows_owner.leads_elsewhere(tmp_path)
     assert not windows_owner.leads_elsewhere(file)
     link = tmp_path / "link"
-    try:
+    with suppress(OSError):
         link.symlink_to(file)
-    except OSError:
-        pytest.skip("this account may make no links")
+    if not os.path.lexists(link):
+        pytest.skip("no link is made here: this account may not, or Wine, which then says nothing")
     assert windows_owner.leads_elsewhere(link)
