@@ -52,25 +52,26 @@ begin
 end
 $$;
 
+-- A run of characters of a script that sets no spaces between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese, Korean.
+create or replace function rag_scripts_without_spaces() returns text language sql immutable parallel safe
+return E'([\\u0e00-\\u0eff\\u1000-\\u109f\\u1780-\\u17ff\\u3040-\\u30ff\\u3400-\\u9fff\\uac00-\\ud7af]+)';
+
 -- The pairs of characters that stand side by side in a text of a script without spaces, each once, as there are no
 -- words to be seen in it; a character that has none beside it, alone. Null where there is no such script.
 create or replace function rag_character_pairs(given text) returns text[]
-language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp as $$
+language plpgsql immutable parallel safe set search_path = {schema}, pg_catalog, pg_temp as $$
 begin
     return (
         select array_agg(distinct substr(run[1], start, 2))
-        from regexp_matches(
-            given, E'([\\u0e00-\\u0eff\\u1000-\\u109f\\u1780-\\u17ff\\u3040-\\u30ff\\u3400-\\u9fff\\uac00-\\ud7af]+)', 'g'
-        ) as run, generate_series(1, greatest(char_length(run[1]) - 1, 1)) as start
+        from regexp_matches(given, rag_scripts_without_spaces(), 'g') as run,
+            generate_series(1, greatest(char_length(run[1]) - 1, 1)) as start
     );
 end
 $$;
 
 -- What is not of such a script, with spaces instead.
 create or replace function rag_other_scripts(given text) returns text language sql immutable parallel safe
-return regexp_replace(
-    given, E'[\\u0e00-\\u0eff\\u1000-\\u109f\\u1780-\\u17ff\\u3040-\\u30ff\\u3400-\\u9fff\\uac00-\\ud7af]+', ' ', 'g'
-);
+return regexp_replace(given, rag_scripts_without_spaces(), ' ', 'g');
 
 -- What the parser of PostgreSQL takes apart, or puts together, otherwise than who looks for it writes it: such names,
 -- whole and in parts, pairs of characters of scripts without spaces, and words of other scripts that touch these.

@@ -137,7 +137,7 @@ begin
         select p.oid::regprocedure as name from pg_proc as p
         where p.pronamespace = current_schema()::regnamespace and p.proname = any ({functions})
             and p.prosecdef and p.prorettype = 'trigger'::regtype
-            and pg_has_role(p.proowner, 'usage') and (p.proacl is null or has_function_privilege('public', p.oid, 'execute'))
+            and pg_has_role(p.proowner, 'usage') and has_function_privilege('public', p.oid, 'execute')
     loop
         execute format('revoke execute on function %s from public', one.name);
     end loop;
