@@ -204,19 +204,24 @@ class Checks:
             with self.check(f"after a kill of the {name}, the next change reaches it"):
                 assert self._killed(words), "there is none"
                 up.follows(self.documents, f"fruit{number}")
+        with self.check("Ctrl-C ends it in order after all of that, and nothing is left"):
+            self._interrupt(up)
+
+    def stop(self) -> None:
+        """A new one until Ctrl-C, and one until it is killed. Of Ctrl-Break, Wine tells no program, and ends it."""
+        with self.check("Ctrl-C ends up in order, and nothing is left"):
+            self._interrupt(Up())
         with self.check("a kill of up ends all that it started"):
+            Up()
             assert self._killed("rag_assets up")
             nothing_is_left()
 
-    def stop(self) -> None:
-        """Everything until Ctrl-C. Of Ctrl-Break, Wine tells no program, and ends it."""
-        with self.check("Ctrl-C ends up in order, and nothing is left"):
-            up = Up()
-            signal.signal(signal.SIGINT, lambda *_: None)  # it goes to all in this console
-            os.kill(0, getattr(signal, "CTRL_C_EVENT", signal.SIGINT))
-            up.process.wait(PATIENCE_SECONDS)
-            assert up.process.returncode == 0, f"it ended with {up.process.returncode}: {up.text[-1500:]}"
-            nothing_is_left()
+    def _interrupt(self, up: Up) -> None:
+        signal.signal(signal.SIGINT, lambda *_: None)  # it goes to all in this console
+        os.kill(0, getattr(signal, "CTRL_C_EVENT", signal.SIGINT))
+        up.process.wait(PATIENCE_SECONDS)
+        assert up.process.returncode == 0, f"it ended with {up.process.returncode}: {up.text[-1500:]}"
+        nothing_is_left()
 
     def tests(self) -> None:
         """The project's tests that need no server of PostgreSQL."""
