@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from rag_assets import visible
 from rag_assets.errors import (
     DatabaseUnavailable,
     DocumentError,
@@ -26,7 +27,7 @@ from rag_assets.lease import BEAT_SECONDS, Lease
 from rag_assets.model import Chunk, ChunkBrief, Claim, ClaimOwner, Outcome, Preview, ReadDocument, Stage, StoredText
 from rag_assets.postgres import chunks, ingestion_log, models, outbox, texts, words
 from rag_assets.postgres.chunks import OfModel
-from rag_assets.postgres.database import Cursor, Database
+from rag_assets.postgres.database import REFUSED, Cursor, Database
 from rag_assets.settings import Chunking, Settings
 from rag_assets.text import languages, sources
 from rag_assets.text.lookups import Lookups
@@ -48,6 +49,8 @@ PREVIEWED_TEXT, PREVIEWED_WORDS, PREVIEWED_CHUNKS = 400, 60, 8  # characters, ch
 WAIT_SECONDS = 0.5  # at a time, for a group: on Windows, Ctrl-C does not end a wait that has no end
 PARTING_SECONDS = 0.05  # between interruptions of what is still under way in a run that is stopped
 DATABASE_PATIENCE_SECONDS = 60.0  # how long a finished document waits for a database that restarts
+# What a document's own bytes, name or facts can bring about; what the machine lacks is an OSError or a MemoryError.
+UNFORESEEN = (ValueError, TypeError, LookupError, ArithmeticError, RecursionError, REFUSED)
 READINGS = 3  # of a file that changes between being cut for one model and for another
 LOOKED_AT_TOGETHER = 25  # files, at most, before the first of them is read
 FOLDED_TOGETHER = 50  # changes of the statistics of words
@@ -422,6 +425,9 @@ class Pipeline:
             work = self._looked_at(claim, next(looks), lane=lane, others=others)
         except DocumentError as exc:
             work = self._unreadable(claim, exc, changed_at=None, lane=lane)
+        except UNFORESEEN as exc:
+            logger.exception("%s could not be read", visible.line(claim.path or ""))
+            work = _unforeseen(claim, exc, stage="read")
         if isinstance(work, _Settled):
             seconds = {"read": time.perf_counter() - started}
             work = replace(work, outcome=replace(work.outcome, seconds=seconds))
@@ -474,12 +480,19 @@ class Pipeline:
     def _unreadable(self, claim: Claim, error: DocumentError, *, changed_at: float | None, lane: _Lane) -> _Settled:
         """A document that cannot be read; `changed_at` is when its file changed last, as it was before."""
         outcome = _failed(claim, error, stage="read")
-        return _Settled(claim=claim, outcome=outcome, file=self._file(claim, lane=lane), changed_at=changed_at)
+        file = self._file(claim, lane=lane, is_late=error.kind == "timed_out")
+        return _Settled(claim=claim, outcome=outcome, file=file, changed_at=changed_at)
 
-    def _file(self, claim: Claim, *, lane: _Lane) -> tuple[int, int] | None:
+    def _file(self, claim: Claim, *, lane: _Lane, is_late: bool) -> tuple[int, int] | None:
+        """Size and time of a file that cannot be read; a store that gave no answer in time is not asked once more."""
+
+        def facts() -> tuple[int, int] | None:
+            place = self._resolve(path)
+            return None if is_late and isinstance(place, sources.Address) else sources.facts(place)
+
+        path = claim.path or ""
         with suppress(DocumentError, OSError):
-            path = claim.path or ""
-            return lane.lookups.call(lambda: sources.facts(self._resolve(path)), name=path)
+            return lane.lookups.call(facts, name=path)
         return None
 
     def _language(self, read: ReadDocument) -> str:
@@ -608,6 +621,18 @@ class Pipeline:
                 retrying = True
                 logger.warning("Database away while storing %d documents: %s", len(group.works), exc)
                 time.sleep(1)
+            except UNFORESEEN as exc:
+                return self._store_apart(group, exc)
+
+    def _store_apart(self, group: _Group, error: Exception) -> list[Outcome]:
+        """Commit each document of a group alone, so that the one that cannot be stored is seen, and fails."""
+        if len(group.works) > 1:
+            return [outcome for work in group.works for outcome in self._store(replace(group, works=[work]))]
+        [work] = group.works
+        if isinstance(work, _Settled):
+            raise error
+        logger.error("%s could not be stored", visible.line(work.claim.path or ""), exc_info=error)
+        return self._store(replace(group, works=[_unforeseen(work.claim, error, stage="write")]))
 
     def _fold_words(self) -> None:
         """So that a search has few changes to add up."""
@@ -873,9 +898,16 @@ def _first_words(chunk: Chunk) -> str:
     return "\n".join(after)[:PREVIEWED_WORDS] or chunk.content[:PREVIEWED_WORDS]
 
 
-def _shortened(message: str) -> str:
-    """A message names the path, which may have any length."""
-    return message if len(message) <= MESSAGE_CHARACTERS else message[:MESSAGE_CHARACTERS] + "…"
+def _storable(message: str) -> str:
+    """A message names paths and quotes stores: of any length, on several lines, with bytes that are no text."""
+    shown = visible.line(message)
+    return shown if len(shown) <= MESSAGE_CHARACTERS else shown[:MESSAGE_CHARACTERS] + "…"
+
+
+def _unforeseen(claim: Claim, error: Exception, *, stage: Stage) -> _Settled:
+    """A document with something in it that nobody has thought of fails alone, as one does that ends its text worker."""
+    said = f"Something in it was not foreseen, {type(error).__name__}: {error}; the log has more: {claim.path}"
+    return _Settled(claim=claim, outcome=_failed(claim, DocumentError("crashed", said), stage=stage))
 
 
 def _failed(claim: Claim, error: DocumentError, *, stage: Stage) -> Outcome:
@@ -885,6 +917,6 @@ def _failed(claim: Claim, error: DocumentError, *, stage: Stage) -> Outcome:
         status="failed",
         stage=stage,
         error_kind=error.kind,
-        error_message=_shortened(error.message),
+        error_message=_storable(error.message),
         retry=error.retryable,
     )

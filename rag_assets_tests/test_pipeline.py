@@ -1,11 +1,13 @@
 """The pipeline: each document is stored whole, fails alone, or is given back; nothing is embedded twice."""
 
 import os
+import re
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -560,6 +562,79 @@ def test_document_is_read_once_more_when_its_reader_died(application: Applicatio
     application.reader = reader
     assert application.run()[document_id].status == status
     assert reader.reads == 2
+
+
+class Odd:
+    """A reader to whom something about one file was never thought of."""
+
+    def __init__(self, reader: Reader, change: Callable[[ReadDocument], ReadDocument]) -> None:
+        self._reader = reader
+        self._change = change
+
+    @property
+    def fingerprint(self) -> str:
+        return self._reader.fingerprint
+
+    def read(self, path: Path, *, name: str) -> ReadDocument:
+        read = self._reader.read(path, name=name)
+        return self._change(read) if name == "odd.txt" else read
+
+    def interrupt(self) -> None:
+        self._reader.interrupt()
+
+
+def _unreadable(read: ReadDocument) -> ReadDocument:
+    return replace(read, language=[][len(read.chunks)])
+
+
+def _with_facts(**facts: object) -> Callable[[ReadDocument], ReadDocument]:
+    return lambda read: replace(read, facts=replace(read.facts, **facts))
+
+
+@pytest.mark.parametrize(
+    ("change", "stage"),
+    [
+        (_unreadable, "read"),
+        (_with_facts(mtime_ns=2**70), "write"),
+        (_with_facts(version="\udce9"), "write"),
+        (_with_facts(version="\x00"), "write"),
+    ],
+)
+def test_document_with_something_unforeseen_fails_alone(
+    application: Application, change: Callable[[ReadDocument], ReadDocument], stage: str
+) -> None:
+    """An error that no room names is that of the document at which it came; those of its group are stored."""
+    before, odd, after = (application.add(f"{name}.txt", name) for name in ("before", "odd", "after"))
+    application.reader = Odd(application.reader, change)
+    outcomes = application.run()
+    assert [outcomes[one].status for one in (before, odd, after)] == ["completed", "failed", "completed"]
+    failed = outcomes[odd]
+    assert (failed.error_kind, failed.stage, failed.retry) == ("crashed", stage, True)
+    assert re.search(r"not foreseen.*odd\.txt$", failed.error_message or "")
+    assert application.pending() == [(odd, "pending", 1, None)]
+    assert (application.stored(before), application.stored(odd)) == ([paragraph("before").strip()], [])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names of files are text there")
+def test_link_to_a_name_that_is_no_text_fails_alone(application: Application, tmp_path: Path) -> None:
+    """The message has the name with its byte written out."""
+    os.symlink(os.fsencode(tmp_path) + b"/caf\xe9.txt", application.files / "link.txt")
+    (tmp_path / os.fsdecode(b"caf\xe9.txt")).write_text("text")
+    link, other = application.add_row("link.txt"), application.add("a.txt", "cats")
+    outcomes = application.run()
+    assert outcomes[other].status == "completed"
+    assert (outcomes[link].error_kind, outcomes[link].status) == ("outside_root", "failed")
+    assert r"caf\udce9.txt" in (outcomes[link].error_message or "")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the times of its files begin in 1601")
+def test_file_of_a_time_that_no_number_holds_is_stored(application: Application) -> None:
+    """Where its file system has such times at all: others keep the nearest one that they have."""
+    document_id = application.add("a.txt", "cats")
+    for year in (1600, 2400):
+        os.utime(application.files / "a.txt", ns=((year - 1970) * 31_556_952 * 10**9,) * 2)
+        application.change(document_id)
+        assert application.run(run_id=str(year))[document_id].status in ("completed", "skipped")
 
 
 def test_claims_are_kept_when_a_group_takes_longer_than_they_last(application: Application) -> None:

@@ -256,6 +256,26 @@ def test_errors_of_a_web_server_are_those_of_documents(web: Web, status: int, ki
         assert (caught.value.kind, caught.value.retryable) == (kind, True)
 
 
+@pytest.mark.parametrize("status", [202, 204, 206, 300, 302, 304])
+@pytest.mark.parametrize("of", ["HEAD and GET", "GET"])
+def test_only_a_plain_answer_is_a_document(web: Web, status: int, of: str) -> None:
+    """Part of one that nobody asked for, a notice that it is being prepared, or nothing: another time may be better."""
+    if of == "GET":
+        web.of_head["/a.txt"] = (200, {"Content-Length": str(len(WORDS_READ))}, b"")
+    with pytest.raises(DocumentError, match=rf"answered {status}.*/a\.txt") as caught:
+        fetched(at(web.put("/a.txt", b"" if status in (204, 304) else b"Please wait", status=status)))
+    assert (caught.value.kind, caught.value.retryable) == ("timed_out", True)
+
+
+def test_login_that_a_redirection_has_is_not_sent(web: Web) -> None:
+    """As with an address of the table."""
+    web.put("/b.txt")
+    there = web.url.replace("://", "://user:hunter2@")
+    with pytest.raises(DocumentError, match=r"login: .*/a\.txt$") as caught:
+        fetched(at(web.put("/a.txt", b"", status=302, Location=f"{there}/b.txt")))
+    assert (caught.value.kind, {path for _, path in web.asked}) == ("outside_root", {"/a.txt"})
+
+
 def test_store_that_does_not_answer_is_no_missing_file(web: Web) -> None:
     """It is said what happened."""
     uri = web.put("/a.txt")
@@ -352,6 +372,44 @@ def test_state_of_another_address_says_nothing(project: Project, web: Web, heade
 
 
 # ---- through the whole
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "ends"),
+    [
+        (302, {"Location": "file:///\xff\xfe"}, "timed_out"),
+        (200, {"ETag": '"\xff\xfe"'}, None),
+        (200, {"Last_Modified": "0001-01-01T00:00:00+23:59"}, None),
+        (200, {"Last_Modified": "9999-12-31T23:59:59+00:00"}, None),
+        (500, {"Last_Modified": "9999-12-31T23:59:59+00:00"}, "timed_out"),
+    ],
+)
+def test_what_a_server_says_beside_a_document_costs_no_other_its_place(
+    project: Project, web: Web, status: int, headers: dict[str, str], ends: str | None
+) -> None:
+    """Bytes that are no text, and times that no number of the database holds; they are told to nobody as they came."""
+    allow(project, web.url + "/")
+    odd = project.application.add_row(web.put("/odd.txt", status=status, **headers))
+    beside = project.application.add_row(web.put("/beside.txt"))
+    project.run()
+    assert project.application.stored(beside)
+    kinds = project.application.sql(f"select error_kind from rag_outbox where document_id = '{odd}'")
+    assert kinds == ([(ends,)] if ends else [])
+    assert bool(project.application.stored(odd)) == (ends is None)
+    assert operations.reconcile(project.services)["changed"] == 0
+
+
+def test_stored_document_stays_when_its_server_answers_with_something_else(project: Project, web: Web) -> None:
+    """And is found unchanged when the server is well again."""
+    allow(project, web.url + "/")
+    document_id = project.application.add_row(web.put("/a.txt", ETag='"one"'))
+    project.run()
+    before = project.application.stored(document_id)
+    web.put("/a.txt", b"", status=304, ETag='"one"')
+    project.application.change(document_id)
+    project.run(succeeds=False)  # nothing beside it: the run that was asked for one document says that it failed
+    assert project.application.stored(document_id) == before
+    assert project.application.sql("select error_kind from rag_outbox") == [("timed_out",)]
 
 
 def test_documents_of_stores_are_ingested_reconciled_and_found_changed(

@@ -40,6 +40,7 @@ NEEDED_RIGHTS = (
     "(grant create on schema), and that owns the documents table or belongs to its owner."
 )
 
+REFUSED = psycopg2.DataError  # a value that no column of its type can hold
 NOT_MIGRATED = (  # what is missing where `init` never ran, or the search_path leads elsewhere
     pg_errors.UndefinedTable,
     pg_errors.UndefinedFunction,

@@ -7,6 +7,7 @@ from typing import Any
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import Json, execute_values
 
+from rag_assets import visible
 from rag_assets.errors import EmbeddingError, NotEnoughMemory, ServerFailedToStart, ServiceError, WrongModel
 from rag_assets.model import ClaimOwner, Outcome
 from rag_assets.postgres import documents
@@ -46,7 +47,7 @@ def write_fault(cursor: Cursor, source: Source, error: ServiceError, *, claimed_
         "run_id": run_id,
         "kind": kind,
         "kinds": list(FAULTS.values()),
-        "message": str(error),
+        "message": visible.lines(str(error)),
         "limit": FAULT_ROWS,
     }
     cursor.execute(composed("ingestion_log", "insert_fault", **documents.identifiers(cursor, source)), values)

@@ -58,7 +58,12 @@ def facts(path: Path) -> tuple[int, int]:
         status = os.stat(path)
     except OSError as exc:
         raise _unreadable(path, exc) from exc
-    return status.st_size, status.st_mtime_ns
+    return status.st_size, representable(status.st_mtime_ns)
+
+
+def representable(mtime_ns: int) -> int:
+    """An mtime of the years 1678 to 2261, which 64 bits hold as nanoseconds; TELLS_NOTHING in place of any other."""
+    return mtime_ns if abs(mtime_ns) < 2**63 else TELLS_NOTHING
 
 
 def reliable_mtime(mtime_ns: int, *, looked_at: int) -> int:
@@ -105,7 +110,7 @@ def read_open(file: int, *, path: Path, limit: int) -> tuple[bytes, FileFacts]:
         _check_size(path, len(data), limit=limit)
         if _state(before) == _state(after) and len(data) == after.st_size:
             sha = hashlib.sha256(data).hexdigest()
-            mtime_ns = reliable_mtime(after.st_mtime_ns, looked_at=looked_at)
+            mtime_ns = reliable_mtime(representable(after.st_mtime_ns), looked_at=looked_at)
             return data, FileFacts(sha256=sha, size=len(data), mtime_ns=mtime_ns)
     raise DocumentError("timed_out", f"File changed during each of {READ_ATTEMPTS} attempts to read it: {path}")
 

@@ -17,8 +17,9 @@ from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
 from typing import IO, Any, cast
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
+from rag_assets import visible
 from rag_assets.errors import DocumentError, SettingsError
 from rag_assets.model import FileFacts
 from rag_assets.text import paths
@@ -29,6 +30,7 @@ MISLEADING = re.compile(r"[@%\\]")  # in a host: libraries differ in what they t
 CONTROLS = re.compile(r"[\x00-\x1f\x7f]")  # some are left out by what reads an address: of "." and "." they make ".."
 PASSWORD = re.compile(r"(?<=://)[^/]*@")
 QUERY = re.compile(r"(://[^\s?]*)\?\S*")  # of an address in a message: that of a redirection may have a signature
+REDIRECTIONS = (301, 302, 303, 307, 308)
 STATE_NAMES = ("ETag", "etag")  # what stores call the name of a state of an object
 TIME_NAMES = ("LastModified", "last_modified", "mtime", "updated", "Last-Modified", "created")
 
@@ -255,10 +257,10 @@ def _look(address: Address) -> _State:
     with _translated(address):
         store, path = _store(address)
         info = store.info(path)
-    if info.get("type") == "directory":
-        raise DocumentError("unsupported", f"A folder, not a file: {address}")
-    size = info.get("size")
-    return _State(size=None if size is None else int(size), mtime_ns=_mtime_ns(info), version=_version(info))
+        if info.get("type") == "directory":
+            raise DocumentError("unsupported", f"A folder, not a file: {address}")
+        size = info.get("size")
+        return _State(size=None if size is None else int(size), mtime_ns=_mtime_ns(info), version=_version(info))
 
 
 def _store(address: Address) -> tuple[Any, str]:
@@ -284,7 +286,15 @@ def _client(allowed: tuple[str, ...]) -> Callable[..., Any]:
     async def checked(request: Any, send: Callable[[Any], Any]) -> Any:
         shown = str(request.url.with_query(None))  # that of a redirection may have a signature in it
         _require_allowed(str(request.url), allowed=allowed, shown=shown)
-        return await send(request)
+        answer = await send(request)
+        is_led_on = answer.status in REDIRECTIONS and "Location" in answer.headers
+        if is_led_on and MISLEADING.search(urlsplit(answer.headers["Location"]).netloc):
+            answer.close()
+            raise DocumentError("outside_root", f"Address refused, it leads to one with a login: {shown}")
+        if answer.status < 400 and answer.status != 200 and not is_led_on:  # fsspec knows only of those from 400 on
+            answer.close()
+            raise DocumentError("timed_out", f"Its server answered {answer.status}, which is no document: {shown}")
+        return answer
 
     async def client(**options: Any) -> Any:
         import aiohttp
@@ -324,7 +334,7 @@ def _document_error(address: Address, exc: Exception) -> DocumentError:
 def _version(info: Mapping[str, Any]) -> str | None:
     """What a store calls this state of an object; not where another state may be called the same (weak etags)."""
     named = next((str(info[name]) for name in STATE_NAMES if info.get(name)), "")
-    return named if named and not named.startswith("W/") else None
+    return visible.line(named) if named and not named.startswith("W/") else None
 
 
 def _mtime_ns(info: Mapping[str, Any]) -> int:
@@ -333,7 +343,7 @@ def _mtime_ns(info: Mapping[str, Any]) -> int:
         given = _time(given)
     if isinstance(given, datetime):
         given = (given if given.tzinfo else given.replace(tzinfo=UTC)).timestamp()
-    return paths.TELLS_NOTHING if given is None else int(float(given) * 1_000_000) * 1_000
+    return paths.TELLS_NOTHING if given is None else paths.representable(int(float(given) * 1_000_000) * 1_000)
 
 
 def _time(written: str) -> datetime | None:
