@@ -1,12 +1,14 @@
 """defs.history: what Dagster keeps is forgotten by age, and its pages stay right; on PostgreSQL, as under `up`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
 import dagster as dg
 import pytest
 import yaml  # type: ignore[import-untyped]
+from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+from dagster._serdes import deserialize_value, serialize_value
 
 from rag_assets.defs import checks, events, history, jobs, partitions
 from rag_assets.services import DAGSTER_SCHEMA
@@ -39,8 +41,12 @@ def kept(application: Application, tmp_path: Path) -> Iterator[Project]:
         yield project
 
 
-def forget(project: Project, *, days: float = 30, tags: Mapping[str, str] = OURS) -> int:
-    run = dg.DagsterRun(job_name=jobs.reconcile.name, tags=tags)
+def forget(project: Project, *, days: float = 30, is_launched: bool = True) -> int:
+    """As a run does that Dagster launched, and loaded from its storage; or one in a process of one's own."""
+    location = GrpcServerCodeLocationOrigin(host="localhost", port=1, location_name="rag_assets")
+    origin = RemoteJobOrigin(RemoteRepositoryOrigin(location, "__repository__"), jobs.reconcile.name)
+    made = dg.DagsterRun(job_name=jobs.reconcile.name, remote_job_origin=origin if is_launched else None)
+    run = deserialize_value(serialize_value(made), dg.DagsterRun)
     return history.forget(project.instance, run, days=days)
 
 
@@ -220,16 +226,16 @@ def test_a_look_goes_on_where_the_last_one_ended(kept: Project, monkeypatch: pyt
     assert staying not in ids(kept)
 
 
-@pytest.mark.parametrize(("days", "tags"), [(0, OURS), (30, {})])
+@pytest.mark.parametrize(("days", "is_launched"), [(0, True), (30, False)])
 def test_nothing_goes_where_it_is_off_or_nobody_knows_whose_runs_they_are(
-    kept: Project, days: float, tags: dict[str, str]
+    kept: Project, days: float, is_launched: bool
 ) -> None:
     """A run that is executed in a process of one's own has no code location."""
     document_id = document(kept, "a.txt")
     kept.run(tags=OURS)
     change(kept, document_id, "a.txt")
     kept.application.sql(OLD)
-    assert forget(kept, days=days, tags=tags) == 0
+    assert forget(kept, days=days, is_launched=is_launched) == 0
 
 
 def test_a_reconciliation_forgets_what_is_old(kept: Project) -> None:

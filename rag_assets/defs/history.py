@@ -40,7 +40,7 @@ def forget(instance: dg.DagsterInstance, run: dg.DagsterRun, *, days: float) -> 
 
     A look takes LOOK_SECONDS or a little more. The next one goes on behind it, and after the last run from the first.
     """
-    repository = run.tags.get(REPOSITORY_TAG)
+    repository = run.tags_for_storage().get(REPOSITORY_TAG)  # Dagster stores it beside a run's own tags
     if not days or repository is None:
         return 0
     history = _History(instance, own_job=run.job_name)
