@@ -21,8 +21,11 @@ from rag_assets.services import dagster_database
 from rag_assets.settings import PAGE_SECRETS, SENSOR_SECRETS, WORK_SECRETS, Settings, project_root
 
 # The command `dagster-daemon` under this Python, by its public name: its script may lie in no folder of the PATH.
+# The root logger has a handler that says nothing: where a library calls `logging.warning`, as Dagster's does when the
+# database is away, Python would give it one for good, and each line of the log would come twice.
 DAEMON_COMMAND = (
-    "import sys; from importlib.metadata import distribution;"
+    "import logging, sys; logging.getLogger().addHandler(logging.NullHandler());"
+    " from importlib.metadata import distribution;"
     " [main] = distribution('dagster').entry_points.select(group='console_scripts', name='dagster-daemon');"
     " sys.argv[0] = main.name; sys.exit(main.load()())"
 )

@@ -397,6 +397,27 @@ def test_a_backlog_is_told_when_it_begins_and_when_it_is_over(watched: Watched) 
     assert watched.told() == []
 
 
+def test_deletions_that_are_held_are_told_when_they_begin_and_when_they_are_over(watched: Watched) -> None:
+    """Somebody has to say whether they are meant, and they are no backlog."""
+    application = watched.project.application
+    for number in range(60):
+        application.add(f"{number}.txt", f"word{number}")
+    watched.project.run()
+    assert watched.told() == []
+    application.sql('delete from "TblDocumentFiles"')
+    watched.project.run()
+    [told] = watched.told()
+    assert (told["event"], told["held"]) == ("deletions_held", 60)
+    assert "rag-assets confirm-deletions" in told["next"]
+    assert "60 deletions are held, as so many rows are gone at once: the documents stay indexed.\n" in told["text"]
+    assert watched.told() == []
+    operations.confirm_deletions(watched.project.services)
+    watched.project.run()
+    [told] = watched.told()
+    assert (told["event"], told["held"], told["next"]) == ("deletions_held_over", 0, None)
+    assert watched.told() == []
+
+
 def test_a_backlog_is_told_with_what_hinders(watched: Watched) -> None:
     """As `rag-assets status` says it."""
     application = watched.project.application

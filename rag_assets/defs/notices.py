@@ -1,4 +1,4 @@
-"""A sensor tells a webhook of runs that failed, and of a backlog, from its beginning to its end; off without a URL.
+"""A sensor tells a webhook of runs that failed, of a backlog, and of deletions that are held; off without a URL.
 
 Dagster's own `run_failure_sensor` looks at one run a tick, and at the next one whatever became of the notice. This one
 reads the same events, tells of all that came since the last notice at once, and again where a notice was not taken.
@@ -21,7 +21,7 @@ from rag_assets.defs.events import named
 from rag_assets.defs.resources import Rag
 from rag_assets.defs.sensors import instance_of
 from rag_assets.errors import RagAssetsError, ServiceError
-from rag_assets.model import counted
+from rag_assets.model import are, counted
 from rag_assets.services import Services
 
 LOOK_SECONDS = 30
@@ -55,6 +55,7 @@ OUR_JOBS = {job.name for job in (jobs.ingest_job, jobs.index_job, jobs.reconcile
 OUR_ASSETS = {dg.AssetKey(name) for name in (events.SOURCE_ASSET, *events.ASSETS, events.INDEX_ASSET)}
 OF_DOCUMENTS = "rag-assets status names the documents, why they failed and what to do; so does the run's page."
 OF_RUNS = "read the run's page, then: rag-assets doctor."
+OF_HELD = "put the rows back, or confirm that they are to go: rag-assets confirm-deletions"
 OF_BACKLOG = "rag-assets status, and the sensor {sensor} on Dagster's page, say what it waits for."
 
 logger = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class Told:
     run_event: int  # the last event of a failed run that was told of, or need not be
     runs_at: float = 0.0  # when failed runs were told of last, in seconds since 1970
     backlog: bool = False  # whether a backlog was told of, and its end was not
+    held: bool = False  # the same of deletions that are held
     tries: int = 0  # how often the notice that is due was not taken
     due: str = ""  # the event of that notice
     untold: int = 0  # failed runs of notices that were given up, since the last one that was taken
@@ -133,9 +135,12 @@ def _look(instance: dg.DagsterInstance, services: Services, told: Told | None) -
         return _tell(services, of_runs, told=told, then=then, until=until, runs=len(failed))
     if not failed:
         told = replace(told, run_event=last_event)
-    notice = _of_backlog(services, is_told=told.backlog)
-    if notice is not None:
-        return _tell(services, notice, told=told, then=replace(told, backlog=not told.backlog), until=until)
+    for notice, then in (
+        (_of_backlog(services, is_told=told.backlog), replace(told, backlog=not told.backlog)),
+        (_of_held(services, is_told=told.held), replace(told, held=not told.held)),
+    ):
+        if notice is not None:
+            return _tell(services, notice, told=told, then=then, until=until)
     said = f"{_runs_failed(len(failed))}: told in {left:.0f} s." if failed else "Nothing is to be told."
     return replace(told, tries=0), said
 
@@ -303,6 +308,25 @@ def _of_backlog(services: Services, *, is_told: bool) -> dict[str, object] | Non
         f"What to do: {next_step}",
     ]
     return webhook.notice(services.settings, "backlog", lines, **facts, next=next_step)
+
+
+def _of_held(services: Services, *, is_told: bool) -> dict[str, object] | None:
+    """That deletions are held until somebody confirms them, or that those that were told of are not any more."""
+    try:
+        held = operations.pending_now(services).held
+    except RagAssetsError:
+        return None
+    if bool(held) == is_told:
+        return None
+    if is_told:
+        line = "no deletion is held any more."
+        return webhook.notice(services.settings, "deletions_held_over", [line], held=0, next=None)
+    next_step = remedies.with_jobs(OF_HELD)
+    lines = [
+        f"{counted(held, 'deletion')} {are(held)} held, as so many rows are gone at once: the documents stay indexed.",
+        f"What to do: {next_step}",
+    ]
+    return webhook.notice(services.settings, "deletions_held", lines, held=held, next=next_step)
 
 
 def _hindrances(services: Services) -> str:

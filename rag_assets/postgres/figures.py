@@ -67,6 +67,7 @@ class Pending:
     documents: int
     oldest_seconds: float  # 0 where nothing is pending
     kinds: dict[str, int]
+    held: int  # deletions that somebody has to confirm; not among the documents
 
 
 def count_chunks(cursor: Cursor, *, seconds: float) -> int | None:

@@ -5,7 +5,14 @@ move what is imported here, this process ends with an ImportError, and never ser
 """
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from sqlalchemy import event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.pool import Pool
 
 from rag_assets import settings
 from rag_assets.service import addresses, connections
@@ -26,7 +33,7 @@ def serve(config: Settings, *, host: str, port: int, workspace: Path, read_only:
 
     from rag_assets.defs import dagster_internals
 
-    with DagsterInstance.get() as instance:
+    with DagsterInstance.get() as instance, pinged_connections():
         instance.optimize_for_webserver(STATEMENT_TIMEOUT_MS, CONNECTION_SECONDS, POOL_OVERFLOW)
         with dagster_internals.web_application(
             instance, workspace, read_only=read_only, as_json=config.log_format == "json", poll_milliseconds=POLL_MS
@@ -39,6 +46,30 @@ def serve(config: Settings, *, host: str, port: int, workspace: Path, read_only:
                 stop_seconds=STOP_SECONDS,
                 log_level="warning",
             )
+
+
+@contextmanager
+def pinged_connections() -> Iterator[None]:
+    """Within, a connection that was kept is asked for an answer before it is used, and replaced where it is cut.
+
+    Else the first clicks after a restart of the database would fail. Dagster gives no way to say `pool_pre_ping`; this
+    is the same by the events of SQLAlchemy's pools.
+    """
+    event.listen(Pool, "checkout", _ping)
+    try:
+        yield
+    finally:
+        event.remove(Pool, "checkout", _ping)
+
+
+def _ping(connection: DBAPIConnection, *_others: object) -> None:
+    cursor = connection.cursor()
+    try:
+        cursor.execute("select 1")
+    except Exception as exc:  # whichever the driver raises
+        raise DisconnectionError from exc
+    finally:
+        cursor.close()
 
 
 def main() -> None:

@@ -29,7 +29,8 @@ select (select count(*) from rag_changes),
     )), 0)::float8;
 
 -- name: get_pending
--- Documents that wait, seconds since the oldest of their changes, and how many wait after an error, by its kind.
+-- Documents that wait, seconds since the oldest of their changes, how many wait after an error, by its kind, and how many
+-- deletions wait for somebody's word.
 select
     (select count(*) from (
         select document_id from rag_outbox where state = 'pending'
@@ -41,7 +42,8 @@ select
     )), 0)::float8 as oldest_seconds,
     (select coalesce(jsonb_object_agg(error_kind, n), '{}') from (
         select error_kind, count(*) as n from rag_outbox where state = 'pending' and error_kind is not null group by 1
-    ) as failed) as kinds;
+    ) as failed) as kinds,
+    (select count(*) from rag_outbox where state = 'held') as held;
 
 -- name: sum_attempts
 -- What was done in all, by how attempts ended.
