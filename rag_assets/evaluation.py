@@ -24,7 +24,7 @@ from rag_assets.model import Claim, ClaimOwner, Hit, Progress, counted
 from rag_assets.postgres import conninfo, outbox
 from rag_assets.postgres import search as searching
 from rag_assets.services import Services, no_progress
-from rag_assets.settings import Mode, Source
+from rag_assets.settings import Mode, Source, require_file
 
 MODES: tuple[Mode, ...] = ("vector", "text", "hybrid")
 RECALL_DEPTH = 100  # documents that recall looks at
@@ -252,7 +252,7 @@ def _read_beir(folder: Path) -> Questions:
     if not texts:
         raise SettingsError(f"{folder}: no question of queries.jsonl has a relevant document in qrels/test.tsv.")
     corpus = folder / "corpus.jsonl"
-    documents = {row["_id"]: _document(row) for row in _lines(corpus)} if corpus.is_file() else None
+    documents = {row["_id"]: _document(row) for row in _lines(corpus)} if corpus.exists() else None
     return Questions(texts=texts, relevant={key: relevant[key] for key in texts}, corpus=documents)
 
 
@@ -290,6 +290,7 @@ def _lines(file: Path) -> Iterator[dict[str, str]]:
 def _opened(file: Path) -> Iterator[TextIO]:
     """A file of text in UTF-8; SettingsError where it is none, or cannot be read."""
     try:
+        require_file(file)
         with file.open(encoding="utf-8-sig", newline="") as opened:
             yield opened
     except (OSError, UnicodeDecodeError, csv.Error) as exc:

@@ -1,5 +1,6 @@
 """One typed Settings: from the environment, `.env` and `settings.toml`, in that order of precedence."""
 
+import errno
 import json
 import logging
 import os
@@ -51,6 +52,7 @@ ENV_FILE = ".env"
 ENV_ENCODING = "utf-8-sig"  # editors on Windows begin it with a mark
 CALIBRATION_FILE = "calibration.json"  # below home
 LAST_PORT = 65_535
+TOO_DEEP = "nested too deeply: write it with fewer brackets in one another."
 
 Quantization = Literal["f32", "f16", "q8_0"]
 # The settings of [embedding] that a known model brings along.
@@ -104,6 +106,7 @@ def _with_commas(value: Any) -> Any:
 
 def _read_key(file: Path, *, setting: str) -> str | None:
     try:
+        require_file(file)
         return file.read_text(encoding="utf-8").strip() or None
     except (OSError, ValueError) as exc:
         raise SettingsError(f"{setting}, {file}, cannot be read: {exc}") from exc
@@ -578,6 +581,7 @@ class _Calibrated(_Kept):
 def calibrated(home: Path, *, binary: Path | str | None) -> dict[str, dict[str, Any]]:
     """What the home's calibration says: of llama_server, if made here and with this binary, and of embedding."""
     try:
+        require_file(home / CALIBRATION_FILE)
         kept = json.loads((home / CALIBRATION_FILE).read_text(encoding="utf-8"))
         # Another quantization gives other vectors: that choice stays, also on another machine.
         lasting = {"embedding": {"quantization": kept["quantization"]}}
@@ -585,7 +589,7 @@ def calibrated(home: Path, *, binary: Path | str | None) -> dict[str, dict[str, 
             return lasting
         chosen = {**lasting["embedding"], "engine": kept.get("engine", "auto")}
         return {"embedding": chosen, "llama_server": dict(kept["llama_server"])}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}  # none, or not ours: it only saves time
 
 
@@ -629,6 +633,9 @@ def _loaded(kind: type[Settings], overrides: dict[str, Any]) -> Settings:
         raise SettingsError(described(exc)) from exc
     except UnreadableSetting as exc:
         raise SettingsError(f'{exc}: lists and tables are given as JSON, as in ["a"] or {{"a": "b"}}') from exc
+    except RecursionError as exc:
+        raise SettingsError(f"A value in the environment or {ENV_FILE} is {TOO_DEEP}") from exc
+    _require_trusted(settings.home.expanduser(), instead="Set RAG_ASSETS_HOME to another folder")
     return settings.model_copy(update={"home": settings.home.expanduser().resolve(), **_in_time(settings)})
 
 
@@ -654,46 +661,71 @@ def project_root() -> Path:
 
 def _default_home() -> Path:
     root = project_root()
-    home = (root if root != Path(__file__).parent / "project" else Path.cwd()) / ".rag_assets"
-    _require_trusted(home)
-    return home
+    return (root if root != Path(__file__).parent / "project" else Path.cwd()) / ".rag_assets"
 
 
-def _require_trusted(found: Path) -> None:
-    """SettingsError where a file or folder that lies there unasked is one that another account could have written.
+def distrust(found: Path, *, writers: int = stat.S_IWOTH) -> tuple[str, str] | None:
+    """Why another account could have written a file or folder, and the command that mends it; None: it could not have.
 
-    It names programs that are started, as LLAMA_SERVER_BINARY: in a folder such as /tmp, anybody may have left it.
     Trusted are our own account, root, and who could change this very package anyway. Of a link it has to be so, too:
-    files of root can hold what others wrote, as /proc/PID/environ does of a program that they started.
+    files of root can hold what others wrote, as /proc/PID/environ does of a program that they started. `writers` are
+    the bits of the mode that nobody else may have; where nothing is, or nothing can be seen, nothing is to be read.
     """
-    if sys.platform == "win32" or not found.exists():
-        return
-    facts, package = found.stat(), Path(__file__).stat()
-    others_write = facts.st_mode & ~package.st_mode & stat.S_IWOTH
-    owners = {facts.st_uid, found.lstat().st_uid}
-    if others_write or not owners <= {os.geteuid(), 0, package.st_uid}:
+    if sys.platform == "win32":
+        return None
+    try:
+        facts, link = found.stat(), found.lstat()
+    except OSError:
+        return None
+    package = Path(__file__).stat()
+    anyway = package.st_mode if facts.st_gid == package.st_gid else package.st_mode & stat.S_IWOTH
+    if facts.st_mode & ~anyway & writers:
+        others, bits = ("others", "go-w") if writers & stat.S_IWGRP else ("everybody", "o-w")
+        return f"may be written by {others}", f"chmod {bits}"
+    if not {facts.st_uid, link.st_uid} <= {os.geteuid(), 0, package.st_uid}:
+        return "belongs to another account", "chown"
+    return None
+
+
+def _require_trusted(found: Path, *, instead: str) -> None:
+    """SettingsError where another account could have written a file of settings, or the home, of this process.
+
+    They name programs that are started, as LLAMA_SERVER_BINARY, or hold the database that is believed: in a folder such
+    as /tmp, anybody may have left one, and one that is named may have been prepared by whoever it belongs to.
+    """
+    if why := distrust(found):
+        what, command = why
+        mended = "owner" if command == "chown" else "permissions"
         raise SettingsError(
-            f"{found.absolute()} {'may be written by everybody' if others_write else 'belongs to another account'}, "
-            "and is not used, as it says which programs are started. Go to another folder; or if it is yours, correct "
-            f"its {'permissions (chmod o-w)' if others_write else 'owner (chown)'}."
+            f"{found.absolute()} {what}, and is not used, as it decides which programs are run and which data is "
+            f"believed. {instead}; or if it is yours, correct its {mended} ({command})."
         )
+
+
+def require_file(file: Path) -> None:
+    """OSError where there is no file: a FIFO would be waited for, and a device may never end."""
+    if not stat.S_ISREG(file.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is a folder, pipe or device, and a file is to be there", str(file))
 
 
 def _from_file() -> dict[str, Any]:
     """What settings.toml says; a name at its top that means nothing would otherwise be passed over in silence."""
     named = os.environ.get("RAG_ASSETS_SETTINGS")
     file = Path(named) if named else _usual_file()
-    if not file.is_file():
-        if named:
-            raise SettingsError(f"RAG_ASSETS_SETTINGS names {named}, where there is no file; correct or unset it.")
-        return {}
-    if not named:
-        for part in (file, *file.parents[:-1]):  # of config/settings.toml, the folder as well
-            _require_trusted(part)
     try:
+        if not file.exists():
+            if named:
+                raise SettingsError(f"RAG_ASSETS_SETTINGS names {named}, where there is no file; correct or unset it.")
+            return {}
+        require_file(file)
+        instead = "Name another file in RAG_ASSETS_SETTINGS" if named else "Go to another folder"
+        for part in (file,) if named else (file, *file.parents[:-1]):  # of config/settings.toml, the folder as well
+            _require_trusted(part, instead=instead)
         found = tomllib.loads(file.read_text(encoding="utf-8-sig"))  # editors on Windows begin it with a mark
     except (OSError, ValueError) as exc:
         raise SettingsError(f"{file} cannot be read as TOML in UTF-8: {exc}") from exc
+    except RecursionError as exc:
+        raise SettingsError(f"{file} cannot be read as TOML in UTF-8: a value is {TOO_DEEP}") from exc
     if unknown := found.keys() - _names():
         raise SettingsError(f"{file}: there is no setting or section {_list(unknown)}. There are {_list(_names())}")
     return found
@@ -702,9 +734,9 @@ def _from_file() -> dict[str, Any]:
 def _usual_file() -> Path:
     """settings.toml, or where there is none, config/settings.toml, where the original system has it."""
     first, second = map(Path, USUAL_FILES)
-    if first.is_file() and second.is_file():
+    if first.exists() and second.exists():
         _log_once(f"{second} is not read, as there is {first}: keep one of them, or name one in RAG_ASSETS_SETTINGS.")
-    return second if second.is_file() and not first.is_file() else first
+    return second if second.exists() and not first.exists() else first
 
 
 @cache
@@ -714,8 +746,11 @@ def _log_once(message: str) -> None:
 
 def _refuse_unknown_variables() -> None:
     """A section that is misspelt in the environment or .env would be passed over in silence; a misspelt key is not."""
-    _require_trusted(Path(ENV_FILE))
+    file = Path(ENV_FILE)
     try:
+        if file.exists():
+            require_file(file)
+            _require_trusted(file, instead="Go to another folder")
         in_file = dotenv_values(ENV_FILE, encoding=ENV_ENCODING)
     except (OSError, ValueError) as exc:
         raise SettingsError(f"{ENV_FILE} cannot be read in UTF-8: {exc}") from exc

@@ -1,6 +1,7 @@
 """Questions and their documents are read from a folder, and measured by mode."""
 
 import json
+import os
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -60,6 +61,19 @@ def test_a_folder_is_refused_when_something_is_missing(tmp_path: Path, files: di
     """With what it needs."""
     _write(tmp_path, files)
     with pytest.raises(SettingsError, match=said):
+        evaluation.read(tmp_path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="FIFOs are POSIX")
+@pytest.mark.parametrize("name", ["questions.csv", "corpus.jsonl"])
+def test_a_fifo_in_the_folder_is_refused_and_not_waited_for(tmp_path: Path, name: str) -> None:
+    """Nor is a corpus passed over that is one."""
+    if name == "corpus.jsonl":
+        (tmp_path / "qrels").mkdir()
+        (tmp_path / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq\td\t1\n")
+        (tmp_path / "queries.jsonl").write_text('{"_id": "q", "text": "?"}\n')
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(SettingsError, match="a file is to be there"):
         evaluation.read(tmp_path)
 
 

@@ -252,6 +252,15 @@ def test_a_pipe_in_the_place_of_the_file_is_not_waited_for(tmp_path: Path) -> No
         Keys(tmp_path / "keys.toml").require()
 
 
+def test_a_file_that_is_nested_too_deeply_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    """As any other that is no TOML."""
+    file = tmp_path / "keys.toml"
+    file.touch(mode=0o600)
+    file.write_text("a = " + "[" * 100_000)
+    with pytest.raises(SettingsError, match="cannot be read as TOML in UTF-8: a value is nested too deeply"):
+        Keys(file).require()
+
+
 def test_a_key_may_stand_in_the_file_itself(tmp_path: Path) -> None:
     """For those who make their own."""
     file = tmp_path / "keys.toml"

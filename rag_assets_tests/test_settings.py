@@ -309,11 +309,15 @@ def test_settings_are_read_where_the_original_system_has_them(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")
-@pytest.mark.parametrize("name", [".env", "settings.toml", "config/settings.toml"])
+@pytest.mark.parametrize("name", [".env", "settings.toml", "config/settings.toml", "named.toml"])
 @pytest.mark.parametrize("is_foreign", [True, False])
-def test_a_file_that_others_could_have_written_is_refused(name: str, is_foreign: bool) -> None:
-    """It would say which programs are started; one that is named in the environment is the user's own choice."""
+def test_a_file_that_others_could_have_written_is_refused(
+    name: str, is_foreign: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would say which programs are started, also where the environment names it."""
     file = Path(name)
+    if name == "named.toml":
+        monkeypatch.setenv("RAG_ASSETS_SETTINGS", str(file.absolute()))
     file.parent.mkdir(exist_ok=True)
     file.write_text("LOG_FORMAT = 'json'\n")
     assert settings.load().log_format == "json"
@@ -351,3 +355,77 @@ def test_a_home_that_another_account_left_in_this_folder_is_refused(
     Path(".rag_assets").mkdir()
     os.chown(".rag_assets", FOREIGN_UID, -1)
     assert "belongs to another account, and is not used" in refused()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")
+@pytest.mark.parametrize("is_given", [True, False])
+def test_a_home_that_everybody_may_write_to_is_refused_where_it_is_named(tmp_path: Path, is_given: bool) -> None:
+    """Anybody could put a database into it, which then reads files as whoever uses it."""
+    home = tmp_path / ("given" if is_given else "home")
+    given = {"home": home} if is_given else {}
+    home.mkdir()
+    home.chmod(0o775)
+    assert settings.load(**given).home == home
+    home.chmod(0o777)
+    said = refused(**given)
+    assert f"{home} may be written by everybody, and is not used" in said
+    assert "Set RAG_ASSETS_HOME to another folder; or if it is yours, correct its permissions (chmod o-w)." in said
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root gives folders away")
+def test_a_home_of_another_account_is_refused_where_it_is_named(tmp_path: Path) -> None:
+    """Also behind a link of ours, or where the link alone is theirs."""
+    home = tmp_path / "theirs"
+    home.mkdir()
+    (tmp_path / "home").symlink_to(home)
+    assert settings.load().home == home
+    os.chown(home, FOREIGN_UID, -1)
+    assert f"{tmp_path / 'home'} belongs to another account, and is not used" in refused()
+    os.chown(home, 0, -1)
+    os.chown(tmp_path / "home", FOREIGN_UID, -1, follow_symlinks=False)
+    assert "belongs to another account, and is not used" in refused()
+
+
+def _put(kind: str, place: Path) -> None:
+    """Something that is no file."""
+    place.parent.mkdir(exist_ok=True)
+    if kind == "folder":
+        place.mkdir()
+    elif kind == "device":
+        place.symlink_to("/dev/zero")
+    else:
+        os.mkfifo(place)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="FIFOs and devices of POSIX")
+@pytest.mark.parametrize("name", [".env", "settings.toml", "config/settings.toml", "named.toml", "key"])
+@pytest.mark.parametrize("kind", ["fifo", "device", "folder"])
+def test_what_is_no_file_is_refused_and_not_waited_for(name: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is neither passed over, which would use the defaults, nor read, which would never end."""
+    if name == "named.toml":
+        monkeypatch.setenv("RAG_ASSETS_SETTINGS", name)
+    _put(kind, Path(name))
+    if name == "key":
+        config = settings.load(llama_server={"api_key_file": name, "url": "http://127.0.0.1:1"})
+        with pytest.raises(SettingsError, match="a file is to be there"):
+            config.llama_server.read_api_key()
+        return
+    said = refused()
+    assert said.startswith(f"{name} cannot be read")
+    assert "it is a folder, pipe or device, and a file is to be there" in said
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="FIFOs are POSIX")
+def test_a_calibration_that_is_a_fifo_is_none(tmp_path: Path) -> None:
+    """As every other that cannot be read."""
+    _put("fifo", tmp_path / "home" / CALIBRATION_FILE)
+    assert settings.load().llama_server == settings.load_by_hand().llama_server
+
+
+def test_what_is_nested_too_deeply_is_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the file of settings, and in a variable that holds a section."""
+    Path("settings.toml").write_text("a = " + "[" * 100_000)
+    assert refused().startswith("settings.toml cannot be read as TOML in UTF-8: a value is nested too deeply")
+    Path("settings.toml").unlink()
+    monkeypatch.setenv("RAG_ASSETS_CHUNKING", "[" * 100_000)
+    assert refused().startswith("A value in the environment or .env is nested too deeply")

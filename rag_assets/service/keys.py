@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, m
 
 from rag_assets.errors import SettingsError
 from rag_assets.model import Caller
+from rag_assets.settings import TOO_DEEP
 
 SETTING = "service.keys_file"
 LEAST_CHARACTERS = 16  # of a key that stands in the file itself
@@ -139,6 +140,8 @@ def _read(file: Path) -> list[tuple[bytes, Caller]]:
         raise SettingsError(f"{SETTING}, {file}: {said}") from None  # the values may be keys
     except ValueError as exc:
         raise SettingsError(f"{SETTING}, {file}, cannot be read as TOML in UTF-8: {exc}") from exc
+    except RecursionError as exc:
+        raise SettingsError(f"{SETTING}, {file}, cannot be read as TOML in UTF-8: a value is {TOO_DEEP}") from exc
     return _callers(file, entries)
 
 
