@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -28,7 +29,7 @@ from rag_assets.postgres import conninfo, contents
 from rag_assets.postgres.contents import Contents
 from rag_assets.postgres.database import Database
 from rag_assets.postgres.statements import folder as sql_folder
-from rag_assets.settings import Settings
+from rag_assets.settings import Settings, distrust, require_file
 
 MANIFEST_FORMAT = 1  # of the manifest; a program reads its own and earlier ones
 MANIFEST_FILE = "manifest.json"
@@ -96,9 +97,9 @@ def make(settings: Settings, folder: Path, *, progress: Progress) -> Manifest:
 def restore(settings: Settings, folder: Path, *, replace: bool, progress: Progress) -> Manifest:
     """Put a backup into the embedded database of this home, which nobody else may use meanwhile.
 
-    Raises SettingsError where the folder is no backup that this program can restore, or where data is there and
-    `replace` is not said, ServiceError where it is damaged, the disk is too small or somebody uses the database. What
-    was there stays then.
+    Raises SettingsError where the folder is no backup that this program can restore, where another account could have
+    written it, or where data is there and `replace` is not said, ServiceError where it is damaged, the disk is too
+    small or somebody uses the database. What was there stays then.
     """
     _require_embedded(settings)
     folder = Path(os.path.abspath(folder))
@@ -127,8 +128,10 @@ def restore(settings: Settings, folder: Path, *, replace: bool, progress: Progre
 def read(folder: Path) -> Manifest:
     """The manifest of a backup that is whole and that this program can restore.
 
-    Raises SettingsError where it is none, or a newer program made it, and ServiceError where its file is damaged.
+    Raises SettingsError where it is none, a newer program made it, or another account could have written it, and
+    ServiceError where its file is damaged.
     """
+    _require_trusted(folder)
     manifest = _read_manifest(folder / MANIFEST_FILE)
     if newer := set(manifest.migrations) - {file.name for file in sql_folder("migrations")}:
         raise SettingsError(
@@ -174,8 +177,21 @@ def _require_empty(database: Database, home: Path) -> None:
         )
 
 
+def _require_trusted(folder: Path) -> None:
+    """A hash proves nothing here: who writes the dump writes the manifest, too."""
+    for part in (folder, folder / MANIFEST_FILE, folder / DUMP_FILE):
+        if why := distrust(part, writers=stat.S_IWGRP | stat.S_IWOTH):
+            what, command = why
+            raise SettingsError(
+                f"{part} {what}, and is not restored: a dump is code, which runs in the database as the account of its "
+                f"server. Restore what you made yourself; or if you trust who made this, correct the "
+                f"{'owner' if command == 'chown' else 'permissions'} of the folder and its files ({command})."
+            )
+
+
 def _require_whole(file: Path, manifest: Manifest) -> None:
     try:
+        require_file(file)
         found = file.stat().st_size
         is_whole = found == manifest.dump_bytes and _sha256(file) == manifest.sha256
     except OSError as exc:
@@ -235,8 +251,7 @@ def _write_manifest(file: Path, manifest: Manifest) -> None:
 
 def _read_manifest(file: Path) -> Manifest:
     try:
-        if file.exists() and not file.is_file():  # a pipe would be waited for
-            raise SettingsError(f"{file.parent} is no backup: {MANIFEST_FILE} is no file")
+        require_file(file)
         text = file.read_text(encoding="utf-8")
         found: dict[str, Any] = json.loads(text)
         if found["format"] > MANIFEST_FORMAT:
@@ -250,7 +265,7 @@ def _read_manifest(file: Path) -> Manifest:
         wrong = exc.errors()[0]
         where = ".".join(map(str, wrong["loc"]))
         raise SettingsError(f"{file} is no manifest of a backup: {where}: {wrong['msg']}") from exc
-    except (ValueError, KeyError, TypeError) as exc:
+    except (ValueError, KeyError, TypeError, RecursionError) as exc:
         raise SettingsError(f"{file} is no manifest of a backup: {exc}") from exc
     if not manifest.migrations:
         raise SettingsError(f"The backup in {file.parent} holds no index: it is of an empty database.")

@@ -45,7 +45,8 @@ def backup(folder: Path, as_json: bool) -> None:
 def restore(folder: Path, replace: bool, as_json: bool) -> None:
     """Put the backup in FOLDER into the embedded database of this home, which nothing else may use meanwhile.
 
-    It is restored beside what is there, compared with what was backed up, and takes its place at the end.
+    It is restored beside what is there, compared with what was backed up, and takes its place at the end. A dump is
+    code: restore only what you made yourself. What another account could have written is refused.
     """
     config = settings.load()
     require_home(config)

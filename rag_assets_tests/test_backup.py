@@ -27,6 +27,7 @@ from rag_assets.text.sandbox.worker import TextWorker
 from rag_assets_tests import corpus, rows
 
 QUESTION = "How long do I have to return an item?"
+FOREIGN_UID = 54321
 NEWER = "999_of_a_later_program.sql"
 as_root = pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="mounts a small disk")
 
@@ -286,10 +287,45 @@ def test_restore_when_the_manifest_is_of_a_newer_program_or_was_changed(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="FIFOs are POSIX")
-def test_restore_when_the_manifest_is_a_fifo(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [MANIFEST_FILE, DUMP_FILE])
+def test_restore_when_a_file_is_a_fifo(name: str, origin: Origin, tmp_path: Path) -> None:
     """Nobody writes to it, and nobody waits."""
-    os.mkfifo(tmp_path / MANIFEST_FILE)
-    with pytest.raises(SettingsError, match="is no file"):
+    folder = _edited(tmp_path / "backup", lambda manifest: replace(manifest, dump_bytes=0), origin=origin, dump=b"")
+    (folder / name).unlink()
+    os.mkfifo(folder / name, 0o600)
+    with pytest.raises(ServiceError, match="a folder, pipe or device, and a file is to be there"):
+        backup.restore(_settings(tmp_path / "home"), folder, replace=False, progress=_silent)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX modes")
+@pytest.mark.parametrize("name", [".", MANIFEST_FILE, DUMP_FILE])
+@pytest.mark.parametrize("by", ["everybody", "group", "owner"])
+def test_restore_when_another_account_could_have_written_it(name: str, by: str, tmp_path: Path) -> None:
+    """A dump runs what its author wants, and its hash is the author's, too; no server is started."""
+    folder = tmp_path / "backup"
+    folder.mkdir(mode=0o700)
+    for file in (MANIFEST_FILE, DUMP_FILE):
+        (folder / file).touch(mode=0o600)
+    part = folder / name
+    if by == "owner":
+        if os.geteuid() != 0:
+            pytest.skip("only root gives files away")
+        os.chown(part, FOREIGN_UID, -1)
+    else:
+        if os.geteuid() == 0:  # a group that could not change this package
+            os.chown(part, -1, FOREIGN_UID)
+        part.chmod(part.stat().st_mode | (0o002 if by == "everybody" else 0o020))
+    said = "belongs to another account" if by == "owner" else "may be written by others"
+    with pytest.raises(SettingsError, match=f"{said}, and is not restored: a dump is code") as info:
+        backup.restore(_settings(tmp_path / "home"), folder, replace=False, progress=_silent)
+    assert str(info.value).endswith("(chown)." if by == "owner" else "(chmod go-w).")
+    assert not (tmp_path / "home").exists()
+
+
+def test_restore_when_the_manifest_is_nested_too_deeply(tmp_path: Path) -> None:
+    """As any other that is no manifest."""
+    (tmp_path / MANIFEST_FILE).write_text("[" * 100_000)
+    with pytest.raises(SettingsError, match="is no manifest of a backup"):
         backup.restore(_settings(tmp_path / "home"), tmp_path, replace=False, progress=_silent)
 
 
