@@ -1,7 +1,7 @@
 """The commands `rag-assets backup` and `rag-assets restore`."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -50,7 +50,8 @@ def restore(folder: Path, replace: bool, as_json: bool) -> None:
     """
     config = settings.load()
     require_home(config)
-    with supervisor.alone(config.home), _released(config.home):
+    is_own = config.database_url is not None  # which a restore refuses, whatever runs in this home
+    with nullcontext() if is_own else supervisor.alone(config.home), _released(config.home):
         found = backups.restore(config, folder, replace=replace, progress=print_progress)
     _show(found, f"as of {found.made_at}. Next: rag-assets reconcile (finds what changed since)", as_json=as_json)
 

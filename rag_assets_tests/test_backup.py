@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from rag_assets import backup, operations, settings
+from rag_assets import backup, operations, settings, supervisor
 from rag_assets.backup import DUMP_FILE, MANIFEST_FILE, Manifest
 from rag_assets.bundled import data_directory, dumps, postgres, postgres_watchdog
 from rag_assets.cli import main
@@ -169,7 +169,9 @@ def test_command_when_the_database_is_ones_own(command: str, tmp_path: Path, mon
     """Neither takes the embedded database for the one that is in use."""
     monkeypatch.setenv("DATABASE_URL", "postgresql://somebody@db.example/app")
     monkeypatch.setenv("RAG_ASSETS_HOME", str(tmp_path / "home"))
-    result = CliRunner().invoke(main, [command, str(tmp_path / "backup")])
+    (tmp_path / "home").mkdir()
+    with supervisor.alone(tmp_path / "home"):  # `up` runs there, which has nothing to do with it
+        result = CliRunner().invoke(main, [command, str(tmp_path / "backup")])
     assert result.exit_code == 1
     assert "take a pg_dump" in result.output
 
