@@ -21,7 +21,7 @@ from rag_assets.errors import DatabaseUnavailable, EmbeddingError, RagAssetsErro
 from rag_assets.model import Caller, DocumentState, Filter, Hit, Story, Summary, Vector
 from rag_assets.postgres import callers, figures
 from rag_assets.postgres.callers import CallersDatabase
-from rag_assets.postgres.database import Database
+from rag_assets.postgres.database import Database, require_no_newer
 from rag_assets.postgres.figures import Figures
 from rag_assets.processes import spawning
 from rag_assets.services import DAGSTER_SCHEMA, Services
@@ -304,8 +304,12 @@ class Asking:
         return neighbour.memory_bytes(self.settings.home / "run")
 
     def is_ready(self) -> bool:
-        """Whether a search by words would be answered now: database and schema are there. DatabaseUnavailable."""
+        """Whether a search by words would be answered now: database and schema are there.
+
+        DatabaseUnavailable, or SettingsError where a newer program made the tables.
+        """
         with self._for(EVERYTHING) as services, services.database.transaction() as cursor:
+            require_no_newer(cursor)
             return callers.is_ready(cursor)
 
     def warm(self) -> None:

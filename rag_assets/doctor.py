@@ -22,7 +22,7 @@ from rag_assets.embedding.server import known_flags
 from rag_assets.errors import RagAssetsError, ServiceError, SettingsError
 from rag_assets.model import Progress, counted
 from rag_assets.postgres import documents, health
-from rag_assets.postgres.database import NEEDED_RIGHTS
+from rag_assets.postgres.database import NEEDED_RIGHTS, require_no_newer
 from rag_assets.postgres.health import Health
 from rag_assets.processes import memory
 from rag_assets.services import Services, require_home
@@ -288,6 +288,7 @@ def _database(services: Services) -> Finding:
 def _tables(services: Services) -> Finding:
     source = services.settings.source
     with services.database.transaction() as cursor:
+        require_no_newer(cursor)
         documents.require_columns(cursor, source)
         lacking = health.missing_rights(cursor, source)
     if not _health(services).has_tables and lacking:

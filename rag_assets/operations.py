@@ -47,7 +47,7 @@ from rag_assets.postgres import (
 from rag_assets.postgres import reconcile as reconciling
 from rag_assets.postgres import search as searching
 from rag_assets.postgres import stories as story_tables
-from rag_assets.postgres.database import Cursor, require_schema
+from rag_assets.postgres.database import Cursor, require_no_newer, require_schema
 from rag_assets.postgres.figures import Figures, Pending
 from rag_assets.postgres.roles import Granted
 from rag_assets.postgres.stories import Story
@@ -68,7 +68,7 @@ NOT_RERANKED = "These passages are not re-ranked: the reranker gives no answer j
 MOST_SWITCHES = 3  # of the model that serves, between the beginning of a search and its end
 STORY_ATTEMPTS = 20  # at a document, of which its story tells
 GLANCE_SECONDS = 2.0  # of a statement of a look that has to end soon, whatever holds the tables
-COUNT_SECONDS = 20.0  # for which chunks are counted, where nobody waits but a timer of each minute
+COUNT_SECONDS = 2.0  # after which counting chunks is given up: who looks waits for five in all
 DAGSTER_CONNECTIONS = 4  # that it has at once, where it has much to tell
 BYTE_CODE = "__pycache__"  # written beside code by Python, and by pip beside the samples of an installed package
 
@@ -351,8 +351,12 @@ def purge_log(services: Services) -> int:
 
 
 def status(services: Services) -> IndexStatus:
-    """The index at a glance; SettingsError, with what to do, where nothing is set up."""
+    """The index at a glance.
+
+    SettingsError, with what to do, where nothing is set up, or a newer program made the tables.
+    """
     with services.database.transaction() as cursor:
+        require_no_newer(cursor)
         status = outbox.status(cursor, services.settings.source)  # which says what to do where nothing is set up
         still = runs.standing_still(cursor, seconds=services.settings.worker.processing_timeout_seconds)
         beside = _beside(cursor)
@@ -375,7 +379,7 @@ def _beside(cursor: Cursor) -> list[str]:
 def figures_now(services: Services) -> Figures:
     """What operators watch, everything counted, chunks only where that ends within COUNT_SECONDS.
 
-    SettingsError, with what to do, where nothing is set up.
+    Raises what figures.get raises, and SettingsError, with what to do, where nothing is set up.
     """
     with services.database.transaction() as cursor:
         chunks = figures.count_chunks(cursor, seconds=COUNT_SECONDS)

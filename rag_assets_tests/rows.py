@@ -2,8 +2,8 @@
 
 import hashlib
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,14 @@ def execute(url: str, statement: str) -> list[tuple[Any, ...]]:
     with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
         cursor.execute(statement)
         return cursor.fetchall() if cursor.description else []
+
+
+@contextmanager
+def locked(url: str, table: str) -> Iterator[None]:
+    """Nobody reads this table during the block, as while `vacuum full` works on it."""
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute(f"lock table {table} in access exclusive mode")
+        yield
 
 
 def enqueue(cursor: Cursor, ids: Sequence[str], *, priority: int = outbox.CHANGES) -> None:

@@ -110,7 +110,8 @@ def test_help_of_every_command_is_more_than_its_name(command: str | None) -> Non
 
 
 @pytest.mark.parametrize(
-    "command", ["init", "ingest", "search pumps", "register .", "reconcile", "retry", "accept", "confirm-deletions"]
+    "command",
+    ["init", "ingest", "search pumps", "register .", "reconcile", "retry", "accept", "confirm-deletions", "status"],
 )
 def test_commands_of_an_older_program_refuse_tables_of_a_newer_one(command: str, configured: Application) -> None:
     """In a sentence that says what to do; nothing is changed, nor embedded."""

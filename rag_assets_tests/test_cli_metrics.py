@@ -2,15 +2,18 @@
 
 import os
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 from click.testing import CliRunner, Result
 from prometheus_client.parser import text_string_to_metric_families
 
 from rag_assets.bundled import postgres as bundled_postgres
+from rag_assets.bundled import postgres_watchdog
 from rag_assets.cli import main
-from rag_assets_tests import serving
+from rag_assets_tests import rows, serving
 from rag_assets_tests.test_metrics import STORED, log, samples
 
 
@@ -86,6 +89,48 @@ def test_an_embedded_database_that_does_not_run_is_away_and_is_not_started(
         assert figures(target.read_text())["rag_assets_database_up"] == 1
     finally:
         bundled_postgres.remove(home)
+
+
+def test_a_home_that_is_not_there_is_not_made(configured: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its name may be mistyped, which is seen where it is said."""
+    monkeypatch.delenv("DATABASE_URL")
+    monkeypatch.setenv("RAG_ASSETS_HOME", str(tmp_path / "mistyped"))
+    assert str(tmp_path / "mistyped") in "".join(invoke().stderr.split("\n"))
+    assert not (tmp_path / "mistyped").exists()
+
+
+def test_a_locked_table_is_not_waited_for(configured: str) -> None:
+    """A timer runs this each minute; the database answers."""
+    with rows.locked(configured, "rag_outbox"):
+        result = invoke()
+    assert figures(result.stdout) == {"rag_assets_database_up": 1, "rag_assets_embedder_memory_bytes": 0}
+    assert "locks one of its tables" in result.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="stops processes by a signal")
+def test_an_embedded_database_that_is_stuck_is_away(
+    configured: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within the seconds that /metrics waits, and it is not said that it would not start."""
+    monkeypatch.delenv("DATABASE_URL")
+    home = tmp_path / "home"
+    bundled_postgres.start(home)
+    try:
+        number = postgres_watchdog.running_server((postgres_watchdog.folder(home) / "data").resolve())
+        assert number is not None
+        server = psutil.Process(number)  # which answers who connects
+        try:
+            server.suspend()
+            started = time.monotonic()
+            result = invoke()
+            seconds = time.monotonic() - started
+        finally:
+            server.resume()
+    finally:
+        bundled_postgres.remove(home)
+    assert figures(result.stdout)["rag_assets_database_up"] == 0
+    assert "does not answer within 5 s" in result.stderr
+    assert seconds < 30  # of which a busy machine takes most
 
 
 @pytest.mark.parametrize("url", ["mysql://me:secret@host/x", "postgresql://[bad"])

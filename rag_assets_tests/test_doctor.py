@@ -57,6 +57,14 @@ def test_all_is_well_in_a_migrated_database(findings: Any) -> None:
     assert "384" in found["embedding"].found
 
 
+def test_tables_of_a_newer_program_are_a_failure(findings: Any, database_url: str) -> None:
+    """As every command that needs the index says, and searches."""
+    rows.execute(database_url, "insert into rag_migrations values ('999_future.sql', 'x')")
+    found = findings()
+    assert found["tables"].verdict == "fail"
+    assert "This program is older than the tables of the database (999_future.sql" in found["tables"].found
+
+
 def test_a_start_of_the_embedding_server_to_look_at_it_is_not_counted(findings: Any, database_url: str) -> None:
     """Of `rag_assets_embedder_starts_total`, docs/service.md says that it counts those by runs and searches."""
     assert "started and answered" in findings()["embedding"].found

@@ -4,6 +4,7 @@ import re
 import threading
 from contextlib import closing
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from prometheus_client.metrics_core import Metric
@@ -13,7 +14,7 @@ from rag_assets import asking
 from rag_assets.asking import Asking
 from rag_assets.embedding import neighbour
 from rag_assets.errors import NotEnoughMemory
-from rag_assets.model import ClaimOwner, Outcome
+from rag_assets.model import ClaimOwner, Outcome, State
 from rag_assets.postgres import ingestion_log
 from rag_assets.postgres.database import Database
 from rag_assets.service.metrics import Metrics, of_index
@@ -34,6 +35,7 @@ STORED = Outcome(
     tokens=50,
     seconds={"read": 0.5, "chunk": 0.25, "embed": 2.0, "write": 0.125},
 )
+OF_INDEX = {"rag_assets_documents.indexed", "rag_assets_backlog.pending", "rag_assets_oldest_pending_seconds"}
 FAILED = Outcome(
     document_id="2", path="2.pdf", status="failed", stage="read", error_kind="encrypted", error_message="locked"
 )
@@ -214,6 +216,35 @@ def test_a_database_without_tables_answers_and_has_no_figures(empty_database_url
         found = samples(families(service))
     assert found["rag_assets_database_up"] == 1
     assert not [name for name in found if name.startswith("rag_assets_documents")]
+
+
+def test_tables_of_a_newer_program_have_no_figures(database_url: str, tmp_path: Path) -> None:
+    """What this program would count in them may be wrong; the database is there."""
+    rows.execute(database_url, "insert into rag_migrations values ('999_future.sql', 'x')")
+    with served(configured(database_url, tmp_path / "home")) as service:
+        found = samples(families(service))
+    assert found["rag_assets_database_up"] == 1
+    assert not OF_INDEX.intersection(found)
+
+
+@pytest.mark.parametrize("table", ["rag_document_chunks", "rag_outbox", "rag_ingestion_totals", "rag_chunk_words"])
+def test_a_locked_table_is_no_database_that_is_away(table: str, database_url: str, tmp_path: Path) -> None:
+    """As `vacuum full` locks it: the database answers all the same, and its numbers are back after it."""
+    with served(configured(database_url, tmp_path / "home")) as service:
+        with rows.locked(database_url, table):
+            found = samples(families(service))
+            assert found["rag_assets_database_up"] == 1
+            assert not OF_INDEX.intersection(found)
+        assert samples(families(service)).keys() > OF_INDEX
+
+
+def test_each_status_and_state_is_told_before_the_first_one(database_url: str, tmp_path: Path) -> None:
+    """What appears at 1 has not increased, as Prometheus counts."""
+    with served(configured(database_url, tmp_path / "home")) as service:
+        found = samples(families(service))
+    statuses, states = ("completed", "failed", "skipped", "deleted"), get_args(State)
+    assert [found[f"rag_assets_attempts_total.{status}"] for status in statuses] == [0] * 4
+    assert [found[f"rag_assets_documents.{state}"] for state in states] == [0] * 6
 
 
 def test_a_database_that_is_away_is_told_and_nothing_of_it(tmp_path: Path) -> None:

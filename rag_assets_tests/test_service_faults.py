@@ -340,3 +340,13 @@ class _Lock:
 
     def __exit__(self, *exc: object) -> None:
         self._connection.close()
+
+
+def test_tables_of_a_newer_program_are_said(database_url: str, tmp_path: Path) -> None:
+    """Searches are refused, so that the service is not ready for them."""
+    rows.execute(database_url, "insert into rag_migrations values ('999_future.sql', 'x')")
+    with served(configured(database_url, tmp_path / "home")) as service:
+        ready = service.ask("GET", "/readyz")
+        assert (ready.status_code, ready.json()["error"]["kind"]) == (503, "not_ready")
+        answer = service.ask("POST", "/v1/search", json={"query": "E4", "mode": "text"})
+        assert (answer.status_code, answer.json()["error"]["kind"]) == (503, "settings")

@@ -98,6 +98,15 @@ def is_running(home: Path) -> bool:
     return postgres_watchdog.running_server((postgres_watchdog.folder(home) / "data").resolve()) is not None
 
 
+def running_url(home: Path) -> str | None:
+    """The URL of the server of this home, None where it does not run; who asks is no user of it.
+
+    So nothing is started or waited for, and the server may end at any moment.
+    """
+    home = home.expanduser().resolve()
+    return _url(home, DATABASE) if is_running(home) else None
+
+
 def _prepare(home: Path) -> None:
     home.mkdir(parents=True, exist_ok=True)
     for folder in (postgres_watchdog.folder(home), postgres_watchdog.folder(home) / "users", home / "logs"):

@@ -144,7 +144,7 @@ class Database:
                 return False
             cursor.execute(statement("migrations", "list_migrations"))
             known = {name for name, _ in cursor.fetchall()}
-            _require_no_newer(known)
+            _require_none_newer(known)
             if missing := {file.name for file in folder("migrations")} - known:
                 raise SettingsError(
                     f"{conninfo.shown(self.url)}: the tables are those of an earlier version ({min(missing)} is not "
@@ -156,10 +156,7 @@ class Database:
     def require_no_newer(self) -> None:
         """SettingsError where a newer program made these tables, as far as this account may know."""
         with self.transaction() as cursor:
-            cursor.execute(statement("migrations", "may_list_migrations"))
-            if single(cursor)[0]:
-                cursor.execute(statement("migrations", "list_migrations"))
-                _require_no_newer({name for name, _ in cursor.fetchall()})
+            require_no_newer(cursor)
 
     def establish_roles(self, source: Source, *, dagster_schema: str | None) -> roles.Granted:
         """Make the roles that work with the index, and grant each what it needs; see roles.establish."""
@@ -242,6 +239,14 @@ def connect(url: str, *, seconds: int) -> connection:
         if not _is_away(exc):
             raise
         raise unavailable(url, exc) from None  # nor is what libpq quoted to be read in a traceback
+
+
+def require_no_newer(cursor: Cursor) -> None:
+    """SettingsError where a newer program made these tables, as far as this account may know."""
+    cursor.execute(statement("migrations", "may_list_migrations"))
+    if single(cursor)[0]:
+        cursor.execute(statement("migrations", "list_migrations"))
+        _require_none_newer({name for name, _ in cursor.fetchall()})
 
 
 def require_schema(url: str, schema: str, *, connections: int, seconds: int) -> None:
@@ -367,7 +372,7 @@ def _apply_migrations(cursor: Cursor) -> list[str]:
     cursor.execute(statement("migrations", "create_migrations"))
     cursor.execute(statement("migrations", "list_migrations"))
     known = dict(cursor.fetchall())
-    _require_no_newer(set(known))
+    _require_none_newer(set(known))
     applied: list[str] = []
     for file in folder("migrations"):
         text = file.read_text(encoding="utf-8")
@@ -384,7 +389,7 @@ def _apply_migrations(cursor: Cursor) -> list[str]:
     return applied
 
 
-def _require_no_newer(known: set[str]) -> None:
+def _require_none_newer(known: set[str]) -> None:
     """What a newer program made of its tables, functions and triggers is not to be undone by an older one."""
     if newer := known - {file.name for file in folder("migrations")}:
         raise SettingsError(

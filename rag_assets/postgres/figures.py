@@ -2,14 +2,16 @@
 
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import get_args
 
 import psycopg2
 from psycopg2 import errors as pg_errors
 from psycopg2.extensions import cursor as Cursor
 
-from rag_assets.errors import RagAssetsError
+from rag_assets.errors import RagAssetsError, ServiceError
+from rag_assets.model import State
 from rag_assets.postgres import vector_index
-from rag_assets.postgres.database import Database
+from rag_assets.postgres.database import Database, require_no_newer
 from rag_assets.postgres.statements import nouns, single, statement
 from rag_assets.postgres.vector_index import VectorIndex
 
@@ -46,7 +48,10 @@ class Starts:
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """One look. `errors` counts documents that wait or were given up, by the kind of their last error."""
+    """One look. `states` has every state, also those that no document is in.
+
+    `errors` counts documents that wait or were given up, by the kind of their last error.
+    """
 
     states: dict[str, int]
     errors: dict[str, int]
@@ -85,13 +90,29 @@ def count_chunks(cursor: Cursor, *, seconds: float) -> int | None:
 
 
 def get(cursor: Cursor, *, chunks: int | None, dagster_schema: str) -> Figures:
-    """All of it, with the number of chunks as it was counted last; milliseconds, however many chunks there are."""
+    """All of it, with the number of chunks as it was counted last; milliseconds, however many chunks there are.
+
+    Raises SettingsError where a newer program made the tables, and ServiceError where somebody locks one of them for
+    more than a second.
+    """
+    cursor.execute(statement("migrations", "limit_waiting_briefly"))
+    try:
+        return _get(cursor, chunks=chunks, dagster_schema=dagster_schema)
+    except pg_errors.LockNotAvailable as exc:
+        raise ServiceError(
+            "The database answers, and has no numbers of the index just now: somebody locks one of its tables, as "
+            "`vacuum full` and `rag-assets model shrink` do. They are back when that has ended (see pg_locks)."
+        ) from exc
+
+
+def _get(cursor: Cursor, *, chunks: int | None, dagster_schema: str) -> Figures:
+    require_no_newer(cursor)
     cursor.execute(statement("figures", "count_waiting"))
     waiting = cursor.fetchall()
-    states = {"indexed": _count(cursor, "count_indexed"), "pending": 0, "running": 0, "failed": 0}
+    states = dict.fromkeys(get_args(State), 0) | {"indexed": _count(cursor, "count_indexed")}
     errors: dict[str, int] = {}
     for state, kind, count in waiting:
-        states[state] = states.get(state, 0) + count
+        states[state] += count
         if kind:
             errors[kind] = errors.get(kind, 0) + count
     cursor.execute(statement("figures", "get_backlog"))

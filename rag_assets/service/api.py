@@ -43,14 +43,14 @@ from rag_assets.service.forms import Invalid
 from rag_assets.service.gate import Gate, caller_of, error
 from rag_assets.service.keys import Keys
 from rag_assets.service.logins import Logins
-from rag_assets.service.metrics import CONTENT_TYPE, Metrics
+from rag_assets.service.metrics import CONTENT_TYPE, LOOK_SECONDS, Metrics
 from rag_assets.service.openapi import Operation
 
 logger = logging.getLogger(__name__)
 
 EMBEDDING_THREADS = 8
 MOST_DIGITS = 1_000  # of a whole number in JSON: what these take to be read grows with their square
-LOOKS, LOOK_SECONDS = 2, 5.0  # at once for /metrics, and how long one is waited for: Prometheus gives up after ten
+LOOKS = 2  # at once for /metrics
 READY_SECONDS = 1.0  # so long an answer of /readyz is given again: it needs no key
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/openapi.json"})
 # Of each error: status, kind, seconds after which to try again, and what is said to callers who have a role.
@@ -234,7 +234,8 @@ class Api:
             is_ready = await self.database.run(self.asking.is_ready)
         except (RagAssetsError, TimeoutError) as exc:
             logger.warning("Not ready: %s", exc)
-            return error(503, "The database does not answer, or is not set up.", kind="not_ready", retry_after=5)
+            said = "The database does not answer, or is not set up for this program: the log says which."
+            return error(503, said, kind="not_ready", retry_after=5)
         if not is_ready:
             return error(503, "There is no index yet: rag-assets init", kind="not_ready", retry_after=5)
         return _answer({"status": "ready"})
@@ -251,7 +252,7 @@ class Api:
             figures = await self.looking.run(self._figures)
         except (DatabaseUnavailable, TimeoutError, Busy):  # busy: with looks that the database has not answered
             is_up = False
-        except RagAssetsError as exc:  # it answers, and is not set up
+        except RagAssetsError as exc:  # it answers, and is not set up for this program, or a table is locked
             logger.warning("Metrics: %s", exc)
         body = self.metrics.render(
             figures,

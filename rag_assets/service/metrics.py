@@ -18,6 +18,8 @@ from rag_assets.postgres.ingestion_log import FAULTS
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 KINDS = (*ERROR_KINDS, *FAULTS.values())  # told from the start: a counter that begins at 500 has not increased
+STATUSES = ("completed", "failed", "skipped", "deleted")  # of attempts that ended; told from the start, too
+LOOK_SECONDS = 5.0  # for which the database is waited for: Prometheus gives up after ten
 SECONDS_BUCKETS = (0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -111,9 +113,8 @@ def _standing(figures: Figures) -> Iterator[Metric]:
 def _done(figures: Figures) -> Iterator[Metric]:
     """What was done since the index was made."""
     all_of_them = figures.attempts
-    yield _counters(
-        "attempts", "Attempts at documents by how they ended.", "status", [(a.status, a.attempts) for a in all_of_them]
-    )
+    ended = [*((status, 0) for status in STATUSES), *((a.status, a.attempts) for a in all_of_them)]
+    yield _counters("attempts", "Attempts at documents by how they ended.", "status", ended)
     failures = [(a.error_kind, a.attempts) for a in all_of_them if a.status == "failed"]
     yield _counters(
         "failures", "Attempts that failed, by kind of error.", "kind", [*((kind, 0) for kind in KINDS), *failures]
