@@ -195,7 +195,7 @@ def _require_whole(file: Path, manifest: Manifest) -> None:
         found = file.stat().st_size
         is_whole = found == manifest.dump_bytes and _sha256(file) == manifest.sha256
     except OSError as exc:
-        raise ServiceError(f"{file} cannot be read: {exc.strerror}. Nothing was changed.") from exc
+        raise ServiceError(f"{file} cannot be read: {exc.strerror or exc}. Nothing was changed.") from exc
     if not is_whole:
         raise ServiceError(
             f"{file} is not as it was written: it has {found} bytes, and the manifest says {manifest.dump_bytes} with "
@@ -259,7 +259,7 @@ def _read_manifest(file: Path) -> Manifest:
         manifest = TypeAdapter(Manifest).validate_json(text, strict=True)
     except OSError as exc:
         raise SettingsError(
-            f"{file.parent} is no backup: {MANIFEST_FILE} cannot be read there ({exc.strerror})"
+            f"{file.parent} is no backup: {MANIFEST_FILE} cannot be read there ({exc.strerror or exc})"
         ) from exc
     except ValidationError as exc:
         wrong = exc.errors()[0]

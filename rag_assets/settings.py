@@ -1,6 +1,5 @@
 """One typed Settings: from the environment, `.env` and `settings.toml`, in that order of precedence."""
 
-import errno
 import json
 import logging
 import os
@@ -705,7 +704,7 @@ def _require_trusted(found: Path, *, instead: str) -> None:
 def require_file(file: Path) -> None:
     """OSError where there is no file: a FIFO would be waited for, and a device may never end."""
     if not stat.S_ISREG(file.stat().st_mode):
-        raise OSError(errno.EINVAL, "it is a folder, pipe or device, and a file is to be there", str(file))
+        raise OSError("it is a folder, pipe or device: move it away, or put a file in its place")
 
 
 def _from_file() -> dict[str, Any]:

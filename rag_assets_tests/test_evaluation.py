@@ -73,7 +73,7 @@ def test_a_fifo_in_the_folder_is_refused_and_not_waited_for(tmp_path: Path, name
         (tmp_path / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq\td\t1\n")
         (tmp_path / "queries.jsonl").write_text('{"_id": "q", "text": "?"}\n')
     os.mkfifo(tmp_path / name)
-    with pytest.raises(SettingsError, match="a file is to be there"):
+    with pytest.raises(SettingsError, match="it is a folder, pipe or device"):
         evaluation.read(tmp_path)
 
 

@@ -407,12 +407,12 @@ def test_what_is_no_file_is_refused_and_not_waited_for(name: str, kind: str, mon
     _put(kind, Path(name))
     if name == "key":
         config = settings.load(llama_server={"api_key_file": name, "url": "http://127.0.0.1:1"})
-        with pytest.raises(SettingsError, match="a file is to be there"):
+        with pytest.raises(SettingsError, match="it is a folder, pipe or device"):
             config.llama_server.read_api_key()
         return
     said = refused()
     assert said.startswith(f"{name} cannot be read")
-    assert "it is a folder, pipe or device, and a file is to be there" in said
+    assert "it is a folder, pipe or device: move it away, or put a file in its place" in said
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="FIFOs are POSIX")
