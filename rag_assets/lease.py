@@ -139,6 +139,16 @@ class Watch:
         self._looked_at = 0.0
         self._seen: dict[str, tuple[int, float]] = {}  # run -> its progress, and for how long it is no further
 
+    @property
+    def seen(self) -> Mapping[str, tuple[int, float]]:
+        """By run, the number at the last look and for how many seconds it is no further."""
+        return self._seen
+
+    def resume(self, seen: Mapping[str, tuple[int, float]], *, passed: float) -> None:
+        """Go on, before the first look, from what another watch had seen so many seconds ago: a gap like any other."""
+        counted = min(max(0.0, passed), LONGEST_GAP_SECONDS)
+        self._seen = {run: (number, still + counted) for run, (number, still) in seen.items()}
+
     def stalled(self, progress: Mapping[str, int]) -> dict[str, int]:
         """Those of the runs at work whose number stays the same for longer than `patience_seconds`, and some grace."""
         now = self._stopwatch.look()

@@ -61,10 +61,10 @@ class Project:
         job = self.definitions.resolve_job_def("reconcile")
         assert job.execute_in_process(instance=self.instance, **options).success
 
-    def tick(self) -> Any:
+    def tick(self, *, cursor: str | None = None) -> Any:
         definitions = self.definitions
         context = dg.build_sensor_context(
-            instance=self.instance, definitions=definitions, sensor_name="document_changes"
+            instance=self.instance, definitions=definitions, sensor_name="document_changes", cursor=cursor
         )
         return sensors.document_changes(self.rag).evaluate_tick(context)
 

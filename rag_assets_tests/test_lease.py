@@ -105,6 +105,25 @@ def test_no_run_stands_still_because_the_watch_did(jump: float) -> None:
     assert found * STEP >= PATIENCE + GRACE_SECONDS - LONGEST_GAP_SECONDS - STEP
 
 
+@pytest.mark.parametrize(("passed", "counted"), [(4.0, 4.0), (3_600.0, LONGEST_GAP_SECONDS), (-3_600.0, 0.0)])
+def test_watch_goes_on_from_what_another_one_had_seen(passed: float, counted: float) -> None:
+    """The time between them counts as that between two looks; a run that got on meanwhile is no further from then."""
+    clock = Clock()
+    first = Watch(PATIENCE, clock=clock)
+    for _ in range(3):
+        first.stalled({"a": 7, "b": 1})
+        clock.now += STEP
+    still = 2 * STEP
+    second = Watch(PATIENCE, clock=clock)
+    second.resume(first.seen, passed=passed)
+    assert second.stalled({"a": 7, "b": 2}) == {}
+    assert second.seen == {"a": (7, still + counted), "b": (2, 0.0)}
+    looks = looks_until_found(second, clock, lambda _: 7)
+    assert looks is not None
+    found_after = still + counted + (looks + 1) * STEP
+    assert PATIENCE + GRACE_SECONDS <= found_after <= PATIENCE + GRACE_SECONDS + STEP
+
+
 # ---- what counts as progress
 
 

@@ -11,7 +11,7 @@ import pytest
 from dagster import DagsterInstance, DagsterRunStatus
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
-from rag_assets import operations
+from rag_assets import lease, operations
 from rag_assets.defs import checks, launching, partitions, sensors
 from rag_assets.defs.jobs import BATCH_TAG, POOL_NAME
 from rag_assets.errors import LostRun
@@ -19,6 +19,7 @@ from rag_assets.lease import GRACE_SECONDS, Watch
 from rag_assets.postgres import outbox, runs
 from rag_assets.processes import identity
 from rag_assets_tests.application import WORDS, HashEmbedder
+from rag_assets_tests.patience import until
 from rag_assets_tests.project import Project, Short, claim, submit
 
 
@@ -341,6 +342,35 @@ def test_run_on_another_host_is_ended_when_nothing_is_heard_of_it(
             runs.hold(cursor, run_id)
 
 
+@pytest.mark.parametrize("host", [identity.host(), "elsewhere/4026531836"])
+def test_run_that_stands_still_is_ended_by_processes_of_which_each_looks_for_a_moment(
+    project: Project, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    """As those of a daemon that loads the code itself, and loads it anew every minute: the cursor goes on."""
+    monkeypatch.setattr(lease, "GRACE_SECONDS", 1.0)
+    monkeypatch.setattr(sensors, "SILENCE_SECONDS", 1.0)
+    given = project.services.settings
+    worker = given.worker.model_copy(update={"poll_seconds": 0.2, "processing_timeout_seconds": 1.0})
+    project.services.settings = given.model_copy(update={"worker": worker})
+    project.application.add("a.txt", *WORDS)
+    run_id = submit(project, tags={}, status=DagsterRunStatus.STARTED)
+    claim(project, f"run:{run_id}")
+    with project.services.database.transaction() as cursor:
+        runs.begin(cursor, run_id, host=host)
+    monkeypatch.setattr(launching, "is_lost", lambda _run: False)
+    kept = ["what somebody wrote on the page"]
+
+    def is_ended() -> bool:
+        sensors._watches.cache_clear()
+        kept.append(project.tick(cursor=kept[-1]).cursor)
+        run = project.instance.get_run_by_id(run_id)
+        return run is not None and run.is_failure
+
+    until(is_ended)
+    assert len(kept) > 4
+    sensors._watches.cache_clear()
+
+
 @pytest.mark.parametrize("status", [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED])
 def test_run_whose_process_is_gone_is_ended_whoever_launched_it(project: Project, status: DagsterRunStatus) -> None:
     """Celery's launcher knows what the broker says, and that still has a run at work whose worker was killed."""
@@ -349,7 +379,7 @@ def test_run_whose_process_is_gone_is_ended_whoever_launched_it(project: Project
     gone = f"{run_id}:{identity.host()}:0.0.0"
     project.instance.add_run_tags(run_id, {launching.PROCESS_TAG: gone})
     claim(project, f"run:{run_id}")
-    sensors._sweep(project.instance, project.services)
+    sensors._sweep(project.instance, project.services, sensors.Watches(60))
     run = project.instance.get_run_by_id(run_id)
     assert run is not None
     assert run.is_failure

@@ -1,8 +1,10 @@
 """The sensors: changes of the application's table become runs, and the index of vectors is looked after."""
 
+import json
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import cache
 from itertools import takewhile
 
@@ -64,12 +66,17 @@ def document_changes(rag: Rag) -> dg.SensorDefinition:
         "pending and are taken once it is on again; a wait that has begun ends first, within a minute.",
     )
     def look(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        return _look(instance_of(context), rag.shared)
+        watches = _watches(rag.shared)
+        watches.resume(context.cursor)
+        yield from _look(instance_of(context), rag.shared, watches)
+        context.update_cursor(str(watches))
 
     return look
 
 
-def _look(instance: dg.DagsterInstance, services: Services) -> Iterator[dg.RunRequest | dg.SkipReason]:
+def _look(
+    instance: dg.DagsterInstance, services: Services, watches: "Watches"
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """Claim the documents that changed and request one run for them; wait a while when there are none.
 
     While a run takes changes itself, or one is waiting to start, changes are left in the outbox: they are
@@ -77,7 +84,7 @@ def _look(instance: dg.DagsterInstance, services: Services) -> Iterator[dg.RunRe
     another one has its share, where the settings allow several.
     """
     _release_batches_once(services)
-    claims, batch_id, hindrance = _wait_for_changes(instance, services)
+    claims, batch_id, hindrance = _wait_for_changes(instance, services, watches)
     if not claims:
         yield dg.SkipReason(hindrance or operations.held(services) or _waiting(instance, services))
         return
@@ -253,16 +260,42 @@ def _status(instance: dg.DagsterInstance, owner: ClaimOwner) -> DagsterRunStatus
     return runs[0].status if runs else None
 
 
-@cache
-def _watch(services: Services) -> Watch:
-    """The watch over stalled runs: one for the whole process, because it compares each look with those before."""
-    return Watch(services.settings.worker.processing_timeout_seconds)
+class Watches:
+    """The watches over runs that stand still, and over those on other hosts of which nothing is heard.
+
+    Each compares a look with those before. What they have seen is the sensor's cursor as well, and a new process goes
+    on from there: a daemon that loads the code itself replaces its process every minute.
+    """
+
+    def __init__(self, patience_seconds: float) -> None:
+        self.over_progress = Watch(patience_seconds)
+        self.over_beats = Watch(SILENCE_SECONDS)
+        self._has_begun = False
+
+    def resume(self, cursor: str | None) -> None:
+        """Go on from a cursor, once; anew where there is none, or one of another form."""
+        if self._has_begun:
+            return
+        self._has_begun = True
+        with suppress(AttributeError, LookupError, TypeError, ValueError):
+            kept = json.loads(cursor or "null")
+            passed = time.time() - kept["at"]
+            progress, beats = (
+                {run: (int(number), float(still)) for run, (number, still) in kept[name].items()}
+                for name in ("progress", "beats")
+            )
+            self.over_progress.resume(progress, passed=passed)
+            self.over_beats.resume(beats, passed=passed)
+
+    def __str__(self) -> str:
+        kept = {"at": time.time(), "progress": dict(self.over_progress.seen), "beats": dict(self.over_beats.seen)}
+        return json.dumps(kept)
 
 
 @cache
-def _watch_over_beats(_services: Services) -> Watch:
-    """The same over runs on other hosts, and whether they are there at all."""
-    return Watch(SILENCE_SECONDS)
+def _watches(services: Services) -> Watches:
+    """One for the whole process."""
+    return Watches(services.settings.worker.processing_timeout_seconds)
 
 
 @cache
@@ -271,7 +304,9 @@ def _release_batches_once(services: Services) -> None:
     operations.release_batches(services)
 
 
-def _wait_for_changes(instance: dg.DagsterInstance, services: Services) -> tuple[list[Claim], str, str]:
+def _wait_for_changes(
+    instance: dg.DagsterInstance, services: Services, watches: Watches
+) -> tuple[list[Claim], str, str]:
     """Claims, the batch that they are for and, where there are none, what hindered the last look at changes, if any."""
     deadline = time.monotonic() + services.settings.worker.poll_seconds
     next_sweep = 0.0
@@ -283,7 +318,7 @@ def _wait_for_changes(instance: dg.DagsterInstance, services: Services) -> tuple
             try:
                 if time.monotonic() >= next_sweep:
                     next_sweep = time.monotonic() + SWEEP_SECONDS
-                    _sweep(instance, services)
+                    _sweep(instance, services, watches)
                     hindrance = ""
                 if _has_place(instance, services) and not _pause(instance) > 0:
                     claims = _claim(services, batch_id)
@@ -294,11 +329,11 @@ def _wait_for_changes(instance: dg.DagsterInstance, services: Services) -> tuple
             listener.wait(_until(deadline, services))
 
 
-def _sweep(instance: dg.DagsterInstance, services: Services) -> None:
+def _sweep(instance: dg.DagsterInstance, services: Services, watches: Watches) -> None:
     # Dagster would wait for a minute with those that start; with those at work, not every launcher looks at processes.
     end_lost_runs(instance, [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED])
-    take_over_stalled(instance, services, _watch(services))
-    take_over_silent(instance, services, _watch_over_beats(services))
+    take_over_stalled(instance, services, watches.over_progress)
+    take_over_silent(instance, services, watches.over_beats)
     free_abandoned_claims(instance, services)
     operations.tend(services)
     partitions.add_all_once(instance, services)
