@@ -9,6 +9,7 @@ import stat
 import sys
 import tomllib
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -100,6 +101,10 @@ def _unquoted(name: str) -> str:
 
 
 def _with_commas(value: Any) -> Any:
+    """A list as one string with commas, also where it is a list in JSON, as in variables; anything else as it is."""
+    if isinstance(value, str) and value.strip().startswith("["):
+        with suppress(ValueError):
+            value = json.loads(value)
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 

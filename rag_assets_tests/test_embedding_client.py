@@ -127,6 +127,7 @@ def test_embed_raises_when_vectors_are_not_valid(
     with pytest.raises(EmbeddingError) as info:
         client.embed(texts)
     assert not isinstance(info.value, ServerAway)
+    assert fake.url in str(info.value)
     assert len(client.embed(texts)) == len(texts)
 
 
@@ -134,7 +135,7 @@ def test_embed_raises_when_an_answer_has_no_end(fake: FakeLlama) -> None:
     """It is read no further than any real answer goes: a server that is not ours cannot fill the memory."""
     fake.next.append("endless")
     with closing(_client(fake.url, most_answer_bytes=2**20)) as client:
-        with pytest.raises(EmbeddingError, match="more than"):
+        with pytest.raises(EmbeddingError, match=f"{fake.url} has more than"):
             client.embed(TEXTS)
         assert len(client.embed(TEXTS)) == len(TEXTS)
 

@@ -1,5 +1,7 @@
 """Running servers of other machines: several serve as one, any may go and come back, and each proves its model."""
 
+import json
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -10,14 +12,16 @@ import numpy as np
 import pytest
 
 from rag_assets import settings
+from rag_assets.embedding import client as client_module
 from rag_assets.embedding import known, remotes
-from rag_assets.embedding.client import EmbeddingClient
+from rag_assets.embedding.client import BELIEVED_SECONDS, EmbeddingClient
 from rag_assets.embedding.embedder import Embedder
-from rag_assets.errors import EmbeddingError, SettingsError, WrongModel
+from rag_assets.errors import EmbeddingError, SettingsError, UnembeddableText, WrongModel
 from rag_assets.settings import Settings
 from rag_assets_tests import engines, fake_llama
 from rag_assets_tests.fake_llama import FakeLlama
 
+WRONG = ["500", "nan", "zero", "short vector", "short", "no json", "endless"]
 TEXTS = [f"text {number}" for number in range(64)]
 COUNTS = [3] * len(TEXTS)
 
@@ -158,14 +162,13 @@ def test_what_is_wrong_is_named_when_a_name_or_a_file_is(tmp_path: Path) -> None
 def test_addresses_are_each_counted_once_however_they_are_written(
     written: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a file as a list or with commas, in the environment with commas."""
+    """In a file as a list or with commas, in the environment as a list in JSON or with commas."""
     assert settings.LlamaServer(url=written).urls == ("http://a:1", "http://b:2")
-    if isinstance(written, str):
-        monkeypatch.setenv("RAG_ASSETS_LLAMA_SERVER__URL", written)
-        assert Settings(_env_file=None).llama_server.urls == ("http://a:1", "http://b:2")
+    monkeypatch.setenv("RAG_ASSETS_LLAMA_SERVER__URL", written if isinstance(written, str) else json.dumps(written))
+    assert Settings(_env_file=None).llama_server.urls == ("http://a:1", "http://b:2")
 
 
-@pytest.mark.parametrize("written", ["gpu-box:8080", "http://a:1, b:2", "http://", ["ftp://a"]])
+@pytest.mark.parametrize("written", ["gpu-box:8080", "http://a:1, b:2", "http://", ["ftp://a"], '["b:2"]'])
 def test_address_is_refused_when_it_is_none(written: Any) -> None:
     """At once, and not by a wait for somebody who cannot answer."""
     with pytest.raises(SettingsError, match=r"llama_server\.url.*http://HOST:PORT"):
@@ -198,3 +201,183 @@ def test_least_busy_server_is_asked_when_another_one_is_held(pair: tuple[FakeLla
         assert (_asked(one), _asked(other)) == (1, 4)
         one.released.set()
         first.join()
+
+
+@pytest.fixture
+def small_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has no end is given up soon."""
+    whole = EmbeddingClient.__init__
+
+    def limited(self: EmbeddingClient, *arguments: Any, **options: Any) -> None:
+        whole(self, *arguments, **options, most_answer_bytes=2**20)
+
+    monkeypatch.setattr(EmbeddingClient, "__init__", limited)
+
+
+def _warnings(log: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in log.records if record.levelno == logging.WARNING]
+
+
+@pytest.mark.usefixtures("small_answers")
+@pytest.mark.parametrize("behaviour", WRONG)
+def test_server_is_left_alone_and_named_when_it_answers_wrongly(
+    pair: tuple[FakeLlama, FakeLlama],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    behaviour: str,
+) -> None:
+    """From the start or amid a run: its requests go to the other one, and it is asked again when its pause is over."""
+    clock = Clock()
+    monkeypatch.setattr(remotes, "time", clock)
+    one, other = pair
+    one.url = one.url.replace("http://", "http://me:secret@")
+    one.always = behaviour
+    with closing(Embedder.remote(_settings(tmp_path, *pair))) as embedder:
+        _embed(embedder)
+        assert _asked(other) == 16
+        one.always = "good"
+        clock.now += remotes.PAUSE_SECONDS
+        _embed(embedder)
+        assert _asked(one)
+        one.always = behaviour
+        _embed(embedder)
+        asked = len(one.requests)
+        _embed(embedder)
+        assert len(one.requests) == asked
+    warnings = _warnings(caplog)
+    assert len(warnings) > 1
+    assert all(one.url.replace("me:secret", "***") in warning for warning in warnings)
+    assert not any(other.url in warning or "Set embedding.dimension" in warning for warning in warnings)
+
+
+def test_pause_is_longer_when_a_server_answers_wrongly_again(
+    pair: tuple[FakeLlama, FakeLlama], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of one that is away: in five minutes it gets seven requests, each of which the other one answers."""
+    clock = Clock()
+    monkeypatch.setattr(remotes, "time", clock)
+    one, _ = pair
+    with closing(Embedder.remote(_settings(tmp_path, *pair))) as embedder:
+        embedder.warm()
+        one.always = "500"
+        _embed(embedder)
+        asked = len(one.requests)
+        for _ in range(60):
+            clock.now += 5
+            embedder.embed(TEXTS[:1], token_counts=[3])
+        assert len(one.requests) - asked == 7
+
+
+@pytest.mark.usefixtures("small_answers")
+@pytest.mark.parametrize("behaviour", [*WRONG, "cut"])
+@pytest.mark.parametrize("is_warm", [False, True])
+def test_each_server_is_named_with_what_is_wrong_when_none_answers_well(
+    pair: tuple[FakeLlama, FakeLlama], tmp_path: Path, behaviour: str, is_warm: bool
+) -> None:
+    """At the start or later; the dimension is advised to be set only where all give the same other one."""
+    one, other = pair
+    with closing(Embedder.remote(_settings(tmp_path, *pair))) as embedder:
+        if is_warm:
+            embedder.warm()
+        for server, does in ((one, behaviour), (other, "no json")):
+            server.always = does
+        with pytest.raises(EmbeddingError) as info:
+            embedder.embed(TEXTS[:2], token_counts=COUNTS[:2])
+        assert one.url in str(info.value)
+        assert f"{other.url} gave no JSON" in str(info.value)
+        assert "Set embedding.dimension" not in str(info.value)
+
+
+def test_dimension_is_advised_once_when_all_servers_give_the_same_other_one(
+    pair: tuple[FakeLlama, FakeLlama], tmp_path: Path
+) -> None:
+    for server in pair:
+        server.always = "short vector"
+    with (
+        closing(Embedder.remote(_settings(tmp_path, *pair))) as embedder,
+        pytest.raises(EmbeddingError) as info,
+    ):
+        embedder.embed(TEXTS, token_counts=COUNTS)
+    assert all(server.url in str(info.value) for server in pair)
+    assert str(info.value).count("Set embedding.dimension") == 1
+
+
+@pytest.mark.parametrize("word", [fake_llama.SICK, fake_llama.HUGE])
+@pytest.mark.parametrize("behaviour", ["good", "500"])
+def test_text_is_blamed_when_it_fails_at_every_server(
+    pair: tuple[FakeLlama, FakeLlama], tmp_path: Path, word: str, behaviour: str
+) -> None:
+    """Also where one of them answers nothing well; the other texts are embedded without it."""
+    with closing(Embedder.remote(_settings(tmp_path, *pair))) as embedder:
+        embedder.warm()
+        pair[0].always = behaviour
+        with pytest.raises(UnembeddableText) as info:
+            embedder.embed([*TEXTS[:9], word, *TEXTS[10:]], token_counts=COUNTS)
+        assert info.value.index == 9
+        _embed(embedder)
+
+
+@pytest.mark.parametrize("bad", [1, 2])
+def test_no_text_is_blamed_when_every_second_answer_is_an_error(
+    pair: tuple[FakeLlama, FakeLlama], tmp_path: Path, bad: int
+) -> None:
+    """Where one server is like that, the other one embeds all; where both are, it is an error of the service."""
+    with closing(Embedder.remote(_settings(tmp_path, *pair, requests_in_flight=1), pause_seconds=0.0)) as embedder:
+        embedder.warm()
+        for server in pair[:bad]:
+            server.next.extend(["500", "good"] * 500)
+        for text in TEXTS[:16]:
+            try:
+                embedder.embed([text], token_counts=[3])
+            except EmbeddingError:
+                assert bad == 2
+
+
+def test_text_is_not_blamed_when_a_single_server_answers_every_second_request_with_an_error(tmp_path: Path) -> None:
+    """The known texts between its failures are several, so that not all of them go well by chance."""
+    with FakeLlama() as server, closing(Embedder.remote(_settings(tmp_path, server))) as embedder:
+        embedder.warm()
+        server.next.extend(["500", "good"] * 10)
+        with pytest.raises(EmbeddingError, match="answered 500"):
+            embedder.embed(TEXTS[:1], token_counts=[3])
+
+
+def test_server_stays_in_use_when_it_only_cannot_tokenize(pair: tuple[FakeLlama, FakeLlama], tmp_path: Path) -> None:
+    """Any can embed, but only llama.cpp's has /tokenize: what one does not have is asked of the other one."""
+    one, _ = pair
+    with closing(Embedder.remote(_settings(tmp_path, *pair))) as embedder:
+        embedder.warm()
+        one.says = "no object"
+        assert [token["piece"] for token in embedder.tokenize("one two")] == ["one", "two"]
+        _embed(embedder)
+        assert _asked(one)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_server_is_refused_when_it_has_another_model_amid_open_connections(
+    pair: tuple[FakeLlama, FakeLlama], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """No new connection is needed to notice it; it is asked once, and not before each request."""
+    clock = Clock()
+    monkeypatch.setattr(client_module, "time", clock)
+    one, *others = pair[:count]
+    with closing(Embedder.remote(_settings(tmp_path, one, *others))) as embedder:
+        for server in others:
+            server.always = "500"
+        embedder.warm()
+
+        def checks() -> int:
+            return one.requests.count(list(known.TEXTS))
+
+        for _ in range(3):
+            embedder.embed_query("a question")
+        before = checks()
+        clock.now += BELIEVED_SECONDS + 1
+        for _ in range(3):
+            embedder.embed_query("a question")
+        assert checks() == before + 1
+        clock.now += BELIEVED_SECONDS + 1
+        one.salt = "another model"
+        with pytest.raises(WrongModel, match=one.url):
+            embedder.embed_query("a question")

@@ -6,6 +6,7 @@ import json
 import math
 import secrets
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,9 @@ HEALTH_SECONDS = 2.0
 CONNECT_SECONDS = 10.0  # until a server that is at work has accepted a connection
 MOST_OVERTAKEN = 3  # how many later requests may be answered before one that is under way
 NORM_TOLERANCE = 1e-2
+# An open connection may lead to another model than before, behind a proxy or after a model was loaded anew: a check is
+# a request of three short texts, which nobody notices each half minute, and little is stored that has to be made again.
+BELIEVED_SECONDS = 30.0
 MOST_ANSWER_BYTES = 256 * 2**20  # some ten times the largest batch of the largest model
 MOST_FACTS_BYTES = 16 * 2**20  # of what a server says of itself; a list of very many models has 2 MB
 SHOWN_CHARACTERS = 300  # of what a server says
@@ -43,12 +47,23 @@ class InputTooLong(EmbeddingError):
     """A text of the request is over the server's limit; the server refuses the whole request."""
 
 
+class OtherDimension(EmbeddingError):
+    """The vectors have another shape than the model's; `found` says so without the advice for where all are like this.
+
+    `shape` is that of one vector.
+    """
+
+    def __init__(self, found: str, *, shape: tuple[int, ...], advice: str) -> None:
+        self.found, self.shape, self.advice = found, shape, advice
+        super().__init__(f"{found}. {advice}")
+
+
 class EmbeddingClient:
     """Speaks to one llama-server; thread-safe, one connection per thread, kept open.
 
     Through `door`, no connection carries a byte before the server at its other end has proved to be ours. Without
-    one, `url` says whom to trust, and `vouch` is asked before an answer that came over a new connection is believed:
-    the server may be another one than before.
+    one, `url` says whom to trust, and `vouch` is asked before an answer that came over a new connection is believed,
+    and before a request where it was not asked for BELIEVED_SECONDS: the server may be another one than before.
     """
 
     def __init__(
@@ -69,6 +84,7 @@ class EmbeddingClient:
         self.url = url.rstrip("/")
         self.door = door
         self._vouch = vouch
+        self._vouched_at = -math.inf  # in seconds of time.monotonic, whichever thread asked
         self._named = {"model": model} if model else {}  # servers of several models are told which
         self._form = {"encoding_format": "base64"}  # a quarter of the bytes; without it, or where unknown: numbers
         self._key_setting = key_setting  # where a key that is refused comes from
@@ -98,10 +114,12 @@ class EmbeddingClient:
 
         Raises ServerAway, InputTooLong, SettingsError (wrong key), EmbeddingError (anything but valid vectors).
         """
+        if not self._is_vouching and time.monotonic() - self._vouched_at > BELIEVED_SECONDS:
+            self.vouch()
         with self._turns.one():
             body = self._ask_for(list(texts))
-        vectors = self._checked(_in_order(body.get("data"), count=len(texts), name="embedding"))
-        if getattr(self._local, "is_new", False) and not getattr(self._local, "is_vouching", False):
+        vectors = self._checked(_in_order(body.get("data"), count=len(texts), name="embedding", where=self.where))
+        if getattr(self._local, "is_new", False) and not self._is_vouching:
             self.vouch()
         return vectors
 
@@ -115,13 +133,17 @@ class EmbeddingClient:
             self._post("/v1/rerank", {**asked, **self._named}).get("results"),
             count=len(passages),
             name="relevance_score",
+            where=self.where,
         )
         try:
             scores = [float(score) for score in found if not isinstance(score, str)]
         except (TypeError, OverflowError):
             scores = []
         if len(scores) < len(found) or not all(map(math.isfinite, scores)):
-            raise EmbeddingError(f"The server's scores are not all finite numbers: {str(found)[:SHOWN_CHARACTERS]}")
+            raise EmbeddingError(
+                f"The scores of the model's server at {self.where} are not all finite numbers: "
+                f"{str(found)[:SHOWN_CHARACTERS]}"
+            )
         return scores
 
     def _ask_for(self, texts: list[str]) -> dict[str, Any]:
@@ -146,8 +168,13 @@ class EmbeddingClient:
         self._local.is_vouching = True  # it embeds, and the server may end a connection after each answer
         try:
             self._vouch(self)
+            self._vouched_at, self._local.is_new = time.monotonic(), False
         finally:
-            self._local.is_vouching = self._local.is_new = False
+            self._local.is_vouching = False
+
+    @property
+    def _is_vouching(self) -> bool:
+        return getattr(self._local, "is_vouching", False)
 
     def tokenize(self, text: str) -> list[dict[str, Any]]:
         """The server's own tokens of a text, each with its id and piece, without special tokens."""
@@ -201,19 +228,23 @@ class EmbeddingClient:
             with np.errstate(all="ignore"):  # a number too large for float32 is infinite, which is refused below
                 vectors = np.array(rows, dtype=np.float32)
         except (ValueError, TypeError, OverflowError, binascii.Error) as exc:
-            raise EmbeddingError(f"The server's vectors cannot be read: {exc}") from exc
+            raise EmbeddingError(f"The vectors of the model's server at {self.where} cannot be read: {exc}") from exc
         expected = (len(embeddings), self._of_model.given_dimension)
         if vectors.shape != expected:
-            raise EmbeddingError(
-                f"The server's vectors of {self._of_model.name} have the shape {vectors.shape}, expected {expected}. "
-                "Set embedding.dimension (--dimension of rag-assets model add) to the model's dimension, and start the "
-                f"server with --pooling {self._of_model.pooling}."
+            raise OtherDimension(
+                f"The vectors that the model's server at {self.where} gives of {self._of_model.name} have the shape "
+                f"{vectors.shape}, expected {expected}",
+                shape=vectors.shape[1:],
+                advice="Set embedding.dimension (--dimension of rag-assets model add) to the model's dimension, and "
+                f"start the server with --pooling {self._of_model.pooling}.",
             )
         vectors = self._shaped(vectors)
         with np.errstate(all="ignore"):
             norms = np.linalg.norm(vectors, axis=1)
         if not np.isfinite(norms).all() or (abs(norms - 1) > NORM_TOLERANCE).any():
-            raise EmbeddingError(f"The server's vectors are not finite and of length 1: lengths {norms[:5]}")
+            raise EmbeddingError(
+                f"The vectors of the model's server at {self.where} are not finite and of length 1: lengths {norms[:5]}"
+            )
         return vectors
 
     def _shaped(self, vectors: "NDArray[float32]") -> "NDArray[float32]":
@@ -286,7 +317,7 @@ class EmbeddingClient:
             connect=min(CONNECT_SECONDS, seconds),
             read=seconds,
         )
-        return answer.status, _read(answer, seconds=seconds, most=most)
+        return answer.status, _read(answer, seconds=seconds, most=most, where=self.where)
 
     def _connection(self) -> "ServerConnection":
         if not hasattr(self._local, "connection"):
@@ -303,7 +334,7 @@ class EmbeddingClient:
         return connection
 
 
-def _read(answer: "Answer", *, seconds: float, most: int) -> bytes:
+def _read(answer: "Answer", *, seconds: float, most: int, where: str) -> bytes:
     """An answer's body, which has begun to come; urllib3.exceptions.ProtocolError where it does not end in time."""
     from rag_assets.embedding.connections import ProtocolError, ReadTimeoutError
 
@@ -314,21 +345,23 @@ def _read(answer: "Answer", *, seconds: float, most: int) -> bytes:
                 content += part
                 if len(content) > most:
                     answer.close()
-                    raise EmbeddingError(f"The server's answer has more than {most:,} bytes")
+                    raise EmbeddingError(f"The answer of the model's server at {where} has more than {most:,} bytes")
     except (TimeoutError, ReadTimeoutError) as exc:
         answer.close()
         raise ProtocolError(f"the answer did not end within {seconds:.0f} s") from exc
     return bytes(content)
 
 
-def _in_order(rows: Any, *, count: int, name: str) -> list[Any]:
+def _in_order(rows: Any, *, count: int, name: str, where: str) -> list[Any]:
     """What rows have under a name, in the order of the texts; the index that the server gives decides."""
     try:
         found = {row["index"]: row[name] for row in rows}
     except (TypeError, KeyError) as exc:
-        raise EmbeddingError(f"The server's answer has not the form of embeddings: {str(rows)[:200]}") from exc
+        raise EmbeddingError(
+            f"The answer of the model's server at {where} has not the form of embeddings: {str(rows)[:200]}"
+        ) from exc
     if len(rows) != count or found.keys() != set(range(count)):
-        raise EmbeddingError(f"The model's server gave not exactly one {name} for each of {count} texts")
+        raise EmbeddingError(f"The model's server at {where} gave not exactly one {name} for each of {count} texts")
     return [found[index] for index in range(count)]
 
 

@@ -42,7 +42,7 @@ MENDS = 'another version may do: pip install --upgrade openvino, or set embeddin
 
 REQUEST_TOKENS = 1_024  # of one request: they are answered in turn, so that this is what the next one waits for
 TRIES = 2  # of a request whose server went away
-FAILURES = 2  # more of a text alone, each after a text that went well, before it counts as at fault
+FAILURES = 2  # more of a text alone, each after texts that all went well, before it counts as at fault
 REMOTE_PATIENCE_SECONDS = 30.0  # until one of the running servers must have answered
 LOG_SECONDS = 30.0  # between lines of progress in the log
 LOOK_SECONDS = 0.2  # between looks at whether a call is interrupted while its requests are under way
@@ -69,7 +69,8 @@ class Embedder:
     started, that of `fallback`, for good unless somebody else kept ending it. A query is embedded by one that another
     process of this home runs already, as long as that lives. `local` is short for one of llama.cpp. Made by `remote`,
     it uses a running server, of which nothing is started or stopped; it waits `patience_seconds` for one to answer, and
-    one of several that was away is left alone for `pause_seconds`. `models` remembers what vectors each model gives.
+    one of several that was away, or answered wrongly, is left alone for `pause_seconds`. `models` remembers what
+    vectors each model gives.
     `on_embedded` is told how many texts have their vectors, as they have; `on_started`, how many seconds each start of
     a server of our own took.
     """
@@ -326,11 +327,11 @@ class Embedder:
                     raise
 
     def _alone(self, index: int, text: str, *, cause: EmbeddingError) -> "NDArray[float32]":
-        """A text that fails alone is at fault itself when the server embeds another one between its failures."""
+        """A text that fails alone is at fault itself when the server embeds known ones between its failures."""
         if isinstance(cause, InputTooLong):
             raise UnembeddableText(index, kind="too_large", message=f"A chunk is over the model's limit: {cause}")
         for _ in range(FAILURES):
-            if not self._embeds(CANARY[0]):
+            if not all(self._embeds(canary) for canary in CANARY):  # one alone may go well by chance
                 raise cause
             try:
                 return self._request([text])
@@ -492,7 +493,11 @@ class Embedder:
         wanted, there = self._settings.llama_server.model, client.models()
         if wanted and there and wanted not in there:
             raise SettingsError(f"{client.where} has no model {wanted} (llama_server.model), but {', '.join(there)}")
-        self._vouch(client)
+        try:
+            self._vouch(client)
+        except WrongModel as exc:
+            exc.args = (f"{client.where}: {exc}",)  # of several servers, it is to be known which
+            raise
 
 
 def _short(failure: ServerFailedToStart | WrongModel) -> str:

@@ -1,13 +1,17 @@
-"""Several running servers of one model as one: each request goes to the one with least to do, and around those away."""
+"""Several running servers of one model as one: each request goes to the one with least to do.
+
+It goes around those that are away, and around those that answer, but not well.
+"""
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from rag_assets.embedding.client import EmbeddingClient, ServerAway
+from rag_assets.embedding.client import EmbeddingClient, InputTooLong, OtherDimension, ServerAway
+from rag_assets.errors import EmbeddingError
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -15,7 +19,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PAUSE_SECONDS = 5.0  # after which a server that was away is looked at again; each time twice as long,
+PAUSE_SECONDS = 5.0  # after which a server that was left alone is looked at again; each time twice as long,
 LONGEST_PAUSE_SECONDS = 60.0  # up to this: a machine that is gone can keep a look waiting
 _Answer = TypeVar("_Answer")
 
@@ -47,14 +51,18 @@ class Server(Protocol):
 
 
 class Remotes:
-    """Thread-safe. Raises ServerAway where none of them answers; any other error is raised as it is."""
+    """Thread-safe. One that is away, or fails at what another one does, is left alone for a while.
+
+    Raises ServerAway where none of them answers, and EmbeddingError where none answers well: both name each server and
+    what was wrong with it. What is no fault of one server, InputTooLong and SettingsError, is raised as it is.
+    """
 
     def __init__(self, clients: Sequence[EmbeddingClient], *, pause_seconds: float = PAUSE_SECONDS) -> None:
         self._clients = list(clients)
         self._pause_seconds = pause_seconds
         self._in_flight = dict.fromkeys(self._clients, 0)
         self._away_until = dict.fromkeys(self._clients, 0.0)
-        self._pauses = dict.fromkeys(self._clients, 0.0)  # seconds, of those that are away; 0: it answers
+        self._pauses = dict.fromkeys(self._clients, 0.0)  # seconds, of those that are left alone; 0: it answers
         self._lock = threading.Lock()
 
     @property
@@ -63,12 +71,12 @@ class Remotes:
         return ", ".join(client.where for client in self._clients)
 
     def embed(self, texts: Sequence[str]) -> "NDArray[float32]":
-        """The vectors by the server that has least to do, or by the next one where that is away."""
-        return self._on_any_server(lambda client: client.embed(texts))
+        """The vectors by the server that has least to do, or by the next one where that does not give them."""
+        return self._on_any_server(lambda client: client.embed(texts), all_can=True)
 
     def tokenize(self, text: str) -> list[dict[str, Any]]:
-        """The tokens by the server that has least to do, or by the next one where that is away."""
-        return self._on_any_server(lambda client: client.tokenize(text))
+        """The tokens by the server that has least to do, or by the next one where that does not give them."""
+        return self._on_any_server(lambda client: client.tokenize(text), all_can=False)
 
     def healthy(self) -> bool:
         """Whether one of them answers; those that do not are left alone for a while."""
@@ -84,53 +92,64 @@ class Remotes:
 
     def vouch(self) -> None:
         """Ask of each that answers whether it is to be believed; the others are asked when they come back."""
-        away: ServerAway | None = None
-        vouched = 0
+        failures: dict[EmbeddingClient, EmbeddingError] = {}
         for client in self._clients:
             try:
-                if not self._is_away(client):
-                    client.vouch()
-                    vouched += 1
-            except ServerAway as exc:
+                if self._is_away(client):
+                    raise ServerAway(f"The model's server at {client.where} does not answer")
+                client.vouch()
+            except EmbeddingError as exc:
                 self._leave(client)
-                away = exc
-        if not vouched and away is not None:
-            raise away
+                failures[client] = exc
+        if len(failures) == len(self._clients):
+            raise _of_all(failures)
+        for failure in failures.values():
+            logger.warning("%s; it is left alone for a while", _found(failure))
 
     def close(self) -> None:
         """Close the connections to all of them."""
         for client in self._clients:
             client.close()
 
-    def _on_any_server(self, question: Callable[[EmbeddingClient], _Answer]) -> _Answer:
-        """The answer of the one with least to do; where it is away, of the next one."""
-        tried: list[EmbeddingClient] = []
-        while True:
-            client = self._next(tried)
+    def _on_any_server(self, question: Callable[[EmbeddingClient], _Answer], *, all_can: bool) -> _Answer:
+        """The answer of the one with least to do; where that fails, of the next one.
+
+        The question may be at fault, and not the server, until another server answers it. Where `all_can` is true,
+        those that failed are then left alone.
+        """
+        failures: dict[EmbeddingClient, EmbeddingError] = {}
+        while len(failures) < len(self._clients):
+            client = self._next(failures)
             try:
                 with self._at_work(client):
                     self._look_at(client)
                     answer = question(client)
-            except ServerAway as exc:
-                self._leave(client)
-                tried.append(client)
-                if len(tried) == len(self._clients):
-                    raise
-                logger.warning("%s; another server is asked", exc)
+            except InputTooLong:
+                raise
+            except EmbeddingError as exc:
+                failures[client] = exc
+                if isinstance(exc, ServerAway):
+                    self._leave(client)
                 continue
             self._away_until[client] = self._pauses[client] = 0.0
+            for failed, failure in failures.items():
+                if all_can:
+                    self._leave(failed)
+                logger.warning("%s; another server was asked", _found(failure))
             return answer
+        raise _of_all(failures)
 
     def _look_at(self, client: EmbeddingClient) -> None:
-        """Ask one that was away for its health: a request that it let hang would wait for minutes."""
+        """Ask one that was left alone for its health: a request that it let hang would wait for minutes."""
         if self._pauses[client]:
+            if not self._is_away(client):
+                self._pauses[client] = min(2 * self._pauses[client], LONGEST_PAUSE_SECONDS)  # unless it does well now
             self._away_until[client] = time.monotonic() + self._pauses[client]  # nobody else looks meanwhile
             if not client.healthy():
-                self._pauses[client] = min(2 * self._pauses[client], LONGEST_PAUSE_SECONDS)
-                raise ServerAway(f"{client.where} is still away")
+                raise ServerAway(f"The model's server at {client.where} is still away")
 
-    def _next(self, tried: Sequence[EmbeddingClient]) -> EmbeddingClient:
-        """Those that were away lately come last, and are not left out: they may be back, and all others away."""
+    def _next(self, tried: Collection[EmbeddingClient]) -> EmbeddingClient:
+        """Those that failed lately come last, and are not left out: they may be back, and all others away."""
         with self._lock:
             left = [client for client in self._clients if client not in tried]
             return min(left, key=lambda client: (self._is_away(client), self._in_flight[client]))
@@ -151,3 +170,20 @@ class Remotes:
     def _leave(self, client: EmbeddingClient) -> None:
         self._pauses[client] = max(self._pause_seconds, self._pauses[client])
         self._away_until[client] = time.monotonic() + self._pauses[client]
+
+
+def _of_all(failures: Mapping[EmbeddingClient, EmbeddingError]) -> EmbeddingError:
+    """What is raised where each server failed; ServerAway where another try can help, as none of them answers."""
+    said = f"No server of llama_server.url answers well: {'; '.join(map(_found, failures.values()))}"
+    answered = [failure for failure in failures.values() if not isinstance(failure, ServerAway)]
+    if not answered:
+        return ServerAway(said)
+    odd = [failure for failure in answered if isinstance(failure, OtherDimension)]
+    if len(odd) == len(answered) and len({failure.shape for failure in odd}) == 1:
+        said = f"{said}. {odd[0].advice}"
+    return EmbeddingError(said)
+
+
+def _found(failure: EmbeddingError) -> str:
+    """What was wrong with one server, without advice that is for where all are like it."""
+    return failure.found if isinstance(failure, OtherDimension) else str(failure)
