@@ -392,7 +392,7 @@ def _put(kind: str, place: Path) -> None:
     if kind == "folder":
         place.mkdir()
     elif kind == "device":
-        place.symlink_to("/dev/zero")
+        place.symlink_to(os.devnull)
     else:
         os.mkfifo(place)
 
