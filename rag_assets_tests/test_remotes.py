@@ -336,8 +336,8 @@ def test_no_text_is_blamed_when_every_second_answer_is_an_error(
 
 def test_text_is_not_blamed_when_a_single_server_answers_every_second_request_with_an_error(tmp_path: Path) -> None:
     """The known texts between its failures are several, so that not all of them go well by chance."""
-    with FakeLlama() as server, closing(Embedder.remote(_settings(tmp_path, server))) as embedder:
-        embedder.warm()
+    with FakeLlama() as server, closing(Embedder.remote(_settings(tmp_path, server, requests_in_flight=1))) as embedder:
+        embedder.embed(TEXTS[:1], token_counts=[3])  # no new connection is checked amid what follows
         server.next.extend(["500", "good"] * 10)
         with pytest.raises(EmbeddingError, match="answered 500"):
             embedder.embed(TEXTS[:1], token_counts=[3])
