@@ -10,7 +10,7 @@ import pytest
 
 from rag_assets.errors import DocumentError
 from rag_assets.settings import Chunking, Parsing
-from rag_assets.text.lookups import SILENT_AFTER, SILENT_LIMITS, Lookups
+from rag_assets.text.lookups import Lookups
 from rag_assets.text.sandbox.worker import TextWorker
 from rag_assets_tests import silent
 from rag_assets_tests.application import Application
@@ -68,33 +68,6 @@ def test_answers_do_not_wait_for_calls_that_take_long() -> None:
     answer.set()
     assert lookups.call(lambda: 2, name="d") == 2
     assert not made.is_set()
-    lookups.close()
-
-
-def test_place_that_did_not_answer_several_times_in_a_row_is_left_alone_for_a_while() -> None:
-    """Others are asked as ever; it is, too, when some time has passed, or after an answer in between."""
-    lookups, answer, made = Lookups(0.5), threading.Event(), threading.Event()
-
-    def silent_call(name: str) -> None:
-        with pytest.raises(DocumentError, match="did not answer within"):
-            lookups.call(answer.wait, name=f"http://silent.example/{name}?a=/b")
-
-    for name in "ab":
-        silent_call(name)
-    assert lookups.call(lambda: 1, name="http://silent.example/c") == 1
-    for _ in range(SILENT_AFTER):
-        silent_call("d/e")
-    with pytest.raises(DocumentError, match=r"3 times in a row.*/f$") as raised:
-        lookups.call(made.set, name="http://silent.example/f")
-    assert raised.value.kind == "timed_out"
-    assert not made.is_set()
-    for other in ("http://other.example/f", "https://silent.example/f", "f", "/silent.example/f"):
-        assert lookups.call(lambda: 1, name=other) == 1
-    later = time.monotonic() + 0.5 * SILENT_LIMITS
-    until(lambda: time.monotonic() > later)
-    lookups.call(made.set, name="http://silent.example/f")
-    assert made.is_set()
-    answer.set()
     lookups.close()
 
 

@@ -1,11 +1,8 @@
 """Calls that touch a file come in, their results go out; one that a file system does not answer is given up."""
 
-import re
-import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
-from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, Generic, TypeVar
@@ -14,9 +11,6 @@ from rag_assets.errors import DocumentError
 from rag_assets.stopwatch import Stopwatch
 
 LOOK_SECONDS = 1.0  # between looks at the time, and at what is answered
-SILENT_AFTER = 3  # calls in a row that a place did not answer
-SILENT_LIMITS = 5.0  # times the limit of a call, until a silent place is asked again: all others get most of the time
-_PLACE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://[^/?#]*|(?:.*[/\\])?", re.DOTALL)
 T = TypeVar("T")
 _Calls = SimpleQueue["_Asked[Any] | None"]
 
@@ -25,20 +19,15 @@ class Lookups:
     """Makes calls in a thread of its own; to be used by one thread at a time, and closed.
 
     A disk over a network may hold a call for ever, and no signal ends it. Then the thread is left to it, and another
-    one makes the next call. A place that did so several times in a row is not asked for a while, or each of its
-    documents would hold up all others. Places are told apart by the names of calls, which are addresses or paths: the
-    host of the one, the folder of the other.
+    one makes the next call.
     """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._calls: _Calls | None = None
-        self._unanswered: dict[str, tuple[int, float]] = {}  # by place: calls in a row, and when the last was given up
 
     def call(self, action: Callable[[], T], *, name: str) -> T:
-        """What `action` returns or raises; DocumentError timed_out when it takes longer than the limit, or is not made
-        because its place is silent.
-        """
+        """What `action` returns or raises; DocumentError timed_out when it takes longer than the limit."""
         return next(self.each([(name, action)]))()
 
     def each(self, calls: Sequence[tuple[str, Callable[[], T]]]) -> Generator[Callable[[], T], None, None]:
@@ -49,7 +38,7 @@ class Lookups:
         """
         given = 0
         while given < len(calls):
-            asked = _Asked([partial(self._asking, name, action) for name, action in calls[given:]])
+            asked = _Asked([action for _, action in calls[given:]])
             self._put(asked)
             try:
                 while answers := self._answers(asked):
@@ -76,23 +65,7 @@ class Lookups:
                 asked.done.get(timeout=min(left, LOOK_SECONDS))
         return answers
 
-    def _asking(self, name: str, action: Callable[[], T]) -> T:
-        """In the thread of the calls: what `action` returns or raises, unless its place is silent."""
-        place = _place(name)
-        count, since = self._unanswered.get(place, (0, 0.0))
-        started = time.monotonic()
-        if count >= SILENT_AFTER and started - since < SILENT_LIMITS * self._seconds:
-            said = f"Its file system or store did not answer {count} times in a row, and is left alone for now: {name}"
-            raise DocumentError("timed_out", said)
-        try:
-            return action()
-        finally:
-            if time.monotonic() - started < self._seconds:  # the other calls are given up, also where they do end
-                self._unanswered.pop(place, None)
-
     def _timed_out(self, name: str) -> DocumentError:
-        place = _place(name)
-        self._unanswered[place] = (self._unanswered.get(place, (0, 0.0))[0] + 1, time.monotonic())
         said = f"Its file system or store did not answer within {self._seconds:g} s (parsing.max_seconds): {name}"
         return DocumentError("timed_out", said)
 
@@ -129,12 +102,6 @@ class _Asked(Generic[T]):
 
     def forget(self) -> None:
         self._left.clear()
-
-
-def _place(name: str) -> str:
-    """An address up to the end of its host, or a path up to its last separator."""
-    found = _PLACE.match(name)
-    return found[0] if found else ""
 
 
 def _answer(action: Callable[[], T]) -> Callable[[], T]:
