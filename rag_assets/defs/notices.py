@@ -22,6 +22,7 @@ from rag_assets.defs.resources import Rag
 from rag_assets.defs.sensors import instance_of
 from rag_assets.errors import RagAssetsError, ServiceError
 from rag_assets.model import are, counted
+from rag_assets.postgres.figures import Pending
 from rag_assets.services import Services
 
 LOOK_SECONDS = 30
@@ -135,12 +136,13 @@ def _look(instance: dg.DagsterInstance, services: Services, told: Told | None) -
         return _tell(services, of_runs, told=told, then=then, until=until, runs=len(failed))
     if not failed:
         told = replace(told, run_event=last_event)
-    for notice, then in (
-        (_of_backlog(services, is_told=told.backlog), replace(told, backlog=not told.backlog)),
-        (_of_held(services, is_told=told.held), replace(told, held=not told.held)),
-    ):
-        if notice is not None:
-            return _tell(services, notice, told=told, then=then, until=until)
+    if (pending := _pending(services)) is not None:
+        for notice, then in (
+            (_of_backlog(services, pending, is_told=told.backlog), replace(told, backlog=not told.backlog)),
+            (_of_held(services, pending, is_told=told.held), replace(told, held=not told.held)),
+        ):
+            if notice is not None:
+                return _tell(services, notice, told=told, then=then, until=until)
     said = f"{_runs_failed(len(failed))}: told in {left:.0f} s." if failed else "Nothing is to be told."
     return replace(told, tries=0), said
 
@@ -280,14 +282,9 @@ def _of_runs(services: Services, failed: Sequence[FailedRun], *, untold: int) ->
     )
 
 
-def _of_backlog(services: Services, *, is_told: bool) -> dict[str, object] | None:
+def _of_backlog(services: Services, pending: Pending, *, is_told: bool) -> dict[str, object] | None:
     """That there is a backlog, or where one was told of, that there is none any more; None where that is no news."""
-    limit = services.settings.notify.backlog_seconds
-    try:
-        pending = operations.pending_now(services)
-    except RagAssetsError:  # no database, no tables, or somebody holds them: nobody knows
-        return None
-    seconds = pending.oldest_seconds
+    limit, seconds = services.settings.notify.backlog_seconds, pending.oldest_seconds
     if (seconds > limit) == is_told:
         return None
     facts = {
@@ -310,12 +307,9 @@ def _of_backlog(services: Services, *, is_told: bool) -> dict[str, object] | Non
     return webhook.notice(services.settings, "backlog", lines, **facts, next=next_step)
 
 
-def _of_held(services: Services, *, is_told: bool) -> dict[str, object] | None:
-    """That deletions are held until somebody confirms them, or that those that were told of are not any more."""
-    try:
-        held = operations.pending_now(services).held
-    except RagAssetsError:
-        return None
+def _of_held(services: Services, pending: Pending, *, is_told: bool) -> dict[str, object] | None:
+    """That deletions are held until somebody confirms them, or that none is any more; None where that is no news."""
+    held = pending.held
     if bool(held) == is_told:
         return None
     if is_told:
@@ -337,11 +331,18 @@ def _hindrances(services: Services) -> str:
         return ""
 
 
+def _pending(services: Services) -> Pending | None:
+    """What waits; None where nobody knows in time: no database, no tables, or somebody holds them."""
+    try:
+        return operations.pending_now(services)
+    except RagAssetsError:
+        return None
+
+
 def _waiting(services: Services) -> dict[str, object]:
     """How many documents are pending, and for how many seconds the oldest is; None where nobody says so in time."""
-    try:
-        pending = operations.pending_now(services)
-    except RagAssetsError:
+    pending = _pending(services)
+    if pending is None:
         return {"pending": None, "oldest_pending_seconds": None}
     return {"pending": pending.documents, "oldest_pending_seconds": round(pending.oldest_seconds)}
 
