@@ -85,12 +85,18 @@ class Clock:
         return self.now
 
 
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The time by which servers are left alone."""
+    made = Clock()
+    monkeypatch.setattr(remotes, "time", made)
+    return made
+
+
 def test_server_gets_no_text_before_it_is_well_and_is_looked_at_less_often_when_it_stays_away(
-    pair: tuple[FakeLlama, FakeLlama], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pair: tuple[FakeLlama, FakeLlama], tmp_path: Path, clock: Clock
 ) -> None:
     """In five minutes seven times, after 5, 10, 20, 40 and then 60 seconds; a look is not what a text waits behind."""
-    clock = Clock()
-    monkeypatch.setattr(remotes, "time", clock)
     one, _ = pair
     with closing(Embedder.remote(_settings(tmp_path, *pair))) as embedder:
         _embed(embedder)
@@ -223,13 +229,11 @@ def _warnings(log: pytest.LogCaptureFixture) -> list[str]:
 def test_server_is_left_alone_and_named_when_it_answers_wrongly(
     pair: tuple[FakeLlama, FakeLlama],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    clock: Clock,
     caplog: pytest.LogCaptureFixture,
     behaviour: str,
 ) -> None:
     """From the start or amid a run: its requests go to the other one, and it is asked again when its pause is over."""
-    clock = Clock()
-    monkeypatch.setattr(remotes, "time", clock)
     one, other = pair
     one.url = one.url.replace("http://", "http://me:secret@")
     one.always = behaviour
@@ -252,11 +256,9 @@ def test_server_is_left_alone_and_named_when_it_answers_wrongly(
 
 
 def test_pause_is_longer_when_a_server_answers_wrongly_again(
-    pair: tuple[FakeLlama, FakeLlama], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pair: tuple[FakeLlama, FakeLlama], tmp_path: Path, clock: Clock
 ) -> None:
     """As of one that is away: in five minutes it gets seven requests, each of which the other one answers."""
-    clock = Clock()
-    monkeypatch.setattr(remotes, "time", clock)
     one, _ = pair
     with closing(Embedder.remote(_settings(tmp_path, *pair))) as embedder:
         embedder.warm()
